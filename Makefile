@@ -1,0 +1,84 @@
+# Warren: every task a developer or a machine needs, one target each.
+#
+# On a machine with only Go, `make demo` and `make test` do all their own
+# set-up: they call `deps`, which installs the Debian packages that the lab's
+# topologies use. Without root they run themselves in a user namespace where
+# the kernel allows it, and say what is missing where it does not.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+# Each fuzz target gets this much time in `make fuzz`.
+FUZZTIME ?= 20s
+# Options of the bench, e.g. BENCHFLAGS="-rounds 1 -seconds 2".
+BENCHFLAGS ?=
+
+# What the lab, the demo and the bench call, and the package that has it.
+PACKAGES := bird2 iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
+            wireguard-tools netcat-openbsd openssl util-linux
+TOOLS    := bird ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare
+
+.PHONY: help build bin deps check fmt test test-unit test-privileged lab demo bench fuzz clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+build: ## bin/warren and bin/gobgp (of the GoBGP version that warren embeds)
+	@mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/warren ./cmd/warren
+	go build -trimpath -o bin/gobgp github.com/osrg/gobgp/v4/cmd/gobgp
+
+# The lint tool and wireguard-go have a module of their own (tools/go.mod), so
+# that what they depend on stays out of Warren's.
+bin/golangci-lint: tools/go.mod
+	@mkdir -p bin
+	go build -C tools -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/wireguard-go: tools/go.mod
+	@mkdir -p bin
+	go build -C tools -o ../bin/wireguard-go golang.zx2c4.com/wireguard
+
+deps: ## install what a bare Debian machine lacks for lab, demo and bench
+	@missing=; for t in $(TOOLS); do PATH="$$PATH:/usr/sbin:/sbin" command -v $$t >/dev/null || missing="$$missing $$t"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "deps: missing commands:$$missing; install them (on Debian: $(PACKAGES))" >&2; exit 1; fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+	  echo "deps: missing commands:$$missing; as root: apt-get install $(PACKAGES)" >&2; exit 1; fi; \
+	echo "deps: installing what is missing:$$missing"; \
+	export DEBIAN_FRONTEND=noninteractive; apt-get update -q && apt-get install -qy --no-install-recommends $(PACKAGES)
+
+check: bin/golangci-lint ## formatting, vet, linters, the dependency rules
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change: $$out"; exit 1; fi
+	go vet -tags privileged ./...
+	bin/golangci-lint run --build-tags privileged ./...
+
+test: deps check test-unit test-privileged lab ## everything CI runs
+
+test-unit: ## what needs no privileges, with the race detector
+	go test -race -count=1 -timeout 10m ./...
+
+test-privileged: deps build ## the packages against the real kernel, in network namespaces
+	go run ./lab/privileged go test -race -count=1 -timeout 15m -tags privileged \
+	  $$(go list ./... | grep -v '/lab')
+
+lab: deps build ## whole topologies with the real binary; one: make lab RUN=two-sites
+	go run ./lab/privileged go test -count=1 -timeout 30m -tags lab -run 'TestScenarios/$(RUN)' ./lab/
+
+demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
+	@go run ./lab/demo
+
+bench: deps build bin/wireguard-go ## Warren beside OpenVPN and wireguard-go, to docs/bench.md and bench.json
+	go run ./lab/bench $(BENCHFLAGS)
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+clean: ## remove what was built
+	rm -rf bin
