@@ -1,0 +1,219 @@
+package keys
+
+import (
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Names of the files that [Router] makes in its directory.
+const (
+	CertFile      = "tls.crt"
+	KeyFile       = "tls.key"
+	WireGuardFile = "wireguard.key"
+)
+
+// SecretSize is the length in bytes of a shared secret before base64.
+const SecretSize = 32
+
+// validity of a self-signed certificate. A pinned certificate is trusted by
+// its fingerprint, so the end date protects nobody and must not be what takes
+// a site off the network; RFC 5280 section 4.1.2.5 has this date for "none".
+var noExpiry = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
+// Made is what a router's key files hold for its peers.
+type Made struct {
+	Fingerprint     string   // of the TLS certificate, "SHA256:9F:86:…"
+	WireGuardPublic string   // base64, as `wg pubkey` prints it
+	Created         []string // files made by this call
+	Kept            []string // files that were there before
+}
+
+// Router makes in dir whatever is missing of the router's TLS certificate and
+// key and its WireGuard key, and returns what a peer needs to know of them.
+// name becomes the certificate's subject and DNS name. The directory is
+// created (0700) if needed.
+func Router(dir, name string) (Made, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Made{}, fmt.Errorf("keys: %w", err)
+	}
+	var m Made
+	if err := m.tls(dir, name); err != nil {
+		return m, err
+	}
+	return m, m.wireguard(dir)
+}
+
+func (m *Made) tls(dir, name string) error {
+	crt, key := filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile)
+	haveCrt, haveKey := exists(crt), exists(key)
+	switch {
+	case haveCrt && haveKey:
+		m.Kept = append(m.Kept, crt, key)
+	case haveCrt:
+		return fmt.Errorf("keys: %s is there but %s is not: put the key back, or move the certificate away to make a new pair", crt, key)
+	case haveKey:
+		return fmt.Errorf("keys: %s is there but %s is not: put the certificate back, or move the key away to make a new pair", key, crt)
+	default:
+		certPEM, keyPEM, err := selfSigned(name)
+		if err != nil {
+			return err
+		}
+		// The key first: if the disk is full now, no certificate without a
+		// key is left behind.
+		if err := create(key, keyPEM, 0o600); err != nil {
+			return err
+		}
+		if err := create(crt, certPEM, 0o644); err != nil {
+			os.Remove(key)
+			return err
+		}
+		m.Created = append(m.Created, crt, key)
+	}
+	der, err := certificate(crt)
+	if err != nil {
+		return err
+	}
+	m.Fingerprint = Fingerprint(der)
+	return nil
+}
+
+func (m *Made) wireguard(dir string) error {
+	file := filepath.Join(dir, WireGuardFile)
+	if exists(file) {
+		m.Kept = append(m.Kept, file)
+	} else {
+		k, err := ecdh.X25519().GenerateKey(rand.Reader)
+		if err != nil {
+			return fmt.Errorf("keys: %w", err)
+		}
+		b := k.Bytes()
+		// Clamped as `wg genkey` does (RFC 7748 section 5); X25519 clamps
+		// again when it computes, so the public key is the same.
+		b[0] &= 248
+		b[31] = b[31]&127 | 64
+		if err := create(file, line(b), 0o600); err != nil {
+			return err
+		}
+		m.Created = append(m.Created, file)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(raw) != 32 {
+		return fmt.Errorf("keys: %s is not a WireGuard private key (32 bytes in base64)", file)
+	}
+	k, err := ecdh.X25519().NewPrivateKey(raw)
+	if err != nil {
+		return fmt.Errorf("keys: %s: %w", file, err)
+	}
+	m.WireGuardPublic = base64.StdEncoding.EncodeToString(k.PublicKey().Bytes())
+	return nil
+}
+
+// Secret writes a new shared secret to file: [SecretSize] random bytes in
+// base64, one line, mode 0600. It fails if file exists.
+func Secret(file string) error {
+	b := make([]byte, SecretSize)
+	rand.Read(b)
+	return create(file, line(b), 0o600)
+}
+
+// Fingerprint returns the SHA-256 of a certificate in DER form, written as
+// `openssl x509 -fingerprint -sha256` writes it, behind "SHA256:".
+func Fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	hex := make([]string, len(sum))
+	for i, b := range sum {
+		hex[i] = fmt.Sprintf("%02X", b)
+	}
+	return "SHA256:" + strings.Join(hex, ":")
+}
+
+func selfSigned(name string) (certPEM, keyPEM []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: name},
+		DNSNames:     []string{name},
+		// A router's clock may be wrong at first boot.
+		NotBefore:   time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:    noExpiry,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: make certificate for %q: %w", name, err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), nil
+}
+
+func certificate(file string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("keys: %s holds no PEM certificate", file)
+	}
+	return block.Bytes, nil
+}
+
+func line(b []byte) []byte {
+	return []byte(base64.StdEncoding.EncodeToString(b) + "\n")
+}
+
+// exists says whether something is at path, a dangling link included:
+// following one would write a key to a place nobody looks at.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// create writes a file that must not exist yet. O_EXCL makes the kernel, not a
+// check before it, refuse an existing file or a link.
+func create(path string, content []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("keys: %s exists and is not overwritten: move it away first", path)
+	}
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	_, werr := f.Write(content)
+	if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
+		os.Remove(path)
+		return fmt.Errorf("keys: write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package keys
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestRouterMakesFilesThatOnlyTheOwnerReads(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "warren")
+	m, err := Router(dir, "site-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Created) != 3 || len(m.Kept) != 0 {
+		t.Fatalf("created %v, kept %v", m.Created, m.Kept)
+	}
+	for file, want := range map[string]os.FileMode{CertFile: 0o644, KeyFile: 0o600, WireGuardFile: 0o600} {
+		st, err := os.Stat(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Mode().Perm() != want {
+			t.Errorf("%s has mode %o, want %o", file, st.Mode().Perm(), want)
+		}
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Fingerprint(pair.Certificate[0]); got != m.Fingerprint {
+		t.Errorf("fingerprint %s, want %s", m.Fingerprint, got)
+	}
+	if len(m.Fingerprint) != len("SHA256:")+32*3-1 {
+		t.Errorf("fingerprint has an odd length: %s", m.Fingerprint)
+	}
+	if raw, err := base64.StdEncoding.DecodeString(m.WireGuardPublic); err != nil || len(raw) != 32 {
+		t.Errorf("WireGuard public key %q: %v", m.WireGuardPublic, err)
+	}
+}
+
+func TestRouterKeepsWhatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	first, err := Router(dir, "site-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Router(dir, "site-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Fingerprint != first.Fingerprint || again.WireGuardPublic != first.WireGuardPublic {
+		t.Error("a second call changed the keys")
+	}
+	if len(again.Created) != 0 || len(again.Kept) != 3 {
+		t.Errorf("created %v, kept %v", again.Created, again.Kept)
+	}
+}
+
+func TestRouterRefusesHalfAPair(t *testing.T) {
+	for _, lost := range []string{CertFile, KeyFile} {
+		dir := t.TempDir()
+		if _, err := Router(dir, "site-a"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, lost)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Router(dir, "site-a"); err == nil || !strings.Contains(err.Error(), lost) {
+			t.Errorf("without %s: %v", lost, err)
+		}
+		if exists(filepath.Join(dir, lost)) {
+			t.Errorf("%s was made anew", lost)
+		}
+	}
+}
+
+func TestSecretNeverOverwrites(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "b.secret")
+	if err := Secret(file); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(before))); err != nil || len(raw) != SecretSize {
+		t.Errorf("secret %q: %v", before, err)
+	}
+	if err := Secret(file); err == nil || !strings.Contains(err.Error(), "not overwritten") {
+		t.Errorf("second call: %v", err)
+	}
+	if after, _ := os.ReadFile(file); string(after) != string(before) {
+		t.Error("the secret changed")
+	}
+}
