@@ -1,0 +1,227 @@
+package config
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// DefaultPath is where warren looks for its config unless told otherwise.
+const DefaultPath = "/etc/warren/warren.toml"
+
+// Config is a whole, valid configuration. It is immutable once loaded and may
+// be shared between goroutines.
+type Config struct {
+	Path     string     // of warren.toml, absolute
+	Name     string     // of this router
+	ASN      uint32     // 1 to 4294967294, without the reserved numbers
+	RouterID netip.Addr // IPv4
+	Announce Announce
+	TLS      TLS
+	FIB      FIB
+	API      API
+	Peers    []Peer // sorted by name, which is unique
+}
+
+// Announce is what this router offers to its peers.
+type Announce struct {
+	Networks     []netip.Prefix // masked, no duplicates, in the file's order
+	Redistribute Redistribute
+	Interfaces   []string // patterns of path.Match; never empty: the default is "*"
+}
+
+// Redistribute names the kinds of kernel prefixes that are announced as they
+// come and go.
+type Redistribute struct {
+	Connected, Static, Kernel bool
+}
+
+// Equal reports whether a and o announce the same.
+func (a Announce) Equal(o Announce) bool {
+	return slices.Equal(a.Networks, o.Networks) && a.Redistribute == o.Redistribute &&
+		slices.Equal(a.Interfaces, o.Interfaces)
+}
+
+// TLS is the router's side of the tls transport.
+type TLS struct {
+	Listen      []netip.AddrPort // empty: this router only dials
+	CertFile    string           // absolute, whether the file exists or not
+	KeyFile     string           // absolute, whether the file exists or not
+	Certificate *tls.Certificate // with Leaf set; nil when there is none and no peer needs one
+}
+
+// Equal reports whether t and o listen at the same addresses with the same
+// certificate and key, wherever those were read from.
+func (t TLS) Equal(o TLS) bool {
+	if !slices.Equal(t.Listen, o.Listen) || (t.Certificate == nil) != (o.Certificate == nil) {
+		return false
+	}
+	if t.Certificate == nil {
+		return true
+	}
+	// A certificate holds its public key, so equal chains have equal keys.
+	return slices.EqualFunc(t.Certificate.Certificate, o.Certificate.Certificate, bytes.Equal)
+}
+
+// FIB says how learned routes are written to the kernel. It can be compared
+// with ==.
+type FIB struct {
+	Table    int        // 1 to 4294967295, never 255 (local)
+	Metric   int        // 1 to 4294967295
+	Protocol int        // 5 to 255
+	Source4  netip.Addr // preferred IPv4 source; the zero Addr: the kernel chooses
+	Source6  netip.Addr // preferred IPv6 source; the zero Addr: the kernel chooses
+}
+
+// API is where the daemon can be asked. It can be compared with ==.
+type API struct {
+	Gobgp  string // loopback IP:port of the read-only gRPC service; "" is off
+	Socket string // absolute path of the status socket
+}
+
+// Peer is one file of peers.d.
+type Peer struct {
+	Name   string // the file's name without .toml
+	File   string // its path, for messages
+	Tunnel Tunnel
+	BGP    PeerBGP
+}
+
+// Equal reports whether p and o configure the same peer in the same way. To
+// see which part differs, compare Tunnel and BGP.
+func (p Peer) Equal(o Peer) bool {
+	return p.Name == o.Name && p.Tunnel.Equal(o.Tunnel) && p.BGP.Equal(o.BGP)
+}
+
+// TransportTLS is the only transport of this version.
+const TransportTLS = "tls"
+
+// The limits of Tunnel.MTU, in bytes.
+const (
+	// MinMTU is what IPv6 demands of every link (RFC 8200, section 5).
+	MinMTU = 1280
+	// MaxMTU leaves room, within 65535 bytes, for the 4-byte header of a
+	// frame on the wire and the 10-byte virtio-net header in it.
+	MaxMTU = 65535 - 4 - 10
+)
+
+// Tunnel is the link to one peer.
+type Tunnel struct {
+	Transport string   // TransportTLS
+	Remotes   []Remote // tried in order; empty: wait for the peer to dial
+	Trust     Trust
+	Link      int            // 0 to 65535, unique among the tunnels with the same Trust
+	Interface string         // at most 15 bytes, unique among the peers
+	MTU       int            // bytes, MinMTU to MaxMTU
+	Address   []netip.Prefix // of the interface, host part included; empty: derived by both ends
+
+	// PeerAddress is where the neighbor is, without a zone. It is the zero
+	// Addr exactly when Address is empty.
+	PeerAddress netip.Addr
+
+	Underlay  string        // interface that the transport's sockets are bound to; "": any
+	Keepalive time.Duration // 100 ms to 60 s
+	DeadAfter time.Duration // twice Keepalive to 10 min
+}
+
+// Equal reports whether t and o make the same tunnel. The contents of key,
+// secret and CA files count, not the files' names.
+func (t Tunnel) Equal(o Tunnel) bool {
+	return t.Transport == o.Transport && slices.Equal(t.Remotes, o.Remotes) && t.Trust.Equal(o.Trust) &&
+		t.Link == o.Link && t.Interface == o.Interface && t.MTU == o.MTU &&
+		slices.Equal(t.Address, o.Address) && t.PeerAddress == o.PeerAddress &&
+		t.Underlay == o.Underlay && t.Keepalive == o.Keepalive && t.DeadAfter == o.DeadAfter
+}
+
+// Remote is an endpoint to dial.
+type Remote struct {
+	Host string // a DNS name or an IP address, without brackets
+	Port uint16 // never 0
+}
+
+// String gives the form that net.Dial takes.
+func (r Remote) String() string {
+	return net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port)))
+}
+
+// TrustMethod says how a peer proves who it is.
+type TrustMethod int
+
+// The ways to trust a peer. The zero TrustMethod is none of them.
+const (
+	TrustFingerprint TrustMethod = iota + 1 // Trust.Fingerprint is set
+	TrustSecret                             // Trust.Secret is set
+	TrustCA                                 // Trust.CA and Trust.PeerName are set
+)
+
+// Trust is how a peer proves who it is. Only the fields of its Method are set.
+type Trust struct {
+	Method      TrustMethod
+	Fingerprint [32]byte // SHA-256 of the peer's certificate in DER
+	Secret      Secret   // SecretSize bytes
+	CA          *x509.CertPool
+	PeerName    string // a DNS name in the peer's certificate
+}
+
+// Equal reports whether t and o trust the same peer in the same way.
+func (t Trust) Equal(o Trust) bool {
+	if (t.CA == nil) != (o.CA == nil) || t.CA != nil && !t.CA.Equal(o.CA) {
+		return false
+	}
+	return t.Method == o.Method && t.Fingerprint == o.Fingerprint &&
+		bytes.Equal(t.Secret, o.Secret) && t.PeerName == o.PeerName
+}
+
+// Secret is a shared secret. It does not show itself when printed or logged.
+type Secret []byte
+
+// String hides the secret.
+func (Secret) String() string { return "(secret)" }
+
+// GoString hides the secret.
+func (Secret) GoString() string { return "(secret)" }
+
+// MarshalText hides the secret from JSON and from slog's handlers.
+func (Secret) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
+
+// PeerBGP is the BGP side of a peer.
+type PeerBGP struct {
+	ASN         uint32 // of the peer; the router's own makes the session iBGP
+	Import      Policy // Own is never set
+	Export      Policy
+	MaxPrefixes int // per family, at least 1
+}
+
+// Equal reports whether b and o make the same neighbor.
+func (b PeerBGP) Equal(o PeerBGP) bool {
+	return b.ASN == o.ASN && b.Import.Equal(o.Import) && b.Export.Equal(o.Export) &&
+		b.MaxPrefixes == o.MaxPrefixes
+}
+
+// Policy is the set of prefixes that a list of filters lets pass: the union
+// of its fields. The zero Policy lets nothing pass.
+type Policy struct {
+	Any      bool // every prefix but the default route and martians
+	Default  bool // 0.0.0.0/0 and ::/0
+	Own      bool // what this router itself announces
+	Prefixes []PrefixFilter
+}
+
+// Equal reports whether p and o were written with the same filters in the
+// same order.
+func (p Policy) Equal(o Policy) bool {
+	return p.Any == o.Any && p.Default == o.Default && p.Own == o.Own &&
+		slices.Equal(p.Prefixes, o.Prefixes)
+}
+
+// PrefixFilter matches the prefixes inside Prefix (itself included) whose
+// length is Ge to Le.
+type PrefixFilter struct {
+	Prefix netip.Prefix // masked
+	Ge, Le int          // Prefix.Bits() <= Ge <= Le <= 32 or 128
+}

@@ -1,0 +1,21 @@
+// Package config turns warren.toml and the files of peers.d into a validated
+// [Config], or into the list of everything that is wrong with them. It is the
+// only package that knows TOML.
+//
+// The flow of [Load]:
+//
+//  1. Read warren.toml and every peers.d/*.toml beside it (source.go).
+//  2. Decode each into a private struct of raw values. Every value remembers
+//     the line it came from; unknown keys, wrong types and syntax errors are
+//     collected, not returned (decode.go, raw.go).
+//  3. Check each value by itself and make it typed: [Config] without its peers
+//     in router.go, [Tunnel] in tunnel.go, [PeerBGP] in bgp.go. The parsers of
+//     addresses, names and filters are in values.go and filter.go; the files
+//     that hold keys are read by keys.go.
+//  4. Check the peers against the router and against one another (cross.go).
+//  5. With no mistake collected, return the Config; otherwise all of them,
+//     sorted by file and line, as [Errors].
+//
+// A value that fails is reported and left zero, and the checks that would
+// need it are left out, so one mistake makes one message.
+package config

@@ -1,0 +1,145 @@
+package config
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// SecretSize is the length of a shared secret in bytes.
+const SecretSize = 32
+
+// maxFile bounds every file that is read, in bytes.
+const maxFile = 1 << 20
+
+// ParseSecret reads the contents of a secret file: SecretSize bytes in
+// standard base64, on one line, as `warren keygen --secret` makes it. White
+// space around it is ignored. The error never repeats the contents.
+func ParseSecret(file []byte) ([]byte, error) {
+	const form = "it must hold one line, 32 bytes in base64, as `warren keygen --secret FILE` makes it"
+	line := bytes.TrimSpace(file)
+	if len(line) == 0 {
+		return nil, errors.New("the file is empty; " + form)
+	}
+	// The decoder would skip line breaks.
+	if bytes.ContainsAny(line, "\r\n") {
+		return nil, errors.New("the file has more than one line; " + form)
+	}
+	secret, err := base64.StdEncoding.Strict().DecodeString(string(line))
+	if err != nil {
+		return nil, errors.New("the file is not base64; " + form)
+	}
+	if len(secret) != SecretSize {
+		return nil, fmt.Errorf("the secret has %d bytes; %s", len(secret), form)
+	}
+	return secret, nil
+}
+
+// parseFingerprint reads a SHA-256 fingerprint in one of the forms that are
+// about: SHA256:9F:86:…, openssl's "sha256 Fingerprint=9F:86:…", or 64 hex
+// digits with or without colons. Case does not matter.
+func parseFingerprint(s string) (sum [32]byte, err error) {
+	digits := strings.ToLower(strings.TrimSpace(s))
+	for _, prefix := range []string{"sha256 fingerprint=", "sha256:"} {
+		if rest, found := strings.CutPrefix(digits, prefix); found {
+			digits = rest
+			break
+		}
+	}
+	if strings.Contains(digits, ":") {
+		pairs := strings.Split(digits, ":")
+		for _, pair := range pairs {
+			if len(pair) != 2 {
+				return sum, errors.New("is not made of pairs of hex digits between colons")
+			}
+		}
+		digits = strings.Join(pairs, "")
+	}
+	raw, err := hex.DecodeString(digits)
+	if err != nil {
+		return sum, errors.New("is not made of hex digits")
+	}
+	if len(raw) != len(sum) {
+		return sum, fmt.Errorf("has %d bytes instead of 32", len(raw))
+	}
+	return [32]byte(raw), nil
+}
+
+// readFile reads a regular file of at most maxFile bytes. A private file is
+// refused if anyone but its owner can read or change it, or if that owner is
+// neither root nor the user who runs this process. The error does not repeat
+// the path.
+func readFile(path string, private bool) ([]byte, error) {
+	// Without O_NONBLOCK, opening a named pipe would wait for a writer.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, plain(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("is not a regular file")
+	}
+	if private {
+		if err := checkPrivate(path, info); err != nil {
+			return nil, err
+		}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, plain(err)
+	}
+	if len(data) > maxFile {
+		return nil, errors.New("is larger than 1 MiB")
+	}
+	return data, nil
+}
+
+// checkPrivate reports whether others than the owner can get at a file.
+func checkPrivate(path string, info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("others than the owner can use it (mode %04o); run: chmod 600 %s", mode, path)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if euid := os.Geteuid(); ok && st.Uid != 0 && int(st.Uid) != euid {
+		return fmt.Errorf("belongs to user %d; it must belong to root or to user %d, who runs this; run: chown %d %s",
+			st.Uid, euid, euid, path)
+	}
+	return nil
+}
+
+// plain strips an error of the path that the message around it names already.
+func plain(err error) error {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}
+
+// parseKeyPair makes the router's own certificate of two PEM files. The error
+// says which of the two is wrong, as far as that can be told.
+func parseKeyPair(certPEM, keyPEM []byte) (*tls.Certificate, error) {
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	if pair.Leaf == nil {
+		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+			return nil, err
+		}
+	}
+	return &pair, nil
+}
