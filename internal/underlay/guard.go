@@ -1,0 +1,117 @@
+package underlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Table is the routing table that holds the guard's copy of the host's routes.
+// Whatever is in it belongs to the guard.
+const Table = 0x2057 // 8279
+
+// Config says which routes the guard must keep the transports away from.
+type Config struct {
+	FIBTable    int          // table that owned routes are written to; 0 means main
+	FIBProtocol int          // protocol number of owned routes (1 to 255); the guard's rules and copies carry it too
+	Logger      *slog.Logger // nil means slog.Default()
+}
+
+// A Guard keeps the packets of marked sockets on the underlay. See the package
+// documentation for how. All methods may be called from any goroutine; Run
+// owns the kernel's state.
+type Guard struct {
+	fibTable int
+	protocol uint8
+	log      *slog.Logger
+
+	ready     chan struct{}
+	readyOnce sync.Once
+	kick      chan struct{} // has room for one: something below has changed
+
+	mu      sync.Mutex
+	tunnels []string
+	returns map[returnPath]struct{}
+	strict  bool          // an underlay interface has strict reverse path filtering
+	applied chan struct{} // closed, and replaced, after each reconciliation
+}
+
+// New checks the configuration. Nothing is changed before Run.
+func New(c Config) (*Guard, error) {
+	if c.FIBProtocol < 1 || c.FIBProtocol > 255 {
+		return nil, fmt.Errorf("underlay: protocol %d: must be 1 to 255", c.FIBProtocol)
+	}
+	if c.FIBTable == 0 {
+		c.FIBTable = unix.RT_TABLE_MAIN
+	}
+	if c.FIBTable == Table {
+		return nil, fmt.Errorf("underlay: table %d is the guard's own: configure another one for learned routes", Table)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return &Guard{
+		fibTable: c.FIBTable,
+		protocol: uint8(c.FIBProtocol),
+		log:      c.Logger,
+		ready:    make(chan struct{}),
+		kick:     make(chan struct{}, 1),
+		returns:  make(map[returnPath]struct{}),
+		applied:  make(chan struct{}),
+	}, nil
+}
+
+// Run removes what a killed daemon left, installs the rules and the copy,
+// follows the kernel until ctx is done, and then removes everything of its
+// own. It returns nil after ctx is done, and an error only if the guard cannot
+// start: the usual one is a missing CAP_NET_ADMIN. It is called once. All of
+// it happens in the network namespace of the calling thread.
+func (g *Guard) Run(ctx context.Context) error {
+	return errors.New("underlay: not there yet")
+}
+
+// Ready is closed once the rules and the first copy are in place: transports
+// may open sockets from then on.
+func (g *Guard) Ready() <-chan struct{} { return g.ready }
+
+// SetTunnels names all tunnel interfaces, replacing the names given before. A
+// name needs no interface yet. Name a tunnel before routes lead into it.
+func (g *Guard) SetTunnels(names []string) {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	g.mu.Lock()
+	changed := !slices.Equal(g.tunnels, names)
+	g.tunnels = names
+	g.mu.Unlock()
+	if changed {
+		g.wake()
+	}
+}
+
+// Control is like the function Control and, while an underlay interface has
+// strict reverse path filtering, also lets the answers to this socket in. The
+// returned function serves net.Dialer and net.ListenConfig alike, and may be
+// used before Run.
+func (g *Guard) Control(device string) func(network, address string, c syscall.RawConn) error {
+	mark := Control(device)
+	return func(network, address string, c syscall.RawConn) error {
+		if err := mark(network, address, c); err != nil {
+			return err
+		}
+		g.expectAnswers(network, address)
+		return nil
+	}
+}
+
+func (g *Guard) wake() {
+	select {
+	case g.kick <- struct{}{}:
+	default:
+	}
+}

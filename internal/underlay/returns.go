@@ -1,0 +1,84 @@
+package underlay
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// answerWait bounds how long a dialer waits for its return path. The rule
+// takes milliseconds; a guard that is stopping must not hold a dialer up.
+const answerWait = time.Second
+
+// A returnPath is traffic whose answers strict reverse path filtering would
+// drop: either all that goes to one remote address, or all that leaves from
+// one local port.
+type returnPath struct {
+	remote  netip.Addr // IPv4, or invalid
+	port    uint16     // with an invalid remote
+	ipProto int        // with port: IPPROTO_TCP or IPPROTO_UDP
+}
+
+// returnPathOf reads the arguments of a Control function: for a dialer the
+// address is the remote's, for a listener an unspecified or a local one.
+func returnPathOf(network, address string, local func(netip.Addr) bool) (returnPath, bool) {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return returnPath{}, false
+	}
+	addr := ap.Addr().Unmap()
+	if !addr.IsUnspecified() && !local(addr) {
+		return returnPath{remote: addr}, addr.Is4() // IPv6 has no reverse path filter
+	}
+	if ap.Port() == 0 || addr.Is6() && !addr.IsUnspecified() {
+		return returnPath{}, false
+	}
+	p := returnPath{port: ap.Port(), ipProto: unix.IPPROTO_TCP}
+	if strings.HasPrefix(network, "udp") {
+		p.ipProto = unix.IPPROTO_UDP
+	}
+	return p, true
+}
+
+// expectAnswers remembers the return path of a socket that is about to be
+// used and, if there is a strict filter, waits until the path is in place.
+func (g *Guard) expectAnswers(network, address string) {
+	p, ok := returnPathOf(network, address, isLocal)
+	if !ok {
+		return
+	}
+	g.mu.Lock()
+	if _, known := g.returns[p]; known {
+		g.mu.Unlock()
+		return
+	}
+	g.returns[p] = struct{}{}
+	strict, applied := g.strict, g.applied
+	g.mu.Unlock()
+	g.wake()
+	if !strict {
+		return
+	}
+	select {
+	case <-applied:
+	case <-time.After(answerWait):
+	}
+}
+
+// isLocal says whether a is an address of this machine. Errors count as no:
+// a rule for a remote that is local has no effect.
+func isLocal(a netip.Addr) bool {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, ia := range addrs {
+		if p, err := netip.ParsePrefix(ia.String()); err == nil && p.Addr().Unmap() == a {
+			return true
+		}
+	}
+	return false
+}
