@@ -1,0 +1,106 @@
+package topo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// removeStale removes the namespaces and directories of that prefix whose maker
+// no longer lives. A process number in use again leaves them for a later run.
+func removeStale(ctx context.Context, prefix string) error {
+	stale := regexp.MustCompile(`^` + regexp.QuoteMeta(prefix) + `-(\d+)\.\d+(-|$)`)
+	dead := func(name string) bool {
+		m := stale.FindStringSubmatch(name)
+		if m == nil {
+			return false
+		}
+		pid, err := strconv.Atoi(m[1])
+		return err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	}
+	return removeIf(ctx, dead)
+}
+
+// removeNamed removes the topology made with FixedName under that name.
+func removeNamed(ctx context.Context, name string) error {
+	// The names that carry a process number begin the same way, and may be in use.
+	other := regexp.MustCompile(`^` + regexp.QuoteMeta(name) + `-\d+\.\d+(-|$)`)
+	return removeIf(ctx, func(s string) bool {
+		return (s == name || strings.HasPrefix(s, name+"-")) && !other.MatchString(s)
+	})
+}
+
+func removeIf(ctx context.Context, match func(name string) bool) error {
+	names, err := namespaces(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		if match(name) {
+			errs = append(errs, removeNamespace(ctx, name))
+		}
+	}
+	dirs, err := os.ReadDir(os.TempDir())
+	if err != nil {
+		return fmt.Errorf("topo: look for stale directories: %w", err)
+	}
+	for _, d := range dirs {
+		if d.IsDir() && match(d.Name()) {
+			errs = append(errs, os.RemoveAll(filepath.Join(os.TempDir(), d.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// namespaces lists the named network namespaces.
+func namespaces(ctx context.Context) ([]string, error) {
+	out, err := command(ctx, "", "ip", "netns", "list")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) > 0 {
+			names = append(names, f[0])
+		}
+	}
+	return names, nil
+}
+
+// removeNamespace kills every process of a namespace and removes its name; the
+// kernel removes the rest. One that another program has removed meanwhile is fine.
+func removeNamespace(ctx context.Context, name string) error {
+	out, err := command(ctx, "", "ip", "netns", "pids", name)
+	if err != nil {
+		return ignoreGone(ctx, name, err)
+	}
+	for _, field := range strings.Fields(out) {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 1 && pid != os.Getpid() {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended since
+		}
+	}
+	if _, err := command(ctx, "", "ip", "netns", "delete", name); err != nil {
+		return ignoreGone(ctx, name, err)
+	}
+	return nil
+}
+
+func ignoreGone(ctx context.Context, name string, cause error) error {
+	names, err := namespaces(ctx)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	for _, n := range names {
+		if n == name {
+			return cause
+		}
+	}
+	return nil
+}

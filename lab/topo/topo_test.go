@@ -1,0 +1,61 @@
+package topo
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestEventually(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		took, err := Eventually(t.Context(), time.Second, time.Minute, func() error {
+			if calls++; calls < 4 {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		if err != nil || took != 3*time.Second || calls != 4 {
+			t.Errorf("took %v and %d calls, %v; want 3s, 4, no error", took, calls, err)
+		}
+	})
+}
+
+func TestEventuallyGivesTheLastError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		last := errors.New("still down")
+		took, err := Eventually(t.Context(), time.Second, 2500*time.Millisecond, func() error { return last })
+		if !errors.Is(err, last) || took != 2500*time.Millisecond {
+			t.Errorf("took %v, %v", took, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = Eventually(ctx, time.Second, time.Minute, func() error { return last })
+		if !errors.Is(err, last) || !errors.Is(err, context.Canceled) {
+			t.Errorf("with a context that is done: %v", err)
+		}
+	})
+}
+
+func TestKeygenOutputIsUnderstood(t *testing.T) {
+	fingerprint := "SHA256:" + strings.Repeat("9F:", 31) + "86"
+	key := strings.Repeat("ab+/", 10) + "abc="
+	out := "TLS fingerprint:      " + fingerprint + "\nWireGuard public key: " + key + "\n"
+	if got := fingerprintPattern.FindString(out); got != fingerprint {
+		t.Errorf("fingerprint %q", got)
+	}
+	if m := publicKeyPattern.FindStringSubmatch(out); m == nil || m[1] != key {
+		t.Errorf("public key %q", m)
+	}
+}
+
+func TestPrefixIsChecked(t *testing.T) {
+	for _, prefix := range []string{"", "a-b", "../x", "A"} {
+		if _, err := New(t.Context(), prefix); err == nil {
+			t.Errorf("prefix %q is accepted", prefix)
+		}
+	}
+}
