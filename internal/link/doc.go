@@ -1,0 +1,2 @@
+// Package link sets up tunnel interfaces and watches local prefixes.
+package link
