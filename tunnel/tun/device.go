@@ -1,0 +1,207 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrDropped wraps what [Device.Write] returns for a frame that the kernel did
+// not take: the interface is down, or the packet makes no sense to it. The device
+// works on.
+var ErrDropped = errors.New("tun: frame dropped")
+
+// ErrEmpty is returned by [Device.TryRead] when there is nothing to read.
+var ErrEmpty = errors.New("tun: nothing to read")
+
+// Device is a TUN interface. Its methods may be called from several goroutines,
+// but each queue must be read by one at a time.
+type Device struct {
+	name      string
+	mtu       int
+	index     int
+	vnet      bool
+	supported Offload
+	log       *slog.Logger
+	queues    []*queue
+	writeOnly bool // writer is a descriptor of its own
+
+	mu     sync.RWMutex // held for reading around each use of writer, for writing to close it
+	writer int
+	closed bool
+}
+
+// Name returns the interface's name.
+func (d *Device) Name() string { return d.name }
+
+// Index returns the interface's index in its network namespace.
+func (d *Device) Index() int { return d.index }
+
+// MTU returns the MTU that the interface was made with, in bytes.
+func (d *Device) MTU() int { return d.mtu }
+
+// Queues returns how many queues there are to read.
+func (d *Device) Queues() int { return len(d.queues) }
+
+// Offload returns what this kernel can leave to a reader of the device; 0 means
+// that frames never need anything done to them.
+func (d *Device) Offload() Offload { return d.supported }
+
+// adopt makes a queue of fd, which it closes on failure.
+func (d *Device) adopt(fd int) error {
+	q, err := newQueue(fd, d.name, d.vnet)
+	if err != nil {
+		return fmt.Errorf("tun: %s: %w", d.name, err)
+	}
+	if len(d.queues) == 0 {
+		d.writer = fd
+	}
+	d.queues = append(d.queues, q)
+	return nil
+}
+
+// addQueues attaches the queues after the first, and the writer.
+//
+// The kernel steers a flow to the queue that its packets were last written to
+// (drivers/net/tun.c, tun_flow_update). That would tie all flows to the queues
+// they first took, so with several queues writes go through one that is detached:
+// it receives nothing and teaches nothing, and flows spread by their hash.
+func (d *Device) addQueues(n int, flags uint16) error {
+	if n == 1 {
+		return nil
+	}
+	for len(d.queues) < n {
+		fd, err := attach(d.name, flags)
+		if err != nil {
+			return err
+		}
+		if err := d.adopt(fd); err != nil {
+			return err
+		}
+	}
+	fd, err := attach(d.name, flags)
+	if err != nil {
+		return err
+	}
+	req, err := unix.NewIfreq(d.name)
+	if err == nil {
+		req.SetUint16(unix.IFF_DETACH_QUEUE)
+		err = unix.IoctlIfreq(fd, unix.TUNSETQUEUE, req)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("tun: %s: detach the writing queue: %w", d.name, err)
+	}
+	d.writer, d.writeOnly = fd, true
+	return nil
+}
+
+// setUp gives the interface its MTU and queue length, and no carrier.
+func (d *Device) setUp() error {
+	for _, s := range []struct {
+		what    string
+		request uint
+		value   uint32
+	}{{"MTU", unix.SIOCSIFMTU, uint32(d.mtu)}, {"queue length", unix.SIOCSIFTXQLEN, txQueueLen}} {
+		if err := ifreq(d.name, func(r *unix.Ifreq) { r.SetUint32(s.value) }, s.request, nil); err != nil {
+			return fmt.Errorf("tun: %s: set %s %d: %w", d.name, s.what, s.value, err)
+		}
+	}
+	if err := ifreq(d.name, nil, unix.SIOCGIFINDEX, func(r *unix.Ifreq) { d.index = int(r.Uint32()) }); err != nil {
+		return fmt.Errorf("tun: %s: index: %w", d.name, err)
+	}
+	return d.SetCarrier(false)
+}
+
+// control does an ioctl on the interface through one of its descriptors.
+func (d *Device) control(what string, f func(fd int) error) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed {
+		return fmt.Errorf("tun: %s: %s: %w", d.name, what, os.ErrClosed)
+	}
+	if err := f(d.writer); err != nil {
+		return fmt.Errorf("tun: %s: %s: %w", d.name, what, err)
+	}
+	return nil
+}
+
+// SetOffload chooses what the kernel leaves to whoever gets the frames: what the
+// far end can take, and no more than [Device.Offload].
+func (d *Device) SetOffload(o Offload) error {
+	if !d.vnet {
+		return nil
+	}
+	o = d.supported.Intersect(o)
+	return d.control("TUNSETOFFLOAD "+o.String(), func(fd int) error {
+		return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, int(o))
+	})
+}
+
+// SetCarrier tells the kernel whether there is anyone at the far end. Without a
+// carrier the interface's routes are marked linkdown, and it sends nothing.
+func (d *Device) SetCarrier(up bool) error {
+	carrier := 0
+	if up {
+		carrier = 1
+	}
+	return d.control("TUNSETCARRIER", func(fd int) error {
+		return unix.IoctlSetPointerInt(fd, unix.TUNSETCARRIER, carrier)
+	})
+}
+
+// Write gives the kernel one frame as a packet that arrived on the interface. It
+// does not block and keeps nothing of frame. It returns an error that wraps
+// [ErrDropped] if the kernel refused this frame, and os.ErrClosed after Close.
+func (d *Device) Write(frame []byte) error {
+	if !d.vnet {
+		if needsOffload(frame) {
+			return fmt.Errorf("%w: it needs offload and %s has none", ErrDropped, d.name)
+		}
+		frame = frame[HeaderLen:]
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed {
+		return fmt.Errorf("tun: write to %s: %w", d.name, os.ErrClosed)
+	}
+	for {
+		_, err := unix.Write(d.writer, frame)
+		switch err {
+		case nil:
+			return nil
+		case unix.EINTR:
+			continue
+		case unix.EBADFD:
+			return fmt.Errorf("tun: write to %s: the interface is gone: %w", d.name, err)
+		default:
+			return fmt.Errorf("%w: write to %s: %w", ErrDropped, d.name, err)
+		}
+	}
+}
+
+// Close removes the interface and ends all that wait for it. Further calls do
+// nothing.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	var errs []error
+	if d.writeOnly {
+		errs = append(errs, unix.Close(d.writer))
+	}
+	for _, q := range d.queues {
+		errs = append(errs, q.file.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("tun: close %s: %w", d.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package tun
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// queue is one reading end of an interface. The two closures are made once,
+// so that waiting and reading allocate nothing; the fields they share belong to
+// the one goroutine that reads the queue.
+type queue struct {
+	file *os.File // in the runtime's poller
+	raw  syscall.RawConn
+	vnet bool
+
+	poll   func(fd uintptr) bool
+	polled bool
+	read   func(fd uintptr) bool
+	buf    []byte
+	n      int
+	err    error
+}
+
+// newQueue takes over fd, also if it fails.
+func newQueue(fd int, name string, vnet bool) (*queue, error) {
+	file := os.NewFile(uintptr(fd), "tun "+name)
+	raw, err := file.SyscallConn()
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("raw queue: %w", err)
+	}
+	q := &queue{file: file, raw: raw, vnet: vnet}
+	q.poll = q.pollOnce
+	q.read = q.readOnce
+	return q, nil
+}
+
+// pollOnce asks the kernel the first time it is called and then trusts the
+// poller. It must ask: the poller is edge-triggered and forgets what it reported
+// before the wait began.
+func (q *queue) pollOnce(fd uintptr) bool {
+	if q.polled {
+		return true
+	}
+	q.polled = true
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds[:], 0)
+	return n != 0 || (err != nil && err != unix.EINTR)
+}
+
+func (q *queue) readOnce(fd uintptr) bool {
+	for {
+		q.n, q.err = unix.Read(int(fd), q.buf)
+		if q.err != unix.EINTR {
+			return true
+		}
+	}
+}
+
+// Wait blocks until there is something to read in a queue, 0 to Queues-1, or the
+// device is closed, which is os.ErrClosed. It may return early without cause.
+func (d *Device) Wait(queue int) error {
+	q := d.queues[queue]
+	q.polled = false
+	if err := q.raw.Read(q.poll); err != nil {
+		return d.readError(err)
+	}
+	return nil
+}
+
+// TryRead reads one frame from a queue into p, which must have room for
+// [MaxFrame] bytes, and returns its length; without a frame to read, [ErrEmpty].
+// It never blocks.
+func (d *Device) TryRead(queue int, p []byte) (int, error) {
+	q := d.queues[queue]
+	q.buf = p
+	if !q.vnet {
+		clear(p[:HeaderLen])
+		q.buf = p[HeaderLen:]
+	}
+	err := q.raw.Read(q.read)
+	q.buf = nil
+	if err != nil {
+		return 0, d.readError(err)
+	}
+	if q.err != nil {
+		if q.err == unix.EAGAIN {
+			return 0, ErrEmpty
+		}
+		return 0, d.readError(q.err)
+	}
+	if !q.vnet {
+		return q.n + HeaderLen, nil
+	}
+	return q.n, nil
+}
+
+func (d *Device) readError(err error) error {
+	if errors.Is(err, unix.EBADFD) {
+		return fmt.Errorf("tun: read from %s: the interface is gone: %w", d.name, err)
+	}
+	return fmt.Errorf("tun: read from %s: %w", d.name, err)
+}

@@ -1,0 +1,61 @@
+package tunnel
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Identity tells one router from another, for as long as its keys stay the
+// same: the SHA-256 of its certificate, or, towards peers that share a secret
+// with it, a value that the router keeps.
+type Identity = [32]byte
+
+// State is a word for what a tunnel does now, as `warren status` prints it.
+type State string
+
+// The states of a tunnel. A tunnel that may dial is connecting until it is up;
+// one that may not is waiting for its peer to dial.
+const (
+	StateDown       State = "down"       // not running
+	StateWaiting    State = "waiting"    // for the peer to dial
+	StateConnecting State = "connecting" // dialing, or pausing between attempts
+	StateUp         State = "up"         // packets flow
+)
+
+// Event says that a tunnel came up or went down. The events of one tunnel
+// alternate, beginning with up, and come from one goroutine in order.
+type Event struct {
+	Name   string         // of the link, as configured
+	Up     bool           //
+	Time   time.Time      // when it happened
+	Remote netip.AddrPort // the far end of the transport on the underlay
+	Local  Identity       // who we are to this peer
+	Peer   Identity       // who the peer is; see [Addresses]
+	Reason string         // why it went down, in words for the operator
+}
+
+// Stats counts since the link was made, over all its sessions. Bytes are those
+// of the packets in the tunnel, without the transport's own overhead. Several
+// segments of one flow that the kernel handed over as one large packet count as
+// one packet, as they do in the interface's own counters.
+type Stats struct {
+	RxBytes, TxBytes     uint64 // from and to the peer
+	RxPackets, TxPackets uint64
+	Drops                uint64 // packets not delivered, in either direction
+}
+
+// Status is a tunnel at one moment.
+type Status struct {
+	Transport string // "tls", "wireguard", "external"
+	Interface string
+	State     State
+	Since     time.Time      // of the last change between up and not up
+	Remote    netip.AddrPort // the far end on the underlay; invalid while not up
+	Local     Identity
+	Peer      Identity      // zero until the peer was seen for the first time
+	RTT       time.Duration // smoothed round trip; 0 until measured
+	MTU       int           // bytes, of packets inside the tunnel
+	Lanes     int           // connections that carry this tunnel now
+	Stats     Stats
+	LastError string // why the tunnel is not up, or was last not up; empty if never
+}
