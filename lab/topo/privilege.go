@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reexecMark is set in the environment of a program that Reexec has run again.
+// reexecMark is set in the environment of a program that Reexec has run again:
+// to "new" by the one before, then to "ready" for the programs that this one starts.
 const reexecMark = "WARREN_LAB_USERNS"
 
 // needs says what a machine must offer.
@@ -36,14 +37,16 @@ func Reexec() error {
 	if err := checkTUN(); err != nil {
 		return err
 	}
-	if Unprivileged() {
+	switch {
+	case os.Getenv(reexecMark) == "ready":
+		return nil
+	case Unprivileged():
 		// `ip netns` keeps its names in /run/netns; the real /run is not ours to write.
 		if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
 			return fmt.Errorf("%s: mount /run: %w", needs, err)
 		}
-		return nil
-	}
-	if privileged() {
+		return os.Setenv(reexecMark, "ready")
+	case privileged():
 		return nil
 	}
 	probe := append(append([]string(nil), unshare[1:]...), "mount", "-t", "tmpfs", "tmpfs", "/run")
@@ -64,7 +67,7 @@ func replaceSelf() error {
 		return fmt.Errorf("topo: run this program again: %w", err)
 	}
 	argv := append(append(append([]string(nil), unshare...), self), os.Args[1:]...)
-	err = syscall.Exec(path, argv, append(os.Environ(), reexecMark+"=1"))
+	err = syscall.Exec(path, argv, append(os.Environ(), reexecMark+"=new"))
 	return fmt.Errorf("topo: run this program again: %w", err)
 }
 
