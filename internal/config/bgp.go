@@ -1,0 +1,57 @@
+package config
+
+import "errors"
+
+const defaultMaxPrefixes = 1000
+
+// peerBGP makes a PeerBGP of what a peer's file says.
+func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
+	b := PeerBGP{
+		ASN:         l.asn(raw.ASN),
+		Export:      Policy{Own: true},
+		MaxPrefixes: int(l.number(raw.MaxPrefixes, defaultMaxPrefixes, 1, 1<<31-1)),
+	}
+	// RFC 8212: without a policy nothing is to be accepted. It is asked for
+	// here, so that an empty one is seen to be meant.
+	switch raw.Import.state {
+	case absent:
+		l.fail(raw.Import.place, `is required: what to accept from the peer, such as ["10.2.0.0/16 le 24"]; [] accepts nothing, ["any"] everything`)
+	case given:
+		b.Import = l.policy(raw.Import, false)
+	}
+	if raw.Export.state == given {
+		b.Export = l.policy(raw.Export, true)
+	}
+	return b
+}
+
+// policy reads a list of filters.
+func (l *loader) policy(v value[list], export bool) Policy {
+	var p Policy
+	for _, e := range v.v {
+		var flag *bool
+		switch e.text {
+		case "any":
+			flag = &p.Any
+		case "default":
+			flag = &p.Default
+		case "own":
+			if !export {
+				l.failElement(v.place, e, errors.New(`cannot be imported; allowed are "any", "default" and prefix filters`))
+				continue
+			}
+			flag = &p.Own
+		}
+		if flag != nil {
+			*flag = true
+			continue
+		}
+		f, err := parseFilter(e.text)
+		if err != nil {
+			l.failElement(v.place, e, err)
+			continue
+		}
+		p.Prefixes = append(p.Prefixes, f)
+	}
+	return p
+}

@@ -1,0 +1,67 @@
+package config
+
+import (
+	"crypto/sha256"
+)
+
+// checkAgainstRouter checks what depends on warren.toml and a peer's file
+// together.
+func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, drafts []draft) {
+	var own [32]byte
+	if c := cfg.TLS.Certificate; c != nil {
+		own = sha256.Sum256(c.Certificate[0])
+	}
+	dialsOnly := raw.TLS.Listen.state != faulty && len(raw.TLS.Listen.v) == 0
+	for _, d := range drafts {
+		tunnel := d.raw.Tunnel
+		if dialsOnly && tunnel.Remotes.state != faulty && len(tunnel.Remotes.v) == 0 {
+			l.fail(tunnel.Remotes.place, "is absent, and so is tls.listen in %s: neither end could connect; set one of them", raw.TLS.Listen.file)
+		}
+		trust := d.peer.Tunnel.Trust
+		if trust.Method == TrustFingerprint && cfg.TLS.Certificate != nil && trust.Fingerprint == own {
+			l.fail(tunnel.Fingerprint.place, "is the fingerprint of this router's own certificate, %s; it must be the peer's", cfg.TLS.CertFile)
+		}
+	}
+}
+
+// checkAmongPeers checks that no two peers use the same thing. The drafts are
+// sorted, and the later of two is reported.
+func (l *loader) checkAmongPeers(drafts []draft) {
+	byInterface := map[string]draft{}
+	for _, d := range drafts {
+		name := d.peer.Tunnel.Interface
+		if first, taken := byInterface[name]; taken && name != "" {
+			l.fail(d.raw.Tunnel.Interface.place, "%q is the interface of %s already; each peer needs its own", name, first.peer.File)
+			continue
+		}
+		byInterface[name] = d
+	}
+	for i, d := range drafts {
+		if under := d.peer.Tunnel.Underlay; under != "" && under != d.peer.Tunnel.Interface {
+			if other, taken := byInterface[under]; taken {
+				l.fail(d.raw.Tunnel.Underlay.place, "%q is the tunnel of %s; name the interface that the tunnel's packets leave by", under, other.peer.File)
+			}
+		}
+		for _, first := range drafts[:i] {
+			l.checkPair(first, d)
+		}
+	}
+}
+
+// checkPair checks two peers against one another.
+func (l *loader) checkPair(first, second draft) {
+	a, b := first.peer.Tunnel, second.peer.Tunnel
+	if a.Trust.Method != 0 && a.Trust.Equal(b.Trust) && a.Link == b.Link {
+		l.fail(second.raw.Tunnel.Link.place, "%d belongs to the tunnel of %s, which trusts the same peer; give each tunnel to one peer another link, the same at both ends",
+			b.Link, first.peer.File)
+	}
+	if !a.PeerAddress.IsValid() || a.PeerAddress != b.PeerAddress {
+		return
+	}
+	// BGP tells the paths of two neighbors apart by AS, router ID and address
+	// without zone. Link-local addresses may be the same in different ASes.
+	if !a.PeerAddress.IsLinkLocalUnicast() || first.peer.BGP.ASN == second.peer.BGP.ASN {
+		l.fail(second.raw.Tunnel.PeerAddress.place, "%v is the peer_address of %s already; the neighbors' routes would replace one another: take another subnet",
+			b.PeerAddress, first.peer.File)
+	}
+}

@@ -1,0 +1,142 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Load reads and validates warren.toml at path, and peers.d/*.toml beside it.
+// Hidden files and those with another ending are left out; a missing or empty
+// peers.d makes a Config without peers. Files that keys refer to are read too.
+//
+// The error, if any, is always an [Errors] with every mistake that was found.
+func Load(path string) (*Config, error) {
+	l := &loader{}
+	main := source{file: path}
+	var err error
+	if main.data, err = readFile(path, false); err != nil {
+		l.fail(place{file: path}, "cannot be read: %v", err)
+		return nil, l.errs
+	}
+	return l.load(main, l.peerSources(filepath.Join(filepath.Dir(path), "peers.d")))
+}
+
+// loader collects what is wrong while a configuration is put together.
+type loader struct {
+	dir  string // absolute; file names are relative to it
+	errs Errors
+}
+
+// source is the contents of one file.
+type source struct {
+	file string // its path, as in messages
+	data []byte
+}
+
+// fail notes a mistake. The text completes a sentence that the key begins, or
+// follows it after a colon.
+func (l *loader) fail(at place, format string, args ...any) {
+	l.errs = append(l.errs, Error{File: at.file, Line: at.line, Key: at.key, Text: fmt.Sprintf(format, args...)})
+}
+
+// peerSources reads the peer files of a directory.
+func (l *loader) peerSources(dir string) []source {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		l.fail(place{file: dir}, "cannot be read: %v", plain(err))
+		return nil
+	}
+	var sources []source
+	for _, e := range entries {
+		// A leading dot marks hidden files and some editors' lock files;
+		// backups and swap files have another ending.
+		if strings.HasPrefix(e.Name(), ".") || filepath.Ext(e.Name()) != ".toml" {
+			continue
+		}
+		s := source{file: filepath.Join(dir, e.Name())}
+		if s.data, err = readFile(s.file, false); err != nil {
+			l.fail(place{file: s.file}, "cannot be read: %v", err)
+			continue
+		}
+		sources = append(sources, s)
+	}
+	return sources
+}
+
+// load makes a Config of the files' contents.
+func (l *loader) load(main source, peers []source) (*Config, error) {
+	path, err := filepath.Abs(main.file)
+	if err != nil {
+		l.fail(place{file: main.file}, "has no absolute path: %v", err)
+		return nil, l.errs
+	}
+	l.dir = filepath.Dir(path)
+
+	var raw rawRouter
+	var cfg *Config
+	if l.decode(main.file, main.data, &raw) {
+		cfg = l.router(&raw)
+		cfg.Path = path
+	}
+	drafts := make([]draft, 0, len(peers))
+	for _, s := range peers {
+		if d, ok := l.peer(s); ok {
+			drafts = append(drafts, d)
+		}
+	}
+	slices.SortFunc(drafts, func(a, b draft) int { return strings.Compare(a.peer.Name, b.peer.Name) })
+	if cfg != nil {
+		cfg.TLS.Certificate = l.certificate(&raw.TLS, cfg.TLS, drafts)
+		l.checkAgainstRouter(&raw, cfg, drafts)
+	}
+	l.checkAmongPeers(drafts)
+
+	if len(l.errs) > 0 {
+		l.errs.sort()
+		return nil, l.errs
+	}
+	for _, d := range drafts {
+		cfg.Peers = append(cfg.Peers, d.peer)
+	}
+	return cfg, nil
+}
+
+// draft is a peer together with what its file said.
+type draft struct {
+	peer Peer
+	raw  *rawPeer
+}
+
+// peer makes a Peer of one file.
+func (l *loader) peer(s source) (draft, bool) {
+	name := strings.TrimSuffix(filepath.Base(s.file), ".toml")
+	if err := checkName(name); err != nil {
+		l.fail(place{file: s.file}, "the file's name is the peer's name, and %q %v", name, err)
+	}
+	raw := &rawPeer{}
+	if !l.decode(s.file, s.data, raw) {
+		return draft{}, false
+	}
+	return draft{raw: raw, peer: Peer{
+		Name:   name,
+		File:   s.file,
+		Tunnel: l.tunnel(name, &raw.Tunnel),
+		BGP:    l.peerBGP(&raw.BGP),
+	}}, true
+}
+
+// resolve makes a file name absolute.
+func (l *loader) resolve(name string) string {
+	if filepath.IsAbs(name) {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(l.dir, name)
+}

@@ -1,0 +1,199 @@
+package config
+
+import "fmt"
+
+// rawRouter is warren.toml as written, before any value is checked.
+type rawRouter struct {
+	Name     value[string] `toml:"name"`
+	ASN      value[int64]  `toml:"asn"`
+	RouterID value[string] `toml:"router_id"`
+	Announce rawAnnounce   `toml:"announce"`
+	TLS      rawTLS        `toml:"tls"`
+	FIB      rawFIB        `toml:"fib"`
+	API      rawAPI        `toml:"api"`
+}
+
+type rawAnnounce struct {
+	Networks     value[list] `toml:"networks"`
+	Redistribute value[list] `toml:"redistribute"`
+	Interfaces   value[list] `toml:"interfaces"`
+}
+
+type rawTLS struct {
+	Listen   value[list]   `toml:"listen"`
+	CertFile value[string] `toml:"cert_file"`
+	KeyFile  value[string] `toml:"key_file"`
+}
+
+type rawFIB struct {
+	Table    value[nameOrNumber] `toml:"table"`
+	Metric   value[int64]        `toml:"metric"`
+	Protocol value[int64]        `toml:"protocol"`
+	Source   value[list]         `toml:"source"`
+}
+
+type rawAPI struct {
+	Gobgp  value[string] `toml:"gobgp"`
+	Socket value[string] `toml:"socket"`
+}
+
+// rawPeer is one file of peers.d as written.
+type rawPeer struct {
+	Tunnel rawTunnel  `toml:"tunnel"`
+	BGP    rawPeerBGP `toml:"bgp"`
+}
+
+type rawTunnel struct {
+	Transport   value[string] `toml:"transport"`
+	Remotes     value[list]   `toml:"remotes"`
+	Fingerprint value[string] `toml:"fingerprint"`
+	SecretFile  value[string] `toml:"secret_file"`
+	CAFile      value[string] `toml:"ca_file"`
+	PeerName    value[string] `toml:"peer_name"`
+	Link        value[int64]  `toml:"link"`
+	Interface   value[string] `toml:"interface"`
+	MTU         value[int64]  `toml:"mtu"`
+	Address     value[list]   `toml:"address"`
+	PeerAddress value[string] `toml:"peer_address"`
+	Underlay    value[string] `toml:"underlay"`
+	Keepalive   value[string] `toml:"keepalive"`
+	DeadAfter   value[string] `toml:"dead_after"`
+}
+
+type rawPeerBGP struct {
+	ASN         value[int64] `toml:"asn"`
+	Import      value[list]  `toml:"import"`
+	Export      value[list]  `toml:"export"`
+	MaxPrefixes value[int64] `toml:"max_prefixes"`
+}
+
+// value is one key of a file: what it was set to, and where, so that a later
+// check can say which line to mend.
+type value[T any] struct {
+	place
+	v     T
+	state state
+}
+
+// state tells what became of a key.
+type state int
+
+const (
+	absent state = iota // not in the file; place is its table's
+	given               // in the file, with the right type
+	faulty              // in the file, but already reported as wrong
+)
+
+// place is what a mistake is reported against.
+type place struct {
+	file string
+	line int
+	key  string // dotted
+}
+
+// named returns the same place for another key.
+func (p place) named(key string) place {
+	p.key = key
+	return p
+}
+
+// list is a TOML array of strings, each with its own line.
+type list []element
+
+type element struct {
+	text string
+	line int
+}
+
+// texts returns the strings alone.
+func (l list) texts() []string {
+	texts := make([]string, len(l))
+	for i := range l {
+		texts[i] = l[i].text
+	}
+	return texts
+}
+
+// nameOrNumber is a string or a whole number, as the text of either.
+type nameOrNumber string
+
+// settable is what decode fills in: a *value of any type.
+type settable interface {
+	// put stores what the file says and returns "", or what is wrong with
+	// its type.
+	put(at place, data any) string
+	// leave records that the file does not set the key.
+	leave(at place, as state)
+}
+
+func (v *value[T]) leave(at place, as state) { v.place, v.state = at, as }
+
+func (v *value[T]) put(at place, data any) string {
+	v.place, v.state = at, faulty
+	problem := assign(any(&v.v), at.line, data)
+	if problem == "" {
+		v.state = given
+	}
+	return problem
+}
+
+// assign stores data through target, a pointer to one of the types that a
+// value can hold.
+func assign(target any, line int, data any) string {
+	switch target := target.(type) {
+	case *string:
+		s, ok := data.(string)
+		if !ok {
+			return fmt.Sprintf("is %s; it must be a string, in quotes", kind(data))
+		}
+		*target = s
+	case *int64:
+		n, ok := data.(int64)
+		if !ok {
+			return fmt.Sprintf("is %s; it must be a whole number, without quotes", kind(data))
+		}
+		*target = n
+	case *nameOrNumber:
+		switch data.(type) {
+		case string, int64:
+			*target = nameOrNumber(fmt.Sprint(data))
+		default:
+			return fmt.Sprintf("is %s; it must be a name in quotes or a whole number", kind(data))
+		}
+	case *list:
+		items, ok := data.([]any)
+		if !ok {
+			return fmt.Sprintf(`is %s; it must be a list of strings, such as ["…", "…"]`, kind(data))
+		}
+		for i, item := range items {
+			s, ok := item.(string)
+			if !ok {
+				return fmt.Sprintf("has %s as element %d; each must be a string, in quotes", kind(item), i+1)
+			}
+			*target = append(*target, element{s, line})
+		}
+	default:
+		panic(fmt.Sprintf("config: no rule to decode a %T", target))
+	}
+	return ""
+}
+
+// kind names the TOML type of a decoded value.
+func kind(data any) string {
+	switch data.(type) {
+	case string:
+		return "a string"
+	case int64:
+		return "a whole number"
+	case float64:
+		return "a number with a fraction"
+	case bool:
+		return "a boolean"
+	case []any, []map[string]any:
+		return "a list"
+	case map[string]any:
+		return "a table"
+	default:
+		return "a date or time"
+	}
+}

@@ -1,0 +1,60 @@
+package config
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// The kernel's own routing tables, from linux/rtnetlink.h.
+const (
+	tableDefault = 253
+	tableMain    = 254
+	tableLocal   = 255
+)
+
+// tableFiles are where iproute2 looks up the names of tables, in its order.
+var tableFiles = []string{"/etc/iproute2/rt_tables", "/usr/share/iproute2/rt_tables"}
+
+// parseTable reads the name or number of a routing table that learned routes
+// may go to.
+func parseTable(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		var known bool
+		if n, known = tableByName(s); !known {
+			return 0, errors.New("is not a routing table; allowed are main, a name from " + tableFiles[0] + ", or 1 to 4294967295")
+		}
+	}
+	if n == 0 || n == tableLocal {
+		return 0, errors.New("is the kernel's own; allowed are main, another name from " + tableFiles[0] +
+			", or 1 to 4294967295 without 255")
+	}
+	return int(n), nil
+}
+
+// tableByName finds a table in iproute2's files, or among the names that hold
+// without them.
+func tableByName(name string) (uint64, bool) {
+	for _, file := range tableFiles {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue // not every host has iproute2, or both files
+		}
+		lines := bufio.NewScanner(strings.NewReader(string(data)))
+		for lines.Scan() {
+			words := strings.Fields(lines.Text())
+			if len(words) < 2 || words[1] != name {
+				continue
+			}
+			// The files give numbers as decimal or as hexadecimal with 0x.
+			if n, err := strconv.ParseUint(words[0], 0, 32); err == nil {
+				return n, true
+			}
+		}
+	}
+	n, ok := map[string]uint64{"main": tableMain, "local": tableLocal, "default": tableDefault}[name]
+	return n, ok
+}

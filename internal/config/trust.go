@@ -1,0 +1,158 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// trust reads how the peer proves who it is: exactly one way.
+func (l *loader) trust(raw *rawTunnel) Trust {
+	ways := []value[string]{raw.Fingerprint, raw.SecretFile, raw.CAFile}
+	var set []string
+	for _, w := range ways {
+		if w.state == faulty {
+			return Trust{}
+		}
+		if w.state == given {
+			set = append(set, strings.TrimPrefix(w.key, "tunnel."))
+		}
+	}
+	if len(set) != 1 {
+		at := raw.Fingerprint.place
+		for _, w := range ways {
+			at.line = max(at.line, w.line)
+		}
+		problem := "nothing says how to know the peer"
+		if len(set) > 1 {
+			problem = strings.Join(set, " and ") + " exclude one another"
+		}
+		l.fail(at.named("tunnel"), "%s; set one of fingerprint, secret_file, ca_file (with peer_name)", problem)
+		return Trust{}
+	}
+	if raw.PeerName.state == given && raw.CAFile.state != given {
+		l.fail(raw.PeerName.place, "goes with ca_file only; %s already names one peer", set[0])
+	}
+	switch {
+	case raw.Fingerprint.state == given:
+		return l.trustFingerprint(raw.Fingerprint)
+	case raw.SecretFile.state == given:
+		return l.trustSecret(raw.SecretFile)
+	default:
+		return l.trustCA(raw)
+	}
+}
+
+func (l *loader) trustFingerprint(v value[string]) Trust {
+	sum, err := parseFingerprint(v.v)
+	if err != nil {
+		l.fail(v.place, "%q %v; allowed is SHA256: and 32 pairs of hex digits, as `openssl x509 -noout -fingerprint -sha256` and `warren keygen` print it", v.v, err)
+		return Trust{}
+	}
+	return Trust{Method: TrustFingerprint, Fingerprint: sum}
+}
+
+func (l *loader) trustSecret(v value[string]) Trust {
+	file := l.resolve(v.v)
+	data, err := readFile(file, true)
+	if err == nil {
+		data, err = ParseSecret(data)
+	}
+	if err != nil {
+		l.fail(v.place, "%s: %v", file, err)
+		return Trust{}
+	}
+	return Trust{Method: TrustSecret, Secret: data}
+}
+
+func (l *loader) trustCA(raw *rawTunnel) Trust {
+	t := Trust{Method: TrustCA, PeerName: raw.PeerName.v}
+	const allowed = "the DNS name in the peer's certificate, such as b.example.net"
+	if raw.PeerName.state == absent {
+		l.fail(raw.PeerName.place, "is required with ca_file: %s", allowed)
+	} else if raw.PeerName.state == given && !validHost(t.PeerName) {
+		l.fail(raw.PeerName.place, "%q is not a name; allowed is %s", t.PeerName, allowed)
+	}
+	file := l.resolve(raw.CAFile.v)
+	data, err := readFile(file, false)
+	if err == nil {
+		t.CA, err = parseCAs(data)
+	}
+	if err != nil {
+		l.fail(raw.CAFile.place, "%s: %v", file, err)
+		return Trust{}
+	}
+	return t
+}
+
+// parseCAs reads one or more CA certificates in PEM.
+func parseCAs(data []byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	count := 0
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		count++
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d cannot be read: %v", count, err)
+		}
+		if !cert.IsCA {
+			return nil, fmt.Errorf("certificate %d, of %q, is not a CA's; to trust one certificate use fingerprint", count, cert.Subject)
+		}
+		pool.AddCert(cert)
+	}
+	if count == 0 {
+		return nil, errors.New("has no certificate; it must hold CA certificates in PEM")
+	}
+	return pool, nil
+}
+
+// certificate loads the router's own certificate. There may be none if no
+// peer needs it, no key names it, and the default files are not there.
+func (l *loader) certificate(raw *rawTLS, t TLS, drafts []draft) *tls.Certificate {
+	if raw.CertFile.state == faulty || raw.KeyFile.state == faulty {
+		return nil
+	}
+	wanted := raw.CertFile.state == given || raw.KeyFile.state == given || exists(t.CertFile) || exists(t.KeyFile)
+	for _, d := range drafts {
+		// What the file says counts, even if the key itself was wrong.
+		wanted = wanted || d.raw.Tunnel.Fingerprint.state == given || d.raw.Tunnel.CAFile.state == given
+	}
+	if !wanted {
+		return nil
+	}
+	cert := l.keyFile(raw.CertFile.place, t.CertFile, false)
+	key := l.keyFile(raw.KeyFile.place, t.KeyFile, true)
+	if cert == nil || key == nil {
+		return nil
+	}
+	pair, err := parseKeyPair(cert, key)
+	if err != nil {
+		l.fail(raw.CertFile.place, "%s and %s: %v", t.CertFile, t.KeyFile, err)
+		return nil
+	}
+	return pair
+}
+
+// keyFile reads one half of the router's own key pair.
+func (l *loader) keyFile(at place, file string, private bool) []byte {
+	data, err := readFile(file, private)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		l.fail(at, "%s: %v; `warren keygen` makes it", file, err)
+	case err != nil:
+		l.fail(at, "%s: %v", file, err)
+	}
+	return data
+}
+
+func exists(file string) bool {
+	_, err := os.Lstat(file)
+	return err == nil
+}

@@ -1,0 +1,198 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The defaults of [tunnel].
+const (
+	defaultMTU       = 1500
+	defaultKeepalive = time.Second
+	defaultDeadAfter = 3 * time.Second
+)
+
+// tunnel makes a Tunnel of what a peer's file says.
+func (l *loader) tunnel(peer string, raw *rawTunnel) Tunnel {
+	t := Tunnel{
+		Transport: l.transport(raw.Transport),
+		Remotes:   l.remotes(raw.Remotes),
+		Trust:     l.trust(raw),
+		Link:      int(l.number(raw.Link, 0, 0, 65535)),
+		Interface: l.tunnelInterface(peer, raw.Interface),
+		MTU:       int(l.number(raw.MTU, defaultMTU, MinMTU, MaxMTU)),
+	}
+	t.Address, t.PeerAddress = l.addresses(raw)
+	if raw.Underlay.state == given {
+		t.Underlay = raw.Underlay.v
+		if err := checkInterface(t.Underlay); err != nil {
+			l.fail(raw.Underlay.place, "%q %v", t.Underlay, err)
+		} else if t.Underlay == t.Interface {
+			l.fail(raw.Underlay.place, "%q is the tunnel itself; name the interface that its packets leave by", t.Underlay)
+		}
+	}
+	t.Keepalive, t.DeadAfter = l.liveness(raw)
+	return t
+}
+
+func (l *loader) transport(v value[string]) string {
+	if v.state == given && v.v != TransportTLS {
+		l.fail(v.place, "%q is not a transport of this version, which has only %q", v.v, TransportTLS)
+	}
+	return TransportTLS
+}
+
+func (l *loader) remotes(v value[list]) []Remote {
+	var remotes []Remote
+	for _, e := range v.v {
+		r, err := parseRemote(e.text)
+		if err != nil {
+			l.failElement(v.place, e, err)
+		} else if slices.Contains(remotes, r) {
+			l.failElement(v.place, e, errTwice)
+		} else {
+			remotes = append(remotes, r)
+		}
+	}
+	return remotes
+}
+
+func (l *loader) tunnelInterface(peer string, v value[string]) string {
+	switch v.state {
+	case absent:
+		if err := checkInterface(peer); err != nil && checkName(peer) == nil {
+			l.fail(v.place, "is absent, and the peer's name %q %v: set interface", peer, err)
+		}
+		return peer
+	case given:
+		if err := checkInterface(v.v); err != nil {
+			l.fail(v.place, "%q %v", v.v, err)
+		}
+	}
+	return v.v
+}
+
+// liveness reads the two times that depend on one another.
+func (l *loader) liveness(raw *rawTunnel) (keepalive, deadAfter time.Duration) {
+	keepalive = l.duration(raw.Keepalive, defaultKeepalive, 100*time.Millisecond, time.Minute)
+	deadAfter = l.duration(raw.DeadAfter, defaultDeadAfter, 200*time.Millisecond, 10*time.Minute)
+	if keepalive == 0 || deadAfter == 0 || deadAfter >= 2*keepalive {
+		return keepalive, deadAfter
+	}
+	if raw.DeadAfter.state == given {
+		l.fail(raw.DeadAfter.place, "%v is less than twice keepalive, which is %v; allowed are %v to 10m", deadAfter, keepalive, 2*keepalive)
+	} else {
+		l.fail(raw.Keepalive.place, "%v is more than half of dead_after, which is %v; set dead_after to at least %v",
+			keepalive, deadAfter, 2*keepalive)
+	}
+	return keepalive, deadAfter
+}
+
+// duration reads a duration that has a default. It returns 0 if it is wrong.
+func (l *loader) duration(v value[string], otherwise, least, most time.Duration) time.Duration {
+	switch v.state {
+	case absent:
+		return otherwise
+	case faulty:
+		return 0
+	}
+	d, err := parseDuration(v.v, least, most)
+	if err != nil {
+		l.fail(v.place, "%q %v", v.v, err)
+		return 0
+	}
+	return d
+}
+
+// addresses reads the addresses of a tunnel's two ends. They are given
+// together or not at all, except that a subnet of two hosts tells the other.
+func (l *loader) addresses(raw *rawTunnel) ([]netip.Prefix, netip.Addr) {
+	var own []netip.Prefix
+	failed := raw.Address.state == faulty || raw.PeerAddress.state == faulty
+	for _, e := range raw.Address.v {
+		p, err := parseInterfaceAddress(e.text)
+		if err == nil && slices.ContainsFunc(own, func(o netip.Prefix) bool { return o.Addr() == p.Addr() }) {
+			err = errTwice
+		}
+		if err != nil {
+			l.failElement(raw.Address.place, e, err)
+			failed = true
+			continue
+		}
+		own = append(own, p)
+	}
+	if failed {
+		return nil, netip.Addr{}
+	}
+	if raw.PeerAddress.state == given {
+		peer, err := checkPeerAddress(raw.PeerAddress.v, own)
+		if err != nil {
+			l.fail(raw.PeerAddress.place, "%q %v", raw.PeerAddress.v, err)
+			return nil, netip.Addr{}
+		}
+		return own, peer
+	}
+	if len(own) == 0 {
+		return nil, netip.Addr{}
+	}
+	var others []netip.Addr
+	for _, p := range own {
+		if other, ok := otherHost(p); ok {
+			others = append(others, other)
+		}
+	}
+	if len(others) != 1 {
+		l.fail(raw.PeerAddress.place, "is required with address, which has %d subnets of two hosts that would tell it: set the peer's address in one of %s",
+			len(others), strings.Join(raw.Address.v.texts(), ", "))
+		return nil, netip.Addr{}
+	}
+	return own, others[0]
+}
+
+// checkPeerAddress reads the neighbor's address, which must be a host in one
+// of the interface's subnets.
+func checkPeerAddress(s string, own []netip.Prefix) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		return addr, errors.New("is not an address, such as fe80::2 or 10.0.0.0")
+	}
+	if addr.Zone() != "" {
+		return addr, fmt.Errorf("has a zone: write %v; the zone is always the tunnel's interface", addr.WithZone(""))
+	}
+	if len(own) == 0 {
+		return addr, errors.New("needs address, this end's address in the same subnet; leave both out to have them derived")
+	}
+	for _, p := range own {
+		if p.Addr() == addr {
+			return addr, errors.New("is in address too, so it is this end's; it must be the peer's")
+		}
+	}
+	for _, p := range own {
+		if p.Contains(addr) {
+			return addr, checkHost(p, addr)
+		}
+	}
+	return addr, errors.New("is in no subnet of address")
+}
+
+// otherHost returns the other host of a subnet of two: /31, /127, and /30
+// without its first and last address.
+func otherHost(p netip.Prefix) (netip.Addr, bool) {
+	switch addr := p.Addr(); {
+	case p.Bits() == addr.BitLen()-1:
+		if next := addr.Next(); p.Contains(next) {
+			return next, true
+		}
+		return addr.Prev(), true
+	case addr.Is4() && p.Bits() == 30:
+		if addr.Prev() == p.Masked().Addr() {
+			return addr.Next(), true
+		}
+		return addr.Prev(), true
+	}
+	return netip.Addr{}, false
+}
