@@ -1,0 +1,29 @@
+// Package bgp is a BGP speaker on netip types for routers whose neighbors sit
+// at the far end of point-to-point tunnels. GoBGP does the protocol and stays
+// inside this package.
+//
+// The flow:
+//
+//  1. New starts GoBGP without a listener of its own (port -1), with policies
+//     that reject everything both ways, and watches its events.
+//  2. AddNeighbor opens a listener on the tunnel's own address, bound to the
+//     tunnel's interface, writes the neighbor's policy objects and adds the
+//     peer. GoBGP dials through the tunnel; accepted connections are handed to
+//     it over its accept channel (accept.go).
+//  3. GoBGP reports each UPDATE before policy (onUpdate), each change of a best
+//     path (onBestPath) and each session state (onPeer). The callbacks only
+//     copy into maps: what a neighbor announces goes into its ledger, which
+//     decides what is accepted under the policy and the prefix limit; best
+//     paths go into the rib.
+//  4. A route is visible in Routes and TakeChanges when it is GoBGP's best path
+//     and its neighbor's ledger accepts it. So neither a prefix past the limit
+//     nor a dead neighbor's route is ever seen, however far GoBGP lags.
+//  5. When a ledger overflows, enforceLimits narrows that neighbor's import
+//     policy in GoBGP to exactly the accepted prefixes, and widens it again
+//     when there is room.
+//  6. DeleteNeighbor takes the neighbor's routes away at once and closes the
+//     session in the background.
+//
+// Locks: opMu orders operations on GoBGP, mu guards the maps and is never held
+// across a call into GoBGP. GoBGP's callbacks and its logger take mu only.
+package bgp

@@ -1,0 +1,155 @@
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// A Filter matches the prefixes inside Prefix whose length is in a range.
+//
+// With neither Ge nor Le it matches Prefix alone. Ge alone means lengths from
+// Ge to the family's longest, Le alone lengths from Prefix's own to Le. Both
+// are in bits, 0 means not given, so `0.0.0.0/0 ge 0` is not expressible and
+// `0.0.0.0/0 le 32` is every IPv4 prefix.
+type Filter struct {
+	Prefix netip.Prefix
+	Ge, Le int
+}
+
+// String returns the filter as it is written in a config: PREFIX [ge N] [le N].
+func (f Filter) String() string {
+	s := f.Prefix.String()
+	if f.Ge != 0 {
+		s += fmt.Sprintf(" ge %d", f.Ge)
+	}
+	if f.Le != 0 {
+		s += fmt.Sprintf(" le %d", f.Le)
+	}
+	return s
+}
+
+// Validate says what is wrong with f, if anything: a prefix with host bits
+// set, or lengths out of the order Prefix.Bits() <= Ge <= Le <= 32 or 128.
+func (f Filter) Validate() error {
+	if !f.Prefix.IsValid() {
+		return fmt.Errorf("filter %q: no prefix", f)
+	}
+	if f.Prefix != f.Prefix.Masked() || f.Prefix.Addr().Is4In6() {
+		return fmt.Errorf("filter %q: host bits are set; write %s", f, f.Prefix.Masked())
+	}
+	bits, longest := f.Prefix.Bits(), f.Prefix.Addr().BitLen()
+	minLen, maxLen := f.lengths()
+	if f.Ge != 0 && (f.Ge < bits || f.Ge > longest) {
+		return fmt.Errorf("filter %q: ge must be from %d to %d", f, bits, longest)
+	}
+	if f.Le != 0 && (f.Le < bits || f.Le > longest) {
+		return fmt.Errorf("filter %q: le must be from %d to %d", f, bits, longest)
+	}
+	if minLen > maxLen {
+		return fmt.Errorf("filter %q: ge is greater than le, so nothing matches", f)
+	}
+	return nil
+}
+
+// lengths returns the range of prefix lengths that f lets through.
+func (f Filter) lengths() (minLen, maxLen int) {
+	minLen, maxLen = f.Prefix.Bits(), f.Prefix.Bits()
+	if f.Ge != 0 {
+		minLen, maxLen = f.Ge, f.Prefix.Addr().BitLen()
+	}
+	if f.Le != 0 {
+		maxLen = f.Le
+	}
+	return minLen, maxLen
+}
+
+// Matches reports whether p is inside f.Prefix, of the same family, and its
+// length in f's range. Host bits of p are ignored.
+func (f Filter) Matches(p netip.Prefix) bool {
+	if !p.IsValid() || !f.Prefix.IsValid() || p.Addr().BitLen() != f.Prefix.Addr().BitLen() {
+		return false
+	}
+	minLen, maxLen := f.lengths()
+	return p.Bits() >= f.Prefix.Bits() && p.Bits() >= minLen && p.Bits() <= maxLen &&
+		f.Prefix.Contains(p.Addr())
+}
+
+// A Policy says which prefixes pass in one direction: the union of its parts.
+// The zero Policy passes nothing. Martians never pass, whatever it says.
+type Policy struct {
+	Any      bool     // every prefix but the default routes
+	Default  bool     // 0.0.0.0/0 and ::/0
+	Own      bool     // what SetAnnounced originates; means nothing on import
+	Prefixes []Filter // and these
+}
+
+// String returns the policy as a config's list of words and filters.
+func (p Policy) String() string {
+	var words []string
+	for _, w := range []struct {
+		on   bool
+		word string
+	}{{p.Any, "any"}, {p.Default, "default"}, {p.Own, "own"}} {
+		if w.on {
+			words = append(words, w.word)
+		}
+	}
+	for _, f := range p.Prefixes {
+		words = append(words, f.String())
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}
+
+// Matches reports whether p passes the policy. local says that p is announced
+// by this router itself, which is what Own is about.
+func (p Policy) Matches(prefix netip.Prefix, local bool) bool {
+	if IsMartian(prefix) {
+		return false
+	}
+	if isDefault := prefix.Bits() == 0; p.Default && isDefault || p.Any && !isDefault || p.Own && local {
+		return true
+	}
+	for _, f := range p.Prefixes {
+		if f.Matches(prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// validate reports the first bad filter.
+func (p Policy) validate() error {
+	for _, f := range p.Prefixes {
+		if err := f.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// martians can never be routed between routers: this-network, loopback,
+// link-local, multicast and reserved addresses (RFC 6890), and the IPv6 low
+// block that holds unspecified, loopback and the IPv4-mapped and -compatible
+// forms. Private, shared and documentation ranges are not among them.
+var martians = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("224.0.0.0/4"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("::/8"),
+	netip.MustParsePrefix("fe80::/10"),
+	netip.MustParsePrefix("ff00::/8"),
+}
+
+// IsMartian reports whether p is one of the martians or inside one. The
+// default routes are not martians, nor is any prefix that merely covers one.
+func IsMartian(p netip.Prefix) bool {
+	for _, m := range martians {
+		if p.Bits() >= m.Bits() && m.Contains(p.Addr()) {
+			return true
+		}
+	}
+	return false
+}

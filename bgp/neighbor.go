@@ -1,0 +1,301 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+)
+
+// Timers, in seconds. The tunnel finds a dead peer by itself and its neighbor
+// is deleted then, so the hold time is only a second line of defence; it must
+// outlast a busy peer. Retries are fast because nothing but the one peer is at
+// the other end of a tunnel.
+const (
+	bgpPort       = 179
+	connectRetry  = 1
+	holdTime      = 9
+	keepalive     = 3
+	idleAfterDown = 1
+)
+
+// closeTimeout bounds how long a deleted neighbor's session may take to end.
+// GoBGP itself gives up on writing the Cease after one second.
+const closeTimeout = 3 * time.Second
+
+// Errors that callers may test for.
+var (
+	ErrUnknownNeighbor = errors.New("no such neighbor")
+	ErrNeighborExists  = errors.New("neighbor exists already")
+)
+
+// A Neighbor is the BGP side of one peer.
+type Neighbor struct {
+	Name      string // the peer's name
+	Interface string // the tunnel's interface; BGP's sockets are bound to it
+
+	// The two ends of the session, of one family. A link-local address gets
+	// Interface as its zone. PeerAddr must differ from every other neighbor's
+	// even without the zone: GoBGP tells paths apart by it.
+	LocalAddr, PeerAddr netip.Addr
+
+	ASN uint32 // the peer's; equal to Config.ASN it makes the session iBGP
+
+	Import, Export Policy
+
+	// MaxPrefixes is how many prefixes of each family are accepted; 0 means
+	// no limit. The ones that came first win, later ones wait for room.
+	MaxPrefixes int
+}
+
+// normalize validates n and puts zones and families right.
+func (n *Neighbor) normalize() error {
+	if n.Name == "" {
+		return errors.New("no name")
+	}
+	if n.ASN == 0 || n.ASN == 1<<32-1 {
+		return fmt.Errorf("asn %d: must be from 1 to 4294967294", n.ASN)
+	}
+	if n.MaxPrefixes < 0 {
+		return fmt.Errorf("max_prefixes %d: must be 0 (no limit) or more", n.MaxPrefixes)
+	}
+	for _, a := range []*netip.Addr{&n.LocalAddr, &n.PeerAddr} {
+		*a = a.Unmap()
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
+			return fmt.Errorf("address %s: must be a unicast address", a)
+		}
+		if *a = a.WithZone(""); a.IsLinkLocalUnicast() && a.Is6() {
+			if n.Interface == "" {
+				return fmt.Errorf("address %s: a link-local address needs an interface", a)
+			}
+			*a = a.WithZone(n.Interface)
+		}
+	}
+	if n.LocalAddr.Is4() != n.PeerAddr.Is4() {
+		return fmt.Errorf("addresses %s and %s: must be of one family", n.LocalAddr, n.PeerAddr)
+	}
+	if n.LocalAddr == n.PeerAddr {
+		return fmt.Errorf("address %s: is both ends' address; is `link` or the key the same as the peer's by mistake?", n.LocalAddr)
+	}
+	return errors.Join(n.Import.validate(), n.Export.validate())
+}
+
+// A neighbor is a Neighbor at work. Speaker.mu guards all of it but what is
+// marked as fixed.
+type neighbor struct {
+	Neighbor            // fixed, but for Import, Export and MaxPrefixes
+	key      netip.Addr // fixed: PeerAddr without zone, how GoBGP names it
+	added    time.Time  // fixed: events before this concern a predecessor
+	stop     func()     // fixed: ends the listener
+
+	ledgers [2]ledger // by family
+	best    [2]int    // how many best paths come from it, by family
+	session session
+
+	closed chan struct{} // closed when GoBGP has forgotten the neighbor
+	down   chan struct{} // closed when a neighbor being closed has left Established
+	isDown bool
+}
+
+// AddNeighbor starts a session with n and returns at once; it waits only for
+// a neighbor of the same name or address that is still being closed.
+func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
+	if err := n.normalize(); err != nil {
+		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, err)
+	}
+	nb := newNeighbor(n)
+	if err := s.reserve(ctx, nb); err != nil {
+		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, err)
+	}
+	s.opMu.Lock()
+	defer s.opMu.Unlock()
+	err := s.writePolicies(nb)
+	if err == nil {
+		nb.stop = s.listen(nb)
+		err = s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.apiPeer(n)})
+	}
+	if err != nil {
+		nb.stop()
+		s.mu.Lock()
+		delete(s.neighbors, n.Name)
+		delete(s.byAddr, nb.key)
+		s.mu.Unlock()
+		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, errors.Join(err, s.policies.forget(nb.key)))
+	}
+	s.notify()
+	return nil
+}
+
+func newNeighbor(n Neighbor) *neighbor {
+	nb := &neighbor{
+		Neighbor: n,
+		key:      n.PeerAddr.WithZone(""),
+		stop:     func() {},
+		session:  session{state: stateIdle, since: time.Now()},
+		down:     make(chan struct{}),
+		closed:   make(chan struct{}),
+	}
+	for f := range nb.ledgers {
+		nb.ledgers[f] = newLedger()
+	}
+	return nb
+}
+
+// reserve enters n under its name and address. If the last neighbor with that
+// address is still being closed, it waits for that.
+func (s *Speaker) reserve(ctx context.Context, n *neighbor) error {
+	for {
+		s.mu.Lock()
+		if _, ok := s.neighbors[n.Name]; ok {
+			s.mu.Unlock()
+			return ErrNeighborExists
+		}
+		if other, ok := s.byAddr[n.key]; ok {
+			s.mu.Unlock()
+			return fmt.Errorf("peer address %s is also that of peer %s: give each tunnel an address of its own (another `link`, or `address` and `peer_address`)", n.key, other.Name)
+		}
+		old, closing := s.closing[n.key]
+		if !closing {
+			n.added = time.Now()
+			s.neighbors[n.Name], s.byAddr[n.key] = n, n
+			s.mu.Unlock()
+			return nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-old.closed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ctx.Done():
+			return errors.New("the speaker has stopped")
+		}
+	}
+}
+
+// apiPeer is n in GoBGP's terms.
+func (s *Speaker) apiPeer(n Neighbor) *api.Peer {
+	var families []*api.AfiSafi
+	for _, f := range families4and6 {
+		families = append(families, &api.AfiSafi{Config: &api.AfiSafiConfig{Family: f.api(), Enabled: true}})
+	}
+	return &api.Peer{
+		Conf: &api.PeerConf{
+			NeighborAddress: n.PeerAddr.String(),
+			PeerAsn:         n.ASN,
+			Description:     n.Name,
+		},
+		Timers: &api.Timers{Config: &api.TimersConfig{
+			ConnectRetry:           connectRetry,
+			HoldTime:               holdTime,
+			KeepaliveInterval:      keepalive,
+			IdleHoldTimeAfterReset: idleAfterDown,
+		}},
+		Transport: &api.Transport{
+			LocalAddress:  n.LocalAddr.String(),
+			BindInterface: n.Interface,
+			RemotePort:    uint32(s.port),
+		},
+		// Both families are named because GoBGP would offer only the one of
+		// the session's addresses.
+		AfiSafis: families,
+	}
+}
+
+// DeleteNeighbor ends the session with a Cease. The neighbor's routes are gone
+// from Routes when it returns, which it does at once: the session itself is
+// closed in the background, as that takes a while when the far end is dead.
+func (s *Speaker) DeleteNeighbor(_ context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, ok := s.neighbors[name]
+	if !ok {
+		return fmt.Errorf("bgp: delete neighbor %s: %w", name, ErrUnknownNeighbor)
+	}
+	delete(s.neighbors, name)
+	delete(s.byAddr, n.key)
+	s.closing[n.key] = n
+	s.rib.drop(n)
+	s.work.Go(func() { s.close(n) })
+	s.notify()
+	return nil
+}
+
+// close takes n out of GoBGP. The session is shut down first, and the peer
+// deleted only when GoBGP has left Established: deleting it right away can let
+// an UPDATE that is being read slip into the table after the peer's routes
+// were dropped, where it would stay.
+func (s *Speaker) close(n *neighbor) {
+	defer close(n.closed)
+	addr := n.PeerAddr.String()
+	s.opMu.Lock() // lets an AddNeighbor of n finish
+	n.stop()
+	s.opMu.Unlock()
+	s.mu.Lock()
+	established := n.session.state == stateEstablished
+	s.mu.Unlock()
+	if established && s.server.DisablePeer(s.ctx, &api.DisablePeerRequest{Address: addr}) == nil {
+		select {
+		case <-n.down:
+		case <-time.After(closeTimeout):
+			s.log.Warn("BGP session took too long to close", slog.String("peer", n.Name))
+		}
+	}
+	s.opMu.Lock()
+	defer s.opMu.Unlock()
+	err := s.server.DeletePeer(s.ctx, &api.DeletePeerRequest{Address: addr})
+	if err = errors.Join(err, s.policies.forget(n.key)); err != nil {
+		s.log.Error("BGP neighbor not removed cleanly", slog.String("peer", n.Name), slog.Any("err", err))
+	}
+	s.mu.Lock()
+	delete(s.closing, n.key)
+	s.mu.Unlock()
+}
+
+// waitClosed waits until no neighbor is being closed any more.
+func (s *Speaker) waitClosed(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		var wait chan struct{}
+		for _, n := range s.closing {
+			wait = n.closed
+		}
+		s.mu.Unlock()
+		if wait == nil {
+			return
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// SetPolicy gives a neighbor other filters and another limit. They are applied
+// by soft reconfiguration: the session stays, and routes that pass both before
+// and after stay too.
+func (s *Speaker) SetPolicy(ctx context.Context, name string, imp, exp Policy, maxPrefixes int) error {
+	if err := errors.Join(imp.validate(), exp.validate()); err != nil {
+		return fmt.Errorf("bgp: set policy of %s: %w", name, err)
+	}
+	s.opMu.Lock()
+	defer s.opMu.Unlock()
+	s.mu.Lock()
+	n, ok := s.neighbors[name]
+	if !ok {
+		s.mu.Unlock()
+		return fmt.Errorf("bgp: set policy of %s: %w", name, ErrUnknownNeighbor)
+	}
+	n.Import, n.Export, n.MaxPrefixes = imp, exp, maxPrefixes
+	s.judgeLocked(n)
+	s.mu.Unlock()
+	s.notify()
+	if err := s.writePolicies(n); err != nil {
+		return fmt.Errorf("bgp: set policy of %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,321 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/server"
+)
+
+// GoBGP has per-neighbor policies for route-server clients only, so filters
+// are statements of two global policies, conditioned on neighbor sets. GoBGP
+// walks them in order for each path, and on export for each path and neighbor.
+// What most neighbors have in common (any, default, own) is therefore one
+// statement each with a set of neighbors; only neighbors with prefixes of
+// their own add statements:
+//
+//	import: martians, never → reject; any, default → accept; then per neighbor
+//	export: martians → reject; own, any, default → accept; then per neighbor
+//
+// and what passes none of them meets the default, reject. An accepted path is
+// exported with this end's address of the session as its next hop, for iBGP
+// too: the tunnel's address is all that the far end can be sure to reach.
+//
+// Sets that are in use are changed in place, entry by entry: replacing one
+// leaves statements with the old one. An empty neighbor set would match every
+// neighbor, hence the placeholder.
+type policies struct {
+	server *server.BgpServer
+	peers  map[netip.Addr]*peerPolicy // by peer address, without zone
+	never  map[match]bool
+}
+
+// A peerPolicy is what of one neighbor is in GoBGP.
+type peerPolicy struct {
+	rules   map[place]rule
+	objects map[place]bool // has sets and statements of its own
+}
+
+// A place is where in the policies a rule applies.
+type place struct {
+	dir direction
+	fam family
+}
+
+type direction int
+
+const (
+	dirImport direction = iota
+	dirExport
+)
+
+func (d direction) String() string { return [2]string{"import", "export"}[d] }
+
+func (d direction) api() api.PolicyDirection {
+	return [2]api.PolicyDirection{api.PolicyDirection_POLICY_DIRECTION_IMPORT, api.PolicyDirection_POLICY_DIRECTION_EXPORT}[d]
+}
+
+// A rule is the part of a Policy that concerns one place.
+type rule struct {
+	classes map[string]bool // of any, default, own
+	matches map[match]bool
+}
+
+// A match is a Filter in the one form that each set of prefixes has.
+type match struct {
+	prefix         netip.Prefix
+	minLen, maxLen int
+}
+
+func matchOf(f Filter) match {
+	minLen, maxLen := f.lengths()
+	return match{f.Prefix, minLen, maxLen}
+}
+
+func newRule(p Policy, at place) rule {
+	r := rule{
+		classes: map[string]bool{"any": p.Any, "default": p.Default, "own": p.Own && at.dir == dirExport},
+		matches: make(map[match]bool),
+	}
+	for _, f := range p.Prefixes {
+		if familyOf(f.Prefix) == at.fam {
+			r.matches[matchOf(f)] = true
+		}
+	}
+	return r
+}
+
+var placeholder = netip.MustParseAddr("255.255.255.255")
+
+// newPolicies writes the parts that concern all neighbors.
+func newPolicies(ctx context.Context, srv *server.BgpServer) (*policies, error) {
+	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), never: make(map[match]bool)}
+	for _, dir := range []direction{dirImport, dirExport} {
+		if err := p.writeGlobal(ctx, dir); err != nil {
+			return nil, fmt.Errorf("bgp: %s policy: %w", dir, err)
+		}
+	}
+	return p, nil
+}
+
+func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
+	var rejects, accepts []*api.Statement
+	var errs []error
+	for _, f := range families4and6 {
+		all, bits := f.everything(), f.everything().Addr().BitLen()
+		name := func(what string) string { return fmt.Sprintf("%s-%s-%s", dir, what, f) }
+		var martian []match
+		for _, m := range martians {
+			if familyOf(m) == f {
+				martian = append(martian, match{m, m.Bits(), bits})
+			}
+		}
+		errs = append(errs, p.addPrefixes(ctx, name("martians"), martian...))
+		rejects = append(rejects, statement(dir, name("martians"), name("martians"), "", false))
+		if dir == dirImport {
+			errs = append(errs, p.addPrefixes(ctx, name("never")))
+			rejects = append(rejects, statement(dir, name("never"), name("never"), "", false))
+		}
+		for class, m := range map[string]match{"any": {all, 1, bits}, "default": {all, 0, 0}, "own": {all, 0, bits}} {
+			if class == "own" && dir == dirImport {
+				continue
+			}
+			errs = append(errs, p.addPrefixes(ctx, name(class), m), p.addNeighbor(ctx, name(class), placeholder))
+			st := statement(dir, name(class), name(class), name(class), true)
+			if class == "own" {
+				st.Conditions.RouteType = api.Conditions_ROUTE_TYPE_LOCAL
+			}
+			accepts = append(accepts, st)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	policy := &api.Policy{Name: dir.String(), Statements: append(rejects, accepts...)}
+	if err := p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: policy}); err != nil {
+		return err
+	}
+	return p.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+		Name:          "global",
+		Direction:     dir.api(),
+		Policies:      []*api.Policy{{Name: dir.String()}},
+		DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
+	}})
+}
+
+// statement accepts or rejects what is in a prefix set and, if one is given,
+// comes from or goes to a neighbor in a neighbor set.
+func statement(dir direction, name, prefixes, neighbors string, accept bool) *api.Statement {
+	st := &api.Statement{
+		Name:       name,
+		Conditions: &api.Conditions{PrefixSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: prefixes}},
+		Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_REJECT},
+	}
+	if neighbors != "" {
+		st.Conditions.NeighborSet = &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: neighbors}
+	}
+	if accept {
+		st.Actions.RouteAction = api.RouteAction_ROUTE_ACTION_ACCEPT
+		if dir == dirExport {
+			st.Actions.Nexthop = &api.NexthopAction{Self: true}
+		}
+	}
+	return st
+}
+
+// set makes GoBGP's rule for addr at a place equal to want, and reports
+// whether that took a change.
+func (p *policies) set(ctx context.Context, addr netip.Addr, at place, want rule) (changed bool, err error) {
+	pp := p.peers[addr]
+	if pp == nil {
+		pp = &peerPolicy{rules: make(map[place]rule), objects: make(map[place]bool)}
+		p.peers[addr] = pp
+	}
+	have := pp.rules[at]
+	var errs []error
+	for class, on := range want.classes {
+		if set := fmt.Sprintf("%s-%s-%s", at.dir, class, at.fam); on != have.classes[class] {
+			changed = true
+			if on {
+				errs = append(errs, p.addNeighbor(ctx, set, addr))
+			} else {
+				errs = append(errs, p.removeNeighbor(ctx, set, addr))
+			}
+		}
+	}
+	added, removed := missing(want.matches, have.matches), missing(have.matches, want.matches)
+	if len(added) > 0 && !pp.objects[at] {
+		errs = append(errs, p.addObjects(ctx, addr, at))
+		pp.objects[at] = true
+	}
+	if set := ownName(addr, at); len(added)+len(removed) > 0 {
+		changed = true
+		errs = append(errs, p.addPrefixes(ctx, set, added...), p.removePrefixes(ctx, set, removed...))
+	}
+	pp.rules[at] = want
+	return changed, errors.Join(errs...)
+}
+
+// missing returns what a has and b has not.
+func missing(a, b map[match]bool) []match {
+	var ms []match
+	for m := range a {
+		if !b[m] {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
+
+// ownName names the policy, the statement and the sets of one neighbor.
+func ownName(addr netip.Addr, at place) string {
+	return fmt.Sprintf("%s-%s-%s", at.dir, addr, at.fam)
+}
+
+// addObjects makes the sets, the statement and the policy for a neighbor's own
+// prefixes and puts the policy last.
+func (p *policies) addObjects(ctx context.Context, addr netip.Addr, at place) error {
+	name := ownName(addr, at)
+	err := errors.Join(p.addPrefixes(ctx, name), p.addNeighbor(ctx, name, addr))
+	if err != nil {
+		return err
+	}
+	err = p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{
+		Name: name, Statements: []*api.Statement{statement(at.dir, name, name, name, true)},
+	}})
+	if err != nil {
+		return err
+	}
+	return p.server.AddPolicyAssignment(ctx, &api.AddPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+		Name: "global", Direction: at.dir.api(), Policies: []*api.Policy{{Name: name}},
+		DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
+	}})
+}
+
+// forget removes all that concerns addr.
+func (p *policies) forget(addr netip.Addr) error {
+	ctx := context.Background()
+	pp := p.peers[addr]
+	if pp == nil {
+		return nil
+	}
+	var errs []error
+	for at := range pp.rules {
+		_, err := p.set(ctx, addr, at, newRule(Policy{}, at))
+		errs = append(errs, err)
+	}
+	for at := range pp.objects {
+		name := ownName(addr, at)
+		errs = append(errs,
+			p.server.DeletePolicyAssignment(ctx, &api.DeletePolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+				Name: "global", Direction: at.dir.api(), Policies: []*api.Policy{{Name: name}},
+			}}),
+			p.server.DeletePolicy(ctx, &api.DeletePolicyRequest{Policy: &api.Policy{Name: name}, All: true}),
+			p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: prefixSet(name), All: true}),
+			p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: neighborSet(name, addr), All: true}))
+	}
+	delete(p.peers, addr)
+	return errors.Join(errs...)
+}
+
+// setNever makes the prefixes that no neighbor's import lets in equal to want.
+func (p *policies) setNever(ctx context.Context, want map[match]bool) (changed bool, err error) {
+	var errs []error
+	for _, f := range families4and6 {
+		name := fmt.Sprintf("%s-never-%s", dirImport, f)
+		of := func(ms []match) []match {
+			var in []match
+			for _, m := range ms {
+				if familyOf(m.prefix) == f {
+					in = append(in, m)
+				}
+			}
+			return in
+		}
+		added, removed := of(missing(want, p.never)), of(missing(p.never, want))
+		changed = changed || len(added)+len(removed) > 0
+		errs = append(errs, p.addPrefixes(ctx, name, added...), p.removePrefixes(ctx, name, removed...))
+	}
+	p.never = want
+	return changed, errors.Join(errs...)
+}
+
+func prefixSet(name string, ms ...match) *api.DefinedSet {
+	set := &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_PREFIX, Name: name}
+	for _, m := range ms {
+		set.Prefixes = append(set.Prefixes, &api.Prefix{
+			IpPrefix: m.prefix.String(), MaskLengthMin: uint32(m.minLen), MaskLengthMax: uint32(m.maxLen),
+		})
+	}
+	return set
+}
+
+func neighborSet(name string, addr netip.Addr) *api.DefinedSet {
+	return &api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_NEIGHBOR, Name: name,
+		List: []string{netip.PrefixFrom(addr, addr.BitLen()).String()},
+	}
+}
+
+// addPrefixes also makes the set if there is none.
+func (p *policies) addPrefixes(ctx context.Context, set string, ms ...match) error {
+	return p.server.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: prefixSet(set, ms...)})
+}
+
+func (p *policies) removePrefixes(ctx context.Context, set string, ms ...match) error {
+	if len(ms) == 0 {
+		return nil
+	}
+	return p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: prefixSet(set, ms...)})
+}
+
+func (p *policies) addNeighbor(ctx context.Context, set string, addr netip.Addr) error {
+	return p.server.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: neighborSet(set, addr)})
+}
+
+func (p *policies) removeNeighbor(ctx context.Context, set string, addr netip.Addr) error {
+	return p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: neighborSet(set, addr)})
+}

@@ -1,0 +1,173 @@
+package bgp
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+// A problem is why a session is down, in words an operator understands. A more
+// telling one is not replaced by a vaguer one until the session comes up.
+type problem struct {
+	text   string
+	weight int
+}
+
+const (
+	vague   = iota + 1 // a connection ended, nobody said why
+	told               // a NOTIFICATION or a timer says what happened
+	precise            // and we know what has to be corrected
+)
+
+func (n *neighbor) setProblem(weight int, format string, args ...any) {
+	if weight >= n.session.problem.weight {
+		n.session.problem = problem{fmt.Sprintf(format, args...), weight}
+	}
+}
+
+// quietAfter is how long a neighbor may try before silence is a problem.
+const quietAfter = 10 * time.Second
+
+// problemLocked is what is wrong with n, or "".
+func (s *Speaker) problemLocked(n *neighbor) string {
+	if id := n.session.remoteID; n.session.state == stateEstablished {
+		if id == s.cfg.RouterID {
+			return ownIDText(id)
+		}
+		for _, o := range s.neighbors {
+			if o != n && o.session.state == stateEstablished && o.session.remoteID == id {
+				a, b := min(n.Name, o.Name), max(n.Name, o.Name)
+				return fmt.Sprintf("peer %s and peer %s both use router ID %s: routes of one of them are dropped; give each router its own router_id", a, b, id)
+			}
+		}
+		return ""
+	}
+	if n.session.problem.text == "" && time.Since(n.session.since) > quietAfter && time.Since(n.added) > quietAfter {
+		return fmt.Sprintf("no answer from %s on TCP port %d: is BGP running at the peer, with this router as its neighbor?", n.PeerAddr, s.port)
+	}
+	return n.session.problem.text
+}
+
+func ownIDText(id netip.Addr) string {
+	return fmt.Sprintf("the peer uses this router's own router ID %s: give each router its own router_id", id)
+}
+
+// logProblems logs each neighbor's problem once when it changes.
+func (s *Speaker) logProblems() {
+	type line struct{ peer, text string }
+	var lines []line
+	s.mu.Lock()
+	for _, n := range s.neighbors {
+		if text := s.problemLocked(n); text != n.session.logged {
+			n.session.logged = text
+			if text != "" {
+				lines = append(lines, line{n.Name, text})
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, l := range lines {
+		s.log.Warn("BGP session: "+l.text, slog.String("peer", l.peer))
+	}
+}
+
+// explainDown takes GoBGP's reason for a change away from Established or on
+// the way there.
+func (n *neighbor) explainDown(reason api.PeerState_DisconnectReason, message string) {
+	switch reason {
+	case api.PeerState_DISCONNECT_REASON_HOLD_TIMER_EXPIRED:
+		n.setProblem(told, "nothing was heard from the peer for %d s (hold timer expired)", holdTime)
+	case api.PeerState_DISCONNECT_REASON_READ_FAILED, api.PeerState_DISCONNECT_REASON_WRITE_FAILED:
+		n.setProblem(vague, "the peer closed the connection without saying why")
+	case api.PeerState_DISCONNECT_REASON_BAD_PEER_AS:
+		n.explainNotification(true, gobgp.BGP_ERROR_OPEN_MESSAGE_ERROR, gobgp.BGP_ERROR_SUB_BAD_PEER_AS, n.session.seen)
+	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED:
+		n.setProblem(vague, "session closed: %s", strings.ReplaceAll(message, "-", " "))
+	}
+}
+
+// onNotification takes a NOTIFICATION that GoBGP logged.
+func (s *Speaker) onNotification(addr netip.Addr, sent bool, code, subcode int) {
+	s.mu.Lock()
+	n := s.byAddr[addr.Unmap().WithZone("")]
+	if n != nil {
+		n.explainNotification(sent, uint8(code), uint8(subcode), n.session.seen)
+	}
+	s.mu.Unlock()
+	if n != nil {
+		s.logProblems()
+	}
+}
+
+// explainNotification takes a NOTIFICATION (RFC 4271 4.5 and 6) that this end
+// sent or received. seen is the peer's OPEN, if it is known.
+func (n *neighbor) explainNotification(sent bool, code, subcode uint8, seen openSeen) {
+	switch code {
+	case gobgp.BGP_ERROR_OPEN_MESSAGE_ERROR:
+		n.explainOpenError(sent, subcode, seen)
+	case gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED:
+		if sent {
+			n.setProblem(told, "nothing was heard from the peer for %d s (hold timer expired)", holdTime)
+		} else {
+			n.setProblem(told, "the peer heard nothing from this router and closed the session (hold timer expired)")
+		}
+	case gobgp.BGP_ERROR_CEASE:
+		if !sent {
+			n.setProblem(told, "the peer ended the session: %s", ceaseText(subcode))
+		}
+	case gobgp.BGP_ERROR_FSM_ERROR:
+		// This is also how GoBGP answers a NOTIFICATION in place of an OPEN.
+		n.setProblem(vague, "the peer refuses the session; look for the reason in its status or log")
+	default:
+		who := "the peer received a malformed message from this router"
+		if sent {
+			who = "the peer sent a malformed message"
+		}
+		n.setProblem(told, "%s (%s)", who, gobgp.NewNotificationErrorCode(code, subcode))
+	}
+}
+
+// explainOpenError is about OPENs that do not suit one end (RFC 4271 6.2).
+func (n *neighbor) explainOpenError(sent bool, subcode uint8, seen openSeen) {
+	switch {
+	case subcode == gobgp.BGP_ERROR_SUB_BAD_PEER_AS && sent && seen.asn != 0:
+		n.setProblem(precise, "the peer is in AS %d, this router's config expects %d: correct [bgp] asn in one of the two", seen.asn, n.ASN)
+	case subcode == gobgp.BGP_ERROR_SUB_BAD_PEER_AS && sent:
+		n.setProblem(told, "the peer is not in AS %d, which this router's config expects: correct [bgp] asn in one of the two", n.ASN)
+	case subcode == gobgp.BGP_ERROR_SUB_BAD_PEER_AS:
+		n.setProblem(precise, "the peer's config expects another AS than this router's: correct asn here or [bgp] asn there")
+	case subcode == gobgp.BGP_ERROR_SUB_BAD_BGP_IDENTIFIER && sent && seen.id.IsValid() && !seen.id.IsUnspecified():
+		n.setProblem(precise, "%s", ownIDText(seen.id))
+	case subcode == gobgp.BGP_ERROR_SUB_BAD_BGP_IDENTIFIER:
+		n.setProblem(precise, "the router ID is the same at both ends, or 0.0.0.0 at one: give each router its own router_id")
+	case sent:
+		n.setProblem(told, "the peer's OPEN is not acceptable (%s)", gobgp.NewNotificationErrorCode(gobgp.BGP_ERROR_OPEN_MESSAGE_ERROR, subcode))
+	default:
+		n.setProblem(told, "the peer does not accept this router's OPEN (%s)", gobgp.NewNotificationErrorCode(gobgp.BGP_ERROR_OPEN_MESSAGE_ERROR, subcode))
+	}
+}
+
+// ceaseText is a Cease subcode in words (RFC 4486).
+func ceaseText(subcode uint8) string {
+	switch subcode {
+	case gobgp.BGP_ERROR_SUB_MAXIMUM_NUMBER_OF_PREFIXES_REACHED:
+		return "it counted more prefixes than it allows; announce less or raise its limit"
+	case gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN:
+		return "shut down there"
+	case gobgp.BGP_ERROR_SUB_PEER_DECONFIGURED:
+		return "this router is not configured there any more"
+	case gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET:
+		return "reset there"
+	case gobgp.BGP_ERROR_SUB_CONNECTION_REJECTED:
+		return "connection rejected"
+	case gobgp.BGP_ERROR_SUB_CONNECTION_COLLISION_RESOLUTION:
+		return "both ends connected at once, another connection was kept"
+	default:
+		return gobgp.NewNotificationErrorCode(gobgp.BGP_ERROR_CEASE, subcode).String()
+	}
+}

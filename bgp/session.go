@@ -1,0 +1,140 @@
+package bgp
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+// States of RFC 4271 8.2.2, as NeighborStatus has them.
+const (
+	stateIdle        = "idle"
+	stateConnect     = "connect"
+	stateActive      = "active"
+	stateOpenSent    = "opensent"
+	stateOpenConfirm = "openconfirm"
+	stateEstablished = "established"
+)
+
+func stateName(s gobgp.FSMState) string {
+	switch s {
+	case gobgp.BGP_FSM_CONNECT:
+		return stateConnect
+	case gobgp.BGP_FSM_ACTIVE:
+		return stateActive
+	case gobgp.BGP_FSM_OPENSENT:
+		return stateOpenSent
+	case gobgp.BGP_FSM_OPENCONFIRM:
+		return stateOpenConfirm
+	case gobgp.BGP_FSM_ESTABLISHED:
+		return stateEstablished
+	default:
+		return stateIdle
+	}
+}
+
+// A session is what is known of a neighbor's BGP session. Speaker.mu guards it.
+type session struct {
+	state    string
+	since    time.Time
+	remoteID netip.Addr
+	seen     openSeen // in the peer's last OPEN on a connection it made
+	problem  problem
+	logged   string // the last problem that went to the log
+}
+
+// NeighborStatus is a neighbor as of now. Counts are of both families.
+type NeighborStatus struct {
+	Name           string
+	PeerAddr       netip.Addr
+	ASN            uint32
+	State          string // idle, connect, active, opensent, openconfirm or established
+	Since          time.Time
+	RemoteRouterID netip.Addr // invalid until the session was established once
+	Received       int        // prefixes the peer announces
+	Accepted       int        // of those, the ones that may be used
+	Refused        int        // of those, the ones refused by MaxPrefixes alone
+	Announced      int        // prefixes announced to the peer
+	LastError      string     // why there is no session, or what is wrong with it
+}
+
+// Neighbors returns the status of all neighbors, in no particular order.
+func (s *Speaker) Neighbors() []NeighborStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]NeighborStatus, 0, len(s.neighbors))
+	for _, n := range s.neighbors {
+		st := NeighborStatus{
+			Name: n.Name, PeerAddr: n.PeerAddr, ASN: n.ASN,
+			State: n.session.state, Since: n.session.since, RemoteRouterID: n.session.remoteID,
+			LastError: s.problemLocked(n),
+		}
+		for f := range n.ledgers {
+			st.Received += len(n.ledgers[f].entries)
+			st.Accepted += n.ledgers[f].accepted
+			st.Refused += n.ledgers[f].refused
+		}
+		if st.State == stateEstablished {
+			st.Announced = s.announcedToLocked(n)
+		}
+		all = append(all, st)
+	}
+	return all
+}
+
+// onPeer is GoBGP's word that a session changed its state.
+func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) {
+	if ev.Type != apiutil.PEER_EVENT_STATE {
+		return
+	}
+	s.mu.Lock()
+	addr := ev.Peer.State.NeighborAddress.Unmap().WithZone("")
+	if n := s.closing[addr]; n != nil && !n.isDown && ev.Peer.State.SessionState != gobgp.BGP_FSM_ESTABLISHED {
+		n.isDown = true
+		close(n.down)
+	}
+	n := s.neighborAtLocked(addr, at)
+	if n == nil {
+		s.mu.Unlock()
+		return
+	}
+	state := stateName(ev.Peer.State.SessionState)
+	if state != n.session.state {
+		n.session.state, n.session.since = state, at
+	}
+	s.rib.drop(n) // GoBGP does so too, a little later
+	if state == stateEstablished {
+		n.session.remoteID = ev.Peer.State.RouterID
+		n.session.problem = problem{}
+	} else {
+		n.explainDown(ev.Peer.State.DisconnectReason, strings.ToLower(ev.Peer.State.DisconnectMessage))
+	}
+	s.mu.Unlock()
+	s.logProblems()
+	s.notify()
+}
+
+// announcedToLocked counts what n's export policy lets out to it.
+func (s *Speaker) announcedToLocked(n *neighbor) int {
+	count := 0
+	for p := range s.announced {
+		if n.Export.Matches(p, true) {
+			count++
+		}
+	}
+	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
+		return count // the usual case, without a walk through all routes
+	}
+	for p, from := range s.rib.best {
+		if from == n || from.ASN == s.cfg.ASN && n.ASN == s.cfg.ASN {
+			continue // never back, nor from iBGP to iBGP (RFC 4271 9.2.1)
+		}
+		if _, own := s.announced[p]; !own && s.rib.visible(p) != nil && n.Export.Matches(p, false) {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,191 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/server"
+	"google.golang.org/grpc"
+)
+
+// Config is what a Speaker is made of. It cannot change later.
+type Config struct {
+	ASN      uint32     // this router's AS number, 1 to 4294967294
+	RouterID netip.Addr // IPv4 form, unique among all peers (RFC 6286)
+
+	// GobgpAddr is the host:port where the gobgp command may look, and only
+	// look. Empty means nowhere.
+	GobgpAddr string
+
+	Logger *slog.Logger // nil means slog.Default()
+}
+
+// A Speaker is one BGP router. Its methods may be called at any time after
+// New and from any goroutine; those that change something are carried out one
+// after another.
+type Speaker struct {
+	cfg    Config
+	log    *slog.Logger
+	port   uint16 // 179, but for tests
+	server *server.BgpServer
+	accept chan<- net.Conn // into GoBGP; see accept.go
+
+	// opMu serialises what changes GoBGP's configuration: neighbors, policy
+	// objects, local paths. It is taken before mu and may be held for long.
+	opMu     sync.Mutex
+	policies *policies
+
+	// mu guards what follows; it is never held across a call into GoBGP.
+	mu        sync.Mutex
+	neighbors map[string]*neighbor     // by name
+	byAddr    map[netip.Addr]*neighbor // by peer address, without zone
+	closing   map[netip.Addr]*neighbor // deleted, but still in GoBGP
+	rib       rib
+	announced map[netip.Prefix]struct{} // what SetAnnounced gave to GoBGP
+	never     map[netip.Prefix]struct{} // what SetNeverImport said
+
+	events   chan struct{}      // capacity 1
+	overflow chan struct{}      // capacity 1: some neighbor's limit needs work
+	cancel   context.CancelFunc // stops background work
+	work     sync.WaitGroup     // listeners, closing neighbors
+	ctx      context.Context    // of the background work
+}
+
+// New starts a speaker with no neighbors; Run must follow, since it is what
+// stops it. It fails if the address for the gobgp command cannot be listened
+// on, or if GoBGP is not the release this package knows.
+func New(cfg Config) (*Speaker, error) { return newSpeaker(cfg, bgpPort) }
+
+func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.ASN == 0 || cfg.ASN == 1<<32-1 {
+		return nil, fmt.Errorf("bgp: asn %d: must be from 1 to 4294967294", cfg.ASN)
+	}
+	if !cfg.RouterID.Is4() || cfg.RouterID.IsUnspecified() {
+		return nil, fmt.Errorf("bgp: router_id %s: must be an IPv4 address other than 0.0.0.0", cfg.RouterID)
+	}
+	s := &Speaker{
+		cfg:       cfg,
+		log:       cfg.Logger,
+		port:      port,
+		neighbors: make(map[string]*neighbor),
+		byAddr:    make(map[netip.Addr]*neighbor),
+		closing:   make(map[netip.Addr]*neighbor),
+		rib:       newRIB(),
+		announced: make(map[netip.Prefix]struct{}),
+		never:     make(map[netip.Prefix]struct{}),
+		events:    make(chan struct{}, 1),
+		overflow:  make(chan struct{}, 1),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+
+	opts := []server.ServerOption{server.LoggerOption(s.gobgpLogger(), nil)}
+	if cfg.GobgpAddr != "" {
+		if err := checkBindable(cfg.GobgpAddr); err != nil {
+			return nil, err
+		}
+		opts = append(opts, server.GrpcListenAddress(cfg.GobgpAddr),
+			server.GrpcOption([]grpc.ServerOption{
+				grpc.UnaryInterceptor(inspectUnary),
+				grpc.StreamInterceptor(inspectStream),
+			}))
+	}
+	s.server = server.NewBgpServer(opts...)
+	accept, err := openAcceptChannel(s.server)
+	if err != nil {
+		s.server.Stop()
+		return nil, err
+	}
+	s.accept = accept
+	go s.server.Serve()
+	if err := s.start(); err != nil {
+		s.cancel()
+		s.server.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start gives GoBGP its global configuration and begins to watch it.
+func (s *Speaker) start() error {
+	err := s.server.StartBgp(s.ctx, &api.StartBgpRequest{Global: &api.Global{
+		Asn:        s.cfg.ASN,
+		RouterId:   s.cfg.RouterID.String(),
+		ListenPort: -1, // never a listener for everybody; see listen.go
+	}})
+	if err != nil {
+		return fmt.Errorf("bgp: start: %w", err)
+	}
+	if s.policies, err = newPolicies(s.ctx, s.server); err != nil {
+		return err
+	}
+	err = s.server.WatchEvent(s.ctx, server.WatchEventMessageCallbacks{
+		OnPathUpdate: s.onUpdate,
+		OnBestPath:   s.onBestPath,
+		OnPeerUpdate: s.onPeer,
+	}, server.WatchUpdate(false, "", ""), server.WatchBestPath(false), server.WatchPeer())
+	if err != nil {
+		return fmt.Errorf("bgp: watch: %w", err)
+	}
+	s.work.Go(s.enforceLimits)
+	return nil
+}
+
+// Run blocks until ctx is done, then sends every neighbor a Cease (RFC 4486,
+// Administrative Shutdown) and stops. It takes at most about a second longer
+// when a neighbor can no longer be reached.
+func (s *Speaker) Run(ctx context.Context) error {
+	<-ctx.Done()
+	stopCtx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	s.mu.Lock()
+	names := make([]string, 0, len(s.neighbors))
+	for name := range s.neighbors {
+		names = append(names, name)
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, name := range names {
+		if err := s.DeleteNeighbor(stopCtx, name); err != nil && !errors.Is(err, ErrUnknownNeighbor) {
+			errs = append(errs, err)
+		}
+	}
+	s.waitClosed(stopCtx)
+	s.cancel()
+	s.work.Wait()
+	s.server.Stop()
+	return errors.Join(errs...)
+}
+
+const stopTimeout = 3 * time.Second
+
+// Events returns a channel that holds one signal after something changed: a
+// route, or a neighbor's state. Signals coalesce; look with TakeChanges and
+// Neighbors.
+func (s *Speaker) Events() <-chan struct{} { return s.events }
+
+// notify leaves a signal in Events.
+func (s *Speaker) notify() {
+	select {
+	case s.events <- struct{}{}:
+	default:
+	}
+}
+
+// checkBindable finds out what GoBGP would only log: that it cannot listen.
+func checkBindable(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("bgp: [api] gobgp: cannot listen on %s (is another router or gobgpd running? give a free address, or \"\" to turn it off): %w", addr, err)
+	}
+	return l.Close()
+}
