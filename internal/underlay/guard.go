@@ -1,12 +1,11 @@
 package underlay
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -31,13 +30,20 @@ type Guard struct {
 	protocol uint8
 	log      *slog.Logger
 
-	ready     chan struct{}
-	readyOnce sync.Once
-	kick      chan struct{} // has room for one: something below has changed
+	ready chan struct{}
+	kick  chan struct{} // has room for one: something below has changed
+	dirty atomic.Uint32 // flags of type dirty
+
+	// Of Run's goroutine; the first two by address family.
+	failures      map[int]int
+	priority      map[int]int
+	tunnelIndexes map[uint32]bool
+	strictNames   []string
+	lastError     string
 
 	mu      sync.Mutex
 	tunnels []string
-	returns map[returnPath]struct{}
+	returns []returnPath  // the latest last
 	strict  bool          // an underlay interface has strict reverse path filtering
 	applied chan struct{} // closed, and replaced, after each reconciliation
 }
@@ -62,18 +68,10 @@ func New(c Config) (*Guard, error) {
 		log:      c.Logger,
 		ready:    make(chan struct{}),
 		kick:     make(chan struct{}, 1),
-		returns:  make(map[returnPath]struct{}),
 		applied:  make(chan struct{}),
+		failures: make(map[int]int),
+		priority: make(map[int]int),
 	}, nil
-}
-
-// Run removes what a killed daemon left, installs the rules and the copy,
-// follows the kernel until ctx is done, and then removes everything of its
-// own. It returns nil after ctx is done, and an error only if the guard cannot
-// start: the usual one is a missing CAP_NET_ADMIN. It is called once. All of
-// it happens in the network namespace of the calling thread.
-func (g *Guard) Run(ctx context.Context) error {
-	return errors.New("underlay: not there yet")
 }
 
 // Ready is closed once the rules and the first copy are in place: transports

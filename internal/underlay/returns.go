@@ -3,6 +3,7 @@ package underlay
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,10 @@ import (
 // answerWait bounds how long a dialer waits for its return path. The rule
 // takes milliseconds; a guard that is stopping must not hold a dialer up.
 const answerWait = time.Second
+
+// maxReturns bounds the return paths: names that resolve to ever new addresses
+// must not add rules for ever. Listeners stay, the oldest remotes go.
+const maxReturns = 512
 
 // A returnPath is traffic whose answers strict reverse path filtering would
 // drop: either all that goes to one remote address, or all that leaves from
@@ -50,14 +55,10 @@ func (g *Guard) expectAnswers(network, address string) {
 	if !ok {
 		return
 	}
-	g.mu.Lock()
-	if _, known := g.returns[p]; known {
-		g.mu.Unlock()
+	known, strict, applied := g.remember(p)
+	if known {
 		return
 	}
-	g.returns[p] = struct{}{}
-	strict, applied := g.strict, g.applied
-	g.mu.Unlock()
 	g.wake()
 	if !strict {
 		return
@@ -66,6 +67,22 @@ func (g *Guard) expectAnswers(network, address string) {
 	case <-applied:
 	case <-time.After(answerWait):
 	}
+}
+
+// remember makes p the latest of the return paths.
+func (g *Guard) remember(p returnPath) (known, strict bool, applied <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.Index(g.returns, p); i >= 0 {
+		g.returns = append(slices.Delete(g.returns, i, i+1), p)
+		return true, g.strict, g.applied
+	}
+	if len(g.returns) >= maxReturns {
+		oldest := slices.IndexFunc(g.returns, func(p returnPath) bool { return p.remote.IsValid() })
+		g.returns = slices.Delete(g.returns, max(oldest, 0), max(oldest, 0)+1)
+	}
+	g.returns = append(g.returns, p)
+	return false, g.strict, g.applied
 }
 
 // isLocal says whether a is an address of this machine. Errors count as no:

@@ -1,0 +1,292 @@
+//go:build privileged
+
+package underlay
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// both runs a test for an IPv4 and an IPv6 underlay.
+func both(t *testing.T, f func(t *testing.T, flag, remote, net1, net2 string)) {
+	t.Run("ipv4", func(t *testing.T) { f(t, "-4", remote4, "10.9.1.", "10.9.2.") })
+	t.Run("ipv6", func(t *testing.T) { f(t, "-6", remote6, "fd09:1::", "fd09:2::") })
+}
+
+func TestDefaultThroughTunnelDoesNotSwallow(t *testing.T) {
+	both(t, func(t *testing.T, _, remote, _, _ string) {
+		h := newHost(t)
+		addr := h.serve(remote)
+		h.swallow()
+		g, _ := h.guard(nil)
+
+		before := h.sent()
+		c, err := dial(g.Control(""), addr, patience)
+		if err != nil {
+			t.Fatalf("marked: %v", err)
+		}
+		defer c.Close()
+		if err := roundTrip(c); err != nil {
+			t.Fatal(err)
+		}
+		if n := h.sent() - before; n != 0 {
+			t.Errorf("%d packets of a marked connection went into the tunnel", n)
+		}
+		// The same without the mark shows what the guard is for.
+		if c, err := dial(nil, addr, 300*time.Millisecond); err == nil {
+			c.Close()
+			t.Error("an unmarked connection came about: the test proves nothing")
+		}
+		h.eventually("the unmarked one's packets are in the tunnel", func() bool { return h.sent() > before })
+	})
+}
+
+func TestWithoutGuardTheMarkAloneDoesNothing(t *testing.T) {
+	both(t, func(t *testing.T, _, remote, _, _ string) {
+		h := newHost(t)
+		addr := h.serve(remote)
+		h.swallow()
+		if c, err := dial(Control(""), addr, 300*time.Millisecond); err == nil {
+			c.Close()
+			t.Error("connected around the tunnel without a guard")
+		}
+	})
+}
+
+func TestOwnedHostRouteOverTheEndpoint(t *testing.T) {
+	both(t, func(t *testing.T, flag, remote, _, _ string) {
+		h := newHost(t)
+		addr := h.serve(remote)
+		g, _ := h.guard(nil)
+		c, err := dial(g.Control(""), addr, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		h.ip(flag + " route add " + remote + " dev tun0 metric 20 proto bgp")
+		before := h.sent()
+		if err := roundTrip(c); err != nil {
+			t.Fatalf("after the peer announced the endpoint: %v", err)
+		}
+		if h.sent() != before {
+			t.Error("packets went into the tunnel")
+		}
+		c2, err := dial(g.Control(""), addr, patience)
+		if err != nil {
+			t.Fatalf("a new connection: %v", err)
+		}
+		c2.Close()
+	})
+}
+
+func TestListenerAnswersOnTheUnderlay(t *testing.T) {
+	both(t, func(t *testing.T, _, remote, net1, _ string) {
+		h := newHost(t)
+		h.swallow()
+		g, _ := h.guard(nil)
+		lc := net.ListenConfig{Control: g.Control("")}
+		l, err := lc.Listen(t.Context(), "tcp", net.JoinHostPort(net1+"1", "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			if c, err := l.Accept(); err == nil {
+				echo(c)
+			}
+		}()
+		h.callIn(remote, l.Addr().String())
+	})
+}
+
+// callIn connects from the remote's address to a listener of the host.
+func (h *host) callIn(from, to string) {
+	h.t.Helper()
+	if err := h.tryCallIn(from, to, patience); err != nil {
+		h.t.Fatalf("call from the remote: %v", err)
+	}
+}
+
+func (h *host) tryCallIn(from, to string, timeout time.Duration) error {
+	return h.router.Do(func() error {
+		d := net.Dialer{Timeout: timeout, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		c, err := d.Dial("tcp", to)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return roundTrip(c)
+	})
+}
+
+func TestConnectionSurvivesUnderlayChanges(t *testing.T) {
+	both(t, func(t *testing.T, flag, remote, net1, net2 string) {
+		h := newHost(t)
+		addr := h.serve(remote)
+		h.swallow()
+		g, _ := h.guard(nil)
+		c, err := dial(g.Control(""), addr, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		changes := []struct{ name, command, way string }{
+			{"another gateway", "route replace default via " + net1 + "3 dev u1 metric 100", "via " + net1 + "3"},
+			{"another interface", "route replace default via " + net2 + "2 dev u2 metric 100", "dev u2"},
+			{"a better one beside it", "route add default via " + net1 + "2 dev u1 metric 50", "dev u1"},
+			{"the better one gone", "route del default via " + net1 + "2 dev u1 metric 50", "dev u2"},
+		}
+		for _, change := range changes {
+			before := h.sent()
+			h.ip(flag + " " + change.command)
+			h.eventually(change.name, func() bool { return strings.Contains(h.way(remote), change.way) })
+			if err := roundTrip(c); err != nil {
+				t.Fatalf("%s: the connection broke: %v", change.name, err)
+			}
+			if h.sent() != before {
+				t.Errorf("%s: packets went into the tunnel", change.name)
+			}
+		}
+	})
+}
+
+func TestWithoutUnderlayRouteDialingFailsAtOnce(t *testing.T) {
+	both(t, func(t *testing.T, flag, remote, _, _ string) {
+		h := newHost(t)
+		addr := h.serve(remote)
+		h.swallow()
+		g, _ := h.guard(nil)
+		h.ip(flag + " route del default metric 100")
+		h.eventually("the copy of the default route is gone", func() bool {
+			return !strings.Contains(h.routes(flag), "default via")
+		})
+		before := h.sent()
+		if c, err := dial(g.Control(""), addr, 300*time.Millisecond); err == nil {
+			c.Close()
+			t.Error("connected without an underlay route")
+		} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			t.Errorf("did not fail at once: %v", err)
+		}
+		if h.sent() != before {
+			t.Error("packets went into the tunnel")
+		}
+	})
+}
+
+func TestInterfaceDownAndUp(t *testing.T) {
+	h := newHost(t)
+	h.swallow()
+	h.guard(nil)
+	h.ip("link set u1 down")
+	h.eventually("the copies through u1 are gone", func() bool { return !strings.Contains(h.routes("-4"), "u1") })
+	h.ip("link set u1 up")
+	h.ip("route add default via 10.9.1.2 metric 100")
+	h.eventually("the copy is back", func() bool { return strings.Contains(h.way(remote4), "via 10.9.1.2 dev u1") })
+}
+
+func TestForeignStateIsLeftAlone(t *testing.T) {
+	h := newHost(t)
+	h.swallow()
+	h.ip("route add 203.0.113.0/24 via 10.9.1.2 proto static metric 7")
+	h.ip("-6 route add 2001:db8:7::/48 via fd09:1::2 proto static metric 7")
+	h.ip("route add 192.0.2.0/24 via 10.9.2.2 table 77")
+	h.ip("rule add pref 1000 from 10.55.0.0/16 lookup 77")
+	show := func() string {
+		return h.ip("-4 route show table main") + h.ip("-6 route show table main") + h.ip("route show table 77") +
+			h.ip("-4 rule") + h.ip("-6 rule")
+	}
+	before := show()
+	_, stop := h.guard(nil)
+	withGuard := h.ip("-4 route show table main") + h.ip("-6 route show table main") + h.ip("route show table 77")
+	if !strings.HasPrefix(before, withGuard) {
+		t.Errorf("foreign routes changed:\n%s\nbefore:\n%s", withGuard, before)
+	}
+	stop()
+	if after := show(); after != before {
+		t.Errorf("after stop:\n%s\nbefore start:\n%s", after, before)
+	}
+	for _, family := range []string{"-4", "-6"} {
+		if left := h.routes(family); left != "" {
+			t.Errorf("left behind: %s", left)
+		}
+	}
+}
+
+func TestLeftoversOfAKilledDaemon(t *testing.T) {
+	h := newHost(t)
+	h.ip(fmt.Sprintf("rule add pref 31000 fwmark %#x lookup %d proto bgp", Mark, Table))
+	h.ip(fmt.Sprintf("rule add pref 32765 iif lo to 192.0.2.9 lookup %d proto bgp", Table))
+	h.ip(fmt.Sprintf("-6 rule add pref 32765 fwmark %#x/%#x lookup %d proto bgp", Mark, MarkMask, Table))
+	h.ip(fmt.Sprintf("route add 192.0.2.0/24 via 10.9.2.2 table %d proto bgp", Table))
+	h.ip(fmt.Sprintf("-6 route add 2001:db8:7::/48 via fd09:2::2 table %d proto bgp", Table))
+	_, stop := h.guard(nil)
+	for _, family := range []string{"-4", "-6"} {
+		if out := h.routes(family); strings.Contains(out, "192.0.2.0") || strings.Contains(out, "2001:db8:7") {
+			t.Errorf("a stale copy is still there:\n%s", out)
+		}
+		if n := strings.Count(h.ip(family+" rule"), fmt.Sprintf("lookup %d", Table)); n != 1 {
+			t.Errorf("%d rules:\n%s", n, h.ip(family+" rule"))
+		}
+	}
+	stop()
+	if out := h.ip("rule"); strings.Contains(out, fmt.Sprint(Table)) {
+		t.Errorf("a rule is left:\n%s", out)
+	}
+}
+
+func TestCopyRemovedByOthersComesBack(t *testing.T) {
+	h := newHost(t)
+	h.guard(nil)
+	h.ip(fmt.Sprintf("route flush table %d", Table))
+	h.ip(fmt.Sprintf("rule del lookup %d", Table))
+	h.eventually("routes and rule are back", func() bool {
+		return strings.Contains(h.routes("-4"), "default via") && strings.Contains(h.ip("rule"), fmt.Sprint(Table))
+	})
+}
+
+func TestOperatorsRulesComeFirst(t *testing.T) {
+	both(t, func(t *testing.T, flag, remote, net1, net2 string) {
+		h := newHost(t)
+		h.swallow()
+		h.ip(flag + " route add default via " + net2 + "2 table 77")
+		h.guard(nil)
+		h.ip(flag + " rule add pref 1000 to " + remote + " lookup 77")
+		if way := h.way(remote); !strings.Contains(way, "dev u2") {
+			t.Errorf("the operator's rule is not first: %s", way)
+		}
+		h.ip(flag + " rule del pref 1000")
+		// A rule that leads to main would lead into the tunnel.
+		h.ip(flag + " rule add pref 500 lookup main suppress_prefixlength 0")
+		h.ip(flag + " route add " + remote + " dev tun0 metric 20 proto bgp")
+		h.eventually("the guard's rule goes before a rule for main", func() bool {
+			return strings.Contains(h.ip(flag+" rule"), "499:") && strings.Contains(h.way(remote), "dev u1")
+		})
+		h.ip(flag + " rule del pref 500")
+		h.eventually("and back", func() bool { return strings.Contains(h.ip(flag+" rule"), "32765:") })
+	})
+}
+
+func TestTunnelsChangeAtRunTime(t *testing.T) {
+	both(t, func(t *testing.T, flag, remote, _, _ string) {
+		h := newHost(t)
+		g, _ := h.guard(nil)
+		g.SetTunnels(nil)
+		// Foreign, so only the interface tells that it leads into a tunnel.
+		h.ip(flag + " route add default dev tun0 metric 20 proto static")
+		h.eventually("it is copied while tun0 is no tunnel", func() bool { return strings.Contains(h.way(remote), "tun0") })
+		g.SetTunnels([]string{"tun0", "later0"})
+		h.eventually("tun0 is a tunnel", func() bool { return strings.Contains(h.way(remote), "dev u1") })
+		h.ip("link add later0 type veth peer name later1")
+		h.ip("link set later0 up")
+		h.ip(flag + " route add default dev later0 metric 10 proto static")
+		h.eventually("main has it", func() bool { return strings.Contains(h.ip(flag+" route"), "later0") })
+		h.ip(flag + " route add default dev u2 metric 5 proto static")
+		h.eventually("the copy is up to date", func() bool { return strings.Contains(h.routes(flag), "default dev u2") })
+		if out := h.routes(flag); strings.Contains(out, "later0") {
+			t.Errorf("a route through a tunnel was copied:\n%s", out)
+		}
+	})
+}

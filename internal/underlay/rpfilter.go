@@ -1,0 +1,126 @@
+package underlay
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Attributes and values of linux/netconf.h.
+const (
+	netconfaIfindex  = 1
+	netconfaRPFilter = 3
+	netconfIndexAll  = -1
+	rpFilterStrict   = 1
+)
+
+// links is what the guard needs to know of the interfaces.
+type links struct {
+	tunnels map[uint32]bool // by index
+	strict  []netlink.Link  // underlay interfaces with strict reverse path filtering
+}
+
+func (k *kernel) links(tunnels []string) (links, error) {
+	all, err := retryDump(k.handle.LinkList)
+	if err != nil {
+		return links{}, fmt.Errorf("underlay: list interfaces: %w", err)
+	}
+	filters, err := k.rpFilters()
+	if err != nil {
+		return links{}, err
+	}
+	l := links{tunnels: make(map[uint32]bool)}
+	for _, link := range all {
+		a := link.Attrs()
+		switch {
+		case slices.Contains(tunnels, a.Name):
+			l.tunnels[uint32(a.Index)] = true
+		case a.Flags&net.FlagLoopback != 0 || a.Flags&net.FlagUp == 0:
+		// The kernel uses the stricter of an interface's own and the common value.
+		case max(filters[a.Index], filters[netconfIndexAll]) == rpFilterStrict:
+			l.strict = append(l.strict, link)
+		}
+	}
+	return l, nil
+}
+
+// rpFilters reads net.ipv4.conf.*.rp_filter by interface index. Netlink, unlike
+// /proc, cannot be out of reach or of another namespace.
+func (k *kernel) rpFilters() (map[int]int, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETNETCONF, unix.NLM_F_DUMP)
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Seq: k.nextSeq(), Socket: k.dump}}
+	req.AddRawData([]byte{unix.AF_INET, 0, 0, 0}) // struct netconfmsg
+	filters := make(map[int]int)
+	err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWNETCONF, func(m []byte) bool {
+		attrs, err := parseAttrs(m[min(4, len(m)):])
+		if err != nil {
+			return true
+		}
+		index, value := find(attrs, netconfaIfindex), find(attrs, netconfaRPFilter)
+		if len(index) >= 4 && len(value) >= 4 {
+			filters[int(int32(binary.NativeEndian.Uint32(index)))] = int(int32(binary.NativeEndian.Uint32(value)))
+		}
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("underlay: read rp_filter settings: %w", err)
+	}
+	return filters, nil
+}
+
+// returnRules are the rules that let answers in through a strict filter. The
+// filter asks for the way back to the sender in a lookup that carries no mark,
+// and drops the packet if the answer is the tunnel. It does look like a lookup
+// by this machine itself, so a rule can answer it: by the remote's address, or,
+// for a listener that cannot know who will call, by its own address and port.
+func (k *kernel) returnRules(strict []netlink.Link, paths []returnPath) ([]rule, error) {
+	var rules []rule
+	var listeners []returnPath
+	for _, p := range paths {
+		if !p.remote.IsValid() {
+			listeners = append(listeners, p)
+			continue
+		}
+		rules = append(rules, rule{iif: "lo", to: netip.PrefixFrom(p.remote, 32)})
+	}
+	if len(listeners) == 0 {
+		return rules, nil
+	}
+	for _, link := range strict {
+		addrs, err := retryDump(func() ([]netlink.Addr, error) { return k.handle.AddrList(link, unix.AF_INET) })
+		if err != nil {
+			return nil, fmt.Errorf("underlay: list addresses of %s: %w", link.Attrs().Name, err)
+		}
+		for _, a := range addrs {
+			addr, _ := netip.AddrFromSlice(a.IP.To4())
+			for _, p := range listeners {
+				// Without an input interface: the kernel looks at ports only for rules without "iif lo".
+				rules = append(rules, rule{from: netip.PrefixFrom(addr, 32), ipProto: p.ipProto, localPort: p.port})
+			}
+		}
+	}
+	return rules, nil
+}
+
+func (g *Guard) reportStrict(strict []netlink.Link) {
+	var names []string
+	for _, link := range strict {
+		names = append(names, link.Attrs().Name)
+	}
+	slices.Sort(names)
+	if slices.Equal(names, g.strictNames) {
+		return
+	}
+	g.strictNames = names
+	if len(names) > 0 {
+		g.log.Info("strict rp_filter would drop what arrives for the transports while a learned route covers the sender; "+
+			"rules for the transports' remotes and ports now let it in. "+
+			"With net.ipv4.conf.INTERFACE.rp_filter=2 they are not needed", "interface", names)
+	}
+}

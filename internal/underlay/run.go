@@ -1,0 +1,212 @@
+package underlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// settle is how long the guard waits for more of the same after a change:
+	// a new default route often comes as several messages.
+	settle = 20 * time.Millisecond
+	// loadFactor keeps the guard under a fifth of one core however busy the
+	// tables are: after a reconciliation it rests four times as long as that took.
+	loadFactor = 4
+	// Everything is compared from time to time even if nothing was heard.
+	auditEvery  = time.Minute
+	auditFactor = 200
+	retryAfter  = time.Second
+)
+
+var families = []int{unix.AF_INET, unix.AF_INET6}
+
+// Run removes what a killed daemon left, installs the rules and the copy,
+// follows the kernel until ctx is done, and then removes everything of its
+// own. It returns nil after ctx is done, and an error only if the guard cannot
+// start or clean up: the usual one is a missing CAP_NET_ADMIN. It is called once. All of it happens in the network namespace of the calling thread.
+func (g *Guard) Run(ctx context.Context) (err error) {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	socket, err := openWatcher()
+	if err != nil {
+		return err
+	}
+	w := &watcher{socket: socket, lost: func() { g.markDirty(dirtyAll) }}
+	w.note = func(nlType uint16, port uint32, m []byte) { g.markDirty(g.affected(k.port, nlType, port, m)) }
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.run(ctx) })
+	defer func() {
+		if cleanErr := g.cleanUp(k); err == nil {
+			err = cleanErr
+		}
+	}()
+	// What a killed daemon left is in the guard's table and rules, so the first
+	// reconciliation deals with it like with any other difference.
+	again, err := g.reconcile(k, dirtyAll)
+	if err != nil {
+		socket.Close()
+		_ = group.Wait()
+		if errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("%w: warren needs CAP_NET_ADMIN", err)
+		}
+		return err
+	}
+	close(g.ready)
+	g.markDirty(again)
+	g.follow(ctx, k)
+	return group.Wait()
+}
+
+// follow reconciles after each change until ctx is done.
+func (g *Guard) follow(ctx context.Context, k *kernel) {
+	timer := time.NewTimer(auditEvery)
+	defer timer.Stop()
+	var rested time.Time // not before this
+	var took time.Duration
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.kick:
+		case <-timer.C:
+			g.markDirty(dirtyAll)
+		}
+		if !pause(ctx, max(settle, time.Until(rested))) {
+			return
+		}
+		start := time.Now()
+		next := g.reconcileDirty(k)
+		took = time.Since(start)
+		rested = time.Now().Add(loadFactor * took)
+		if next == 0 {
+			next = max(auditEvery, auditFactor*took)
+		}
+		timer.Reset(next)
+	}
+}
+
+// reconcileDirty takes the dirty flags and does what they ask for. It returns
+// when to try again, or 0 if all is done.
+func (g *Guard) reconcileDirty(k *kernel) time.Duration {
+	what := dirty(g.dirty.Swap(0))
+	if what == 0 {
+		what = dirtyRules // SetTunnels or a new return path
+	}
+	again, err := g.reconcile(k, what)
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != g.lastError && err != nil {
+		g.log.Warn("the transports' copy of the routes could not be brought up to date; trying again", "err", err)
+	}
+	g.lastError = text
+	if err != nil {
+		again = dirtyAll
+	}
+	if again != 0 {
+		g.dirty.Or(uint32(again))
+		return retryAfter
+	}
+	return 0
+}
+
+// reconcile makes the kernel's rules and copies what they should be now. It
+// returns what it could not see the whole of because it was changing.
+func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
+	tunnels, paths, done := g.snapshot()
+	defer close(done)
+	l, err := k.links(tunnels)
+	if err != nil {
+		return 0, err
+	}
+	if !maps.Equal(l.tunnels, g.tunnelIndexes) {
+		what |= dirty4 | dirty6
+	}
+	for _, family := range families {
+		flag := flagOf(family)
+		if what&flag == 0 {
+			continue
+		}
+		whole, err := g.copyRoutes(k, family, l.tunnels)
+		if err != nil {
+			return 0, err
+		}
+		if !whole {
+			again |= flag
+		}
+	}
+	g.tunnelIndexes = l.tunnels
+	g.reportStrict(l.strict)
+	g.setStrict(len(l.strict) > 0)
+	var returns []rule
+	if len(l.strict) > 0 {
+		if returns, err = k.returnRules(l.strict, paths); err != nil {
+			return 0, err
+		}
+	}
+	// Rules come after the copy they lead to.
+	if err := g.syncRules(k, unix.AF_INET, returns); err != nil {
+		return 0, err
+	}
+	return again, g.syncRules(k, unix.AF_INET6, nil)
+}
+
+func flagOf(family int) dirty {
+	if family == unix.AF_INET {
+		return dirty4
+	}
+	return dirty6
+}
+
+func (g *Guard) setStrict(strict bool) {
+	g.mu.Lock()
+	g.strict = strict
+	g.mu.Unlock()
+}
+
+// snapshot is what others have asked for by now. The caller closes done when
+// it is in place.
+func (g *Guard) snapshot() (tunnels []string, paths []returnPath, done chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	done = g.applied
+	g.applied = make(chan struct{})
+	return g.tunnels, slices.Clone(g.returns), done
+}
+
+// cleanUp removes the rules, then the copy they lead to.
+func (g *Guard) cleanUp(k *kernel) error {
+	g.setStrict(false) // nobody waits for a rule any more
+	return errors.Join(g.clearRules(k), g.clear(k))
+}
+
+func (g *Guard) markDirty(what dirty) {
+	if what != 0 {
+		g.dirty.Or(uint32(what))
+		g.wake()
+	}
+}
+
+// pause waits and reports whether ctx is still alive.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
