@@ -1,0 +1,123 @@
+package tlslink
+
+import (
+	"bytes"
+
+	"warren/tunnel"
+)
+
+// The arbiter decides which connection carries a link, when both ends may dial and
+// either may restart at any moment. It has no connection in it: the link tells it
+// what happened, and does what it says.
+//
+// What an end can be doing:
+//
+//	         start            greet             answered
+//	idle ──────────► dialing ───────► greeted ───────────► up
+//	 ▲                  │                 │                 │
+//	 │                  │ accept          │ accept          │ ended
+//	 │                  ▼                 ▼                 │
+//	 │                 up                up                 │
+//	 └──────────────────────────────────────────────────────┘
+//
+// dialing: TCP or TLS on the way, nothing said to the peer. greeted: our hello is
+// sent and unanswered. What an incoming hello gets:
+//
+//	idle      accept
+//	dialing   accept; our dial is given up, and can say nothing any more
+//	greeted   both ends have said hello. Ours wins if our identity is the lower
+//	          one: theirs is held until ours is answered or fails. Otherwise accept,
+//	          and ours is given up: the peer holds it, and drops it when our answer
+//	          arrives.
+//	up        replace if the peer has ended the session that we believe in: it is a
+//	          new instance (it restarted), or one that has ended more sessions than
+//	          when this one began. Otherwise reject: a late duplicate.
+//
+// So of two hellos that cross, both ends keep the one that the lower identity
+// sent, and neither end takes a session up and down again. That an end which
+// accepted cannot still say hello is why a dial asks before it does.
+type arbiter struct {
+	local      tunnel.Identity
+	phase      phase
+	generation uint64 // sessions that this end has ended
+	peer       hello  // of the session, while up
+}
+
+type phase int
+
+const (
+	idle phase = iota
+	dialing
+	greeted
+	up
+)
+
+type verdict int
+
+const (
+	accept  verdict = iota
+	replace         // end the session, then accept
+	hold            // decide when our dial is done
+	reject
+)
+
+// start begins a dial; false: there is nothing to dial for.
+func (a *arbiter) start() bool {
+	if a.phase != idle {
+		return false
+	}
+	a.phase = dialing
+	return true
+}
+
+// greet asks whether a dial may say hello.
+func (a *arbiter) greet() bool {
+	if a.phase != dialing {
+		return false
+	}
+	a.phase = greeted
+	return true
+}
+
+// unanswered notes that our hello failed, though the dial may go on elsewhere;
+// what was held is then to be decided again.
+func (a *arbiter) unanswered() {
+	if a.phase == greeted {
+		a.phase = dialing
+	}
+}
+
+// dialEnded notes that the dial is over; what was held is then to be decided again.
+func (a *arbiter) dialEnded() {
+	if a.phase != up {
+		a.phase = idle
+	}
+}
+
+// established notes the session that came up, dialed or accepted.
+func (a *arbiter) established(peer hello) {
+	a.phase, a.peer = up, peer
+}
+
+// ended notes that the session is over.
+func (a *arbiter) ended() {
+	a.phase, a.peer = idle, hello{}
+	a.generation++
+}
+
+// incoming decides about a hello that begins a session.
+func (a *arbiter) incoming(h *hello) verdict {
+	switch a.phase {
+	case greeted:
+		if bytes.Compare(a.local[:], h.identity[:]) < 0 {
+			return hold
+		}
+		return accept
+	case up:
+		if h.instance != a.peer.instance || h.generation > a.peer.generation {
+			return replace
+		}
+		return reject
+	}
+	return accept
+}

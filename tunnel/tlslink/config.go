@@ -1,0 +1,134 @@
+package tlslink
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	"warren/tunnel"
+	"warren/tunnel/tun"
+)
+
+// ALPN is the protocol name in the TLS handshake. The number is that of the
+// frames and the hello inside.
+const ALPN = "warren/1"
+
+// MaxLanes is how many connections one tunnel has at most.
+const MaxLanes = 4
+
+// Bounds of [LinkConfig].
+const (
+	MinKeepalive = 50 * time.Millisecond
+	MaxDeadAfter = 10 * time.Minute
+)
+
+// Control prepares a socket before it is bound or connected, as
+// [net.Dialer.Control] does: it marks it, or ties it to an interface.
+type Control func(network, address string, c syscall.RawConn) error
+
+// Config is what all links of a router share.
+type Config struct {
+	Certificate *tls.Certificate // the router's own; nil if all peers share secrets with it
+	Identity    tunnel.Identity  // who we are to peers that share a secret; must stay the same over restarts
+	Control     Control          // for all sockets; may be nil
+	Logger      *slog.Logger     // nil discards
+}
+
+// Trust says how a peer proves who it is. Exactly one of the three is set.
+type Trust struct {
+	Fingerprint [32]byte // SHA-256 of the peer's certificate (DER); its dates don't matter
+
+	Secret []byte // 32 bytes that only the two ends have
+
+	CA       *x509.CertPool // who signs the peer's certificate, which must be in date
+	PeerName string         // a DNS name in it, or its common name if it has no alternative names
+}
+
+// SecretLen is the length of a shared secret in bytes.
+const SecretLen = 32
+
+func (t *Trust) check() error {
+	ways := 0
+	if t.Fingerprint != ([32]byte{}) {
+		ways++
+	}
+	if t.Secret != nil {
+		ways++
+		if len(t.Secret) != SecretLen {
+			return fmt.Errorf("the shared secret has %d bytes: it must have %d", len(t.Secret), SecretLen)
+		}
+		if bytes.Count(t.Secret, t.Secret[:1]) == SecretLen {
+			return errors.New("the shared secret is one byte repeated: make one with `warren keygen --secret FILE`")
+		}
+	}
+	if t.CA != nil {
+		ways++
+		if t.PeerName == "" {
+			return errors.New("a CA needs a peer name: without it, whoever the CA signs for is this peer")
+		}
+	}
+	if ways != 1 {
+		return fmt.Errorf("%d ways to trust the peer: set exactly one of fingerprint, secret and CA", ways)
+	}
+	return nil
+}
+
+// Device is the interface at this end of a tunnel; [tun.Device] is one, and says
+// what the methods do.
+type Device interface {
+	Name() string
+	MTU() int
+	Queues() int
+	Offload() tun.Offload
+	SetOffload(tun.Offload) error
+	SetCarrier(up bool) error
+	Wait(queue int) error
+	TryRead(queue int, p []byte) (int, error)
+	Write(frame []byte) error
+	Close() error
+}
+
+// LinkConfig is one tunnel.
+type LinkConfig struct {
+	Name      string   // of the peer
+	Trust     Trust    //
+	Link      uint16   // which of several tunnels to the same peer; the same at both ends
+	Remotes   []string // host:port, tried in order; none: wait for the peer to dial
+	Control   Control  // for this tunnel's sockets, after Config.Control; may be nil
+	Keepalive time.Duration
+	DeadAfter time.Duration      // at least twice Keepalive
+	Device    Device             // closed when Run returns
+	Events    func(tunnel.Event) // must not block; may be nil
+}
+
+func (c *LinkConfig) check() error {
+	if c.Device == nil {
+		return errors.New("no device")
+	}
+	if err := c.Trust.check(); err != nil {
+		return err
+	}
+	for _, r := range c.Remotes {
+		host, port, err := net.SplitHostPort(r)
+		if err != nil || host == "" || port == "" {
+			return fmt.Errorf("remote %q: want host:port, with brackets around an IPv6 address", r)
+		}
+	}
+	if c.Keepalive < MinKeepalive {
+		return fmt.Errorf("keepalive %v: at least %v", c.Keepalive, MinKeepalive)
+	}
+	if c.DeadAfter < 2*c.Keepalive || c.DeadAfter > MaxDeadAfter {
+		return fmt.Errorf("dead_after %v: at least twice the keepalive of %v, and at most %v", c.DeadAfter, c.Keepalive, MaxDeadAfter)
+	}
+	return nil
+}
+
+// CertificateIdentity is the identity, and the fingerprint, of a certificate.
+func CertificateIdentity(der []byte) tunnel.Identity { return sha256.Sum256(der) }

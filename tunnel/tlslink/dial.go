@@ -1,0 +1,285 @@
+package tlslink
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// Bounds on dialing.
+const (
+	resolveTimeout = 3 * time.Second
+	connectTimeout = 4 * time.Second // for each address
+	minBackoff     = 200 * time.Millisecond
+	maxBackoff     = 10 * time.Second
+	lasting        = 5 * time.Second // a session of this length was no failure
+)
+
+// backoff spaces out dials. It belongs to the goroutine of Run.
+type backoff struct {
+	pause time.Duration
+	due   bool // a dial is to be planned
+}
+
+// next returns the pause before the next dial, between half and all of a bound
+// that doubles each time.
+func (b *backoff) next() time.Duration {
+	b.due = false
+	b.pause = min(max(2*b.pause, minBackoff), maxBackoff)
+	return b.pause/2 + rand.N(b.pause/2)
+}
+
+// sessionEnded plans a dial after a session, at once if it had lasted.
+func (b *backoff) sessionEnded(lasted time.Duration) {
+	if lasted >= lasting {
+		b.pause = 0
+	}
+	b.due = true
+}
+
+// dial is one round through all addresses of all remotes, in a goroutine of its
+// own, which ends soon after cancel.
+type dial struct{ cancel context.CancelFunc }
+
+type dialResult struct {
+	dial *dial
+	conn *tls.Conn
+	wire *wire
+	peer hello
+	err  error
+}
+
+// greetRequest asks Run's goroutine whether a dial may say hello, or tells it that
+// the hello failed.
+type greetRequest struct {
+	dial   *dial
+	failed bool
+	reply  chan<- *hello // nil: no
+}
+
+// startDial begins a round, if there is nothing better.
+func (l *Link) startDial(ctx context.Context) {
+	if len(l.cfg.Remotes) == 0 || l.dial != nil || !l.arb.start() {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	d := &dial{cancel: cancel}
+	l.dial = d
+	go func() {
+		r := l.dialRound(ctx, d)
+		select {
+		case l.dialed <- r:
+			return
+		case <-ctx.Done():
+		case <-l.done:
+		}
+		if r.conn != nil {
+			r.wire.Close()
+		}
+	}()
+}
+
+// endDial gives the dial up: what it still has to say is not heard.
+func (l *Link) endDial() {
+	if l.dial != nil {
+		l.dial.cancel()
+		l.dial = nil
+		l.arb.dialEnded()
+		l.backoff.due = true
+	}
+}
+
+func (l *Link) greet(g greetRequest) {
+	if g.dial != l.dial {
+		g.reply <- nil
+		return
+	}
+	if g.failed {
+		g.reply <- nil
+		l.arb.unanswered()
+		l.decideHeld()
+		return
+	}
+	if !l.arb.greet() {
+		g.reply <- nil
+		return
+	}
+	h := l.hello(newSessionID(), 0)
+	g.reply <- &h
+}
+
+// dialDone takes the result of a round.
+func (l *Link) dialDone(r dialResult) {
+	if r.dial != l.dial {
+		if r.conn != nil {
+			r.wire.Close()
+		}
+		return
+	}
+	l.dial.cancel()
+	l.dial = nil
+	if r.err != nil {
+		l.arb.dialEnded()
+		l.backoff.due = true
+		l.fail(r.err)
+		l.decideHeld()
+		return
+	}
+	l.letGo(errors.New("another connection came up"))
+	l.begin(newSession(l, r.conn, r.wire, r.peer, true))
+}
+
+// dialRound tries everything once.
+func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
+	var errs []error
+	for _, remote := range l.cfg.Remotes {
+		addrs, err := resolve(ctx, remote)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, addr := range addrs {
+			conn, w, err := l.connect(ctx, addr)
+			var peer hello
+			if err == nil {
+				peer, err = l.introduce(ctx, d, conn, w)
+			}
+			if err == nil {
+				return dialResult{dial: d, conn: conn, wire: w, peer: peer}
+			}
+			if ctx.Err() != nil {
+				return dialResult{dial: d, err: ctx.Err()}
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", addr, err))
+		}
+	}
+	return dialResult{dial: d, err: oneLine(errs)}
+}
+
+// resolve returns the addresses of host:port, in the order the resolver gives.
+func resolve(ctx context.Context, remote string) ([]netip.AddrPort, error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	host, service, err := net.SplitHostPort(remote)
+	if err != nil {
+		return nil, err
+	}
+	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
+	if err != nil {
+		return nil, explainResolve(remote, err)
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, explainResolve(remote, err)
+	}
+	addrs := make([]netip.AddrPort, 0, len(ips))
+	for _, ip := range ips {
+		addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
+	}
+	return addrs, nil
+}
+
+// connect brings up TLS to one address.
+func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (*tls.Conn, *wire, error) {
+	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: l.control}
+	nd.SetMultipathTCP(false)
+	conn, err := nd.DialContext(ctx, "tcp", addr.String())
+	if err != nil {
+		return nil, nil, explainConnect(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	w := newWire(conn)
+	tc := tls.Client(w, l.cred.dialConfig())
+	if err := tc.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, nil, explainDial(err, l.cred)
+	}
+	return tc, w, nil
+}
+
+// control prepares a socket as the router and then the link want it.
+func (l *Link) control(network, address string, c syscall.RawConn) error {
+	for _, f := range []Control{l.e.cfg.Control, l.cfg.Control} {
+		if f == nil {
+			continue
+		}
+		if err := f(network, address, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// introduce exchanges hellos on a connection that was dialed, if Run's goroutine
+// still wants it. It closes the connection on failure.
+func (l *Link) introduce(ctx context.Context, d *dial, conn *tls.Conn, w *wire) (peer hello, err error) {
+	defer func() {
+		if err != nil {
+			w.Close()
+		}
+	}()
+	mine := l.ask(ctx, greetRequest{dial: d})
+	if mine == nil {
+		return hello{}, errors.New("no longer needed")
+	}
+	peer, err = l.exchange(ctx, conn, w, mine)
+	if err != nil {
+		l.ask(ctx, greetRequest{dial: d, failed: true})
+	}
+	return peer, err
+}
+
+func (l *Link) ask(ctx context.Context, g greetRequest) *hello {
+	reply := make(chan *hello, 1)
+	g.reply = reply
+	select {
+	case l.greets <- g:
+		return <-reply
+	case <-ctx.Done():
+	case <-l.done:
+	}
+	return nil
+}
+
+// exchange says hello and reads the answer.
+func (l *Link) exchange(ctx context.Context, conn *tls.Conn, w *wire, mine *hello) (hello, error) {
+	w.SetDeadline(time.Now().Add(handshakeTimeout))
+	stop := context.AfterFunc(ctx, func() { w.Close() })
+	defer stop()
+	if _, err := conn.Write(encode(frameHello, mine.marshal())); err != nil {
+		return hello{}, explainDial(err, l.cred)
+	}
+	typ, payload, err := readSmall(conn)
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the peer hung up without an answer to the hello")
+		}
+		return hello{}, explainDial(err, l.cred)
+	}
+	switch typ {
+	case frameReject:
+		return hello{}, fmt.Errorf("the peer refused: %s", clean(payload))
+	case frameHello:
+	default:
+		return hello{}, protocolError(fmt.Sprintf("frame of type %d instead of the hello", typ))
+	}
+	peer, err := parseHello(payload)
+	if err != nil {
+		return hello{}, err
+	}
+	if peer.link != mine.link || peer.session != mine.session || peer.lane != mine.lane {
+		return hello{}, protocolError("the answer to the hello is for another link, session or lane")
+	}
+	if err := l.checkIdentity(conn.ConnectionState().PeerCertificates, &peer); err != nil {
+		return hello{}, err
+	}
+	return peer, nil
+}

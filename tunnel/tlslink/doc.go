@@ -1,0 +1,33 @@
+// Package tlslink carries a tunnel over TLS 1.3 and TCP.
+//
+// An [Endpoint] is a router's end of all its tunnels and has the listening
+// sockets. A [Link] is one tunnel: one peer and one interface.
+//
+// How a tunnel comes up:
+//
+//  1. An end that has remotes resolves and dials them (dial.go). Both ends may.
+//  2. TLS proves the keys of both (trust.go, secret.go). The listening end knows
+//     from the server name which shared secret is meant, or, without one, looks
+//     for the certificate among its peers. Strangers get no further, and can't
+//     hold much (gate.go).
+//  3. The dialing end says hello, the listening end answers or says why not
+//     (hello.go). The link number tells several tunnels of one peer apart.
+//  4. If both dialed, the arbiter says which connection stays (arbiter.go).
+//  5. The session begins: offload as both ends can, carrier, event (link.go).
+//
+// How a packet goes:
+//
+//  1. A goroutine for each queue of the interface waits for packets, takes a
+//     buffer, reads what there is and frames it (pump.go, frame.go);
+//  2. the lane of that queue seals it, in the same goroutine, and sends it with one
+//     system call (lane.go, wire.go);
+//  3. the far end's goroutine for the lane opens it, has it checked, and writes it
+//     to the interface (lane.go).
+//
+// Under load the dialing end opens further connections, lanes, so that flows use
+// several processors (lanes.go). A flow stays in one queue and so in order.
+//
+// How a tunnel goes down: the peer says so, the connection fails, or nothing came
+// from the peer for dead_after (session.go). Then the carrier drops, the event
+// goes out, and dialing begins again.
+package tlslink

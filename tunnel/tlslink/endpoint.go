@@ -1,0 +1,219 @@
+package tlslink
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Endpoint is a router's end of all its TLS tunnels: it listens for all of them.
+// Its methods may be called at any time and from any goroutine.
+type Endpoint struct {
+	cfg      Config
+	log      *slog.Logger
+	fallback tls.Certificate // presented to strangers
+	instance [16]byte
+	gate     *gate
+
+	mu        sync.Mutex
+	links     []*Link
+	listeners map[netip.AddrPort]net.Listener
+	serving   context.Context // of Run; nil before and after
+	serves    sync.WaitGroup
+}
+
+// NewEndpoint returns an endpoint that does not listen yet.
+func NewEndpoint(c Config) *Endpoint {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Endpoint{
+		cfg: c, log: c.Logger,
+		gate:      newGate(time.Now),
+		listeners: make(map[netip.AddrPort]net.Listener),
+	}
+	rand.Read(e.instance[:])
+	return e
+}
+
+// Run serves the addresses of SetListen until ctx is done, then closes them.
+// Links run on their own.
+func (e *Endpoint) Run(ctx context.Context) error {
+	e.mu.Lock()
+	if e.serving != nil {
+		e.mu.Unlock()
+		return errors.New("tlslink: endpoint runs already")
+	}
+	e.serving = ctx
+	for _, l := range e.listeners {
+		e.serve(ctx, l)
+	}
+	e.mu.Unlock()
+
+	<-ctx.Done()
+	e.mu.Lock()
+	e.serving = nil
+	for addr, l := range e.listeners {
+		l.Close()
+		delete(e.listeners, addr)
+	}
+	e.mu.Unlock()
+	e.serves.Wait()
+	return nil
+}
+
+// SetListen makes the endpoint listen on exactly these addresses. Those that it
+// has already stay open. It returns an error for each that cannot be had; the
+// others are served all the same.
+func (e *Endpoint) SetListen(addrs []netip.AddrPort) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	want := make(map[netip.AddrPort]bool, len(addrs))
+	for _, a := range addrs {
+		want[a] = true
+	}
+	for addr, l := range e.listeners {
+		if !want[addr] {
+			l.Close()
+			delete(e.listeners, addr)
+		}
+	}
+	var errs []error
+	for addr := range want {
+		if e.listeners[addr] != nil {
+			continue
+		}
+		l, err := e.listen(addr)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		e.listeners[addr] = l
+		if e.serving != nil {
+			e.serve(e.serving, l)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listen binds one address. 0.0.0.0 is IPv4 only and [::] IPv6 only, so that both
+// can be named.
+func (e *Endpoint) listen(addr netip.AddrPort) (net.Listener, error) {
+	network := "tcp6"
+	if addr.Addr().Unmap().Is4() {
+		network = "tcp4"
+	}
+	lc := net.ListenConfig{Control: e.cfg.Control, KeepAlive: -1}
+	lc.SetMultipathTCP(false)
+	l, err := lc.Listen(context.Background(), network, addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("tlslink: listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+// Listening returns the addresses that are open, with the port the kernel chose
+// where 0 was asked for.
+func (e *Endpoint) Listening() []netip.AddrPort {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var addrs []netip.AddrPort
+	for _, l := range e.listeners {
+		addrs = append(addrs, addrPort(l.Addr()))
+	}
+	return addrs
+}
+
+// AddLink makes the endpoint know a tunnel; [Link.Run] works it, and takes it away
+// when it returns. A link that was added must be run.
+func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("tlslink: %s: %w", c.Name, err)
+	}
+	cred, err := newCredential(c.Trust, &e.cfg)
+	if err != nil {
+		return nil, fmt.Errorf("tlslink: %s: %w", c.Name, err)
+	}
+	l := newLink(e, c, cred)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, other := range e.links {
+		if other.cred.id() == cred.id() && other.cfg.Link == c.Link {
+			return nil, fmt.Errorf("tlslink: %s: link %d to this peer is also that of %s: give each its own number", c.Name, c.Link, other.cfg.Name)
+		}
+	}
+	e.links = append(e.links, l)
+	return l, nil
+}
+
+func (e *Endpoint) removeLink(l *Link) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, other := range e.links {
+		if other == l {
+			e.links = append(e.links[:i:i], e.links[i+1:]...)
+			return
+		}
+	}
+}
+
+// secretLinks returns the links whose secret has this server name.
+func (e *Endpoint) secretLinks(serverName string) []*Link {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var found []*Link
+	for _, l := range e.links {
+		if l.cred.keys != nil && l.cred.keys.serverName == serverName {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+// certifiedLinks returns the links whose peer has this certificate, or why no
+// link's peer has.
+func (e *Endpoint) certifiedLinks(chain []*x509.Certificate) ([]*Link, error) {
+	if len(chain) == 0 {
+		return nil, errors.New("no certificate")
+	}
+	e.mu.Lock()
+	links := append([]*Link(nil), e.links...)
+	e.mu.Unlock()
+	var found []*Link
+	var why error
+	for _, l := range links {
+		if l.cred.keys != nil {
+			continue
+		}
+		err := l.cred.verify(chain, true)
+		if err == nil {
+			found = append(found, l)
+		} else if l.cred.trust.CA != nil && checkName(chain[0], l.cred.trust.PeerName) == nil {
+			why = fmt.Errorf("%s: %w", l.cfg.Name, err) // the peer it says it is
+		}
+	}
+	if found == nil && why == nil {
+		why = fmt.Errorf("no peer here has the fingerprint %s", Fingerprint(CertificateIdentity(chain[0].Raw)))
+	}
+	if found != nil {
+		why = nil
+	}
+	return found, why
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,113 @@
+package tlslink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// This file turns the errors of net and crypto/tls into what an operator can act
+// on. The original is kept wrapped where it says more.
+
+func explainResolve(remote string, err error) error {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Errorf("%s: no such name in the DNS", remote)
+	case errors.As(err, &dns) && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: the DNS does not answer", remote)
+	}
+	return fmt.Errorf("%s: %w", remote, err)
+}
+
+func explainConnect(err error) error {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errors.New("connection refused: nothing listens there")
+	case isTimeout(err):
+		return errors.New("no answer: is the address right, and does a firewall let it through?")
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return errors.New("no route to it")
+	}
+	return err
+}
+
+// explainDial is about a handshake, or a hello, that this end began.
+func explainDial(err error, c *credential) error {
+	switch alert := remoteAlert(err); {
+	case alert == "":
+	case c.keys != nil:
+		return fmt.Errorf("the peer refused the shared secret (%s): is the secret file the same at both ends, and known there?", alert)
+	case alert == "bad certificate", alert == "unknown certificate", alert == "internal error":
+		return fmt.Errorf("the peer refused this router's certificate (%s), whose fingerprint is %s: is that what the peer expects?", alert, Fingerprint(c.local))
+	case alert == "no application protocol":
+		return fmt.Errorf("the listener does not speak %s: is it warren?", ALPN)
+	}
+	switch {
+	case isTimeout(err):
+		return errors.New("connected, but the handshake got no answer")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errors.New("the peer hung up during the handshake")
+	case strings.Contains(err.Error(), "first record does not look like a TLS handshake"):
+		return errors.New("the listener does not speak TLS: is it warren?")
+	}
+	return unwrapTLS(err)
+}
+
+// explainAccept is about a handshake that somebody else began.
+func explainAccept(err error) error {
+	switch alert := remoteAlert(err); {
+	case alert == "":
+	case alert == "bad certificate":
+		return errors.New("it refused this router's certificate or secret: does it expect another?")
+	default:
+		return fmt.Errorf("it gave up: %s", alert)
+	}
+	switch {
+	case isTimeout(err):
+		return fmt.Errorf("handshake not finished within %v", handshakeTimeout)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return errors.New("it hung up during the handshake")
+	}
+	return unwrapTLS(err)
+}
+
+// remoteAlert is the text of a TLS alert that the other end sent (RFC 8446,
+// section 6), or "".
+func remoteAlert(err error) string {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" {
+		return ""
+	}
+	return strings.TrimPrefix(op.Err.Error(), "tls: ")
+}
+
+func unwrapTLS(err error) error {
+	if text, ok := strings.CutPrefix(err.Error(), "tls: "); ok {
+		return errors.New(text)
+	}
+	return err
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, &t) && t.Timeout()
+}
+
+// oneLine joins errors for a log line; the first few say enough.
+func oneLine(errs []error) error {
+	if len(errs) == 0 {
+		return errors.New("the names of the remotes have no address")
+	}
+	var texts []string
+	for _, err := range errs[:min(len(errs), 4)] {
+		texts = append(texts, err.Error())
+	}
+	return errors.New(strings.Join(texts, "; "))
+}

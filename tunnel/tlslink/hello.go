@@ -1,0 +1,78 @@
+package tlslink
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"warren/tunnel"
+	"warren/tunnel/tun"
+)
+
+const (
+	helloVersion = 1
+	helloLen     = 1 + 2 + 32 + 16 + 8 + 16 + 1 + 1 + 1 + 4 + 4 + 4 + 4
+	maxHello     = 1024
+)
+
+// hello is what the ends tell each other first. The dialing end speaks first; the
+// other answers with its own, or with a reject. A hello may be longer than this
+// version knows: what follows is for later ones and ignored.
+type hello struct {
+	link       uint16
+	identity   tunnel.Identity
+	instance   [16]byte // random; another one means that the router was restarted
+	generation uint64   // sessions of this link that the instance has ended
+	session    [16]byte // chosen by the dialing end, the same for all lanes
+	lane       uint8    // 0 begins a session, others join it
+	lanes      uint8    // how many this end can have
+	offload    tun.Offload
+	mtu        uint32 // bytes
+	maxFrame   uint32 // largest data payload this end takes
+	keepalive  time.Duration
+	deadAfter  time.Duration
+}
+
+func (h *hello) marshal() []byte {
+	b := make([]byte, 0, helloLen)
+	b = append(b, helloVersion)
+	b = binary.BigEndian.AppendUint16(b, h.link)
+	b = append(b, h.identity[:]...)
+	b = append(b, h.instance[:]...)
+	b = binary.BigEndian.AppendUint64(b, h.generation)
+	b = append(b, h.session[:]...)
+	b = append(b, h.lane, h.lanes, byte(h.offload))
+	b = binary.BigEndian.AppendUint32(b, h.mtu)
+	b = binary.BigEndian.AppendUint32(b, h.maxFrame)
+	b = binary.BigEndian.AppendUint32(b, uint32(h.keepalive.Milliseconds()))
+	return binary.BigEndian.AppendUint32(b, uint32(h.deadAfter.Milliseconds()))
+}
+
+func parseHello(b []byte) (hello, error) {
+	if len(b) < 1 || b[0] != helloVersion {
+		return hello{}, protocolError(fmt.Sprintf("hello of a version other than %d: the peer runs another version of warren", helloVersion))
+	}
+	if len(b) < helloLen || len(b) > maxHello {
+		return hello{}, protocolError(fmt.Sprintf("hello of %d bytes", len(b)))
+	}
+	r := bytes.NewBuffer(b[1:])
+	h := hello{link: binary.BigEndian.Uint16(r.Next(2))}
+	copy(h.identity[:], r.Next(32))
+	copy(h.instance[:], r.Next(16))
+	h.generation = binary.BigEndian.Uint64(r.Next(8))
+	copy(h.session[:], r.Next(16))
+	small := r.Next(3)
+	h.lane, h.lanes, h.offload = small[0], small[1], tun.Offload(small[2])
+	h.mtu = binary.BigEndian.Uint32(r.Next(4))
+	h.maxFrame = binary.BigEndian.Uint32(r.Next(4))
+	h.keepalive = time.Duration(binary.BigEndian.Uint32(r.Next(4))) * time.Millisecond
+	h.deadAfter = time.Duration(binary.BigEndian.Uint32(r.Next(4))) * time.Millisecond
+	if h.lanes < 1 || h.lanes > 64 || h.lane >= h.lanes {
+		return hello{}, protocolError(fmt.Sprintf("hello for lane %d of %d", h.lane, h.lanes))
+	}
+	if h.maxFrame < tun.HeaderLen+tun.MinMTU || h.maxFrame > tun.MaxFrame {
+		return hello{}, protocolError(fmt.Sprintf("hello with frames of at most %d bytes", h.maxFrame))
+	}
+	return h, nil
+}

@@ -1,0 +1,118 @@
+package tlslink
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+
+	"warren/tunnel/tun"
+)
+
+// lane is one of a session's connections. Its receiver is one goroutine; senders
+// may be several, and take turns.
+type lane struct {
+	number int
+	s      *session
+	conn   *tls.Conn
+	wire   *wire
+
+	sending sync.Mutex
+}
+
+func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
+	return &lane{number: number, s: s, conn: conn, wire: w}
+}
+
+// send writes whole frames. What they become on the wire leaves in as few system
+// calls as possible, before send returns.
+func (ln *lane) send(frames []byte) error {
+	ln.sending.Lock()
+	defer ln.sending.Unlock()
+	ln.wire.cork()
+	_, err := ln.conn.Write(frames)
+	if flushErr := ln.wire.flush(); err == nil {
+		err = flushErr
+	}
+	if err != nil {
+		return ln.explain(err)
+	}
+	return nil
+}
+
+// receive reads frames until the connection fails, which it returns.
+func (ln *lane) receive() error {
+	var header [headerLen]byte
+	for {
+		// Idle tunnels wait here, without a buffer.
+		if _, err := io.ReadFull(ln.conn, header[:]); err != nil {
+			return ln.explain(err)
+		}
+		typ, n, err := parseHeader(header[:])
+		if err != nil {
+			return err
+		}
+		buf := buffers.Get().(*buffer)
+		if _, err = io.ReadFull(ln.conn, buf[:n]); err != nil {
+			err = ln.explain(err)
+		} else {
+			err = ln.handle(typ, buf[:n])
+		}
+		buffers.Put(buf)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// handle takes one frame; payload is the caller's again afterwards.
+func (ln *lane) handle(typ byte, payload []byte) error {
+	switch typ {
+	case frameData:
+		return ln.deliver(payload)
+	case framePing:
+		ln.s.enqueue(encode(framePong, payload))
+	case framePong:
+		ln.s.pong(payload)
+	case frameClose:
+		return fmt.Errorf("peer closed the tunnel: %s", clean(payload))
+	default:
+		return protocolError(fmt.Sprintf("frame of type %d in a session", typ))
+	}
+	return nil
+}
+
+// deliver gives a packet to the kernel if it is one.
+func (ln *lane) deliver(frame []byte) error {
+	l := ln.s.link
+	err := tun.Check(frame)
+	if err == nil {
+		err = l.dev.Write(frame)
+	}
+	switch {
+	case err == nil:
+		l.counters.rxPackets.Add(1)
+		l.counters.rxBytes.Add(uint64(len(frame) - tun.HeaderLen))
+	case errors.Is(err, os.ErrClosed):
+		return err
+	default:
+		l.counters.drops.Add(1)
+	}
+	return nil
+}
+
+// explain words an error of the connection.
+func (ln *lane) explain(err error) error {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the peer hung up")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errors.New("the peer reset the connection")
+	case isTimeout(err), errors.Is(err, syscall.ETIMEDOUT):
+		return fmt.Errorf("the peer acknowledged nothing for %v", ln.s.link.cfg.DeadAfter)
+	}
+	return unwrapTLS(err)
+}

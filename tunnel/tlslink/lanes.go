@@ -1,0 +1,140 @@
+package tlslink
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+)
+
+// widenAt is the traffic, in bytes per second and both directions together, at
+// which a session gets its further lanes. An idle tunnel costs one connection.
+const widenAt = 100e6 / 8
+
+type laneResult struct {
+	s      *session
+	number int
+	conn   *tls.Conn
+	wire   *wire
+	err    error
+}
+
+// widen is called at each tick and dials the lanes that traffic asks for.
+func (l *Link) widen(ctx context.Context) {
+	s := l.session
+	now := l.counters.rxBytes.Load() + l.counters.txBytes.Load()
+	moved := now - s.lastBytes
+	s.lastBytes = now
+	want := min(l.maxLanes(), int(s.peer.lanes))
+	if !s.dialer || s.laneDials > 0 || float64(moved) < widenAt*l.cfg.Keepalive.Seconds() {
+		return
+	}
+	for n := 1; n < want; n++ {
+		if s.lanes[n] == nil {
+			s.laneDials++
+			go l.dialLane(ctx, s, l.hello(s.id, n))
+		}
+	}
+}
+
+// dialLane dials to where the session is.
+func (l *Link) dialLane(ctx context.Context, s *session, mine hello) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout+2*handshakeTimeout)
+	defer cancel()
+	r := laneResult{s: s, number: int(mine.lane)}
+	r.conn, r.wire, r.err = l.connect(ctx, s.remote)
+	if r.err == nil {
+		_, r.err = l.exchange(ctx, r.conn, r.wire, &mine)
+	}
+	select {
+	case l.laneUps <- r:
+	case <-l.done:
+		if r.wire != nil {
+			r.wire.Close()
+		}
+	}
+}
+
+// laneDialed takes the result of dialLane.
+func (l *Link) laneDialed(r laneResult) {
+	r.s.laneDials--
+	if r.err != nil {
+		if r.wire != nil {
+			r.wire.Close()
+		}
+		l.log.Warn("cannot open a further connection for the tunnel", "lane", r.number, "err", r.err)
+		return
+	}
+	if l.session != r.s {
+		r.wire.Close()
+		return
+	}
+	l.addLane(newLane(r.s, r.number, r.conn, r.wire))
+}
+
+// laneArrived answers a hello that asks to join the session.
+func (l *Link) laneArrived(in *incoming) {
+	s, n := l.session, int(in.hello.lane)
+	switch {
+	case s == nil || in.hello.session != s.id || s.dialer:
+		go in.reject("no such session")
+		return
+	case n >= min(l.maxLanes(), int(s.peer.lanes)):
+		go in.reject(fmt.Sprintf("no lane %d", n))
+		return
+	}
+	h := l.hello(s.id, n)
+	if _, err := in.conn.Write(encode(frameHello, h.marshal())); err != nil {
+		in.wire.Close()
+		return
+	}
+	if old := s.lanes[n]; old != nil {
+		old.lose(errors.New("replaced"))
+	}
+	l.addLane(newLane(s, n, in.conn, in.wire))
+}
+
+// addLane lets a lane carry its queue. Packets that are still on lane 0 may be
+// overtaken, once; TCP inside the tunnel copes with that.
+func (l *Link) addLane(ln *lane) {
+	s := ln.s
+	s.lanes[ln.number] = ln
+	s.startLane(ln)
+	l.route()
+	l.log.Debug("lane up", "lane", ln.number, "remote", ln.wire.remote())
+}
+
+// route assigns the queues to the lanes there are. Lane n carries queue n, and
+// lane 0 those whose lane is missing. With fewer lanes than queues they share.
+func (l *Link) route() {
+	s, n := l.session, 0
+	for _, ln := range s.lanes {
+		if ln != nil {
+			n++
+		}
+	}
+	want := min(l.maxLanes(), int(s.peer.lanes))
+	for q := range l.routes {
+		ln := s.lanes[q%want]
+		if ln == nil {
+			ln = s.lanes[0]
+		}
+		l.routes[q].Store(ln)
+	}
+	l.setLanes(n)
+}
+
+// lose gives up a lane other than lane 0: its queue goes back to lane 0, and what
+// was on the way is lost, as on any network. Called by its goroutine, or by Run's.
+func (ln *lane) lose(err error) {
+	ln.wire.Close()
+	l := ln.s.link
+	for q := range l.routes {
+		l.routes[q].CompareAndSwap(ln, ln.s.lanes[0])
+	}
+	select {
+	case <-ln.s.done:
+	default:
+		l.log.Debug("lane down", "lane", ln.number, "err", err)
+	}
+}

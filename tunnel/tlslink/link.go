@@ -1,0 +1,297 @@
+package tlslink
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"warren/tunnel"
+	"warren/tunnel/tun"
+)
+
+// Link is one tunnel. Who owns what:
+//
+//   - the goroutine of Run has the arbiter, the session and the dial; everything
+//     else reaches it through channels;
+//   - one goroutine for each queue of the device reads it and sends on the lane
+//     that routes names, if there is one (see pump.go);
+//   - each lane of a session has a goroutine that receives and writes to the
+//     device, and each session one that sends what is not data (session.go).
+type Link struct {
+	e    *Endpoint
+	cfg  LinkConfig
+	cred *credential
+	log  *slog.Logger
+	dev  Device
+	done chan struct{} // closed when Run returns
+
+	incoming chan *incoming
+	greets   chan greetRequest
+	dialed   chan dialResult
+	laneUps  chan laneResult
+
+	// Of the goroutine of Run.
+	arb     arbiter
+	session *session
+	held    *incoming
+	dial    *dial
+	backoff backoff
+
+	routes   []atomic.Pointer[lane] // one for each queue; nil while down
+	counters counters
+
+	mu     sync.Mutex
+	status tunnel.Status // without what counters, session and cfg say
+	rtt    time.Duration
+	lanes  int
+}
+
+// counters are added to by many goroutines.
+type counters struct {
+	rxBytes, rxPackets, txBytes, txPackets, drops atomic.Uint64
+}
+
+func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
+	l := &Link{
+		e: e, cfg: c, cred: cred, dev: c.Device,
+		log:      e.log.With("peer", c.Name, "interface", c.Device.Name()),
+		done:     make(chan struct{}),
+		incoming: make(chan *incoming),
+		greets:   make(chan greetRequest),
+		dialed:   make(chan dialResult),
+		laneUps:  make(chan laneResult),
+		arb:      arbiter{local: cred.local},
+		routes:   make([]atomic.Pointer[lane], c.Device.Queues()),
+	}
+	l.status = tunnel.Status{State: tunnel.StateDown, Since: time.Now()}
+	return l
+}
+
+// Run works the tunnel until ctx is done or the device fails. It then tells the
+// peer, closes the device and takes the link from its endpoint. If ctx has a cause
+// ([context.WithCancelCause]) that is what the peer is told.
+func (l *Link) Run(ctx context.Context) error {
+	defer l.e.removeLink(l)
+	defer close(l.done)
+	l.setState(l.restState())
+
+	pumps := newGroup()
+	for q := range l.dev.Queues() {
+		pumps.Go(func() error { return l.pump(q) })
+	}
+	err := l.loop(ctx, pumps.failed)
+	l.endDial()
+	if err == nil {
+		l.endSession(goodbye(ctx), true)
+	} else {
+		l.endSession(err, true)
+	}
+	l.letGo(errors.New("this tunnel is being stopped"))
+	l.setState(tunnel.StateDown)
+	err = errors.Join(err, l.dev.Close())
+	pumps.Wait()
+	return err
+}
+
+// goodbye is what the peer is told at a clean stop.
+func goodbye(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return errors.New("stopped")
+}
+
+// loop is where all that happens to a link is decided.
+func (l *Link) loop(ctx context.Context, broken <-chan error) error {
+	redial := time.NewTimer(0)
+	defer redial.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-broken:
+			return fmt.Errorf("tlslink: %s: %w", l.cfg.Name, err)
+		case <-redial.C:
+			l.startDial(ctx)
+		case g := <-l.greets:
+			l.greet(g)
+		case r := <-l.dialed:
+			l.dialDone(r)
+		case in := <-l.incoming:
+			l.arrived(in)
+		case r := <-l.laneUps:
+			l.laneDialed(r)
+		case <-l.session.over():
+			l.endSession(l.session.reason(), false)
+		case <-l.session.ticks():
+			l.session.tick()
+			l.widen(ctx)
+		case <-l.session.deadline():
+			l.session.checkAlive()
+		}
+		if l.session == nil && l.dial == nil && len(l.cfg.Remotes) > 0 && l.backoff.due {
+			redial.Reset(l.backoff.next())
+		}
+	}
+}
+
+// arrived answers the hello of a connection that the peer dialed.
+func (l *Link) arrived(in *incoming) {
+	if in.hello.lane > 0 {
+		l.laneArrived(in)
+		return
+	}
+	switch l.arb.incoming(&in.hello) {
+	case hold:
+		l.letGo(errors.New("replaced by a later connection"))
+		l.held = in
+	case reject:
+		go in.reject("the tunnel is up already")
+	case replace:
+		reason := "the peer began a new session"
+		if in.hello.instance != l.arb.peer.instance {
+			reason = "the peer was restarted"
+		}
+		l.endSession(errors.New(reason), false)
+		l.acceptSession(in)
+	case accept:
+		l.endDial()
+		l.acceptSession(in)
+	}
+}
+
+// acceptSession answers an incoming hello with ours and begins the session.
+func (l *Link) acceptSession(in *incoming) {
+	l.letGo(errors.New("another connection came up"))
+	h := l.hello(in.hello.session, 0)
+	if _, err := in.conn.Write(encode(frameHello, h.marshal())); err != nil {
+		in.wire.Close()
+		l.fail(fmt.Errorf("answer the hello of %s: %w", in.wire.remote(), err))
+		l.arb.dialEnded()
+		l.backoff.due = true
+		return
+	}
+	l.begin(newSession(l, in.conn, in.wire, in.hello, false))
+}
+
+// letGo refuses the connection that is held, if any.
+func (l *Link) letGo(why error) {
+	if in := l.held; in != nil {
+		l.held = nil
+		go in.reject(why.Error())
+	}
+}
+
+// decideHeld is called when what a connection was held for is over.
+func (l *Link) decideHeld() {
+	if in := l.held; in != nil {
+		l.held = nil
+		l.arrived(in)
+	}
+}
+
+// hello is what this end says of itself.
+func (l *Link) hello(session [16]byte, laneNumber int) hello {
+	return hello{
+		link: l.cfg.Link, identity: l.cred.local,
+		instance: l.e.instance, generation: l.arb.generation,
+		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes()),
+		offload: l.dev.Offload(), mtu: uint32(l.dev.MTU()), maxFrame: tun.MaxFrame,
+		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter,
+	}
+}
+
+// maxLanes is how many connections are of use to this end.
+func (l *Link) maxLanes() int {
+	return min(MaxLanes, l.dev.Queues(), runtime.GOMAXPROCS(0))
+}
+
+// checkIdentity decides whether a hello may come over this TLS connection.
+func (l *Link) checkIdentity(chain []*x509.Certificate, h *hello) error {
+	if h.identity == l.cred.local {
+		return errors.New("connected to itself: the peer has this router's own identity; if it is another machine, it is a copy: give it keys of its own")
+	}
+	if l.cred.keys == nil && h.identity != CertificateIdentity(chain[0].Raw) {
+		return protocolError("hello with an identity that is not the certificate's")
+	}
+	return nil
+}
+
+// begin makes a session the one that carries the link.
+func (l *Link) begin(s *session) {
+	l.arb.established(s.peer)
+	l.session = s
+	offload := l.dev.Offload().Intersect(s.peer.offload)
+	if err := l.dev.SetOffload(offload); err != nil {
+		l.log.Warn("cannot set the offload that both ends have", "err", err)
+	}
+	if int(s.peer.mtu) != l.dev.MTU() {
+		l.log.Warn("the two ends have different MTUs: set the same", "mtu", l.dev.MTU(), "peer_mtu", s.peer.mtu)
+	}
+	s.start()
+	for q := range l.routes {
+		l.routes[q].Store(s.lanes[0])
+	}
+	if err := l.dev.SetCarrier(true); err != nil {
+		l.log.Error("cannot raise the carrier", "err", err)
+	}
+	l.log.Info("tunnel up", "remote", s.remote, "dialed", s.dialer, "offload", offload.String())
+	l.mu.Lock()
+	l.status.State, l.status.Since = tunnel.StateUp, s.began
+	l.status.Remote, l.status.Peer, l.status.LastError = s.remote, s.peer.identity, ""
+	l.rtt, l.lanes = 0, 1
+	l.mu.Unlock()
+	l.emit(tunnel.Event{Up: true, Time: s.began, Remote: s.remote, Peer: s.peer.identity})
+}
+
+// endSession takes the session down, if there is one: first the carrier, so that
+// the kernel stops routing into the tunnel, then the event. With goodbye the peer
+// is told the reason.
+func (l *Link) endSession(reason error, goodbye bool) {
+	s := l.session
+	if s == nil {
+		return
+	}
+	for q := range l.routes {
+		l.routes[q].Store(nil)
+	}
+	if err := l.dev.SetCarrier(false); err != nil {
+		l.log.Error("cannot drop the carrier", "err", err)
+	}
+	l.session = nil
+	l.arb.ended()
+	if goodbye {
+		s.sayGoodbye(reason.Error())
+	}
+	s.close()
+	l.backoff.sessionEnded(time.Since(s.began))
+	l.log.Info("tunnel down", "remote", s.remote, "err", reason)
+	now := time.Now()
+	l.mu.Lock()
+	l.status.State, l.status.Since = l.restState(), now
+	l.status.Remote, l.status.LastError = netip.AddrPort{}, reason.Error()
+	l.rtt, l.lanes = 0, 0
+	l.mu.Unlock()
+	l.emit(tunnel.Event{Time: now, Remote: s.remote, Peer: s.peer.identity, Reason: reason.Error()})
+}
+
+func (l *Link) emit(ev tunnel.Event) {
+	if l.cfg.Events == nil {
+		return
+	}
+	ev.Name, ev.Local = l.cfg.Name, l.cred.local
+	l.cfg.Events(ev)
+}
+
+func newSessionID() (id [16]byte) {
+	rand.Read(id[:])
+	return id
+}

@@ -1,0 +1,199 @@
+package tlslink
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// goodbyeTimeout bounds how long the end of a session waits for the peer to have
+// read why.
+const goodbyeTimeout = 500 * time.Millisecond
+
+// epoch is what monotonic times in this package count from.
+var epoch = time.Now()
+
+func monotonic() time.Duration { return time.Since(epoch) }
+
+// session is a tunnel while it is up: lane 0 and, under load, others. Its timers
+// and lanes belong to the goroutine of Link.Run; fail may be called by any. The
+// methods that Run's loop selects on work on a nil session.
+//
+// Liveness: every keepalive a ping goes out, and whatever arrives, on any lane and
+// be it part of a frame, is a sign of life. A ping may be stuck behind data; that
+// does no harm, since it is what arrives that counts.
+type session struct {
+	link   *Link
+	id     [16]byte
+	dialer bool // this end dialed
+	peer   hello
+	remote netip.AddrPort
+	began  time.Time
+	lanes  [MaxLanes]*lane
+
+	keepalive *time.Ticker
+	death     *time.Timer
+	control   chan []byte  // frames for lane 0 that are not data
+	heard     atomic.Int64 // monotonic time of the last sign of life
+
+	once    sync.Once
+	done    chan struct{} // closed by the first fail
+	err     error         // set before done is closed
+	readers sync.WaitGroup
+
+	laneDials int    // lanes that are being dialed
+	lastBytes uint64 // of the link, at the last tick
+}
+
+func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *session {
+	s := &session{
+		link: l, id: peer.session, dialer: dialer, peer: peer,
+		remote:  w.remote(),
+		began:   time.Now(),
+		control: make(chan []byte, 8),
+		done:    make(chan struct{}),
+	}
+	s.lanes[0] = newLane(s, 0, conn, w)
+	return s
+}
+
+// start begins to receive and to ping.
+func (s *session) start() {
+	s.heard.Store(int64(monotonic()))
+	s.keepalive = time.NewTicker(s.link.cfg.Keepalive)
+	s.death = time.NewTimer(s.link.cfg.DeadAfter)
+	s.startLane(s.lanes[0])
+	s.readers.Go(s.sendControl)
+	s.ping()
+}
+
+func (s *session) startLane(ln *lane) {
+	ln.wire.established(&s.heard, s.link.cfg.DeadAfter)
+	s.readers.Go(func() {
+		err := ln.receive()
+		if ln.number == 0 {
+			s.fail(err)
+		} else {
+			ln.lose(err)
+		}
+	})
+}
+
+// fail ends the session. The first reason stays.
+func (s *session) fail(err error) {
+	s.once.Do(func() {
+		s.err = err
+		close(s.done)
+	})
+}
+
+func (s *session) over() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	return s.done
+}
+
+func (s *session) ticks() <-chan time.Time {
+	if s == nil {
+		return nil
+	}
+	return s.keepalive.C
+}
+
+func (s *session) deadline() <-chan time.Time {
+	if s == nil {
+		return nil
+	}
+	return s.death.C
+}
+
+// reason is for after over.
+func (s *session) reason() error { return s.err }
+
+// tick is called every keepalive.
+func (s *session) tick() { s.ping() }
+
+func (s *session) ping() {
+	s.enqueue(encode(framePing, binary.BigEndian.AppendUint64(nil, uint64(monotonic()))))
+}
+
+// enqueue sends a frame that is not data, or drops it if many wait already.
+func (s *session) enqueue(frame []byte) {
+	select {
+	case s.control <- frame:
+	default:
+	}
+}
+
+// sendControl is the goroutine that sends them. Receivers must not: two ends that
+// answer each other before they read on can block each other.
+func (s *session) sendControl() {
+	for {
+		select {
+		case <-s.done:
+			return
+		case frame := <-s.control:
+			if err := s.lanes[0].send(frame); err != nil {
+				s.fail(err)
+				return
+			}
+			if frame[0] == frameClose {
+				s.lanes[0].conn.CloseWrite()
+				return
+			}
+		}
+	}
+}
+
+// checkAlive is called when the peer may have been silent for too long.
+func (s *session) checkAlive() {
+	silent := monotonic() - time.Duration(s.heard.Load())
+	if left := s.link.cfg.DeadAfter - silent; left > 0 {
+		s.death.Reset(left)
+		return
+	}
+	s.fail(fmt.Errorf("no sign of life from the peer for %v", s.link.cfg.DeadAfter))
+}
+
+// sayGoodbye tells the peer why the session ends, and waits until it has hung up,
+// for a moment at most: closing with unread input would take the words back.
+func (s *session) sayGoodbye(reason string) {
+	select {
+	case <-s.done:
+		return
+	case s.control <- encode(frameClose, []byte(reason[:min(len(reason), maxText)])):
+	default:
+		return
+	}
+	select {
+	case <-s.done:
+	case <-time.After(goodbyeTimeout):
+	}
+}
+
+// close takes the session down and waits for its goroutines.
+func (s *session) close() {
+	s.fail(errors.New("closed"))
+	s.keepalive.Stop()
+	s.death.Stop()
+	for _, ln := range s.lanes {
+		if ln != nil {
+			ln.wire.Close()
+		}
+	}
+	s.readers.Wait()
+}
+
+// pong takes the answer to a ping.
+func (s *session) pong(payload []byte) {
+	sent := time.Duration(binary.BigEndian.Uint64(payload))
+	if rtt := monotonic() - sent; sent > 0 && rtt > 0 && rtt < time.Hour {
+		s.link.setRTT(rtt)
+	}
+}

@@ -1,0 +1,159 @@
+package tlslink
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"warren/tunnel"
+)
+
+// credential is a Trust made ready: what this end presents and what the other
+// must.
+type credential struct {
+	trust Trust
+	keys  *secretKeys      // of a shared secret
+	own   *tls.Certificate // otherwise
+	local tunnel.Identity
+	now   func() time.Time
+}
+
+func newCredential(t Trust, c *Config) (*credential, error) {
+	cred := &credential{trust: t, local: c.Identity, now: time.Now}
+	if t.Secret != nil {
+		if c.Identity == (tunnel.Identity{}) {
+			return nil, errors.New("a shared secret needs an identity of this router")
+		}
+		keys, err := deriveSecret(t.Secret)
+		cred.keys = keys
+		return cred, err
+	}
+	if c.Certificate == nil {
+		return nil, errors.New("this router has no certificate, which trust by fingerprint or CA needs at both ends: make one with `warren keygen`")
+	}
+	cred.own = c.Certificate
+	cred.local = CertificateIdentity(c.Certificate.Certificate[0])
+	return cred, nil
+}
+
+// id tells credentials apart: no two links may have the same id and link number.
+func (c *credential) id() string {
+	switch {
+	case c.keys != nil:
+		return "secret " + c.keys.serverName
+	case c.trust.CA != nil:
+		return "name " + c.trust.PeerName
+	}
+	return "fingerprint " + hex.EncodeToString(c.trust.Fingerprint[:])
+}
+
+func baseConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:                  tls.VersionTLS13,
+		NextProtos:                  []string{ALPN},
+		SessionTicketsDisabled:      true, // a session is resumed by its keys or not at all
+		DynamicRecordSizingDisabled: true,
+	}
+}
+
+// dialConfig is for the dialing end. InsecureSkipVerify only turns off the web's
+// rules; VerifyConnection has ours.
+func (c *credential) dialConfig() *tls.Config {
+	cfg := baseConfig()
+	cfg.InsecureSkipVerify = true
+	cfg.VerifyConnection = func(s tls.ConnectionState) error {
+		if s.NegotiatedProtocol != ALPN {
+			return errors.New("the listener does not speak " + ALPN)
+		}
+		return c.verify(s.PeerCertificates, false)
+	}
+	cert := c.own
+	if c.keys != nil {
+		cfg.ServerName = c.keys.serverName
+		cert = &c.keys.dialer
+	}
+	// Not Certificates: that would be left out if the server asks for another CA.
+	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+	return cfg
+}
+
+// verify decides whether a certificate chain is the peer's; the peer's key was
+// proved by the handshake.
+func (c *credential) verify(chain []*x509.Certificate, peerDials bool) error {
+	if len(chain) == 0 {
+		return errors.New("the peer has no certificate")
+	}
+	switch {
+	case c.keys != nil:
+		want := &c.keys.listener
+		if peerDials {
+			want = &c.keys.dialer
+		}
+		if !samePublicKey(chain[0], want) {
+			return errors.New("the peer does not have this shared secret: is the secret file the same at both ends?")
+		}
+		return nil
+	case c.trust.CA != nil:
+		return c.verifyChain(chain)
+	}
+	if seen := CertificateIdentity(chain[0].Raw); seen != c.trust.Fingerprint {
+		return fmt.Errorf("the peer's fingerprint is %s, expected is %s", Fingerprint(seen), Fingerprint(c.trust.Fingerprint))
+	}
+	return nil
+}
+
+func (c *credential) verifyChain(chain []*x509.Certificate) error {
+	leaf, now := chain[0], c.now()
+	if err := checkName(leaf, c.trust.PeerName); err != nil {
+		return err
+	}
+	between := x509.NewCertPool()
+	for _, cert := range chain[1:] {
+		between.AddCert(cert)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: c.trust.CA, Intermediates: between, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	switch {
+	case err == nil:
+		return nil
+	case now.After(leaf.NotAfter):
+		return fmt.Errorf("the peer's certificate expired on %s and it is %s here: renew it, or check the clocks", date(leaf.NotAfter), date(now))
+	case now.Before(leaf.NotBefore):
+		return fmt.Errorf("the peer's certificate is valid from %s and it is %s here: check the clocks", date(leaf.NotBefore), date(now))
+	}
+	return fmt.Errorf("the peer's certificate for %q is not signed by the configured CA: %w", c.trust.PeerName, err)
+}
+
+// checkName looks for the name among the DNS names, or in the common name of a
+// certificate that has no alternative names, as many private CAs make them.
+func checkName(leaf *x509.Certificate, name string) error {
+	names := leaf.DNSNames
+	if len(names)+len(leaf.IPAddresses)+len(leaf.EmailAddresses)+len(leaf.URIs) == 0 {
+		names = []string{leaf.Subject.CommonName}
+	}
+	for _, n := range names {
+		if strings.EqualFold(n, name) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the peer's certificate is for %q, expected is %q", strings.Join(names, " "), name)
+}
+
+func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
+// Fingerprint writes a fingerprint as `openssl x509 -fingerprint -sha256` does,
+// with the name of the hash before it.
+func Fingerprint(f [32]byte) string {
+	var b strings.Builder
+	b.WriteString("SHA256")
+	for _, c := range f {
+		fmt.Fprintf(&b, ":%02X", c)
+	}
+	return b.String()
+}
