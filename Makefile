@@ -26,10 +26,11 @@ TOOLS    := bird ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
-build: ## bin/warren and bin/gobgp (of the GoBGP version that warren embeds)
+build: ## bin/warren, bin/gobgp (of the GoBGP version that warren embeds), the lab's attacker
 	@mkdir -p bin
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/warren ./cmd/warren
 	go build -trimpath -o bin/gobgp github.com/osrg/gobgp/v4/cmd/gobgp
+	go build -trimpath -o bin/hostile ./lab/hostile
 
 # The lint tool and wireguard-go have a module of their own (tools/go.mod), so
 # that what they depend on stays out of Warren's.

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+)
+
+const (
+	idlers    = 400 // connections that send nothing: more than any limit on strangers
+	tlsHolds  = 6 * time.Second
+	dialLimit = 2 * time.Second
+)
+
+// attackTLS opens many connections that send nothing, garbage, or a handshake
+// without a certificate, holds them for a while, and reports how many the
+// router closed.
+func attackTLS(addr string) error {
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	refused := 0
+	for range idlers {
+		c, err := net.DialTimeout("tcp", addr, dialLimit)
+		if err != nil {
+			refused++
+			continue
+		}
+		conns = append(conns, c)
+	}
+	fmt.Printf("%d silent connections, %d more refused\n", len(conns), refused)
+
+	for range 20 {
+		c, err := net.DialTimeout("tcp", addr, dialLimit)
+		if err != nil {
+			continue
+		}
+		garbage := make([]byte, 4096)
+		rand.Read(garbage)
+		c.Write(garbage) //nolint:errcheck // the router may hang up half-way
+		conns = append(conns, c)
+	}
+	// The certificate is not looked at: a stranger does not care whom it talks to.
+	stranger := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"warren/1"}}
+	if c, err := tls.DialWithDialer(&net.Dialer{Timeout: dialLimit}, "tcp", addr, stranger); err == nil {
+		conns = append(conns, c)
+		c.SetReadDeadline(time.Now().Add(dialLimit)) //nolint:errcheck // a fresh connection takes it
+		if n, err := c.Read(make([]byte, 1)); err == nil {
+			return fmt.Errorf("a stranger without a certificate was sent %d bytes", n)
+		}
+	}
+	time.Sleep(tlsHolds)
+
+	closed := 0
+	for _, c := range conns {
+		c.SetReadDeadline(time.Now().Add(time.Millisecond)) //nolint:errcheck // as above
+		_, err := c.Read(make([]byte, 1))
+		if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
+			closed++
+		}
+	}
+	fmt.Printf("after %v the router has closed %d of %d\n", tlsHolds, closed, len(conns))
+	if closed < len(conns) {
+		return fmt.Errorf("%d connections are still held open", len(conns)-closed)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+//go:build lab
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"warren/lab/topo"
+)
+
+// bin is the directory of the binaries under test, set by TestMain.
+var bin string
+
+func TestMain(m *testing.M) {
+	if err := topo.Reexec(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	var err error
+	if bin, err = filepath.Abs("../bin"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for _, name := range []string{"warren", "gobgp", "hostile"} {
+		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
+			fmt.Fprintln(os.Stderr, "lab: run `make build` first:", err)
+			os.Exit(1)
+		}
+	}
+	if err := os.Setenv("PATH", bin+":"+os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func TestScenarios(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                "scenarios",
+		RequireUniqueNames: true,
+		Setup:              setup,
+		Cmds:               commands,
+	})
+}
+
+// setup gives each scenario an empty topology.
+func setup(env *testscript.Env) error {
+	ctx, cancel := bounded()
+	defer cancel()
+	t, err := topo.New(ctx, "lab")
+	if err != nil {
+		return err
+	}
+	s := &scenario{topo: t, work: env.WorkDir, hosts: map[string]*topo.Host{}, links: map[string]*topo.Link{}, daemons: map[string]*topo.Process{}}
+	env.Values[scenarioKey{}] = s
+	env.Setenv("PATH", os.Getenv("PATH"))
+	env.Defer(func() {
+		s.stopAll()
+		if err := t.Close(); err != nil {
+			env.T().Log("close topology:", err)
+		}
+	})
+	return nil
+}
+
+// bounded is how long a command of a scenario may take when it gives no bound
+// of its own.
+func bounded() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 30*time.Second)
+}

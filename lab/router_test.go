@@ -1,0 +1,162 @@
+//go:build lab
+
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"warren/lab/topo"
+)
+
+var fingerprint = regexp.MustCompile(`SHA256:[0-9A-F:]+`)
+
+func keygen(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	for _, name := range args {
+		h, err := s.host(name)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := bounded()
+		out, err := h.Run(ctx, "warren", "keygen", "-d", filepath.Join(s.work, name))
+		cancel()
+		if err != nil {
+			return err
+		}
+		fp := fingerprint.FindString(out)
+		if fp == "" {
+			return fmt.Errorf("keygen printed no fingerprint: %s", out)
+		}
+		ts.Setenv("FINGERPRINT_"+envName(name), fp)
+	}
+	return nil
+}
+
+// envName makes a host's name usable in a variable's.
+func envName(host string) string { return strings.ReplaceAll(host, "-", "_") }
+
+// expand fills the script's variables into every TOML file of a host.
+func (s *scenario) expand(ts *testscript.TestScript, host string) error {
+	files, err := filepath.Glob(filepath.Join(s.work, host, "*.toml"))
+	if err != nil {
+		return err
+	}
+	peers, err := filepath.Glob(filepath.Join(s.work, host, "peers.d", "*.toml"))
+	if err != nil {
+		return err
+	}
+	ts.Setenv("SOCKET", filepath.Join(s.work, host, "warren.sock"))
+	for _, f := range append(files, peers...) {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(f, []byte(os.Expand(string(text), ts.Getenv)), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func start(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	for _, name := range args {
+		h, err := s.host(name)
+		if err != nil {
+			return err
+		}
+		if err := s.expand(ts, name); err != nil {
+			return err
+		}
+		p, err := h.Start("warren", "run", "-c", s.configFile(name))
+		if err != nil {
+			return err
+		}
+		s.daemons[name] = p
+	}
+	return nil
+}
+
+func (s *scenario) daemon(args []string) (*topo.Process, error) {
+	if len(args) == 0 || s.daemons[args[0]] == nil {
+		return nil, fmt.Errorf("no daemon was started on %v", args)
+	}
+	return s.daemons[args[0]], nil
+}
+
+func stop(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
+	p, err := s.daemon(args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := bounded()
+	defer cancel()
+	return p.Stop(ctx)
+}
+
+func kill9(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
+	p, err := s.daemon(args)
+	if err != nil {
+		return err
+	}
+	p.Kill9()
+	ctx, cancel := bounded()
+	defer cancel()
+	p.Wait(ctx)
+	return ctx.Err()
+}
+
+func putConfig(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	if err := need(args, 2, "config HOST/FILE FROM"); err != nil {
+		return err
+	}
+	host, _, _ := strings.Cut(args[0], "/")
+	to := filepath.Join(s.work, args[0])
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, []byte(ts.ReadFile(args[1])), 0o600); err != nil {
+		return err
+	}
+	return s.expand(ts, host)
+}
+
+func reload(s *scenario, ts *testscript.TestScript, neg bool, args []string) error {
+	if err := need(args, 1, "reload HOST"); err != nil {
+		return err
+	}
+	return on(s, ts, neg, []string{args[0], "warren", "reload"})
+}
+
+func logHas(s *scenario, _ *testscript.TestScript, neg bool, args []string) error {
+	if err := need(args, 2, "log HOST REGEXP"); err != nil {
+		return err
+	}
+	p, err := s.daemon(args)
+	if err != nil {
+		return err
+	}
+	re, err := regexp.Compile("(?m)" + args[1])
+	if err != nil {
+		return err
+	}
+	if re.MatchString(p.Log()) == neg {
+		return fmt.Errorf("log of %s, looking for %q (not: %v)", args[0], args[1], neg)
+	}
+	return nil
+}
+
+func running(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
+	p, err := s.daemon(args)
+	if err != nil {
+		return err
+	}
+	if !p.Running() {
+		return fmt.Errorf("the daemon on %s has died", args[0])
+	}
+	return nil
+}
