@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// machine is what a reader needs to know of the machine, and nothing that names it.
+type machine struct {
+	Kernel   string `json:"kernel"`
+	CPU      string `json:"cpu"`
+	Cores    int    `json:"cores"`
+	MemoryMB int    `json:"memory_mb"`
+	Go       string `json:"go"`
+	// Load is the one-minute load average at the start: other work spoils figures.
+	Load float64 `json:"load_at_start"`
+}
+
+func describeMachine() machine {
+	m := machine{Kernel: kernelRelease(), CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version()}
+	if s := fieldOf("/proc/cpuinfo", "model name"); s != "" {
+		m.CPU = s
+	}
+	kb, _ := strconv.Atoi(strings.TrimSuffix(fieldOf("/proc/meminfo", "MemTotal"), " kB"))
+	m.MemoryMB = kb >> 10
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		first, _, _ := strings.Cut(string(b), " ")
+		m.Load, _ = strconv.ParseFloat(first, 64)
+	}
+	return m
+}
+
+func kernelRelease() string {
+	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// fieldOf is the value of the first "NAME: VALUE" line of a file in /proc, "" if
+// there is none.
+func fieldOf(path, name string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		key, value, ok := strings.Cut(line, ":")
+		if ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// residentBytes is the resident memory of a process (VmRSS of proc(5)).
+func residentBytes(pid int) (int64, error) {
+	path := fmt.Sprintf("/proc/%d/status", pid)
+	kb, err := strconv.ParseInt(strings.TrimSuffix(fieldOf(path, "VmRSS"), " kB"), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("memory of a tunnel's process: %w", err)
+	}
+	return kb << 10, nil
+}
+
+// clockTicks per second in /proc: USER_HZ is 100 on every Linux.
+const clockTicks = 100
+
+// cpuSeconds is the processor time of a process and all its threads, user and
+// system. What the kernel does in softirq is charged to whoever it interrupts.
+func cpuSeconds(pid int) (float64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("processor time of a tunnel's process: %w", err)
+	}
+	// The name, in brackets, may hold anything; utime and stime are fields 14 and
+	// 15 of the line, so 12 and 13 of what follows the last bracket.
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("processor time of a tunnel's process: cannot read %q", b)
+	}
+	utime, err1 := strconv.ParseFloat(fields[11], 64)
+	stime, err2 := strconv.ParseFloat(fields[12], 64)
+	if err1 != nil || err2 != nil {
+		return 0, fmt.Errorf("processor time of a tunnel's process: cannot read %q", b)
+	}
+	return (utime + stime) / clockTicks, nil
+}

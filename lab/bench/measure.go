@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"warren/lab/topo"
+)
+
+// congestionControl is what inner and outer connections use.
+const congestionControl = "cubic"
+
+// firstPingWithin bounds the time from start to the first ping.
+const firstPingWithin = 30 * time.Second
+
+// measurement takes one sample of one contender that has just been started.
+type measurement struct {
+	pair       *pair
+	session    *session
+	seconds    int // of each test
+	sample     sample
+	congestion string // of the tunnel's own connection, "" without one
+}
+
+// all runs the tests in an order that leaves the memory idle until it is read.
+func (m *measurement) all(ctx context.Context, began time.Time) error {
+	if err := m.firstPing(ctx, began); err != nil {
+		return err
+	}
+	if err := m.checkCongestion(ctx); err != nil {
+		return err
+	}
+	for _, test := range []func(context.Context) error{
+		m.idlePing, m.idleMemory, m.oneStream, m.loadedPing, m.parallelStreams, m.smallPackets, m.loadedMemory,
+	} {
+		if err := test(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *measurement) firstPing(ctx context.Context, began time.Time) error {
+	// With a deadline, ping goes on until it has one answer; without a route yet it
+	// ends at once, and is run again.
+	_, err := topo.Eventually(ctx, 5*time.Millisecond, firstPingWithin, func() error {
+		_, err := m.pair.a.Run(ctx, "ping", "-n", "-q", "-i", "0.01", "-c", "1", "-w", "1", m.session.addrB)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("first ping: %w", err)
+	}
+	if len(m.session.ends) > 0 {
+		m.sample[firstPing] = time.Since(began).Seconds()
+	}
+	return nil
+}
+
+// checkCongestion reads what the tunnel's own connection uses, since a tunnel
+// over another algorithm than its rivals' would not be compared with them.
+func (m *measurement) checkCongestion(ctx context.Context) error {
+	if m.session.tcpPort == 0 {
+		return nil
+	}
+	port := strconv.Itoa(m.session.tcpPort)
+	out, err := m.pair.a.Run(ctx, "ss", "-Htni", "state", "established", "( sport = :"+port+" )")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) > 1 && strings.Contains(line, "rtt:") {
+			m.congestion = f[0]
+			return nil
+		}
+	}
+	return fmt.Errorf("no connection of the tunnel to port %s:\n%s", port, out)
+}
+
+func (m *measurement) idlePing(ctx context.Context) error {
+	times, err := m.ping(ctx, m.seconds*20)
+	m.sample[idlePing], m.sample[idlePing99] = quantile(times, 0.5), quantile(times, 0.99)
+	return err
+}
+
+var pingTime = regexp.MustCompile(`time=([0-9.]+) ms`)
+
+// ping sends count pings, 50 ms apart, and returns the round trips of those that
+// were answered, in milliseconds. No answer at all is an error.
+func (m *measurement) ping(ctx context.Context, count int) ([]float64, error) {
+	out, err := m.pair.a.Run(ctx, "ping", "-n", "-i", "0.05", "-c", strconv.Itoa(count), m.session.addrB)
+	if err != nil {
+		return nil, err
+	}
+	var times []float64
+	for _, match := range pingTime.FindAllStringSubmatch(out, -1) {
+		ms, err := strconv.ParseFloat(match[1], 64)
+		if err != nil {
+			return nil, fmt.Errorf("ping: %w", err)
+		}
+		times = append(times, ms)
+	}
+	return times, nil
+}
+
+func (m *measurement) oneStream(ctx context.Context) error {
+	before, err := m.cpuSeconds()
+	if err != nil {
+		return err
+	}
+	s, err := m.stream(ctx, 0, m.seconds)
+	if err != nil {
+		return err
+	}
+	after, err := m.cpuSeconds()
+	if err != nil {
+		return err
+	}
+	m.sample[oneStream] = s.BitsPerSecond / 1e9
+	if len(m.session.ends) > 0 {
+		m.sample[cpuPerGB] = (after - before) / (s.Bytes / 1e9)
+	}
+	return nil
+}
+
+// loadedPing pings while one stream runs, from half a second after its start.
+func (m *measurement) loadedPing(ctx context.Context) error {
+	var wg sync.WaitGroup
+	var streamErr error
+	wg.Go(func() { _, streamErr = m.stream(ctx, 0, m.seconds) })
+	count := (m.seconds - 1) * 20
+	times, err := m.pingAfter(ctx, 500*time.Millisecond, count)
+	wg.Wait()
+	m.sample[loadedPing], m.sample[loadedPing99] = quantile(times, 0.5), quantile(times, 0.99)
+	m.sample[loadedLoss] = 100 * float64(count-len(times)) / float64(count)
+	return errors.Join(err, streamErr)
+}
+
+func (m *measurement) pingAfter(ctx context.Context, d time.Duration, count int) ([]float64, error) {
+	select {
+	case <-time.After(d):
+		return m.ping(ctx, count)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// parallelStreams runs the streams each from an iperf3 process of its own, so
+// that the load generator has as many threads as there are streams.
+func (m *measurement) parallelStreams(ctx context.Context) error {
+	var wg sync.WaitGroup
+	rates, errs := make([]float64, streams), make([]error, streams)
+	for i := range streams {
+		wg.Go(func() {
+			var s streamSum
+			s, errs[i] = m.stream(ctx, i, m.seconds)
+			rates[i] = s.BitsPerSecond
+		})
+	}
+	wg.Wait()
+	for _, r := range rates {
+		m.sample[fourStreams] += r / 1e9
+	}
+	return errors.Join(errs...)
+}
+
+// streamSum is what arrived at the receiver.
+type streamSum struct {
+	Bytes         float64 `json:"bytes"`
+	BitsPerSecond float64 `json:"bits_per_second"`
+}
+
+// stream sends one TCP stream from A to the numbered iperf3 server on B.
+func (m *measurement) stream(ctx context.Context, server, seconds int) (streamSum, error) {
+	out, runErr := m.pair.a.Run(ctx, "iperf3", "-J", "-c", m.session.addrB, "-p", strconv.Itoa(iperfPort+server),
+		"-t", strconv.Itoa(seconds), "-C", congestionControl)
+	var result struct {
+		Error string
+		End   struct {
+			SumReceived streamSum `json:"sum_received"`
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &result); err != nil {
+		return streamSum{}, fmt.Errorf("iperf3: %w: %w", err, runErr)
+	}
+	if result.Error != "" || runErr != nil || result.End.SumReceived.Bytes == 0 {
+		return streamSum{}, fmt.Errorf("iperf3: nothing arrived: %s: %w", result.Error, runErr)
+	}
+	return result.End.SumReceived, nil
+}
+
+func (m *measurement) smallPackets(ctx context.Context) error {
+	pps, err := smallPackets(ctx, m.pair, m.session.addrB, m.seconds)
+	m.sample[packets] = pps / 1e3
+	return err
+}
+
+func (m *measurement) idleMemory(context.Context) error   { return m.memory(idleRSS) }
+func (m *measurement) loadedMemory(context.Context) error { return m.memory(loadedRSS) }
+
+// memory notes the resident memory of the larger end.
+func (m *measurement) memory(as metric) error {
+	for _, p := range m.session.ends {
+		rss, err := residentBytes(p.PID())
+		if err != nil {
+			return err
+		}
+		m.sample[as] = max(m.sample[as], float64(rss)/(1<<20))
+	}
+	return nil
+}
+
+// cpuSeconds is the processor time of both ends so far.
+func (m *measurement) cpuSeconds() (float64, error) {
+	var sum float64
+	for _, p := range m.session.ends {
+		s, err := cpuSeconds(p.PID())
+		if err != nil {
+			return 0, err
+		}
+		sum += s
+	}
+	return sum, nil
+}
+
+// quantile is the nearest-rank quantile, 0 of nothing.
+func quantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}

@@ -1,0 +1,111 @@
+package main
+
+// metric is the key of one measured figure in JSON.
+type metric string
+
+const (
+	oneStream    metric = "one_stream_gbit_s"
+	fourStreams  metric = "four_streams_gbit_s"
+	packets      metric = "udp_64_byte_kpps"
+	idlePing     metric = "idle_ping_median_ms"
+	idlePing99   metric = "idle_ping_p99_ms"
+	loadedPing   metric = "loaded_ping_median_ms"
+	loadedPing99 metric = "loaded_ping_p99_ms"
+	loadedLoss   metric = "loaded_ping_lost_percent"
+	cpuPerGB     metric = "cpu_s_per_gb"
+	idleRSS      metric = "idle_rss_mb"
+	loadedRSS    metric = "loaded_rss_mb"
+	firstPing    metric = "first_ping_s"
+)
+
+// metrics lists them as the table shows them.
+var metrics = []struct {
+	key    metric
+	title  string
+	unit   string
+	digits int
+}{
+	{oneStream, "one TCP stream", "Gbit/s", 2},
+	{fourStreams, "four TCP streams", "Gbit/s", 2},
+	{packets, "64-byte UDP", "kpps", 0},
+	{idlePing, "idle ping, median", "ms", 3},
+	{idlePing99, "idle ping, p99", "ms", 3},
+	{loadedPing, "loaded ping, median", "ms", 2},
+	{loadedPing99, "loaded ping, p99", "ms", 2},
+	{loadedLoss, "loaded ping, lost", "%", 0},
+	{cpuPerGB, "CPU, both ends", "s/GB", 2},
+	{idleRSS, "memory of one end, idle", "MB", 1},
+	{loadedRSS, "memory of one end, after load", "MB", 1},
+	{firstPing, "start to first ping", "s", 2},
+}
+
+// sample is what one turn measured; what does not apply is absent.
+type sample map[metric]float64
+
+// result is one contender's part of the report.
+type result struct {
+	Name    string   `json:"name"`
+	Title   string   `json:"title"`
+	Version string   `json:"version"`
+	Outer   string   `json:"outer_congestion_control,omitempty"`
+	Median  sample   `json:"median"`
+	Rounds  []sample `json:"rounds"`
+}
+
+// noteCongestion keeps the algorithm of the outer connection, or that it changed.
+func (r *result) noteCongestion(algorithm string) {
+	if r.Outer != "" && r.Outer != algorithm {
+		algorithm = "mixed"
+	}
+	r.Outer = algorithm
+}
+
+// medians takes each figure's median over the rounds.
+func medians(rounds []sample) sample {
+	out := sample{}
+	for _, m := range metrics {
+		var values []float64
+		for _, s := range rounds {
+			if v, ok := s[m.key]; ok {
+				values = append(values, v)
+			}
+		}
+		if len(values) > 0 {
+			out[m.key] = quantile(values, 0.5)
+		}
+	}
+	return out
+}
+
+// target is one figure to reach.
+type target struct {
+	What string  `json:"what"`
+	Want string  `json:"want"`
+	Got  float64 `json:"got"`
+	Met  bool    `json:"met"`
+}
+
+// judge compares what was measured with the targets; one whose figures were not
+// measured is left out.
+func judge(r *report) []target {
+	var out []target
+	ratio := func(what string, m metric, to string, least float64) {
+		if got, ok := r.ratio(nameWarren, to, m); ok {
+			out = append(out, target{what, format(least, 1) + " or more", got, got >= least})
+		}
+	}
+	ratio("one TCP stream, times wireguard-go", oneStream, nameWireGuard, 2.5)
+	ratio("one TCP stream, times OpenVPN UDP", oneStream, nameOpenVPN, 10)
+	ratio("four TCP streams, times wireguard-go", fourStreams, nameWireGuard, 3)
+	if got, ok := r.ratio(nameWarren, nameOpenVPN, idlePing); ok {
+		out = append(out, target{"idle ping, times OpenVPN UDP's", "at most 1.0", got, got <= 1})
+	}
+	if got, ok := r.median(nameWarren, idleRSS); ok {
+		out = append(out, target{"idle memory with one tunnel, MB", "under 60", got, got < 60})
+	}
+	if r.Idle != nil {
+		got := r.Idle.PerTunnelKB
+		out = append(out, target{"memory of each further idle tunnel, KB", "under 300", got, got < 300})
+	}
+	return out
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/lab/topo"
+)
+
+const (
+	udpPayload = 64
+	udpPort    = 5301
+	// udpSilence after the last packet ends the count; udpPatience is how long
+	// the receiver waits for the first one.
+	udpSilence  = time.Second
+	udpPatience = 15 * time.Second
+)
+
+// smallPackets sends small UDP packets from A as fast as one thread can, one
+// system call each, and returns how many per second arrived at B. This program
+// is run again at both ends for that: iperf3 spends more on each packet than some
+// tunnels do.
+func smallPackets(ctx context.Context, p *pair, addr string, seconds int) (perSecond float64, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("run this program again: %w", err)
+	}
+	receiver, err := p.b.Start(self, "udp-receive", addr)
+	if err != nil {
+		return 0, err
+	}
+	_, err = topo.Eventually(ctx, 5*time.Millisecond, 5*time.Second, func() error {
+		if !strings.Contains(receiver.Log(), "ready") {
+			return fmt.Errorf("UDP receiver is not ready: %s", receiver.Log())
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	if _, err := p.a.Run(ctx, self, "udp-send", addr, strconv.Itoa(seconds)); err != nil {
+		return 0, err
+	}
+	if err := receiver.Wait(ctx); err != nil {
+		return 0, fmt.Errorf("%w: %s", err, receiver.Log())
+	}
+	var count int
+	var elapsed float64
+	if _, err := fmt.Sscanf(receiver.Log(), "ready\n%d %f", &count, &elapsed); err != nil {
+		return 0, fmt.Errorf("UDP receiver printed %q: %w", receiver.Log(), err)
+	}
+	return float64(count) / elapsed, nil
+}
+
+// udpMain is this program as sender or receiver: "udp-send ADDR SECONDS", "udp-receive ADDR".
+func udpMain(args []string) error {
+	if len(args) < 2 {
+		return errors.New("udp-send and udp-receive are for the bench's own use")
+	}
+	addr, err := netip.ParseAddr(args[1])
+	if err != nil {
+		return err
+	}
+	to := &unix.SockaddrInet4{Port: udpPort, Addr: addr.As4()}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("UDP socket: %w", err)
+	}
+	defer unix.Close(fd)
+	if args[0] == "udp-receive" {
+		return udpReceive(fd, to)
+	}
+	seconds, err := strconv.Atoi(args[len(args)-1])
+	if err != nil {
+		return err
+	}
+	return udpSend(fd, to, time.Duration(seconds)*time.Second)
+}
+
+// udpSend uses a blocking descriptor, past Go's poller, which would cost as much
+// as the system call itself.
+func udpSend(fd int, to *unix.SockaddrInet4, d time.Duration) error {
+	if err := unix.Connect(fd, to); err != nil {
+		return fmt.Errorf("UDP connect: %w", err)
+	}
+	payload := make([]byte, udpPayload)
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		// A full queue is the tunnel's answer to the load, not a failure.
+		if _, err := unix.Write(fd, payload); err != nil && !errors.Is(err, unix.ENOBUFS) {
+			return fmt.Errorf("UDP send: %w", err)
+		}
+	}
+	return nil
+}
+
+// udpReceive prints how many packets came, and in how many seconds from the first
+// to the last.
+func udpReceive(fd int, at *unix.SockaddrInet4) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20); err != nil {
+		// Without root in the first namespace the system's limit has to do.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<20); err != nil {
+			return fmt.Errorf("UDP receive buffer: %w", err)
+		}
+	}
+	if err := unix.Bind(fd, at); err != nil {
+		return fmt.Errorf("UDP bind: %w", err)
+	}
+	fmt.Println("ready")
+	var count int
+	var first, last time.Time
+	payload := make([]byte, 2*udpPayload)
+	if err := setPatience(fd, udpPatience); err != nil {
+		return err
+	}
+	for {
+		_, err := unix.Read(fd, payload)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN) && count > 1:
+			fmt.Printf("%d %f\n", count, last.Sub(first).Seconds())
+			return nil
+		case err != nil:
+			return fmt.Errorf("UDP receive, after %d packets: %w", count, err)
+		}
+		last = time.Now()
+		if count++; count == 1 {
+			first = last
+			if err := setPatience(fd, udpSilence); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func setPatience(fd int, d time.Duration) error {
+	tv := unix.NsecToTimeval(d.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
+		return fmt.Errorf("UDP receive timeout: %w", err)
+	}
+	return nil
+}
