@@ -2,62 +2,204 @@ package fib
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // Config says which of the kernel's routes are owned, and how they are written.
 // Owned are all routes of the table whose protocol number is Protocol, whoever
 // wrote them.
 type Config struct {
-	Table    int        // 1 to 2³²-1; 254 is main
-	Metric   int        // 0 to 2³²-1, lower is preferred; IPv6 turns 0 into 1024
-	Protocol int        // 5 to 255; 186 is bgp
-	Source4  netip.Addr // preferred source of IPv4 routes; zero: the kernel's choice
-	Source6  netip.Addr // preferred source of IPv6 routes; zero: the kernel's choice
-	Logger   *slog.Logger
+	Table    int          // 1 to 2³²-1; 254 is main
+	Metric   int          // 0 to 2³²-1, lower is preferred; IPv6 turns 0 into 1024
+	Protocol int          // 5 to 255; 186 is bgp
+	Source4  netip.Addr   // preferred source of IPv4 routes; zero: the kernel's choice
+	Source6  netip.Addr   // preferred source of IPv6 routes; zero: the kernel's choice
+	Logger   *slog.Logger // nil: slog.Default
 }
 
-// Route is a wanted route: what goes to Prefix leaves by Interface.
-type Route struct {
-	Prefix    netip.Prefix // masked, no IPv4-mapped IPv6
-	Interface string
+func (c *Config) validate() error {
+	switch {
+	case c.Table < 1 || c.Table > math.MaxUint32:
+		return fmt.Errorf("fib: table %d: allowed are 1 to %d", c.Table, uint32(math.MaxUint32))
+	case c.Table == unix.RT_TABLE_LOCAL:
+		return fmt.Errorf("fib: table %d is the kernel's own (local)", c.Table)
+	case c.Metric < 0 || c.Metric > math.MaxUint32:
+		return fmt.Errorf("fib: metric %d: allowed are 0 to %d", c.Metric, uint32(math.MaxUint32))
+	case c.Protocol <= unix.RTPROT_STATIC || c.Protocol > math.MaxUint8:
+		// Up to 4 are the kernel's and what `ip route add` writes by default.
+		return fmt.Errorf("fib: protocol %d: allowed are 5 to 255", c.Protocol)
+	case c.Source4.IsValid() && !c.Source4.Is4():
+		return fmt.Errorf("fib: source %s is not an IPv4 address", c.Source4)
+	case c.Source6.IsValid() && (!c.Source6.Is6() || c.Source6.Is4In6() || c.Source6.Zone() != ""):
+		return fmt.Errorf("fib: source %s is not an IPv6 address", c.Source6)
+	}
+	return nil
 }
 
-// Result counts the wanted routes by what has become of them. Every wanted
-// route is in exactly one of the counts.
-type Result struct {
-	Installed4 int // in the kernel, IPv4
-	Installed6 int // in the kernel, IPv6
-	Pending    int // waits for an interface that does not exist or is down
-	Errors     int // the kernel refused it, or refused a removal
+// source is the preferred source of routes of prefix's family, zero for none.
+func (c *Config) source(prefix netip.Prefix) netip.Addr {
+	if prefix.Addr().Is4() {
+		return c.Source4
+	}
+	return c.Source6
 }
+
+// Times after which Run asks for a Sync although nothing happened.
+const (
+	resyncEvery = time.Minute            // a full dump finds what no event told
+	retryFailed = 10 * time.Second       // the kernel refused a route
+	retrySoon   = time.Second            // a link went away under a Sync
+	settle      = 200 * time.Millisecond // the kernel tells of a removed address before it flushes the routes
+)
 
 // FIB makes the kernel's owned routes equal to the wanted ones.
+//
+// Sync and Cleanup may be called from any goroutine, one at a time takes
+// effect. Run reads events beside them.
 type FIB struct {
+	cfg     Config
+	log     *slog.Logger
+	events  *events
 	changed chan struct{}
+	rearm   chan struct{} // tells Run that due has changed
+	sent    atomic.Uint64
+
+	syncing sync.Mutex // held by Sync; guards conn and plans
+	conn    *conn
+	plans   uint32 // number of the last plan
+
+	mu     sync.Mutex // guards what follows; held for one batch or one dump at a time
+	pic    picture
+	names  map[string]struct{}       // interfaces of the last wanted routes
+	failed map[netip.Prefix]struct{} // prefixes that the last Sync could not add
+	due    time.Time                 // when Run marks the picture stale
 }
 
-// New opens the netlink sockets in the calling thread's network namespace.
-func New(cfg Config) (*FIB, error) { return nil, errors.ErrUnsupported }
+// New opens the netlink sockets, in the calling thread's network namespace.
+// It changes nothing. Writing routes needs CAP_NET_ADMIN.
+func New(cfg Config) (*FIB, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	f := &FIB{
+		cfg:     cfg,
+		log:     cfg.Logger,
+		changed: make(chan struct{}, 1),
+		rearm:   make(chan struct{}, 1),
+		due:     time.Now().Add(resyncEvery),
+	}
+	if f.log == nil {
+		f.log = slog.Default()
+	}
+	f.pic.cfg = &f.cfg
+	f.pic.reset()
+	f.pic.stale = true
 
-// Close closes the sockets. The routes stay; see Cleanup.
-func (f *FIB) Close() error { return errors.ErrUnsupported }
-
-// Sync makes the kernel's owned routes equal to want.
-func (f *FIB) Sync(ctx context.Context, want []Route) (Result, error) {
-	return Result{}, errors.ErrUnsupported
+	var err error
+	if f.conn, err = dial(); err != nil {
+		return nil, fmt.Errorf("fib: %w", err)
+	}
+	if f.events, err = subscribe(f.conn.port); err != nil {
+		f.conn.close()
+		return nil, fmt.Errorf("fib: %w", err)
+	}
+	return f, nil
 }
 
-// Run follows the kernel's events until ctx is done.
-func (f *FIB) Run(ctx context.Context) error { return errors.ErrUnsupported }
+// Close closes the sockets, after which only Changed and Sent may be called. Let
+// Run end first. The routes stay in the kernel; Cleanup removes them.
+func (f *FIB) Close() error {
+	f.syncing.Lock()
+	defer f.syncing.Unlock()
+	f.conn.close()
+	return f.events.file.Close()
+}
 
-// Changed delivers a value when Sync should be called again.
+// Changed delivers a value when Sync should be called again: somebody else
+// touched an owned route, an interface with wanted routes came up or went, or a
+// retry or a check is due. It holds at most one value, and only while Run runs.
 func (f *FIB) Changed() <-chan struct{} { return f.changed }
 
-// Cleanup removes every owned route.
-func (f *FIB) Cleanup(ctx context.Context) error { return errors.ErrUnsupported }
+// Sent returns how many messages that change routes were sent to the kernel.
+func (f *FIB) Sent() uint64 { return f.sent.Load() }
 
-// Sent returns how many route messages were sent to the kernel so far.
-func (f *FIB) Sent() uint64 { return 0 }
+// Run follows the kernel's events until ctx is done, then returns nil. Call it
+// once. Sync works without it, but nobody tells when to call it again.
+func (f *FIB) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(ctx, func() {
+		_ = f.events.file.SetReadDeadline(time.Unix(1, 0)) // ends the read below
+	})
+	defer stop()
+	g.Go(func() error { return f.follow(ctx) })
+	g.Go(func() error { return f.tick(ctx) })
+	return g.Wait()
+}
+
+// follow reads events as they come.
+func (f *FIB) follow(ctx context.Context) error {
+	for {
+		var err error
+		waitErr := f.events.raw.Read(func(fd uintptr) bool {
+			var n int
+			n, err = f.drain(fd)
+			return n > 0 || err != nil
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("fib: %w", err)
+		case waitErr != nil:
+			return fmt.Errorf("fib: wait for the kernel's events: %w", waitErr)
+		}
+	}
+}
+
+// tick marks the picture stale, and asks for a Sync, when that is due.
+func (f *FIB) tick(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		wait := time.Until(f.due)
+		if wait <= 0 {
+			f.pic.stale = true
+			f.due = time.Now().Add(resyncEvery)
+			f.signal()
+		}
+		f.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.rearm:
+		case <-time.After(max(wait, 0)):
+		}
+	}
+}
+
+// resyncLocked makes Run mark the picture stale after d, or earlier if that is
+// already due.
+func (f *FIB) resyncLocked(d time.Duration) {
+	if at := time.Now().Add(d); at.Before(f.due) {
+		f.due = at
+		select {
+		case f.rearm <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (f *FIB) signal() {
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}

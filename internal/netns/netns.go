@@ -164,34 +164,48 @@ func (n *NS) label() string {
 	return n.name
 }
 
-// create makes a namespace on a thread of its own and calls bind in it. The
-// thread never comes back from there: it is left locked and ends.
+// create makes a namespace on a thread that goes there and back, and calls bind
+// while it is there.
 func create(bind func() error) (*NS, error) {
-	type result struct {
-		ns  *NS
-		err error
-	}
-	out := make(chan result, 1)
+	var n *NS
+	err := errors.New("the goroutine ended")
+	done := make(chan struct{})
 	go func() {
-		runtime.LockOSThread()
-		h, err := vns.New()
-		if err != nil {
-			out <- result{err: fmt.Errorf("unshare: %w", err)}
-			return
-		}
-		err = setLoopbackUp()
-		if err == nil {
-			err = bind()
-		}
-		if err != nil {
-			_ = h.Close()
-			out <- result{err: err}
-			return
-		}
-		out <- result{ns: &NS{handle: h}}
+		defer close(done)
+		n, err = createHere(bind)
 	}()
-	r := <-out
-	return r.ns, r.err
+	<-done
+	return n, err
+}
+
+// createHere is create on the calling goroutine, which must end soon after, for
+// the reason given at doHere.
+func createHere(bind func() error) (n *NS, err error) {
+	runtime.LockOSThread()
+	home, err := vns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("open the current namespace: %w", err)
+	}
+	defer func() { _ = home.Close() }()
+	h, err := vns.New()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("unshare: %w", err)
+	}
+	if err = setLoopbackUp(); err == nil {
+		err = bind()
+	}
+	if serr := vns.Set(home); serr != nil {
+		err = errors.Join(err, fmt.Errorf("go back: %w", serr))
+	} else {
+		runtime.UnlockOSThread()
+	}
+	if err != nil {
+		_ = h.Close()
+		return nil, err
+	}
+	return &NS{handle: h}, nil
 }
 
 func setLoopbackUp() error {

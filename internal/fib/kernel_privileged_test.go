@@ -1,0 +1,154 @@
+//go:build privileged
+
+package fib
+
+import (
+	"context"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"warren/internal/netns"
+)
+
+// families runs one test for both, each in a namespace of its own with three
+// interfaces that are up.
+func families(t *testing.T, f func(t *testing.T, k *kernel)) {
+	for _, k := range []kernel{
+		{opt: "-4", dst: netip.MustParsePrefix("10.9.0.0/16"), other: netip.MustParsePrefix("10.8.0.0/16"), src: netip.MustParseAddr("192.0.2.1")},
+		{opt: "-6", dst: netip.MustParsePrefix("2001:db8:9::/48"), other: netip.MustParsePrefix("2001:db8:8::/48"), src: netip.MustParseAddr("2001:db8::1")},
+	} {
+		t.Run(k.opt, func(t *testing.T) {
+			netns.Test(t)
+			for _, name := range []string{"tunA", "tunB", "tunC"} {
+				k.ip(t, "tuntap add mode tun name "+name)
+				k.ip(t, "link set up dev "+name)
+			}
+			f(t, &k)
+		})
+	}
+}
+
+// kernel is the kernel of the test's namespace, seen through ip(8).
+type kernel struct {
+	opt        string // -4 or -6
+	dst, other netip.Prefix
+	src        netip.Addr
+}
+
+// ip runs the command, with %d and %o for the two prefixes, %s for the source.
+func (k *kernel) ip(t testing.TB, args string) string {
+	t.Helper()
+	args = strings.NewReplacer("%d", k.dst.String(), "%o", k.other.String(), "%s", k.src.String()).Replace(args)
+	out, err := exec.Command("ip", strings.Fields(k.opt+" "+args)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ip %s %s: %v\n%s", k.opt, args, err, out)
+	}
+	return string(out)
+}
+
+// routes returns what ip shows of dst in the table, one route a line, without
+// the words that depend on the moment.
+func (k *kernel) routes(t testing.TB, table string) []string {
+	t.Helper()
+	var all []string
+	for l := range strings.Lines(k.ip(t, "route show exact %d table "+table)) {
+		l = strings.NewReplacer(" linkdown", "", " pref medium", "").Replace(l)
+		all = append(all, strings.Join(strings.Fields(l), " "))
+	}
+	return all
+}
+
+func (k *kernel) want(t testing.TB, lines ...string) {
+	t.Helper()
+	for i := range lines {
+		lines[i] = strings.ReplaceAll(lines[i], "%d", k.dst.String())
+		if k.opt == "-6" {
+			lines[i] = strings.ReplaceAll(lines[i], " scope link", "")
+		}
+	}
+	if got := k.routes(t, "main"); !slices.Equal(got, lines) {
+		t.Errorf("the kernel has\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(lines, "\n\t"))
+	}
+}
+
+func config() Config { return Config{Table: 254, Metric: 20, Protocol: 186} }
+
+func open(t testing.TB, cfg Config) *FIB {
+	t.Helper()
+	f, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+// run runs f.Run until the test ends.
+func run(t *testing.T, f *FIB) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("Run does not end")
+		}
+	})
+}
+
+// sync syncs and fails the test on an error.
+func (k *kernel) sync(t testing.TB, f *FIB, want ...Route) Result {
+	t.Helper()
+	r, err := f.Sync(t.Context(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// syncWhenTold syncs each time that Changed tells to, until nothing fails. An
+// IPv6 address, for one, is announced before it may be used.
+func (k *kernel) syncWhenTold(t testing.TB, f *FIB, want ...Route) {
+	t.Helper()
+	for {
+		waitChanged(t, f)
+		if _, err := f.Sync(t.Context(), want); err == nil {
+			return
+		}
+	}
+}
+
+// settled shows that nothing is left to do: a Sync sends nothing.
+func (k *kernel) settled(t testing.TB, f *FIB, want ...Route) {
+	t.Helper()
+	before := f.Sent()
+	f.mu.Lock()
+	f.pic.stale = true // what the kernel shows counts, not what we remember
+	f.mu.Unlock()
+	k.sync(t, f, want...)
+	if n := f.Sent() - before; n != 0 {
+		t.Errorf("a second Sync sends %d messages", n)
+	}
+}
+
+func waitChanged(t testing.TB, f *FIB) {
+	t.Helper()
+	select {
+	case <-f.Changed():
+	case <-time.After(5 * time.Second):
+		t.Fatal("Changed does not tell")
+	}
+}

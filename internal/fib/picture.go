@@ -1,0 +1,183 @@
+package fib
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// source tells where a route's preferred source comes from. Three values say
+// all that a comparison needs, and keep a million routes small.
+type source uint8
+
+const (
+	sourceNone source = iota
+	sourceOurs        // the configured one of the route's family
+	sourceOther
+)
+
+// held is an owned route in the kernel, without its prefix.
+type held struct {
+	metric uint32
+	index  uint32
+	src    source
+	typ    uint8
+	tos    uint8
+	odd    bool
+}
+
+// node is one of the owned routes of a prefix. There is seldom more than one:
+// only after a crash, or when someone else uses our protocol number.
+type node struct {
+	held
+	seen uint32 // the last plan that wanted it, or that removes it
+	next *node
+}
+
+// picture is what we believe is in the kernel. Guarded by FIB.mu.
+type picture struct {
+	cfg    *Config
+	stale  bool // it may be wrong: dump before use
+	routes map[netip.Prefix]*node
+	count  int // nodes in routes
+	links  map[uint32]linkInfo
+	index  map[string]uint32 // of each link, by name
+}
+
+// reset empties the picture before a dump.
+func (p *picture) reset() {
+	p.routes = make(map[netip.Prefix]*node, len(p.routes))
+	p.count = 0
+	p.links = make(map[uint32]linkInfo, len(p.links))
+	p.index = make(map[string]uint32, len(p.index))
+}
+
+// owned reports whether r is one of ours.
+func (p *picture) owned(r route) bool {
+	return r.protocol == uint8(p.cfg.Protocol) && r.table == uint32(p.cfg.Table)
+}
+
+// held reduces an owned route to what the picture keeps.
+func (p *picture) held(r route) held {
+	h := held{metric: r.metric, index: r.index, typ: r.typ, tos: r.tos, odd: r.odd}
+	switch {
+	case !r.src.IsValid():
+	case r.src == p.cfg.source(r.prefix):
+		h.src = sourceOurs
+	default:
+		h.src = sourceOther
+	}
+	return h
+}
+
+// wanted is what the kernel shows when prefix is routed to the link index as
+// it should be.
+func (p *picture) wanted(prefix netip.Prefix, index uint32) held {
+	h := held{metric: uint32(p.cfg.Metric), index: index, typ: unix.RTN_UNICAST}
+	if h.metric == 0 && prefix.Addr().Is6() {
+		h.metric = 1024 // IP6_RT_PRIO_USER
+	}
+	if p.cfg.source(prefix).IsValid() {
+		h.src = sourceOurs
+	}
+	return h
+}
+
+// route is the opposite of held.
+func (p *picture) route(prefix netip.Prefix, h held) route {
+	r := route{
+		prefix: prefix, table: uint32(p.cfg.Table), metric: h.metric, index: h.index,
+		protocol: uint8(p.cfg.Protocol), typ: h.typ, tos: h.tos, odd: h.odd,
+	}
+	if h.src == sourceOurs {
+		r.src = p.cfg.source(prefix)
+	}
+	return r
+}
+
+// find returns the node of an owned route, or nil.
+func (p *picture) find(prefix netip.Prefix, h held) *node {
+	for n := p.routes[prefix]; n != nil; n = n.next {
+		if n.held == h {
+			return n
+		}
+	}
+	return nil
+}
+
+// hasMetric reports whether we hold a route that a replacement could hit.
+func (p *picture) hasMetric(prefix netip.Prefix, metric uint32) bool {
+	for n := p.routes[prefix]; n != nil; n = n.next {
+		if n.metric == metric {
+			return true
+		}
+	}
+	return false
+}
+
+// add notes that the kernel has the route.
+func (p *picture) add(prefix netip.Prefix, h held, seen uint32) {
+	if n := p.find(prefix, h); n != nil {
+		n.seen = seen
+		return
+	}
+	p.routes[prefix] = &node{held: h, seen: seen, next: p.routes[prefix]}
+	p.count++
+}
+
+// remove notes that the kernel has the route no more, and reports whether we
+// believed it had.
+func (p *picture) remove(prefix netip.Prefix, h held) bool {
+	return p.removeIf(prefix, func(n *node) bool { return n.held == h })
+}
+
+// forgetLink drops the routes of a link, which the kernel has flushed.
+func (p *picture) forgetLink(index uint32) {
+	for prefix := range p.routes {
+		p.removeIf(prefix, func(n *node) bool { return n.index == index })
+	}
+}
+
+func (p *picture) removeIf(prefix netip.Prefix, gone func(*node) bool) (any bool) {
+	first := p.routes[prefix]
+	for at := &first; *at != nil; {
+		if !gone(*at) {
+			at = &(*at).next
+			continue
+		}
+		*at = (*at).next
+		p.count--
+		any = true
+	}
+	switch {
+	case first == nil:
+		delete(p.routes, prefix)
+	case any:
+		p.routes[prefix] = first
+	}
+	return any
+}
+
+// setLink notes a link, and returns what was known of it before.
+func (p *picture) setLink(l linkInfo) (before linkInfo) {
+	before = p.links[l.index]
+	if before.name != l.name && p.index[before.name] == l.index {
+		delete(p.index, before.name)
+	}
+	p.links[l.index] = l
+	p.index[l.name] = l.index
+	return before
+}
+
+func (p *picture) removeLink(index uint32) {
+	if name := p.links[index].name; p.index[name] == index {
+		delete(p.index, name)
+	}
+	delete(p.links, index)
+}
+
+// link returns the link a route can be written to now.
+func (p *picture) link(name string) (index uint32, ok bool) {
+	l, ok := p.links[p.index[name]]
+	return l.index, ok && l.up
+}

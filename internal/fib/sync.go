@@ -1,0 +1,240 @@
+package fib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// batchSize is how many messages go to the kernel in one send: more gain
+	// nothing, and hold up the reading of events.
+	batchSize = 512
+
+	// dumpTries bounds how often a dump is repeated because the kernel's
+	// tables changed under it.
+	dumpTries = 5
+)
+
+// Route is a wanted route: what goes to Prefix leaves by Interface.
+type Route struct {
+	Prefix    netip.Prefix // masked; no IPv4-mapped IPv6
+	Interface string       // its name
+}
+
+// Result counts the wanted routes by what has become of them.
+type Result struct {
+	Installed4 int // IPv4 routes in the kernel
+	Installed6 int // IPv6 routes in the kernel
+	Pending    int // wait for an interface that does not exist or is down
+	Errors     int // could not be added, or are not wanted and could not be removed
+}
+
+// Sync makes the kernel's owned routes equal to want, in which each prefix is
+// there at most once. It sends only the differences, so a second Sync with the
+// same want sends nothing.
+//
+// A route that fails does not keep the others from being written: the error is
+// then an *[Error] that names it, and Result holds good. Any other error means
+// that the kernel could not be asked, or that ctx ended, in which case what was
+// done so far stays. Every error heals by calling Sync again, and Changed says
+// when.
+func (f *FIB) Sync(ctx context.Context, want []Route) (Result, error) {
+	f.syncing.Lock()
+	defer f.syncing.Unlock()
+	return f.sync(ctx, want)
+}
+
+// Cleanup removes every owned route, after a fresh look at the kernel. It is
+// for the start, to clear what a killed daemon has left, and for the stop.
+func (f *FIB) Cleanup(ctx context.Context) error {
+	f.syncing.Lock()
+	defer f.syncing.Unlock()
+	f.mu.Lock()
+	f.pic.stale = true
+	f.mu.Unlock()
+	_, err := f.sync(ctx, nil)
+	return err
+}
+
+func (f *FIB) sync(ctx context.Context, want []Route) (Result, error) {
+	for again := false; ; again = true {
+		p, err := f.prepare(want)
+		if err != nil {
+			return Result{}, err
+		}
+		surprised, err := f.execute(ctx, p, again)
+		if err != nil {
+			return p.result, err
+		}
+		if surprised && !again {
+			continue // the picture was wrong: look at the kernel and plan anew
+		}
+		return f.finish(p)
+	}
+}
+
+// prepare brings the picture up to date and plans.
+func (f *FIB) prepare(want []Route) (*plan, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var err error
+	if cerr := f.events.raw.Control(func(fd uintptr) { _, err = f.drainLocked(fd) }); cerr != nil {
+		err = cerr
+	}
+	if err == nil && f.pic.stale {
+		err = f.reloadLocked()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fib: read the kernel's routes: %w", err)
+	}
+	p := f.planLocked(want)
+	f.names = p.names
+	return p, nil
+}
+
+// execute sends the plan, additions first. surprised tells that a route was in
+// the kernel of which the picture knew nothing; the picture is then stale.
+func (f *FIB) execute(ctx context.Context, p *plan, again bool) (surprised bool, err error) {
+	for _, ops := range [][]op{p.adds, p.dels} {
+		for batch := range slices.Chunk(ops, batchSize) {
+			if err := ctx.Err(); err != nil {
+				return false, fmt.Errorf("fib: stopped half-way: %w", err)
+			}
+			s, err := f.send(p, batch, again)
+			if err != nil {
+				return false, fmt.Errorf("fib: %w", err)
+			}
+			surprised = surprised || s
+		}
+	}
+	return surprised, nil
+}
+
+// send writes one batch, and notes in the picture and the plan what came of it.
+func (f *FIB) send(p *plan, batch []op, again bool) (surprised bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var b []byte
+	first := f.conn.seq + 1
+	for i, o := range batch {
+		f.conn.seq++
+		typ, flags := uint16(unix.RTM_DELROUTE), o.flags
+		if o.add {
+			typ = unix.RTM_NEWROUTE
+		}
+		if i == len(batch)-1 {
+			flags |= unix.NLM_F_ACK
+		}
+		b = appendRoute(b, typ, flags, f.conn.seq, f.pic.route(o.prefix, o.held))
+	}
+	f.sent.Add(uint64(len(batch)))
+	answers := make(map[uint32]answer)
+	if err := f.conn.send(b, first, func(seq uint32, a answer) { answers[seq-first] = a }); err != nil {
+		f.pic.stale = true
+		f.resyncLocked(retrySoon)
+		return false, err
+	}
+	for i, o := range batch {
+		a := answers[uint32(i)]
+		if o.add {
+			surprised = f.addedLocked(p, o, a, again) || surprised
+		} else {
+			f.removedLocked(p, o, a)
+		}
+	}
+	return surprised, nil
+}
+
+// addedLocked notes the answer to an addition. surprised: see execute.
+func (f *FIB) addedLocked(p *plan, o op, a answer, again bool) (surprised bool) {
+	switch a.errno {
+	case 0:
+		f.pic.add(o.prefix, o.held, p.number)
+		p.installed(o.prefix)
+	case unix.ENODEV, unix.ENETDOWN: // the link went away just now, its event is on the way
+		p.result.Pending++
+		f.resyncLocked(retrySoon)
+	case unix.EEXIST:
+		if _, known := f.failed[o.prefix]; !known && !again {
+			f.pic.stale = true
+			return true
+		}
+		fallthrough
+	default:
+		p.failed.add("add", o.prefix, o.name, f.explain(o, a))
+	}
+	return false
+}
+
+// removedLocked notes the answer to a removal. A route that is not there, or
+// whose interface is not, is as good as removed.
+func (f *FIB) removedLocked(p *plan, o op, a answer) {
+	switch a.errno {
+	case 0, unix.ESRCH, unix.ENODEV, unix.ENOENT:
+		f.pic.remove(o.prefix, o.held)
+	default:
+		p.failed.add("remove", o.prefix, o.name, f.explain(o, a))
+	}
+}
+
+// finish remembers what the events have to be watched for, and reports.
+func (f *FIB) finish(p *plan) (Result, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failed = p.failed.prefixes
+	p.result.Errors = p.failed.total
+	if p.failed.total > 0 {
+		f.resyncLocked(retryFailed)
+	}
+	return p.result, p.failed.err()
+}
+
+// reloadLocked makes the picture anew from dumps.
+func (f *FIB) reloadLocked() error {
+	for try := 1; ; try++ {
+		interrupted, err := f.dumpLocked()
+		if err != nil {
+			return err
+		}
+		if interrupted && try < dumpTries {
+			continue
+		}
+		if interrupted { // what is missing is found by EEXIST, or by the next try
+			f.resyncLocked(retrySoon)
+		}
+		f.pic.stale = false
+		return nil
+	}
+}
+
+// dumpLocked fills the picture once.
+func (f *FIB) dumpLocked() (interrupted bool, err error) {
+	f.pic.reset()
+	interrupted, err = f.conn.dump(unix.RTM_GETLINK, linkRequest(), func(typ uint16, b []byte) {
+		if l, ok := parseLink(b); ok && typ == unix.RTM_NEWLINK {
+			f.pic.setLink(l)
+		}
+	})
+	if err != nil {
+		return false, fmt.Errorf("dump links: %w", err)
+	}
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		i, err := f.conn.dump(unix.RTM_GETROUTE, routeRequest(family, &f.cfg), func(typ uint16, b []byte) {
+			if r, ok := parseRoute(b); ok && typ == unix.RTM_NEWROUTE && f.pic.owned(r) {
+				f.pic.add(r.prefix, f.pic.held(r), 0)
+			}
+		})
+		// ENOENT: nobody has written to the table yet. The others: no IPv6.
+		if err != nil && !errors.Is(err, unix.ENOENT) &&
+			!errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) {
+			return false, fmt.Errorf("dump routes: %w", err)
+		}
+		interrupted = interrupted || i
+	}
+	return interrupted, nil
+}

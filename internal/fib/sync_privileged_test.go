@@ -1,0 +1,329 @@
+//go:build privileged
+
+package fib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestSyncAddsMovesRemoves(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		f := open(t, config())
+		a, b := Route{k.dst, "tunA"}, Route{k.dst, "tunB"}
+
+		r := k.sync(t, f, a)
+		if r.Installed4+r.Installed6 != 1 || (k.opt == "-4") != (r.Installed4 == 1) {
+			t.Errorf("%+v; want one installed", r)
+		}
+		k.want(t, "%d dev tunA proto bgp scope link metric 20")
+		k.settled(t, f, a)
+
+		k.sync(t, f, b)
+		k.want(t, "%d dev tunB proto bgp scope link metric 20")
+		k.settled(t, f, b)
+
+		k.sync(t, f)
+		k.want(t)
+		k.settled(t, f)
+	})
+}
+
+// TestMoveDoesNotBlink follows the kernel's own account of a move: at every
+// event after the first there has to be a route.
+func TestMoveDoesNotBlink(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		f := open(t, config())
+		k.sync(t, f, Route{k.dst, "tunA"})
+		witness, err := subscribe(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = witness.file.Close() }()
+		k.sync(t, f, Route{k.dst, "tunB"})
+		k.sync(t, f, Route{k.dst, "tunC"})
+
+		have, events := 1, 0
+		err = witness.raw.Control(func(fd uintptr) {
+			_, err = witness.drain(fd, func(h header, b []byte) {
+				r, ok := parseRoute(b)
+				if !ok || r.prefix != k.dst {
+					return
+				}
+				events++
+				if h.typ == unix.RTM_NEWROUTE {
+					have++
+				} else {
+					have--
+				}
+				if have < 1 {
+					t.Error("there is a moment without a route")
+				}
+			})
+		})
+		if err != nil || events != 4 {
+			t.Errorf("%d events, %v; want 4", events, err)
+		}
+	})
+}
+
+// TestForeignSameMetric: someone else has our destination with our metric.
+func TestForeignSameMetric(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		const foreign = "%d dev tunC proto static scope link metric 20"
+		f := open(t, config())
+		k.ip(t, "route add %d dev tunC proto static metric 20")
+		want := []Route{{k.dst, "tunA"}, {k.other, "tunA"}}
+
+		r, err := f.Sync(t.Context(), want)
+		var e *Error
+		if !errors.As(err, &e) || e.Total != 1 || e.Routes[0].Prefix != k.dst || !errors.Is(err, unix.EEXIST) ||
+			!strings.Contains(err.Error(), "metric") {
+			t.Errorf("Sync: %v; want an error that names %s and the metric", err, k.dst)
+		}
+		if r.Errors != 1 || r.Installed4+r.Installed6 != 1 {
+			t.Errorf("%+v; want one error, and the other route installed", r)
+		}
+		k.want(t, foreign)
+
+		// When it goes, ours takes the place.
+		run(t, f)
+		k.ip(t, "route del %d dev tunC proto static metric 20")
+		waitChanged(t, f)
+		k.sync(t, f, want...)
+		k.want(t, "%d dev tunA proto bgp scope link metric 20")
+	})
+}
+
+// TestForeignSurvives: a foreign route beside ours lives through all we do.
+func TestForeignSurvives(t *testing.T) {
+	const ours, foreign = "%d dev tunA proto bgp scope link metric 20", "proto static scope link metric "
+	for _, c := range []struct {
+		name, add string
+		lines     [2]string // what ip shows while ours is there, and without it
+	}{
+		{"lower metric", "add %d dev tunC proto static metric 10", [2]string{"%d dev tunC " + foreign + "10|" + ours, "%d dev tunC " + foreign + "10"}},
+		{"higher metric", "add %d dev tunC proto static metric 30", [2]string{ours + "|%d dev tunC " + foreign + "30", "%d dev tunC " + foreign + "30"}},
+		{"same metric behind ours", "append %d dev tunC proto static metric 20", [2]string{ours + "|%d dev tunC " + foreign + "20", "%d dev tunC " + foreign + "20"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			families(t, func(t *testing.T, k *kernel) {
+				f := open(t, config())
+				a := Route{k.dst, "tunA"}
+				k.sync(t, f, a)
+				k.ip(t, "route "+c.add)
+				k.settled(t, f, a)
+				k.want(t, strings.Split(c.lines[0], "|")...)
+
+				k.sync(t, f, Route{k.dst, "tunB"})
+				k.sync(t, f, a)
+				k.settled(t, f, a)
+				k.sync(t, f)
+				k.want(t, c.lines[1])
+				k.sync(t, f)
+				if err := f.Cleanup(t.Context()); err != nil {
+					t.Error(err)
+				}
+				k.want(t, c.lines[1])
+			})
+		})
+	}
+}
+
+// TestForeignOnOurInterface: the foreign route differs from ours by its protocol alone.
+func TestForeignOnOurInterface(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		const foreign = "%d dev tunA proto static scope link metric 20"
+		f := open(t, config())
+		k.ip(t, "route add %d dev tunA proto static metric 20")
+		if _, err := f.Sync(t.Context(), []Route{{k.dst, "tunA"}}); !errors.Is(err, unix.EEXIST) {
+			t.Errorf("Sync: %v; want EEXIST", err)
+		}
+		k.sync(t, f)
+		if err := f.Cleanup(t.Context()); err != nil {
+			t.Error(err)
+		}
+		k.want(t, foreign)
+	})
+}
+
+// TestForeignReplacesOurs: `ip route replace` of someone else hits our route. Ours
+// is gone then, and Sync neither takes it back by force nor believes it there.
+func TestForeignReplacesOurs(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		f := open(t, config())
+		a := Route{k.dst, "tunA"}
+		k.sync(t, f, a)
+		run(t, f)
+		k.ip(t, "route replace %d dev tunC proto static metric 20")
+		waitChanged(t, f)
+		if r, err := f.Sync(t.Context(), []Route{a}); !errors.Is(err, unix.EEXIST) || r.Errors != 1 {
+			t.Errorf("Sync: %+v, %v; want EEXIST", r, err)
+		}
+		k.want(t, "%d dev tunC proto static scope link metric 20")
+	})
+}
+
+// TestCleanup: what a killed daemon left goes, whatever it looks like.
+func TestCleanup(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		k.ip(t, "route add %d dev tunA proto bgp metric 20")
+		k.ip(t, "route append %d dev tunB proto bgp metric 20")
+		k.ip(t, "route add %d dev tunB proto bgp metric 7")
+		k.ip(t, "route add blackhole %o proto bgp metric 5")
+		k.ip(t, "addr add %s dev tunC")
+		via := strings.Replace(k.src.String(), ".1", ".2", 1)
+		if k.opt == "-6" {
+			via = "fe80::2"
+		}
+		k.ip(t, "route add %o via "+via+" dev tunC onlink proto bgp metric 6")
+		k.ip(t, "route add %o proto bgp metric 8 nexthop via "+via+" dev tunC onlink nexthop via "+via+" dev tunB onlink")
+		k.ip(t, "route add %d dev tunC proto static metric 9")
+		k.ip(t, "route add %d dev tunC proto bgp metric 20 table 77")
+
+		f := open(t, config())
+		if err := f.Cleanup(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := k.ip(t, "route show proto bgp"); got != "" {
+			t.Errorf("left are\n%s", got)
+		}
+		k.want(t, "%d dev tunC proto static scope link metric 9")
+		if got := k.routes(t, "77"); len(got) != 1 {
+			t.Errorf("table 77 has %q; want its route", got)
+		}
+		k.settled(t, f)
+	})
+}
+
+// TestTakesOver: routes that a killed daemon left and that are wanted stay as they are,
+// those of another shape are put right.
+func TestTakesOver(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		k.ip(t, "route add %d dev tunA proto bgp metric 20")
+		k.ip(t, "route append %d dev tunB proto bgp metric 20")
+		k.ip(t, "route add %o dev tunA proto bgp metric 19")
+		f := open(t, config())
+		want := []Route{{k.dst, "tunA"}, {k.other, "tunA"}}
+		k.sync(t, f, want...)
+		if n := f.Sent(); n != 3 {
+			t.Errorf("%d messages; want one to remove, two to change the metric", n)
+		}
+		k.want(t, "%d dev tunA proto bgp scope link metric 20")
+		k.settled(t, f, want...)
+	})
+}
+
+func TestSource(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		cfg := config()
+		cfg.Source4, cfg.Source6 = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+		f := open(t, cfg)
+		a := Route{k.dst, "tunA"}
+		_, err := f.Sync(t.Context(), []Route{a})
+		if err == nil || !strings.Contains(err.Error(), k.src.String()+" is not an address of this machine") {
+			t.Errorf("Sync: %v; want it to name the source", err)
+		}
+
+		run(t, f)
+		k.ip(t, "addr add %s dev lo")
+		k.syncWhenTold(t, f, a)
+		withSource := "%d dev tunA proto bgp scope link src " + k.src.String() + " metric 20"
+		k.want(t, withSource)
+		k.settled(t, f, a)
+
+		// Moving keeps the source; another configuration changes it.
+		k.sync(t, f, Route{k.dst, "tunB"})
+		k.sync(t, f, a)
+		k.want(t, withSource)
+		plain := open(t, config())
+		k.sync(t, plain, a)
+		k.want(t, "%d dev tunA proto bgp scope link metric 20")
+		k.settled(t, plain, a)
+	})
+}
+
+func TestTableAndDefault(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		for _, table := range []int{100, 100000} {
+			cfg := config()
+			cfg.Table = table
+			f := open(t, cfg)
+			all := Route{netip.PrefixFrom(k.dst.Addr(), 0).Masked(), "tunA"}
+			k.sync(t, f, all, Route{k.dst, "tunA"})
+			k.settled(t, f, all, Route{k.dst, "tunA"})
+			k.want(t)
+			if got := k.ip(t, fmt.Sprintf("route show table %d", table)); strings.Count(got, "tunA proto bgp") != 2 ||
+				!strings.Contains(got, "default") {
+				t.Errorf("table %d:\n%s", table, got)
+			}
+			if err := f.Cleanup(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestMetricZero(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		cfg := config()
+		cfg.Metric = 0
+		f := open(t, cfg)
+		k.sync(t, f, Route{k.dst, "tunA"})
+		k.settled(t, f, Route{k.dst, "tunA"})
+		k.sync(t, f, Route{k.dst, "tunB"})
+		k.settled(t, f, Route{k.dst, "tunB"})
+	})
+}
+
+// TestGoesOn: routes that fail keep none of the others back, and the error stays short.
+func TestGoesOn(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		f := open(t, config())
+		var want []Route
+		for i := range 2000 {
+			p := nth(k, i)
+			if i%20 == 0 {
+				k.ip(t, "route add "+p.String()+" dev tunC metric 20")
+			}
+			want = append(want, Route{p, "tunA"})
+		}
+		want = append(want, Route{k.dst, "missing"}, Route{Prefix: netip.PrefixFrom(k.src, 8), Interface: "tunA"}, want[1])
+		r, err := f.Sync(t.Context(), want)
+		if r.Errors != 102 || r.Installed4+r.Installed6 != 1900 || r.Pending != 1 {
+			t.Errorf("%+v; want 102 errors, 1900 installed, 1 pending", r)
+		}
+		var e *Error
+		if !errors.As(err, &e) || len(e.Routes) != 10 || e.Total != 102 || !strings.HasSuffix(err.Error(), "; and 92 more") {
+			t.Errorf("Sync: %v", err)
+		}
+	})
+}
+
+func TestSyncStopsWithContext(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		f := open(t, config())
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := f.Sync(ctx, []Route{{k.dst, "tunA"}}); !errors.Is(err, context.Canceled) {
+			t.Errorf("Sync: %v", err)
+		}
+		k.want(t)
+	})
+}
+
+// nth is the i-th of many prefixes of k's family.
+func nth(k *kernel, i int) netip.Prefix {
+	if k.opt == "-4" {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+	}
+	a := netip.MustParseAddr("2001:db8:1000::").As16()
+	a[6], a[7], a[8] = byte(i>>16), byte(i>>8), byte(i)
+	return netip.PrefixFrom(netip.AddrFrom16(a), 72)
+}
