@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,7 +27,7 @@ type idleResult struct {
 
 // measureIdleTunnels joins two routers by one tunnel, reads their memory, and
 // does it again with further tunnels between the same two, told apart by `link`.
-func measureIdleTunnels(ctx context.Context, bin string, further int) (*idleResult, error) {
+func measureIdleTunnels(ctx context.Context, bin string, further int) (r *idleResult, err error) {
 	fmt.Printf("idle tunnels: 1, then %d\n", 1+further)
 	ctx, cancel := context.WithTimeout(ctx, 2*(idleWithin+idleSettle)+turnSlack)
 	defer cancel()
@@ -34,7 +35,7 @@ func measureIdleTunnels(ctx context.Context, bin string, further int) (*idleResu
 	if err != nil {
 		return nil, err
 	}
-	defer p.Close()
+	defer func() { err = errors.Join(err, p.Close()) }()
 	a, err := topo.NewWarren(ctx, p.a, bin)
 	if err != nil {
 		return nil, err
@@ -46,11 +47,11 @@ func measureIdleTunnels(ctx context.Context, bin string, further int) (*idleResu
 	if err := configureRouters(a, b); err != nil {
 		return nil, err
 	}
-	r := &idleResult{Further: further}
+	r = &idleResult{Further: further}
 	if r.OneMB, _, err = idleMemory(ctx, a, b, 0, 1); err != nil {
 		return nil, err
 	}
-	took := time.Duration(0)
+	var took time.Duration
 	if r.AllMB, took, err = idleMemory(ctx, a, b, 1, 1+further); err != nil {
 		return nil, err
 	}

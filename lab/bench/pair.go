@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,8 +36,7 @@ func newPair(ctx context.Context) (*pair, error) {
 	}
 	p := &pair{Topology: t}
 	if err := p.build(ctx); err != nil {
-		t.Close()
-		return nil, err
+		return nil, errors.Join(err, t.Close())
 	}
 	return p, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -10,12 +11,12 @@ import (
 const turnSlack = 60 * time.Second
 
 // runRounds lets the contenders take turns and puts their samples into the report.
-func runRounds(ctx context.Context, o options, chosen []contender, r *report) error {
+func runRounds(ctx context.Context, o options, chosen []contender, r *report) (err error) {
 	p, err := newPair(ctx)
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer func() { err = errors.Join(err, p.Close()) }()
 	for _, c := range chosen {
 		version, err := c.version(ctx)
 		if err != nil {

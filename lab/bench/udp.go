@@ -74,7 +74,7 @@ func udpMain(args []string) error {
 	if err != nil {
 		return fmt.Errorf("UDP socket: %w", err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }() // the process ends next
 	if args[0] == "udp-receive" {
 		return udpReceive(fd, to)
 	}

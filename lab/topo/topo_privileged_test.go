@@ -31,12 +31,17 @@ func newTopology(t *testing.T) (context.Context, *Topology) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closeAfter(t, tp)
+	return ctx, tp
+}
+
+// closeAfter closes a topology when the test has ended.
+func closeAfter(t *testing.T, tp *Topology) {
 	t.Cleanup(func() {
 		if err := tp.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return ctx, tp
 }
 
 // must fails the test on an error; use as must(t)(f()).
@@ -195,7 +200,7 @@ func TestNewRemovesWhatTheDeadLeft(t *testing.T) {
 	must(t)(err)
 	other, err := New(ctx, "topotest")
 	must(t)(err)
-	defer other.Close()
+	closeAfter(t, other)
 
 	names, err := namespaces(ctx)
 	must(t)(err)
@@ -226,7 +231,7 @@ func TestKeptTopologyIsReplacedByTheNextOfItsName(t *testing.T) {
 	}
 	second, err := New(ctx, "topokeep", FixedName())
 	must(t)(err)
-	defer second.Close()
+	closeAfter(t, second)
 	if err := p.Wait(ctx); errors.Is(err, context.DeadlineExceeded) {
 		t.Error("New left the process of its predecessor")
 	}
