@@ -1,0 +1,95 @@
+// Package configs tests the systemd unit. The configs beside it are tested by
+// internal/config.
+package configs
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// unit reads warren.service: the values of each key, in order.
+func unit(t *testing.T) map[string][]string {
+	t.Helper()
+	data, err := os.ReadFile("warren.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string][]string{}
+	for _, line := range strings.Split(string(data), "\n") {
+		if key, val, found := strings.Cut(line, "="); found && !strings.HasPrefix(line, "#") {
+			settings[key] = append(settings[key], val)
+		}
+	}
+	return settings
+}
+
+// TestUnit checks what the daemon cannot work without, and what keeps it from
+// doing more than its work.
+func TestUnit(t *testing.T) {
+	got := unit(t)
+	for key, want := range map[string]string{
+		// The daemon tells systemd when it is ready and reloading.
+		"Type":         "notify",
+		"NotifyAccess": "main",
+		"ExecStart":    "/usr/local/bin/warren run -c /etc/warren/warren.toml",
+		"ExecReload":   "/usr/local/bin/warren reload -c /etc/warren/warren.toml",
+		"Restart":      "always",
+		// The default of api.socket is /run/warren/warren.sock.
+		"RuntimeDirectory": "warren",
+		"LimitNOFILE":      "65536",
+
+		"CapabilityBoundingSet":   "CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE",
+		"NoNewPrivileges":         "yes",
+		"DevicePolicy":            "closed",
+		"DeviceAllow":             "/dev/net/tun rw",
+		"ProtectSystem":           "strict",
+		"MemoryDenyWriteExecute":  "yes",
+		"RestrictAddressFamilies": "AF_INET AF_INET6 AF_NETLINK AF_UNIX",
+		"RestrictNamespaces":      "yes",
+		"SystemCallArchitectures": "native",
+		"WantedBy":                "multi-user.target",
+	} {
+		if !slices.Equal(got[key], []string{want}) {
+			t.Errorf("%s is %q, want %q", key, got[key], want)
+		}
+	}
+	if want := []string{"@system-service", "~@privileged @resources"}; !slices.Equal(got["SystemCallFilter"], want) {
+		t.Errorf("SystemCallFilter is %q, want %q", got["SystemCallFilter"], want)
+	}
+	// Each of these would take away something that the daemon uses: sysctls
+	// of the tunnels, /proc/sys itself, /dev/net/tun, the host's network.
+	for _, key := range []string{"ProtectKernelTunables", "ProcSubset", "PrivateDevices", "PrivateNetwork", "PrivateUsers", "User", "DynamicUser"} {
+		if got[key] != nil {
+			t.Errorf("%s is set", key)
+		}
+	}
+}
+
+// TestUnitIsUnderstood asks systemd, where there is one.
+func TestUnitIsUnderstood(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("this machine has no systemd-analyze; TestUnit has checked the lines")
+	}
+	data, err := os.ReadFile("warren.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The command must exist to be verified.
+	file := filepath.Join(t.TempDir(), "warren.service")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(data), "/usr/local/bin/warren", "/bin/true")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"verify", file}, {"security", "--offline=yes", "--threshold=30", file}} {
+		out, err := exec.Command(analyze, args...).CombinedOutput()
+		if err != nil {
+			t.Errorf("systemd-analyze %v: %v\n%s", args, err, out)
+		} else if args[0] == "verify" && len(out) > 0 {
+			t.Errorf("systemd-analyze verify:\n%s", out)
+		}
+	}
+}
