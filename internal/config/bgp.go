@@ -1,6 +1,9 @@
 package config
 
-import "errors"
+import (
+	"fmt"
+	"strings"
+)
 
 const defaultMaxPrefixes = 1000
 
@@ -27,6 +30,10 @@ func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
 
 // policy reads a list of filters.
 func (l *loader) policy(v value[list], export bool) Policy {
+	words := `"any", "default"`
+	if export {
+		words += `, "own"`
+	}
 	var p Policy
 	for _, e := range v.v {
 		var flag *bool
@@ -37,7 +44,7 @@ func (l *loader) policy(v value[list], export bool) Policy {
 			flag = &p.Default
 		case "own":
 			if !export {
-				l.failElement(v.place, e, errors.New(`cannot be imported; allowed are "any", "default" and prefix filters`))
+				l.failElement(v.place, e, fmt.Errorf("cannot be imported; allowed are %s and %s", words, filterForm))
 				continue
 			}
 			flag = &p.Own
@@ -47,7 +54,11 @@ func (l *loader) policy(v value[list], export bool) Policy {
 			continue
 		}
 		f, err := parseFilter(e.text)
-		if err != nil {
+		switch {
+		case err != nil && !strings.ContainsAny(e.text, ".:/"):
+			l.failElement(v.place, e, fmt.Errorf("is not a filter; allowed are %s and %s", words, filterForm))
+			continue
+		case err != nil:
 			l.failElement(v.place, e, err)
 			continue
 		}

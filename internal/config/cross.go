@@ -15,7 +15,7 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, drafts []draft)
 	for _, d := range drafts {
 		tunnel := d.raw.Tunnel
 		if dialsOnly && tunnel.Remotes.state != faulty && len(tunnel.Remotes.v) == 0 {
-			l.fail(tunnel.Remotes.place, "is absent, and so is tls.listen in %s: neither end could connect; set one of them", raw.TLS.Listen.file)
+			l.fail(tunnel.Remotes.place, "is absent, and so is tls.listen in %s: nobody could connect; set one of them", raw.TLS.Listen.file)
 		}
 		trust := d.peer.Tunnel.Trust
 		if trust.Method == TrustFingerprint && cfg.TLS.Certificate != nil && trust.Fingerprint == own {

@@ -30,18 +30,34 @@ func (l *loader) decode(file string, data []byte, into any) bool {
 	var top map[string]toml.Primitive
 	md, err := parse(text, &top)
 	if err != nil {
-		at := place{file: file, line: 1}
-		var syntax toml.ParseError
-		if errors.As(err, &syntax) {
-			at.line, at.key = max(1, syntax.Position.Line), syntax.LastKey
-			err = errors.New(syntax.Message)
-		}
-		l.fail(at, "is not valid TOML: %v", err)
+		l.syntax(file, text, err)
 		return false
 	}
 	d := decoder{loader: l, md: md, file: file, text: text, schema: reflect.TypeOf(into).Elem()}
 	d.table(place{file: file, line: 1}, top, reflect.ValueOf(into).Elem())
 	return true
+}
+
+// syntax reports why a file is not TOML.
+func (l *loader) syntax(file, text string, err error) {
+	at := place{file: file, line: 1}
+	var syntax toml.ParseError
+	if !errors.As(err, &syntax) {
+		l.fail(at, "is not valid TOML: %v", err)
+		return
+	}
+	at.line, at.key = max(1, syntax.Position.Line), syntax.LastKey
+	if start := syntax.Position.Start; start > 0 {
+		// The parser's own count may be past a line break that it read.
+		at.line = 1 + strings.Count(text[:min(start, len(text))], "\n")
+	}
+	hint := ""
+	for _, begin := range []string{"Invalid", "invalid datetime", "expected value", "expected a top-level item"} {
+		if strings.HasPrefix(syntax.Message, begin) {
+			hint = "; names, addresses and times need quotes"
+		}
+	}
+	l.fail(at, "is not valid TOML: %s%s", strings.TrimSuffix(syntax.Message, "."), hint)
 }
 
 // parse is toml.Decode, except that a bug in it, which it announces with a

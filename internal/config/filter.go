@@ -15,7 +15,7 @@ import (
 func parseFilter(s string) (PrefixFilter, error) {
 	words := strings.Fields(s)
 	if len(words) == 0 {
-		return PrefixFilter{}, errors.New("is empty; " + filterForm)
+		return PrefixFilter{}, errors.New("is empty; allowed is " + filterForm)
 	}
 	prefix, err := parsePrefix(words[0])
 	if err != nil {
@@ -37,7 +37,7 @@ func parseFilter(s string) (PrefixFilter, error) {
 		rest = rest[2:]
 	}
 	if len(rest) > 0 {
-		return f, fmt.Errorf("cannot be understood from %q on; %s", strings.Join(rest, " "), filterForm)
+		return f, fmt.Errorf("cannot be understood from %q on; allowed is %s", strings.Join(rest, " "), filterForm)
 	}
 	if f.Ge > f.Le {
 		return f, fmt.Errorf("matches nothing, as ge %d is above le %d", f.Ge, f.Le)
@@ -45,7 +45,7 @@ func parseFilter(s string) (PrefixFilter, error) {
 	return f, nil
 }
 
-const filterForm = `allowed is PREFIX [ge N] [le N], such as "10.2.0.0/16 le 24"`
+const filterForm = `PREFIX [ge N] [le N], such as "10.2.0.0/16 le 24"`
 
 // parseLength reads the number behind ge or le, the words' first.
 func parseLength(words []string, prefix netip.Prefix) (int, error) {

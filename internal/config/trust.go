@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -61,6 +62,9 @@ func (l *loader) trustSecret(v value[string]) Trust {
 	data, err := readFile(file, true)
 	if err == nil {
 		data, err = ParseSecret(data)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; `warren keygen --secret FILE` makes it at one end, copy it to the other", err)
 	}
 	if err != nil {
 		l.fail(v.place, "%s: %v", file, err)
@@ -144,7 +148,7 @@ func (l *loader) certificate(raw *rawTLS, t TLS, drafts []draft) *tls.Certificat
 func (l *loader) keyFile(at place, file string, private bool) []byte {
 	data, err := readFile(file, private)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
 		l.fail(at, "%s: %v; `warren keygen` makes it", file, err)
 	case err != nil:
 		l.fail(at, "%s: %v", file, err)

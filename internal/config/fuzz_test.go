@@ -1,0 +1,81 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// FuzzLoad gives any bytes as warren.toml and as a peer's file. Whatever they
+// are, the result is a Config that keeps its promises or Errors that each
+// point at a line that exists.
+func FuzzLoad(f *testing.F) {
+	for _, name := range []string{"reference", "minimal/site-a", "minimal/site-b"} {
+		router, err := os.ReadFile(filepath.Join(shipped, name, "warren.toml"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		peers, err := filepath.Glob(filepath.Join(shipped, name, "peers.d", "*.toml"))
+		if err != nil || len(peers) == 0 {
+			f.Fatal(name, err)
+		}
+		for _, file := range peers {
+			peer, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(router, peer)
+		}
+	}
+	f.Add([]byte(routerText), []byte(peerText+"secret_file = \"a.secret\"\n"))
+	f.Add([]byte("a.b.c = {d = [[1, 2], ['''x''']]}\n[[a]]"), []byte("\xef\xbb\xbf[bgp]\nimport = [\"\"\"\"\"\"\"\"]"))
+	f.Add([]byte("\xff\xfe\x00a"), []byte("\"\\u0000\" = 1\n\"\" = nan\n"))
+
+	dir := keyDir(f)
+	f.Fuzz(func(t *testing.T, router, peer []byte) {
+		l := &loader{}
+		cfg, err := l.load(source{filepath.Join(dir, "warren.toml"), router},
+			[]source{{filepath.Join(dir, "peers.d", "b.toml"), peer}})
+		if err == nil {
+			checkPromises(t, cfg)
+			return
+		}
+		var all Errors
+		if !errors.As(err, &all) || len(all) == 0 {
+			t.Fatalf("%T %v", err, err)
+		}
+		for _, e := range all {
+			text := router
+			if strings.HasSuffix(e.File, "b.toml") {
+				text = peer
+			}
+			if lines := strings.Count(string(text), "\n") + 1; e.Line < 1 || e.Line > lines || e.Text == "" {
+				t.Fatalf("%v: of %d lines", e, lines)
+			}
+		}
+	})
+}
+
+// checkPromises checks what the types' comments say.
+func checkPromises(t *testing.T, cfg *Config) {
+	t.Helper()
+	p := cfg.Peers[0]
+	ok := checkName(cfg.Name) == nil && checkASN(int64(cfg.ASN)) == nil && cfg.RouterID.Is4() &&
+		len(cfg.Announce.Interfaces) > 0 && filepath.IsAbs(cfg.TLS.CertFile) && filepath.IsAbs(cfg.API.Socket) &&
+		cfg.FIB.Table > 0 && cfg.FIB.Table != tableLocal && cfg.FIB.Metric > 0 && cfg.FIB.Protocol >= 5 &&
+		!(cfg.FIB.Source4.IsValid() && !cfg.FIB.Source4.Is4()) && !(cfg.FIB.Source6.IsValid() && !cfg.FIB.Source6.Is6()) &&
+		!slices.ContainsFunc(cfg.Announce.Networks, func(n netip.Prefix) bool { return n != n.Masked() })
+	ok = ok && checkASN(int64(p.BGP.ASN)) == nil && !p.BGP.Import.Own && p.BGP.MaxPrefixes > 0 &&
+		p.Tunnel.Trust.Method != 0 && checkInterface(p.Tunnel.Interface) == nil &&
+		MinMTU <= p.Tunnel.MTU && p.Tunnel.MTU <= MaxMTU && p.Tunnel.DeadAfter >= 2*p.Tunnel.Keepalive && p.Tunnel.Keepalive > 0 &&
+		p.Tunnel.PeerAddress.IsValid() == (len(p.Tunnel.Address) > 0) &&
+		(len(p.Tunnel.Remotes) > 0 || len(cfg.TLS.Listen) > 0) &&
+		(p.Tunnel.Trust.Method == TrustSecret || cfg.TLS.Certificate != nil) && p.Equal(p)
+	if !ok {
+		t.Fatalf("%+v", cfg)
+	}
+}

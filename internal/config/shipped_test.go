@@ -1,0 +1,229 @@
+package config
+
+import (
+	"crypto/x509"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const shipped = "../../configs"
+
+// shippedCopy copies a shipped config into a directory that has the keys.
+func shippedCopy(t *testing.T, name string) (path string) {
+	t.Helper()
+	dir := keyDir(t)
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(shipped, name))); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "warren.toml")
+}
+
+// TestShippedConfigsLoad loads every warren.toml below configs.
+func TestShippedConfigsLoad(t *testing.T) {
+	var names []string
+	err := filepath.WalkDir(shipped, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Name() == "warren.toml" {
+			names = append(names, strings.TrimPrefix(filepath.Dir(path), shipped+"/"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"reference", "minimal/site-a", "minimal/site-b"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is not there", want)
+		}
+	}
+	for _, name := range names {
+		if cfg := load(t, shippedCopy(t, name)); len(cfg.Peers) == 0 {
+			t.Errorf("%s has no peers", name)
+		}
+	}
+}
+
+// TestMinimalPairFits checks that the two minimal configs are two ends of one
+// tunnel: either end trusts, reaches and accepts the other.
+func TestMinimalPairFits(t *testing.T) {
+	a, b := load(t, shippedCopy(t, "minimal/site-a")), load(t, shippedCopy(t, "minimal/site-b"))
+	if a.RouterID == b.RouterID {
+		t.Error("both have one router ID")
+	}
+	remote := b.Peers[0].Tunnel.Remotes[0]
+	if !slices.ContainsFunc(a.TLS.Listen, func(l netip.AddrPort) bool { return l.Port() == remote.Port }) {
+		t.Errorf("b dials %v, a listens at %v", remote, a.TLS.Listen)
+	}
+	for _, pair := range [][2]*Config{{a, b}, {b, a}} {
+		own, peer := pair[0], pair[1].Peers[0]
+		if peer.BGP.ASN != own.ASN {
+			t.Errorf("AS %d is expected to be %d", own.ASN, peer.BGP.ASN)
+		}
+		if peer.Tunnel.Trust.Method != TrustSecret || peer.Tunnel.Link != own.Peers[0].Tunnel.Link {
+			t.Errorf("the ends differ: %+v", peer.Tunnel)
+		}
+		for _, n := range own.Announce.Networks {
+			accepted := slices.ContainsFunc(peer.BGP.Import.Prefixes, func(f PrefixFilter) bool {
+				return f.Prefix.Contains(n.Addr()) && f.Ge <= n.Bits() && n.Bits() <= f.Le
+			})
+			if !accepted {
+				t.Errorf("%v is announced but not accepted", n)
+			}
+		}
+		if len(own.Announce.Networks) == 0 {
+			t.Error("nothing is announced")
+		}
+	}
+	// Both name the file alike, so that it can be copied as it is.
+	for _, file := range []string{"minimal/site-a/peers.d/site-b.toml", "minimal/site-b/peers.d/site-a.toml"} {
+		if text := readShipped(t, file); !strings.Contains(text, `secret_file = "a-b.secret"`) {
+			t.Errorf("%s names another secret", file)
+		}
+	}
+}
+
+func readShipped(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(shipped, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// TestReferenceIsComplete checks that the reference has every key there is,
+// each with a comment right above. That it has no others is checked by
+// loading it.
+func TestReferenceIsComplete(t *testing.T) {
+	for _, c := range []struct {
+		schema reflect.Type
+		files  []string
+	}{
+		{reflect.TypeFor[rawRouter](), []string{"warren.toml"}},
+		{reflect.TypeFor[rawPeer](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml"}},
+	} {
+		var explained []string
+		for _, file := range c.files {
+			for _, k := range referenceKeys(t, file) {
+				if k.comment != "" {
+					explained = append(explained, k.full)
+				}
+			}
+		}
+		for _, k := range keysOf(c.schema, "") {
+			if !k.isTable && !slices.Contains(explained, k.full) {
+				t.Errorf("%s is not explained in %v", k.full, c.files)
+			}
+		}
+	}
+}
+
+type referenceKey struct {
+	full, comment string // the last line of the comment
+	line          int    // from 0
+}
+
+// referenceKeys finds the keys of a reference file, which are all on lines of
+// their own.
+func referenceKeys(t *testing.T, file string) []referenceKey {
+	t.Helper()
+	var keys []referenceKey
+	table, comment := "", ""
+	for i, line := range strings.Split(readShipped(t, "reference/"+file), "\n") {
+		if m := regexp.MustCompile(`^\[(.*)\]$`).FindStringSubmatch(line); m != nil {
+			table = m[1]
+		} else if m := regexp.MustCompile(`^(\w+) *= `).FindStringSubmatch(line); m != nil {
+			keys = append(keys, referenceKey{join(table, m[1]), comment, i})
+		}
+		comment = ""
+		if strings.HasPrefix(line, "# ") {
+			comment = strings.TrimPrefix(line, "# ")
+		}
+	}
+	return keys
+}
+
+// TestReferenceIsTrue takes each key out of the reference in turn and checks
+// that what happens then is what its comment ends with.
+func TestReferenceIsTrue(t *testing.T) {
+	path := shippedCopy(t, "reference")
+	whole := load(t, path)
+	for _, file := range []string{"warren.toml", "peers.d/site-b.toml"} {
+		target := filepath.Join(filepath.Dir(path), file)
+		text := readShipped(t, "reference/"+file)
+		for _, k := range referenceKeys(t, file) {
+			lines := strings.Split(text, "\n")
+			lines[k.line] = ""
+			write(t, target, strings.Join(lines, "\n"))
+			cfg, err := Load(path)
+			switch {
+			case strings.HasPrefix(k.comment, "Required"):
+				if err == nil {
+					t.Errorf("%s is not required", k.full)
+				}
+			case strings.HasPrefix(k.comment, "Default: as shown"):
+				if err != nil || !sameConfig(cfg, whole) {
+					t.Errorf("%s has another default: %v", k.full, err)
+				}
+			case strings.HasPrefix(k.comment, "Default: "):
+				if err == nil && sameConfig(cfg, whole) {
+					t.Errorf("%s has the default that is shown", k.full)
+				}
+			default:
+				t.Errorf("%s: the comment does not end with Required or Default, but %q", k.full, k.comment)
+			}
+		}
+		write(t, target, text)
+	}
+}
+
+func sameConfig(a, b *Config) bool {
+	return a.Name == b.Name && a.ASN == b.ASN && a.RouterID == b.RouterID && a.Announce.Equal(b.Announce) &&
+		a.TLS.Equal(b.TLS) && a.FIB == b.FIB && a.API == b.API && slices.EqualFunc(a.Peers, b.Peers, Peer.Equal)
+}
+
+// TestReferenceValues checks that the values arrive where they belong.
+func TestReferenceValues(t *testing.T) {
+	cfg := load(t, shippedCopy(t, "reference"))
+	if cfg.Name != "site-a" || cfg.ASN != 64512 || cfg.RouterID != netip.MustParseAddr("10.0.0.1") {
+		t.Errorf("router %+v", cfg)
+	}
+	if !cfg.Announce.Equal(Announce{
+		Networks:     []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8:1::/48")},
+		Redistribute: Redistribute{Connected: true},
+		Interfaces:   []string{"lan*"},
+	}) {
+		t.Errorf("announce %+v", cfg.Announce)
+	}
+	if cfg.FIB.Source4 != netip.MustParseAddr("10.1.0.1") || cfg.FIB.Source6 != netip.MustParseAddr("2001:db8:1::1") {
+		t.Errorf("fib %+v", cfg.FIB)
+	}
+	if len(cfg.Peers) != 3 {
+		t.Fatalf("peers %v", cfg.Peers)
+	}
+	b, c, d := cfg.Peers[0].Tunnel, cfg.Peers[1].Tunnel, cfg.Peers[2].Tunnel
+	if b.Trust.Method != TrustFingerprint || b.Trust.Fingerprint[0] != 0x9f || b.Trust.Fingerprint[31] != 0x08 {
+		t.Errorf("site-b: %+v", b.Trust)
+	}
+	if got := b.Remotes[2].String(); len(b.Remotes) != 3 || got != "[2001:db8:b::1]:443" {
+		t.Errorf("site-b: %v", b.Remotes)
+	}
+	if len(b.Address) != 2 || b.Address[0].String() != "fe80::1/64" || b.PeerAddress.String() != "fe80::2" || b.Underlay != "eth0" {
+		t.Errorf("site-b: %+v", b)
+	}
+	if c.Trust.Method != TrustSecret || len(c.Trust.Secret) != SecretSize || len(c.Address) != 0 || c.PeerAddress.IsValid() {
+		t.Errorf("site-c: %+v", c)
+	}
+	if d.Trust.Method != TrustCA || d.Trust.PeerName != "d.example.net" || d.Trust.CA.Equal(x509.NewCertPool()) {
+		t.Errorf("site-d: %+v", d.Trust)
+	}
+	imported := cfg.Peers[0].BGP.Import
+	if imported.Any || imported.Default || len(imported.Prefixes) != 2 || imported.Prefixes[0].String() != "10.2.0.0/16 le 24" {
+		t.Errorf("site-b: %+v", imported)
+	}
+}
