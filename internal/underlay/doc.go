@@ -28,6 +28,11 @@
 //
 // Routes of table main are never written, only read.
 //
+// The cost of a change grows with table main: comparing 100,000 routes takes
+// about half a second, and the guard then rests four times as long. With tables
+// of that size that change all the time, a new underlay route is followed
+// within seconds, not milliseconds; the old one is kept to until then.
+//
 // Known limits: the tables of VRFs (l3mdev) are not looked
 // into; nftables rules that drop by `fib saddr . iif` (some distributions'
 // IPv6 substitute for rp_filter) are out of the guard's reach and need

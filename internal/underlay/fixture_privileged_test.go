@@ -55,6 +55,8 @@ func newHost(t *testing.T) *host {
 	h.link("u1", "w1")
 	h.link("u2", "w2")
 	h.openTunnel()
+	// A router between here and the remote would ask for neighbours in its own name.
+	h.runIn(h.router, "sysctl -qw net.ipv4.conf.all.arp_announce=2")
 	for i, dev := range []string{"u1", "u2"} {
 		h.ip(fmt.Sprintf("addr add 10.9.%d.1/24 dev %s", i+1, dev))
 		h.ip(fmt.Sprintf("-6 addr add fd09:%d::1/64 dev %s nodad", i+1, dev))
@@ -101,7 +103,12 @@ func (h *host) ip(args string, n ...*netns.NS) string {
 
 func (h *host) ipIn(n *netns.NS, args string) {
 	h.t.Helper()
-	if err := n.Do(func() error { _, err := runCommand("ip " + args); return err }); err != nil {
+	h.runIn(n, "ip "+args)
+}
+
+func (h *host) runIn(n *netns.NS, command string) {
+	h.t.Helper()
+	if err := n.Do(func() error { _, err := runCommand(command); return err }); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -310,4 +317,26 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return l.b.Write(p)
+}
+
+func (h *host) index(name string) uint32 {
+	h.t.Helper()
+	i, err := indexOf(name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return i
+}
+
+func indexOf(name string) (uint32, error) {
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return 0, err
+	}
+	return uint32(i.Index), nil
+}
+
+// unsupported recognises a kernel that was built without an option.
+func unsupported(err error) bool {
+	return strings.Contains(err.Error(), "not supported") || strings.Contains(err.Error(), "CONFIG_")
 }

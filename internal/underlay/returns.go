@@ -31,14 +31,17 @@ type returnPath struct {
 // address is the remote's, for a listener an unspecified or a local one.
 func returnPathOf(network, address string, local func(netip.Addr) bool) (returnPath, bool) {
 	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
+	if err != nil { // not of IP
 		return returnPath{}, false
 	}
 	addr := ap.Addr().Unmap()
-	if !addr.IsUnspecified() && !local(addr) {
-		return returnPath{remote: addr}, addr.Is4() // IPv6 has no reverse path filter
+	if addr.Is6() && !addr.IsUnspecified() { // IPv6 has no reverse path filter
+		return returnPath{}, false
 	}
-	if ap.Port() == 0 || addr.Is6() && !addr.IsUnspecified() {
+	if !addr.IsUnspecified() && !local(addr) {
+		return returnPath{remote: addr}, true
+	}
+	if ap.Port() == 0 { // the kernel picks one later: not a listener anyone could find
 		return returnPath{}, false
 	}
 	p := returnPath{port: ap.Port(), ipProto: unix.IPPROTO_TCP}

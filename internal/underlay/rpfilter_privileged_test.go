@@ -1,0 +1,110 @@
+//go:build privileged
+
+package underlay
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Without the guard's extra rules a strict filter drops the answers, with or
+// without src_valid_mark: packets arrive unmarked.
+func TestStrictFilterDropsAnswers(t *testing.T) {
+	for _, valid := range []int{0, 1} {
+		t.Run(fmt.Sprintf("src_valid_mark=%d", valid), func(t *testing.T) {
+			h := newHost(t)
+			addr := h.serve(remote4)
+			h.swallow()
+			h.guard(nil)
+			h.run("sysctl -qw net.ipv4.conf.u1.rp_filter=1")
+			h.run(fmt.Sprintf("sysctl -qw net.ipv4.conf.u1.src_valid_mark=%d", valid))
+			// The function, not the guard's method: the mark and nothing else.
+			if c, err := dial(Control(""), addr, 300*time.Millisecond); err == nil {
+				c.Close()
+				t.Error("connected: the tests below prove nothing")
+			}
+		})
+	}
+}
+
+func TestStrictFilter(t *testing.T) {
+	for _, setting := range []string{"u1", "all"} {
+		t.Run(setting, func(t *testing.T) {
+			h := newHost(t)
+			addr := h.serve(remote4)
+			h.swallow()
+			var logs bytes.Buffer
+			g, stop := h.guard(&logs)
+			h.run("sysctl -qw net.ipv4.conf." + setting + ".rp_filter=1")
+			h.eventually("the guard sees the filter", func() bool {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				return g.strict
+			})
+			c, err := dial(g.Control(""), addr, patience)
+			if err != nil {
+				t.Fatalf("dial: %v", err)
+			}
+			defer c.Close()
+			if err := roundTrip(c); err != nil {
+				t.Fatal(err)
+			}
+			// What the router forwards to that address still takes the tunnel.
+			h.run("sysctl -qw net.ipv4.ip_forward=1")
+			if out := h.ip("route get " + remote4 + " from 10.9.2.77 iif u2"); !strings.Contains(out, "tun0") {
+				t.Errorf("forwarded traffic is led off: %s", out)
+			}
+			h.run("sysctl -qw net.ipv4.conf." + setting + ".rp_filter=0")
+			h.eventually("the extra rules are gone", func() bool { return strings.Count(h.ip("rule"), fmt.Sprint(Table)) == 1 })
+			stop()
+			if n := strings.Count(logs.String(), "strict rp_filter"); n != 1 {
+				t.Errorf("logged %d times:\n%s", n, logs.String())
+			}
+		})
+	}
+}
+
+func TestStrictFilterAndListener(t *testing.T) {
+	for _, address := range []string{"0.0.0.0", "[::]", "10.9.1.1"} {
+		t.Run(address, func(t *testing.T) {
+			h := newHost(t)
+			h.swallow()
+			h.run("sysctl -qw net.ipv4.conf.all.rp_filter=1")
+			g, _ := h.guard(nil)
+			listen := func(ctl control, port string) net.Listener {
+				lc := net.ListenConfig{Control: ctl}
+				l, err := lc.Listen(t.Context(), "tcp", address+":"+port)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = l.Close() })
+				go func() {
+					for {
+						c, err := l.Accept()
+						if err != nil {
+							return
+						}
+						go echo(c)
+					}
+				}()
+				return l
+			}
+			listen(Control(""), "4431")
+			if err := h.tryCallIn(remote4, "10.9.1.1:4431", 300*time.Millisecond); err == nil {
+				t.Error("connected without the guard's rules: this test proves nothing")
+			}
+			listen(g.Control(""), "4430")
+			h.callIn(remote4, "10.9.1.1:4430")
+			h.ip("addr add 10.9.1.7/24 dev u1")
+			if address != "10.9.1.1" {
+				h.eventually("an address that is new", func() bool {
+					return h.tryCallIn(remote4, "10.9.1.7:4430", 300*time.Millisecond) == nil
+				})
+			}
+		})
+	}
+}
