@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,13 +28,41 @@ func removeStale(ctx context.Context, prefix string) error {
 	return removeIf(ctx, dead)
 }
 
-// removeNamed removes the topology made with FixedName under that name.
-func removeNamed(ctx context.Context, name string) error {
-	// The names that carry a process number begin the same way, and may be in use.
-	other := regexp.MustCompile(`^` + regexp.QuoteMeta(name) + `-\d+\.\d+(-|$)`)
-	return removeIf(ctx, func(s string) bool {
-		return (s == name || strings.HasPrefix(s, name+"-")) && !other.MatchString(s)
-	})
+// namesFile lists a topology's namespaces in its directory. Namespaces that merely
+// begin with a topology's fixed name may be somebody's own.
+const namesFile = "namespaces"
+
+// Remove removes the topology that was made with FixedName under that name, if
+// there is one.
+func Remove(ctx context.Context, name string) error {
+	dir := filepath.Join(os.TempDir(), name)
+	info, err := os.Lstat(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("topo: earlier topology %s: %w", name, err)
+	}
+	// Anybody may make a directory there, and name namespaces in it.
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("topo: %s is in the way: it is not a directory of this user's", dir)
+	}
+	list, err := os.ReadFile(filepath.Join(dir, namesFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("topo: earlier topology %s: %w", name, err)
+	}
+	listed := strings.Fields(string(list))
+	return removeIf(ctx, func(s string) bool { return s == name || slices.Contains(listed, s) })
+}
+
+// record adds a namespace to the list of its topology's.
+func (t *Topology) record(namespace string) error {
+	f, err := os.OpenFile(filepath.Join(t.dir, namesFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("topo: list of namespaces: %w", err)
+	}
+	_, err = fmt.Fprintln(f, namespace)
+	return errors.Join(err, f.Close())
 }
 
 func removeIf(ctx context.Context, match func(name string) bool) error {

@@ -229,6 +229,9 @@ func TestKeptTopologyIsReplacedByTheNextOfItsName(t *testing.T) {
 	if !p.Running() {
 		t.Fatal("Close ended a process that was to be kept")
 	}
+	const foreign = "topokeep-foreign" // begins with the name, but is somebody's own
+	_, err = command(ctx, "", "ip", "netns", "add", foreign)
+	must(t)(err)
 	second, err := New(ctx, "topokeep", FixedName())
 	must(t)(err)
 	closeAfter(t, second)
@@ -237,5 +240,8 @@ func TestKeptTopologyIsReplacedByTheNextOfItsName(t *testing.T) {
 	}
 	if _, err := second.Host(ctx, "h"); err != nil {
 		t.Error(err)
+	}
+	if _, err := command(ctx, "", "ip", "netns", "delete", foreign); err != nil {
+		t.Errorf("a foreign namespace was removed: %v", err)
 	}
 }

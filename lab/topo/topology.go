@@ -37,7 +37,8 @@ type Option func(*Topology)
 func FixedName() Option { return func(t *Topology) { t.name = "" } }
 
 // Keep makes the processes outlive the program, and Close do nothing: a topology
-// to look at afterwards. Destroy removes it, and so does the next New of the same prefix.
+// to look at afterwards. Without FixedName the next New of the same prefix removes it;
+// with FixedName, Remove or a New of the same name does.
 func Keep() Option { return func(t *Topology) { t.keep = true } }
 
 // New removes the topologies of that prefix whose makers are dead, and makes an
@@ -55,7 +56,7 @@ func New(ctx context.Context, prefix string, opts ...Option) (*Topology, error) 
 	}
 	if t.name == "" {
 		t.name = prefix
-		if err := removeNamed(ctx, t.name); err != nil {
+		if err := Remove(ctx, t.name); err != nil {
 			return nil, err
 		}
 	}
@@ -84,6 +85,9 @@ func (t *Topology) Host(ctx context.Context, name string, opts ...HostOption) (*
 	}
 	for _, scope := range []string{"all", "default"} {
 		h.sysctls = append(h.sysctls, fmt.Sprintf("net.ipv4.conf.%s.rp_filter=%d", scope, rpFilter))
+	}
+	if err := t.record(h.Netns); err != nil {
+		return nil, err
 	}
 	if _, err := command(ctx, "", "ip", "netns", "add", h.Netns); err != nil {
 		return nil, err
