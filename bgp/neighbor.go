@@ -93,7 +93,6 @@ type neighbor struct {
 	stop     func()     // fixed: ends the listener
 
 	ledgers [2]ledger // by family
-	best    [2]int    // how many best paths come from it, by family
 	session session
 
 	closed chan struct{} // closed when GoBGP has forgotten the neighbor

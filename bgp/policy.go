@@ -17,10 +17,11 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: martians, never → reject; any, default → accept; then per neighbor
+//	import: own → accept; martians, never → reject; any, default → accept; then per neighbor
 //	export: martians → reject; own, any, default → accept; then per neighbor
 //
-// and what passes none of them meets the default, reject. An accepted path is
+// and what passes none of them meets the default, reject. (GoBGP puts local
+// paths through import too.) An accepted path is
 // exported with this end's address of the session as its next hop, for iBGP
 // too: the tunnel's address is all that the far end can be sure to reach.
 //
@@ -44,6 +45,9 @@ type place struct {
 	dir direction
 	fam family
 }
+
+// set names what concerns all neighbors, or one of them, at a place.
+func (at place) set(what string) string { return fmt.Sprintf("%s-%s-%s", at.dir, what, at.fam) }
 
 type direction int
 
@@ -102,39 +106,24 @@ func newPolicies(ctx context.Context, srv *server.BgpServer) (*policies, error) 
 }
 
 func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
-	var rejects, accepts []*api.Statement
-	var errs []error
-	for _, f := range families4and6 {
-		all, bits := f.everything(), f.everything().Addr().BitLen()
-		name := func(what string) string { return fmt.Sprintf("%s-%s-%s", dir, what, f) }
-		var martian []match
-		for _, m := range martians {
-			if familyOf(m) == f {
-				martian = append(martian, match{m, m.Bits(), bits})
+	var statements []*api.Statement
+	if dir == dirImport {
+		statements = append(statements, &api.Statement{
+			Name:       "import-own",
+			Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
+			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
+		})
+	}
+	for _, write := range []func(context.Context, place) ([]*api.Statement, error){p.rejects, p.classes} {
+		for _, f := range families4and6 {
+			sts, err := write(ctx, place{dir, f})
+			if err != nil {
+				return err
 			}
-		}
-		errs = append(errs, p.addPrefixes(ctx, name("martians"), martian...))
-		rejects = append(rejects, statement(dir, name("martians"), name("martians"), "", false))
-		if dir == dirImport {
-			errs = append(errs, p.addPrefixes(ctx, name("never")))
-			rejects = append(rejects, statement(dir, name("never"), name("never"), "", false))
-		}
-		for class, m := range map[string]match{"any": {all, 1, bits}, "default": {all, 0, 0}, "own": {all, 0, bits}} {
-			if class == "own" && dir == dirImport {
-				continue
-			}
-			errs = append(errs, p.addPrefixes(ctx, name(class), m), p.addNeighbor(ctx, name(class), placeholder))
-			st := statement(dir, name(class), name(class), name(class), true)
-			if class == "own" {
-				st.Conditions.RouteType = api.Conditions_ROUTE_TYPE_LOCAL
-			}
-			accepts = append(accepts, st)
+			statements = append(statements, sts...)
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	policy := &api.Policy{Name: dir.String(), Statements: append(rejects, accepts...)}
+	policy := &api.Policy{Name: dir.String(), Statements: statements}
 	if err := p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: policy}); err != nil {
 		return err
 	}
@@ -144,6 +133,51 @@ func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
 		Policies:      []*api.Policy{{Name: dir.String()}},
 		DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
 	}})
+}
+
+// rejects writes the statements that reject, and their sets.
+func (p *policies) rejects(ctx context.Context, at place) ([]*api.Statement, error) {
+	var ms []match
+	for _, m := range martians {
+		if familyOf(m) == at.fam {
+			ms = append(ms, match{m, m.Bits(), m.Addr().BitLen()})
+		}
+	}
+	name := at.set("martians")
+	err := p.addPrefixes(ctx, name, ms...)
+	sts := []*api.Statement{statement(at.dir, name, name, "", false)}
+	if at.dir == dirImport {
+		name := at.set("never")
+		err = errors.Join(err, p.addPrefixes(ctx, name))
+		sts = append(sts, statement(at.dir, name, name, "", false))
+	}
+	return sts, err
+}
+
+// classes writes the statements that accept a class of prefixes from or for
+// the neighbors in a set.
+func (p *policies) classes(ctx context.Context, at place) (sts []*api.Statement, err error) {
+	all, bits := at.fam.everything(), at.fam.everything().Addr().BitLen()
+	for _, c := range []struct {
+		class string
+		match match
+	}{
+		{"own", match{all, 0, bits}},
+		{"any", match{all, 1, bits}},
+		{"default", match{all, 0, 0}},
+	} {
+		if c.class == "own" && at.dir == dirImport {
+			continue
+		}
+		name := at.set(c.class)
+		err = errors.Join(err, p.addPrefixes(ctx, name, c.match), p.addNeighbor(ctx, name, placeholder))
+		st := statement(at.dir, name, name, name, true)
+		if c.class == "own" {
+			st.Conditions.RouteType = api.Conditions_ROUTE_TYPE_LOCAL
+		}
+		sts = append(sts, st)
+	}
+	return sts, err
 }
 
 // statement accepts or rejects what is in a prefix set and, if one is given,
@@ -177,7 +211,7 @@ func (p *policies) set(ctx context.Context, addr netip.Addr, at place, want rule
 	have := pp.rules[at]
 	var errs []error
 	for class, on := range want.classes {
-		if set := fmt.Sprintf("%s-%s-%s", at.dir, class, at.fam); on != have.classes[class] {
+		if set := at.set(class); on != have.classes[class] {
 			changed = true
 			if on {
 				errs = append(errs, p.addNeighbor(ctx, set, addr))
@@ -191,7 +225,7 @@ func (p *policies) set(ctx context.Context, addr netip.Addr, at place, want rule
 		errs = append(errs, p.addObjects(ctx, addr, at))
 		pp.objects[at] = true
 	}
-	if set := ownName(addr, at); len(added)+len(removed) > 0 {
+	if set := at.set(addr.String()); len(added)+len(removed) > 0 {
 		changed = true
 		errs = append(errs, p.addPrefixes(ctx, set, added...), p.removePrefixes(ctx, set, removed...))
 	}
@@ -210,15 +244,10 @@ func missing(a, b map[match]bool) []match {
 	return ms
 }
 
-// ownName names the policy, the statement and the sets of one neighbor.
-func ownName(addr netip.Addr, at place) string {
-	return fmt.Sprintf("%s-%s-%s", at.dir, addr, at.fam)
-}
-
 // addObjects makes the sets, the statement and the policy for a neighbor's own
 // prefixes and puts the policy last.
 func (p *policies) addObjects(ctx context.Context, addr netip.Addr, at place) error {
-	name := ownName(addr, at)
+	name := at.set(addr.String())
 	err := errors.Join(p.addPrefixes(ctx, name), p.addNeighbor(ctx, name, addr))
 	if err != nil {
 		return err
@@ -248,7 +277,7 @@ func (p *policies) forget(addr netip.Addr) error {
 		errs = append(errs, err)
 	}
 	for at := range pp.objects {
-		name := ownName(addr, at)
+		name := at.set(addr.String())
 		errs = append(errs,
 			p.server.DeletePolicyAssignment(ctx, &api.DeletePolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
 				Name: "global", Direction: at.dir.api(), Policies: []*api.Policy{{Name: name}},
@@ -265,7 +294,7 @@ func (p *policies) forget(addr netip.Addr) error {
 func (p *policies) setNever(ctx context.Context, want map[match]bool) (changed bool, err error) {
 	var errs []error
 	for _, f := range families4and6 {
-		name := fmt.Sprintf("%s-never-%s", dirImport, f)
+		name := place{dirImport, f}.set("never")
 		of := func(ms []match) []match {
 			var in []match
 			for _, m := range ms {

@@ -27,14 +27,13 @@ func newRIB() rib {
 
 // set records that p's best path now comes from n, or from none if n is nil.
 func (r *rib) set(p netip.Prefix, n *neighbor) {
-	if old := r.best[p]; old != nil && old.best[familyOf(p)] > 0 {
-		old.best[familyOf(p)]--
-	}
 	if n == nil {
+		if _, ok := r.best[p]; !ok {
+			return // a local path, say
+		}
 		delete(r.best, p)
 	} else {
 		r.best[p] = n
-		n.best[familyOf(p)]++
 	}
 	r.changed[p] = struct{}{}
 }
