@@ -1,0 +1,87 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+)
+
+// maxAnswer bounds what a client reads: some ten thousand peers.
+const maxAnswer = 16 << 20
+
+// Get asks the daemon at socket for its status. It waits as long as ctx lets it.
+func Get(ctx context.Context, socket string) (Status, error) {
+	var s Status
+	err := ask(ctx, socket, http.MethodGet, "/status", &s)
+	return s, err
+}
+
+// Reload has the daemon at socket read its files again, and waits until it has.
+// Mistakes in the files are in the result, not in the error.
+func Reload(ctx context.Context, socket string) (ReloadResult, error) {
+	var r ReloadResult
+	err := ask(ctx, socket, http.MethodPost, "/reload", &r)
+	return r, err
+}
+
+func ask(ctx context.Context, socket, method, path string, answer any) error {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, method, "http://warren"+path, nil)
+	if err != nil {
+		return fmt.Errorf("status: %w", err)
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return explain(socket, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return explain(socket, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var f failure
+		if json.Unmarshal(body, &f) != nil || f.Error == "" {
+			f.Error = resp.Status
+		}
+		return fmt.Errorf("the daemon says: %s", f.Error)
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return fmt.Errorf("%s does not answer like this version of warren; is another version running? %w", socket, err)
+	}
+	return nil
+}
+
+// explain turns an error of the connection into what an operator can do.
+func explain(socket string, err error) error {
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("warren is not running (nobody listens at %s): start it, "+
+			"or name its configuration with -c if that sets another api.socket: %w", socket, bare(err))
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("no permission to use %s: run this as root or as the user that warren runs as: %w", socket, bare(err))
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("warren does not answer at %s; its log may say why: %w", socket, err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("warren stopped before it answered at %s: %w", socket, bare(err))
+	}
+	return fmt.Errorf("ask warren at %s: %w", socket, err)
+}
+
+// bare is the error without the made-up URL around it.
+func bare(err error) error {
+	for next := err; next != nil; next = errors.Unwrap(next) {
+		err = next
+	}
+	return err
+}

@@ -1,0 +1,17 @@
+// Package status is what `warren status` and `warren reload` see of a running
+// daemon.
+//
+// How it works:
+//
+//  1. The daemon runs a Server on a unix socket that only its own user may
+//     open. A socket that a killed daemon left is replaced, one that a living
+//     daemon holds is not.
+//  2. GET /status answers with a Status as JSON, taken from the agent at that
+//     moment. POST /reload has the agent read its files again, waits, and
+//     answers with a ReloadResult.
+//  3. Get and Reload are the client's side; their errors tell an operator what
+//     to do. Table writes a Status for a terminal.
+//
+// The JSON names are fixed, as other tools read them. Numbers and lists are
+// never null, and a time that has not come yet is the empty string.
+package status

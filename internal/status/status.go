@@ -1,0 +1,154 @@
+package status
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Status is the state of a daemon at one moment.
+type Status struct {
+	Time   Time   `json:"time"` // when it was taken
+	Router Router `json:"router"`
+	Peers  []Peer `json:"peers"` // by name
+	FIB    FIB    `json:"fib"`
+}
+
+// Router is the daemon itself.
+type Router struct {
+	Name     string `json:"name"`
+	ASN      uint32 `json:"asn"`
+	RouterID string `json:"router_id"`
+	Version  string `json:"version"`
+	UptimeS  int64  `json:"uptime_s"` // whole seconds since the daemon started
+}
+
+// Peer is one peer: its tunnel and its neighbor.
+type Peer struct {
+	Name   string `json:"name"`
+	Tunnel Tunnel `json:"tunnel"`
+	BGP    BGP    `json:"bgp"`
+}
+
+// Tunnel is the link to a peer. The counters count IP packets inside the
+// tunnel since the interface was made, and their bytes.
+type Tunnel struct {
+	Transport string `json:"transport"` // tls, wireguard, external
+	Interface string `json:"interface"`
+	State     string `json:"state"`  // "up" or what it is doing instead
+	Remote    string `json:"remote"` // address and port on the underlay; empty if there is none
+	Since     Time   `json:"since"`  // of the state
+	RTT       Millis `json:"rtt_ms"` // 0 if not measured
+	MTU       int    `json:"mtu"`
+	RxBytes   uint64 `json:"rx_bytes"`
+	TxBytes   uint64 `json:"tx_bytes"`
+	RxPackets uint64 `json:"rx_packets"`
+	TxPackets uint64 `json:"tx_packets"`
+	Drops     uint64 `json:"drops"`
+	LastError string `json:"last_error"` // empty: none
+}
+
+// BGP is the session with a peer. The three numbers count prefixes of both
+// families.
+type BGP struct {
+	Address   string `json:"address"`
+	ASN       uint32 `json:"asn"`
+	State     string `json:"state"` // of RFC 4271, section 8, in lower case: "established"
+	Since     Time   `json:"since"`
+	Received  int    `json:"received"`
+	Accepted  int    `json:"accepted"`
+	Announced int    `json:"announced"`
+	LastError string `json:"last_error"`
+}
+
+// FIB counts the owned routes in the kernel.
+type FIB struct {
+	IPv4    int `json:"ipv4"`
+	IPv6    int `json:"ipv6"`
+	Pending int `json:"pending"` // wanted, and not there yet
+	Errors  int `json:"errors"`  // refused by the kernel at the last try
+}
+
+// ReloadResult is what a reload did: either changes, one to a line, or the
+// mistakes for which nothing was changed. Neither means that the files say what
+// is running already.
+type ReloadResult struct {
+	Changes []string `json:"changes"`
+	Errors  []string `json:"errors"`
+}
+
+// Time is a moment in JSON: RFC 3339 in UTC to the second, or the empty string
+// for the zero time, which stands for "never".
+type Time struct{ time.Time }
+
+// At makes a Time.
+func At(t time.Time) Time { return Time{t} }
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	if t.IsZero() {
+		return []byte(`""`), nil
+	}
+	return json.Marshal(t.UTC().Format(time.RFC3339))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	if s == "" {
+		*t = Time{}
+		return nil
+	}
+	parsed, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return err
+	}
+	*t = Time{parsed}
+	return nil
+}
+
+// Millis is a duration that is in JSON a number of milliseconds with at most
+// three decimals.
+type Millis time.Duration
+
+// MarshalJSON implements json.Marshaler.
+func (m Millis) MarshalJSON() ([]byte, error) {
+	us := time.Duration(m).Round(time.Microsecond).Microseconds()
+	return strconv.AppendFloat(nil, float64(us)/1000, 'f', -1, 64), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *Millis) UnmarshalJSON(b []byte) error {
+	v, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || math.Abs(v) > 1e12 {
+		return fmt.Errorf("status: %q is not a number of milliseconds", b)
+	}
+	*m = Millis(math.Round(v * float64(time.Millisecond)))
+	return nil
+}
+
+// MarshalJSON implements json.Marshaler: a list is never null.
+func (s Status) MarshalJSON() ([]byte, error) {
+	type plain Status
+	if s.Peers == nil {
+		s.Peers = []Peer{}
+	}
+	return json.Marshal(plain(s))
+}
+
+// MarshalJSON implements json.Marshaler: a list is never null.
+func (r ReloadResult) MarshalJSON() ([]byte, error) {
+	type plain ReloadResult
+	if r.Changes == nil {
+		r.Changes = []string{}
+	}
+	if r.Errors == nil {
+		r.Errors = []string{}
+	}
+	return json.Marshal(plain(r))
+}

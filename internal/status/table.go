@@ -1,0 +1,122 @@
+package status
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+)
+
+// Table writes a status for people: the router, a line per peer, what is wrong
+// with a peer, and the kernel's routes. Control characters in what peers and
+// the network have said do not get through to the terminal.
+func Table(w io.Writer, s Status) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  AS %d  router ID %s  version %s  up %s\n\n", clean(s.Router.Name), s.Router.ASN,
+		clean(s.Router.RouterID), clean(s.Router.Version), age(time.Duration(s.Router.UptimeS)*time.Second))
+	peerTable(&b, s)
+	for _, p := range s.Peers {
+		problem(&b, p.Name, "tunnel", p.Tunnel.LastError)
+		problem(&b, p.Name, "bgp", p.BGP.LastError)
+	}
+	fmt.Fprintf(&b, "\nkernel routes: %d IPv4, %d IPv6; %d pending, %d refused\n",
+		s.FIB.IPv4, s.FIB.IPv6, s.FIB.Pending, s.FIB.Errors)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func peerTable(b *strings.Builder, s Status) {
+	if len(s.Peers) == 0 {
+		b.WriteString("no peers: put one file for each into peers.d/ and reload\n")
+		return
+	}
+	now := s.Time.Time
+	if now.IsZero() {
+		now = time.Now()
+	}
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "PEER\tTRANSPORT\tTUNNEL\tFOR\tREMOTE\tRTT\tRX\tTX\tBGP\tFOR\tRECEIVED\tACCEPTED\tANNOUNCED")
+	for _, p := range s.Peers {
+		cells := []string{
+			p.Name, p.Tunnel.Transport, p.Tunnel.State, since(now, p.Tunnel.Since), p.Tunnel.Remote,
+			rtt(p.Tunnel.RTT), bytes(p.Tunnel.RxBytes), bytes(p.Tunnel.TxBytes),
+			p.BGP.State, since(now, p.BGP.Since),
+			fmt.Sprint(p.BGP.Received), fmt.Sprint(p.BGP.Accepted), fmt.Sprint(p.BGP.Announced),
+		}
+		for i, c := range cells {
+			cells[i] = orDash(clean(c))
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	_ = t.Flush() // a strings.Builder does not fail
+}
+
+func problem(b *strings.Builder, peer, where, text string) {
+	if text != "" {
+		fmt.Fprintf(b, "%s: %s: %s\n", clean(peer), where, clean(text))
+	}
+}
+
+// clean replaces what a terminal would act on instead of showing it.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func rtt(m Millis) string {
+	if m <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.3g ms", float64(m)/float64(time.Millisecond))
+}
+
+// bytes shows a count in binary units with three digits.
+func bytes(n uint64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, i := float64(n)/1024, 0
+	for v >= 1023.5 && i < len(units)-1 {
+		v, i = v/1024, i+1
+	}
+	if v >= 99.95 {
+		return fmt.Sprintf("%.0f %ciB", v, units[i])
+	}
+	return fmt.Sprintf("%.1f %ciB", v, units[i])
+}
+
+func since(now time.Time, t Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return age(now.Sub(t.Time))
+}
+
+// age shows a duration by its two largest units.
+func age(d time.Duration) string {
+	d = max(d, 0).Truncate(time.Second)
+	days, hours, minutes, seconds := d/(24*time.Hour), d/time.Hour%24, d/time.Minute%60, d/time.Second%60
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%dd%dh", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%dh%dm", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%dm%ds", minutes, seconds)
+	}
+	return fmt.Sprintf("%ds", seconds)
+}
