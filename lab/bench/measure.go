@@ -197,8 +197,8 @@ func (m *measurement) stream(ctx context.Context, server, seconds int) (streamSu
 }
 
 func (m *measurement) smallPackets(ctx context.Context) error {
-	pps, err := smallPackets(ctx, m.pair, m.session.addrB, m.seconds)
-	m.sample[packets] = pps / 1e3
+	sent, arrived, err := smallPackets(ctx, m.pair, m.session.addrB, m.seconds)
+	m.sample[packetsSent], m.sample[packets] = sent/1e3, arrived/1e3
 	return err
 }
 

@@ -7,6 +7,7 @@ const (
 	oneStream    metric = "one_stream_gbit_s"
 	fourStreams  metric = "four_streams_gbit_s"
 	packets      metric = "udp_64_byte_kpps"
+	packetsSent  metric = "udp_64_byte_sent_kpps"
 	idlePing     metric = "idle_ping_median_ms"
 	idlePing99   metric = "idle_ping_p99_ms"
 	loadedPing   metric = "loaded_ping_median_ms"
@@ -27,7 +28,8 @@ var metrics = []struct {
 }{
 	{oneStream, "one TCP stream", "Gbit/s", 2},
 	{fourStreams, "four TCP streams", "Gbit/s", 2},
-	{packets, "64-byte UDP", "kpps", 0},
+	{packets, "64-byte UDP, arrived", "kpps", 0},
+	{packetsSent, "64-byte UDP, sent", "kpps", 0},
 	{idlePing, "idle ping, median", "ms", 3},
 	{idlePing99, "idle ping, p99", "ms", 3},
 	{loadedPing, "loaded ping, median", "ms", 2},

@@ -25,17 +25,17 @@ const (
 )
 
 // smallPackets sends small UDP packets from A as fast as one thread can, one
-// system call each, and returns how many per second arrived at B. This program
+// system call each, and returns how many per second left A and arrived at B. This program
 // is run again at both ends for that: iperf3 spends more on each packet than some
 // tunnels do.
-func smallPackets(ctx context.Context, p *pair, addr string, seconds int) (perSecond float64, err error) {
+func smallPackets(ctx context.Context, p *pair, addr string, seconds int) (sent, arrived float64, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return 0, fmt.Errorf("run this program again: %w", err)
+		return 0, 0, fmt.Errorf("run this program again: %w", err)
 	}
 	receiver, err := p.b.Start(self, "udp-receive", addr)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	_, err = topo.Eventually(ctx, 5*time.Millisecond, 5*time.Second, func() error {
 		if !strings.Contains(receiver.Log(), "ready") {
@@ -44,21 +44,33 @@ func smallPackets(ctx context.Context, p *pair, addr string, seconds int) (perSe
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	if _, err := p.a.Run(ctx, self, "udp-send", addr, strconv.Itoa(seconds)); err != nil {
-		return 0, err
+	out, err := p.a.Run(ctx, self, "udp-send", addr, strconv.Itoa(seconds))
+	if err != nil {
+		return 0, 0, err
 	}
 	if err := receiver.Wait(ctx); err != nil {
-		return 0, fmt.Errorf("%w: %s", err, receiver.Log())
+		return 0, 0, fmt.Errorf("%w: %s", err, receiver.Log())
 	}
+	if sent, err = udpRate(out); err != nil {
+		return 0, 0, err
+	}
+	arrived, err = udpRate(strings.TrimPrefix(receiver.Log(), "ready\n"))
+	return sent, arrived, err
+}
+
+// udpRate reads what printRate has printed, in packets per second.
+func udpRate(printed string) (float64, error) {
 	var count int
 	var elapsed float64
-	if _, err := fmt.Sscanf(receiver.Log(), "ready\n%d %f", &count, &elapsed); err != nil {
-		return 0, fmt.Errorf("UDP receiver printed %q: %w", receiver.Log(), err)
+	if _, err := fmt.Sscan(printed, &count, &elapsed); err != nil {
+		return 0, fmt.Errorf("UDP sender or receiver printed %q: %w", printed, err)
 	}
 	return float64(count) / elapsed, nil
 }
+
+func printRate(count int, elapsed time.Duration) { fmt.Println(count, elapsed.Seconds()) }
 
 // udpMain is this program as sender or receiver: "udp-send ADDR SECONDS", "udp-receive ADDR".
 func udpMain(args []string) error {
@@ -92,12 +104,14 @@ func udpSend(fd int, to *unix.SockaddrInet4, d time.Duration) error {
 		return fmt.Errorf("UDP connect: %w", err)
 	}
 	payload := make([]byte, udpPayload)
-	for end := time.Now().Add(d); time.Now().Before(end); {
+	count := 0
+	for end := time.Now().Add(d); time.Now().Before(end); count++ {
 		// A full queue is the tunnel's answer to the load, not a failure.
 		if _, err := unix.Write(fd, payload); err != nil && !errors.Is(err, unix.ENOBUFS) {
 			return fmt.Errorf("UDP send: %w", err)
 		}
 	}
+	printRate(count, d)
 	return nil
 }
 
@@ -126,7 +140,7 @@ func udpReceive(fd int, at *unix.SockaddrInet4) error {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EAGAIN) && count > 1:
-			fmt.Printf("%d %f\n", count, last.Sub(first).Seconds())
+			printRate(count, last.Sub(first))
 			return nil
 		case err != nil:
 			return fmt.Errorf("UDP receive, after %d packets: %w", count, err)
