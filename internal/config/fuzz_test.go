@@ -67,7 +67,7 @@ func checkPromises(t *testing.T, cfg *Config) {
 	ok := checkName(cfg.Name) == nil && checkASN(int64(cfg.ASN)) == nil && cfg.RouterID.Is4() &&
 		len(cfg.Announce.Interfaces) > 0 && filepath.IsAbs(cfg.TLS.CertFile) && filepath.IsAbs(cfg.API.Socket) &&
 		cfg.FIB.Table > 0 && cfg.FIB.Table != tableLocal && cfg.FIB.Metric > 0 && cfg.FIB.Protocol >= 5 &&
-		!(cfg.FIB.Source4.IsValid() && !cfg.FIB.Source4.Is4()) && !(cfg.FIB.Source6.IsValid() && !cfg.FIB.Source6.Is6()) &&
+		(!cfg.FIB.Source4.IsValid() || cfg.FIB.Source4.Is4()) && (!cfg.FIB.Source6.IsValid() || cfg.FIB.Source6.Is6()) &&
 		!slices.ContainsFunc(cfg.Announce.Networks, func(n netip.Prefix) bool { return n != n.Masked() })
 	ok = ok && checkASN(int64(p.BGP.ASN)) == nil && !p.BGP.Import.Own && p.BGP.MaxPrefixes > 0 &&
 		p.Tunnel.Trust.Method != 0 && checkInterface(p.Tunnel.Interface) == nil &&

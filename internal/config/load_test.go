@@ -265,9 +265,10 @@ func TestTables(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "rt_tables")
 	write(t, file, "# a comment\n255\tlocal\n254 main\n\n100  peers # ours\n0x65 hex\n#7 off\nx bad\n")
+	write(t, filepath.Join(dir, "d", "own.conf"), "102 own\n103 peers\n")
 	defer func(files []string) { tableFiles = files }(tableFiles)
-	tableFiles = []string{filepath.Join(dir, "absent"), file}
-	for in, want := range map[string]int{"main": 254, "default": 253, "peers": 100, "hex": 101, "1": 1, "4294967295": 4294967295} {
+	tableFiles = []string{filepath.Join(dir, "absent"), file, filepath.Join(dir, "d", "*.conf")}
+	for in, want := range map[string]int{"main": 254, "default": 253, "peers": 100, "hex": 101, "own": 102, "1": 1, "4294967295": 4294967295} {
 		if got, err := parseTable(in); err != nil || got != want {
 			t.Errorf("%s: %d, %v", in, got, err)
 		}

@@ -201,7 +201,7 @@ func (l *loader) fib(raw *rawFIB) FIB {
 var hostProtocols = map[int]string{9: "IPv6 router advertisements", 16: "the DHCP client"}
 
 func (l *loader) api(raw *rawAPI) API {
-	a := API{Gobgp: defaultGobgp, Socket: defaultSocket}
+	a := API{Gobgp: defaultGobgp, Socket: l.socket(raw.Socket)}
 	if raw.Gobgp.state == given {
 		a.Gobgp = raw.Gobgp.v
 	}
@@ -212,15 +212,18 @@ func (l *loader) api(raw *rawAPI) API {
 				a.Gobgp, defaultGobgp)
 		}
 	}
-	if raw.Socket.state == given {
-		a.Socket = filepath.Clean(raw.Socket.v)
-		// sun_path of unix(7) has 108 bytes, the last of them zero.
-		if !filepath.IsAbs(raw.Socket.v) || len(a.Socket) > 107 {
-			l.fail(raw.Socket.place, "%q cannot be a socket; allowed is an absolute path of at most 107 bytes, such as %s",
-				raw.Socket.v, defaultSocket)
-		}
-	}
 	return a
+}
+
+func (l *loader) socket(v value[string]) string {
+	if v.state != given {
+		return defaultSocket
+	}
+	// sun_path of unix(7) has 108 bytes, the last of them zero.
+	if !filepath.IsAbs(v.v) || len(filepath.Clean(v.v)) > 107 {
+		l.fail(v.place, "%q cannot be a socket; allowed is an absolute path of at most 107 bytes, such as %s", v.v, defaultSocket)
+	}
+	return filepath.Clean(v.v)
 }
 
 // number checks the range of a number that has a default.

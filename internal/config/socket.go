@@ -4,10 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-
-	"github.com/BurntSushi/toml"
 )
 
 // Socket returns where the daemon that was started with the config at path can
@@ -16,26 +12,25 @@ import (
 // Without a config at the default place, or without leave to read it, that is the
 // default socket.
 func Socket(path string) (string, error) {
-	text, err := os.ReadFile(path)
+	data, err := readFile(path, false)
 	if path == DefaultPath && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
 		return defaultSocket, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("config: %w", err)
-	}
-	var raw struct {
-		API struct {
-			Socket string `toml:"socket"`
-		} `toml:"api"`
-	}
-	if _, err := toml.Decode(string(text), &raw); err != nil {
 		return "", fmt.Errorf("config: %s: %w", path, err)
 	}
-	if raw.API.Socket == "" {
-		return defaultSocket, nil
+	var raw rawRouter
+	l := &loader{}
+	if !l.decode(path, data, &raw) {
+		return "", l.errs
 	}
-	if !filepath.IsAbs(raw.API.Socket) {
-		return "", fmt.Errorf("config: %s: api.socket %q must be an absolute path", path, raw.API.Socket)
+	l.errs = nil // of other keys
+	socket := l.socket(raw.API.Socket)
+	if raw.API.Socket.state == faulty {
+		l.fail(raw.API.Socket.place, "is not a string, in quotes")
 	}
-	return raw.API.Socket, nil
+	if len(l.errs) > 0 {
+		return "", l.errs
+	}
+	return socket, nil
 }

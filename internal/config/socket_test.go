@@ -13,6 +13,7 @@ func TestSocket(t *testing.T) {
 		{"[api]\nsocket = \"/tmp/x.sock\"\n", "/tmp/x.sock", ""},
 		{"asn = \"mistaken\"\n[api]\nsocket = \"/tmp/x.sock\"\n", "/tmp/x.sock", ""},
 		{"[api]\nsocket = \"x.sock\"\n", "", "absolute"},
+		{"[api]\nsocket = 5\n", "", "quotes"},
 		{"[api\n", "", "warren.toml"},
 	} {
 		file := filepath.Join(t.TempDir(), "warren.toml")

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -15,8 +16,11 @@ const (
 	tableLocal   = 255
 )
 
-// tableFiles are where iproute2 looks up the names of tables, in its order.
-var tableFiles = []string{"/etc/iproute2/rt_tables", "/usr/share/iproute2/rt_tables"}
+// tableFiles are where iproute2 looks up the names of tables, as patterns.
+var tableFiles = []string{
+	"/etc/iproute2/rt_tables", "/etc/iproute2/rt_tables.d/*.conf",
+	"/usr/share/iproute2/rt_tables", "/usr/share/iproute2/rt_tables.d/*.conf",
+}
 
 // parseTable reads the name or number of a routing table that learned routes
 // may go to.
@@ -38,10 +42,15 @@ func parseTable(s string) (int, error) {
 // tableByName finds a table in iproute2's files, or among the names that hold
 // without them.
 func tableByName(name string) (uint64, bool) {
-	for _, file := range tableFiles {
+	var files []string
+	for _, pattern := range tableFiles {
+		found, _ := filepath.Glob(pattern) // the patterns are good
+		files = append(files, found...)
+	}
+	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
-			continue // not every host has iproute2, or both files
+			continue
 		}
 		lines := bufio.NewScanner(strings.NewReader(string(data)))
 		for lines.Scan() {

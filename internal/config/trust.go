@@ -104,7 +104,7 @@ func parseCAs(data []byte) (*x509.CertPool, error) {
 		count++
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("certificate %d cannot be read: %v", count, err)
+			return nil, fmt.Errorf("certificate %d cannot be read: %w", count, err)
 		}
 		if !cert.IsCA {
 			return nil, fmt.Errorf("certificate %d, of %q, is not a CA's; to trust one certificate use fingerprint", count, cert.Subject)
