@@ -40,6 +40,7 @@ type Config struct {
 // Server answers `warren status` and `warren reload`.
 type Server struct {
 	config Config
+	ready  chan struct{}
 }
 
 // New makes a Server; it listens when it runs.
@@ -53,12 +54,15 @@ func New(c Config) (*Server, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Server{config: c}, nil
+	return &Server{config: c, ready: make(chan struct{})}, nil
 }
+
+// Ready is closed once the socket is listening.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Run listens on the socket and serves until ctx is done; then it removes the
 // socket and returns nil. An error says why it cannot listen: one that wraps
-// ErrRunning, that another daemon holds the socket.
+// ErrRunning, that another daemon holds the socket. Call it once.
 //
 // The lock beside the socket stays: removing it would let two daemons that
 // start at the same moment each hold a different file of that name.
@@ -72,6 +76,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	close(s.ready)
 	server := &http.Server{
 		Handler:           s.handler(ctx),
 		ReadTimeout:       readTimeout,

@@ -77,10 +77,14 @@ func orDash(s string) string {
 }
 
 func rtt(m Millis) string {
-	if m <= 0 {
+	ms := float64(m) / float64(time.Millisecond)
+	switch {
+	case ms <= 0:
 		return ""
+	case ms >= 99.95:
+		return fmt.Sprintf("%.0f ms", ms)
 	}
-	return fmt.Sprintf("%.3g ms", float64(m)/float64(time.Millisecond))
+	return fmt.Sprintf("%.3g ms", ms)
 }
 
 // bytes shows a count in binary units with three digits.

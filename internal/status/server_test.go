@@ -1,0 +1,231 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const patience = 5 * time.Second
+
+// socketPath is short enough for a unix socket whatever the test's name is.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "st")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "run", "warren.sock")
+}
+
+func start(t *testing.T, c Config) (stop func()) {
+	t.Helper()
+	if c.Source == nil {
+		c.Source = func(context.Context) (Status, error) { return example(), nil }
+	}
+	if c.Reload == nil {
+		c.Reload = func(context.Context) (ReloadResult, error) { return ReloadResult{}, nil }
+	}
+	s, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	select {
+	case <-s.Ready():
+	case err := <-ended:
+		t.Fatalf("Run: %v", err)
+	}
+	done := false
+	stop = func() {
+		if done {
+			return
+		}
+		done = true
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("Run does not end")
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func TestStatusOverTheSocket(t *testing.T) {
+	path := socketPath(t)
+	stop := start(t, Config{Socket: path})
+	s, err := Get(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Peers) != 3 || s.Peers[0].Tunnel.Remote != "198.51.100.2:443" || !s.Time.Equal(noon) {
+		t.Errorf("got %+v", s)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != socketMode {
+		t.Errorf("the socket's mode is %v", info.Mode())
+	}
+	stop()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+	start(t, Config{Socket: path}) // and again, beside the lock that stayed
+}
+
+func TestReload(t *testing.T) {
+	path := socketPath(t)
+	want := ReloadResult{Changes: []string{"peer b: added"}, Errors: []string{}}
+	start(t, Config{Socket: path, Reload: func(context.Context) (ReloadResult, error) { return want, nil }})
+	got, err := Reload(t.Context(), path)
+	if err != nil || len(got.Changes) != 1 || got.Changes[0] != want.Changes[0] || len(got.Errors) != 0 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// A reload goes on when the one who asked for it has gone.
+func TestReloadOutlivesItsClient(t *testing.T) {
+	path := socketPath(t)
+	began, left := make(chan struct{}), make(chan struct{})
+	outcome := make(chan error, 1)
+	start(t, Config{Socket: path, Reload: func(ctx context.Context) (ReloadResult, error) {
+		close(began)
+		<-left
+		outcome <- ctx.Err()
+		return ReloadResult{}, nil
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := make(chan error, 1)
+	go func() { _, err := Reload(ctx, path); asked <- err }()
+	<-began
+	cancel()
+	if err := <-asked; !errors.Is(err, context.Canceled) {
+		t.Errorf("the client got %v", err)
+	}
+	close(left)
+	if err := <-outcome; err != nil {
+		t.Errorf("the reload was ended: %v", err)
+	}
+}
+
+func TestErrorsOfTheDaemon(t *testing.T) {
+	path := socketPath(t)
+	start(t, Config{Socket: path,
+		Source: func(context.Context) (Status, error) { return Status{}, errors.New("the agent is stopping") }})
+	if _, err := Get(t.Context(), path); err == nil || !strings.Contains(err.Error(), "the agent is stopping") {
+		t.Errorf("got %v", err)
+	}
+	var s Status
+	if err := ask(t.Context(), path, "GET", "/reload", &s); err == nil {
+		t.Error("a reload by GET")
+	}
+}
+
+func TestStaleSocketIsReplaced(t *testing.T) {
+	path := socketPath(t)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false) // as kill -9 would have it
+	_ = l.Close()
+	if _, err := Get(t.Context(), path); err == nil || !strings.Contains(err.Error(), "not running") {
+		t.Errorf("a dead daemon's socket: %v", err)
+	}
+	start(t, Config{Socket: path})
+	if _, err := Get(t.Context(), path); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLivingSocketIsRefused(t *testing.T) {
+	for _, lock := range []string{"with its lock", "without"} {
+		t.Run(lock, func(t *testing.T) {
+			path := socketPath(t)
+			start(t, Config{Socket: path})
+			if lock == "without" {
+				if err := os.Remove(path + ".lock"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			second, err := New(Config{
+				Socket: path,
+				Source: func(context.Context) (Status, error) { return Status{}, nil },
+				Reload: func(context.Context) (ReloadResult, error) { return ReloadResult{}, nil },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := second.Run(t.Context()); !errors.Is(err, ErrRunning) || !strings.Contains(err.Error(), "another warren is running") {
+				t.Errorf("got %v", err)
+			}
+			if _, err := Get(t.Context(), path); err != nil {
+				t.Errorf("the first was disturbed: %v", err)
+			}
+		})
+	}
+}
+
+func TestNoSocketIsNotRemoved(t *testing.T) {
+	path := socketPath(t)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{config: Config{Socket: path}, ready: make(chan struct{})}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("got %v", err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "precious" {
+		t.Errorf("the file is gone: %q, %v", b, err)
+	}
+}
+
+func TestClientErrorsSayWhatToDo(t *testing.T) {
+	if _, err := Get(t.Context(), socketPath(t)); err == nil || !strings.Contains(err.Error(), "not running") {
+		t.Errorf("no socket: %v", err)
+	}
+	denied := explain("/run/x", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", os.ErrPermission)})
+	if !strings.Contains(denied.Error(), "run this as root") {
+		t.Errorf("no permission: %v", denied)
+	}
+	path := socketPath(t)
+	start(t, Config{Socket: path, Source: func(ctx context.Context) (Status, error) {
+		<-ctx.Done() // of the request, which the client gives up
+		return Status{}, ctx.Err()
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Get(ctx, path); err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("a silent daemon: %v", err)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	if _, err := New(Config{}); err == nil {
+		t.Error("no socket was accepted")
+	}
+	if _, err := New(Config{Socket: "x"}); err == nil {
+		t.Error("no source was accepted")
+	}
+}
