@@ -1,0 +1,227 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"warren/bgp"
+	"warren/internal/config"
+	"warren/internal/fib"
+	"warren/internal/link"
+	"warren/internal/status"
+	"warren/internal/underlay"
+	"warren/tunnel"
+	"warren/tunnel/tlslink"
+)
+
+// Agent is the daemon. Make it with [New], then call [Agent.Run] once.
+type Agent struct {
+	path    string
+	version string
+	log     *slog.Logger
+	cfg     *config.Config
+}
+
+// New loads the config at path. Nothing else is touched before Run. The error
+// of a bad config is a config.Errors.
+func New(path, version string, log *slog.Logger) (*Agent, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Agent{path: path, version: version, log: log, cfg: cfg}, nil
+}
+
+// Run is the daemon's life: it starts the parts, works until ctx is done or a
+// part fails, and then stops them in the reverse order. SIGHUP reloads.
+func (a *Agent) Run(ctx context.Context) error {
+	t := newTasks(a.log)
+	defer t.stopAll()
+	defer notify(a.log, notifyStopping)
+
+	l, err := a.start(ctx, t)
+	if err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			a.log.Info("stopping")
+			return nil
+		case err := <-t.failed:
+			return err
+		case <-hup:
+			if _, err := a.reload(ctx, l); err != nil {
+				a.log.Error("reload failed, nothing was changed", "err", err)
+			}
+		}
+	}
+}
+
+// start starts the parts in an order that has reasons:
+//
+//   - the status socket, because only one daemon can have it, and all that
+//     follows must not be done by a second one;
+//   - the guard, before anything is dialed;
+//   - what a killed daemon left is removed before anything new is made;
+//   - the tunnels' shared side, then the FIB, then the speaker: stopped in
+//     reverse, neighbors get their Cease through tunnels that still carry it,
+//     then the routes leave, then the tunnels.
+func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
+	l := a.newLoop()
+	server, err := status.New(status.Config{
+		Socket: a.cfg.API.Socket,
+		Source: func(ctx context.Context) (status.Status, error) { return l.snapshot(ctx) },
+		Reload: func(ctx context.Context) (status.ReloadResult, error) {
+			lines, err := a.reload(ctx, l)
+			return reloadResult(lines, err), nil
+		},
+		Logger: a.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := t.startReady(ctx, "status socket", server); err != nil {
+		return nil, err
+	}
+	g, err := a.startGuard(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	l.guard = g
+	if err := a.startInterfaces(l, t, g); err != nil {
+		return nil, err
+	}
+	if err := a.startRoutes(ctx, l, t); err != nil {
+		return nil, err
+	}
+	if err := a.startSpeaker(l, t); err != nil {
+		return nil, err
+	}
+	return l, a.startLoop(ctx, l, t)
+}
+
+func (a *Agent) newLoop() *loop {
+	return &loop{
+		log:     a.log,
+		cfg:     a.cfg,
+		load:    func() (*config.Config, error) { return config.Load(a.path) },
+		version: a.version,
+		started: time.Now(),
+		peers:   map[string]*peer{},
+		state:   newState(),
+		inbox:   inbox{signal: make(chan struct{}, 1)},
+		request: make(chan func(context.Context)),
+	}
+}
+
+func (a *Agent) startGuard(ctx context.Context, t *tasks) (*underlay.Guard, error) {
+	g, err := underlay.New(underlay.Config{FIBTable: a.cfg.FIB.Table, FIBProtocol: a.cfg.FIB.Protocol, Logger: a.log})
+	if err != nil {
+		return nil, err
+	}
+	return g, t.startReady(ctx, "underlay guard", g)
+}
+
+// startInterfaces starts what has to do with interfaces: the watcher of local
+// prefixes, and the tls transport's shared side.
+func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
+	stale, err := link.RemoveStale(isOurs)
+	if err != nil {
+		return err
+	}
+	if len(stale) > 0 {
+		a.log.Warn("removed tunnel interfaces that a killed daemon left behind", "interfaces", stale)
+	}
+	watcher, err := link.NewWatcher(link.WatcherConfig{Owned: []int{a.cfg.FIB.Protocol}, Logger: a.log})
+	if err != nil {
+		return err
+	}
+	l.locals = watcher
+	t.start("link watcher", watcher.Run)
+
+	endpoint := tlslink.NewEndpoint(tlslink.Config{
+		Certificate: a.cfg.TLS.Certificate,
+		Identity:    identity(a.cfg),
+		Control:     g.Control(""),
+		Logger:      a.log,
+	})
+	t.start("tls transport", endpoint.Run)
+	l.listen = endpoint
+	l.tunnels = &interfaces{endpoint: endpoint, guard: g, log: a.log}
+	t.cleanup("tunnels", func() { l.close("the router is shutting down") })
+	return nil
+}
+
+func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
+	f, err := fib.New(fib.Config{
+		Table: a.cfg.FIB.Table, Metric: a.cfg.FIB.Metric, Protocol: a.cfg.FIB.Protocol,
+		Source4: a.cfg.FIB.Source4, Source6: a.cfg.FIB.Source6, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	t.cleanup("fib", func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		if err := errors.Join(f.Cleanup(ctx), f.Close()); err != nil {
+			a.log.Error("cannot remove the owned routes", "err", err)
+		}
+	})
+	if err := f.Cleanup(ctx); err != nil {
+		return fmt.Errorf("remove what a killed daemon left: %w", err)
+	}
+	l.routes = f
+	t.start("fib", f.Run)
+	return nil
+}
+
+func (a *Agent) startSpeaker(l *loop, t *tasks) error {
+	s, err := bgp.New(bgp.Config{ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, GobgpAddr: a.cfg.API.Gobgp, Logger: a.log})
+	if err != nil {
+		return err
+	}
+	l.speaker = s
+	t.start("bgp", s.Run)
+	return nil
+}
+
+func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {
+	ready := make(chan struct{})
+	t.start("agent", func(ctx context.Context) error {
+		return l.run(ctx, func() { close(ready) })
+	})
+	select {
+	case <-ready:
+	case err := <-t.failed:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	a.log.Info("running", "name", a.cfg.Name, "asn", a.cfg.ASN, "router_id", a.cfg.RouterID, "peers", len(a.cfg.Peers))
+	notify(a.log, notifyReady)
+	return nil
+}
+
+// reload runs one reload in the loop, and tells systemd when it begins and
+// ends.
+func (a *Agent) reload(ctx context.Context, l *loop) (lines []string, err error) {
+	notify(a.log, notifyReloading())
+	defer notify(a.log, notifyReady)
+	if asked := l.ask(ctx, func(ctx context.Context) { lines, err = l.reload(ctx) }); asked != nil {
+		return nil, asked
+	}
+	return lines, err
+}
+
+func hashIdentity(text string) tunnel.Identity { return sha256.Sum256([]byte(text)) }

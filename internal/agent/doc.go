@@ -1,0 +1,21 @@
+// Package agent ties a peer's tunnel, neighbor and routes together. It is the
+// only package that knows all of them.
+//
+// What happens to a change, step by step:
+//
+//  1. Something moves: a tunnel comes up or dies, the speaker's best routes
+//     change, an address or a route appears on this machine, somebody deletes
+//     an owned route, an operator reloads. Each arrives as a signal or an
+//     event at one goroutine, the loop (loop.go), which alone owns the state.
+//  2. The loop brings the parts in line: a tunnel that came up gets its
+//     addresses and its BGP neighbor, one that went down loses the neighbor
+//     (peer.go); local prefixes go to the speaker (announce.go).
+//  3. desired, a pure function, says from the state which routes the kernel
+//     should have (desired.go), and fib.Sync writes the difference.
+//  4. Status and reload are functions that the loop runs between two events
+//     (status.go, reload.go), so they see and change a state that is whole.
+//
+// Starting and stopping has an order (agent.go): what protects the underlay
+// is in place before the first connection is dialed, and at the end the
+// neighbors get their Cease while the tunnels still carry it.
+package agent

@@ -1,0 +1,207 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"warren/bgp"
+	"warren/internal/config"
+	"warren/internal/fib"
+	"warren/internal/link"
+	"warren/tunnel"
+)
+
+// A world is a loop with fakes around it, all of which write what they are
+// asked to do to one diary, so that a test sees the order too.
+type world struct {
+	*loop
+	diary   []string
+	speaker *fakeSpeaker
+	routes  *fakeRoutes
+	locals  *fakeLocals
+	tunnels *fakeTunnels
+}
+
+func (w *world) note(format string, args ...any) {
+	w.diary = append(w.diary, fmt.Sprintf(format, args...))
+}
+
+// since returns what was noted after mark.
+func (w *world) since(mark int) []string { return w.diary[mark:] }
+
+func newWorld(t *testing.T, cfg *config.Config) *world {
+	t.Helper()
+	w := &world{}
+	w.speaker = &fakeSpeaker{w: w, neighbors: map[string]bgp.Neighbor{}, changes: map[netip.Prefix]bgp.Route{}}
+	w.routes = &fakeRoutes{w: w}
+	w.locals = &fakeLocals{}
+	w.tunnels = &fakeTunnels{w: w, open: map[string]reporter{}, fail: map[string]error{}}
+	w.loop = &loop{
+		log: slog.New(slog.DiscardHandler), speaker: w.speaker, routes: w.routes, locals: w.locals,
+		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
+		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
+		started: time.Now(), peers: map[string]*peer{}, state: newState(),
+		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
+	}
+	// What run does first, without the loop itself: a test plays the events.
+	w.loop.begin(t.Context())
+	return w
+}
+
+func (w *world) up(t *testing.T, name string) {
+	t.Helper()
+	w.tunnels.report(t, name).event(tunnel.Event{Name: name, Up: true, Local: tunnel.Identity{1}, Peer: tunnel.Identity{2}})
+	w.tunnelReports(t.Context())
+}
+
+func (w *world) down(t *testing.T, name string) {
+	t.Helper()
+	w.tunnels.report(t, name).event(tunnel.Event{Name: name, Reason: "test"})
+	w.tunnelReports(t.Context())
+}
+
+func (w *world) learns(t *testing.T, prefix, neighbor string) {
+	t.Helper()
+	p := netip.MustParsePrefix(prefix)
+	w.speaker.changes[p] = bgp.Route{Prefix: p, Neighbor: neighbor}
+	w.learn()
+	w.syncRoutes(t.Context())
+}
+
+type fakeSpeaker struct {
+	w         *world
+	neighbors map[string]bgp.Neighbor
+	announced []netip.Prefix
+	never     []netip.Prefix
+	changes   map[netip.Prefix]bgp.Route
+	fail      error
+}
+
+func (s *fakeSpeaker) AddNeighbor(_ context.Context, n bgp.Neighbor) error {
+	if s.fail != nil {
+		return s.fail
+	}
+	s.w.note("add neighbor %s", n.Name)
+	s.neighbors[n.Name] = n
+	return nil
+}
+
+func (s *fakeSpeaker) DeleteNeighbor(_ context.Context, name string) error {
+	s.w.note("delete neighbor %s", name)
+	delete(s.neighbors, name)
+	return nil
+}
+
+func (s *fakeSpeaker) SetPolicy(_ context.Context, name string, imp, exp bgp.Policy, limit int) error {
+	s.w.note("policy %s import %v export %v limit %d", name, imp, exp, limit)
+	return nil
+}
+
+func (s *fakeSpeaker) SetAnnounced(_ context.Context, p []netip.Prefix) error {
+	s.announced = p
+	return nil
+}
+
+func (s *fakeSpeaker) SetNeverImport(_ context.Context, p []netip.Prefix) error {
+	s.never = p
+	return nil
+}
+
+func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
+	c := s.changes
+	s.changes = map[netip.Prefix]bgp.Route{}
+	return c
+}
+
+func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
+	for name := range s.neighbors {
+		all = append(all, bgp.NeighborStatus{Name: name, State: "established"})
+	}
+	return all
+}
+
+func (s *fakeSpeaker) Events() <-chan struct{} { return nil }
+
+type fakeRoutes struct {
+	w    *world
+	want []string
+	err  error
+}
+
+func (r *fakeRoutes) Sync(_ context.Context, want []fib.Route) (fib.Result, error) {
+	texts := make([]string, 0, len(want))
+	for _, x := range want {
+		texts = append(texts, x.Prefix.String()+" dev "+x.Interface)
+	}
+	slices.Sort(texts)
+	if !slices.Equal(texts, r.want) {
+		r.w.note("routes %v", texts)
+	}
+	r.want = texts
+	return fib.Result{Installed4: len(want)}, r.err
+}
+
+func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
+
+type fakeLocals struct{ locals, connected []netip.Prefix }
+
+func (f *fakeLocals) Changed() <-chan struct{} { return nil }
+func (f *fakeLocals) Locals(link.Redistribute, []string, func(string) bool) []netip.Prefix {
+	return f.locals
+}
+func (f *fakeLocals) Connected() []netip.Prefix { return f.connected }
+
+type fakeGuard struct{ w *world }
+
+func (g fakeGuard) SetTunnels(names []string) { g.w.note("guard %v", names) }
+
+type fakeListener struct{ w *world }
+
+func (l fakeListener) SetListen(a []netip.AddrPort) error {
+	l.w.note("listen %v", a)
+	return nil
+}
+
+// fakeTunnels opens tunnels that do nothing. open holds how to report for
+// those that are open, fail what opening an interface fails with.
+type fakeTunnels struct {
+	w    *world
+	open map[string]reporter
+	fail map[string]error
+}
+
+func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
+	if err := f.fail[cfg.Name]; err != nil {
+		return nil, err
+	}
+	f.w.note("open %s on %s", cfg.Name, cfg.Tunnel.Interface)
+	f.open[cfg.Name] = r
+	return &fakeTunnel{f: f, name: cfg.Name}, nil
+}
+
+func (f *fakeTunnels) report(t *testing.T, name string) reporter {
+	t.Helper()
+	r, ok := f.open[name]
+	if !ok {
+		t.Fatalf("no tunnel %s is open", name)
+	}
+	return r
+}
+
+type fakeTunnel struct {
+	f    *fakeTunnels
+	name string
+}
+
+func (t *fakeTunnel) Status() tunnel.Status { return tunnel.Status{State: tunnel.StateUp} }
+func (t *fakeTunnel) SetAddresses(a []netip.Prefix) error {
+	t.f.w.note("addresses %s %v", t.name, a)
+	return nil
+}
+func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

@@ -1,0 +1,254 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"warren/internal/config"
+	"warren/internal/fib"
+	"warren/internal/link"
+	"warren/tunnel"
+)
+
+const (
+	// retryInterval is the pause before something that failed is tried again.
+	retryInterval = time.Second
+	// resyncInterval bounds how long a lost event can go unnoticed.
+	resyncInterval = 30 * time.Second
+)
+
+// routes is what the loop needs of fib.FIB.
+type routes interface {
+	Sync(context.Context, []fib.Route) (fib.Result, error)
+	Changed() <-chan struct{}
+}
+
+// locals is what the loop needs of link.Watcher.
+type locals interface {
+	Changed() <-chan struct{}
+	Locals(link.Redistribute, []string, func(ifname string) bool) []netip.Prefix
+	Connected() []netip.Prefix
+}
+
+// guard is what the loop needs of underlay.Guard.
+type guard interface {
+	SetTunnels([]string)
+}
+
+// loop owns the agent's state. All of its fields but the inbox belong to the
+// goroutine of run; others talk to it through the inbox and ask.
+type loop struct {
+	log     *slog.Logger
+	speaker speaker
+	routes  routes
+	locals  locals
+	guard   guard
+	tunnels tunnelOpener
+	listen  listener
+
+	cfg     *config.Config
+	load    func() (*config.Config, error)
+	version string
+	started time.Time
+
+	peers  map[string]*peer
+	state  state
+	fib    fib.Result
+	fibErr string // the last error that was logged, so that it is logged once
+
+	listenErr error // addresses that cannot be listened on yet
+
+	inbox   inbox
+	request chan func(context.Context)
+}
+
+// report is what a tunnel has to say that was opened for p. A reload may have
+// replaced p since.
+type report struct {
+	p      *peer
+	ev     tunnel.Event
+	failed error // set: the tunnel has ended by itself, ev means nothing
+}
+
+// inbox takes the events of all tunnels. It does not bound their number: an
+// event is small, the loop is never away for long, and losing one would leave
+// a neighbor on a dead tunnel.
+type inbox struct {
+	mu      sync.Mutex
+	reports []report
+	signal  chan struct{} // capacity 1
+}
+
+func (b *inbox) put(r report) {
+	b.mu.Lock()
+	b.reports = append(b.reports, r)
+	b.mu.Unlock()
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (b *inbox) take() []report {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	reports := b.reports
+	b.reports = nil
+	return reports
+}
+
+// run is the loop: it starts the peers, calls ready, and works until ctx is
+// done. It leaves the tunnels open: the caller closes them with close when the
+// speaker has said goodbye through them.
+func (l *loop) run(ctx context.Context, ready func()) error {
+	l.begin(ctx)
+	ready()
+
+	retry, resync := time.NewTicker(retryInterval), time.NewTicker(resyncInterval)
+	defer retry.Stop()
+	defer resync.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.inbox.signal:
+			l.tunnelReports(ctx)
+		case <-l.speaker.Events():
+			l.learn()
+			l.syncRoutes(ctx)
+		case <-l.locals.Changed():
+			l.announce(ctx)
+			l.syncRoutes(ctx)
+		case <-l.routes.Changed():
+			l.syncRoutes(ctx)
+		case f := <-l.request:
+			f(ctx)
+		case <-retry.C:
+			l.retry(ctx)
+		case <-resync.C:
+			l.announce(ctx)
+			l.syncRoutes(ctx)
+		}
+	}
+}
+
+// begin opens the tunnels of all peers.
+func (l *loop) begin(ctx context.Context) {
+	l.setTunnels()
+	l.setListen(l.cfg.TLS.Listen)
+	for _, cfg := range l.cfg.Peers {
+		p := &peer{cfg: cfg}
+		l.peers[cfg.Name] = p
+		l.open(p)
+	}
+	l.announce(ctx)
+}
+
+// ask runs f in the loop's goroutine and waits for it.
+func (l *loop) ask(ctx context.Context, f func(context.Context)) error {
+	done := make(chan struct{})
+	select {
+	case l.request <- func(ctx context.Context) { defer close(done); f(ctx) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-done
+	return nil
+}
+
+func (l *loop) tunnelReports(ctx context.Context) {
+	for _, r := range l.inbox.take() {
+		switch {
+		case l.peers[r.p.cfg.Name] != r.p || r.p.tunnel == nil:
+			// Of a tunnel that a reload has replaced.
+		case r.failed != nil:
+			l.tunnelFailed(ctx, r.p, r.failed)
+		case r.ev.Up:
+			l.endSession(ctx, r.p)
+			l.tunnelUp(ctx, r.p, r.ev)
+		default:
+			l.tunnelDown(ctx, r.p, r.ev.Reason)
+		}
+	}
+}
+
+// learn takes over what changed among the speaker's best routes.
+func (l *loop) learn() {
+	for prefix, route := range l.speaker.TakeChanges() {
+		if route.Neighbor == "" {
+			delete(l.state.learned, prefix)
+		} else {
+			l.state.learned[prefix] = route.Neighbor
+		}
+	}
+}
+
+// announce brings the speaker in line with the local prefixes.
+func (l *loop) announce(ctx context.Context) {
+	a := l.cfg.Announce
+	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
+	if err := l.speaker.SetAnnounced(ctx, announced(a.Networks, found)); err != nil {
+		l.log.Error("cannot announce", "err", err)
+	}
+	l.state.local = localPrefixes(a.Networks, l.locals.Connected())
+	never := make([]netip.Prefix, 0, len(l.state.local))
+	for p := range l.state.local {
+		never = append(never, p)
+	}
+	if err := l.speaker.SetNeverImport(ctx, never); err != nil {
+		l.log.Error("cannot protect local prefixes", "err", err)
+	}
+}
+
+// syncRoutes makes the kernel's routes what they should be.
+func (l *loop) syncRoutes(ctx context.Context) {
+	l.state.up = make(map[string]string, len(l.peers))
+	for name, p := range l.peers {
+		if p.session != nil {
+			l.state.up[name] = p.cfg.Tunnel.Interface
+		}
+	}
+	result, err := l.routes.Sync(ctx, desired(l.state))
+	l.fib = result
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != l.fibErr && text != "" {
+		l.log.Error("some routes cannot be written", "err", err)
+	}
+	l.fibErr = text
+}
+
+func (l *loop) isTunnel(ifname string) bool {
+	for _, p := range l.peers {
+		if p.cfg.Tunnel.Interface == ifname {
+			return true
+		}
+	}
+	return false
+}
+
+// setTunnels tells the guard which interfaces the transports must keep out of.
+func (l *loop) setTunnels() {
+	names := make([]string, 0, len(l.cfg.Peers))
+	for _, p := range l.cfg.Peers {
+		names = append(names, p.Tunnel.Interface)
+	}
+	l.guard.SetTunnels(names)
+}
+
+// close closes all tunnels. run must have returned.
+func (l *loop) close(reason string) {
+	var closing sync.WaitGroup
+	defer closing.Wait()
+	for _, p := range l.peers {
+		if p.tunnel == nil {
+			continue
+		}
+		closing.Go(func() { p.tunnel.Close(reason) })
+	}
+}

@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"warren/internal/config"
+	"warren/tunnel"
+)
+
+func router(peers ...config.Peer) *config.Config {
+	return &config.Config{Name: "r", ASN: 64512, RouterID: netip.MustParseAddr("10.0.0.1"), Peers: peers}
+}
+
+func peerConfig(name string, link int) config.Peer {
+	return config.Peer{
+		Name:   name,
+		Tunnel: config.Tunnel{Interface: "if-" + name, Link: link, MTU: 1500},
+		BGP:    config.PeerBGP{ASN: 64513, Import: config.Policy{Any: true}, MaxPrefixes: 10},
+	}
+}
+
+func expect(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s:\n got %s\nwant %s", what, strings.Join(got, "; "), strings.Join(want, "; "))
+	}
+}
+
+func TestTunnelUpBringsNeighborAndRoutes(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	mark := len(w.diary)
+	w.up(t, "b")
+	local, peer := tunnel.Addresses(tunnel.Identity{1}, tunnel.Identity{2}, 0)
+	expect(t, "up", w.since(mark), []string{fmt.Sprintf("addresses b [%s/127]", local), "add neighbor b"})
+	n := w.speaker.neighbors["b"]
+	if n.LocalAddr != local || n.PeerAddr != peer || n.Interface != "if-b" || n.ASN != 64513 || !n.Import.Any || n.MaxPrefixes != 10 {
+		t.Errorf("neighbor %+v", n)
+	}
+	w.learns(t, "10.2.0.0/16", "b")
+	expect(t, "routes", w.routes.want, []string{"10.2.0.0/16 dev if-b"})
+}
+
+// The routes of a dead tunnel leave the kernel before BGP is told: deleting a
+// neighbor may take a moment, and every moment its traffic is lost.
+func TestTunnelDownTakesRoutesFirst(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	w.up(t, "b")
+	w.up(t, "c")
+	w.learns(t, "10.2.0.0/16", "b")
+	w.learns(t, "10.3.0.0/16", "c")
+	mark := len(w.diary)
+	w.down(t, "b")
+	expect(t, "down", w.since(mark), []string{"routes [10.3.0.0/16 dev if-c]", "delete neighbor b"})
+
+	mark = len(w.diary)
+	w.down(t, "b")
+	expect(t, "down again", w.since(mark), nil)
+}
+
+func TestNewSessionReplacesTheOldOne(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.up(t, "b")
+	mark := len(w.diary)
+	w.up(t, "b")
+	if got := w.since(mark); len(got) == 0 || got[0] != "delete neighbor b" || got[len(got)-1] != "add neighbor b" {
+		t.Errorf("a second up: %v", got)
+	}
+}
+
+func TestNeighborIsTriedAgain(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.speaker.fail = errors.New("address in use")
+	w.up(t, "b")
+	if s := w.status(); s.Peers[0].BGP.LastError != "address in use" {
+		t.Errorf("status says %q", s.Peers[0].BGP.LastError)
+	}
+	w.speaker.fail = nil
+	w.retry(t.Context())
+	if _, ok := w.speaker.neighbors["b"]; !ok {
+		t.Error("the neighbor was not added")
+	}
+}
+
+// One peer whose interface cannot be made keeps nobody else waiting.
+func TestInterfaceIsTriedAgain(t *testing.T) {
+	w := newWorld(t, router())
+	w.tunnels.fail["b"] = errors.New("name is taken")
+	w.cfg = router(peerConfig("b", 0), peerConfig("c", 1))
+	w.loop.begin(t.Context())
+	w.up(t, "c")
+	s := w.status()
+	if s.Peers[0].Tunnel.State != "down" || s.Peers[0].Tunnel.LastError != "name is taken" {
+		t.Errorf("status %+v", s.Peers[0].Tunnel)
+	}
+	delete(w.tunnels.fail, "b")
+	w.retry(t.Context())
+	w.up(t, "b")
+	if len(w.speaker.neighbors) != 2 {
+		t.Errorf("neighbors %v", w.speaker.neighbors)
+	}
+}
+
+func TestInterfaceThatIsDeletedIsMadeAgain(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.up(t, "b")
+	w.learns(t, "10.2.0.0/16", "b")
+	mark := len(w.diary)
+	w.tunnels.report(t, "b").failed(errors.New("device is gone"))
+	w.tunnelReports(t.Context())
+	w.retry(t.Context())
+	expect(t, "deleted", w.since(mark), []string{"routes []", "delete neighbor b", "close b", "open b on if-b"})
+}
+
+func TestLocalPrefixesAreNeitherInstalledNorImported(t *testing.T) {
+	cfg := router(peerConfig("b", 0))
+	own := netip.MustParsePrefix("10.1.0.0/16")
+	cfg.Announce.Networks = []netip.Prefix{own}
+	w := newWorld(t, cfg)
+	w.locals.locals = []netip.Prefix{own, netip.MustParsePrefix("10.1.5.0/24")}
+	w.locals.connected = []netip.Prefix{netip.MustParsePrefix("10.1.5.0/24"), netip.MustParsePrefix("198.51.100.0/30")}
+	w.announce(t.Context())
+	if !slices.Equal(w.speaker.announced, []netip.Prefix{own, netip.MustParsePrefix("10.1.5.0/24")}) {
+		t.Errorf("announced %v", w.speaker.announced)
+	}
+	if len(w.speaker.never) != 3 {
+		t.Errorf("never imported: %v", w.speaker.never)
+	}
+	w.up(t, "b")
+	for _, p := range []string{"10.1.0.0/16", "198.51.100.0/30", "10.2.0.0/16", "10.1.0.0/17"} {
+		w.learns(t, p, "b")
+	}
+	expect(t, "routes", w.routes.want, []string{"10.1.0.0/17 dev if-b", "10.2.0.0/16 dev if-b"})
+}
+
+func TestConfiguredAddressesAreUsed(t *testing.T) {
+	cfg := peerConfig("b", 0)
+	cfg.Tunnel.Address = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/31"), netip.MustParsePrefix("fe80::1/64")}
+	cfg.Tunnel.PeerAddress = netip.MustParseAddr("fe80::2")
+	w := newWorld(t, router(cfg))
+	w.up(t, "b")
+	n := w.speaker.neighbors["b"]
+	if n.LocalAddr != netip.MustParseAddr("fe80::1%if-b") || n.PeerAddr != netip.MustParseAddr("fe80::2%if-b") {
+		t.Errorf("session between %s and %s", n.LocalAddr, n.PeerAddr)
+	}
+}

@@ -1,0 +1,224 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"warren/bgp"
+	"warren/internal/config"
+	"warren/tunnel"
+)
+
+// peer is one configured peer and what exists for it now. Only the loop's
+// goroutine uses it.
+type peer struct {
+	cfg     config.Peer
+	tunnel  openTunnel // nil until it could be opened
+	session *session   // nil while the tunnel is down
+	err     error      // what has to be tried again: opening, or adding the neighbor
+}
+
+// session is the time from a tunnel's coming up to its going down.
+type session struct {
+	local, peer netip.Addr // the two ends inside the tunnel
+	neighbor    bool       // the speaker has the neighbor
+}
+
+// openTunnel is a tunnel interface with a transport that works on it.
+type openTunnel interface {
+	Status() tunnel.Status
+	// SetAddresses gives the interface its addresses.
+	SetAddresses([]netip.Prefix) error
+	// Close ends the session, tells the peer why, and removes the interface.
+	Close(reason string)
+}
+
+// tunnelOpener makes the tunnel of a peer.
+type tunnelOpener interface {
+	Open(config.Peer, reporter) (openTunnel, error)
+}
+
+// reporter is how an open tunnel reports to the loop. Its functions may be
+// called from any goroutine and do not block.
+type reporter struct {
+	event  func(tunnel.Event) // it came up or went down
+	failed func(error)        // it has ended by itself: the interface is gone
+}
+
+// speaker is what the loop needs of bgp.Speaker.
+type speaker interface {
+	AddNeighbor(context.Context, bgp.Neighbor) error
+	DeleteNeighbor(ctx context.Context, name string) error
+	SetPolicy(ctx context.Context, name string, imp, exp bgp.Policy, maxPrefixes int) error
+	SetAnnounced(context.Context, []netip.Prefix) error
+	SetNeverImport(context.Context, []netip.Prefix) error
+	TakeChanges() map[netip.Prefix]bgp.Route
+	Neighbors() []bgp.NeighborStatus
+	Events() <-chan struct{}
+}
+
+// open makes the peer's interface and starts its transport. Failing is
+// remembered and tried again: one peer's bad luck, such as an interface name
+// that is taken, is no reason to keep the others waiting.
+func (l *loop) open(p *peer) {
+	t, err := l.tunnels.Open(p.cfg, reporter{
+		event:  func(ev tunnel.Event) { l.inbox.put(report{p: p, ev: ev}) },
+		failed: func(err error) { l.inbox.put(report{p: p, failed: err}) },
+	})
+	if err != nil {
+		if p.err == nil || p.err.Error() != err.Error() {
+			l.log.Error("cannot make the tunnel; trying again", "peer", p.cfg.Name, "err", err)
+		}
+		p.err = err
+		return
+	}
+	p.tunnel, p.err = t, nil
+}
+
+// tunnelUp gives a tunnel that came up its addresses and its neighbor.
+func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
+	l.log.Info("tunnel up", "peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface, "remote", ev.Remote)
+	p.session = &session{}
+	p.session.local, p.session.peer = endpoints(p.cfg.Tunnel, ev)
+	l.addNeighbor(ctx, p)
+}
+
+// endpoints returns the two addresses inside the tunnel: the configured ones,
+// or those that both ends derive from who they are.
+func endpoints(cfg config.Tunnel, ev tunnel.Event) (local, peer netip.Addr) {
+	if !cfg.PeerAddress.IsValid() {
+		return tunnel.Addresses(ev.Local, ev.Peer, uint16(cfg.Link))
+	}
+	for _, a := range cfg.Address {
+		if a.Contains(cfg.PeerAddress) {
+			local = a.Addr()
+			break
+		}
+	}
+	return withZone(local, cfg.Interface), withZone(cfg.PeerAddress, cfg.Interface)
+}
+
+func withZone(a netip.Addr, ifname string) netip.Addr {
+	if a.IsLinkLocalUnicast() && a.Is6() {
+		return a.WithZone(ifname)
+	}
+	return a
+}
+
+// addNeighbor gives the speaker the neighbor behind a tunnel that is up. It is
+// called again until it succeeds.
+func (l *loop) addNeighbor(ctx context.Context, p *peer) {
+	addresses := p.cfg.Tunnel.Address
+	if len(addresses) == 0 {
+		addresses = []netip.Prefix{netip.PrefixFrom(p.session.local, tunnel.AddressBits)}
+	}
+	err := p.tunnel.SetAddresses(addresses)
+	if err == nil {
+		err = l.speaker.AddNeighbor(ctx, bgp.Neighbor{
+			Name:        p.cfg.Name,
+			Interface:   p.cfg.Tunnel.Interface,
+			LocalAddr:   p.session.local,
+			PeerAddr:    p.session.peer,
+			ASN:         p.cfg.BGP.ASN,
+			Import:      policy(p.cfg.BGP.Import),
+			Export:      policy(p.cfg.BGP.Export),
+			MaxPrefixes: p.cfg.BGP.MaxPrefixes,
+		})
+	}
+	if err != nil {
+		l.log.Error("cannot start BGP over the tunnel; trying again", "peer", p.cfg.Name, "err", err)
+		p.err = err
+		return
+	}
+	p.session.neighbor, p.err = true, nil
+}
+
+// tunnelDown takes away what a dead tunnel must not have: its neighbor, and
+// with it its routes.
+func (l *loop) tunnelDown(ctx context.Context, p *peer, reason string) {
+	if p.session == nil {
+		return
+	}
+	l.log.Warn("tunnel down", "peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface, "reason", reason)
+	l.endSession(ctx, p)
+}
+
+func (l *loop) endSession(ctx context.Context, p *peer) {
+	if p.session == nil {
+		return
+	}
+	had := p.session.neighbor
+	p.session = nil
+	// The kernel first: the routes' way out is gone, whatever BGP thinks.
+	l.syncRoutes(ctx)
+	if !had {
+		return
+	}
+	if err := l.speaker.DeleteNeighbor(ctx, p.cfg.Name); err != nil {
+		l.log.Error("cannot end the BGP session", "peer", p.cfg.Name, "err", err)
+	}
+}
+
+// tunnelFailed is for a tunnel whose interface something else has removed. It
+// is made again with the next retry.
+func (l *loop) tunnelFailed(ctx context.Context, p *peer, err error) {
+	l.log.Error("the tunnel's interface is gone; making it again", "peer", p.cfg.Name, "err", err)
+	l.endSession(ctx, p)
+	p.tunnel.Close("the interface is gone")
+	p.tunnel, p.err = nil, err
+}
+
+// closePeer removes a peer whole: the neighbor with a Cease while the tunnel
+// still carries it, then the tunnel.
+func (l *loop) closePeer(ctx context.Context, p *peer, reason string) {
+	l.endSession(ctx, p)
+	if p.tunnel == nil {
+		return
+	}
+	p.tunnel.Close(reason)
+	p.tunnel = nil
+}
+
+// retry tries again what failed before.
+func (l *loop) retry(ctx context.Context) {
+	if l.listenErr != nil {
+		l.setListen(l.cfg.TLS.Listen)
+	}
+	for _, p := range l.peers {
+		switch {
+		case p.tunnel == nil:
+			l.open(p)
+		case p.session != nil && !p.session.neighbor:
+			l.addNeighbor(ctx, p)
+		}
+	}
+}
+
+// setListen has the transport listen, and remembers what could not be had: an
+// address may come later than the daemon, and a port that is taken is no
+// reason not to dial.
+func (l *loop) setListen(addrs []netip.AddrPort) {
+	err := l.listen.SetListen(addrs)
+	if err != nil && (l.listenErr == nil || l.listenErr.Error() != err.Error()) {
+		l.log.Error("cannot listen for peers; trying again", "err", err)
+	}
+	l.listenErr = err
+}
+
+// policy is the config's list of filters in the words of package bgp.
+func policy(p config.Policy) bgp.Policy {
+	filters := make([]bgp.Filter, 0, len(p.Prefixes))
+	for _, f := range p.Prefixes {
+		filters = append(filters, bgp.Filter{Prefix: f.Prefix, Ge: f.Ge, Le: f.Le})
+	}
+	return bgp.Policy{Any: p.Any, Default: p.Default, Own: p.Own, Prefixes: slices.Clip(filters)}
+}
+
+// identity is who this router is towards peers that share a secret with it:
+// stable over restarts, and different for each router of a network, as
+// router IDs must be anyway.
+func identity(cfg *config.Config) tunnel.Identity {
+	return hashIdentity(fmt.Sprintf("warren router %q %d %s", cfg.Name, cfg.ASN, cfg.RouterID))
+}

@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"warren/internal/config"
+)
+
+// listener is what a reload needs of the tls transport's shared side.
+type listener interface {
+	SetListen([]netip.AddrPort) error
+}
+
+// reload reads the config again and applies the difference. What did not
+// change stays up. On an error nothing has changed. It returns a line for each
+// thing that it did.
+func (l *loop) reload(ctx context.Context) ([]string, error) {
+	next, err := l.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := needsRestart(l.cfg, next); err != nil {
+		return nil, err
+	}
+	var done []string
+	if !slices.Equal(l.cfg.TLS.Listen, next.TLS.Listen) {
+		if err := l.listen.SetListen(next.TLS.Listen); err != nil {
+			l.setListen(l.cfg.TLS.Listen)
+			return nil, fmt.Errorf("nothing was changed: %w", err)
+		}
+		l.listenErr = nil
+		done = append(done, fmt.Sprintf("tls: listening on %s", listenText(next.TLS.Listen)))
+	}
+	old := l.cfg
+	l.cfg = next
+	done = append(done, l.removePeers(ctx)...)
+	changed, reopen := l.changePeers(ctx)
+	done = append(done, changed...)
+	l.setTunnels()
+	done = append(done, l.addPeers(reopen)...)
+	if !old.Announce.Equal(next.Announce) {
+		done = append(done, "announce: changed")
+	}
+	l.announce(ctx)
+	l.syncRoutes(ctx)
+	for _, line := range done {
+		l.log.Info("reload", "change", line)
+	}
+	return done, nil
+}
+
+// needsRestart refuses changes that would end every session anyway: doing so
+// is the operator's decision.
+func needsRestart(old, next *config.Config) error {
+	var keys []string
+	add := func(key string, same bool) {
+		if !same {
+			keys = append(keys, key)
+		}
+	}
+	add("name", old.Name == next.Name)
+	add("asn", old.ASN == next.ASN)
+	add("router_id", old.RouterID == next.RouterID)
+	add("[fib]", old.FIB == next.FIB)
+	add("[api]", old.API == next.API)
+	oldTLS, nextTLS := old.TLS, next.TLS
+	oldTLS.Listen, nextTLS.Listen = nil, nil
+	add("the TLS certificate", oldTLS.Equal(nextTLS))
+	if keys == nil {
+		return nil
+	}
+	return fmt.Errorf("nothing was changed: %s cannot change while sessions are up; restart warren to apply it",
+		strings.Join(keys, ", "))
+}
+
+func (l *loop) removePeers(ctx context.Context) (done []string) {
+	keep := map[string]bool{}
+	for _, p := range l.cfg.Peers {
+		keep[p.Name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.peers)) {
+		if !keep[name] {
+			l.closePeer(ctx, l.peers[name], "the peer was removed from this router's configuration")
+			delete(l.peers, name)
+			done = append(done, "peer "+name+": removed")
+		}
+	}
+	return done
+}
+
+// changePeers changes policies in place, and closes the tunnels that changed.
+// It returns the names of those: addPeers opens them anew when all are closed,
+// because interface names and links may have moved from one to another.
+func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[string]bool) {
+	reopen = map[string]bool{}
+	for _, next := range l.cfg.Peers {
+		p := l.peers[next.Name]
+		if p == nil || p.cfg.Equal(next) {
+			continue
+		}
+		switch {
+		case !p.cfg.Tunnel.Equal(next.Tunnel):
+			l.closePeer(ctx, p, "the peer changed its configuration")
+			delete(l.peers, next.Name)
+			reopen[next.Name] = true
+			done = append(done, "peer "+next.Name+": tunnel changed, reconnecting")
+		case p.cfg.BGP.ASN != next.BGP.ASN:
+			p.cfg = next
+			if p.session != nil && p.session.neighbor {
+				if err := l.speaker.DeleteNeighbor(ctx, next.Name); err != nil {
+					l.log.Error("cannot end the BGP session", "peer", next.Name, "err", err)
+				}
+				l.addNeighbor(ctx, p)
+			}
+			done = append(done, fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", next.Name, next.BGP.ASN))
+		default:
+			p.cfg = next
+			if p.session != nil && p.session.neighbor {
+				if err := l.speaker.SetPolicy(ctx, next.Name, policy(next.BGP.Import), policy(next.BGP.Export), next.BGP.MaxPrefixes); err != nil {
+					l.log.Error("cannot change the filters", "peer", next.Name, "err", err)
+				}
+			}
+			done = append(done, "peer "+next.Name+": filters changed, session kept")
+		}
+	}
+	return done, reopen
+}
+
+func (l *loop) addPeers(reopen map[string]bool) (done []string) {
+	for _, next := range l.cfg.Peers {
+		if l.peers[next.Name] != nil {
+			continue
+		}
+		p := &peer{cfg: next}
+		l.peers[next.Name] = p
+		l.open(p)
+		if !reopen[next.Name] {
+			done = append(done, "peer "+next.Name+": added")
+		}
+	}
+	return done
+}
+
+func listenText(addrs []netip.AddrPort) string {
+	if len(addrs) == 0 {
+		return "no address"
+	}
+	text := make([]string, len(addrs))
+	for i, a := range addrs {
+		text[i] = a.String()
+	}
+	return strings.Join(text, ", ")
+}

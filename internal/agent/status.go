@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"warren/bgp"
+	"warren/internal/config"
+	"warren/internal/status"
+	"warren/tunnel"
+)
+
+// snapshot is the daemon's state at one moment, taken by the loop.
+func (l *loop) snapshot(ctx context.Context) (s status.Status, err error) {
+	err = l.ask(ctx, func(context.Context) { s = l.status() })
+	return s, err
+}
+
+func (l *loop) status() status.Status {
+	neighbors := map[string]bgp.NeighborStatus{}
+	for _, n := range l.speaker.Neighbors() {
+		neighbors[n.Name] = n
+	}
+	s := status.Status{
+		Time: status.At(time.Now()),
+		Router: status.Router{
+			Name: l.cfg.Name, ASN: l.cfg.ASN, RouterID: l.cfg.RouterID.String(),
+			Version: l.version, UptimeS: int64(time.Since(l.started).Seconds()),
+		},
+		Peers: make([]status.Peer, 0, len(l.peers)),
+		FIB:   status.FIB{IPv4: l.fib.Installed4, IPv6: l.fib.Installed6, Pending: l.fib.Pending, Errors: l.fib.Errors},
+	}
+	for _, cfg := range l.cfg.Peers {
+		p := l.peers[cfg.Name]
+		s.Peers = append(s.Peers, status.Peer{
+			Name: cfg.Name, Tunnel: p.tunnelStatus(), BGP: p.bgpStatus(neighbors),
+		})
+	}
+	return s
+}
+
+func (p *peer) tunnelStatus() status.Tunnel {
+	out := status.Tunnel{
+		Transport: p.cfg.Tunnel.Transport, Interface: p.cfg.Tunnel.Interface,
+		State: string(tunnel.StateDown), MTU: p.cfg.Tunnel.MTU,
+	}
+	if p.tunnel == nil {
+		if p.err != nil {
+			out.LastError = p.err.Error()
+		}
+		return out
+	}
+	t := p.tunnel.Status()
+	out.State, out.Since, out.LastError = string(t.State), status.At(t.Since), t.LastError
+	if t.Remote.IsValid() {
+		out.Remote = t.Remote.String()
+	}
+	out.RTT = status.Millis(t.RTT)
+	out.RxBytes, out.TxBytes = t.Stats.RxBytes, t.Stats.TxBytes
+	out.RxPackets, out.TxPackets, out.Drops = t.Stats.RxPackets, t.Stats.TxPackets, t.Stats.Drops
+	return out
+}
+
+// bgpStatus is the neighbor's side. Without a tunnel there is no neighbor, and
+// nothing to say but where it would be.
+func (p *peer) bgpStatus(neighbors map[string]bgp.NeighborStatus) status.BGP {
+	out := status.BGP{ASN: p.cfg.BGP.ASN, State: "idle"}
+	if a := p.cfg.Tunnel.PeerAddress; a.IsValid() {
+		out.Address = withZone(a, p.cfg.Tunnel.Interface).String()
+	}
+	n, ok := neighbors[p.cfg.Name]
+	if p.session == nil || !ok {
+		if p.session != nil && p.err != nil {
+			out.LastError = p.err.Error()
+		}
+		return out
+	}
+	out.Address = p.session.peer.String()
+	out.State, out.Since, out.LastError = n.State, status.At(n.Since), n.LastError
+	out.Received, out.Accepted, out.Announced = n.Received, n.Accepted, n.Announced
+	return out
+}
+
+// reloadResult is what `warren reload` prints: what changed, or a line for
+// each mistake.
+func reloadResult(changes []string, err error) status.ReloadResult {
+	var mistakes config.Errors
+	switch {
+	case err == nil:
+		return status.ReloadResult{Changes: changes}
+	case errors.As(err, &mistakes):
+		var r status.ReloadResult
+		for _, m := range mistakes {
+			r.Errors = append(r.Errors, m.Error())
+		}
+		return r
+	default:
+		return status.ReloadResult{Errors: []string{err.Error()}}
+	}
+}
