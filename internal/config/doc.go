@@ -7,11 +7,11 @@
 //  1. Read warren.toml and every peers.d/*.toml beside it (source.go).
 //  2. Decode each into a private struct of raw values. Every value remembers
 //     the line it came from; unknown keys, wrong types and syntax errors are
-//     collected, not returned (decode.go, raw.go).
+//     collected, not returned (decode.go, raw.go, unknown.go).
 //  3. Check each value by itself and make it typed: [Config] without its peers
-//     in router.go, [Tunnel] in tunnel.go, [PeerBGP] in bgp.go. The parsers of
-//     addresses, names and filters are in values.go and filter.go; the files
-//     that hold keys are read by keys.go.
+//     in router.go, [Tunnel] in tunnel.go and trust.go, [PeerBGP] in bgp.go.
+//     The parsers of addresses, names and filters are in values.go, filter.go
+//     and tables.go; the files that hold keys are read by keys.go.
 //  4. Check the peers against the router and against one another (cross.go).
 //  5. With no mistake collected, return the Config; otherwise all of them,
 //     sorted by file and line, as [Errors].
