@@ -166,7 +166,7 @@ func TestSourceLeavesAndReturns(t *testing.T) {
 		}
 		f := open(t, cfg)
 		want := []Route{{k.dst, "tunA"}}
-		k.ip(t, "addr add %s dev lo")
+		k.ip(t, "addr add %s dev lo"+k.nodad)
 		k.sync(t, f, want...)
 		run(t, f)
 

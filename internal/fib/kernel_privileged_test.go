@@ -19,7 +19,7 @@ import (
 func families(t *testing.T, f func(t *testing.T, k *kernel)) {
 	for _, k := range []kernel{
 		{opt: "-4", dst: netip.MustParsePrefix("10.9.0.0/16"), other: netip.MustParsePrefix("10.8.0.0/16"), src: netip.MustParseAddr("192.0.2.1")},
-		{opt: "-6", dst: netip.MustParsePrefix("2001:db8:9::/48"), other: netip.MustParsePrefix("2001:db8:8::/48"), src: netip.MustParseAddr("2001:db8::1")},
+		{opt: "-6", nodad: " nodad", dst: netip.MustParsePrefix("2001:db8:9::/48"), other: netip.MustParsePrefix("2001:db8:8::/48"), src: netip.MustParseAddr("2001:db8::1")},
 	} {
 		t.Run(k.opt, func(t *testing.T) {
 			netns.Test(t)
@@ -37,6 +37,7 @@ type kernel struct {
 	opt        string // -4 or -6
 	dst, other netip.Prefix
 	src        netip.Addr
+	nodad      string // word for an address that may be used at once
 }
 
 // ip runs the command, with %d and %o for the two prefixes, %s for the source.

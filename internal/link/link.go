@@ -2,35 +2,128 @@ package link
 
 import (
 	"errors"
-	"net/netip"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
-// Prepare sets the sysctls of our own tunnel interface. Call it before SetUp.
-func Prepare(name string) error { return errors.ErrUnsupported }
+// SetUp sets the interface's MTU and takes it up. mtu is in bytes, 68 to 65535,
+// at least 1280 for IPv6 to work on it; 0 leaves it as it is.
+func SetUp(name string, mtu int) error {
+	l, err := find(name)
+	if err != nil {
+		return fmt.Errorf("link: set %s up: %w", name, err)
+	}
+	if mtu != 0 && l.Attrs().MTU != mtu {
+		if err := netlink.LinkSetMTU(l, mtu); err != nil {
+			return fmt.Errorf("link: set the MTU of %s to %d: %w", name, mtu, err)
+		}
+	}
+	if err := netlink.LinkSetUp(l); err != nil {
+		return fmt.Errorf("link: set %s up: %w", name, err)
+	}
+	return nil
+}
 
-// SetUp sets the MTU (bytes; 0: leave it) and takes the interface up.
-func SetUp(name string, mtu int) error { return errors.ErrUnsupported }
+// SetDown takes the interface down. The kernel removes the routes through it.
+func SetDown(name string) error {
+	l, err := find(name)
+	if err == nil {
+		err = netlink.LinkSetDown(l)
+	}
+	if err != nil {
+		return fmt.Errorf("link: set %s down: %w", name, err)
+	}
+	return nil
+}
 
-// SetDown takes the interface down.
-func SetDown(name string) error { return errors.ErrUnsupported }
+// SetAlias sets the interface's alias (`ip link` shows it), the mark by which
+// RemoveStale knows an interface. At most 255 bytes.
+func SetAlias(name, alias string) error {
+	l, err := find(name)
+	if err == nil {
+		err = netlink.LinkSetAlias(l, alias)
+	}
+	if err != nil {
+		return fmt.Errorf("link: set the alias of %s: %w", name, err)
+	}
+	return nil
+}
 
-// SetAddresses makes the interface's addresses equal to want.
-func SetAddresses(name string, want []netip.Prefix) error { return errors.ErrUnsupported }
+// Delete removes the interface. One that does not exist is not an error.
+func Delete(name string) error {
+	l, err := find(name)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = netlink.LinkDel(l)
+	}
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("link: delete %s: %w", name, err)
+	}
+	return nil
+}
 
-// SetAlias sets the interface's alias, by which RemoveStale knows it.
-func SetAlias(name, alias string) error { return errors.ErrUnsupported }
+// Exists reports whether there is an interface of that name. The error is not
+// nil only if the kernel could not be asked.
+func Exists(name string) (bool, error) {
+	_, err := find(name)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("link: find %s: %w", name, err)
+	}
+	return true, nil
+}
 
-// Delete removes the interface; one that does not exist is not an error.
-func Delete(name string) error { return errors.ErrUnsupported }
+// Index returns the interface's index, or an error that wraps ErrNotFound.
+func Index(name string) (int, error) {
+	l, err := find(name)
+	if err != nil {
+		return 0, fmt.Errorf("link: find %s: %w", name, err)
+	}
+	return l.Attrs().Index, nil
+}
 
-// Exists reports whether the interface exists.
-func Exists(name string) (bool, error) { return false, errors.ErrUnsupported }
+// RemoveStale removes the TUN devices that a killed daemon left behind, and
+// returns their names. Those are the persistent ones for which isOurs is true: a
+// TUN that works is not persistent, it goes with the process that holds it, so
+// the tunnels of another running daemon are safe.
+//
+// A device that cannot be removed does not keep the others; the errors are
+// joined.
+func RemoveStale(isOurs func(name, alias string) bool) (removed []string, err error) {
+	links, err := netlink.LinkList()
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return nil, fmt.Errorf("link: list the interfaces: %w", err)
+	}
+	var errs []error
+	for _, l := range links {
+		tun, ok := l.(*netlink.Tuntap)
+		a := l.Attrs()
+		if !ok || tun.NonPersist || !isOurs(a.Name, a.Alias) {
+			continue
+		}
+		if err := netlink.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {
+			errs = append(errs, fmt.Errorf("link: delete %s: %w", a.Name, err))
+			continue
+		}
+		removed = append(removed, a.Name)
+	}
+	return removed, errors.Join(errs...)
+}
 
-// Index returns the interface's index.
-func Index(name string) (int, error) { return 0, errors.ErrUnsupported }
+// ErrNotFound is wrapped by the errors of functions that name an interface that
+// does not exist.
+var ErrNotFound = errors.New("no such interface")
 
-// RemoveStale removes the persistent TUN devices for which isOurs is true, and
-// returns their names.
-func RemoveStale(isOurs func(name, alias string) bool) ([]string, error) {
-	return nil, errors.ErrUnsupported
+func find(name string) (netlink.Link, error) {
+	l, err := netlink.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) || errors.Is(err, unix.ENODEV) {
+		return nil, ErrNotFound
+	}
+	return l, err
 }

@@ -2,46 +2,177 @@ package link
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// Redistribute says which kinds of the kernel's prefixes Locals returns.
-type Redistribute struct {
-	Connected bool
-	Static    bool
-	Kernel    bool
-}
+const (
+	quiet       = 50 * time.Millisecond  // an event is taken in when no more came for so long,
+	patience    = 200 * time.Millisecond // or when it is this old
+	resyncEvery = time.Minute            // a look without an event
+	retryAfter  = time.Second            // after a look that failed or is not whole
+	pauseFactor = 10                     // looks take at most a tenth of the time,
+	maxPause    = 10 * time.Second       // unless one takes longer than a second
+)
 
 // WatcherConfig configures a Watcher.
 type WatcherConfig struct {
-	Owned  []int // protocol numbers of routes that never count, those Warren writes
-	Logger *slog.Logger
+	Owned  []int        // protocol numbers, 0 to 255, of the routes Warren writes: they never count
+	Logger *slog.Logger // nil: slog.Default
 }
 
-// Watcher follows the kernel's interfaces, addresses and routes.
+// Watcher follows the kernel's interfaces, addresses and main routing table. Its
+// methods may be called from any goroutine.
 type Watcher struct {
+	log     *slog.Logger
+	source  *source
+	events  *events
 	changed chan struct{}
+
+	mu   sync.Mutex // guards snap; only NewWatcher and Run write it
+	snap *snapshot
 }
 
-// NewWatcher opens its sockets in the calling thread's network namespace and
-// takes a first snapshot.
-func NewWatcher(cfg WatcherConfig) (*Watcher, error) { return nil, errors.ErrUnsupported }
+// NewWatcher opens its sockets in the calling thread's network namespace, and
+// takes a first snapshot, so that Locals and Connected tell the truth at once.
+// It needs no privileges.
+func NewWatcher(cfg WatcherConfig) (*Watcher, error) {
+	for _, p := range cfg.Owned {
+		if p < 0 || p > 255 {
+			return nil, fmt.Errorf("link: protocol %d: allowed are 0 to 255", p)
+		}
+	}
+	w := &Watcher{log: cfg.Logger, changed: make(chan struct{}, 1)}
+	if w.log == nil {
+		w.log = slog.Default()
+	}
+	var err error
+	if w.events, err = subscribe(cfg.Owned); err != nil {
+		return nil, fmt.Errorf("link: %w", err)
+	}
+	if w.source, err = newSource(cfg.Owned); err != nil {
+		w.events.close()
+		return nil, fmt.Errorf("link: %w", err)
+	}
+	if w.snap, _, err = w.source.read(); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("link: read the kernel's tables: %w", err)
+	}
+	return w, nil
+}
 
-// Close closes the sockets.
-func (w *Watcher) Close() error { return errors.ErrUnsupported }
+// Close closes the sockets. Let Run end first. Locals and Connected go on with
+// the last snapshot.
+func (w *Watcher) Close() {
+	w.events.close()
+	w.source.close()
+}
 
-// Run follows the kernel until ctx is done.
-func (w *Watcher) Run(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Changed delivers a value when Locals or Connected may have changed.
+// Changed delivers a value when the results of Locals or Connected may have
+// changed. It holds at most one value, and only while Run runs. A burst of
+// changes gives one value, 50 to 200 ms after it began; where a look takes long
+// because other daemons have large tables, looks are so far apart that
+// they take no more than a tenth of the time.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 
 // Locals returns the prefixes to announce now, sorted, each once.
+//
+// interfaces are patterns as of path.Match; a prefix counts if it is on, or
+// is routed through, an interface that runs and matches one. No patterns: every
+// interface but the loopback; then static routes that discard packets count too.
+// An interface for which exclude (which may be nil) is true never counts: those
+// are the tunnels. Default routes, martians, owned routes and what belongs to a
+// VRF are never among the result.
 func (w *Watcher) Locals(r Redistribute, interfaces []string, exclude func(ifname string) bool) []netip.Prefix {
-	return nil
+	return w.snapshot().locals(r, interfaces, exclude)
 }
 
-// Connected returns every prefix directly connected on an interface that is up.
-func (w *Watcher) Connected() []netip.Prefix { return nil }
+// Connected returns the subnets of all addresses on interfaces that are up,
+// tunnels and those without a carrier among them, sorted, each once. Link-local
+// and other martians are left out.
+func (w *Watcher) Connected() []netip.Prefix {
+	return w.snapshot().connected()
+}
+
+func (w *Watcher) snapshot() *snapshot {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.snap
+}
+
+// Run follows the kernel until ctx is done, then returns nil. Call it once.
+func (w *Watcher) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	dirty := make(chan struct{}, 1)
+	g.Go(func() error { return w.events.follow(ctx, dirty) })
+	g.Go(func() error { return w.look(ctx, dirty) })
+	return g.Wait()
+}
+
+// look takes snapshots: after events, and now and then.
+func (w *Watcher) look(ctx context.Context, dirty <-chan struct{}) error {
+	next := time.Duration(0) // at once: there may have been events before Run
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-dirty:
+			settle(ctx, dirty)
+		case <-time.After(next):
+		}
+		start := time.Now()
+		whole, err := w.refresh()
+		next = resyncEvery
+		if err != nil || !whole {
+			next = retryAfter
+		}
+		if err != nil {
+			w.log.Warn("link: cannot read the kernel's tables, trying again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(min(pauseFactor*time.Since(start), maxPause)):
+		}
+	}
+}
+
+// settle waits until the burst of events is over, or has gone on for too long.
+func settle(ctx context.Context, dirty <-chan struct{}) {
+	end := time.After(patience)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-end:
+			return
+		case <-dirty:
+		case <-time.After(quiet):
+			return
+		}
+	}
+}
+
+// refresh takes a snapshot and tells if it differs from the one before.
+func (w *Watcher) refresh() (whole bool, err error) {
+	snap, whole, err := w.source.read()
+	if err != nil {
+		return false, err
+	}
+	w.mu.Lock()
+	same := snap.equal(w.snap)
+	w.snap = snap
+	w.mu.Unlock()
+	if !same {
+		select {
+		case w.changed <- struct{}{}:
+		default:
+		}
+	}
+	return whole, nil
+}

@@ -1,0 +1,149 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// SetAddresses makes the interface's addresses equal to want, each an address
+// with the length of its subnet. It is idempotent: what is there already is left
+// alone. A link-local address of the kernel's own making stays, unless want has
+// a link-local address too.
+//
+// IPv6 addresses are usable at once (no duplicate address detection: there is
+// one other end, and it is configured too). IPv4 addresses get no broadcast
+// address. The kernel adds the routes of the subnets.
+func SetAddresses(name string, want []netip.Prefix) error {
+	for _, w := range want {
+		if !w.IsValid() || w.Addr().Is4In6() || w.Addr().Zone() != "" {
+			return fmt.Errorf("link: address %s of %s is not valid", w, name)
+		}
+	}
+	l, err := find(name)
+	if err != nil {
+		return fmt.Errorf("link: set the addresses of %s: %w", name, err)
+	}
+	// Removing an IPv4 address removes others of its subnet with it
+	// (net.ipv4.conf.*.promote_secondaries), so look again after a removal.
+	for range 3 {
+		removed, err := setAddresses(l, want)
+		if err != nil {
+			return fmt.Errorf("link: set the addresses of %s: %w", name, err)
+		}
+		if !removed {
+			return nil
+		}
+	}
+	return fmt.Errorf("link: set the addresses of %s: something else keeps changing them", name)
+}
+
+// setAddresses does one pass, and reports whether it removed any.
+func setAddresses(l netlink.Link, want []netip.Prefix) (removed bool, err error) {
+	have, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+	if err != nil {
+		return false, fmt.Errorf("list them: %w", err)
+	}
+	wantLinkLocal := slices.ContainsFunc(want, func(p netip.Prefix) bool { return isLinkLocal6(p.Addr()) })
+	var there []netip.Prefix
+	var unwanted []netlink.Addr
+	for _, a := range have {
+		p, ok := prefixOf(a.IPNet)
+		switch {
+		case !ok:
+		case a.Peer == nil && slices.Contains(want, p):
+			there = append(there, p)
+		case isLinkLocal6(p.Addr()) && !wantLinkLocal && isKernelMade(l, a, p.Addr()):
+		case p.Addr().Is6() && slices.ContainsFunc(want, func(w netip.Prefix) bool { return w.Addr() == p.Addr() }):
+			// The same address with another length: IPv6 allows only one.
+			if err := deleteAddr(l, a); err != nil {
+				return removed, err
+			}
+			removed = true
+		default:
+			unwanted = append(unwanted, a)
+		}
+	}
+	for _, w := range want {
+		if slices.Contains(there, w) {
+			continue
+		}
+		if err := addAddr(l, w); err != nil {
+			return removed, err
+		}
+	}
+	for _, a := range unwanted {
+		if err := deleteAddr(l, a); err != nil {
+			return removed, err
+		}
+		removed = true
+	}
+	return removed, nil
+}
+
+func addAddr(l netlink.Link, p netip.Prefix) error {
+	a := &netlink.Addr{
+		IPNet:     &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())},
+		Broadcast: net.IPv4zero, // the library's word for none
+	}
+	if p.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	err := netlink.AddrAdd(l, a)
+	switch {
+	case err == nil, errors.Is(err, unix.EEXIST):
+		return nil
+	case p.Addr().Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP)):
+		return fmt.Errorf("add %s: %w (IPv6 is off: see net.ipv6.conf.%s.disable_ipv6)", p, err, l.Attrs().Name)
+	default:
+		return fmt.Errorf("add %s: %w", p, err)
+	}
+}
+
+func deleteAddr(l netlink.Link, a netlink.Addr) error {
+	a.Label = "" // the kernel would insist on it
+	if err := netlink.AddrDel(l, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return fmt.Errorf("remove %s: %w", a.IPNet, err)
+	}
+	return nil
+}
+
+// isKernelMade tells link-local addresses that the kernel made by itself: from a
+// secret, as it does for devices without a hardware address such as a TUN, or
+// from the hardware address (net/ipv6/addrconf.c, addrconf_addr_gen).
+func isKernelMade(l netlink.Link, a netlink.Addr, ip netip.Addr) bool {
+	if a.Flags&unix.IFA_F_STABLE_PRIVACY != 0 {
+		return true
+	}
+	hw := l.Attrs().HardwareAddr
+	if len(hw) != 6 {
+		return false
+	}
+	b := ip.As16()
+	eui64 := [8]byte{hw[0] ^ 2, hw[1], hw[2], 0xff, 0xfe, hw[3], hw[4], hw[5]}
+	return [8]byte(b[8:]) == eui64
+}
+
+func isLinkLocal6(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
+
+// prefixOf converts the library's form. ok is false for what is not a prefix.
+func prefixOf(n *net.IPNet) (p netip.Prefix, ok bool) {
+	if n == nil {
+		return p, false
+	}
+	a, ok := netip.AddrFromSlice(n.IP)
+	if !ok {
+		return p, false
+	}
+	bits, size := n.Mask.Size()
+	if size == 32 {
+		a = a.Unmap()
+	}
+	p = netip.PrefixFrom(a, bits)
+	return p, p.IsValid() && size == a.BitLen()
+}

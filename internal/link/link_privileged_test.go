@@ -1,0 +1,228 @@
+//go:build privileged
+
+package link
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"warren/internal/netns"
+)
+
+// ip runs ip(8) in the calling thread's namespace.
+func ip(t testing.TB, args string) string {
+	t.Helper()
+	out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ip %s: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// addresses returns what ip shows as addresses of tun0, with their flags.
+func addresses(t testing.TB) []string {
+	t.Helper()
+	var all []string
+	for l := range strings.Lines(ip(t, "-o addr show dev tun0")) {
+		// 2: tun0    inet 10.0.0.1/24 brd 10.0.0.255 scope global tun0\ …
+		f := strings.Fields(l)
+		all = append(all, strings.Join(f[3:slices.Index(f, "scope")], " "))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestSetAddresses(t *testing.T) {
+	netns.Test(t)
+	ip(t, "tuntap add mode tun name tun0")
+	if err := Prepare("tun0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetUp("tun0", 1400); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"10.0.0.1/31 fd00::1/127 fe80::1/64",
+		"10.0.0.1/31 fd00::1/127 fe80::1/64", // twice the same
+		"10.0.0.1/24 10.0.0.2/24 10.0.0.3/24",
+		"10.0.0.2/24 10.0.0.3/24", // the primary goes, and takes the secondaries with it
+		"10.0.0.2/16 fd00::1/64",
+		"10.0.0.2/16 fd00::1/127", // the same address, another length
+		"192.0.2.1/32 2001:db8::1/128",
+		"",
+	} {
+		ps := prefixes(want)
+		for range 2 {
+			if err := SetAddresses("tun0", ps); err != nil {
+				t.Fatalf("set %q: %v", want, err)
+			}
+			fields := strings.Fields(want)
+			slices.Sort(fields)
+			if got := addresses(t); !slices.Equal(got, fields) {
+				t.Errorf("the interface has %q; want %q", got, fields)
+			}
+		}
+		if out := ip(t, "-6 addr show dev tun0 tentative"); out != "" {
+			t.Errorf("addresses that cannot be used yet:\n%s", out)
+		}
+	}
+	if err := SetAddresses("tun0", []netip.Prefix{{}}); err == nil {
+		t.Error("the zero prefix is accepted")
+	}
+	if err := SetAddresses("nosuch", nil); !errors.Is(err, ErrNotFound) {
+		t.Errorf("SetAddresses of no interface: %v", err)
+	}
+}
+
+// TestKernelsLinkLocalStays until we give a link-local address of our own: on a
+// TUN, where it comes from a secret, and on Ethernet.
+func TestKernelsLinkLocalStays(t *testing.T) {
+	for _, kind := range []string{"tun", "veth"} {
+		t.Run(kind, func(t *testing.T) {
+			netns.Test(t)
+			if kind == "tun" {
+				tun := openTUN(t, "tun0") // it has a carrier while it is open
+				t.Cleanup(func() { _ = tun.Close() })
+			} else {
+				ip(t, "link add tun0 type veth peer name peer0")
+				ip(t, "link set peer0 up")
+			}
+			ip(t, "link set tun0 up") // not prepared, so the kernel makes one
+			kernels := waitAddress(t)
+			if err := SetAddresses("tun0", prefixes("10.0.0.1/31")); err != nil {
+				t.Fatal(err)
+			}
+			if got := addresses(t); !slices.Equal(got, []string{"10.0.0.1/31", kernels}) {
+				t.Errorf("the interface has %q; want the kernel's own address kept", got)
+			}
+			if err := SetAddresses("tun0", prefixes("fe80::1/64")); err != nil {
+				t.Fatal(err)
+			}
+			if got := addresses(t); !slices.Equal(got, []string{"fe80::1/64"}) {
+				t.Errorf("the interface has %q; want ours alone", got)
+			}
+		})
+	}
+}
+
+// waitAddress returns the only address of tun0 as soon as there is one.
+func waitAddress(t *testing.T) string {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if got := addresses(t); len(got) == 1 && strings.HasPrefix(got[0], "fe80::") {
+			return got[0]
+		}
+	}
+	t.Fatal("the kernel gives no link-local address")
+	return ""
+}
+
+func TestPrepare(t *testing.T) {
+	netns.Test(t)
+	ip(t, "tuntap add mode tun name tun.0")
+	for range 2 {
+		if err := Prepare("tun.0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range sysctls {
+		b, err := os.ReadFile("/proc/sys/net/" + strings.Replace(s.path, "*", "tun.0", 1))
+		if err != nil || strings.TrimSpace(string(b)) != s.value {
+			t.Errorf("%s is %q, %v; want %s", s.path, b, err, s.value)
+		}
+	}
+	if err := SetUp("tun.0", 0); err != nil {
+		t.Fatal(err)
+	}
+	if out := ip(t, "-6 addr show dev tun.0"); out != "" {
+		t.Errorf("the kernel gave an address:\n%s", out)
+	}
+}
+
+func TestIPv6Off(t *testing.T) {
+	netns.Test(t)
+	ip(t, "tuntap add mode tun name tun0")
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/tun0/disable_ipv6", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := Prepare("tun0"); err != nil {
+		t.Error(err)
+	}
+	if err := SetAddresses("tun0", prefixes("fd00::1/127")); err == nil || !strings.Contains(err.Error(), "net.ipv6.conf.tun0.disable_ipv6") {
+		t.Errorf("SetAddresses: %v; want it to name the sysctl", err)
+	}
+}
+
+func TestLifecycle(t *testing.T) {
+	netns.Test(t)
+	if ok, err := Exists("tun0"); ok || err != nil {
+		t.Errorf("Exists = %v, %v; want false", ok, err)
+	}
+	if _, err := Index("tun0"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Index: %v; want ErrNotFound", err)
+	}
+	if err := SetUp("tun0", 0); !errors.Is(err, ErrNotFound) {
+		t.Errorf("SetUp: %v; want ErrNotFound", err)
+	}
+	if err := Delete("tun0"); err != nil {
+		t.Errorf("Delete of nothing: %v", err)
+	}
+	ip(t, "tuntap add mode tun name tun0")
+	if err := SetUp("tun0", 9000); err != nil {
+		t.Error(err)
+	}
+	if got := ip(t, "link show dev tun0"); !strings.Contains(got, "mtu 9000") || !strings.Contains(got, ",UP") {
+		t.Errorf("after SetUp:\n%s", got)
+	}
+	if err := SetUp("tun0", 70000); err == nil {
+		t.Error("an MTU of 70000 is accepted")
+	}
+	if err := SetDown("tun0"); err != nil {
+		t.Error(err)
+	}
+	if got := ip(t, "link show dev tun0"); strings.Contains(got, ",UP") {
+		t.Errorf("after SetDown:\n%s", got)
+	}
+	if i, err := Index("tun0"); err != nil || !strings.HasPrefix(ip(t, "link show dev tun0"), itoa(i)+":") {
+		t.Errorf("Index = %d, %v", i, err)
+	}
+	if err := Delete("tun0"); err != nil {
+		t.Error(err)
+	}
+	if ok, err := Exists("tun0"); ok || err != nil {
+		t.Errorf("Exists after Delete = %v, %v", ok, err)
+	}
+}
+
+func TestRemoveStale(t *testing.T) {
+	netns.Test(t)
+	for _, name := range []string{"ours1", "ours2", "theirs"} {
+		ip(t, "tuntap add mode tun name "+name)
+	}
+	ip(t, "link add veth0 type veth peer name veth1")
+	live := openTUN(t, "live") // held by a process, as of a running daemon
+	for _, name := range []string{"ours1", "ours2", "veth0", "live"} {
+		if err := SetAlias(name, "warren:"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := RemoveStale(func(name, alias string) bool { return alias == "warren:"+name })
+	slices.Sort(got)
+	if err != nil || !slices.Equal(got, []string{"ours1", "ours2"}) {
+		t.Errorf("removed %v, %v; want ours1 and ours2", got, err)
+	}
+	for name, want := range map[string]bool{"ours1": false, "ours2": false, "theirs": true, "veth0": true, "live": true} {
+		if ok, err := Exists(name); ok != want || err != nil {
+			t.Errorf("Exists(%s) = %v, %v", name, ok, err)
+		}
+	}
+	if err := live.Close(); err != nil {
+		t.Error(err)
+	}
+}

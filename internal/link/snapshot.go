@@ -1,0 +1,235 @@
+package link
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// dumpTries bounds how often a dump is repeated because the kernel's tables
+// changed under it.
+const dumpTries = 5
+
+// snapshot is what the kernel has at one moment, reduced to what Locals and
+// Connected look at. It is never changed once made.
+type snapshot struct {
+	interfaces map[int]iface // by index
+	addresses  []address     // sorted
+	routes     []localRoute  // sorted; announceable ones of the main table, neither owned nor the kernel's own
+}
+
+type iface struct {
+	name     string
+	up       bool // administratively
+	running  bool // up, and has a carrier as far as one can know (IFF_RUNNING)
+	loopback bool
+	vrf      bool // part of a VRF: its prefixes are not in the main table
+}
+
+type address struct {
+	index   int
+	subnet  netip.Prefix // masked; the far end's on a point-to-point address
+	noRoute bool         // the kernel adds no route of the subnet (noprefixroute)
+}
+
+type localRoute struct {
+	prefix   netip.Prefix
+	protocol uint8
+	typ      uint8
+	gateway  bool
+	indexes  [maxHops]int // of the outgoing interfaces, the first maxHops of them
+}
+
+// maxHops is how many next hops of a foreign route are looked at.
+const maxHops = 8
+
+func (s *snapshot) equal(t *snapshot) bool {
+	return maps.Equal(s.interfaces, t.interfaces) &&
+		slices.Equal(s.addresses, t.addresses) && slices.Equal(s.routes, t.routes)
+}
+
+// source reads snapshots. Its sockets stay in the namespace they were opened in.
+type source struct {
+	handle *netlink.Handle
+	routes *nl.NetlinkSocket // with strict checking, so that the kernel filters by table
+	owned  []int
+}
+
+func newSource(owned []int) (*source, error) {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open a netlink socket: %w", err)
+	}
+	r, err := nl.Subscribe(unix.NETLINK_ROUTE)
+	if err != nil {
+		h.Close()
+		return nil, fmt.Errorf("open a netlink socket: %w", err)
+	}
+	s := &source{handle: h, routes: r, owned: owned}
+	if err := unix.SetsockoptInt(r.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1); err != nil {
+		s.close()
+		return nil, fmt.Errorf("set a netlink option: %w", err)
+	}
+	return s, nil
+}
+
+func (s *source) close() {
+	s.handle.Close()
+	s.routes.Close()
+}
+
+// read takes a snapshot. whole is false if the kernel's tables kept changing
+// meanwhile: something may be missing, read again later.
+func (s *source) read() (snap *snapshot, whole bool, err error) {
+	for range dumpTries {
+		snap, err = s.readOnce()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return snap, true, err
+		}
+	}
+	return snap, false, nil
+}
+
+func (s *source) readOnce() (*snapshot, error) {
+	snap := &snapshot{interfaces: make(map[int]iface)}
+	links, errL := s.handle.LinkList()
+	addrs, errA := s.handle.AddrList(nil, netlink.FAMILY_ALL)
+	errR := errors.Join(s.readRoutes(snap, unix.AF_INET), s.readRoutes(snap, unix.AF_INET6))
+
+	vrfs := make(map[int]bool)
+	for _, l := range links {
+		if l.Type() == "vrf" {
+			vrfs[l.Attrs().Index] = true
+		}
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		snap.interfaces[a.Index] = iface{
+			name:     a.Name,
+			up:       a.RawFlags&unix.IFF_UP != 0,
+			running:  a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_RUNNING != 0,
+			loopback: a.RawFlags&unix.IFF_LOOPBACK != 0,
+			vrf:      vrfs[a.MasterIndex],
+		}
+	}
+	for _, a := range addrs {
+		if out, ok := parseAddress(a); ok {
+			snap.addresses = append(snap.addresses, out)
+		}
+	}
+	slices.SortFunc(snap.addresses, func(a, b address) int {
+		return cmp.Or(a.subnet.Compare(b.subnet), cmp.Compare(a.index, b.index))
+	})
+	slices.SortStableFunc(snap.routes, func(a, b localRoute) int { return a.prefix.Compare(b.prefix) })
+	return snap, interruptedLast(errL, errA, errR)
+}
+
+// interruptedLast returns the first error, an interruption only if there is no
+// other.
+func interruptedLast(errs ...error) error {
+	var interrupted error
+	for _, err := range errs {
+		if errors.Is(err, netlink.ErrDumpInterrupted) {
+			interrupted = netlink.ErrDumpInterrupted
+		} else if err != nil {
+			return err
+		}
+	}
+	return interrupted
+}
+
+// parseAddress reduces an address. ok is false for one that must not be used.
+func parseAddress(a netlink.Addr) (out address, ok bool) {
+	if a.Flags&unix.IFA_F_DADFAILED != 0 {
+		return out, false
+	}
+	n := a.IPNet
+	if a.Peer != nil {
+		n = a.Peer
+	}
+	p, ok := prefixOf(n)
+	return address{index: a.LinkIndex, subnet: p.Masked(), noRoute: a.Flags&unix.IFA_F_NOPREFIXROUTE != 0}, ok
+}
+
+// readRoutes appends the routes of a family. It looks at the protocol before
+// anything else, so that a million owned routes cost little.
+func (s *source) readRoutes(snap *snapshot, family uint8) error {
+	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s.routes}}
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Table: unix.RT_TABLE_MAIN}})
+	var parseErr error
+	err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, func(m []byte) bool {
+		if len(m) < unix.SizeofRtMsg {
+			return true
+		}
+		msg := nl.DeserializeRtMsg(m)
+		if msg.Family != family || msg.Table != unix.RT_TABLE_MAIN || msg.Flags&unix.RTM_F_CLONED != 0 ||
+			msg.Protocol <= unix.RTPROT_KERNEL || slices.Contains(s.owned, int(msg.Protocol)) {
+			return true
+		}
+		r, err := parseRoute(msg, m[unix.SizeofRtMsg:])
+		if err != nil {
+			parseErr = err
+		} else if announceable(r.prefix) {
+			snap.routes = append(snap.routes, r)
+		}
+		return true
+	})
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EOPNOTSUPP):
+		return nil // no such table yet, or no IPv6
+	case err != nil:
+		return err
+	}
+	return parseErr
+}
+
+func parseRoute(msg *nl.RtMsg, b []byte) (r localRoute, err error) {
+	r = localRoute{protocol: msg.Protocol, typ: msg.Type}
+	dst := netip.IPv4Unspecified()
+	if msg.Family == unix.AF_INET6 {
+		dst = netip.IPv6Unspecified()
+	}
+	attrs, err := nl.ParseRouteAttr(b)
+	if err != nil {
+		return r, fmt.Errorf("parse a route: %w", err)
+	}
+	for _, a := range attrs {
+		switch a.Attr.Type {
+		case unix.RTA_DST:
+			dst, _ = netip.AddrFromSlice(a.Value)
+		case unix.RTA_GATEWAY, unix.RTA_VIA:
+			r.gateway = true
+		case unix.RTA_OIF:
+			if len(a.Value) >= 4 {
+				r.indexes[0] = int(nl.NativeEndian().Uint32(a.Value))
+			}
+		case unix.RTA_MULTIPATH:
+			r.gateway = true
+			r.indexes = hopIndexes(a.Value)
+		}
+	}
+	r.prefix = netip.PrefixFrom(dst, int(msg.Dst_len))
+	return r, nil
+}
+
+// hopIndexes reads the interfaces of a list of struct rtnexthop.
+func hopIndexes(b []byte) (indexes [maxHops]int) {
+	for i := 0; i < maxHops && len(b) >= unix.SizeofRtNexthop; i++ {
+		hop := nl.DeserializeRtNexthop(b)
+		indexes[i] = int(hop.Ifindex)
+		n := (int(hop.RtNexthop.Len) + 3) &^ 3
+		if n < unix.SizeofRtNexthop || n > len(b) {
+			break
+		}
+		b = b[n:]
+	}
+	return indexes
+}

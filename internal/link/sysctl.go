@@ -1,0 +1,67 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const sysctlRoot = "/proc/sys/net"
+
+// sysctls are what a tunnel interface needs, as paths below /proc/sys/net with
+// a star for its name.
+var sysctls = []struct{ path, value string }{
+	// Routes over tunnels are asymmetric by nature: what comes in by one may
+	// well have its way back through another. Loose mode, RFC 3704 2.4; the
+	// kernel takes the maximum of this and of conf/all.
+	{"ipv4/conf/*/rp_filter", "2"},
+	{"ipv4/conf/*/accept_redirects", "0"},
+	{"ipv4/conf/*/send_redirects", "0"},
+	{"ipv6/conf/*/accept_redirects", "0"},
+	{"ipv6/conf/*/accept_ra", "0"}, // the peer must not configure this router
+	{"ipv6/conf/*/autoconf", "0"},
+	{"ipv6/conf/*/addr_gen_mode", "1"}, // no link-local address of the kernel's
+}
+
+// Prepare sets the sysctls of a tunnel interface of our own: loose reverse path
+// filter, no router advertisements, no autoconfiguration, no redirects, no
+// link-local address of the kernel's making. Call it before SetUp: the kernel
+// makes that address when the interface goes up. Where IPv6 is not there its
+// part is left out.
+func Prepare(name string) error {
+	return prepare(sysctlRoot, name)
+}
+
+func prepare(root, name string) error {
+	// Not an interface's name, but a directory beside them: this would change
+	// every interface of the machine.
+	if name == "all" || name == "default" || name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
+		return fmt.Errorf("link: %q cannot be an interface's name", name)
+	}
+	var errs []error
+	for _, s := range sysctls {
+		err := setSysctl(filepath.Join(root, strings.Replace(s.path, "*", name, 1)), s.value)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("link: set a sysctl of %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setSysctl writes only where the value differs, so that it works where
+// /proc/sys is read-only and somebody has set it before.
+func setSysctl(path, value string) error {
+	have, err := os.ReadFile(path)
+	if err == nil && strings.TrimSpace(string(have)) == value {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) // no O_CREATE: it would hide that the file is missing
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}

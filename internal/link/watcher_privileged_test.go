@@ -1,0 +1,157 @@
+//go:build privileged
+
+package link
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"warren/internal/netns"
+)
+
+// watch runs a watcher in the test's namespace until the test ends.
+func watch(t *testing.T, owned ...int) *Watcher {
+	t.Helper()
+	w, err := NewWatcher(WatcherConfig{Owned: owned})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Run: %v", err)
+			}
+			w.Close()
+		case <-time.After(5 * time.Second):
+			t.Error("Run does not end")
+		}
+	})
+	return w
+}
+
+// becomes waits on Changed until Locals is want.
+func becomes(t *testing.T, w *Watcher, what, want string, r Redistribute, globs ...string) {
+	t.Helper()
+	start, timeout := time.Now(), time.After(5*time.Second)
+	for {
+		got := w.Locals(r, globs, func(n string) bool { return n == "site-b" })
+		if slices.Equal(got, prefixes(want)) {
+			t.Logf("%s: after %v", what, time.Since(start).Round(time.Millisecond))
+			return
+		}
+		select {
+		case <-w.Changed():
+		case <-timeout:
+			t.Fatalf("%s: Locals is %v; want %s", what, got, want)
+		}
+	}
+}
+
+func lan(t *testing.T) {
+	netns.Test(t)
+	ip(t, "link add lan0 type veth peer name host0")
+	ip(t, "link set lan0 up")
+	ip(t, "link set host0 up")
+}
+
+func TestWatchConnected(t *testing.T) {
+	lan(t)
+	ip(t, "addr add 10.1.0.1/24 dev lan0")
+	w := watch(t, 186)
+	c := Redistribute{Connected: true}
+	becomes(t, w, "what was there", "10.1.0.0/24", c, "lan*")
+	ip(t, "addr add 2001:db8:1::1/64 dev lan0")
+	becomes(t, w, "an address comes", "10.1.0.0/24 2001:db8:1::/64", c, "lan*")
+	ip(t, "addr add 10.2.0.1/16 dev lan0 noprefixroute")
+	ip(t, "addr add 10.255.0.1/32 dev lo")
+	becomes(t, w, "a service address", "10.1.0.0/24 10.255.0.1/32 2001:db8:1::/64", c, "lan*", "lo")
+	ip(t, "route add 10.2.0.0/16 dev lan0 scope link proto dhcp")
+	becomes(t, w, "a manager's own subnet route", "10.1.0.0/24 10.2.0.0/16 2001:db8:1::/64", c, "lan*")
+	ip(t, "addr del 10.1.0.1/24 dev lan0")
+	becomes(t, w, "an address goes", "10.2.0.0/16 2001:db8:1::/64", c, "lan*")
+	ip(t, "addr del 10.2.0.1/16 dev lan0")
+	ip(t, "addr add 10.3.0.1 peer 10.3.0.2/32 dev lan0")
+	becomes(t, w, "a point-to-point address", "10.3.0.2/32 2001:db8:1::/64", c, "lan*")
+	ip(t, "link set host0 down")
+	becomes(t, w, "the carrier goes", "", c, "lan*")
+	ip(t, "link set host0 up")
+	becomes(t, w, "the carrier comes", "10.3.0.2/32 2001:db8:1::/64", c, "lan*")
+	ip(t, "link set lan0 down") // the IPv6 address goes with it
+	becomes(t, w, "the link goes down", "", c, "lan*")
+	ip(t, "link set lan0 up")
+	becomes(t, w, "the link comes up", "10.3.0.2/32", c, "lan*")
+	ip(t, "link set lan0 name eth7")
+	becomes(t, w, "another name", "", c, "lan*")
+	ip(t, "link set eth7 name lan7")
+	becomes(t, w, "a name that matches", "10.3.0.2/32", c, "lan*")
+	ip(t, "link del lan7")
+	becomes(t, w, "the link is deleted", "", c, "lan*")
+}
+
+func TestWatchRoutes(t *testing.T) {
+	lan(t)
+	ip(t, "addr add 10.1.0.1/24 dev lan0")
+	ip(t, "addr add 2001:db8:1::1/64 dev lan0 nodad")
+	ip(t, "tuntap add mode tun name site-b")
+	ip(t, "link set site-b up")
+	w := watch(t, 186, 187)
+	s, k := Redistribute{Static: true}, Redistribute{Kernel: true}
+
+	ip(t, "route add default via 10.1.0.2")
+	ip(t, "route add default via 10.1.0.2 metric 9 proto static")
+	ip(t, "-6 route add default via 2001:db8:1::2 proto static")
+	ip(t, "route add 172.16.0.0/16 via 10.1.0.2") // boot
+	ip(t, "-6 route add 2001:db8:16::/48 via 2001:db8:1::2 proto static")
+	ip(t, "route add 172.17.0.0/16 dev site-b proto static")
+	ip(t, "route add 172.18.0.0/16 dev lan0 proto bgp")
+	ip(t, "route add 172.19.0.0/16 dev lan0 proto 187")
+	ip(t, "route add 172.20.0.0/16 via 10.1.0.2 proto static table 77")
+	ip(t, "route add 172.21.0.0/16 via 10.1.0.2 proto ospf")
+	ip(t, "route add blackhole 172.22.0.0/16 proto static")
+	ip(t, "-6 route add unreachable 2001:db8:22::/48 proto static")
+	ip(t, "route add 172.23.0.0/16 proto static nexthop via 10.1.0.2 dev lan0 nexthop via 10.1.0.3 dev lan0")
+	becomes(t, w, "static routes", "172.16.0.0/16 172.23.0.0/16 2001:db8:16::/48", s, "lan*")
+	becomes(t, w, "static routes of all", "172.16.0.0/16 172.22.0.0/16 172.23.0.0/16 2001:db8:16::/48 2001:db8:22::/48", s)
+	becomes(t, w, "kernel routes", "172.21.0.0/16", k, "lan*")
+
+	ip(t, "route del 172.16.0.0/16")
+	becomes(t, w, "one goes", "172.23.0.0/16 2001:db8:16::/48", s, "lan*")
+	ip(t, "route replace 172.21.0.0/16 via 10.1.0.2 proto static")
+	becomes(t, w, "one is replaced", "172.21.0.0/16 172.23.0.0/16 2001:db8:16::/48", s, "lan*")
+	ip(t, "link set lan0 down") // no event for the IPv4 routes
+	becomes(t, w, "the link goes down", "", s, "lan*")
+}
+
+func TestWatchConnectedPrefixes(t *testing.T) {
+	lan(t)
+	ip(t, "addr add 10.1.0.1/24 dev lan0")
+	ip(t, "tuntap add mode tun name site-b")
+	ip(t, "link set site-b up")
+	ip(t, "addr add fd00::1/127 dev site-b")
+	w := watch(t)
+	if got := w.Connected(); !slices.Equal(got, prefixes("10.1.0.0/24 fd00::/127")) {
+		t.Errorf("Connected is %v", got)
+	}
+}
+
+// TestOwnRoutesAreSilent: what the FIB writes must not make the watcher work.
+func TestOwnRoutesAreSilent(t *testing.T) {
+	lan(t)
+	w := watch(t, 186)
+	ip(t, "addr add 10.1.0.1/24 dev lan0")
+	becomes(t, w, "an address", "10.1.0.0/24", Redistribute{Connected: true})
+	ip(t, "route add 172.16.0.0/16 dev lan0 proto bgp")
+	ip(t, "route del 172.16.0.0/16 dev lan0 proto bgp")
+	n := 0
+	err := w.events.raw.Control(func(fd uintptr) { n, _ = discard(int(fd)) })
+	if err != nil || n != 0 {
+		t.Errorf("%d events of owned routes, %v; want none", n, err)
+	}
+}
