@@ -22,30 +22,23 @@ const (
 
 // listen opens n's listener, on this end's address of the tunnel and bound to
 // the tunnel's interface, so that no other interface can reach it whatever its
-// routes say. Without one (the port is taken, say) BGP still works as long as
-// the peer can be dialled. The returned function closes it and waits.
-func (s *Speaker) listen(n *neighbor) (stop func()) {
-	lc := net.ListenConfig{KeepAlive: -1, Control: listenControl(n.LocalAddr, n.Interface)}
-	l, err := lc.Listen(s.ctx, "tcp", netip.AddrPortFrom(n.LocalAddr, s.port).String())
+// routes say. It lasts until n's context is done. Without one (the port is
+// taken, say) BGP still works as long as the peer can be dialled.
+func (s *Speaker) listen(n *neighbor) {
+	lc := net.ListenConfig{KeepAlive: -1, Control: socketControl(n.LocalAddr, n.Interface)}
+	l, err := lc.Listen(n.ctx, "tcp", netip.AddrPortFrom(n.LocalAddr, s.port).String())
 	if err != nil {
 		s.log.Warn("cannot listen for BGP in the tunnel (does another BGP daemon hold port 179?); the session comes up only if the peer can be dialled",
 			slog.String("peer", n.Name), slog.String("interface", n.Interface), slog.Any("err", err))
-		return func() {}
+		return
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.acceptLoop(n, l)
-	}()
-	return func() {
-		l.Close()
-		<-done
-	}
+	context.AfterFunc(n.ctx, func() { l.Close() })
+	n.work.Go(func() { s.acceptLoop(n, l) })
 }
 
-// listenControl binds the socket to the interface, and lets it take an address
+// socketControl binds the socket to the interface, and lets it take an address
 // that is not there yet: one that is in duplicate address detection, for one.
-func listenControl(local netip.Addr, iface string) func(string, string, syscall.RawConn) error {
+func socketControl(local netip.Addr, iface string) func(string, string, syscall.RawConn) error {
 	return func(_, _ string, c syscall.RawConn) error {
 		var errs []error
 		err := c.Control(func(fd uintptr) {
@@ -64,11 +57,8 @@ func listenControl(local netip.Addr, iface string) func(string, string, syscall.
 
 // acceptLoop hands n's connections to GoBGP until l is closed.
 func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	defer cancel()
-	defer l.Close()
 	limit := rate.NewLimiter(acceptsPerSecond, acceptBurst)
-	for limit.Wait(ctx) == nil {
+	for limit.Wait(n.ctx) == nil {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
@@ -82,10 +72,6 @@ func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
 			conn.Close()
 			continue
 		}
-		select {
-		case s.accept <- s.tap(n, conn.(*net.TCPConn)):
-		case <-ctx.Done():
-			conn.Close()
-		}
+		s.handOver(n.ctx, n, conn.(*net.TCPConn))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -90,7 +91,11 @@ type neighbor struct {
 	Neighbor            // fixed, but for Import, Export and MaxPrefixes
 	key      netip.Addr // fixed: PeerAddr without zone, how GoBGP names it
 	added    time.Time  // fixed: events before this concern a predecessor
-	stop     func()     // fixed: ends the listener
+
+	// ctx ends what runs for the neighbor: its listener, its dials.
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
 
 	ledgers [2]ledger // by family
 	session session
@@ -106,7 +111,7 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	if err := n.normalize(); err != nil {
 		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, err)
 	}
-	nb := newNeighbor(n)
+	nb := newNeighbor(s.ctx, n)
 	if err := s.reserve(ctx, nb); err != nil {
 		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, err)
 	}
@@ -114,34 +119,40 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	defer s.opMu.Unlock()
 	err := s.writePolicies(nb)
 	if err == nil {
-		nb.stop = s.listen(nb)
+		s.listen(nb)
 		err = s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.apiPeer(n)})
 	}
 	if err != nil {
-		nb.stop()
 		s.mu.Lock()
 		delete(s.neighbors, n.Name)
 		delete(s.byAddr, nb.key)
 		s.mu.Unlock()
+		nb.stop()
 		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, errors.Join(err, s.policies.forget(nb.key)))
 	}
 	s.notify()
 	return nil
 }
 
-func newNeighbor(n Neighbor) *neighbor {
+func newNeighbor(ctx context.Context, n Neighbor) *neighbor {
 	nb := &neighbor{
 		Neighbor: n,
 		key:      n.PeerAddr.WithZone(""),
-		stop:     func() {},
 		session:  session{state: stateIdle, since: time.Now()},
 		down:     make(chan struct{}),
 		closed:   make(chan struct{}),
 	}
+	nb.ctx, nb.cancel = context.WithCancel(ctx)
 	for f := range nb.ledgers {
 		nb.ledgers[f] = newLedger()
 	}
 	return nb
+}
+
+// stop ends what runs for n and waits for it.
+func (n *neighbor) stop() {
+	n.cancel()
+	n.work.Wait()
 }
 
 // reserve enters n under its name and address. If the last neighbor with that

@@ -112,6 +112,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	} else {
 		n.explainDown(ev.Peer.State.DisconnectReason, strings.ToLower(ev.Peer.State.DisconnectMessage))
 	}
+	if state == stateActive && n.LocalAddr.Less(n.PeerAddr) && n.ctx.Err() == nil {
+		n.work.Go(func() { s.dialEarly(n) })
+	}
 	s.mu.Unlock()
 	s.logProblems()
 	s.notify()
