@@ -52,7 +52,7 @@ is resident memory of the larger end. Each contender has the tunnel MTU that it 
 // tables returns the report's tables, each with a heading: rows of cells, the
 // first row being the head.
 func (r *report) tables() []table {
-	figures := table{title: fmt.Sprintf("Medians of %d rounds, %d s per test", r.Rounds, r.Seconds)}
+	figures := table{title: fmt.Sprintf("Medians (rounds: %d, seconds per test: %d)", r.Rounds, r.Seconds)}
 	head := []string{""}
 	for _, c := range r.Contenders {
 		head = append(head, c.Title)
@@ -81,6 +81,9 @@ func (r *report) tables() []table {
 func (r *report) ratioTable() table {
 	t := table{title: "Warren as a multiple of", rows: [][]string{{"", "wireguard-go", "OpenVPN UDP"}}}
 	for _, m := range metrics {
+		if m.key == packetsSent {
+			continue // what the load generator offered says nothing of a contender
+		}
 		row := []string{m.title}
 		for _, to := range []string{nameWireGuard, nameOpenVPN} {
 			if v, ok := r.ratio(nameWarren, to, m.key); ok {
