@@ -33,7 +33,9 @@ func testLogger(t testing.TB, name string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(testWriter{t}, nil)).With("speaker", name)
 }
 
-// startSpeaker runs a speaker until the test ends.
+// startSpeaker runs a speaker until the test ends. A test starts all of its
+// speakers before the first session: GoBGP writes package variables when it
+// starts and reads them when routes come in.
 func startSpeaker(t testing.TB, asn uint32, id string, edit ...func(*Config)) *Speaker {
 	t.Helper()
 	cfg := Config{ASN: asn, RouterID: netip.MustParseAddr(id), Logger: testLogger(t, id)}
