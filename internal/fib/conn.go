@@ -32,10 +32,11 @@ var errLost = errors.New("the kernel dropped messages")
 // conn is the request socket: one request at a time, its answers read before
 // the next. Not safe for concurrent use.
 type conn struct {
-	fd   int
-	port uint32 // the socket's netlink address
-	seq  uint32
-	buf  []byte
+	fd    int
+	port  uint32 // the socket's netlink address
+	seq   uint32 // of the last message
+	buf   []byte // for receiving
+	batch []byte // for sending, kept for its capacity
 }
 
 func dial() (*conn, error) {

@@ -154,9 +154,12 @@ func (f *FIB) follow(ctx context.Context) error {
 			n, err = f.drain(fd)
 			return n > 0 || err != nil
 		})
-		switch {
-		case ctx.Err() != nil:
+		select {
+		case <-ctx.Done():
 			return nil
+		default:
+		}
+		switch {
 		case err != nil:
 			return fmt.Errorf("fib: %w", err)
 		case waitErr != nil:

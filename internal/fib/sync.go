@@ -119,7 +119,7 @@ func (f *FIB) execute(ctx context.Context, p *plan, again bool) (surprised bool,
 func (f *FIB) send(p *plan, batch []op, again bool) (surprised bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var b []byte
+	b := f.conn.batch[:0]
 	first := f.conn.seq + 1
 	for i, o := range batch {
 		f.conn.seq++
@@ -132,6 +132,7 @@ func (f *FIB) send(p *plan, batch []op, again bool) (surprised bool, err error) 
 		}
 		b = appendRoute(b, typ, flags, f.conn.seq, f.pic.route(o.prefix, o.held))
 	}
+	f.conn.batch = b
 	f.sent.Add(uint64(len(batch)))
 	answers := make(map[uint32]answer)
 	if err := f.conn.send(b, first, func(seq uint32, a answer) { answers[seq-first] = a }); err != nil {
