@@ -2,6 +2,7 @@ package underlay
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -66,7 +67,7 @@ func (g *Guard) wanted(k *kernel, family int, tunnels map[uint32]bool) (t table,
 	t = make(table)
 	avoid := func(ifindex uint32) bool { return tunnels[ifindex] }
 	complete, err = k.routes(family, unix.RT_TABLE_MAIN, func(m []byte) error {
-		if g.fibTable == unix.RT_TABLE_MAIN && m[rtProtocol] == g.protocol {
+		if g.isOwned(m) {
 			return nil
 		}
 		key, r, ok, err := parseRoute(m, avoid)
@@ -147,6 +148,9 @@ func (g *Guard) copyRoutes(k *kernel, family int, tunnels map[uint32]bool) (comp
 	})
 	if err != nil {
 		return false, err
+	}
+	if errors.Is(first, unix.EPERM) {
+		return false, first // no use trying the others
 	}
 	g.reportFailures(family, failures, first)
 	return whole && wholeHave, nil

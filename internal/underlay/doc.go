@@ -28,13 +28,15 @@
 //
 // Routes of table main are never written, only read.
 //
-// The cost of a change grows with table main: comparing 100,000 routes takes
-// about half a second, and the guard then rests four times as long. With tables
-// of that size that change all the time, a new underlay route is followed
-// within seconds, not milliseconds; the old one is kept to until then.
+// The cost of a comparison grows with table main: for 100,000 routes it takes
+// about half a second, and the guard then rests four times as long. While it
+// rests it makes the changes in the copy that the kernel tells of, one by one,
+// so that a new gateway is followed at once; the comparison has the last word.
 //
 // Known limits: the tables of VRFs (l3mdev) are not looked
-// into; nftables rules that drop by `fib saddr . iif` (some distributions'
+// into; with net.ipv4.nexthop_compat_mode=0 the kernel does not tell which
+// interface a foreign route with a next-hop object uses, so one through a tunnel
+// would be copied; nftables rules that drop by `fib saddr . iif` (some distributions'
 // IPv6 substitute for rp_filter) are out of the guard's reach and need
 // `fib saddr . mark . iif` with the mark restored, or an exception.
 package underlay

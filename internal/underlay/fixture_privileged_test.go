@@ -129,7 +129,7 @@ func runCommand(command string, n ...*netns.NS) (string, error) {
 
 // guard starts a guard that knows tun0, and stops it with the test or with the
 // returned function.
-func (h *host) guard(logs *bytes.Buffer) (g *Guard, stop func()) {
+func (h *host) guard(logs *bytes.Buffer, set ...func(*Guard)) (g *Guard, stop func()) {
 	h.t.Helper()
 	var w = &lockedBuffer{b: logs}
 	g, err := New(Config{FIBProtocol: owned, Logger: slog.New(slog.NewTextHandler(w, nil))})
@@ -137,6 +137,9 @@ func (h *host) guard(logs *bytes.Buffer) (g *Guard, stop func()) {
 		h.t.Fatal(err)
 	}
 	g.SetTunnels([]string{"tun0"})
+	for _, f := range set {
+		f(g)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.ns.Do(func() error { return g.Run(ctx) }) }()

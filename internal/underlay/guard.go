@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,10 +40,13 @@ type Guard struct {
 	priority      map[int]int
 	tunnelIndexes map[uint32]bool
 	strictNames   []string
+	underlay      map[uint32]bool
 	lastError     string
+	minRest       time.Duration // for tests
 
 	mu      sync.Mutex
 	tunnels []string
+	hints   []hint
 	returns []returnPath  // the latest last
 	strict  bool          // an underlay interface has strict reverse path filtering
 	applied chan struct{} // closed, and replaced, after each reconciliation
@@ -88,7 +92,7 @@ func (g *Guard) SetTunnels(names []string) {
 	g.tunnels = names
 	g.mu.Unlock()
 	if changed {
-		g.wake()
+		g.markDirty(dirtyRules)
 	}
 }
 

@@ -3,6 +3,7 @@
 package underlay
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -167,7 +168,7 @@ func TestWithoutUnderlayRouteDialingFailsAtOnce(t *testing.T) {
 		if c, err := dial(g.Control(""), addr, 300*time.Millisecond); err == nil {
 			c.Close()
 			t.Error("connected without an underlay route")
-		} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		} else if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 			t.Errorf("did not fail at once: %v", err)
 		}
 		if h.sent() != before {
@@ -287,6 +288,24 @@ func TestTunnelsChangeAtRunTime(t *testing.T) {
 		h.eventually("the copy is up to date", func() bool { return strings.Contains(h.routes(flag), "default dev u2") })
 		if out := h.routes(flag); strings.Contains(out, "later0") {
 			t.Errorf("a route through a tunnel was copied:\n%s", out)
+		}
+	})
+}
+
+// Learned routes may be in a table of their own, which a rule leads to.
+func TestOtherFIBTable(t *testing.T) {
+	both(t, func(t *testing.T, flag, remote, _, _ string) {
+		h := newHost(t)
+		h.ip(flag + " rule add pref 200 lookup 100")
+		h.ip(flag + " route add default dev tun0 metric 20 proto bgp table 100")
+		// Of that protocol in main are routes of another BGP daemon.
+		h.ip(flag + " route add " + remote + " dev u2 proto bgp")
+		h.guard(nil, func(g *Guard) { g.fibTable = 100 })
+		if way := h.way(remote); !strings.Contains(way, "dev u2") {
+			t.Errorf("marked packets go %s", way)
+		}
+		if out := h.ip("route get " + remote); !strings.Contains(out, "tun0") {
+			t.Errorf("unmarked packets go %s: the test proves nothing", out)
 		}
 	})
 }

@@ -62,7 +62,7 @@ func (g *Guard) expectAnswers(network, address string) {
 	if known {
 		return
 	}
-	g.wake()
+	g.markDirty(dirtyRules)
 	if !strict {
 		return
 	}

@@ -196,7 +196,7 @@ func advertise(dev string, lifetime uint16) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, 255); err != nil {
 		return err
 	}
@@ -248,15 +248,19 @@ func TestManyForeignRoutes(t *testing.T) {
 
 func (h *host) batch(n int, verb string) {
 	h.t.Helper()
+	if err := writeBatch(n, verb); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func writeBatch(n int, verb string) error {
 	var b bytes.Buffer
 	for i := range n {
 		fmt.Fprintf(&b, "route %s 100.%d.%d.%d/32 via 10.9.1.2 proto bird\n", verb, i>>16, i>>8&255, i&255)
 	}
 	cmd := exec.Command("ip", "-batch", "-")
 	cmd.Stdin, cmd.Stderr = &b, os.Stderr
-	if err := cmd.Run(); err != nil {
-		h.t.Fatal(err)
-	}
+	return cmd.Run()
 }
 
 // The copy equals the original after any sequence of foreign changes.

@@ -22,10 +22,12 @@ const (
 
 // links is what the guard needs to know of the interfaces.
 type links struct {
-	tunnels map[uint32]bool // by index
-	strict  []netlink.Link  // underlay interfaces with strict reverse path filtering
+	tunnels  map[uint32]bool // by index
+	underlay map[uint32]bool // all others
+	strict   []netlink.Link  // those of the underlay with strict reverse path filtering
 }
 
+// links looks at all interfaces; tunnels is sorted.
 func (k *kernel) links(tunnels []string) (links, error) {
 	all, err := retryDump(k.handle.LinkList)
 	if err != nil {
@@ -35,12 +37,15 @@ func (k *kernel) links(tunnels []string) (links, error) {
 	if err != nil {
 		return links{}, err
 	}
-	l := links{tunnels: make(map[uint32]bool)}
+	l := links{tunnels: make(map[uint32]bool), underlay: make(map[uint32]bool)}
 	for _, link := range all {
 		a := link.Attrs()
-		switch {
-		case slices.Contains(tunnels, a.Name):
+		if _, is := slices.BinarySearch(tunnels, a.Name); is {
 			l.tunnels[uint32(a.Index)] = true
+			continue
+		}
+		l.underlay[uint32(a.Index)] = true
+		switch {
 		case a.Flags&net.FlagLoopback != 0 || a.Flags&net.FlagUp == 0:
 		// The kernel uses the stricter of an interface's own and the common value.
 		case max(filters[a.Index], filters[netconfIndexAll]) == rpFilterStrict:

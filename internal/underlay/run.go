@@ -1,6 +1,7 @@
 package underlay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,13 @@ func (g *Guard) Run(ctx context.Context) (err error) {
 		return err
 	}
 	w := &watcher{socket: socket, lost: func() { g.markDirty(dirtyAll) }}
-	w.note = func(nlType uint16, port uint32, m []byte) { g.markDirty(g.affected(k.port, nlType, port, m)) }
+	w.note = func(nlType uint16, port uint32, m []byte) {
+		what := g.affected(k.port, nlType, port, m)
+		if what == dirty4 || what == dirty6 {
+			g.addHint(nlType, m)
+		}
+		g.markDirty(what)
+	}
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.run(ctx) })
@@ -68,53 +75,60 @@ func (g *Guard) Run(ctx context.Context) (err error) {
 	return group.Wait()
 }
 
-// follow reconciles after each change until ctx is done.
+// follow reconciles after each change until ctx is done. While it rests from
+// the last time, it does what is cheap at once and the rest later.
 func (g *Guard) follow(ctx context.Context, k *kernel) {
-	timer := time.NewTimer(auditEvery)
-	defer timer.Stop()
-	var rested time.Time // not before this
-	var took time.Duration
+	audit := time.NewTimer(auditEvery)
+	defer audit.Stop()
+	restOver := time.NewTimer(auditEvery)
+	defer restOver.Stop()
+	var rested time.Time // no whole reconciliation before this
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-g.kick:
-		case <-timer.C:
-			g.markDirty(dirtyAll)
+		case <-restOver.C:
+		case <-audit.C:
+			g.dirty.Or(uint32(dirtyAll))
 		}
-		if !pause(ctx, max(settle, time.Until(rested))) {
+		if !pause(ctx, settle) {
 			return
 		}
+		var next time.Duration
 		start := time.Now()
-		next := g.reconcileDirty(k)
-		took = time.Since(start)
-		rested = time.Now().Add(loadFactor * took)
-		if next == 0 {
-			next = max(auditEvery, auditFactor*took)
+		if rest := time.Until(rested); rest > settle {
+			g.applyHints(k)
+			restOver.Reset(rest)
+			next = g.reconcileDirty(k, dirtyRules)
+		} else {
+			next = g.reconcileDirty(k, dirtyAll)
+			took := time.Since(start)
+			rested = time.Now().Add(max(loadFactor*took, g.minRest))
+			next = cmp.Or(next, max(auditEvery, auditFactor*took))
 		}
-		timer.Reset(next)
+		if next > 0 {
+			audit.Reset(next)
+		}
 	}
 }
 
-// reconcileDirty takes the dirty flags and does what they ask for. It returns
-// when to try again, or 0 if all is done.
-func (g *Guard) reconcileDirty(k *kernel) time.Duration {
-	what := dirty(g.dirty.Swap(0))
+// reconcileDirty takes those of the dirty flags that are in mask and does what
+// they ask for. It returns when to try again, or 0 if all is done.
+func (g *Guard) reconcileDirty(k *kernel, mask dirty) time.Duration {
+	what := dirty(g.dirty.And(^uint32(mask))) & mask
 	if what == 0 {
-		what = dirtyRules // SetTunnels or a new return path
+		return 0
 	}
 	again, err := g.reconcile(k, what)
 	text := ""
 	if err != nil {
-		text = err.Error()
+		again, text = dirtyAll, err.Error()
 	}
 	if text != g.lastError && err != nil {
 		g.log.Warn("the transports' copy of the routes could not be brought up to date; trying again", "err", err)
 	}
 	g.lastError = text
-	if err != nil {
-		again = dirtyAll
-	}
 	if again != 0 {
 		g.dirty.Or(uint32(again))
 		return retryAfter
@@ -134,11 +148,13 @@ func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 	if !maps.Equal(l.tunnels, g.tunnelIndexes) {
 		what |= dirty4 | dirty6
 	}
+	g.underlay = l.underlay
 	for _, family := range families {
 		flag := flagOf(family)
 		if what&flag == 0 {
 			continue
 		}
+		g.takeHints(family) // the dump knows better
 		whole, err := g.copyRoutes(k, family, l.tunnels)
 		if err != nil {
 			return 0, err
