@@ -91,12 +91,7 @@ func statusOf(s *Speaker, name string) NeighborStatus {
 
 func waitState(t testing.TB, s *Speaker, name, state string) {
 	t.Helper()
-	eventually(t, 10*time.Second, func() string {
-		if st := statusOf(s, name); st.State != state {
-			return name + " is " + st.State + ", not " + state + ": " + st.LastError
-		}
-		return ""
-	})
+	eventually(t, 10*time.Second, func() string { return wantState(s, name, state) })
 }
 
 // prefixes parses a list.
@@ -159,4 +154,12 @@ func connectAt(t testing.TB, a, b *Speaker, addrA, addrB netip.Addr, editA, edit
 	if err := b.AddNeighbor(t.Context(), nb); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// wantState is a check for eventually.
+func wantState(s *Speaker, name, state string) string {
+	if st := statusOf(s, name); st.State != state {
+		return name + " is " + st.State + ", not " + state + ": " + st.LastError
+	}
+	return ""
 }
