@@ -153,6 +153,31 @@ func TestForeignOnOurInterface(t *testing.T) {
 	})
 }
 
+// TestRemovalHitsOursAlone: our route is gone without our knowing, and a foreign one
+// is there that differs in one thing.
+func TestRemovalHitsOursAlone(t *testing.T) {
+	for _, foreign := range []string{
+		"dev tunA proto static scope link metric 20",
+		"dev tunA proto static scope link metric 21",
+		"dev tunB proto static scope link metric 20",
+	} {
+		t.Run(foreign, func(t *testing.T) {
+			families(t, func(t *testing.T, k *kernel) {
+				f := open(t, config())
+				k.sync(t, f)
+				index, _ := f.pic.link("tunA")
+				f.pic.add(k.dst, f.pic.wanted(k.dst, index), 0)
+				k.ip(t, "route add %d "+foreign)
+				k.sync(t, f)
+				if f.Sent() != 1 {
+					t.Errorf("%d messages; want one removal", f.Sent())
+				}
+				k.want(t, "%d "+foreign)
+			})
+		})
+	}
+}
+
 // TestForeignReplacesOurs: `ip route replace` of someone else hits our route. Ours
 // is gone then, and Sync neither takes it back by force nor believes it there.
 func TestForeignReplacesOurs(t *testing.T) {

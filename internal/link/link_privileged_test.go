@@ -68,9 +68,6 @@ func TestSetAddresses(t *testing.T) {
 				t.Errorf("the interface has %q; want %q", got, fields)
 			}
 		}
-		if out := ip(t, "-6 addr show dev tun0 tentative"); out != "" {
-			t.Errorf("addresses that cannot be used yet:\n%s", out)
-		}
 	}
 	if err := SetAddresses("tun0", []netip.Prefix{{}}); err == nil {
 		t.Error("the zero prefix is accepted")
@@ -111,6 +108,24 @@ func TestKernelsLinkLocalStays(t *testing.T) {
 	}
 }
 
+// TestUsableAtOnce: no duplicate address detection, which a TUN has not anyway, but
+// an external tunnel interface may.
+func TestUsableAtOnce(t *testing.T) {
+	netns.Test(t)
+	ip(t, "link add tun0 type veth peer name peer0")
+	ip(t, "link set peer0 up")
+	ip(t, "link set tun0 up")
+	if err := SetAddresses("tun0", prefixes("fd00::1/127")); err != nil {
+		t.Fatal(err)
+	}
+	if out := ip(t, "-6 addr show dev tun0 scope global tentative"); out != "" {
+		t.Errorf("addresses that cannot be used yet:\n%s", out)
+	}
+	if got := ip(t, "-6 addr show dev tun0 scope global"); !strings.Contains(got, "fd00::1/127") {
+		t.Errorf("the interface has\n%s", got)
+	}
+}
+
 // waitAddress returns the only address of tun0 as soon as there is one.
 func waitAddress(t *testing.T) string {
 	t.Helper()
@@ -125,7 +140,8 @@ func waitAddress(t *testing.T) string {
 
 func TestPrepare(t *testing.T) {
 	netns.Test(t)
-	ip(t, "tuntap add mode tun name tun.0")
+	tun := openTUN(t, "tun.0") // with a carrier, so that the kernel would make an address
+	t.Cleanup(func() { _ = tun.Close() })
 	for range 2 {
 		if err := Prepare("tun.0"); err != nil {
 			t.Fatal(err)

@@ -144,14 +144,22 @@ func TestWatchConnectedPrefixes(t *testing.T) {
 // TestOwnRoutesAreSilent: what the FIB writes must not make the watcher work.
 func TestOwnRoutesAreSilent(t *testing.T) {
 	lan(t)
-	w := watch(t, 186)
-	ip(t, "addr add 10.1.0.1/24 dev lan0")
-	becomes(t, w, "an address", "10.1.0.0/24", Redistribute{Connected: true})
-	ip(t, "route add 172.16.0.0/16 dev lan0 proto bgp")
-	ip(t, "route del 172.16.0.0/16 dev lan0 proto bgp")
-	n := 0
-	err := w.events.raw.Control(func(fd uintptr) { n, _ = discard(int(fd)) })
-	if err != nil || n != 0 {
-		t.Errorf("%d events of owned routes, %v; want none", n, err)
+	e, err := subscribe([]int{186, 187})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close()
+	for proto, want := range map[string]int{"186": 0, "187": 0, "188": 4, "static": 4} {
+		for _, prefix := range []string{"172.16.0.0/16", "2001:db8::/32"} {
+			ip(t, "route add "+prefix+" dev lan0 proto "+proto)
+			ip(t, "route del "+prefix+" dev lan0 proto "+proto)
+		}
+		n := 0
+		if err := e.raw.Control(func(fd uintptr) { n, err = discard(int(fd)) }); err != nil {
+			t.Fatal(err)
+		}
+		if n != want || err != nil {
+			t.Errorf("protocol %s: %d events, %v; want %d", proto, n, err, want)
+		}
 	}
 }
