@@ -1,6 +1,7 @@
 package topo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +24,24 @@ func removeStale(ctx context.Context, prefix string) error {
 			return false
 		}
 		pid, err := strconv.Atoi(m[1])
-		return err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+		return err == nil && !alive(pid)
 	}
 	return removeIf(ctx, dead)
+}
+
+// alive tells whether a process runs. One that has ended may keep its number for
+// long where nobody waits for orphans, as in many containers.
+func alive(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	// The state follows the name in brackets, which may hold brackets itself.
+	_, state, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
+	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // namesFile lists a topology's namespaces in its directory. Namespaces that merely
@@ -44,7 +60,7 @@ func Remove(ctx context.Context, name string) error {
 		return fmt.Errorf("topo: earlier topology %s: %w", name, err)
 	}
 	// Anybody may make a directory there, and name namespaces in it.
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(st.Uid) != os.Geteuid() {
+	if !ownDirectory(info) {
 		return fmt.Errorf("topo: %s is in the way: it is not a directory of this user's", dir)
 	}
 	list, err := os.ReadFile(filepath.Join(dir, namesFile))
@@ -65,6 +81,12 @@ func (t *Topology) record(namespace string) error {
 	return errors.Join(err, f.Close())
 }
 
+func ownDirectory(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.IsDir() && int(st.Uid) == os.Geteuid()
+}
+
+// removeIf removes the namespaces that match, and this user's directories that do.
 func removeIf(ctx context.Context, match func(name string) bool) error {
 	names, err := namespaces(ctx)
 	if err != nil {
@@ -81,7 +103,10 @@ func removeIf(ctx context.Context, match func(name string) bool) error {
 		return fmt.Errorf("topo: look for stale directories: %w", err)
 	}
 	for _, d := range dirs {
-		if d.IsDir() && match(d.Name()) {
+		if !match(d.Name()) {
+			continue
+		}
+		if info, err := d.Info(); err == nil && ownDirectory(info) { // it may have gone since
 			errs = append(errs, os.RemoveAll(filepath.Join(os.TempDir(), d.Name())))
 		}
 	}

@@ -3,6 +3,8 @@ package topo
 import (
 	"context"
 	"errors"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -57,5 +59,30 @@ func TestPrefixIsChecked(t *testing.T) {
 		if _, err := New(t.Context(), prefix); err == nil {
 			t.Errorf("prefix %q is accepted", prefix)
 		}
+	}
+}
+
+func TestAlive(t *testing.T) {
+	if !alive(os.Getpid()) {
+		t.Error("this process does not live")
+	}
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// It ends, and keeps its number until it is waited for.
+	if _, err := Eventually(t.Context(), time.Millisecond, 5*time.Second, func() error {
+		if alive(cmd.Process.Pid) {
+			return errors.New("an ended process that nobody waited for lives")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if alive(cmd.Process.Pid) {
+		t.Error("an ended process lives")
 	}
 }
