@@ -18,8 +18,8 @@ BENCHFLAGS ?=
 
 # What the lab, the demo and the bench call, and the package that has it.
 PACKAGES := bird2 iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
-            wireguard-tools netcat-openbsd openssl util-linux
-TOOLS    := bird ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare
+            wireguard-tools netcat-openbsd openssl util-linux systemd
+TOOLS    := bird ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze
 
 .PHONY: help build bin deps check fmt test test-unit test-privileged lab demo bench fuzz clean
 
@@ -78,7 +78,7 @@ bench: deps build bin/wireguard-go ## Warren beside OpenVPN and wireguard-go, to
 fuzz: ## run every fuzz target for FUZZTIME
 	@for pkg in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
 	  done; done
 
 clean: ## remove what was built

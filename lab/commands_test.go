@@ -33,10 +33,11 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	two-sites [rp-filter]       the picture of topo.TwoSites
 //	host NAME [router]          one more host
 //	connect A:IF ADDR[,ADDR] B:IF ADDR[,ADDR]    a link, named "A-B"
-//	route HOST PREFIX VIA       a static route
+//	route HOST PREFIX VIA       a static route; with !, not any more
 //	masquerade HOST IF          NAT for what leaves through the interface
 //	keygen HOST                 `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST>
 //	start HOST                  fills in variables in $WORK/HOST's config, then `warren run`
+//	hup HOST                    SIGHUP
 //	stop HOST | kill9 HOST      SIGTERM and wait | SIGKILL and wait
 //	config HOST FROM            puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
 //	reload HOST                 `warren reload`; [!] says that it must fail
@@ -56,6 +57,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"masquerade": do(masquerade),
 	"keygen":     do(keygen),
 	"start":      do(start),
+	"hup":        do(hup),
 	"stop":       do(stop),
 	"kill9":      do(kill9),
 	"config":     do(putConfig),

@@ -70,8 +70,9 @@ func setup(env *testscript.Env) error {
 	return nil
 }
 
-// bounded is how long a command of a scenario may take when it gives no bound
-// of its own.
+// bounded bounds a command of a scenario that gives no bound of its own. The
+// longest, a series of attacks with the pauses that the victim imposes, takes
+// a minute and a half.
 func bounded() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), 30*time.Second)
+	return context.WithTimeout(context.Background(), 3*time.Minute)
 }

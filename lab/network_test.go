@@ -72,7 +72,7 @@ func connect(s *scenario, _ *testscript.TestScript, _ bool, args []string) error
 	return err
 }
 
-func route(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
+func route(s *scenario, _ *testscript.TestScript, neg bool, args []string) error {
 	if err := need(args, 3, "route HOST PREFIX VIA"); err != nil {
 		return err
 	}
@@ -82,6 +82,9 @@ func route(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
 	}
 	ctx, cancel := bounded()
 	defer cancel()
+	if neg {
+		return h.RouteGone(ctx, args[1], args[2])
+	}
 	return h.Route(ctx, args[1], args[2])
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -86,6 +87,15 @@ func (s *scenario) daemon(args []string) (*topo.Process, error) {
 		return nil, fmt.Errorf("no daemon was started on %v", args)
 	}
 	return s.daemons[args[0]], nil
+}
+
+func hup(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
+	p, err := s.daemon(args)
+	if err != nil {
+		return err
+	}
+	p.Signal(syscall.SIGHUP)
+	return nil
 }
 
 func stop(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {

@@ -135,16 +135,17 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 	}
 }
 
-// begin opens the tunnels of all peers.
+// begin opens the tunnels of all peers, and then the door to them: a peer that
+// dials in before its tunnel is known would be turned away as a stranger.
 func (l *loop) begin(ctx context.Context) {
 	l.setTunnels()
-	l.setListen(l.cfg.TLS.Listen)
 	for _, cfg := range l.cfg.Peers {
 		p := &peer{cfg: cfg}
 		l.peers[cfg.Name] = p
 		l.open(p)
 	}
 	l.announce(ctx)
+	l.setListen(l.cfg.TLS.Listen)
 }
 
 // ask runs f in the loop's goroutine and waits for it.

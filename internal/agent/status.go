@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"warren/bgp"
@@ -79,6 +80,10 @@ func (p *peer) bgpStatus(neighbors map[string]bgp.NeighborStatus) status.BGP {
 	out.Address = p.session.peer.String()
 	out.State, out.Since, out.LastError = n.State, status.At(n.Since), n.LastError
 	out.Received, out.Accepted, out.Announced = n.Received, n.Accepted, n.Announced
+	if n.Refused > 0 && out.LastError == "" {
+		out.LastError = fmt.Sprintf("%d prefixes refused: the peer announces more than max_prefixes = %d of a family",
+			n.Refused, p.cfg.BGP.MaxPrefixes)
+	}
 	return out
 }
 
