@@ -28,11 +28,11 @@ type Config struct {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Table < 1 || c.Table > math.MaxUint32:
+	case c.Table < 1 || int64(c.Table) > math.MaxUint32:
 		return fmt.Errorf("fib: table %d: allowed are 1 to %d", c.Table, uint32(math.MaxUint32))
 	case c.Table == unix.RT_TABLE_LOCAL:
 		return fmt.Errorf("fib: table %d is the kernel's own (local)", c.Table)
-	case c.Metric < 0 || c.Metric > math.MaxUint32:
+	case c.Metric < 0 || int64(c.Metric) > math.MaxUint32:
 		return fmt.Errorf("fib: metric %d: allowed are 0 to %d", c.Metric, uint32(math.MaxUint32))
 	case c.Protocol <= unix.RTPROT_STATIC || c.Protocol > math.MaxUint8:
 		// Up to 4 are the kernel's and what `ip route add` writes by default.

@@ -39,7 +39,8 @@ type picture struct {
 	cfg    *Config
 	stale  bool // it may be wrong: dump before use
 	routes map[netip.Prefix]*node
-	count  int // nodes in routes
+	count  int            // nodes in routes
+	onLink map[uint32]int // the same by link
 	links  map[uint32]linkInfo
 	index  map[string]uint32 // of each link, by name
 }
@@ -48,6 +49,7 @@ type picture struct {
 func (p *picture) reset() {
 	p.routes = make(map[netip.Prefix]*node, len(p.routes))
 	p.count = 0
+	p.onLink = make(map[uint32]int, len(p.onLink))
 	p.links = make(map[uint32]linkInfo, len(p.links))
 	p.index = make(map[string]uint32, len(p.index))
 }
@@ -123,6 +125,7 @@ func (p *picture) add(prefix netip.Prefix, h held, seen uint32) {
 	}
 	p.routes[prefix] = &node{held: h, seen: seen, next: p.routes[prefix]}
 	p.count++
+	p.onLink[h.index]++
 }
 
 // remove notes that the kernel has the route no more, and reports whether we
@@ -133,6 +136,9 @@ func (p *picture) remove(prefix netip.Prefix, h held) bool {
 
 // forgetLink drops the routes of a link, which the kernel has flushed.
 func (p *picture) forgetLink(index uint32) {
+	if p.onLink[index] == 0 {
+		return // as for most of the links that come and go on a busy machine
+	}
 	for prefix := range p.routes {
 		p.removeIf(prefix, func(n *node) bool { return n.index == index })
 	}
@@ -144,6 +150,9 @@ func (p *picture) removeIf(prefix netip.Prefix, gone func(*node) bool) (any bool
 		if !gone(*at) {
 			at = &(*at).next
 			continue
+		}
+		if p.onLink[(*at).index]--; p.onLink[(*at).index] == 0 {
+			delete(p.onLink, (*at).index)
 		}
 		*at = (*at).next
 		p.count--
