@@ -29,9 +29,10 @@ import (
 //	          one: theirs is held until ours is answered or fails. Otherwise accept,
 //	          and ours is given up: the peer holds it, and drops it when our answer
 //	          arrives.
-//	up        replace if the peer has ended the session that we believe in: it is a
-//	          new instance (it restarted), or one that has ended more sessions than
-//	          when this one began. Otherwise reject: a late duplicate.
+//	up        replace if the peer has given up the session that we believe in, or
+//	          never got our answer: it is a new instance (it restarted), or one that
+//	          has given up more than when this session began. Otherwise reject: a
+//	          late duplicate.
 //
 // So of two hellos that cross, both ends keep the one that the lower identity
 // sent, and neither end takes a session up and down again. That an end which
@@ -39,7 +40,7 @@ import (
 type arbiter struct {
 	local      tunnel.Identity
 	phase      phase
-	generation uint64 // sessions that this end has ended
+	generation uint64 // hellos and sessions that this end has given up
 	peer       hello  // of the session, while up
 }
 
@@ -84,11 +85,13 @@ func (a *arbiter) greet() bool {
 func (a *arbiter) unanswered() {
 	if a.phase == greeted {
 		a.phase = dialing
+		a.generation++
 	}
 }
 
 // dialEnded notes that the dial is over; what was held is then to be decided again.
 func (a *arbiter) dialEnded() {
+	a.unanswered()
 	if a.phase != up {
 		a.phase = idle
 	}

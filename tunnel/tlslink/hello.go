@@ -23,7 +23,7 @@ type hello struct {
 	link       uint16
 	identity   tunnel.Identity
 	instance   [16]byte // random; another one means that the router was restarted
-	generation uint64   // sessions of this link that the instance has ended
+	generation uint64   // hellos and sessions of this link that the instance has given up
 	session    [16]byte // chosen by the dialing end, the same for all lanes
 	lane       uint8    // 0 begins a session, others join it
 	lanes      uint8    // how many this end can have

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"warren/tunnel/tun"
@@ -19,6 +20,7 @@ type lane struct {
 	s      *session
 	conn   *tls.Conn
 	wire   *wire
+	lost   atomic.Bool // of a lane other than lane 0, which is given up
 
 	sending sync.Mutex
 }
@@ -44,11 +46,13 @@ func (ln *lane) send(frames []byte) error {
 }
 
 // receive reads frames until the connection fails, which it returns.
-func (ln *lane) receive() error {
+func (ln *lane) receive() error { return ln.receiveFrom(ln.conn) }
+
+func (ln *lane) receiveFrom(r io.Reader) error {
 	var header [headerLen]byte
 	for {
 		// Idle tunnels wait here, without a buffer.
-		if _, err := io.ReadFull(ln.conn, header[:]); err != nil {
+		if _, err := io.ReadFull(r, header[:]); err != nil {
 			return ln.explain(err)
 		}
 		typ, n, err := parseHeader(header[:])
@@ -56,7 +60,7 @@ func (ln *lane) receive() error {
 			return err
 		}
 		buf := buffers.Get().(*buffer)
-		if _, err = io.ReadFull(ln.conn, buf[:n]); err != nil {
+		if _, err = io.ReadFull(r, buf[:n]); err != nil {
 			err = ln.explain(err)
 		} else {
 			err = ln.handle(typ, buf[:n])

@@ -26,6 +26,7 @@ func (l *Link) widen(ctx context.Context) {
 	moved := now - s.lastBytes
 	s.lastBytes = now
 	want := min(l.maxLanes(), int(s.peer.lanes))
+	l.forgetLost()
 	if !s.dialer || s.laneDials > 0 || float64(moved) < widenAt*l.cfg.Keepalive.Seconds() {
 		return
 	}
@@ -33,6 +34,16 @@ func (l *Link) widen(ctx context.Context) {
 		if s.lanes[n] == nil {
 			s.laneDials++
 			go l.dialLane(ctx, s, l.hello(s.id, n))
+		}
+	}
+}
+
+// forgetLost makes room for lanes that replace lost ones.
+func (l *Link) forgetLost() {
+	for n, ln := range l.session.lanes {
+		if ln != nil && ln.lost.Load() {
+			l.session.lanes[n] = nil
+			l.route()
 		}
 	}
 }
@@ -116,10 +127,13 @@ func (l *Link) route() {
 	want := min(l.maxLanes(), int(s.peer.lanes))
 	for q := range l.routes {
 		ln := s.lanes[q%want]
-		if ln == nil {
+		if ln == nil || ln.lost.Load() {
 			ln = s.lanes[0]
 		}
 		l.routes[q].Store(ln)
+		if ln.lost.Load() { // just now
+			l.routes[q].CompareAndSwap(ln, s.lanes[0])
+		}
 	}
 	l.setLanes(n)
 }
@@ -127,6 +141,7 @@ func (l *Link) route() {
 // lose gives up a lane other than lane 0: its queue goes back to lane 0, and what
 // was on the way is lost, as on any network. Called by its goroutine, or by Run's.
 func (ln *lane) lose(err error) {
+	ln.lost.Store(true)
 	ln.wire.Close()
 	l := ln.s.link
 	for q := range l.routes {

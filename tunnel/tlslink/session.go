@@ -73,7 +73,11 @@ func (s *session) start() {
 }
 
 func (s *session) startLane(ln *lane) {
-	ln.wire.established(&s.heard, s.link.cfg.DeadAfter)
+	giveUp := time.Duration(0) // lane 0 has the timer of checkAlive
+	if ln.number > 0 {
+		giveUp = s.link.cfg.DeadAfter
+	}
+	ln.wire.established(&s.heard, giveUp)
 	s.readers.Go(func() {
 		err := ln.receive()
 		if ln.number == 0 {

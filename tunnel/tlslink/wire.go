@@ -92,22 +92,28 @@ func (w *wire) sendLocked() error {
 // the device's queue, where the flows inside the tunnel notice.
 const notSentLowat = 256 << 10
 
+// natIdle is how long a connection is silent before TCP probes it.
+const natIdle = 15 * time.Second
+
 // established makes the connection a session's: no deadline, and options that fit
-// long-lived bulk traffic.
-func (w *wire) established(heard *atomic.Int64, deadAfter time.Duration) {
+// long-lived bulk traffic. giveUp is when TCP gives up on data that nobody
+// acknowledges; 0 leaves that to others.
+func (w *wire) established(heard *atomic.Int64, giveUp time.Duration) {
 	w.heard.Store(heard)
 	w.SetDeadline(time.Time{})
 	tcp, ok := w.Conn.(*net.TCPConn)
 	if !ok {
 		return
 	}
+	// Each of these is a refinement: without it the tunnel works all the same. An
+	// error that matters comes back from the next read.
+	tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: natIdle, Interval: natIdle})
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return // closed already; the reader will say so
+		return
 	}
 	raw.Control(func(fd uintptr) {
-		// Each is a refinement: without it the tunnel works all the same.
-		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadAfter.Milliseconds()))
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(giveUp.Milliseconds()))
 	})
 }

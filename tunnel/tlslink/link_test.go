@@ -1,0 +1,222 @@
+package tlslink
+
+import (
+	"bytes"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"warren/tunnel"
+)
+
+// secretPair returns two ends that share a secret and are not started.
+func secretPair(t *testing.T) (a, b *end) {
+	t.Helper()
+	return newEnd(t, Config{Identity: tunnel.Identity{1}}, "a"), newEnd(t, Config{Identity: tunnel.Identity{2}}, "b")
+}
+
+func TestEveryWayOfTrustCarriesPackets(t *testing.T) {
+	ca := newAuthority(t)
+	certA := ca.issue(t, &x509.Certificate{DNSNames: []string{"a"}})
+	certB := ca.issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "b"}})
+	for name, c := range map[string]struct {
+		a, b   Config
+		aTrust Trust // of a's peer, which is b
+		bTrust Trust
+	}{
+		"fingerprint": {Config{Certificate: certA}, Config{Certificate: certB}, pin(certB), pin(certA)},
+		"ca":          {Config{Certificate: certA}, Config{Certificate: certB}, Trust{CA: ca.pool, PeerName: "b"}, Trust{CA: ca.pool, PeerName: "a"}},
+		"secret":      {Config{Identity: tunnel.Identity{1}}, Config{Identity: tunnel.Identity{2}}, secretTrust(0), secretTrust(0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newEnd(t, c.a, "a"), newEnd(t, c.b, "b")
+			b.start(c.bTrust)
+			a.start(c.aTrust, b.addr())
+			evA, evB := a.waitEvents(1)[0], b.waitEvents(1)[0]
+			if !evA.Up || !evB.Up || evA.Local != evB.Peer || evA.Peer != evB.Local || evA.Local == evA.Peer {
+				t.Fatalf("events %+v and %+v: want both up, with each other's identity", evA, evB)
+			}
+			exchangePackets(t, a, b)
+			if st := a.link.Status(); st.State != tunnel.StateUp || st.LastError != "" || st.Remote.String() != b.addr() {
+				t.Fatalf("status %+v", st)
+			}
+		})
+	}
+}
+
+// exchangePackets sends some of all sizes both ways, on every queue.
+func exchangePackets(t *testing.T, a, b *end) {
+	t.Helper()
+	for _, way := range [][2]*end{{a, b}, {b, a}} {
+		from, to := way[0], way[1]
+		before, _, _ := to.dev.snapshot()
+		var want [][]byte
+		for i, size := range []int{29, 1500, 16384, 65535, 100} {
+			f := packet(size, byte(i))
+			want = append(want, f)
+			from.dev.queues[0] <- f
+		}
+		got := to.waitWritten(len(before) + len(want))[len(before):]
+		for i := range want {
+			if !bytes.Equal(got[i], want[i]) {
+				t.Fatalf("packet %d from %s arrived changed or out of order", i, from.cfg.Name)
+			}
+		}
+		from.dev.queues[1] <- packet(64)
+		to.waitWritten(len(before) + len(want) + 1)
+	}
+}
+
+func TestCarrierFollowsSession(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	a.start(secretTrust(0), b.addr())
+	a.waitEvents(1)
+	b.waitEvents(1)
+	b.halt(errors.New("maintenance"))
+	evs := a.waitEvents(2)
+	if evs[1].Up || evs[1].Reason != "peer closed the tunnel: maintenance" {
+		t.Fatalf("event %+v: want down and what the peer said", evs[1])
+	}
+	if _, carrier, _ := a.dev.snapshot(); !slices.Equal(carrier, []bool{true, false}) {
+		t.Fatalf("carrier changes %v: want up, down", carrier)
+	}
+	b.start(secretTrust(0))
+	a.waitEvents(3)
+	exchangePackets(t, a, b)
+}
+
+func TestOffloadIsWhatBothHave(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	b.dev.offload = 0
+	a.start(secretTrust(0), b.addr())
+	a.waitEvents(1)
+	a.dev.mu.Lock()
+	defer a.dev.mu.Unlock()
+	if a.dev.accepted != 0 {
+		t.Fatalf("offload %v towards a peer that has none", a.dev.accepted)
+	}
+}
+
+// Both ends dial and listen, and begin at the same moment: each must come up once
+// and stay.
+func TestSimultaneousDialsSettle(t *testing.T) {
+	for i := range 40 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			a, b := secretPair(t)
+			a.start(secretTrust(0), b.addr())
+			b.start(secretTrust(0), a.addr())
+			a.waitEvents(1)
+			b.waitEvents(1)
+			exchangePackets(t, a, b)
+			// Whatever still is under way has failed or been refused by then.
+			poll(t, func() bool { return a.link.Status().RTT > 0 && b.link.Status().RTT > 0 }, func() string { return "no round trip" })
+			exchangePackets(t, a, b)
+			if ea, eb := a.seen(), b.seen(); len(ea) != 1 || len(eb) != 1 {
+				t.Fatalf("the tunnel flapped: %+v, %+v", ea, eb)
+			}
+		})
+	}
+}
+
+// A router that dies without a word and comes back must not wait for dead_after.
+func TestRestartedPeerReplacesItsSession(t *testing.T) {
+	a, b := secretPair(t)
+	b.cfg.DeadAfter = MaxDeadAfter
+	b.start(secretTrust(0))
+	via := newProxy(t, b.addr())
+	a.start(secretTrust(0), via.addr())
+	b.waitEvents(1)
+	via.freeze() // as a machine that lost its power
+	again := newEnd(t, Config{Identity: tunnel.Identity{1}}, "a")
+	again.start(secretTrust(0), b.addr())
+	evs := b.waitEvents(3)
+	if evs[1].Up || evs[1].Reason != "the peer was restarted" || !evs[2].Up {
+		t.Fatalf("events %+v: want down because of the restart, then up", evs[1:])
+	}
+	again.waitEvents(1)
+	exchangePackets(t, again, b)
+}
+
+// An end that has given up on a session dials again; the other may still believe.
+func TestNewSessionReplacesOneThatThePeerEnded(t *testing.T) {
+	a, b := secretPair(t)
+	b.cfg.DeadAfter = MaxDeadAfter
+	b.start(secretTrust(0))
+	via := newProxy(t, b.addr())
+	a.start(secretTrust(0), via.addr(), b.addr())
+	b.waitEvents(1)
+	via.freeze()
+	evs := b.waitEvents(3)
+	if evs[1].Up || evs[1].Reason != "the peer began a new session" || !evs[2].Up {
+		t.Fatalf("events %+v", evs[1:])
+	}
+	if evs := a.waitEvents(3); evs[1].Reason != "no sign of life from the peer for 1s" {
+		t.Fatalf("events %+v", evs[1:])
+	}
+}
+
+func TestSilentPeerIsDead(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	via := newProxy(t, b.addr())
+	a.start(secretTrust(0), via.addr())
+	a.waitEvents(1)
+	b.waitEvents(1)
+	began := time.Now()
+	via.freeze()
+	for _, e := range []*end{a, b} {
+		evs := e.waitEvents(2)
+		if evs[1].Up || evs[1].Reason != "no sign of life from the peer for 1s" {
+			t.Fatalf("%s: event %+v", e.cfg.Name, evs[1])
+		}
+		if took := evs[1].Time.Sub(began); took < 500*time.Millisecond || took > 3*time.Second {
+			t.Fatalf("%s: noticed after %v, want about 1s", e.cfg.Name, took)
+		}
+	}
+}
+
+// A dead path that data is being written into must be noticed just the same.
+func TestSilentPeerIsDeadWhileSending(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	via := newProxy(t, b.addr())
+	a.start(secretTrust(0), via.addr())
+	a.waitEvents(1)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for f := packet(65535); ; {
+			select {
+			case a.dev.queues[0] <- f:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	b.waitWritten(20)
+	via.freeze()
+	a.waitEvents(2)
+	b.waitEvents(2)
+}
+
+func TestSlowPathIsAlive(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	via := newProxy(t, b.addr())
+	a.start(secretTrust(0), via.addr())
+	a.waitEvents(1)
+	via.throttle(40 << 10) // 64 KiB take longer than dead_after
+	a.dev.queues[0] <- packet(65535)
+	a.dev.queues[0] <- packet(65535)
+	b.waitWritten(2)
+	if len(a.seen()) != 1 || len(b.seen()) != 1 {
+		t.Fatalf("a frame on its way is a sign of life: %+v, %+v", a.seen(), b.seen())
+	}
+}

@@ -1,0 +1,92 @@
+package tlslink
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// proxy is a path between two ends that a test can break.
+type proxy struct {
+	l      net.Listener
+	frozen atomic.Bool
+	rate   atomic.Int64 // bytes per second; 0: as fast as it goes
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func newProxy(t *testing.T, to string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{l: l}
+	t.Cleanup(func() {
+		l.Close()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, c := range p.conns {
+			c.Close()
+		}
+	})
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, in)
+			p.mu.Unlock()
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, out)
+			p.mu.Unlock()
+			go p.copy(in, out)
+			go p.copy(out, in)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) addr() string { return p.l.Addr().String() }
+
+// freeze makes the path silent: nothing passes, and nobody is told. New connections
+// are refused.
+func (p *proxy) freeze() {
+	p.frozen.Store(true)
+	p.l.Close()
+}
+
+func (p *proxy) throttle(bytesPerSecond int64) { p.rate.Store(bytesPerSecond) }
+
+func (p *proxy) copy(from, to net.Conn) {
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := from.Read(buf)
+		if p.frozen.Load() {
+			return
+		}
+		if r := p.rate.Load(); r > 0 {
+			time.Sleep(time.Duration(n) * time.Second / time.Duration(r))
+		}
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
+				from.Close()
+				return
+			}
+		}
+		if err != nil {
+			to.Close()
+			return
+		}
+	}
+}
