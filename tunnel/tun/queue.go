@@ -100,6 +100,11 @@ func (d *Device) TryRead(queue int, p []byte) (int, error) {
 }
 
 func (d *Device) readError(err error) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.closed { // the poller's own error for that is private to it
+		return fmt.Errorf("tun: read from %s: %w", d.name, os.ErrClosed)
+	}
 	if errors.Is(err, unix.EBADFD) {
 		return fmt.Errorf("tun: read from %s: the interface is gone: %w", d.name, err)
 	}

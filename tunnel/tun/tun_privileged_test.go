@@ -1,0 +1,347 @@
+//go:build privileged
+
+package tun
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/internal/netns"
+)
+
+func ip(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("ip", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func open(t *testing.T, c Config) *Device {
+	t.Helper()
+	d, err := Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// descriptors returns the TUN descriptors of this process.
+func descriptors(t *testing.T) []int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fds []int
+	for _, e := range entries {
+		if to, err := os.Readlink(filepath.Join("/proc/self/fd", e.Name())); err == nil && to == devicePath {
+			fd, _ := strconv.Atoi(e.Name())
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
+func wantGone(t *testing.T, name string) {
+	t.Helper()
+	if _, err := net.InterfaceByName(name); err == nil {
+		t.Fatalf("%s is still there", name)
+	}
+}
+
+func TestOpenAndClose(t *testing.T) {
+	netns.Test(t)
+	for _, queues := range []int{1, 4} {
+		d := open(t, Config{Name: "tt0", MTU: 9000, Queues: queues})
+		ifi, err := net.InterfaceByName("tt0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ifi.MTU != 9000 || d.MTU() != 9000 || ifi.Index != d.Index() || d.Name() != "tt0" || d.Queues() != queues {
+			t.Fatalf("interface %+v, device %+v", ifi, d)
+		}
+		if d.Offload()&tsoOffload != tsoOffload {
+			t.Fatalf("offload %v", d.Offload())
+		}
+		fds := descriptors(t)
+		if len(fds) == 0 {
+			t.Fatal("no descriptors")
+		}
+		for _, fd := range fds {
+			if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+				t.Fatalf("descriptor %d would survive exec: %v", fd, err)
+			}
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantGone(t, "tt0")
+		if fds := descriptors(t); len(fds) != 0 {
+			t.Fatalf("descriptors %v leaked", fds)
+		}
+	}
+}
+
+func TestCarrier(t *testing.T) {
+	netns.Test(t)
+	d := open(t, Config{Name: "tt0", MTU: 1500, Queues: 2})
+	ip(t, "link", "set", "tt0", "up")
+	for _, up := range []bool{false, true, false} {
+		if err := d.SetCarrier(up); err != nil {
+			t.Fatal(err)
+		}
+		if got := !strings.Contains(ip(t, "link", "show", "tt0"), "NO-CARRIER"); got != up {
+			t.Fatalf("carrier %v, want %v", got, up)
+		}
+	}
+}
+
+func TestLeftoversAreReplaced(t *testing.T) {
+	netns.Test(t)
+	for _, mode := range [][]string{nil, {"multi_queue"}, {"vnet_hdr", "multi_queue"}} {
+		for _, queues := range []int{1, 2} {
+			ip(t, append([]string{"tuntap", "add", "dev", "tt0", "mode", "tun"}, mode...)...)
+			d := open(t, Config{Name: "tt0", MTU: 1500, Queues: queues})
+			if d.Offload() == 0 {
+				t.Fatalf("left over with %v: the new one has no offload", mode)
+			}
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wantGone(t, "tt0")
+		}
+	}
+}
+
+func TestForeignInterfacesAreRefused(t *testing.T) {
+	netns.Test(t)
+	held := open(t, Config{Name: "held", MTU: 1500, Queues: 2})
+	ip(t, "link", "add", "dum", "type", "veth", "peer", "name", "dum2")
+	ip(t, "tuntap", "add", "dev", "tap", "mode", "tap")
+	before := len(descriptors(t))
+	for name, want := range map[string]string{
+		"dum": "is there already and is no TUN interface (veth/)", "tap": "is no TUN interface (tun/tap)", "held": "is in use by another process",
+	} {
+		for _, queues := range []int{1, 2} {
+			d, err := Open(Config{Name: name, MTU: 1500, Queues: queues})
+			if err == nil {
+				d.Close()
+				t.Fatalf("%s was taken", name)
+			}
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
+			ip(t, "link", "show", name)
+		}
+	}
+	if after := len(descriptors(t)); after != before {
+		t.Fatalf("%d descriptors leaked", after-before)
+	}
+	if err := held.SetCarrier(true); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenRefusesBadConfig(t *testing.T) {
+	for _, c := range []Config{
+		{Name: "", MTU: 1500, Queues: 1}, {Name: "sixteen-bytes-xx", MTU: 1500, Queues: 1}, {Name: "tun%d", MTU: 1500, Queues: 1},
+		{Name: "a/b", MTU: 1500, Queues: 1}, {Name: "a", MTU: 1279, Queues: 1}, {Name: "a", MTU: MaxMTU + 1, Queues: 1}, {Name: "a", MTU: 1500},
+	} {
+		if d, err := Open(c); err == nil {
+			d.Close()
+			t.Errorf("%+v was accepted", c)
+		}
+	}
+}
+
+func TestWriteToDownInterfaceIsADrop(t *testing.T) {
+	netns.Test(t)
+	d := open(t, Config{Name: "tt0", MTU: 1500, Queues: 1})
+	f := frame(0, none, 0, 0, 0, ipv4(17, udp(10)...))
+	if err := d.Write(f); !errors.Is(err, ErrDropped) {
+		t.Fatalf("%v, want ErrDropped", err)
+	}
+	d.Close()
+	if err := d.Write(f); !errors.Is(err, os.ErrClosed) {
+		t.Fatalf("after Close: %v, want os.ErrClosed", err)
+	}
+}
+
+// Waiting ends when the device is closed, or somebody deletes the interface.
+func TestWaitEnds(t *testing.T) {
+	netns.Test(t)
+	for name, end := range map[string]func(d *Device){
+		"closed":  func(d *Device) { d.Close() },
+		"deleted": func(*Device) { ip(t, "link", "del", "tt0") },
+	} {
+		d := open(t, Config{Name: "tt0", MTU: 1500, Queues: 2})
+		ended := make(chan error, 2)
+		for q := range 2 {
+			go func() {
+				for {
+					err := d.Wait(q)
+					if err == nil {
+						_, err = d.TryRead(q, make([]byte, MaxFrame))
+					}
+					if err != nil && !errors.Is(err, ErrEmpty) {
+						ended <- err
+						return
+					}
+				}
+			}()
+		}
+		end(d)
+		for range 2 {
+			select {
+			case err := <-ended:
+				if name == "closed" && !errors.Is(err, os.ErrClosed) {
+					t.Errorf("%s: %v", name, err)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatalf("%s: a reader still waits", name)
+			}
+		}
+		d.Close()
+	}
+}
+
+// What the kernel sends into one interface is written to another, as a tunnel
+// does, with and without offload: a TCP stream must arrive as it was sent.
+func TestStreamBetweenTwoDevices(t *testing.T) {
+	for _, tc := range []struct {
+		queues int
+		plain  bool
+	}{{1, false}, {4, false}, {1, true}, {4, true}} {
+		t.Run(fmt.Sprintf("queues=%d,plain=%v", tc.queues, tc.plain), func(t *testing.T) {
+			here := netns.Test(t)
+			there, err := netns.NewAnonymous()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { there.Close() })
+			var a, b *Device
+			var l net.Listener
+			bring := func(d **Device, addr string) error {
+				*d = open(t, Config{Name: "tt0", MTU: 1500, Queues: tc.queues, plain: tc.plain})
+				ip(t, "addr", "add", addr, "dev", "tt0")
+				ip(t, "link", "set", "tt0", "up")
+				return (*d).SetCarrier(true)
+			}
+			if err := there.Do(func() error {
+				if err := bring(&b, "10.55.0.2/24"); err != nil {
+					return err
+				}
+				l, err = net.Listen("tcp4", "10.55.0.2:5555")
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			if err := bring(&a, "10.55.0.1/24"); err != nil {
+				t.Fatal(err)
+			}
+			largest := make(chan int, 2*tc.queues)
+			for q := range tc.queues {
+				go func() { largest <- shovel(t, a, b, q) }()
+				go func() { largest <- shovel(t, b, a, q) }()
+			}
+			var conn net.Conn
+			if err := here.Do(func() (err error) {
+				conn, err = net.DialTimeout("tcp4", "10.55.0.2:5555", 5*time.Second)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			echo(t, conn, l)
+			a.Close()
+			b.Close()
+			most := 0
+			for range 2 * tc.queues {
+				most = max(most, <-largest)
+			}
+			if big := most > 3000; big == tc.plain {
+				t.Fatalf("the largest frame had %d bytes", most)
+			}
+		})
+	}
+}
+
+// shovel moves frames of one queue until a device is closed, and returns the size
+// of the largest.
+func shovel(t *testing.T, from, to *Device, queue int) (largest int) {
+	buf := make([]byte, MaxFrame)
+	for {
+		if from.Wait(queue) != nil {
+			return largest
+		}
+		for {
+			n, err := from.TryRead(queue, buf)
+			if errors.Is(err, ErrEmpty) {
+				break
+			}
+			if err != nil {
+				return largest
+			}
+			largest = max(largest, n)
+			if err := Check(buf[:n]); err != nil {
+				t.Errorf("a frame of this kernel was refused: %v: %x", err, buf[:min(n, 100)])
+				continue
+			}
+			if err := to.Write(buf[:n]); errors.Is(err, ErrDropped) {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// echo sends a few megabytes to the listener and back.
+func echo(t *testing.T, conn net.Conn, l net.Listener) {
+	t.Helper()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		buf := make([]byte, 1<<16)
+		for {
+			n, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			if _, err := c.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	sent := bytes.Repeat([]byte("0123456789abcdef"), 4<<16)
+	go conn.Write(sent)
+	got := make([]byte, 0, len(sent))
+	buf := make([]byte, 1<<16)
+	for len(got) < len(sent) {
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatalf("after %d bytes: %v", len(got), err)
+		}
+		got = append(got, buf[:n]...)
+	}
+	conn.Close()
+	if !bytes.Equal(got, sent) {
+		t.Fatal("the stream came back changed")
+	}
+}
