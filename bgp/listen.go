@@ -18,6 +18,9 @@ import (
 const (
 	acceptsPerSecond = 5
 	acceptBurst      = 10
+
+	readyInterval = 10 * time.Millisecond
+	readyTries    = 150 // longer than GoBGP stays in Idle by itself
 )
 
 // listen opens n's listener, on this end's address of the tunnel and bound to
@@ -72,6 +75,51 @@ func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
 			conn.Close()
 			continue
 		}
+		if !s.waitReady(n) {
+			conn.Close()
+			continue
+		}
+		s.awaitReady(n)
 		s.handOver(n.ctx, n, conn.(*net.TCPConn))
 	}
+}
+
+// awaitReady waits while n is idle. GoBGP closes connections that come then,
+// and the peer would take that as a failure and go idle for seconds itself: two
+// ends could keep each other out for a long time.
+func (s *Speaker) awaitReady(n *neighbor) {
+	const step, most = 10 * time.Millisecond, 6 * time.Second // GoBGP stays idle for up to 5 s
+	for waited := time.Duration(0); waited < most && n.ctx.Err() == nil; waited += step {
+		s.mu.Lock()
+		idle := n.session.state == stateIdle
+		s.mu.Unlock()
+		if !idle {
+			return
+		}
+		time.Sleep(step)
+	}
+}
+
+// waitReady waits until GoBGP takes a connection with n: in Idle it closes
+// every one, which the peer would take for a failed session and pause after.
+// A tunnel comes up at both ends at once, so the peer's first connection often
+// arrives in the milliseconds in which the neighbor here is still Idle. It
+// returns false if n does not get ready.
+func (s *Speaker) waitReady(n *neighbor) bool {
+	tick := time.NewTicker(readyInterval)
+	defer tick.Stop()
+	for range readyTries {
+		s.mu.Lock()
+		idle := n.session.state == stateIdle
+		s.mu.Unlock()
+		if !idle {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-n.ctx.Done():
+			return false
+		}
+	}
+	return false
 }
