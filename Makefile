@@ -21,7 +21,7 @@ PACKAGES := bird2 iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
             wireguard-tools netcat-openbsd openssl util-linux systemd
 TOOLS    := bird ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze
 
-.PHONY: help build bin deps check fmt test test-unit test-privileged lab demo bench fuzz clean
+.PHONY: help build bin deps check fmt test test-unit test-privileged lab demo demo-down bench fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -64,13 +64,16 @@ test-unit: ## what needs no privileges, with the race detector
 
 test-privileged: deps build ## the packages against the real kernel, in network namespaces
 	go run ./lab/privileged go test -race -count=1 -timeout 15m -tags privileged \
-	  $$(go list ./... | grep -v '/lab')
+	  $$(go list ./... | grep -v '/lab$$')
 
 lab: deps build ## whole topologies with the real binary; one: make lab RUN=two-sites
 	go run ./lab/privileged go test -count=1 -timeout 30m -tags lab -run 'TestScenarios/$(RUN)' ./lab/
 
 demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
 	@go run ./lab/demo
+
+demo-down: ## take down what KEEP=1 left up
+	@go run ./lab/demo -down
 
 bench: deps build bin/wireguard-go ## Warren beside OpenVPN and wireguard-go, to docs/bench.md and bench.json
 	go run ./lab/bench $(BENCHFLAGS)
