@@ -123,8 +123,7 @@ func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
 			statements = append(statements, sts...)
 		}
 	}
-	policy := &api.Policy{Name: dir.String(), Statements: statements}
-	if err := p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: policy}); err != nil {
+	if err := p.addPolicy(ctx, dir.String(), statements); err != nil {
 		return err
 	}
 	return p.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
@@ -173,11 +172,36 @@ func (p *policies) classes(ctx context.Context, at place) (sts []*api.Statement,
 		err = errors.Join(err, p.addPrefixes(ctx, name, c.match), p.addNeighbor(ctx, name, placeholder))
 		st := statement(at.dir, name, name, name, true)
 		if c.class == "own" {
-			st.Conditions.RouteType = api.Conditions_ROUTE_TYPE_LOCAL
+			late := &api.Statement{Name: name, Conditions: st.Conditions}
+			st.Conditions = &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL}
+			sts = append(sts, st, late)
+			continue
 		}
 		sts = append(sts, st)
 	}
 	return sts, err
+}
+
+// addPolicy makes a policy that is not assigned yet. GoBGP looks at a
+// statement's prefixes first, which costs ten times what looking at a single
+// neighbor does. Where another order is wanted, a further statement of the same
+// name follows; its conditions are appended to the first one's.
+func (p *policies) addPolicy(ctx context.Context, name string, sts []*api.Statement) error {
+	var first, late []*api.Statement
+	for _, st := range sts {
+		if n := len(first); n > 0 && first[n-1].Name == st.Name {
+			late = append(late, st)
+		} else {
+			first = append(first, st)
+		}
+	}
+	err := p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{Name: name, Statements: first}})
+	for _, st := range late {
+		if err == nil {
+			err = p.server.AddStatement(ctx, &api.AddStatementRequest{Statement: st})
+		}
+	}
+	return err
 }
 
 // statement accepts or rejects what is in a prefix set and, if one is given,
@@ -252,10 +276,10 @@ func (p *policies) addObjects(ctx context.Context, addr netip.Addr, at place) er
 	if err != nil {
 		return err
 	}
-	err = p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{
-		Name: name, Statements: []*api.Statement{statement(at.dir, name, name, name, true)},
-	}})
-	if err != nil {
+	st := statement(at.dir, name, name, name, true)
+	late := &api.Statement{Name: name, Conditions: &api.Conditions{PrefixSet: st.Conditions.PrefixSet}}
+	st.Conditions.PrefixSet = nil
+	if err := p.addPolicy(ctx, name, []*api.Statement{st, late}); err != nil {
 		return err
 	}
 	return p.server.AddPolicyAssignment(ctx, &api.AddPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -76,6 +77,10 @@ func (s *Speaker) logProblems() {
 	}
 }
 
+// notificationCodes finds the codes in GoBGP's words for a NOTIFICATION, as in
+// "notification-received code 6(cease) subcode 2(administrative shutdown)".
+var notificationCodes = regexp.MustCompile(`code (\d+)\(.*subcode (\d+)`)
+
 // explainDown takes GoBGP's reason for a change away from Established or on
 // the way there.
 func (n *neighbor) explainDown(reason api.PeerState_DisconnectReason, message string) {
@@ -87,7 +92,14 @@ func (n *neighbor) explainDown(reason api.PeerState_DisconnectReason, message st
 	case api.PeerState_DISCONNECT_REASON_BAD_PEER_AS:
 		n.explainNotification(true, gobgp.BGP_ERROR_OPEN_MESSAGE_ERROR, gobgp.BGP_ERROR_SUB_BAD_PEER_AS, n.session.seen)
 	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED:
-		n.setProblem(vague, "session closed: %s", strings.ReplaceAll(message, "-", " "))
+		if m := notificationCodes.FindStringSubmatch(message); m != nil {
+			code, _ := strconv.ParseUint(m[1], 10, 8)
+			subcode, _ := strconv.ParseUint(m[2], 10, 8)
+			sent := reason == api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT
+			n.explainNotification(sent, uint8(code), uint8(subcode), n.session.seen)
+			return
+		}
+		n.setProblem(vague, "session closed: %s", message)
 	}
 }
 

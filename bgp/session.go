@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -110,7 +109,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		n.session.remoteID = ev.Peer.State.RouterID
 		n.session.problem = problem{}
 	} else {
-		n.explainDown(ev.Peer.State.DisconnectReason, strings.ToLower(ev.Peer.State.DisconnectMessage))
+		n.explainDown(ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage)
 	}
 	if state == stateActive && n.LocalAddr.Less(n.PeerAddr) && n.ctx.Err() == nil {
 		n.work.Go(func() { s.dialEarly(n) })

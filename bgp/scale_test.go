@@ -1,0 +1,111 @@
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// TestMemoryOfIdleNeighbors measures established neighbors with nothing to say.
+// 392 KB of it are two empty tables of GoBGP's, each of 2048 shards with a lock
+// and a map; what this package adds, and the far ends in this process, is small.
+func TestMemoryOfIdleNeighbors(t *testing.T) {
+	const n, limit = 200, 480 << 10
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	measure := func() int {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc + m.StackInuse)
+	}
+	before, goroutines := measure(), runtime.NumGoroutine()
+	peers := make([]*rawPeer, n)
+	for i := range peers {
+		name := fmt.Sprintf("p%d", i)
+		local, peer := netip.AddrFrom4([4]byte{127, 180, byte(i), 1}), netip.AddrFrom4([4]byte{127, 180, byte(i), 2})
+		if err := s.AddNeighbor(t.Context(), Neighbor{Name: name, LocalAddr: local, PeerAddr: peer, ASN: 64513,
+			Import: Policy{Prefixes: []Filter{filter(fmt.Sprintf("10.%d.0.0/16", i), 0, 24)}}, Export: Policy{Own: true}, MaxPrefixes: 1000}); err != nil {
+			t.Fatal(err)
+		}
+		waitState(t, s, name, "active")
+		peers[i] = dialRaw(t, peer, local)
+		peers[i].establish(64513, netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}).String())
+		waitState(t, s, name, "established")
+	}
+	each := (measure() - before) / n
+	t.Logf("%d neighbors: %d KB of heap and stack and %.1f goroutines each", n, each>>10, float64(runtime.NumGoroutine()-goroutines)/n)
+	if each > limit {
+		t.Errorf("%d bytes each, want at most %d", each, limit)
+	}
+
+	start := time.Now()
+	peers[n-1].update(64513, somePrefixes(n-1, 250), nil)
+	last := fmt.Sprintf("p%d", n-1)
+	eventually(t, 10*time.Second, func() string {
+		if got := len(s.Routes()); got != 250 {
+			return fmt.Sprintf("%d routes", got)
+		}
+		return ""
+	})
+	t.Logf("250 prefixes from %s were routes after %v", last, time.Since(start))
+	start = time.Now()
+	if err := s.SetAnnounced(t.Context(), manyPrefixes(0, 200)); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("announcing 200 prefixes to %d neighbors took %v", n, time.Since(start))
+}
+
+func somePrefixes(i, n int) []netip.Prefix {
+	ps := make([]netip.Prefix, n)
+	for j := range ps {
+		ps[j] = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), byte(j), 0}), 24)
+	}
+	return ps
+}
+
+// BenchmarkImport is one peer's table with few and with many other neighbors,
+// whose policies GoBGP walks for each path.
+func BenchmarkImport(b *testing.B) {
+	for _, others := range []int{0, 200, 1000} {
+		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
+			s := startSpeaker(b, 64512, "10.0.0.1")
+			for i := range others {
+				a := [4]byte{127, 181, byte(i / 60), byte(i%60*4 + 1)}
+				n := Neighbor{Name: fmt.Sprintf("o%d", i), LocalAddr: netip.AddrFrom4(a), PeerAddr: netip.AddrFrom4(a).Next(), ASN: 64513,
+					Import: Policy{Prefixes: []Filter{filter("10.0.0.0/8", 0, 24)}}, Export: Policy{Own: true}}
+				if err := s.AddNeighbor(b.Context(), n); err != nil {
+					b.Fatal(err)
+				}
+			}
+			p := rawSession(b, s, "b", 64513, "10.0.0.2", func(n *Neighbor) {
+				n.Import = Policy{Prefixes: []Filter{filter("20.0.0.0/8", 0, 32)}}
+			})
+			const batch = 20000
+			for b.Loop() {
+				p.update(64513, manyPrefixes(0, batch), nil)
+				waitCount(b, s, batch)
+				b.StopTimer()
+				p.update(64513, nil, manyPrefixes(0, batch))
+				waitCount(b, s, 0)
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/prefix")
+		})
+	}
+}
+
+func waitCount(b *testing.B, s *Speaker, want int) {
+	b.Helper()
+	eventually(b, time.Minute, func() string {
+		s.mu.Lock()
+		got := len(s.rib.best)
+		s.mu.Unlock()
+		if got != want {
+			return fmt.Sprintf("%d routes, not %d", got, want)
+		}
+		return ""
+	})
+}
