@@ -103,7 +103,10 @@ func (w watch) check(ctx context.Context, s *scenario) error {
 	case w.not && matched:
 		return fmt.Errorf("output still matches %q:\n%s", w.want, out)
 	case !w.not && !matched:
-		return fmt.Errorf("output does not match %q (%v):\n%s", w.want, err, out)
+		if err != nil {
+			return fmt.Errorf("output does not match %q: %w", w.want, err)
+		}
+		return fmt.Errorf("output does not match %q:\n%s", w.want, out)
 	}
 	return nil
 }

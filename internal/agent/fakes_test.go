@@ -50,7 +50,7 @@ func newWorld(t *testing.T, cfg *config.Config) *world {
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
 	}
 	// What run does first, without the loop itself: a test plays the events.
-	w.loop.begin(t.Context())
+	w.begin(t.Context())
 	return w
 }
 

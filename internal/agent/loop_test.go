@@ -91,7 +91,7 @@ func TestInterfaceIsTriedAgain(t *testing.T) {
 	w := newWorld(t, router())
 	w.tunnels.fail["b"] = errors.New("name is taken")
 	w.cfg = router(peerConfig("b", 0), peerConfig("c", 1))
-	w.loop.begin(t.Context())
+	w.begin(t.Context())
 	w.up(t, "c")
 	s := w.status()
 	if s.Peers[0].Tunnel.State != "down" || s.Peers[0].Tunnel.LastError != "name is taken" {

@@ -119,7 +119,7 @@ func (a attack) on(conn net.Conn, asn uint16) (string, error) {
 		case errors.Is(err, io.EOF):
 			return "closed", nil
 		case err != nil:
-			return "ignored or reset", nil
+			return "ignored or reset", nil //nolint:nilerr // that is the answer
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -60,7 +61,8 @@ func attackTLS(addr string) error {
 	for _, c := range conns {
 		c.SetReadDeadline(time.Now().Add(time.Millisecond)) //nolint:errcheck // as above
 		_, err := c.Read(make([]byte, 1))
-		if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
 			closed++
 		}
 	}
