@@ -20,7 +20,7 @@ const (
 	acceptBurst      = 10
 
 	readyInterval = 10 * time.Millisecond
-	readyTries    = 150 // longer than GoBGP stays in Idle by itself
+	readyTries    = 600 // together longer than the 5 s that GoBGP may stay in Idle
 )
 
 // listen opens n's listener, on this end's address of the tunnel and bound to
@@ -79,24 +79,7 @@ func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
 			conn.Close()
 			continue
 		}
-		s.awaitReady(n)
 		s.handOver(n.ctx, n, conn.(*net.TCPConn))
-	}
-}
-
-// awaitReady waits while n is idle. GoBGP closes connections that come then,
-// and the peer would take that as a failure and go idle for seconds itself: two
-// ends could keep each other out for a long time.
-func (s *Speaker) awaitReady(n *neighbor) {
-	const step, most = 10 * time.Millisecond, 6 * time.Second // GoBGP stays idle for up to 5 s
-	for waited := time.Duration(0); waited < most && n.ctx.Err() == nil; waited += step {
-		s.mu.Lock()
-		idle := n.session.state == stateIdle
-		s.mu.Unlock()
-		if !idle {
-			return
-		}
-		time.Sleep(step)
 	}
 }
 
