@@ -197,6 +197,7 @@ func (s *Speaker) apiPeer(n Neighbor) *api.Peer {
 			NeighborAddress: n.PeerAddr.String(),
 			PeerAsn:         n.ASN,
 			Description:     n.Name,
+			AllowOwnAsn:     255, // import policy rejects loops; see policy.go
 		},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry:           connectRetry,

@@ -17,13 +17,16 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: own → accept; martians, never → reject; any, default → accept; then per neighbor
+//	import: own → accept; looped, martians, never → reject; any, default → accept; then per neighbor
 //	export: martians → reject; own, any, default → accept; then per neighbor
 //
 // and what passes none of them meets the default, reject. (GoBGP puts local
 // paths through import too.) An accepted path is
 // exported with this end's address of the session as its next hop, for iBGP
 // too: the tunnel's address is all that the far end can be sure to reach.
+//
+// Paths with this AS in them are rejected by policy because GoBGP's own check
+// drops the UPDATE and keeps the path that it replaces, which is then stale.
 //
 // Sets that are in use are changed in place, entry by entry: replacing one
 // leaves statements with the old one. An empty neighbor set would match every
@@ -92,11 +95,19 @@ func newRule(p Policy, at place) rule {
 	return r
 }
 
+const loopedSet = "import-looped"
+
 var placeholder = netip.MustParseAddr("255.255.255.255")
 
 // newPolicies writes the parts that concern all neighbors.
-func newPolicies(ctx context.Context, srv *server.BgpServer) (*policies, error) {
+func newPolicies(ctx context.Context, srv *server.BgpServer, asn uint32) (*policies, error) {
 	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), never: make(map[match]bool)}
+	err := srv.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: &api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_AS_PATH, Name: loopedSet, List: []string{fmt.Sprintf("_%d_", asn)},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("bgp: import policy: %w", err)
+	}
 	for _, dir := range []direction{dirImport, dirExport} {
 		if err := p.writeGlobal(ctx, dir); err != nil {
 			return nil, fmt.Errorf("bgp: %s policy: %w", dir, err)
@@ -112,6 +123,10 @@ func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
 			Name:       "import-own",
 			Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
 			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
+		}, &api.Statement{
+			Name:       loopedSet,
+			Conditions: &api.Conditions{AsPathSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: loopedSet}},
+			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_REJECT},
 		})
 	}
 	for _, write := range []func(context.Context, place) ([]*api.Statement, error){p.rejects, p.classes} {

@@ -76,6 +76,25 @@ func TestNeverImport(t *testing.T) {
 	waitRoutes(t, s, "b", "10.1.0.0/16", "10.1.1.0/24")
 }
 
+// TestLoopReplacesRoute announces a route again with this AS in its path: that
+// takes the place of the first, and cannot be used itself.
+func TestLoopReplacesRoute(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	p := rawSession(t, s, "b", 64513, "10.0.0.2", nil)
+	p.update(64513, prefixes("10.2.0.0/16", "10.3.0.0/16"), nil)
+	waitRoutes(t, s, "b", "10.2.0.0/16", "10.3.0.0/16")
+	p.updatePath([]uint32{64513, 64512, 64599}, prefixes("10.2.0.0/16"), nil)
+	waitRoutes(t, s, "b", "10.3.0.0/16")
+	eventually(t, 5*time.Second, func() string {
+		if n := ribSize(t, s); n != 1 {
+			return fmt.Sprintf("GoBGP holds %d routes", n)
+		}
+		return ""
+	})
+	p.updatePath([]uint32{64513, 645121, 64599}, prefixes("10.2.0.0/16"), nil)
+	waitRoutes(t, s, "b", "10.2.0.0/16", "10.3.0.0/16")
+}
+
 func TestExport(t *testing.T) {
 	hub, leaf := startSpeaker(t, 64512, "10.0.0.1"), startSpeaker(t, 64514, "10.0.0.3")
 	p := rawSession(t, hub, "source", 64513, "10.0.0.2", func(n *Neighbor) { n.Import = Policy{Any: true, Default: true} })

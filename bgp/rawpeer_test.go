@@ -127,6 +127,11 @@ func (p *rawPeer) serve() {
 // update announces IPv4 prefixes by the classic encoding and withdraws others.
 func (p *rawPeer) update(asn uint32, announce, withdraw []netip.Prefix) {
 	p.t.Helper()
+	p.updatePath([]uint32{asn}, announce, withdraw)
+}
+
+func (p *rawPeer) updatePath(asPath []uint32, announce, withdraw []netip.Prefix) {
+	p.t.Helper()
 	for len(announce)+len(withdraw) > 0 {
 		var a, w []gobgp.PathNLRI
 		n, k := min(len(announce), 500), min(len(withdraw), 500)
@@ -142,7 +147,7 @@ func (p *rawPeer) update(asn uint32, announce, withdraw []netip.Prefix) {
 			nextHop, _ := gobgp.NewPathAttributeNextHop(p.addr)
 			attrs = []gobgp.PathAttributeInterface{
 				gobgp.NewPathAttributeOrigin(0),
-				gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, []uint32{asn})}),
+				gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, asPath)}),
 				nextHop,
 			}
 		}

@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -126,7 +127,7 @@ func (s *Speaker) onUpdate(paths []*apiutil.Path, at time.Time) {
 			continue
 		}
 		l := &n.ledgers[familyOf(p)]
-		if path.Withdrawal {
+		if path.Withdrawal || looped(path, s.cfg.ASN) {
 			l.withdraw(p)
 		} else {
 			l.announce(p, s.importsLocked(n, p), n.MaxPrefixes)
@@ -135,6 +136,20 @@ func (s *Speaker) onUpdate(paths []*apiutil.Path, at time.Time) {
 			s.wakeEnforcer()
 		}
 	}
+}
+
+// looped reports whether a path has already been in this AS (RFC 4271 9.1.2).
+func looped(path *apiutil.Path, asn uint32) bool {
+	for _, attr := range path.Attrs {
+		if asPath, ok := attr.(*gobgp.PathAttributeAsPath); ok {
+			for _, segment := range asPath.Value {
+				if slices.Contains(segment.GetAS(), asn) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // neighborAtLocked finds the neighbor that an event at the given time is

@@ -12,7 +12,7 @@ import (
 // 392 KB of it are two empty tables of GoBGP's, each of 2048 shards with a lock
 // and a map; what this package adds, and the far ends in this process, is small.
 func TestMemoryOfIdleNeighbors(t *testing.T) {
-	const n, limit = 200, 480 << 10
+	const n, limit = 100, 480 << 10
 	s := startSpeaker(t, 64512, "10.0.0.1")
 	measure := func() int {
 		runtime.GC()
@@ -52,10 +52,10 @@ func TestMemoryOfIdleNeighbors(t *testing.T) {
 	})
 	t.Logf("250 prefixes from %s were routes after %v", last, time.Since(start))
 	start = time.Now()
-	if err := s.SetAnnounced(t.Context(), manyPrefixes(0, 200)); err != nil {
+	if err := s.SetAnnounced(t.Context(), manyPrefixes(0, 100)); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("announcing 200 prefixes to %d neighbors took %v", n, time.Since(start))
+	t.Logf("announcing 100 prefixes to %d neighbors took %v", n, time.Since(start))
 }
 
 func somePrefixes(i, n int) []netip.Prefix {

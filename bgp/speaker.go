@@ -125,7 +125,7 @@ func (s *Speaker) start() error {
 	if err != nil {
 		return fmt.Errorf("bgp: start: %w", err)
 	}
-	if s.policies, err = newPolicies(s.ctx, s.server); err != nil {
+	if s.policies, err = newPolicies(s.ctx, s.server, s.cfg.ASN); err != nil {
 		return err
 	}
 	err = s.server.WatchEvent(s.ctx, server.WatchEventMessageCallbacks{
