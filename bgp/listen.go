@@ -75,7 +75,7 @@ func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
 			conn.Close()
 			continue
 		}
-		if !s.waitReady(n) {
+		if !s.waitReady(n) || hungUp(conn.(*net.TCPConn)) {
 			conn.Close()
 			continue
 		}
@@ -105,4 +105,19 @@ func (s *Speaker) waitReady(n *neighbor) bool {
 		}
 	}
 	return false
+}
+
+// hungUp reports whether the peer has closed a connection that it has not
+// spoken on yet. Given to GoBGP it would count as a failed session.
+func hungUp(conn *net.TCPConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	err = raw.Control(func(fd uintptr) {
+		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		gone = n == 0 && err == nil || err != nil && !errors.Is(err, unix.EAGAIN)
+	})
+	return gone || err != nil
 }
