@@ -34,16 +34,24 @@ func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
 func (ln *lane) send(frames []byte) error {
 	ln.sending.Lock()
 	defer ln.sending.Unlock()
-	ln.wire.cork()
-	_, err := ln.conn.Write(frames)
-	if flushErr := ln.wire.flush(); err == nil {
-		err = flushErr
-	}
-	if err != nil {
+	if err := ln.write(frames); err != nil {
 		return ln.explain(err)
 	}
 	return nil
 }
+
+func (ln *lane) write(frames []byte) error {
+	if len(frames) <= recordLen { // one record, and so one write
+		_, err := ln.conn.Write(frames)
+		return err
+	}
+	ln.wire.cork()
+	_, err := ln.conn.Write(frames)
+	return errors.Join(err, ln.wire.flush())
+}
+
+// recordLen is the most that a TLS record carries (RFC 8446, section 5.1).
+const recordLen = 16 << 10
 
 // receive reads frames until the connection fails, which it returns.
 func (ln *lane) receive() error { return ln.receiveFrom(ln.conn) }

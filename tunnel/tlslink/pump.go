@@ -35,10 +35,12 @@ func (l *Link) pump(queue int) error {
 	}
 }
 
-// drain sends all that is in the queue.
+// drain sends all that is in the queue. The first packet goes at once: most often
+// it is the only one, and somebody may be waiting for it. The others are sent in
+// batches.
 func (l *Link) drain(queue int, buf *buffer) error {
-	for {
-		n, packets, err := l.fill(queue, buf)
+	for enough := 1; ; enough = batchEnough {
+		n, packets, err := l.fill(queue, buf, enough)
 		if n > 0 {
 			l.transmit(queue, buf[:n], packets)
 		}
@@ -51,10 +53,10 @@ func (l *Link) drain(queue int, buf *buffer) error {
 	}
 }
 
-// fill reads packets until there is enough for a send. The error is that of the
+// fill reads packets until there are enough bytes for a send. The error is that of the
 // last read; what was read before counts all the same.
-func (l *Link) fill(queue int, buf *buffer) (n, packets int, err error) {
-	for n < batchEnough {
+func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, err error) {
+	for n < enough {
 		size, err := l.dev.TryRead(queue, buf[n+headerLen:])
 		if err != nil {
 			return n, packets, err

@@ -1,27 +1,46 @@
 package tlslink
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"warren/tunnel/internal/sysio"
 )
 
 // maxCorked is how much ciphertext is collected for one system call.
 const maxCorked = 128 << 10
 
 // wire is the connection below TLS. It collects the records of one send, which
-// crypto/tls writes one at a time, and notes when something arrives.
+// crypto/tls writes one at a time, and notes when something arrives. crypto/tls
+// reads from one goroutine at a time.
 type wire struct {
 	net.Conn
+	raw   syscall.RawConn              // nil: use Conn
 	heard atomic.Pointer[atomic.Int64] // where to note it; nil before the session
+
+	in struct { // one read
+		call   func(fd uintptr) bool
+		p      []byte
+		n      int
+		err    error
+		streak sysio.Streak
+	}
 
 	mu     sync.Mutex // crypto/tls may write an alert while a send is collected
 	corked bool
 	buf    *[]byte
+	out    struct { // one write, with mu held
+		call func(fd uintptr) bool
+		p    []byte
+		err  error
+	}
 }
 
 var corkBuffers = sync.Pool{New: func() any {
@@ -29,13 +48,22 @@ var corkBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-func newWire(c net.Conn) *wire { return &wire{Conn: c} }
+func newWire(c net.Conn) *wire {
+	w := &wire{Conn: c}
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			w.raw = raw
+		}
+	}
+	w.in.call, w.out.call = w.readOnce, w.writeOnce
+	return w
+}
 
 func (w *wire) remote() netip.AddrPort { return addrPort(w.RemoteAddr()) }
 
 // Read implements net.Conn.
 func (w *wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
+	n, err := w.read(p)
 	if n > 0 {
 		if heard := w.heard.Load(); heard != nil {
 			heard.Store(int64(monotonic()))
@@ -44,12 +72,40 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (w *wire) read(p []byte) (int, error) {
+	if w.raw == nil || len(p) == 0 {
+		return w.Conn.Read(p)
+	}
+	w.in.p = p
+	err := w.raw.Read(w.in.call)
+	w.in.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case w.in.err != nil:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: w.in.err}
+	case w.in.n == 0:
+		return 0, io.EOF
+	}
+	return w.in.n, nil
+}
+
+// readOnce is false if the poller is to wait.
+func (w *wire) readOnce(fd uintptr) bool {
+	w.in.n, w.in.err = sysio.Read(int(fd), w.in.p, w.in.streak.Quick())
+	if w.in.err == unix.EAGAIN {
+		w.in.streak.Waited()
+		return false
+	}
+	return true
+}
+
 // Write implements net.Conn. Between cork and flush it only collects.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.corked {
-		return w.Conn.Write(p)
+		return w.writeLocked(p)
 	}
 	if w.buf == nil {
 		w.buf = corkBuffers.Get().(*[]byte)
@@ -62,6 +118,40 @@ func (w *wire) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+func (w *wire) writeLocked(p []byte) (int, error) {
+	if w.raw == nil {
+		return w.Conn.Write(p)
+	}
+	w.out.p = p
+	err := w.raw.Write(w.out.call)
+	n := len(p) - len(w.out.p)
+	w.out.p = nil
+	if err == nil && w.out.err != nil {
+		err = &net.OpError{Op: "write", Net: "tcp", Err: w.out.err}
+	}
+	return n, err
+}
+
+// writeOnce writes all, and is false if the poller is to wait before the rest.
+func (w *wire) writeOnce(fd uintptr) bool {
+	w.out.err = nil
+	for len(w.out.p) > 0 {
+		n, err := sysio.Write(int(fd), w.out.p, len(w.out.p) <= quickWrite)
+		if err == unix.EAGAIN {
+			return false
+		}
+		if err != nil {
+			w.out.err = err
+			return true
+		}
+		w.out.p = w.out.p[n:]
+	}
+	return true
+}
+
+// quickWrite is up to which size, in bytes, a write is done in no time.
+const quickWrite = 2048
 
 func (w *wire) cork() {
 	w.mu.Lock()
@@ -81,7 +171,7 @@ func (w *wire) sendLocked() error {
 	if w.buf == nil {
 		return nil
 	}
-	_, err := w.Conn.Write(*w.buf)
+	_, err := w.writeLocked(*w.buf)
 	*w.buf = (*w.buf)[:0]
 	corkBuffers.Put(w.buf)
 	w.buf = nil

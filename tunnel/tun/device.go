@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"warren/tunnel/internal/sysio"
 )
 
 // ErrDropped wraps what [Device.Write] returns for a frame that the kernel did
@@ -169,20 +171,20 @@ func (d *Device) Write(frame []byte) error {
 	if d.closed {
 		return fmt.Errorf("tun: write to %s: %w", d.name, os.ErrClosed)
 	}
-	for {
-		_, err := unix.Write(d.writer, frame)
-		switch err {
-		case nil:
-			return nil
-		case unix.EINTR:
-			continue
-		case unix.EBADFD:
-			return fmt.Errorf("tun: write to %s: the interface is gone: %w", d.name, err)
-		default:
-			return fmt.Errorf("%w: write to %s: %w", ErrDropped, d.name, err)
-		}
+	_, err := sysio.Write(d.writer, frame, len(frame) <= quickWrite)
+	switch err {
+	case nil:
+		return nil
+	case unix.EBADFD:
+		return fmt.Errorf("tun: write to %s: the interface is gone: %w", d.name, err)
+	default:
+		return fmt.Errorf("%w: write to %s: %w", ErrDropped, d.name, err)
 	}
 }
+
+// quickWrite is up to which size, in bytes, a write is done in no time. The kernel
+// takes a large frame all the way to the receiving socket within the call.
+const quickWrite = 2048
 
 // Close removes the interface and ends all that wait for it. Further calls do
 // nothing.

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"warren/tunnel/internal/sysio"
 )
 
 // queue is one reading end of an interface. The two closures are made once,
@@ -23,6 +25,7 @@ type queue struct {
 	buf    []byte
 	n      int
 	err    error
+	streak sysio.Streak
 }
 
 // newQueue takes over fd, also if it fails.
@@ -47,18 +50,12 @@ func (q *queue) pollOnce(fd uintptr) bool {
 		return true
 	}
 	q.polled = true
-	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds[:], 0)
-	return n != 0 || (err != nil && err != unix.EINTR)
+	return sysio.Readable(int(fd))
 }
 
 func (q *queue) readOnce(fd uintptr) bool {
-	for {
-		q.n, q.err = unix.Read(int(fd), q.buf)
-		if q.err != unix.EINTR {
-			return true
-		}
-	}
+	q.n, q.err = sysio.Read(int(fd), q.buf, q.streak.Quick())
+	return true
 }
 
 // Wait blocks until there is something to read in a queue, 0 to Queues-1, or the
@@ -66,6 +63,7 @@ func (q *queue) readOnce(fd uintptr) bool {
 func (d *Device) Wait(queue int) error {
 	q := d.queues[queue]
 	q.polled = false
+	q.streak.Waited()
 	if err := q.raw.Read(q.poll); err != nil {
 		return d.readError(err)
 	}
