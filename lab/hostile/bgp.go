@@ -19,9 +19,12 @@ const (
 	typeUnknown      = 99
 )
 
-// dialFor bounds the tries at one connection: after each attack the victim
-// keeps the peer in Idle for a while.
-const dialFor = 15 * time.Second
+// After each attack the victim keeps the peer in Idle for a while, and holds
+// its connections until then.
+const (
+	dialFor = 20 * time.Second // for all tries at one attack
+	openFor = 8 * time.Second  // for one connection
+)
 
 // An attack is what is sent on one connection.
 type attack struct {
@@ -94,7 +97,7 @@ func dial(local, peer string) (net.Conn, error) {
 // on sends the attack and reports what came back: a NOTIFICATION, an end, or
 // nothing within a second. It fails if the attack could not be brought on.
 func (a attack) on(conn net.Conn, asn uint16) (string, error) {
-	if err := conn.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(openFor)); err != nil {
 		return "", err
 	}
 	if a.open {
