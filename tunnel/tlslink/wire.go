@@ -26,11 +26,11 @@ type wire struct {
 	heard atomic.Pointer[atomic.Int64] // where to note it; nil before the session
 
 	in struct { // one read
-		call   func(fd uintptr) bool
-		p      []byte
-		n      int
-		err    error
-		streak sysio.Streak
+		call func(fd uintptr) bool
+		p    []byte
+		n    int
+		err  error
+		pace sysio.Pace
 	}
 
 	mu     sync.Mutex // crypto/tls may write an alert while a send is collected
@@ -92,12 +92,8 @@ func (w *wire) read(p []byte) (int, error) {
 
 // readOnce is false if the poller is to wait.
 func (w *wire) readOnce(fd uintptr) bool {
-	w.in.n, w.in.err = sysio.Read(int(fd), w.in.p, w.in.streak.Quick())
-	if w.in.err == unix.EAGAIN {
-		w.in.streak.Waited()
-		return false
-	}
-	return true
+	w.in.n, w.in.err = w.in.pace.Read(int(fd), w.in.p)
+	return w.in.err != unix.EAGAIN
 }
 
 // Write implements net.Conn. Between cork and flush it only collects.
@@ -137,7 +133,7 @@ func (w *wire) writeLocked(p []byte) (int, error) {
 func (w *wire) writeOnce(fd uintptr) bool {
 	w.out.err = nil
 	for len(w.out.p) > 0 {
-		n, err := sysio.Write(int(fd), w.out.p, len(w.out.p) <= quickWrite)
+		n, err := sysio.Write(int(fd), w.out.p)
 		if err == unix.EAGAIN {
 			return false
 		}
@@ -149,9 +145,6 @@ func (w *wire) writeOnce(fd uintptr) bool {
 	}
 	return true
 }
-
-// quickWrite is up to which size, in bytes, a write is done in no time.
-const quickWrite = 2048
 
 func (w *wire) cork() {
 	w.mu.Lock()

@@ -171,7 +171,7 @@ func (d *Device) Write(frame []byte) error {
 	if d.closed {
 		return fmt.Errorf("tun: write to %s: %w", d.name, os.ErrClosed)
 	}
-	_, err := sysio.Write(d.writer, frame, len(frame) <= quickWrite)
+	_, err := sysio.Write(d.writer, frame)
 	switch err {
 	case nil:
 		return nil
@@ -181,10 +181,6 @@ func (d *Device) Write(frame []byte) error {
 		return fmt.Errorf("%w: write to %s: %w", ErrDropped, d.name, err)
 	}
 }
-
-// quickWrite is up to which size, in bytes, a write is done in no time. The kernel
-// takes a large frame all the way to the receiving socket within the call.
-const quickWrite = 2048
 
 // Close removes the interface and ends all that wait for it. Further calls do
 // nothing.

@@ -25,7 +25,7 @@ type queue struct {
 	buf    []byte
 	n      int
 	err    error
-	streak sysio.Streak
+	pace   sysio.Pace
 }
 
 // newQueue takes over fd, also if it fails.
@@ -54,7 +54,7 @@ func (q *queue) pollOnce(fd uintptr) bool {
 }
 
 func (q *queue) readOnce(fd uintptr) bool {
-	q.n, q.err = sysio.Read(int(fd), q.buf, q.streak.Quick())
+	q.n, q.err = q.pace.Read(int(fd), q.buf)
 	return true
 }
 
@@ -63,7 +63,6 @@ func (q *queue) readOnce(fd uintptr) bool {
 func (d *Device) Wait(queue int) error {
 	q := d.queues[queue]
 	q.polled = false
-	q.streak.Waited()
 	if err := q.raw.Read(q.poll); err != nil {
 		return d.readError(err)
 	}

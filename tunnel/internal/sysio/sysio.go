@@ -1,13 +1,14 @@
-// Package sysio reads and writes descriptors that do not block, with a choice of
-// how the runtime is told.
+// Package sysio reads and writes descriptors that do not block, without the
+// runtime's preparations for a system call that takes long.
 //
-// Before an ordinary system call the runtime prepares for the call to take long,
-// and wakes its monitor thread if that sleeps, as it does in an idle process: some
-// 8 µs, on the way of a packet that comes out of the blue, in each of the four
-// places where a ping passes. A call that cannot block needs none of that.
+// Those preparations cost a packet's way twice. In an idle process they wake the
+// runtime's monitor thread before the call, which takes some 8 µs in each of the
+// four places where a ping passes. And under load the monitor takes the processor
+// from a goroutine whose call lasts more than 20 µs, as writing 64 KiB to a TUN
+// does, and the goroutine goes on in another thread.
 //
-// But a goroutine that makes no ordinary call can't be preempted while the monitor
-// sleeps. So only the first calls after a wait are made this way: see [Streak].
+// But while the monitor sleeps, a goroutine that makes no ordinary call is never
+// preempted. So a few calls are ordinary ones: see [Pace].
 package sysio
 
 import (
@@ -16,63 +17,52 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Streak counts calls since the goroutine last waited.
-type Streak int
+// Pace says which reads of a goroutine are ordinary ones: few enough not to
+// matter, and more often than the monitor would preempt, which is after 10 ms.
+type Pace uint
 
-// quickCalls is how many calls of a streak are quick; an interactive packet needs
-// two or three.
-const quickCalls = 4
+const ordinaryEvery = 64
 
-// Quick reports whether the next call may be a quick one, and counts it.
-func (s *Streak) Quick() bool {
-	if *s >= quickCalls {
-		return false
-	}
-	*s++
-	return true
+// ordinary reports whether the next call is to be an ordinary one.
+func (p *Pace) ordinary() bool {
+	*p++
+	return *p%ordinaryEvery == 0
 }
-
-// Waited begins a new streak.
-func (s *Streak) Waited() { *s = 0 }
 
 // Read is read(2), restarted when interrupted.
-func Read(fd int, p []byte, quick bool) (int, error) {
-	if !quick || len(p) == 0 {
-		for {
-			n, err := unix.Read(fd, p)
-			if err != unix.EINTR {
-				return n, err
-			}
+func (p *Pace) Read(fd int, b []byte) (int, error) {
+	if len(b) > 0 && !p.ordinary() {
+		return raw(unix.SYS_READ, fd, b)
+	}
+	for {
+		n, err := unix.Read(fd, b)
+		if err != unix.EINTR {
+			return n, err
 		}
 	}
-	return raw(unix.SYS_READ, fd, p)
 }
 
-// Write is write(2), restarted when interrupted.
-func Write(fd int, p []byte, quick bool) (int, error) {
-	if !quick || len(p) == 0 {
-		for {
-			n, err := unix.Write(fd, p)
-			if err != unix.EINTR {
-				return n, err
-			}
-		}
+// Write is write(2), restarted when interrupted. A goroutine that does nothing else
+// must not rely on it alone: none of these calls is an ordinary one.
+func Write(fd int, b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
 	}
-	return raw(unix.SYS_WRITE, fd, p)
+	return raw(unix.SYS_WRITE, fd, b)
 }
 
 // Readable asks, without waiting, whether a read would return something, be it an
-// error. It is always a quick call.
+// error.
 func Readable(fd int) bool {
 	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	var now unix.Timespec
 	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
-	return n != 0 && errno == 0 || errno != 0 && errno != unix.EINTR
+	return errno == 0 && n != 0 || errno != 0 && errno != unix.EINTR
 }
 
-func raw(call uintptr, fd int, p []byte) (int, error) {
+func raw(call uintptr, fd int, b []byte) (int, error) {
 	for {
-		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 		switch errno {
 		case 0:
 			return int(n), nil

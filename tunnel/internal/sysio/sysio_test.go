@@ -6,49 +6,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestBothWaysReadAndWrite(t *testing.T) {
+func TestReadAndWrite(t *testing.T) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fds[0])
 	buf := make([]byte, 16)
-	for _, quick := range []bool{true, false} {
-		if _, err := Read(fds[0], buf, quick); err != unix.EAGAIN {
-			t.Fatalf("quick %v: read from an empty pipe: %v", quick, err)
+	var p Pace
+	for range 2 * ordinaryEvery { // both kinds of calls
+		if _, err := p.Read(fds[0], buf); err != unix.EAGAIN || Readable(fds[0]) {
+			t.Fatalf("read from an empty pipe: %v", err)
 		}
-		if Readable(fds[0]) {
-			t.Fatal("an empty pipe is readable")
+		if n, err := Write(fds[1], []byte("hello")); n != 5 || err != nil || !Readable(fds[0]) {
+			t.Fatalf("write: %d, %v", n, err)
 		}
-		if n, err := Write(fds[1], []byte("hello"), quick); n != 5 || err != nil {
-			t.Fatalf("quick %v: write: %d, %v", quick, n, err)
-		}
-		if !Readable(fds[0]) {
-			t.Fatal("a pipe with something in it is not readable")
-		}
-		if n, err := Read(fds[0], buf, quick); string(buf[:max(n, 0)]) != "hello" || err != nil {
-			t.Fatalf("quick %v: read: %q, %v", quick, buf[:max(n, 0)], err)
-		}
-		if n, err := Write(fds[1], nil, quick); n != 0 || err != nil {
-			t.Fatalf("quick %v: write of nothing: %d, %v", quick, n, err)
+		if n, err := p.Read(fds[0], buf); string(buf[:max(n, 0)]) != "hello" || err != nil {
+			t.Fatalf("read: %q, %v", buf[:max(n, 0)], err)
 		}
 	}
+	if n, err := Write(fds[1], nil); n != 0 || err != nil {
+		t.Fatalf("write of nothing: %d, %v", n, err)
+	}
 	unix.Close(fds[1])
-	if n, err := Read(fds[0], buf, true); n != 0 || err != nil {
+	if n, err := p.Read(fds[0], buf); n != 0 || err != nil || !Readable(fds[0]) {
 		t.Fatalf("at the end: %d, %v", n, err)
+	}
+	if _, err := Write(-1, buf); err != unix.EBADF {
+		t.Fatalf("write to nowhere: %v", err)
 	}
 }
 
-func TestStreakIsBounded(t *testing.T) {
-	var s Streak
-	for range 2 {
-		n := 0
-		for s.Quick() {
+func TestSomeCallsAreOrdinary(t *testing.T) {
+	var p Pace
+	n := 0
+	for range 10 * ordinaryEvery {
+		if p.ordinary() {
 			n++
 		}
-		if n != quickCalls || s.Quick() {
-			t.Fatalf("%d quick calls, want %d", n, quickCalls)
-		}
-		s.Waited()
+	}
+	if n != 10 {
+		t.Fatalf("%d ordinary calls, want 10", n)
 	}
 }
