@@ -62,6 +62,7 @@ func (s *Speaker) close(n *neighbor) {
 	s.mu.Lock()
 	delete(s.closing, n.key)
 	s.mu.Unlock()
+	s.notify() // somebody may wait for the address to be free
 }
 
 // waitClosed waits until no neighbor is being closed any more.

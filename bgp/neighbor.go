@@ -101,7 +101,8 @@ type neighbor struct {
 }
 
 // AddNeighbor starts a session with n and returns at once; it waits only for
-// a neighbor of the same name or address that is still being closed.
+// a neighbor of the same name or address that is still being closed. If ctx is
+// done before that, its error is returned; Events tells when to try again.
 func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	if err := n.normalize(); err != nil {
 		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, err)

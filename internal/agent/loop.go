@@ -117,6 +117,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-l.inbox.signal:
 			l.tunnelReports(ctx)
 		case <-l.speaker.Events():
+			l.addClosing(ctx)
 			l.learn()
 			l.syncRoutes(ctx)
 		case <-l.locals.Changed():

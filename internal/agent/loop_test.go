@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -83,6 +84,24 @@ func TestNeighborIsTriedAgain(t *testing.T) {
 	w.retry(t.Context())
 	if _, ok := w.speaker.neighbors["b"]; !ok {
 		t.Error("the neighbor was not added")
+	}
+}
+
+// A neighbor whose predecessor is still being closed waits for the speaker's
+// word, and nobody waits with it.
+func TestNeighborWaitsForItsPredecessor(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.speaker.fail = context.DeadlineExceeded
+	w.up(t, "b")
+	if s := w.status(); s.Peers[0].BGP.LastError != "" {
+		t.Errorf("status says %q", s.Peers[0].BGP.LastError)
+	}
+	w.speaker.fail = nil
+	w.addClosing(t.Context())
+	mark := len(w.diary)
+	w.addClosing(t.Context())
+	if _, ok := w.speaker.neighbors["b"]; !ok || len(w.since(mark)) > 0 {
+		t.Errorf("neighbors %v, then %v", w.speaker.neighbors, w.since(mark))
 	}
 }
 

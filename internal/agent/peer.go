@@ -2,14 +2,19 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"warren/bgp"
 	"warren/internal/config"
 	"warren/tunnel"
 )
+
+// addPatience is how long the loop waits for a neighbor that is being closed.
+const addPatience = 20 * time.Millisecond
 
 // peer is one configured peer and what exists for it now. Only the loop's
 // goroutine uses it.
@@ -24,6 +29,7 @@ type peer struct {
 type session struct {
 	local, peer netip.Addr // the two ends inside the tunnel
 	neighbor    bool       // the speaker has the neighbor
+	closing     bool       // the last session's neighbor is in the way
 }
 
 // openTunnel is a tunnel interface with a transport that works on it.
@@ -116,6 +122,10 @@ func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 	}
 	err := p.tunnel.SetAddresses(addresses)
 	if err == nil {
+		// The neighbor of the tunnel's last session may still be closing, over
+		// a path that is dead. Waiting for it would hold up all other peers.
+		ctx, cancel := context.WithTimeout(ctx, addPatience)
+		defer cancel()
 		err = l.speaker.AddNeighbor(ctx, bgp.Neighbor{
 			Name:        p.cfg.Name,
 			Interface:   p.cfg.Tunnel.Interface,
@@ -127,12 +137,23 @@ func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 			MaxPrefixes: p.cfg.BGP.MaxPrefixes,
 		})
 	}
-	if err != nil {
+	p.session.closing = errors.Is(err, context.DeadlineExceeded)
+	switch {
+	case err == nil:
+		p.session.neighbor, p.err = true, nil
+	case !p.session.closing:
 		l.log.Error("cannot start BGP over the tunnel; trying again", "peer", p.cfg.Name, "err", err)
 		p.err = err
-		return
 	}
-	p.session.neighbor, p.err = true, nil
+}
+
+// addClosing adds the neighbors that had to wait for their predecessors.
+func (l *loop) addClosing(ctx context.Context) {
+	for _, p := range l.peers {
+		if p.session != nil && p.session.closing {
+			l.addNeighbor(ctx, p)
+		}
+	}
 }
 
 // tunnelDown takes away what a dead tunnel must not have: its neighbor, and
