@@ -101,3 +101,10 @@ func (g *gate) mayLog(a netip.Addr) bool {
 	g.logged[src] = now
 	return true
 }
+
+// size is how many connections are in.
+func (g *gate) size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.guests.Len()
+}

@@ -50,6 +50,11 @@ func newEnd(t *testing.T, c Config, name string) *end {
 			t.Error(err)
 		}
 	})
+	poll(t, func() bool {
+		e.endpoint.mu.Lock()
+		defer e.endpoint.mu.Unlock()
+		return e.endpoint.serving != nil
+	}, func() string { return "the endpoint does not run" })
 	if err := e.endpoint.SetListen([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}); err != nil {
 		t.Fatal(err)
 	}

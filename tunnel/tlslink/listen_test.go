@@ -1,0 +1,225 @@
+package tlslink
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"warren/tunnel"
+)
+
+// from dials from another loopback address, as another source.
+func from(t *testing.T, source, to string) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}, Timeout: patience}
+	c, err := d.Dial("tcp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// hungUp reports whether the other end closes the connection, soon.
+func hungUp(c net.Conn, soon time.Duration) bool {
+	c.SetReadDeadline(time.Now().Add(soon))
+	_, err := io.Copy(io.Discard, c)
+	return err == nil || !isTimeout(err)
+}
+
+// Many who connect and say nothing must not keep a peer out.
+func TestSilentStrangersDontKeepPeersOut(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	var strangers []net.Conn
+	for i := range maxStrangers/maxStrangersPerSource + 2 {
+		src := netip.AddrFrom4([4]byte{127, 0, 1, byte(i + 1)}).String()
+		for range maxStrangersPerSource {
+			strangers = append(strangers, from(t, src, b.addr()))
+		}
+	}
+	poll(t, func() bool { return b.endpoint.gate.size() == maxStrangers }, func() string { return "the gate is not full" })
+	if !hungUp(strangers[0], patience) {
+		t.Fatal("the oldest was not made to leave")
+	}
+	a.start(secretTrust(0), b.addr())
+	a.waitEvents(1)
+}
+
+func TestOneSourceHasItsShare(t *testing.T) {
+	_, b := secretPair(t)
+	b.start(secretTrust(0))
+	for range maxStrangersPerSource {
+		from(t, "127.0.2.1", b.addr())
+	}
+	poll(t, func() bool { return b.endpoint.gate.size() == maxStrangersPerSource }, func() string { return "not all are in" })
+	if !hungUp(from(t, "127.0.2.1", b.addr()), patience) {
+		t.Fatal("one too many was let in")
+	}
+	if hungUp(from(t, "127.0.2.2", b.addr()), 200*time.Millisecond) {
+		t.Fatal("another source was refused")
+	}
+}
+
+// Whoever does not finish the handshake is gone after handshakeTimeout, also if
+// bytes keep dripping.
+func TestSlowHandshakeIsCutOff(t *testing.T) {
+	_, b := secretPair(t)
+	b.start(secretTrust(0))
+	c := from(t, "127.0.3.1", b.addr())
+	began := time.Now()
+	go func() {
+		for _, x := range []byte{22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3} {
+			c.Write([]byte{x})
+			time.Sleep(600 * time.Millisecond)
+		}
+	}()
+	if !hungUp(c, 2*handshakeTimeout) {
+		t.Fatal("still there")
+	}
+	if took := time.Since(began); took < handshakeTimeout/2 || took > handshakeTimeout+2*time.Second {
+		t.Fatalf("cut off after %v, want %v", took, handshakeTimeout)
+	}
+	poll(t, func() bool { return b.endpoint.gate.size() == 0 }, func() string { return "its place is still taken" })
+}
+
+// What strangers send must neither get them in nor hurt anybody.
+func TestStrangersGetNothing(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	for name, try := range map[string]func(c net.Conn) error{
+		"http": func(c net.Conn) error {
+			io.WriteString(c, "GET / HTTP/1.1\r\n\r\n")
+			line, err := bufio.NewReader(c).ReadString('\n')
+			if strings.HasPrefix(line, "HTTP") {
+				t.Errorf("answered %q", line)
+			}
+			return err
+		},
+		"no certificate": func(c net.Conn) error {
+			tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}})
+			if err := tc.Handshake(); err != nil {
+				return err
+			}
+			_, err := tc.Read(make([]byte, 1))
+			return err
+		},
+		"old TLS": func(c net.Conn) error {
+			return tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}).Handshake()
+		},
+		"right server name, wrong key": func(c net.Conn) error {
+			keys, err := deriveSecret(secretTrust(0).Secret)
+			if err != nil {
+				return err
+			}
+			other, err := throwaway()
+			if err != nil {
+				return err
+			}
+			tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}, ServerName: keys.serverName, Certificates: []tls.Certificate{other}})
+			if err := tc.Handshake(); err != nil {
+				return err
+			}
+			_, err = tc.Read(make([]byte, 1))
+			return err
+		},
+	} {
+		c := from(t, "127.0.4.1", b.addr())
+		c.SetDeadline(time.Now().Add(patience))
+		if err := try(c); err == nil || isTimeout(err) {
+			t.Errorf("%s: %v, want to be refused", name, err)
+		}
+		c.Close()
+	}
+	a.start(secretTrust(0), b.addr())
+	a.waitEvents(1)
+}
+
+func TestSetListenIsIdempotent(t *testing.T) {
+	e := newEnd(t, Config{Identity: tunnel.Identity{1}}, "a")
+	first := e.endpoint.Listening()[0]
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	busy := addrPort(taken.Addr())
+	kept := from(t, "127.0.0.1", first.String())
+
+	// The map has the address as asked for, with port 0: ask for it again.
+	asked := netip.MustParseAddrPort("127.0.0.1:0")
+	err = e.endpoint.SetListen([]netip.AddrPort{asked, busy})
+	if err == nil || !strings.Contains(err.Error(), "listen on "+busy.String()) {
+		t.Fatalf("error %v, want one that names %v", err, busy)
+	}
+	if got := e.endpoint.Listening(); len(got) != 1 || got[0] != first {
+		t.Fatalf("listening on %v, want %v as before", got, first)
+	}
+	if hungUp(kept, 100*time.Millisecond) {
+		t.Fatal("a connection was lost")
+	}
+	if err := e.endpoint.SetListen(nil); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := net.Dial("tcp", first.String()); err == nil {
+		c.Close()
+		t.Fatal("still listening")
+	}
+}
+
+// Sockets are prepared by the router's function and the link's, on both ends.
+func TestControlSeesEverySocket(t *testing.T) {
+	calls := make(chan string, 64)
+	control := func(who string) Control {
+		return func(string, string, syscall.RawConn) error {
+			calls <- who
+			return nil
+		}
+	}
+	b := newEnd(t, Config{Identity: tunnel.Identity{2}, Control: control("router")}, "b")
+	if got := <-calls; got != "router" {
+		t.Fatal(got)
+	}
+	b.start(secretTrust(0))
+	a := newEnd(t, Config{Identity: tunnel.Identity{1}}, "a")
+	a.cfg.Control = control("link")
+	a.start(secretTrust(0), b.addr())
+	a.waitEvents(1)
+	if got := <-calls; got != "link" {
+		t.Fatal(got)
+	}
+}
+
+func TestGateCountsSources(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8:1:2:3::4": "2001:db8:1:2::", "fe80::1%eth0": "fe80::",
+	} {
+		if got := source(netip.MustParseAddr(in)); got.String() != want {
+			t.Errorf("%s: %v, want %s", in, got, want)
+		}
+	}
+	now := time.Now()
+	g := newGate(func() time.Time { return now })
+	a := netip.MustParseAddr("192.0.2.7")
+	if !g.mayLog(a) || g.mayLog(a) {
+		t.Fatal("want one line")
+	}
+	now = now.Add(logInterval)
+	if !g.mayLog(a) {
+		t.Fatal("want another line after a while")
+	}
+}
+
+func TestEndpointRunsOnce(t *testing.T) {
+	e := newEnd(t, Config{}, "a")
+	if err := e.endpoint.Run(context.Background()); err == nil {
+		t.Fatal("ran twice")
+	}
+}
