@@ -80,23 +80,54 @@ func (s *Speaker) SetNeverImport(ctx context.Context, prefixes []netip.Prefix) e
 	}
 	s.opMu.Lock()
 	defer s.opMu.Unlock()
+	// Only neighbors that announce one of the prefixes that come or go are
+	// looked at again: the list changes with every tunnel that comes up.
 	s.mu.Lock()
+	moved := difference(s.never, never)
 	s.never = never
-	all := make([]*neighbor, 0, len(s.neighbors))
+	var concerned []*neighbor
 	for _, n := range s.neighbors {
-		s.judgeLocked(n)
-		all = append(all, n)
+		if n.announcesAny(moved) {
+			s.judgeLocked(n)
+			concerned = append(concerned, n)
+		}
 	}
 	s.mu.Unlock()
-	s.notify()
-	changed, err := s.policies.setNever(ctx, matches)
-	if err != nil || !changed {
+	if len(concerned) > 0 {
+		s.notify()
+	}
+	if changed, err := s.policies.setNever(ctx, matches); err != nil || !changed {
 		return err
 	}
-	for _, n := range all {
+	for _, n := range concerned {
 		if err := errors.Join(s.writePolicies(n), s.softReset(n, true, false)); err != nil {
 			return fmt.Errorf("bgp: set never-import: peer %s: %w", n.Name, err)
 		}
 	}
 	return nil
+}
+
+// difference returns what is in one of the sets only.
+func difference(a, b map[netip.Prefix]struct{}) (only []netip.Prefix) {
+	for p := range a {
+		if _, ok := b[p]; !ok {
+			only = append(only, p)
+		}
+	}
+	for p := range b {
+		if _, ok := a[p]; !ok {
+			only = append(only, p)
+		}
+	}
+	return only
+}
+
+// announcesAny reports whether the peer announces one of the prefixes.
+func (n *neighbor) announcesAny(prefixes []netip.Prefix) bool {
+	for _, p := range prefixes {
+		if _, ok := n.ledgers[familyOf(p)].entries[p]; ok {
+			return true
+		}
+	}
+	return false
 }
