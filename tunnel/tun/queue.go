@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -102,7 +103,8 @@ func (d *Device) readError(err error) error {
 	if d.closed { // the poller's own error for that is private to it
 		return fmt.Errorf("tun: read from %s: %w", d.name, os.ErrClosed)
 	}
-	if errors.Is(err, unix.EBADFD) {
+	// EBADFD comes from a read, and an error of the poller's own from a wait.
+	if errors.Is(err, unix.EBADFD) || strings.Contains(err.Error(), "not pollable") {
 		return fmt.Errorf("tun: read from %s: the interface is gone: %w", d.name, err)
 	}
 	return fmt.Errorf("tun: read from %s: %w", d.name, err)

@@ -211,6 +211,9 @@ func TestWaitEnds(t *testing.T) {
 				if name == "closed" && !errors.Is(err, os.ErrClosed) {
 					t.Errorf("%s: %v", name, err)
 				}
+				if name == "deleted" && !strings.Contains(err.Error(), "the interface is gone") {
+					t.Errorf("%s: %v", name, err)
+				}
 			case <-time.After(5 * time.Second):
 				t.Fatalf("%s: a reader still waits", name)
 			}
