@@ -109,7 +109,14 @@ func (d *Device) setUp() error {
 		request uint
 		value   uint32
 	}{{"MTU", unix.SIOCSIFMTU, uint32(d.mtu)}, {"queue length", unix.SIOCSIFTXQLEN, txQueueLen}} {
-		if err := ifreq(d.name, func(r *unix.Ifreq) { r.SetUint32(s.value) }, s.request, nil); err != nil {
+		err := ifreq(d.name, func(r *unix.Ifreq) { r.SetUint32(s.value) }, s.request, nil)
+		if s.request == unix.SIOCSIFTXQLEN && errors.Is(err, unix.EPERM) {
+			// The kernel wants privileges outside of our user namespace for this
+			// one (net/core/dev_ioctl.c). Without it, queues are a little longer.
+			d.log.Debug("cannot set the queue's length", "interface", d.name, "err", err)
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("tun: %s: set %s %d: %w", d.name, s.what, s.value, err)
 		}
 	}
@@ -172,10 +179,10 @@ func (d *Device) Write(frame []byte) error {
 		return fmt.Errorf("tun: write to %s: %w", d.name, os.ErrClosed)
 	}
 	_, err := sysio.Write(d.writer, frame)
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return nil
-	case unix.EBADFD:
+	case errors.Is(err, unix.EBADFD):
 		return fmt.Errorf("tun: write to %s: the interface is gone: %w", d.name, err)
 	default:
 		return fmt.Errorf("%w: write to %s: %w", ErrDropped, d.name, err)
