@@ -61,9 +61,9 @@ func explainDial(err error, c *credential) error {
 
 // explainAccept is about a handshake that somebody else began.
 func explainAccept(err error) error {
-	switch alert := remoteAlert(err); {
-	case alert == "":
-	case alert == "bad certificate":
+	switch alert := remoteAlert(err); alert {
+	case "":
+	case "bad certificate":
 		return errors.New("it refused this router's certificate or secret: does it expect another?")
 	default:
 		return fmt.Errorf("it gave up: %s", alert)

@@ -29,7 +29,7 @@ type hello struct {
 	lanes      uint8    // how many this end can have
 	offload    tun.Offload
 	mtu        uint32 // bytes
-	maxFrame   uint32 // largest data payload this end takes
+	maxFrame   uint32 // largest data payload this end takes, at least tun.MaxFrame
 	keepalive  time.Duration
 	deadAfter  time.Duration
 }
@@ -71,7 +71,7 @@ func parseHello(b []byte) (hello, error) {
 	if h.lanes < 1 || h.lanes > 64 || h.lane >= h.lanes {
 		return hello{}, protocolError(fmt.Sprintf("hello for lane %d of %d", h.lane, h.lanes))
 	}
-	if h.maxFrame < tun.HeaderLen+tun.MinMTU || h.maxFrame > tun.MaxFrame {
+	if h.maxFrame < tun.MaxFrame { // this version sends frames of any size
 		return hello{}, protocolError(fmt.Sprintf("hello with frames of at most %d bytes", h.maxFrame))
 	}
 	return h, nil

@@ -145,6 +145,11 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 
 // arrived answers the hello of a connection that the peer dialed.
 func (l *Link) arrived(in *incoming) {
+	if err := l.prepare(in); err != nil {
+		l.fail(fmt.Errorf("prepare the connection from %s: %w", in.wire.remote(), err))
+		go in.reject("this connection cannot be used")
+		return
+	}
 	if in.hello.lane > 0 {
 		l.laneArrived(in)
 		return
@@ -166,6 +171,15 @@ func (l *Link) arrived(in *incoming) {
 		l.endDial()
 		l.acceptSession(in)
 	}
+}
+
+// prepare has the link's Control see a socket that was accepted before anybody knew
+// which link it is for. What Config.Control did it has from the listening socket.
+func (l *Link) prepare(in *incoming) error {
+	if l.cfg.Control == nil || in.wire.raw == nil {
+		return nil
+	}
+	return l.cfg.Control("tcp", in.wire.remote().String(), in.wire.raw)
 }
 
 // acceptSession answers an incoming hello with ours and begins the session.

@@ -133,6 +133,7 @@ func TestRestartedPeerReplacesItsSession(t *testing.T) {
 	via := newProxy(t, b.addr())
 	a.start(secretTrust(0), via.addr())
 	b.waitEvents(1)
+	a.waitEvents(1)
 	via.freeze() // as a machine that lost its power
 	again := newEnd(t, Config{Identity: tunnel.Identity{1}}, "a")
 	again.start(secretTrust(0), b.addr())
@@ -152,6 +153,7 @@ func TestNewSessionReplacesOneThatThePeerEnded(t *testing.T) {
 	via := newProxy(t, b.addr())
 	a.start(secretTrust(0), via.addr(), b.addr())
 	b.waitEvents(1)
+	a.waitEvents(1)
 	via.freeze()
 	evs := b.waitEvents(3)
 	if evs[1].Up || evs[1].Reason != "the peer began a new session" || !evs[2].Up {

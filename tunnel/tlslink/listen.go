@@ -186,7 +186,7 @@ func (in *incoming) reject(reason string) {
 	in.wire.SetDeadline(time.Now().Add(time.Second))
 	if _, err := in.conn.Write(encode(frameReject, []byte(reason[:min(len(reason), maxText)]))); err == nil {
 		in.conn.CloseWrite()
-		in.conn.Read(make([]byte, 1))
+		_, _ = in.conn.Read(make([]byte, 1)) // ends when the peer has hung up
 	}
 	in.wire.Close()
 }

@@ -187,13 +187,16 @@ func TestControlSeesEverySocket(t *testing.T) {
 	if got := <-calls; got != "router" {
 		t.Fatal(got)
 	}
+	b.cfg.Control = control("accepting link")
 	b.start(secretTrust(0))
 	a := newEnd(t, Config{Identity: tunnel.Identity{1}}, "a")
-	a.cfg.Control = control("link")
+	a.cfg.Control = control("dialing link")
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(1)
-	if got := <-calls; got != "link" {
-		t.Fatal(got)
+	for _, want := range []string{"dialing link", "accepting link"} {
+		if got := <-calls; got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package tlslink
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -93,7 +94,7 @@ func (w *wire) read(p []byte) (int, error) {
 // readOnce is false if the poller is to wait.
 func (w *wire) readOnce(fd uintptr) bool {
 	w.in.n, w.in.err = w.in.pace.Read(int(fd), w.in.p)
-	return w.in.err != unix.EAGAIN
+	return !errors.Is(w.in.err, unix.EAGAIN)
 }
 
 // Write implements net.Conn. Between cork and flush it only collects.
@@ -134,7 +135,7 @@ func (w *wire) writeOnce(fd uintptr) bool {
 	w.out.err = nil
 	for len(w.out.p) > 0 {
 		n, err := sysio.Write(int(fd), w.out.p)
-		if err == unix.EAGAIN {
+		if errors.Is(err, unix.EAGAIN) {
 			return false
 		}
 		if err != nil {
@@ -190,13 +191,13 @@ func (w *wire) established(heard *atomic.Int64, giveUp time.Duration) {
 	}
 	// Each of these is a refinement: without it the tunnel works all the same. An
 	// error that matters comes back from the next read.
-	tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: natIdle, Interval: natIdle})
+	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: natIdle, Interval: natIdle})
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return
 	}
-	raw.Control(func(fd uintptr) {
-		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
-		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(giveUp.Milliseconds()))
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(giveUp.Milliseconds()))
 	})
 }

@@ -77,7 +77,7 @@ func Open(c Config) (_ *Device, err error) {
 	d := &Device{name: c.Name, mtu: c.MTU, vnet: vnet, log: c.Logger}
 	defer func() {
 		if err != nil {
-			d.Close()
+			err = errors.Join(err, d.Close())
 		}
 	}()
 	if err := d.adopt(fd); err != nil {

@@ -86,7 +86,7 @@ func (d *Device) TryRead(queue int, p []byte) (int, error) {
 		return 0, d.readError(err)
 	}
 	if q.err != nil {
-		if q.err == unix.EAGAIN {
+		if errors.Is(q.err, unix.EAGAIN) {
 			return 0, ErrEmpty
 		}
 		return 0, d.readError(q.err)

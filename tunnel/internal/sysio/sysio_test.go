@@ -1,6 +1,7 @@
 package sysio
 
 import (
+	"errors"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +16,7 @@ func TestReadAndWrite(t *testing.T) {
 	buf := make([]byte, 16)
 	var p Pace
 	for range 2 * ordinaryEvery { // both kinds of calls
-		if _, err := p.Read(fds[0], buf); err != unix.EAGAIN || Readable(fds[0]) {
+		if _, err := p.Read(fds[0], buf); !errors.Is(err, unix.EAGAIN) || Readable(fds[0]) {
 			t.Fatalf("read from an empty pipe: %v", err)
 		}
 		if n, err := Write(fds[1], []byte("hello")); n != 5 || err != nil || !Readable(fds[0]) {
@@ -32,7 +33,7 @@ func TestReadAndWrite(t *testing.T) {
 	if n, err := p.Read(fds[0], buf); n != 0 || err != nil || !Readable(fds[0]) {
 		t.Fatalf("at the end: %d, %v", n, err)
 	}
-	if _, err := Write(-1, buf); err != unix.EBADF {
+	if _, err := Write(-1, buf); !errors.Is(err, unix.EBADF) {
 		t.Fatalf("write to nowhere: %v", err)
 	}
 }
