@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"warren/martian"
 )
 
 // A Filter matches the prefixes inside Prefix whose length is in a range.
@@ -104,7 +106,7 @@ func (p Policy) String() string {
 // Matches reports whether p passes the policy. local says that p is announced
 // by this router itself, which is what Own is about.
 func (p Policy) Matches(prefix netip.Prefix, local bool) bool {
-	if IsMartian(prefix) {
+	if martian.Is(prefix) {
 		return false
 	}
 	if isDefault := prefix.Bits() == 0; p.Default && isDefault || p.Any && !isDefault || p.Own && local {
@@ -126,30 +128,4 @@ func (p Policy) validate() error {
 		}
 	}
 	return nil
-}
-
-// martians can never be routed between routers: this-network, loopback,
-// link-local, multicast and reserved addresses (RFC 6890), and the IPv6 low
-// block that holds unspecified, loopback and the IPv4-mapped and -compatible
-// forms. Private, shared and documentation ranges are not among them.
-var martians = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("169.254.0.0/16"),
-	netip.MustParsePrefix("224.0.0.0/4"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/8"),
-	netip.MustParsePrefix("fe80::/10"),
-	netip.MustParsePrefix("ff00::/8"),
-}
-
-// IsMartian reports whether p is one of the martians or inside one. The
-// default routes are not martians, nor is any prefix that merely covers one.
-func IsMartian(p netip.Prefix) bool {
-	for _, m := range martians {
-		if p.Bits() >= m.Bits() && m.Contains(p.Addr()) {
-			return true
-		}
-	}
-	return false
 }

@@ -3,6 +3,8 @@ package bgp
 import (
 	"net/netip"
 	"testing"
+
+	"warren/martian"
 )
 
 func filter(prefix string, ge, le int) Filter {
@@ -120,7 +122,7 @@ func FuzzFilter(f *testing.F) {
 		if got := m.minLen <= p.Bits() && p.Bits() <= m.maxLen && m.prefix.Contains(p.Addr()); got != want {
 			t.Errorf("%s as GoBGP has it, %v, matches %s: %v", fl, m, p, got)
 		}
-		if (fl.Matches(p)) != (Policy{Prefixes: []Filter{fl}}.Matches(p, false) || IsMartian(p) && want) {
+		if (fl.Matches(p)) != (Policy{Prefixes: []Filter{fl}}.Matches(p, false) || martian.Is(p) && want) {
 			t.Errorf("policy of %s and %s differ on %s", fl, fl, p)
 		}
 	})

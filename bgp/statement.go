@@ -8,6 +8,8 @@ import (
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/server"
+
+	"warren/martian"
 )
 
 // newPolicies writes the parts that concern all neighbors.
@@ -63,7 +65,7 @@ func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
 // rejects writes the statements that reject, and their sets.
 func (p *policies) rejects(ctx context.Context, at place) ([]*api.Statement, error) {
 	var ms []match
-	for _, m := range martians {
+	for _, m := range martian.Prefixes() {
 		if familyOf(m) == at.fam {
 			ms = append(ms, match{m, m.Bits(), m.Addr().BitLen()})
 		}

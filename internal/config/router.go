@@ -8,6 +8,8 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+
+	"warren/martian"
 )
 
 // The defaults of warren.toml.
@@ -174,7 +176,7 @@ func (l *loader) fib(raw *rawFIB) FIB {
 	for _, e := range raw.Source.v {
 		addr, err := netip.ParseAddr(e.text)
 		if err == nil {
-			_, bad := martian(netip.PrefixFrom(addr, addr.BitLen()))
+			bad := martian.Is(netip.PrefixFrom(addr, addr.BitLen()))
 			if bad || addr.Zone() != "" {
 				err = errors.New("")
 			}

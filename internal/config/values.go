@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"warren/martian"
 )
 
 // The functions here check one value each. Their errors complete a sentence
@@ -63,28 +65,6 @@ func checkInterface(s string) error {
 	return nil
 }
 
-// martians are the prefixes that can never be routed, with everything in them.
-var martians = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("169.254.0.0/16"),
-	netip.MustParsePrefix("224.0.0.0/4"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/8"),
-	netip.MustParsePrefix("fe80::/10"),
-	netip.MustParsePrefix("ff00::/8"),
-}
-
-// martian returns the entry of martians that p is inside of, if any.
-func martian(p netip.Prefix) (in netip.Prefix, ok bool) {
-	for _, m := range martians {
-		if p.Bits() >= m.Bits() && m.Contains(p.Addr()) {
-			return m, true
-		}
-	}
-	return in, false
-}
-
 // parsePrefix reads a prefix that can be routed.
 func parsePrefix(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
@@ -97,7 +77,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	if m := p.Masked(); m != p {
 		return p, fmt.Errorf("has bits set behind the length: write %v", m)
 	}
-	if m, ok := martian(p); ok {
+	if m, ok := martian.Covering(p); ok {
 		return p, fmt.Errorf("can never be routed: it is inside %v", m)
 	}
 	return p, nil

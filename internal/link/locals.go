@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"warren/martian"
 )
 
 // Redistribute says which of the kernel's prefixes Locals returns.
@@ -94,27 +96,9 @@ func (r *localRoute) usable(discard bool, counts func(index int) bool) bool {
 	}
 }
 
-// martians can never be routed: RFC 6890, and what an operator of this router
-// would be surprised to see announced.
-var martians = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("169.254.0.0/16"),
-	netip.MustParsePrefix("224.0.0.0/4"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/8"),
-	netip.MustParsePrefix("fe80::/10"),
-	netip.MustParsePrefix("ff00::/8"),
-}
-
 // announceable is false for martians and for the default route: who
 // redistributes static routes does not mean the underlay's default. To announce
 // a default route it has to be named among the networks.
 func announceable(p netip.Prefix) bool {
-	if !p.IsValid() || p.Bits() == 0 {
-		return false
-	}
-	return !slices.ContainsFunc(martians, func(m netip.Prefix) bool {
-		return m.Bits() <= p.Bits() && m.Contains(p.Addr())
-	})
+	return p.IsValid() && p.Bits() > 0 && !martian.Is(p)
 }
