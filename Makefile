@@ -93,7 +93,7 @@ demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
 demo-down: ## take down what KEEP=1 left up
 	@go run ./lab/demo -down
 
-bench: deps build bin/wireguard-go ## Warren beside OpenVPN and wireguard-go, to docs/bench.md and bench.json
+bench: deps build bin/wireguard-go ## Warren beside OpenVPN and wireguard-go, to docs/bench.md and .json
 	go run ./lab/bench $(BENCHFLAGS)
 
 fuzz: ## run every fuzz target for FUZZTIME
