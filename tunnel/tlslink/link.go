@@ -257,7 +257,7 @@ func (l *Link) begin(s *session) {
 	if err := l.dev.SetCarrier(true); err != nil {
 		l.log.Error("cannot raise the carrier", "err", err)
 	}
-	l.log.Info("tunnel up", "remote", s.remote, "dialed", s.dialer, "offload", offload.String())
+	l.log.Debug("session up", "remote", s.remote, "dialed", s.dialer, "offload", offload.String())
 	l.mu.Lock()
 	l.status.State, l.status.Since = tunnel.StateUp, s.began
 	l.status.Remote, l.status.Peer, l.status.LastError = s.remote, s.peer.identity, ""
@@ -287,7 +287,7 @@ func (l *Link) endSession(reason error, goodbye bool) {
 	}
 	s.close()
 	l.backoff.sessionEnded(time.Since(s.began))
-	l.log.Info("tunnel down", "remote", s.remote, "err", reason)
+	l.log.Debug("session down", "remote", s.remote, "err", reason)
 	now := time.Now()
 	l.mu.Lock()
 	l.status.State, l.status.Since = l.restState(), now
