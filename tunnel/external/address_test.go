@@ -1,0 +1,60 @@
+package external
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"warren/tunnel"
+)
+
+func prefixes(text string) (all []netip.Prefix) {
+	for f := range strings.FieldsSeq(text) {
+		all = append(all, netip.MustParsePrefix(f))
+	}
+	return all
+}
+
+func TestLocalAddress(t *testing.T) {
+	for _, c := range []struct{ have, peer, want string }{
+		{"10.8.0.1/24 fe80::1/64", "10.8.0.2", "10.8.0.1"},
+		{"10.8.0.1/32", "10.8.0.2", "10.8.0.1"}, // point-to-point
+		{"10.8.0.1/16 10.8.0.9/24 192.0.2.1/24", "10.8.0.2", "10.8.0.9"},
+		{"10.8.0.1/24 fe80::1/64", "fe80::2", "fe80::1"},
+		{"fd00::1/64 fe80::1/64 2001:db8::1/128", "fd00::2", "fd00::1"},
+		{"fd00::1/128 fe80::1/64", "fd00::2", "fd00::1"},
+		{"fe80::5/128 fd00::1/64", "fe80::2", "fe80::5"},
+		{"", "10.8.0.2", "interface tun0 has no IPv4 address (yet)"},
+		{"fe80::1/64", "fd00::2", "interface tun0 has no IPv6 address (yet)"},
+		{"10.8.0.1/24", "fe80::2", "interface tun0 has no IPv6 link-local address (yet)"},
+		{"10.8.0.1/32 10.9.0.1/32", "10.8.0.2", "none of the 2 IPv4 addresses"},
+		{"10.8.0.2/24", "10.8.0.2", "peer_address 10.8.0.2 is this router's own"},
+	} {
+		addr, problem := localAddress("tun0", prefixes(c.have), netip.MustParseAddr(c.peer))
+		got := problem
+		if addr.IsValid() {
+			got = addr.String()
+		}
+		if !strings.HasPrefix(got, c.want) || addr.IsValid() && problem != "" {
+			t.Errorf("%q towards %s: %s, want %s", c.have, c.peer, got, c.want)
+		}
+	}
+}
+
+func TestParseCounters(t *testing.T) {
+	const text = `Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo: 3940 38 0 0 0 0 0 0 3940 38 0 0 0 0 0 0
+tun-ovpn: 18446744073709551615 2 1 3 0 0 0 0 5 6 10 20 0 0 0 0
+ short: 1 2 3
+`
+	want := tunnel.Stats{RxBytes: 1<<64 - 1, RxPackets: 2, TxBytes: 5, TxPackets: 6, Drops: 34}
+	if got := parseCounters(text, "tun-ovpn"); got != want {
+		t.Errorf("got %+v", got)
+	}
+	for _, name := range []string{"tun", "short", "Inter-|   Receive", ""} {
+		if got := parseCounters(text, name); got != (tunnel.Stats{}) {
+			t.Errorf("%q: %+v", name, got)
+		}
+	}
+}

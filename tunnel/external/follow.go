@@ -1,0 +1,189 @@
+package external
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"warren/tunnel"
+)
+
+// glance looks at the interface once, and acts on what it sees.
+func (l *Link) glance() {
+	s, local, problem := l.see()
+	if problem != "" {
+		l.stopPing()
+		l.index = 0
+		l.down(tunnel.StateWaiting, problem)
+		return
+	}
+	if l.index != s.index || l.LocalAddress() != local {
+		l.stopPing()
+		switch {
+		case !l.isUp():
+		case l.index != s.index:
+			l.down(tunnel.StateWaiting, fmt.Sprintf("interface %s was made anew", l.cfg.Interface))
+		default:
+			l.down(tunnel.StateWaiting, fmt.Sprintf("this end's address became %s", local))
+		}
+		l.index = s.index
+	}
+	l.mu.Lock()
+	l.status.MTU, l.local = s.mtu, local
+	l.mu.Unlock()
+	if !l.cfg.Ping {
+		l.up()
+		return
+	}
+	l.probe(local)
+}
+
+// see looks at the interface and adds the addresses that it lacks.
+func (l *Link) see() (s sight, local netip.Addr, problem string) {
+	name := l.cfg.Interface
+	s, err := l.look(name)
+	if err != nil {
+		return s, local, err.Error()
+	}
+	if problem = s.problem(name); problem != "" {
+		return s, local, problem
+	}
+	have := s.addresses
+	if len(l.cfg.Addresses) > 0 {
+		if lacking := missing(l.cfg.Addresses, have); len(lacking) > 0 {
+			if err := l.cfg.AddAddresses(s.index, lacking); err != nil {
+				return s, local, err.Error()
+			}
+		}
+		have = l.cfg.Addresses // of all, these are the ones to speak from
+	}
+	local, problem = localAddress(name, have, l.cfg.PeerAddress)
+	return s, local, problem
+}
+
+// probe sends one echo, opening the socket first if there is none.
+func (l *Link) probe(local netip.Addr) {
+	if l.ping == nil {
+		p, err := l.newPing(l.cfg.Interface, local, l.cfg.PeerAddress)
+		if err != nil {
+			l.silent.Stop()
+			l.down(tunnel.StateWaiting, err.Error())
+			return
+		}
+		l.ping = p
+		if !l.isUp() { // it is if only the socket had to be made anew
+			l.setState(tunnel.StateConnecting)
+			l.silent.Reset(l.cfg.DeadAfter)
+		}
+	}
+	// An echo that cannot be sent is one without a reply, and if that lasts
+	// the tunnel goes down.
+	if err := l.ping.send(); err != nil && !l.isUp() {
+		l.note(fmt.Sprintf("cannot ping %s: %v", l.cfg.PeerAddress, err))
+	}
+}
+
+// answers is where replies come from; nil, which never delivers, without a
+// socket.
+func (l *Link) answers() <-chan answer {
+	if l.ping == nil {
+		return nil
+	}
+	return l.ping.answers()
+}
+
+// answered takes a reply to an echo, the sign of life.
+func (l *Link) answered(a answer) {
+	if a.err != nil {
+		// Not the peer's silence, but the next look will tell more. The time
+		// of silence goes on.
+		l.ping.close()
+		l.ping = nil
+		return
+	}
+	l.silent.Reset(l.cfg.DeadAfter)
+	l.mu.Lock()
+	if l.status.RTT == 0 {
+		l.status.RTT = a.rtt
+	} else {
+		l.status.RTT += (a.rtt - l.status.RTT) / 8 // as TCP smooths it (RFC 6298)
+	}
+	l.mu.Unlock()
+	l.up()
+}
+
+// unanswered is called when the peer has been silent for DeadAfter. Echoes go
+// on, and the first reply brings the tunnel up again.
+func (l *Link) unanswered() {
+	l.down(tunnel.StateConnecting, fmt.Sprintf("no reply to pings from %s for %v", l.cfg.PeerAddress, l.cfg.DeadAfter))
+}
+
+func (l *Link) stopPing() {
+	l.silent.Stop()
+	if l.ping != nil {
+		l.ping.close()
+		l.ping = nil
+	}
+}
+
+func (l *Link) isUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status.State == tunnel.StateUp
+}
+
+func (l *Link) up() {
+	if l.isUp() {
+		return
+	}
+	now := l.setState(tunnel.StateUp)
+	l.tell(tunnel.Event{Up: true, Time: now})
+}
+
+// down goes to a state that is not up, and notes why. The same reason again is
+// not news.
+func (l *Link) down(state tunnel.State, reason string) {
+	wasUp := l.isUp()
+	now := l.setState(state)
+	if wasUp {
+		l.mu.Lock()
+		l.status.LastError, l.status.RTT = reason, 0
+		l.mu.Unlock()
+		l.tell(tunnel.Event{Time: now, Reason: reason})
+		return
+	}
+	if state != tunnel.StateDown {
+		l.note(reason)
+	}
+}
+
+// note remembers why the tunnel is not up, and logs it if it is news.
+func (l *Link) note(reason string) {
+	l.mu.Lock()
+	news := l.status.LastError != reason
+	l.status.LastError = reason
+	l.mu.Unlock()
+	if news {
+		l.log.Info("the tunnel is not up", "err", reason)
+	}
+}
+
+// setState goes to a state, and returns when that was. Since changes only
+// between up and not up.
+func (l *Link) setState(s tunnel.State) time.Time {
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if (s == tunnel.StateUp) != (l.status.State == tunnel.StateUp) {
+		l.status.Since = now
+	}
+	l.status.State = s
+	return now
+}
+
+func (l *Link) tell(ev tunnel.Event) {
+	ev.Name = l.cfg.Name
+	if l.cfg.Events != nil {
+		l.cfg.Events(ev)
+	}
+}

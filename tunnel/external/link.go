@@ -1,0 +1,128 @@
+package external
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"warren/tunnel"
+)
+
+// Config says which interface to watch, and how.
+type Config struct {
+	Name      string // of the peer, for events
+	Interface string
+
+	// Addresses are those that the interface should have, host part included.
+	// If there are any, PeerAddress is in the subnet of one of them.
+	Addresses   []netip.Prefix
+	PeerAddress netip.Addr // where the peer is inside the tunnel, without a zone
+
+	// AddAddresses gives the interface, which has that index now, addresses
+	// that it lacks. It is called in Run's goroutine, and again if they
+	// disappear. May be nil if there are no Addresses.
+	AddAddresses func(index int, lacking []netip.Prefix) error
+
+	Ping      bool          // send ICMP echoes to PeerAddress; otherwise the interface's state decides alone
+	Keepalive time.Duration // between looks at the interface, and between echoes
+	DeadAfter time.Duration // without a reply: down. At least twice Keepalive; only with Ping
+
+	// Events is told when the tunnel comes up and goes down. It must not
+	// block. Of the event's fields, Remote, Local and Peer stay zero.
+	Events func(tunnel.Event)
+	Logger *slog.Logger // nil discards
+}
+
+// Link follows one interface. Run's goroutine does all the work; Status and
+// LocalAddress may be called from any.
+type Link struct {
+	cfg     Config
+	log     *slog.Logger
+	look    func(name string) (sight, error)
+	newPing func(ifname string, local, peer netip.Addr) (pinger, error)
+
+	// Of the goroutine of Run.
+	index  int         // of the interface that was seen last and could be used
+	ping   pinger      // nil while there is nothing to ping through
+	silent *time.Timer // fires DeadAfter after the last sign of life
+
+	mu     sync.Mutex
+	status tunnel.Status // without counters
+	local  netip.Addr
+}
+
+// pinger is what Link needs of ping.
+type pinger interface {
+	send() error
+	answers() <-chan answer
+	close()
+}
+
+// New makes a link. The interface need not exist.
+func New(c Config) (*Link, error) {
+	switch {
+	case c.Interface == "":
+		return nil, errors.New("external: no interface")
+	case !c.PeerAddress.IsValid() || c.PeerAddress.Zone() != "":
+		return nil, fmt.Errorf("external: %s: peer address %s: must be an address without a zone", c.Name, c.PeerAddress)
+	case c.Keepalive <= 0 || c.Ping && c.DeadAfter < 2*c.Keepalive:
+		return nil, fmt.Errorf("external: %s: keepalive %v and dead_after %v: the second must be at least twice the first", c.Name, c.Keepalive, c.DeadAfter)
+	case len(c.Addresses) > 0 && c.AddAddresses == nil:
+		return nil, fmt.Errorf("external: %s: addresses, and nobody to add them", c.Name)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Link{
+		cfg: c, log: c.Logger.With("peer", c.Name, "interface", c.Interface),
+		look: lookAt, newPing: newPing,
+		status: tunnel.Status{Transport: "external", Interface: c.Interface, State: tunnel.StateDown, Since: time.Now()},
+	}, nil
+}
+
+// Run follows the interface until ctx is done. It never fails: whatever is
+// wrong with the interface, its owner may put right.
+func (l *Link) Run(ctx context.Context) error {
+	l.setState(tunnel.StateWaiting)
+	tick := time.NewTicker(l.cfg.Keepalive)
+	defer tick.Stop()
+	l.silent = time.NewTimer(l.cfg.DeadAfter)
+	l.silent.Stop()
+	defer l.stopPing()
+	l.glance()
+	for {
+		select {
+		case <-ctx.Done():
+			l.down(tunnel.StateDown, "stopped")
+			return nil
+		case <-tick.C:
+			l.glance()
+		case a := <-l.answers():
+			l.answered(a)
+		case <-l.silent.C:
+			l.unanswered()
+		}
+	}
+}
+
+// Status returns how the tunnel is now. Its counters are the interface's own,
+// which begin anew when it is made anew.
+func (l *Link) Status() tunnel.Status {
+	l.mu.Lock()
+	s := l.status
+	l.mu.Unlock()
+	s.Stats = counters(l.cfg.Interface)
+	return s
+}
+
+// LocalAddress is this end's address in the tunnel, without a zone; the zero
+// Addr before the tunnel came up for the first time.
+func (l *Link) LocalAddress() netip.Addr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.local
+}
