@@ -1,0 +1,42 @@
+// Package protocol is the WireGuard protocol without a socket, a clock or an
+// interface: datagrams and times go in, datagrams and packets come out. It is
+// compatible byte for byte with other WireGuard devices.
+//
+// Sources: Jason A. Donenfeld, "WireGuard: Next Generation Kernel Network Tunnel",
+// NDSS 2017, in its revision on wireguard.com, whose sections the comments name;
+// and Trevor Perrin, "The Noise Protocol Framework", revision 34.
+//
+// A [Machine] is a router with its static key, and a [Peer] is the far end of one
+// tunnel. Its owner does three things:
+//
+//  1. it gives each datagram that arrives to [Machine.Receive], writes the packet
+//     that may be in it to the tunnel's interface, and sends the reply if there is
+//     one;
+//  2. it reserves packets with [Peer.Sealer], seals them and sends them to the
+//     endpoint that the Sealer names;
+//  3. it calls [Peer.Tick] at [Peer.NextDeadline], and sends what that returns. When
+//     the deadline moves closer, PeerConfig.Notify tells.
+//
+// How a session comes about:
+//
+//  1. Tick begins a handshake when one was asked for: by [Peer.Initiate], by a packet
+//     that found no session, or because the session is getting old or nothing is
+//     answered (timers.go).
+//  2. The far end checks that the message is meant for it, and under load that the
+//     sender is where it says (cookie.go, load.go); finds the peer by its static key;
+//     refuses a timestamp that is not new; answers, and has a session that it does
+//     not use yet (handshake.go, receive.go).
+//  3. The initiator takes the answer, has the session, and sends something in it.
+//  4. That is what the responder waits for: now it uses the session too.
+//
+// Three sessions are kept, so that packets on their way during a change are not
+// lost: see Peer. Where a peer is, is where it was heard last; only what is authentic
+// moves it. Nothing that is not authentic is answered, nor does it change anything.
+//
+// Unlike the kernel's implementation, a handshake that a peer begins does not end
+// the one that we have begun: when both begin at once, both succeed, and either
+// session can be received from.
+//
+// Keys are overwritten or let go when they are over. Go gives no promise that no
+// copy of them is left in memory.
+package protocol

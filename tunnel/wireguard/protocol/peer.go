@@ -1,0 +1,201 @@
+package protocol
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// ErrNoSession is returned where packets cannot be sealed now. A handshake has been
+// asked for; the packets are the caller's to keep or drop.
+var ErrNoSession = errors.New("no session with the peer")
+
+// PeerConfig is one peer.
+type PeerConfig struct {
+	PublicKey    PublicKey
+	PresharedKey PresharedKey
+	Endpoint     netip.AddrPort // where it is; invalid until the peer has been heard
+	// Keepalive is how long nothing may be sent before an empty packet is; 0 is
+	// for ever.
+	Keepalive time.Duration
+	// Notify is called when the deadline has moved closer or the status may have
+	// changed, with no lock held. It must not block. May be nil.
+	Notify func()
+}
+
+// Peer is the far end of one tunnel. Its methods may be called from any goroutine.
+// The times given to them should not run backwards.
+type Peer struct {
+	m         *Machine
+	remote    remote
+	keepalive time.Duration
+	notify    func()
+
+	mu        sync.Mutex // before that of the machine
+	removed   bool
+	endpoint  netip.AddrPort
+	heard     time.Time // when anything authentic came last
+	latest    timestamp // of the initiations answered
+	answered  time.Time // when the last of them was
+	initiated time.Time // when we last sent one
+	attempt   time.Time // when we began to try
+	ours      *initiation
+	stamper   stamper
+	timers    timers
+	reported  time.Time // what NextDeadline last said
+
+	// The three sessions of section 6.3. next is what we made as the responder and
+	// the initiator has not used yet; until then current is sent with.
+	previous, current, next *session
+}
+
+// Status is a peer at one moment.
+type Status struct {
+	Endpoint    netip.AddrPort // where it was heard last, or was said to be
+	Established bool           // packets can be sealed now
+	Initiator   bool           // of the current session, this end was
+	Since       time.Time      // when the current session was made; zero without one
+	Heard       time.Time      // when anything authentic came last
+	Trying      bool           // a handshake is under way, or about to be
+}
+
+// PublicKey returns who the peer is.
+func (p *Peer) PublicKey() PublicKey { return p.remote.public }
+
+// Status returns how the peer is at a time.
+func (p *Peer) Status(now time.Time) Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Status{Endpoint: p.endpoint, Heard: p.heard, Trying: !p.timers.handshake.IsZero()}
+	if p.current != nil {
+		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
+		s.Initiator = p.current.initiator
+	}
+	return s
+}
+
+// SetEndpoint says where the peer is to be found, until it is heard from elsewhere.
+func (p *Peer) SetEndpoint(to netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endpoint = to
+}
+
+// Initiate asks for a handshake: [Peer.Tick] begins it, at once or as soon as the
+// pace of one in 5 s allows.
+func (p *Peer) Initiate(now time.Time) {
+	p.mu.Lock()
+	if !p.removed {
+		p.wantHandshakeLocked(now)
+	}
+	p.unlock()
+}
+
+// unlock unlocks, and then calls notify if a deadline has moved closer.
+func (p *Peer) unlock() {
+	next := p.timers.next()
+	sooner := !next.IsZero() && (p.reported.IsZero() || next.Before(p.reported))
+	if sooner {
+		p.reported = next
+	}
+	p.mu.Unlock()
+	if sooner && p.notify != nil {
+		p.notify()
+	}
+}
+
+// unlockChanged unlocks and calls notify.
+func (p *Peer) unlockChanged() {
+	p.mu.Unlock()
+	if p.notify != nil {
+		p.notify()
+	}
+}
+
+// Sealer reserves n packets in the current session. [ErrNoSession] also asks for a
+// handshake.
+func (p *Peer) Sealer(now time.Time, n int) (Sealer, error) {
+	p.mu.Lock()
+	s := p.current
+	if p.removed || !s.sendable(now, uint64(n)) {
+		if !p.removed {
+			p.wantHandshakeLocked(now)
+		}
+		p.unlock()
+		return Sealer{}, ErrNoSession
+	}
+	r := Sealer{To: p.endpoint, key: s.sending, receiver: s.remote, next: s.sent, end: s.sent + uint64(n)}
+	s.sent += uint64(n)
+	p.sentLocked(now, true)
+	p.refreshLocked(now, s)
+	p.unlock()
+	return r, nil
+}
+
+// initiateLocked appends an initiation, or gives up if that has been tried for too
+// long (section 6.4).
+func (p *Peer) initiateLocked(now time.Time, out [][]byte) [][]byte {
+	p.dropOursLocked()
+	if !p.endpoint.IsValid() {
+		return out // it is for the peer to begin
+	}
+	if now.Sub(p.attempt) >= rekeyAttemptTime {
+		if p.timers.erase.IsZero() {
+			p.timers.erase = now.Add(eraseAfterTime)
+		}
+		return out
+	}
+	index := p.m.newIndex(slot{peer: p})
+	hs, msg, err := newInitiation(&p.m.me, &p.remote, index, newTimestamp(now))
+	if err != nil { // impossible: AddPeer has refused such a key
+		p.m.freeIndex(index)
+		return out
+	}
+	p.ours, p.initiated = hs, now
+	p.timers.handshake = now.Add(rekeyTimeout + jitter())
+	p.sentLocked(now, false)
+	return append(out, p.stamper.stamp(now, msg))
+}
+
+// dropOursLocked ends the handshake that we began, if any.
+func (p *Peer) dropOursLocked() {
+	if p.ours != nil {
+		p.m.freeIndex(p.ours.index)
+		p.ours.erase()
+		p.ours = nil
+	}
+}
+
+// newSessionLocked makes a session of the keys of a handshake.
+func (p *Peer) newSessionLocked(now time.Time, keys *sendingKeys, local, theirs uint32, initiator bool) *session {
+	s := &session{peer: p, local: local, remote: theirs, initiator: initiator, created: now}
+	if initiator {
+		s.sending, s.receiving = newAEAD(&keys.initiator), newAEAD(&keys.responder)
+	} else {
+		s.sending, s.receiving = newAEAD(&keys.responder), newAEAD(&keys.initiator)
+	}
+	clear(keys.initiator[:])
+	clear(keys.responder[:])
+	p.m.setIndex(local, slot{peer: p, session: s})
+	p.timers.erase = now.Add(eraseAfterTime)
+	return s
+}
+
+// replaceLocked puts a session, or none, where another was, which is forgotten.
+func (p *Peer) replaceLocked(at **session, s *session) {
+	if *at != nil {
+		p.m.freeIndex((*at).local)
+	}
+	*at = s
+}
+
+// eraseLocked forgets all keys.
+func (p *Peer) eraseLocked() {
+	p.replaceLocked(&p.previous, nil)
+	p.replaceLocked(&p.current, nil)
+	p.replaceLocked(&p.next, nil)
+	if p.timers.handshake.IsZero() {
+		p.dropOursLocked()
+	}
+}

@@ -1,0 +1,178 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+)
+
+// initiation answers a peer that begins a handshake.
+func (m *Machine) initiation(now time.Time, from netip.AddrPort, b []byte) Received {
+	r, err := openInitiation(&m.me, parseInitiation(b))
+	if err != nil {
+		return Received{Err: err}
+	}
+	defer r.erase()
+	p := m.peer(r.static)
+	if p == nil {
+		return Received{Err: errStranger}
+	}
+	p.mu.Lock()
+	if p.removed {
+		p.mu.Unlock()
+		return Received{Err: errStranger}
+	}
+	reply, err := p.answerLocked(now, r)
+	if err != nil {
+		p.mu.Unlock()
+		return Received{Err: err}
+	}
+	p.endpoint = from
+	p.heardLocked(now, false)
+	p.sentLocked(now, false)
+	p.unlockChanged()
+	return Received{Peer: p, Reply: reply}
+}
+
+// answerLocked makes the response, and the session that it begins.
+func (p *Peer) answerLocked(now time.Time, r *received) ([]byte, error) {
+	ts, err := r.prove(&p.remote)
+	if err != nil {
+		return nil, err
+	}
+	if !ts.after(&p.latest) {
+		return nil, errReplay
+	}
+	if !p.answered.IsZero() && now.Sub(p.answered) < minInitiations {
+		return nil, errTooMany
+	}
+	index := p.m.newIndex(slot{peer: p})
+	keys, msg, err := r.respond(&p.remote, index)
+	if err != nil {
+		p.m.freeIndex(index)
+		return nil, err
+	}
+	p.latest, p.answered = ts, now
+	s := p.newSessionLocked(now, &keys, index, r.sender, false)
+	// What the initiator has not used by now it has lost, or has given up.
+	p.replaceLocked(&p.next, s)
+	p.replaceLocked(&p.previous, nil)
+	return p.stamper.stamp(now, msg), nil
+}
+
+// response finishes a handshake that we began.
+func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Received {
+	msg := parseResponse(b)
+	at := m.slot(msg.receiver)
+	p := at.peer
+	if p == nil || at.session != nil {
+		return Received{Err: errIndex}
+	}
+	p.mu.Lock()
+	hs := p.ours
+	if hs == nil || hs.index != msg.receiver {
+		p.mu.Unlock()
+		return Received{Err: errIndex}
+	}
+	keys, err := hs.finish(&m.me, &p.remote, msg)
+	if err != nil {
+		p.mu.Unlock()
+		return Received{Err: err}
+	}
+	hs.erase()
+	p.ours = nil // its index is now the session's
+	p.timers.handshake = time.Time{}
+	p.adoptLocked(p.newSessionLocked(now, &keys, msg.receiver, msg.sender, true))
+	p.endpoint = from
+	p.heardLocked(now, false)
+	// The responder may send only after it has heard something of this session. If
+	// there is nothing to say, an empty packet does it (section 6.5).
+	p.timers.confirm = now
+	p.unlockChanged()
+	return Received{Peer: p}
+}
+
+// adoptLocked makes the session current that we made as the initiator. One that
+// we made as the responder and that was never used is kept for packets on their
+// way, rather than the current one.
+func (p *Peer) adoptLocked(s *session) {
+	if p.next != nil {
+		p.replaceLocked(&p.previous, p.next)
+		p.next = nil
+		p.replaceLocked(&p.current, s)
+		return
+	}
+	p.replaceLocked(&p.previous, p.current)
+	p.current = s
+}
+
+// cookie keeps a cookie for the next message of a handshake.
+func (m *Machine) cookie(now time.Time, b []byte) Received {
+	msg := parseCookie(b)
+	p := m.slot(msg.receiver).peer
+	if p == nil {
+		return Received{Err: errIndex}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// A cookie proves that the sender has seen our message and knows the peer's
+	// public key. It does not prove that it is the peer, so that it moves nothing.
+	if err := p.stamper.take(now, msg); err != nil {
+		return Received{Err: err}
+	}
+	return Received{}
+}
+
+// data opens a packet.
+func (m *Machine) data(now time.Time, from netip.AddrPort, b []byte) Received {
+	s := m.slot(binary.LittleEndian.Uint32(b[4:])).session
+	if s == nil {
+		return Received{Err: errIndex}
+	}
+	if now.Sub(s.created) >= rejectAfterTime {
+		return Received{Err: errExpired}
+	}
+	counter, plain, err := s.open(b)
+	if err != nil {
+		return Received{Err: err}
+	}
+	p := s.peer
+	p.mu.Lock()
+	if s != p.current && s != p.previous && s != p.next {
+		p.mu.Unlock()
+		return Received{Err: errExpired}
+	}
+	if !s.seen.see(counter) {
+		p.mu.Unlock()
+		return Received{Err: errReplay}
+	}
+	confirmed := s == p.next
+	if confirmed {
+		p.replaceLocked(&p.previous, p.current)
+		p.current, p.next = s, nil
+	}
+	moved := p.endpoint != from
+	p.endpoint = from
+	p.heardLocked(now, len(plain) > 0)
+	p.lastMinuteLocked(now, s)
+	if confirmed || moved {
+		p.unlockChanged()
+	} else {
+		p.unlock()
+	}
+	if len(plain) == 0 {
+		return Received{Peer: p}
+	}
+	packet, err := trimIP(plain)
+	return Received{Peer: p, Packet: packet, Err: err}
+}
+
+// lastMinuteLocked asks for a handshake when a session is about to end and we have
+// nothing to send that would ask for it (section 6.2).
+func (p *Peer) lastMinuteLocked(now time.Time, s *session) {
+	if s.initiator && s == p.current && !s.askedToRest &&
+		now.Sub(s.created) >= rejectAfterTime-keepaliveTimeout-rekeyTimeout {
+		s.askedToRest = true
+		p.wantHandshakeLocked(now)
+	}
+}

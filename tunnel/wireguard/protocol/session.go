@@ -1,0 +1,90 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// session is a pair of transport keys (section 5.4.5). What changes in it belongs
+// to the peer's mutex.
+type session struct {
+	peer          *Peer
+	local, remote uint32 // indices
+	sending       aead
+	receiving     aead
+	initiator     bool
+	created       time.Time
+
+	sent        uint64 // the next counter to send with
+	seen        window
+	askedToRest bool // a last-minute handshake was asked for (section 6.2)
+}
+
+// sendable reports whether a session may carry n more packets to the peer.
+func (s *session) sendable(now time.Time, n uint64) bool {
+	return s != nil && now.Sub(s.created) < rejectAfterTime && s.sent+n <= rejectAfterMessages
+}
+
+// Sealer seals the packets of one reservation, in order. It is not safe for
+// concurrent use, but several Sealers of one peer may be at work at once.
+type Sealer struct {
+	To netip.AddrPort // where the peer is
+
+	key      aead
+	receiver uint32
+	next     uint64
+	end      uint64
+}
+
+// PaddedLen is how long a packet of n bytes is when it is sealed in a tunnel with
+// this MTU: a multiple of 16 bytes, though never more than the MTU for that
+// (section 5.4.6).
+func PaddedLen(n, mtu int) int {
+	if padded := (n + 15) &^ 15; padded <= mtu {
+		return padded
+	}
+	return max(n, mtu)
+}
+
+// Seal makes a data message in place of the packet buf[HeaderLen:HeaderLen+n],
+// padded, and returns it: it begins at buf[0] and has Overhead + PaddedLen(n, mtu)
+// bytes, for which buf must have the room. It panics if more packets are sealed
+// than were reserved.
+func (s *Sealer) Seal(buf []byte, n, mtu int) []byte {
+	if s.next >= s.end {
+		panic("protocol: more packets than reserved")
+	}
+	padded := PaddedLen(n, mtu)
+	clear(buf[HeaderLen+n : HeaderLen+padded])
+	msg := sealData(s.key, s.receiver, s.next, buf, padded)
+	s.next++
+	return msg
+}
+
+func sealData(key aead, receiver uint32, counter uint64, buf []byte, n int) []byte {
+	binary.LittleEndian.PutUint32(buf, typeData)
+	binary.LittleEndian.PutUint32(buf[4:], receiver)
+	binary.LittleEndian.PutUint64(buf[8:], counter)
+	var nonce [chacha20poly1305.NonceSize]byte
+	putNonce(&nonce, counter)
+	plain := buf[HeaderLen : HeaderLen+n]
+	sealed := key.Seal(plain[:0], nonce[:], plain, nil)
+	return buf[:HeaderLen+len(sealed)]
+}
+
+// open decrypts a data message in place. It only uses what never changes in a
+// session.
+func (s *session) open(msg []byte) (counter uint64, plain []byte, err error) {
+	counter = binary.LittleEndian.Uint64(msg[8:])
+	var nonce [chacha20poly1305.NonceSize]byte
+	putNonce(&nonce, counter)
+	sealed := msg[HeaderLen:]
+	plain, err = s.receiving.Open(sealed[:0], nonce[:], sealed, nil)
+	if err != nil {
+		return 0, nil, errForged
+	}
+	return counter, plain, nil
+}
