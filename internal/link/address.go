@@ -86,7 +86,62 @@ func setAddresses(l netlink.Link, want []netip.Prefix) (removed bool, err error)
 	return removed, nil
 }
 
+// AddAddresses gives the interface addresses beside those that it has, each with
+// the length of its subnet, and returns the ones that it did not have before.
+// Nothing is removed. On an error the ones added so far are returned with it.
+func AddAddresses(name string, more []netip.Prefix) (added []netip.Prefix, err error) {
+	l, err := find(name)
+	if err != nil {
+		return nil, fmt.Errorf("link: add addresses to %s: %w", name, err)
+	}
+	for _, p := range more {
+		err := addNew(l, p)
+		if errors.Is(err, unix.EEXIST) {
+			continue
+		}
+		if err != nil {
+			return added, fmt.Errorf("link: add addresses to %s: %w", name, err)
+		}
+		added = append(added, p)
+	}
+	return added, nil
+}
+
+// RemoveAddresses takes addresses from the interface, and leaves all others. It
+// is no error if the interface has not got one of them, or is gone.
+func RemoveAddresses(name string, addresses []netip.Prefix) error {
+	l, err := find(name)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	var have []netlink.Addr
+	if err == nil {
+		have, err = netlink.AddrList(l, netlink.FAMILY_ALL)
+	}
+	if err != nil {
+		return fmt.Errorf("link: remove addresses of %s: %w", name, err)
+	}
+	var errs []error
+	for _, a := range have {
+		if p, ok := prefixOf(a.IPNet); ok && a.Peer == nil && slices.Contains(addresses, p) {
+			errs = append(errs, deleteAddr(l, a))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("link: remove addresses of %s: %w", name, err)
+	}
+	return nil
+}
+
+// addAddr is addNew for an address that may be there already.
 func addAddr(l netlink.Link, p netip.Prefix) error {
+	if err := addNew(l, p); !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return nil
+}
+
+func addNew(l netlink.Link, p netip.Prefix) error {
 	a := &netlink.Addr{
 		IPNet:     &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())},
 		Broadcast: net.IPv4zero, // the library's word for none
@@ -96,7 +151,7 @@ func addAddr(l netlink.Link, p netip.Prefix) error {
 	}
 	err := netlink.AddrAdd(l, a)
 	switch {
-	case err == nil, errors.Is(err, unix.EEXIST):
+	case err == nil:
 		return nil
 	case p.Addr().Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP)):
 		return fmt.Errorf("add %s: %w (IPv6 is off: see net.ipv6.conf.%s.disable_ipv6)", p, err, l.Attrs().Name)

@@ -9,6 +9,9 @@
 //  3. [Prepare] sets its sysctls, then [SetAddresses] and [SetUp].
 //  4. [SetAddresses] again when the wanted ones change; [Delete] at the end.
 //
+// To an interface that somebody else made, [AddAddresses] adds the ones that are
+// ours and [RemoveAddresses] takes them away again; nothing else is changed there.
+//
 // These work in the calling thread's network namespace, keep no state and may be
 // called from any goroutine.
 //
