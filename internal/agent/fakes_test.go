@@ -182,7 +182,7 @@ func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
 	}
 	f.w.note("open %s on %s", cfg.Name, cfg.Tunnel.Interface)
 	f.open[cfg.Name] = r
-	return &fakeTunnel{f: f, name: cfg.Name}, nil
+	return &fakeTunnel{f: f, name: cfg.Name, cfg: cfg.Tunnel}, nil
 }
 
 func (f *fakeTunnels) report(t *testing.T, name string) reporter {
@@ -197,11 +197,13 @@ func (f *fakeTunnels) report(t *testing.T, name string) reporter {
 type fakeTunnel struct {
 	f    *fakeTunnels
 	name string
+	cfg  config.Tunnel
 }
 
-func (t *fakeTunnel) Status() tunnel.Status { return tunnel.Status{State: tunnel.StateUp} }
-func (t *fakeTunnel) SetAddresses(a []netip.Prefix) error {
-	t.f.w.note("addresses %s %v", t.name, a)
+func (t *fakeTunnel) Status() tunnel.Status                         { return tunnel.Status{State: tunnel.StateUp} }
+func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) { return endpoints(t.cfg, ev) }
+func (t *fakeTunnel) SetAddresses(local netip.Addr) error {
+	t.f.w.note("addresses %s from %s", t.name, local)
 	return nil
 }
 func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

@@ -37,7 +37,7 @@ func TestTunnelUpBringsNeighborAndRoutes(t *testing.T) {
 	mark := len(w.diary)
 	w.up(t, "b")
 	local, peer := tunnel.Addresses(tunnel.Identity{1}, tunnel.Identity{2}, 0)
-	expect(t, "up", w.since(mark), []string{fmt.Sprintf("addresses b [%s/127]", local), "add neighbor b"})
+	expect(t, "up", w.since(mark), []string{fmt.Sprintf("addresses b from %s", local), "add neighbor b"})
 	n := w.speaker.neighbors["b"]
 	if n.LocalAddr != local || n.PeerAddr != peer || n.Interface != "if-b" || n.ASN != 64513 || !n.Import.Any || n.MaxPrefixes != 10 {
 		t.Errorf("neighbor %+v", n)

@@ -32,12 +32,17 @@ type session struct {
 	closing     bool       // the last session's neighbor is in the way
 }
 
-// openTunnel is a tunnel interface with a transport that works on it.
+// openTunnel is a tunnel interface, and what works it or watches it.
 type openTunnel interface {
 	Status() tunnel.Status
-	// SetAddresses gives the interface its addresses.
-	SetAddresses([]netip.Prefix) error
-	// Close ends the session, tells the peer why, and removes the interface.
+	// Ends returns the two addresses inside the tunnel for the session that
+	// the event began; link-local ones have a zone.
+	Ends(tunnel.Event) (local, peer netip.Addr)
+	// SetAddresses gives the interface the addresses that a session from local
+	// needs.
+	SetAddresses(local netip.Addr) error
+	// Close ends the session and tells the peer why. An interface of our own
+	// is gone when it returns.
 	Close(reason string)
 }
 
@@ -85,25 +90,14 @@ func (l *loop) open(p *peer) {
 
 // tunnelUp gives a tunnel that came up its addresses and its neighbor.
 func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
-	l.log.Info("tunnel up", "peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface, "remote", ev.Remote)
+	log := l.log.With("peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface)
+	if ev.Remote.IsValid() {
+		log = log.With("remote", ev.Remote)
+	}
+	log.Info("tunnel up")
 	p.session = &session{}
-	p.session.local, p.session.peer = endpoints(p.cfg.Tunnel, ev)
+	p.session.local, p.session.peer = p.tunnel.Ends(ev)
 	l.addNeighbor(ctx, p)
-}
-
-// endpoints returns the two addresses inside the tunnel: the configured ones,
-// or those that both ends derive from who they are.
-func endpoints(cfg config.Tunnel, ev tunnel.Event) (local, peer netip.Addr) {
-	if !cfg.PeerAddress.IsValid() {
-		return tunnel.Addresses(ev.Local, ev.Peer, uint16(cfg.Link))
-	}
-	for _, a := range cfg.Address {
-		if a.Contains(cfg.PeerAddress) {
-			local = a.Addr()
-			break
-		}
-	}
-	return withZone(local, cfg.Interface), withZone(cfg.PeerAddress, cfg.Interface)
 }
 
 func withZone(a netip.Addr, ifname string) netip.Addr {
@@ -116,11 +110,7 @@ func withZone(a netip.Addr, ifname string) netip.Addr {
 // addNeighbor gives the speaker the neighbor behind a tunnel that is up. It is
 // called again until it succeeds.
 func (l *loop) addNeighbor(ctx context.Context, p *peer) {
-	addresses := p.cfg.Tunnel.Address
-	if len(addresses) == 0 {
-		addresses = []netip.Prefix{netip.PrefixFrom(p.session.local, tunnel.AddressBits)}
-	}
-	err := p.tunnel.SetAddresses(addresses)
+	err := p.tunnel.SetAddresses(p.session.local)
 	if err == nil {
 		// The neighbor of the tunnel's last session may still be closing, over
 		// a path that is dead. Waiting for it would hold up all other peers.
