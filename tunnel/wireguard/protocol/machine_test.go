@@ -274,10 +274,10 @@ func TestWrongKeys(t *testing.T) {
 			if n.a.p.Status(n.now).Established || n.b.p.Status(n.now).Established {
 				t.Fatal("they have a session")
 			}
-			if errs := append(n.a.errs, n.b.errs...); len(errs) != 1 || errs[0] != tc.want {
+			if errs := append(n.a.errs, n.b.errs...); len(errs) != 1 || !errors.Is(errs[0], tc.want) {
 				t.Fatalf("errors %v, want %v", errs, tc.want)
 			}
-			if tc.want != errForged && len(n.log) != 1 {
+			if !errors.Is(tc.want, errForged) && len(n.log) != 1 {
 				t.Fatalf("%d messages: a stranger was answered", len(n.log))
 			}
 		})
