@@ -16,7 +16,8 @@ const (
 	patience    = 200 * time.Millisecond // or when it is this old
 	resyncEvery = time.Minute            // a look without an event
 	retryAfter  = time.Second            // after a look that failed or is not whole
-	pauseFactor = 10                     // looks take at most a tenth of the time,
+	cheapLook   = 100 * time.Millisecond // a longer look means large tables:
+	pauseFactor = 10                     // such looks take at most a tenth of the time,
 	maxPause    = 10 * time.Second       // unless one takes longer than a second
 )
 
@@ -75,9 +76,9 @@ func (w *Watcher) Close() {
 
 // Changed delivers a value when the results of Locals or Connected may have
 // changed. It holds at most one value, and only while Run runs. A burst of
-// changes gives one value, 50 to 200 ms after it began; where a look takes long
-// because other daemons have large tables, looks are so far apart that
-// they take no more than a tenth of the time.
+// changes gives one value, 50 to 200 ms after it began; where a look takes more
+// than 100 ms because other daemons have large tables, looks are so far apart
+// that they take no more than a tenth of the time.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 
 // Locals returns the prefixes to announce now, sorted, each once.
@@ -137,9 +138,19 @@ func (w *Watcher) look(ctx context.Context, dirty <-chan struct{}) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(min(pauseFactor*time.Since(start), maxPause)):
+		case <-time.After(pause(time.Since(start))):
 		}
 	}
+}
+
+// pause is how long to rest after a look that took so long. A short look may
+// have taken long only because the machine is busy, and then others wait for
+// its result all the more.
+func pause(took time.Duration) time.Duration {
+	if took < cheapLook {
+		return took
+	}
+	return min(pauseFactor*took, maxPause)
 }
 
 // settle waits until the burst of events is over, or has gone on for too long.
