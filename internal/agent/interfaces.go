@@ -32,6 +32,9 @@ type interfaces struct {
 
 // Open opens the tunnel of a peer, as its transport does that.
 func (i *interfaces) Open(cfg config.Peer, report reporter) (openTunnel, error) {
+	if cfg.Tunnel.Transport == config.TransportExternal {
+		return i.openExternal(cfg, report)
+	}
 	return i.openTLS(cfg, report)
 }
 

@@ -57,6 +57,9 @@ func (p *peer) tunnelStatus() status.Tunnel {
 	if t.Remote.IsValid() {
 		out.Remote = t.Remote.String()
 	}
+	if t.MTU != 0 { // an external interface's is its owner's choice
+		out.MTU = t.MTU
+	}
 	out.RTT = status.Millis(t.RTT)
 	out.RxBytes, out.TxBytes = t.Stats.RxBytes, t.Stats.TxBytes
 	out.RxPackets, out.TxPackets, out.Drops = t.Stats.RxPackets, t.Stats.TxPackets, t.Stats.Drops

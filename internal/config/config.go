@@ -98,8 +98,17 @@ func (p Peer) Equal(o Peer) bool {
 	return p.Name == o.Name && p.Tunnel.Equal(o.Tunnel) && p.BGP.Equal(o.BGP)
 }
 
-// TransportTLS is the only transport of this version.
-const TransportTLS = "tls"
+// The transports: how packets reach the peer.
+const (
+	TransportTLS      = "tls"      // TLS 1.3 over TCP
+	TransportExternal = "external" // by an interface that something else keeps
+)
+
+// The probes: how an external tunnel's peer is known to be alive.
+const (
+	ProbeICMP = "icmp" // it answers ICMP echoes to PeerAddress
+	ProbeNone = "none" // the interface is up; the rest is for BGP's hold time
+)
 
 // The limits of Tunnel.MTU, in bytes.
 const (
@@ -110,23 +119,25 @@ const (
 	MaxMTU = 65535 - 4 - 10
 )
 
-// Tunnel is the link to one peer.
+// Tunnel is the link to one peer. With TransportExternal, Remotes, Trust, Link,
+// MTU and Underlay are zero: they are the business of who made the interface.
 type Tunnel struct {
-	Transport string   // TransportTLS
+	Transport string   // TransportTLS or TransportExternal
 	Remotes   []Remote // tried in order; empty: wait for the peer to dial
 	Trust     Trust
 	Link      int            // 0 to 65535, unique among the tunnels with the same Trust
 	Interface string         // at most 15 bytes, unique among the peers
 	MTU       int            // bytes, MinMTU to MaxMTU
-	Address   []netip.Prefix // of the interface, host part included; empty: derived by both ends
+	Address   []netip.Prefix // of the interface, host part included; empty: derived by both ends, or the external interface's own
 
-	// PeerAddress is where the neighbor is, without a zone. It is the zero
-	// Addr exactly when Address is empty.
+	// PeerAddress is where the neighbor is, without a zone. With an external
+	// tunnel it is always set, with others exactly when Address is.
 	PeerAddress netip.Addr
 
+	Probe     string        // ProbeICMP or ProbeNone for an external tunnel; "" for others
 	Underlay  string        // interface that the transport's sockets are bound to; "": any
 	Keepalive time.Duration // 100 ms to 60 s
-	DeadAfter time.Duration // twice Keepalive to 10 min
+	DeadAfter time.Duration // twice Keepalive to 10 min; 0 with ProbeNone
 }
 
 // Equal reports whether t and o make the same tunnel. The contents of key,
@@ -135,7 +146,7 @@ func (t Tunnel) Equal(o Tunnel) bool {
 	return t.Transport == o.Transport && slices.Equal(t.Remotes, o.Remotes) && t.Trust.Equal(o.Trust) &&
 		t.Link == o.Link && t.Interface == o.Interface && t.MTU == o.MTU &&
 		slices.Equal(t.Address, o.Address) && t.PeerAddress == o.PeerAddress &&
-		t.Underlay == o.Underlay && t.Keepalive == o.Keepalive && t.DeadAfter == o.DeadAfter
+		t.Probe == o.Probe && t.Underlay == o.Underlay && t.Keepalive == o.Keepalive && t.DeadAfter == o.DeadAfter
 }
 
 // Remote is an endpoint to dial.

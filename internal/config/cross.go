@@ -14,7 +14,7 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, drafts []draft)
 	dialsOnly := raw.TLS.Listen.state != faulty && len(raw.TLS.Listen.v) == 0
 	for _, d := range drafts {
 		tunnel := d.raw.Tunnel
-		if dialsOnly && tunnel.Remotes.state != faulty && len(tunnel.Remotes.v) == 0 {
+		if dialsOnly && d.peer.Tunnel.Transport == TransportTLS && tunnel.Remotes.state != faulty && len(tunnel.Remotes.v) == 0 {
 			l.fail(tunnel.Remotes.place, "is absent, and so is tls.listen in %s: nobody could connect; set one of them", raw.TLS.Listen.file)
 		}
 		trust := d.peer.Tunnel.Trust

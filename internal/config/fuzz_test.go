@@ -70,12 +70,26 @@ func checkPromises(t *testing.T, cfg *Config) {
 		(!cfg.FIB.Source4.IsValid() || cfg.FIB.Source4.Is4()) && (!cfg.FIB.Source6.IsValid() || cfg.FIB.Source6.Is6()) &&
 		!slices.ContainsFunc(cfg.Announce.Networks, func(n netip.Prefix) bool { return n != n.Masked() })
 	ok = ok && checkASN(int64(p.BGP.ASN)) == nil && !p.BGP.Import.Own && p.BGP.MaxPrefixes > 0 &&
-		p.Tunnel.Trust.Method != 0 && checkInterface(p.Tunnel.Interface) == nil &&
-		MinMTU <= p.Tunnel.MTU && p.Tunnel.MTU <= MaxMTU && p.Tunnel.DeadAfter >= 2*p.Tunnel.Keepalive && p.Tunnel.Keepalive > 0 &&
-		p.Tunnel.PeerAddress.IsValid() == (len(p.Tunnel.Address) > 0) &&
-		(len(p.Tunnel.Remotes) > 0 || len(cfg.TLS.Listen) > 0) &&
-		(p.Tunnel.Trust.Method == TrustSecret || cfg.TLS.Certificate != nil) && p.Equal(p)
+		checkInterface(p.Tunnel.Interface) == nil && p.Tunnel.Keepalive > 0 && p.Equal(p)
+	if p.Tunnel.Transport == TransportExternal {
+		ok = ok && isExternal(p.Tunnel)
+	} else {
+		ok = ok && p.Tunnel.Trust.Method != 0 && p.Tunnel.Probe == "" &&
+			MinMTU <= p.Tunnel.MTU && p.Tunnel.MTU <= MaxMTU && p.Tunnel.DeadAfter >= 2*p.Tunnel.Keepalive &&
+			p.Tunnel.PeerAddress.IsValid() == (len(p.Tunnel.Address) > 0) &&
+			(len(p.Tunnel.Remotes) > 0 || len(cfg.TLS.Listen) > 0) &&
+			(p.Tunnel.Trust.Method == TrustSecret || cfg.TLS.Certificate != nil)
+	}
 	if !ok {
 		t.Fatalf("%+v", cfg)
 	}
+}
+
+// isExternal checks what Tunnel's comment says of external ones.
+func isExternal(t Tunnel) bool {
+	probed := t.Probe == ProbeICMP && t.DeadAfter >= 2*t.Keepalive || t.Probe == ProbeNone && t.DeadAfter == 0
+	return probed && t.PeerAddress.IsValid() && t.Equal(Tunnel{
+		Transport: TransportExternal, Interface: t.Interface, Address: t.Address, PeerAddress: t.PeerAddress,
+		Probe: t.Probe, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter,
+	})
 }

@@ -279,3 +279,27 @@ func TestTables(t *testing.T) {
 		}
 	}
 }
+
+// TestExternalNeedsNothingElse: no listening, no certificate, no trust.
+func TestExternalNeedsNothingElse(t *testing.T) {
+	path := setUp(t, "asn = 64512\nrouter_id = \"10.0.0.1\"\n", map[string]string{
+		"peers.d/b.toml": peerText + "transport = \"external\"\ninterface = \"tun0\"\npeer_address = \"fe80::2\"\n",
+		"peers.d/c.toml": peerText + "transport = \"external\"\ninterface = \"wg0\"\npeer_address = \"10.8.0.2\"\nprobe = \"none\"\nkeepalive = \"5s\"\n",
+	})
+	for _, name := range []string{"tls.crt", "tls.key"} {
+		if err := os.Remove(filepath.Join(filepath.Dir(path), name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := load(t, path)
+	b, c := cfg.Peers[0].Tunnel, cfg.Peers[1].Tunnel
+	if b.Probe != ProbeICMP || b.Keepalive != time.Second || b.DeadAfter != 3*time.Second || len(b.Address) > 0 || b.MTU != 0 {
+		t.Errorf("b: %+v", b)
+	}
+	if c.Probe != ProbeNone || c.Keepalive != 5*time.Second || c.DeadAfter != 0 {
+		t.Errorf("c: %+v", c)
+	}
+	if cfg.TLS.Certificate != nil || b.Equal(c) {
+		t.Errorf("%+v", cfg)
+	}
+}

@@ -55,6 +55,7 @@ type rawTunnel struct {
 	MTU         value[int64]  `toml:"mtu"`
 	Address     value[list]   `toml:"address"`
 	PeerAddress value[string] `toml:"peer_address"`
+	Probe       value[string] `toml:"probe"`
 	Underlay    value[string] `toml:"underlay"`
 	Keepalive   value[string] `toml:"keepalive"`
 	DeadAfter   value[string] `toml:"dead_after"`

@@ -18,8 +18,14 @@ const (
 
 // tunnel makes a Tunnel of what a peer's file says.
 func (l *loader) tunnel(peer string, raw *rawTunnel) Tunnel {
+	if l.transport(raw.Transport) == TransportExternal {
+		return l.external(raw)
+	}
+	if raw.Probe.state == given {
+		l.fail(raw.Probe.place, "goes with transport = %q only: this transport knows by itself when its peer is silent", TransportExternal)
+	}
 	t := Tunnel{
-		Transport: l.transport(raw.Transport),
+		Transport: TransportTLS,
 		Remotes:   l.remotes(raw.Remotes),
 		Trust:     l.trust(raw),
 		Link:      int(l.number(raw.Link, 0, 0, 65535)),
@@ -39,9 +45,15 @@ func (l *loader) tunnel(peer string, raw *rawTunnel) Tunnel {
 	return t
 }
 
+// transport returns the default for one that is wrong, so that the other keys
+// are checked as most peers' are.
 func (l *loader) transport(v value[string]) string {
-	if v.state == given && v.v != TransportTLS {
-		l.fail(v.place, "%q is not a transport of this version, which has only %q", v.v, TransportTLS)
+	switch {
+	case v.state != given || v.v == TransportTLS:
+	case v.v == TransportExternal:
+		return TransportExternal
+	default:
+		l.fail(v.place, "%q is not a transport of this version; allowed are %q and %q", v.v, TransportTLS, TransportExternal)
 	}
 	return TransportTLS
 }
@@ -78,7 +90,7 @@ func (l *loader) tunnelInterface(peer string, v value[string]) string {
 
 // liveness reads the two times that depend on one another.
 func (l *loader) liveness(raw *rawTunnel) (keepalive, deadAfter time.Duration) {
-	keepalive = l.duration(raw.Keepalive, defaultKeepalive, 100*time.Millisecond, time.Minute)
+	keepalive = l.duration(raw.Keepalive, defaultKeepalive, minKeepalive, maxKeepalive)
 	deadAfter = l.duration(raw.DeadAfter, defaultDeadAfter, 200*time.Millisecond, 10*time.Minute)
 	if keepalive == 0 || deadAfter == 0 || deadAfter >= 2*keepalive {
 		return keepalive, deadAfter
@@ -108,11 +120,9 @@ func (l *loader) duration(v value[string], otherwise, least, most time.Duration)
 	return d
 }
 
-// addresses reads the addresses of a tunnel's two ends. They are given
-// together or not at all, except that a subnet of two hosts tells the other.
-func (l *loader) addresses(raw *rawTunnel) ([]netip.Prefix, netip.Addr) {
-	var own []netip.Prefix
-	failed := raw.Address.state == faulty || raw.PeerAddress.state == faulty
+// ownAddresses reads this end's addresses. ok is false if one was wrong.
+func (l *loader) ownAddresses(raw *rawTunnel) (own []netip.Prefix, ok bool) {
+	ok = raw.Address.state != faulty
 	for _, e := range raw.Address.v {
 		p, err := parseInterfaceAddress(e.text)
 		if err == nil && slices.ContainsFunc(own, func(o netip.Prefix) bool { return o.Addr() == p.Addr() }) {
@@ -120,12 +130,19 @@ func (l *loader) addresses(raw *rawTunnel) ([]netip.Prefix, netip.Addr) {
 		}
 		if err != nil {
 			l.failElement(raw.Address.place, e, err)
-			failed = true
+			ok = false
 			continue
 		}
 		own = append(own, p)
 	}
-	if failed {
+	return own, ok
+}
+
+// addresses reads the addresses of a tunnel's two ends. They are given
+// together or not at all, except that a subnet of two hosts tells the other.
+func (l *loader) addresses(raw *rawTunnel) ([]netip.Prefix, netip.Addr) {
+	own, ok := l.ownAddresses(raw)
+	if !ok || raw.PeerAddress.state == faulty {
 		return nil, netip.Addr{}
 	}
 	if raw.PeerAddress.state == given {
@@ -156,6 +173,17 @@ func (l *loader) addresses(raw *rawTunnel) ([]netip.Prefix, netip.Addr) {
 // checkPeerAddress reads the neighbor's address, which must be a host in one
 // of the interface's subnets.
 func checkPeerAddress(s string, own []netip.Prefix) (netip.Addr, error) {
+	addr, err := parsePeerAddress(s)
+	if err != nil {
+		return addr, err
+	}
+	if len(own) == 0 {
+		return addr, errors.New("needs address, this end's address in the same subnet; leave both out to have them derived")
+	}
+	return addr, checkInSubnet(addr, own)
+}
+
+func parsePeerAddress(s string) (netip.Addr, error) {
 	addr, err := netip.ParseAddr(s)
 	if err != nil {
 		return addr, errors.New("is not an address, such as fe80::2 or 10.0.0.0")
@@ -163,20 +191,22 @@ func checkPeerAddress(s string, own []netip.Prefix) (netip.Addr, error) {
 	if addr.Zone() != "" {
 		return addr, fmt.Errorf("has a zone: write %v; the zone is always the tunnel's interface", addr.WithZone(""))
 	}
-	if len(own) == 0 {
-		return addr, errors.New("needs address, this end's address in the same subnet; leave both out to have them derived")
-	}
+	return addr, nil
+}
+
+// checkInSubnet reports whether addr can be the peer's where own are ours.
+func checkInSubnet(addr netip.Addr, own []netip.Prefix) error {
 	for _, p := range own {
 		if p.Addr() == addr {
-			return addr, errors.New("is in address too, so it is this end's; it must be the peer's")
+			return errors.New("is in address too, so it is this end's; it must be the peer's")
 		}
 	}
 	for _, p := range own {
 		if p.Contains(addr) {
-			return addr, checkHost(p, addr)
+			return checkHost(p, addr)
 		}
 	}
-	return addr, errors.New("is in no subnet of address")
+	return errors.New("is in no subnet of address")
 }
 
 // otherHost returns the other host of a subnet of two: /31, /127, and /30

@@ -1,0 +1,92 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+
+	"warren/internal/config"
+	"warren/internal/link"
+	"warren/tunnel"
+	"warren/tunnel/external"
+)
+
+// externalTunnel is an interface that something else made, or will make. It is
+// left as it is, but for addresses of ours beside its own.
+type externalTunnel struct {
+	*external.Link
+	cfg    config.Tunnel
+	cancel context.CancelFunc
+	done   chan struct{}
+	report func(error) // an address that could not be taken away
+
+	// What was added, to which interface. Of the goroutine of Run, and of
+	// Close when that has ended.
+	index int
+	added []netip.Prefix
+}
+
+// openExternal follows the interface from now on. It need not exist.
+func (i *interfaces) openExternal(cfg config.Peer, report reporter) (openTunnel, error) {
+	t := cfg.Tunnel
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &externalTunnel{
+		cfg: t, cancel: cancel, done: make(chan struct{}),
+		report: func(err error) {
+			i.log.Warn("an address of ours stays on the interface", "peer", cfg.Name, "interface", t.Interface, "err", err)
+		},
+	}
+	l, err := external.New(external.Config{
+		Name: cfg.Name, Interface: t.Interface,
+		Addresses: t.Address, PeerAddress: t.PeerAddress, AddAddresses: e.addAddresses,
+		Ping: t.Probe == config.ProbeICMP, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter,
+		Events: report.event, Logger: i.log,
+	})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	e.Link = l
+	go func() {
+		defer close(e.done)
+		if err := l.Run(ctx); err != nil && ctx.Err() == nil {
+			report.failed(err)
+		}
+	}()
+	return e, nil
+}
+
+// addAddresses remembers what was added: only that is ours to take away. What
+// was added to an interface that is gone went with it.
+func (e *externalTunnel) addAddresses(index int, lacking []netip.Prefix) error {
+	if e.index != index {
+		e.index, e.added = index, nil
+	}
+	added, err := link.AddAddresses(e.cfg.Interface, lacking)
+	e.added = append(e.added, added...)
+	return err
+}
+
+// Ends returns this end's address as the interface has it, and the peer's as
+// configured.
+func (e *externalTunnel) Ends(tunnel.Event) (local, peer netip.Addr) {
+	return withZone(e.LocalAddress(), e.cfg.Interface), withZone(e.cfg.PeerAddress, e.cfg.Interface)
+}
+
+// SetAddresses has nothing to do: without its address the tunnel would not be
+// up.
+func (e *externalTunnel) SetAddresses(netip.Addr) error { return nil }
+
+// Close takes away the addresses that were added.
+func (e *externalTunnel) Close(string) {
+	e.cancel()
+	<-e.done
+	if len(e.added) == 0 {
+		return
+	}
+	if index, err := link.Index(e.cfg.Interface); err != nil || index != e.index {
+		return // gone, and the addresses with it
+	}
+	if err := link.RemoveAddresses(e.cfg.Interface, e.added); err != nil {
+		e.report(err)
+	}
+}

@@ -1,0 +1,93 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// external makes a Tunnel of an interface that something else keeps.
+func (l *loader) external(raw *rawTunnel) Tunnel {
+	l.refuseOfExternal(raw)
+	t := Tunnel{Transport: TransportExternal, Interface: raw.Interface.v, Probe: l.probe(raw.Probe)}
+	switch raw.Interface.state {
+	case absent:
+		l.fail(raw.Interface.place, "is required with transport = %q: the name of the interface that something else makes, such as tun0", TransportExternal)
+	case given:
+		if err := checkInterface(t.Interface); err != nil {
+			l.fail(raw.Interface.place, "%q %v", t.Interface, err)
+		}
+	}
+	t.Address, t.PeerAddress = l.externalAddresses(raw)
+	if t.Probe == ProbeNone {
+		if raw.DeadAfter.state == given {
+			l.fail(raw.DeadAfter.place, "means nothing with probe = %q: nobody listens for signs of life, and BGP's hold time finds a dead peer", ProbeNone)
+		}
+		t.Keepalive = l.duration(raw.Keepalive, defaultKeepalive, minKeepalive, maxKeepalive)
+		return t
+	}
+	t.Keepalive, t.DeadAfter = l.liveness(raw)
+	return t
+}
+
+// refuseOfExternal reports the keys that are for a transport of our own.
+func (l *loader) refuseOfExternal(raw *rawTunnel) {
+	const trust = "who is at the far end is for whatever keeps the interface to make sure"
+	refuse := func(given bool, at place, why string) {
+		if given {
+			l.fail(at, "means nothing with transport = %q: %s", TransportExternal, why)
+		}
+	}
+	refuse(raw.Remotes.state == given, raw.Remotes.place, "whatever keeps the interface knows where its far end is")
+	refuse(raw.Fingerprint.state == given, raw.Fingerprint.place, trust)
+	refuse(raw.SecretFile.state == given, raw.SecretFile.place, trust)
+	refuse(raw.CAFile.state == given, raw.CAFile.place, trust)
+	refuse(raw.PeerName.state == given, raw.PeerName.place, trust)
+	refuse(raw.Link.state == given, raw.Link.place, "the interface's name already says which tunnel is meant")
+	refuse(raw.MTU.state == given, raw.MTU.place, "the interface keeps the MTU that its maker gave it")
+	refuse(raw.Underlay.state == given, raw.Underlay.place, "whatever keeps the interface sends its packets")
+}
+
+func (l *loader) probe(v value[string]) string {
+	switch {
+	case v.state != given || v.v == ProbeICMP:
+	case v.v == ProbeNone:
+		return ProbeNone
+	default:
+		l.fail(v.place, "%q is not a probe; allowed are %q and %q", v.v, ProbeICMP, ProbeNone)
+	}
+	return ProbeICMP
+}
+
+// externalAddresses reads the addresses of the two ends. The interface may
+// have its own already; where the peer is has to be said.
+func (l *loader) externalAddresses(raw *rawTunnel) ([]netip.Prefix, netip.Addr) {
+	own, ok := l.ownAddresses(raw)
+	switch raw.PeerAddress.state {
+	case faulty:
+		return nil, netip.Addr{}
+	case absent:
+		l.fail(raw.PeerAddress.place, "is required with transport = %q: the peer's address inside the tunnel, which BGP talks to", TransportExternal)
+		return nil, netip.Addr{}
+	}
+	peer, err := parsePeerAddress(raw.PeerAddress.v)
+	switch {
+	case err != nil:
+	case len(own) > 0:
+		err = checkInSubnet(peer, own)
+	default:
+		err = checkHost(netip.PrefixFrom(peer, peer.BitLen()), peer)
+	}
+	if err != nil && ok {
+		l.fail(raw.PeerAddress.place, "%q %v", raw.PeerAddress.v, err)
+	}
+	if err != nil || !ok {
+		return nil, netip.Addr{}
+	}
+	return own, peer
+}
+
+// The limits of Tunnel.Keepalive.
+const (
+	minKeepalive = 100 * time.Millisecond
+	maxKeepalive = time.Minute
+)
