@@ -1,0 +1,60 @@
+package segment
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// sum adds b to a ones' complement sum (RFC 1071), as 64-bit words: the carries of
+// wider words fold down to the same 16 bits.
+func sum(b []byte, start uint64) uint64 {
+	var carry uint64
+	for len(b) >= 64 {
+		w := b[:64]
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w), carry)
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[8:]), carry)
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[16:]), carry)
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[24:]), carry)
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[32:]), carry)
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[40:]), carry)
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[48:]), carry)
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[56:]), carry)
+		b = b[64:]
+	}
+	for len(b) >= 8 {
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(b), carry)
+		b = b[8:]
+	}
+	if len(b) > 0 {
+		var last [8]byte
+		copy(last[:], b)
+		start, carry = bits.Add64(start, binary.BigEndian.Uint64(last[:]), carry)
+	}
+	start, carry = bits.Add64(start, 0, carry)
+	return start + carry
+}
+
+// fold makes 16 bits of a sum.
+func fold(s uint64) uint16 {
+	s = s>>32 + s&0xffffffff
+	s = s>>32 + s&0xffffffff
+	s = s>>16 + s&0xffff
+	s = s>>16 + s&0xffff
+	return uint16(s>>16 + s&0xffff)
+}
+
+// pseudo is the sum of the pseudo-header (RFC 9293 section 3.1, RFC 8200 section
+// 8.1) of an IP packet whose transport part has n bytes.
+func pseudo(p []byte, protocol byte, n int) uint64 {
+	s := uint64(protocol) + uint64(n)
+	if p[0]>>4 == 4 {
+		return sum(p[12:20], s)
+	}
+	return sum(p[8:40], s)
+}
+
+// putIPv4Sum completes the checksum of an IPv4 header.
+func putIPv4Sum(h []byte) {
+	h[10], h[11] = 0, 0
+	binary.BigEndian.PutUint16(h[10:], ^fold(sum(h, 0)))
+}
