@@ -27,6 +27,7 @@ func (l *Link) glance() {
 			l.down(tunnel.StateWaiting, fmt.Sprintf("this end's address became %s", local))
 		}
 		l.index = s.index
+		renewZones(local, s.index)
 	}
 	l.mu.Lock()
 	l.status.MTU, l.local = s.mtu, local
@@ -64,7 +65,7 @@ func (l *Link) see() (s sight, local netip.Addr, problem string) {
 // probe sends one echo, opening the socket first if there is none.
 func (l *Link) probe(local netip.Addr) {
 	if l.ping == nil {
-		p, err := l.newPing(l.cfg.Interface, local, l.cfg.PeerAddress)
+		p, err := l.newPing(l.cfg.Interface, l.index, local, l.cfg.PeerAddress)
 		if err != nil {
 			l.silent.Stop()
 			l.down(tunnel.StateWaiting, err.Error())

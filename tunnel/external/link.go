@@ -43,7 +43,7 @@ type Link struct {
 	cfg     Config
 	log     *slog.Logger
 	look    func(name string) (sight, error)
-	newPing func(ifname string, local, peer netip.Addr) (pinger, error)
+	newPing func(ifname string, index int, local, peer netip.Addr) (pinger, error)
 
 	// Of the goroutine of Run.
 	index  int         // of the interface that was seen last and could be used

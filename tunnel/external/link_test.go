@@ -95,7 +95,7 @@ func play(t *testing.T, c Config, script func(*stage)) {
 			defer s.mu.Unlock()
 			return s.sight, s.failing
 		}
-		l.newPing = func(_ string, local, _ netip.Addr) (pinger, error) {
+		l.newPing = func(_ string, _ int, local, _ netip.Addr) (pinger, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			p := &fakePing{s: s, local: local, replies: make(chan answer), closed: make(chan struct{})}

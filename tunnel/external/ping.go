@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -56,10 +57,11 @@ type echo struct {
 	at    time.Time
 }
 
-// newPing opens the socket. It needs CAP_NET_RAW.
-func newPing(ifname string, local, peer netip.Addr) (pinger, error) {
+// newPing opens the socket, on the interface of that name and index. It needs
+// CAP_NET_RAW.
+func newPing(ifname string, index int, local, peer netip.Addr) (pinger, error) {
 	d := net.Dialer{
-		LocalAddr: &net.IPAddr{IP: local.AsSlice(), Zone: zone(local, ifname)},
+		LocalAddr: &net.IPAddr{IP: local.AsSlice(), Zone: zone(local, index)},
 		Control: func(_, _ string, c syscall.RawConn) error {
 			var bound error
 			err := c.Control(func(fd uintptr) { bound = unix.BindToDevice(int(fd), ifname) })
@@ -71,7 +73,7 @@ func newPing(ifname string, local, peer netip.Addr) (pinger, error) {
 		network = "ip6:ipv6-icmp"
 	}
 	// The addresses are literal, so nothing is resolved and nothing blocks.
-	conn, err := d.DialContext(context.Background(), network, peer.WithZone(zone(peer, ifname)).String())
+	conn, err := d.DialContext(context.Background(), network, peer.WithZone(zone(peer, index)).String())
 	if errors.Is(err, unix.EPERM) {
 		return nil, fmt.Errorf("cannot ping %s: %w (the daemon needs CAP_NET_RAW)", peer, err)
 	}
@@ -106,11 +108,28 @@ func (p *ping) begin() error {
 	return ipv4.NewPacketConn(p.conn).SetICMPFilter(&f)
 }
 
-func zone(a netip.Addr, ifname string) string {
+// zone is the interface's index as a link-local address's zone. Its name would
+// do as well, if package net did not remember for a minute which index it had.
+func zone(a netip.Addr, index int) string {
 	if isLinkLocal6(a) {
-		return ifname
+		return strconv.Itoa(index)
 	}
 	return ""
+}
+
+// renewZones has package net ask the kernel again which index a name has, so
+// that zones which are names, as BGP's sockets have them, mean the interface
+// that is there now and not the one that was there before. There is no function
+// for that; but it asks when it meets an index that it does not know, and it
+// looks up the index of each socket's own address.
+func renewZones(local netip.Addr, index int) {
+	if !isLinkLocal6(local) {
+		return
+	}
+	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: local.AsSlice(), Zone: zone(local, index)})
+	if err == nil { // if not, the address is not there any more: the next look will tell
+		c.Close()
+	}
 }
 
 func (p *ping) send() error {
