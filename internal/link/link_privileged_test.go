@@ -77,6 +77,47 @@ func TestSetAddresses(t *testing.T) {
 	}
 }
 
+// What others gave an interface stays, whatever is added to it and taken away.
+func TestAddAndRemoveAddresses(t *testing.T) {
+	netns.Test(t)
+	ip(t, "tuntap add mode tun name tun0")
+	ip(t, "link set tun0 addrgenmode none")
+	ip(t, "link set tun0 up")
+	ip(t, "addr add 10.8.0.1/24 dev tun0")
+	ip(t, "addr add 10.8.0.1 peer 10.9.0.2 dev tun0")
+	ip(t, "addr add fd00::5/64 dev tun0 nodad")
+	theirs := addresses(t)
+
+	want := prefixes("10.8.0.1/24 10.8.0.9/24 fe80::1/64 fd00::5/64")
+	added, err := AddAddresses("tun0", want)
+	if err != nil || !slices.Equal(added, prefixes("10.8.0.9/24 fe80::1/64")) {
+		t.Errorf("added %v, %v", added, err)
+	}
+	if again, err := AddAddresses("tun0", want); err != nil || len(again) > 0 {
+		t.Errorf("added again: %v, %v", again, err)
+	}
+	if got := addresses(t); len(got) != len(theirs)+2 {
+		t.Errorf("the interface has %q", got)
+	}
+	for range 2 {
+		if err := RemoveAddresses("tun0", added); err != nil {
+			t.Fatal(err)
+		}
+		if got := addresses(t); !slices.Equal(got, theirs) {
+			t.Errorf("the interface has %q, had %q", got, theirs)
+		}
+	}
+	if added, err := AddAddresses("tun0", prefixes("10.8.0.7/24 ff02::1/64")); err == nil || len(added) != 1 {
+		t.Errorf("with an address that cannot be: %v, %v", added, err)
+	}
+	if _, err := AddAddresses("nosuch", added); !errors.Is(err, ErrNotFound) {
+		t.Errorf("to no interface: %v", err)
+	}
+	if err := RemoveAddresses("nosuch", added); err != nil {
+		t.Errorf("from no interface: %v", err)
+	}
+}
+
 // TestKernelsLinkLocalStays until we give a link-local address of our own: on a
 // TUN, where it comes from a secret, and on Ethernet.
 func TestKernelsLinkLocalStays(t *testing.T) {
