@@ -80,6 +80,9 @@ func messageType(b []byte) int {
 	return 0
 }
 
+// IsInitiation reports whether a message begins a handshake.
+func IsInitiation(msg []byte) bool { return messageType(msg) == typeInitiation }
+
 // The parsers keep slices of b, which has the type and so the length.
 
 func parseInitiation(b []byte) initiationMsg {

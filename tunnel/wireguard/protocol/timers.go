@@ -22,8 +22,12 @@ const (
 	minInitiations = 20 * time.Millisecond
 )
 
-// RejectAfterTime is how long a session can carry packets.
-const RejectAfterTime = rejectAfterTime
+// For who keeps a session alive without data: how long one can carry packets, and
+// when its initiator should have renewed it.
+const (
+	RejectAfterTime = rejectAfterTime
+	RekeyAfterTime  = rekeyAfterTime
+)
 
 // timers are the moments at which a peer has something to do; zero is never. Each
 // is armed by something that arrives or is sent, and disarmed by the opposite.

@@ -10,7 +10,7 @@ import (
 // place (as RFC 4459 section 3.2 describes). Its checksum, which must be complete,
 // stays as right or wrong as it was. Other packets are left as they are.
 func ClampMSS(p []byte, mtu int) {
-	start, limit := 0, 0
+	var start, limit int
 	switch {
 	case len(p) >= 40 && p[0]>>4 == 4:
 		if p[9] != unix.IPPROTO_TCP || binary.BigEndian.Uint16(p[6:])&0x1fff != 0 {

@@ -1,0 +1,36 @@
+// Package wireguard carries a tunnel over the WireGuard protocol and UDP, so that any
+// WireGuard device can be the far end.
+//
+// An [Endpoint] is a router's end of all its tunnels and has one UDP port, in both
+// families. A [Link] is one tunnel: one peer and one interface, a catch-all in both
+// directions. Package protocol is the protocol, package segment cuts and joins packets;
+// here is what ties them to sockets, interfaces and the clock.
+//
+// How a tunnel comes up:
+//
+//  1. An end that has remotes looks them up and begins a handshake with the first
+//     address. Each further attempt, after some 5 s, looks them up again and goes to
+//     the next (link.go, resolve.go). The other end waits, or does the same.
+//  2. The endpoint knows from the receiver index or the static key which peer a message
+//     is of. Strangers get no answer.
+//  3. The first session brings the carrier and the event.
+//
+// How a packet goes:
+//
+//  1. A goroutine for each queue of the interface waits for packets, takes a pair of
+//     buffers, reads a frame, cuts it to packets, seals each in place, and sends those
+//     of the same size with one UDP_SEGMENT (pump.go, socket.go);
+//  2. at the far end one goroutine for each socket receives them joined by UDP_GRO,
+//     opens each in place, joins consecutive segments of a flow, and writes them to the
+//     interface (receiver.go);
+//  3. TCP's SYNs are clamped to the interface's MTU on both ways.
+//
+// How a tunnel goes down: the session could not be renewed before it ended after 180 s,
+// or, if DeadAfter is set, nothing came from the peer for so long. That is only for
+// peers which send a keepalive often enough: another Warren does, other WireGuard
+// devices have persistent keepalives of a second at the least. Towards a peer without
+// any, probing it through the tunnel is the caller's business.
+//
+// The outer packets may be fragmented. A peer is answered where it was heard last. The
+// source address is what the kernel's routes say, not where the peer sent to.
+package wireguard

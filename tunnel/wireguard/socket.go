@@ -1,0 +1,116 @@
+package wireguard
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds of one send with UDP_SEGMENT (include/linux/udp.h, UDP_MAX_SEGMENTS, and the
+// longest payload of an IPv4 datagram).
+const (
+	maxSegments = 64
+	maxDatagram = 65535 - 20 - 8
+)
+
+// socketBuffer is what the kernel may keep for us, in bytes, each way. The default
+// is less than one flow has in flight.
+const socketBuffer = 4 << 20
+
+// socket is one UDP socket of one family. Sending is safe for concurrent use.
+type socket struct {
+	conn  *net.UDPConn
+	noGSO atomic.Bool // the way out cannot do UDP_SEGMENT
+}
+
+// prepare sets the options that make a socket fast, as far as the kernel has them,
+// and lets datagrams be fragmented on their way: the tunnel's MTU is for the operator
+// to choose.
+func prepare(network string, c syscall.RawConn) error {
+	return c.Control(func(f uintptr) {
+		fd := int(f)
+		for _, o := range [][2]int{{unix.SO_RCVBUF, unix.SO_RCVBUFFORCE}, {unix.SO_SNDBUF, unix.SO_SNDBUFFORCE}} {
+			if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], socketBuffer) != nil {
+				_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], socketBuffer)
+			}
+		}
+		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
+		if network == "udp4" {
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
+		} else {
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
+		}
+	})
+}
+
+// send sends messages that lie one after the other, each of size bytes but for the
+// last, which may be shorter.
+func (s *socket) send(b []byte, size int, to netip.AddrPort) error {
+	if len(b) <= size {
+		_, err := s.conn.WriteToUDPAddrPort(b, to)
+		return err
+	}
+	if !s.noGSO.Load() {
+		var oob [unix.SizeofCmsghdr + 8]byte
+		_, _, err := s.conn.WriteMsgUDPAddrPort(b, segmentControl(&oob, size), to)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EIO): // the interface cannot do checksums
+			s.noGSO.Store(true)
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EMSGSIZE): // larger than the path's MTU
+		default:
+			return err
+		}
+	}
+	for len(b) > 0 {
+		n := min(size, len(b))
+		if _, err := s.conn.WriteToUDPAddrPort(b[:n], to); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// segmentControl is the control message that has the kernel cut a send (udp(7)).
+func segmentControl(oob *[unix.SizeofCmsghdr + 8]byte, size int) []byte {
+	h := (*unix.Cmsghdr)(unsafe.Pointer(oob))
+	h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	h.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(oob[unix.CmsgLen(0):], uint16(size))
+	return oob[:unix.CmsgSpace(2)]
+}
+
+// receive reads one datagram, or several of the same sender that lie one after the
+// other, each of size bytes but for the last. It blocks until there is one.
+func (s *socket) receive(b, oob []byte) (n, size int, from netip.AddrPort, err error) {
+	n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(b, oob)
+	if err != nil {
+		return 0, 0, from, err
+	}
+	return n, groSize(oob[:oobn], n), from, nil
+}
+
+// groSize returns the size that the kernel says of joined datagrams, or n.
+func groSize(oob []byte, n int) int {
+	for len(oob) >= unix.SizeofCmsghdr {
+		h, data, rest, err := unix.ParseOneSocketControlMessage(oob)
+		if err != nil {
+			return n
+		}
+		if h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && len(data) >= 4 {
+			if size := int(int32(binary.NativeEndian.Uint32(data))); size > 0 {
+				return size
+			}
+		}
+		oob = rest
+	}
+	return n
+}
