@@ -102,6 +102,7 @@ func (l *Link) answered(a answer) {
 		l.ping = nil
 		return
 	}
+	l.answeredOnce = true
 	l.silent.Reset(l.cfg.DeadAfter)
 	l.mu.Lock()
 	if l.status.RTT == 0 {
@@ -116,7 +117,11 @@ func (l *Link) answered(a answer) {
 // unanswered is called when the peer has been silent for DeadAfter. Echoes go
 // on, and the first reply brings the tunnel up again.
 func (l *Link) unanswered() {
-	l.down(tunnel.StateConnecting, fmt.Sprintf("no reply to pings from %s for %v", l.cfg.PeerAddress, l.cfg.DeadAfter))
+	reason := fmt.Sprintf("no reply to pings from %s for %v", l.cfg.PeerAddress, l.cfg.DeadAfter)
+	if !l.answeredOnce {
+		reason += `; if it answers no pings at all, set probe = "none"`
+	}
+	l.down(tunnel.StateConnecting, reason)
 }
 
 func (l *Link) stopPing() {

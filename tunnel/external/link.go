@@ -50,6 +50,8 @@ type Link struct {
 	ping   pinger      // nil while there is nothing to ping through
 	silent *time.Timer // fires DeadAfter after the last sign of life
 
+	answeredOnce bool // the peer does answer pings
+
 	mu     sync.Mutex
 	status tunnel.Status // without counters
 	local  netip.Addr
