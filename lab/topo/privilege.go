@@ -45,6 +45,11 @@ func Reexec() error {
 		if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
 			return fmt.Errorf("%s: mount /run: %w", needs, err)
 		}
+		// The network namespace is new too, and a loopback that is down is no
+		// place for tests that talk to themselves.
+		if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: set the loopback up: %w: %s", needs, err, strings.TrimSpace(string(out)))
+		}
 		return os.Setenv(reexecMark, "ready")
 	case privileged():
 		return nil
