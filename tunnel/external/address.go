@@ -11,10 +11,12 @@ import (
 // by themselves (10.8.0.1/32 towards 10.8.0.2), the only one of peer's kind.
 // Link-local IPv6 addresses are a kind of their own.
 //
-// If there is none, problem says what is missing.
+// If there is none, or more than one, problem says what to do. To guess would
+// be wrong: the peer's BGP knows one address and answers no other, and a TUN
+// has a link-local address of the kernel's making beside its owner's.
 func localAddress(name string, have []netip.Prefix, peer netip.Addr) (local netip.Addr, problem string) {
-	var kin []netip.Prefix
-	best := netip.Prefix{}
+	var kin, near []netip.Addr // of peer's kind; those of them in the longest subnet
+	longest := -1
 	for _, p := range have {
 		a := p.Addr()
 		if a == peer {
@@ -23,20 +25,25 @@ func localAddress(name string, have []netip.Prefix, peer netip.Addr) (local neti
 		if a.Is4() != peer.Is4() || isLinkLocal6(a) != isLinkLocal6(peer) {
 			continue
 		}
-		kin = append(kin, p)
-		if p.Contains(peer) && (!best.IsValid() || p.Bits() > best.Bits()) {
-			best = p
+		kin = append(kin, a)
+		if !p.Contains(peer) || p.Bits() < longest {
+			continue
 		}
+		if p.Bits() > longest {
+			longest, near = p.Bits(), nil
+		}
+		near = append(near, a)
 	}
-	switch {
-	case best.IsValid():
-		return best.Addr(), ""
-	case len(kin) == 1:
-		return kin[0].Addr(), ""
-	case len(kin) == 0:
+	if near == nil {
+		near = kin
+	}
+	switch len(near) {
+	case 1:
+		return near[0], ""
+	case 0:
 		return local, fmt.Sprintf("interface %s has no %s address (yet), which the session with %s needs", name, kind(peer), peer)
 	default:
-		return local, fmt.Sprintf("none of the %d %s addresses of %s is in one subnet with peer_address %s: set address", len(kin), kind(peer), name, peer)
+		return local, fmt.Sprintf("interface %s has %d addresses that could be this end's of the session with %s: set address to the one that the peer knows", name, len(near), peer)
 	}
 }
 

@@ -27,7 +27,10 @@ func TestLocalAddress(t *testing.T) {
 		{"", "10.8.0.2", "interface tun0 has no IPv4 address (yet)"},
 		{"fe80::1/64", "fd00::2", "interface tun0 has no IPv6 address (yet)"},
 		{"10.8.0.1/24", "fe80::2", "interface tun0 has no IPv6 link-local address (yet)"},
-		{"10.8.0.1/32 10.9.0.1/32", "10.8.0.2", "none of the 2 IPv4 addresses"},
+		{"10.8.0.1/32 10.9.0.1/32", "10.8.0.2", "interface tun0 has 2 addresses that could be"},
+		{"fe80::2/64 fe80::e77d:cf0d:74d1:474e/64 10.8.0.1/24", "fe80::1", "interface tun0 has 2 addresses that could be"},
+		{"10.8.0.1/24 10.8.0.5/24 10.8.0.9/16", "10.8.0.2", "interface tun0 has 2 addresses that could be"},
+		{"10.8.0.9/16 10.8.0.1/24", "10.8.0.2", "10.8.0.1"},
 		{"10.8.0.2/24", "10.8.0.2", "peer_address 10.8.0.2 is this router's own"},
 	} {
 		addr, problem := localAddress("tun0", prefixes(c.have), netip.MustParseAddr(c.peer))
