@@ -28,6 +28,7 @@ type Link struct {
 
 	// Of the goroutine of Run.
 	resolving bool
+	heard     time.Time // when the peer last was, before it was looked up
 	lookAt    time.Time // when to look the remotes up again; zero: after the next attempt
 	turn      int       // of the addresses of the remotes
 
@@ -102,6 +103,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			return
 		}
 		l.resolving = true
+		l.heard = l.peer.Status(time.Now()).Heard
 		resolving.Go(func() { found <- resolve(ctx, l.cfg.Remotes) })
 	}
 	look()
@@ -151,9 +153,8 @@ func (l *Link) found(r resolved) {
 		return
 	}
 	if len(r.addrs) > 0 {
-		l.peer.SetEndpoint(r.addrs[l.turn%len(r.addrs)])
+		l.peer.TryEndpoint(time.Now(), r.addrs[l.turn%len(r.addrs)], l.heard)
 		l.turn++
-		l.peer.Initiate(time.Now())
 		return
 	}
 	l.fail(r.err)

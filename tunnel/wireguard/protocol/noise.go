@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"crypto/hkdf"
-	"encoding/binary"
 	"hash"
 
 	"golang.org/x/crypto/blake2s"
@@ -150,9 +149,4 @@ func newAEAD(key *[KeyLen]byte) aead {
 		panic(err) // only for keys of another length
 	}
 	return a
-}
-
-// putNonce writes the nonce of a data message: 32 zero bits, then the counter.
-func putNonce(nonce *[chacha20poly1305.NonceSize]byte, counter uint64) {
-	binary.LittleEndian.PutUint64(nonce[4:], counter)
 }

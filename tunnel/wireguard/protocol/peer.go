@@ -82,6 +82,17 @@ func (p *Peer) SetEndpoint(to netip.AddrPort) {
 	p.endpoint = to
 }
 
+// TryEndpoint asks for a handshake with the peer at another place, unless anything
+// authentic came from it after a time: then it stays where it was heard.
+func (p *Peer) TryEndpoint(now time.Time, to netip.AddrPort, unlessHeardAfter time.Time) {
+	p.mu.Lock()
+	if !p.removed && !p.heard.After(unlessHeardAfter) {
+		p.endpoint = to
+		p.wantHandshakeLocked(now)
+	}
+	p.unlock()
+}
+
 // Initiate asks for a handshake: [Peer.Tick] begins it, at once or as soon as the
 // pace of one in 5 s allows.
 func (p *Peer) Initiate(now time.Time) {

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
-
-	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // session is a pair of transport keys (section 5.4.5). What changes in it belongs
@@ -64,14 +62,21 @@ func (s *Sealer) Seal(buf []byte, n, mtu int) []byte {
 	return msg
 }
 
+// The nonce of a data message is 32 zero bits and the counter, little endian (section
+// 5.4.6). The counter is in the message already, after the receiver's index: with that
+// zeroed for the moment, the nonce need not be copied to where the garbage collector
+// would have to look for it.
+func nonceOf(msg []byte) []byte {
+	clear(msg[4:8])
+	return msg[4:HeaderLen]
+}
+
 func sealData(key aead, receiver uint32, counter uint64, buf []byte, n int) []byte {
+	binary.LittleEndian.PutUint64(buf[8:], counter)
+	plain := buf[HeaderLen : HeaderLen+n]
+	sealed := key.Seal(plain[:0], nonceOf(buf), plain, nil)
 	binary.LittleEndian.PutUint32(buf, typeData)
 	binary.LittleEndian.PutUint32(buf[4:], receiver)
-	binary.LittleEndian.PutUint64(buf[8:], counter)
-	var nonce [chacha20poly1305.NonceSize]byte
-	putNonce(&nonce, counter)
-	plain := buf[HeaderLen : HeaderLen+n]
-	sealed := key.Seal(plain[:0], nonce[:], plain, nil)
 	return buf[:HeaderLen+len(sealed)]
 }
 
@@ -79,10 +84,8 @@ func sealData(key aead, receiver uint32, counter uint64, buf []byte, n int) []by
 // session.
 func (s *session) open(msg []byte) (counter uint64, plain []byte, err error) {
 	counter = binary.LittleEndian.Uint64(msg[8:])
-	var nonce [chacha20poly1305.NonceSize]byte
-	putNonce(&nonce, counter)
 	sealed := msg[HeaderLen:]
-	plain, err = s.receiving.Open(sealed[:0], nonce[:], sealed, nil)
+	plain, err = s.receiving.Open(sealed[:0], nonceOf(msg), sealed, nil)
 	if err != nil {
 		return 0, nil, errForged
 	}

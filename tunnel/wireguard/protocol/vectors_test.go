@@ -5,8 +5,6 @@ import (
 	"crypto/hmac"
 	"encoding/hex"
 	"testing"
-
-	"golang.org/x/crypto/chacha20poly1305"
 )
 
 func unhex(t *testing.T, s string) []byte {
@@ -46,11 +44,10 @@ func TestBLAKE2sVector(t *testing.T) {
 
 // RFC 8439, appendix A.5, whose nonce has the form of a data message's.
 func TestChaCha20Poly1305Vector(t *testing.T) {
-	var nonce [chacha20poly1305.NonceSize]byte
-	putNonce(&nonce, 0x0807060504030201)
-	checkHex(t, "nonce", nonce[:], "000000000102030405060708")
+	nonce := nonceOf(unhex(t, "04000000deadbeef0102030405060708"))
+	checkHex(t, "nonce", nonce, "000000000102030405060708")
 	key := [KeyLen]byte(unhex(t, "1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0"))
-	plain, err := newAEAD(&key).Open(nil, nonce[:], unhex(t,
+	plain, err := newAEAD(&key).Open(nil, nonce, unhex(t,
 		"64a0861575861af460f062c79be643bd5e805cfd345cf389f108670ac76c8cb24c6cfc18755d43eea09ee94e382d26b0"+
 			"bdb7b73c321b0100d4f03b7f355894cf332f830e710b97ce98c8a84abd0b948114ad176e008d33bd60f982b1ff37c855"+
 			"9797a06ef4f0ef61c186324e2b3506383606907b6a7c02b0f9f6157b53c867e4b9166c767b804d46a59b5216cde7a4e9"+
