@@ -7,7 +7,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Message types of RFC 4271 section 4.1.
@@ -90,8 +93,23 @@ func dial(local, peer string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 2 * time.Second}
+	d := net.Dialer{
+		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 2 * time.Second,
+		Control: mark,
+	}
 	return d.Dial("tcp", net.JoinHostPort(peer, "179"))
+}
+
+// firewallMark is on all packets of the attacker's, so that a firewall can let
+// it through where others are kept out.
+const firewallMark = 0x179
+
+func mark(_, _ string, c syscall.RawConn) error {
+	var set error
+	err := c.Control(func(fd uintptr) {
+		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, firewallMark)
+	})
+	return errors.Join(set, err)
 }
 
 // on sends the attack and reports what came back: a NOTIFICATION, an end, or
