@@ -18,10 +18,11 @@ BENCHFLAGS ?=
 
 # What the lab, the demo and the bench call, and the package that has it.
 PACKAGES := bird2 iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
-            wireguard-tools netcat-openbsd openssl util-linux systemd
-TOOLS    := bird ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze
+            wireguard-tools netcat-openbsd openssl util-linux systemd \
+            gcc libc6-dev # for the race detector
+TOOLS    := bird ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze gcc
 
-.PHONY: help build bin deps check fmt test test-unit test-privileged lab demo demo-down bench fuzz clean
+.PHONY: help build bin deps check test test-unit test-privileged lab demo demo-down bench fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
