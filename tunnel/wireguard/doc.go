@@ -20,9 +20,9 @@
 //  1. A goroutine for each queue of the interface waits for packets, takes a pair of
 //     buffers, reads a frame, cuts it to packets, seals each in place, and sends those
 //     of the same size with one UDP_SEGMENT (pump.go, socket.go);
-//  2. at the far end one goroutine for each socket receives them joined by UDP_GRO,
-//     opens each in place, joins consecutive segments of a flow, and writes them to the
-//     interface (receiver.go);
+//  2. at the far end one goroutine for each socket receives them joined by UDP_GRO, and
+//     opens each in place; the same one, or under load another, joins consecutive
+//     segments of a flow and writes them to the interface (receiver.go);
 //  3. TCP's SYNs are clamped to the interface's MTU on both ways.
 //
 // How a tunnel goes down: the session could not be renewed before it ended after 180 s,

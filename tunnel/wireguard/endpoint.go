@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -159,9 +158,6 @@ func (e *Endpoint) bind(network string, port uint16) (*net.UDPConn, error) {
 	return c.(*net.UDPConn), nil
 }
 
-// receivePause keeps an error that stays from taking a core.
-const receivePause = 100 * time.Millisecond
-
 // errNoSocket is why something was not sent.
 var errNoSocket = errors.New("no socket of this family is open")
 
@@ -204,21 +200,7 @@ func (e *Endpoint) removeLink(l *Link) {
 	e.links.Delete(l.peer)
 }
 
-// serve starts a goroutine for each socket of a pair.
+// serve starts the receiving of a pair.
 func (e *Endpoint) serve(p *pair) {
-	p.each(func(s *socket) {
-		e.serves.Go(func() {
-			r := newReceiver(e, s)
-			for {
-				err := r.next(time.Now)
-				if errors.Is(err, net.ErrClosed) {
-					return
-				}
-				if err != nil {
-					e.log.Warn("cannot receive", "err", err)
-					time.Sleep(receivePause)
-				}
-			}
-		})
-	})
+	p.each(func(s *socket) { e.serves.Go(newReceiver(e, s).run) })
 }
