@@ -38,7 +38,7 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	keygen HOST                 `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST>
 //	start HOST                  fills in variables in $WORK/HOST's config, then `warren run`
 //	hup HOST                    SIGHUP
-//	stop HOST | kill9 HOST      SIGTERM and wait | SIGKILL and wait
+//	terminate HOST | kill9 HOST      SIGTERM and wait | SIGKILL and wait
 //	config HOST FROM            puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
 //	reload HOST                 `warren reload`; [!] says that it must fail
 //	on HOST CMD...              runs CMD there; `warren` gets the host's -c
@@ -58,7 +58,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"keygen":     do(keygen),
 	"start":      do(start),
 	"hup":        do(hup),
-	"stop":       do(stop),
+	"terminate":  do(terminate),
 	"kill9":      do(kill9),
 	"config":     do(putConfig),
 	"reload":     do(reload),

@@ -76,3 +76,17 @@ func setup(env *testscript.Env) error {
 func bounded() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 3*time.Minute)
 }
+
+// TestCommandsAreOurs makes sure that no command of a scenario has the name of
+// one of testscript's own, which would be run instead: `stop`, for one, would
+// end the scenario there and count it as passed.
+func TestCommandsAreOurs(t *testing.T) {
+	for _, builtin := range []string{
+		"cd", "chmod", "cmp", "cmpenv", "cp", "env", "exec", "exists", "grep", "kill", "mkdir", "mv", "rm", "skip",
+		"stderr", "stdin", "stdout", "stop", "symlink", "ttyin", "ttyout", "unix2dos", "unquote", "wait",
+	} {
+		if commands[builtin] != nil {
+			t.Errorf("%s is a command of testscript's own: choose another name", builtin)
+		}
+	}
+}

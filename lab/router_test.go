@@ -98,7 +98,7 @@ func hup(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
 	return nil
 }
 
-func stop(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
+func terminate(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
 	p, err := s.daemon(args)
 	if err != nil {
 		return err
