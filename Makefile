@@ -82,11 +82,11 @@ test-unit: ## what needs no privileges, with the race detector
 	go test -race -count=1 -timeout 10m ./...
 	go test -count=1 -timeout 10m -run "Memory|Cheap" ./bgp ./tunnel/tlslink # what the detector would falsify
 
-test-privileged: deps build ## the packages against the real kernel, in network namespaces
+test-privileged: deps build bin/wireguard-go ## the packages against the real kernel, in network namespaces
 	go run ./lab/privileged go test -race -count=1 -timeout 15m -tags privileged \
 	  $$(go list ./... | grep -v '/lab$$')
 
-lab: deps build ## whole topologies with the real binary; one: make lab RUN=two-sites
+lab: deps build bin/wireguard-go ## whole topologies with the real binary; one: make lab RUN=two-sites
 	go run ./lab/privileged go test -count=1 -timeout 30m -parallel 2 -tags lab -run 'TestCommands|TestScenarios/$(RUN)' ./lab/
 
 demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up

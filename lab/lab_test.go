@@ -28,9 +28,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	for _, name := range []string{"warren", "gobgp", "hostile"} {
+	for _, name := range []string{"warren", "gobgp", "hostile", "wireguard-go"} {
 		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
-			fmt.Fprintln(os.Stderr, "lab: run `make build` first:", err)
+			fmt.Fprintln(os.Stderr, "lab: run `make build bin/wireguard-go` first:", err)
 			os.Exit(1)
 		}
 	}
