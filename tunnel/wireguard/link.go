@@ -125,7 +125,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 		if again {
 			l.lookAt = time.Time{}
 		}
-		if began := l.tick(); (began || again) && !l.up.Load() {
+		if began := l.tick(time.Now()); (began || again) && !l.up.Load() {
 			look() // the next attempt goes to the next address
 		}
 		timer.Reset(time.Until(l.deadline(time.Now())))
@@ -133,8 +133,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 }
 
 // tick does what is due at the peer, and reports whether a handshake was begun.
-func (l *Link) tick() (began bool) {
-	now := time.Now()
+func (l *Link) tick(now time.Time) (began bool) {
 	l.assess(now)
 	for _, msg := range l.peer.Tick(now) {
 		began = began || protocol.IsInitiation(msg)

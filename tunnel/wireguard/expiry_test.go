@@ -1,0 +1,109 @@
+package wireguard
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"warren/tunnel"
+	"warren/tunnel/wireguard/protocol"
+)
+
+// A session is renewed although there is no data, and where that fails the tunnel goes
+// down when it ends. The test is the clock of one end, which sends no keepalives.
+func TestSessionWithoutDataIsRenewed(t *testing.T) {
+	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
+	b := startEnd(t, keyB, LinkConfig{Name: "a", PublicKey: keyA.Public()})
+	// The receiving of a runs, but the test does what Run of its link would.
+	e := NewEndpoint(Config{PrivateKey: keyA})
+	if err := e.SetListenPort(0); err != nil {
+		t.Fatal(err)
+	}
+	go e.Run(t.Context())
+	events := make(chan tunnel.Event, 4)
+	l, err := e.AddLink(LinkConfig{
+		Name: "b", PublicKey: keyB.Public(), Remotes: []string{b.addr("127.0.0.1")}, Device: newFakeDevice("b"),
+		Events: func(ev tunnel.Event) { events <- ev },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := func(after time.Time) time.Time {
+		t.Helper()
+		for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			if s := l.peer.Status(time.Now()); s.Established && s.Since.After(after) {
+				return s.Since
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("no session")
+			}
+		}
+	}
+	l.found(resolve(t.Context(), l.cfg.Remotes))
+	l.tick(time.Now())
+	first := session(time.Time{})
+	l.tick(time.Now())
+	if ev := <-events; !ev.Up {
+		t.Fatalf("%+v", ev)
+	}
+	if d := l.deadline(time.Now()); !d.Equal(first.Add(protocol.RekeyAfterTime)) {
+		t.Errorf("the next thing to do is after %v, want %v", d.Sub(first), protocol.RekeyAfterTime)
+	}
+	if l.tick(first.Add(protocol.RekeyAfterTime - time.Second)) {
+		t.Error("renewed early")
+	}
+	time.Sleep(time.Until(first.Add(50 * time.Millisecond))) // the responder answers one in 20 ms
+	if !l.tick(first.Add(protocol.RekeyAfterTime)) {
+		t.Fatal("not renewed")
+	}
+	second := session(first)
+
+	b.stop()
+	l.tick(second.Add(protocol.RejectAfterTime - time.Second))
+	if len(events) > 0 {
+		t.Fatalf("down before the session ended: %+v", <-events)
+	}
+	l.tick(second.Add(protocol.RejectAfterTime))
+	if ev := <-events; ev.Up || !strings.Contains(ev.Reason, "could not be renewed") {
+		t.Fatalf("%+v", ev)
+	}
+}
+
+func TestSetListenPort(t *testing.T) {
+	e, other := NewEndpoint(Config{}), NewEndpoint(Config{})
+	for _, x := range []*Endpoint{e, other} {
+		if x.ListenPort() != 0 {
+			t.Error("a port before there is one")
+		}
+		if err := x.SetListenPort(0); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		ctx := t.Context()
+		go func() { done <- x.Run(ctx) }()
+		t.Cleanup(func() { <-done })
+	}
+	port, before := e.ListenPort(), e.sockets.Load()
+	if err := e.SetListenPort(port); err != nil || e.sockets.Load() != before {
+		t.Errorf("the same port again: %v, or another socket", err)
+	}
+	err := e.SetListenPort(other.ListenPort())
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(other.ListenPort())) || e.ListenPort() != port {
+		t.Errorf("a port that is taken: %v, now %d", err, e.ListenPort())
+	}
+}
+
+// A link that has ended leaves its peer free for another.
+func TestLinkCanBeAddedAgain(t *testing.T) {
+	a, b := newPair(t, "127.0.0.1", time.Second)
+	c := b.l.cfg
+	if _, err := b.e.AddLink(c); err == nil {
+		t.Fatal("a peer with two links")
+	}
+	b.stop()
+	a.next(false)
+	if _, err := b.e.AddLink(c); err != nil {
+		t.Fatal(err)
+	}
+}
