@@ -79,11 +79,11 @@ check: bin/golangci-lint ## formatting, vet, linters, the dependency rules
 test: deps check test-unit test-privileged lab ## everything CI runs
 
 test-unit: ## what needs no privileges, with the race detector
-	go test -race -count=1 -timeout 10m ./...
+	go test -race -count=1 -timeout 20m -p 2 ./...
 	go test -count=1 -timeout 10m -run "Memory|Cheap" ./bgp ./tunnel/tlslink # what the detector would falsify
 
 test-privileged: deps build bin/wireguard-go ## the packages against the real kernel, in network namespaces
-	go run ./lab/privileged go test -race -count=1 -timeout 15m -tags privileged \
+	go run ./lab/privileged go test -race -count=1 -timeout 20m -p 2 -tags privileged \
 	  $$(go list ./... | grep -v '/lab$$')
 
 lab: deps build bin/wireguard-go ## whole topologies with the real binary; one: make lab RUN=two-sites

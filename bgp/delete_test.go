@@ -16,7 +16,7 @@ func TestDeleteDuringFlood(t *testing.T) {
 	for round := range 8 {
 		p := rawSession(t, s, "b", 64513, "10.0.0.2", nil)
 		go p.update(64513, manyPrefixes(0, 50000), nil)
-		eventually(t, 10*time.Second, func() string {
+		eventually(t, 40*time.Second, func() string {
 			if st := statusOf(s, "b"); st.Accepted < 500*(round+1) {
 				return fmt.Sprintf("%+v", st)
 			}
@@ -42,7 +42,7 @@ func TestDeleteDuringFlood(t *testing.T) {
 		}
 		p.conn.Close()
 	}
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		if n := len(s.Routes()); n != 0 {
 			return fmt.Sprintf("%d routes came back", n)
 		}
@@ -89,7 +89,7 @@ func TestSessionLossDropsRoutes(t *testing.T) {
 	waitRoutes(t, s, "b", "10.2.0.0/16")
 	p.conn.Close()
 	waitRoutes(t, s, "")
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		if st := statusOf(s, "b"); st.LastError != "the peer closed the connection without saying why" || st.Received != 0 {
 			return fmt.Sprintf("%+v", st)
 		}
@@ -118,7 +118,7 @@ func TestBestPathMovesOn(t *testing.T) {
 
 func waitRoutes2(t *testing.T, s *Speaker, want ...string) {
 	t.Helper()
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		routes := s.Routes()
 		for _, w := range want {
 			prefix, from, _ := strings.Cut(w, " ")

@@ -49,7 +49,7 @@ func TestHostileBytes(t *testing.T) {
 		}
 		p.write(b)
 		p.conn.Close()
-		eventually(t, 10*time.Second, func() string {
+		eventually(t, 40*time.Second, func() string {
 			if st := statusOf(s, name); established && st.State == "established" {
 				return name + ": still established"
 			}
@@ -103,7 +103,7 @@ func TestWordsForOperators(t *testing.T) {
 			if tt.does != nil {
 				tt.does(p)
 			}
-			eventually(t, 10*time.Second, func() string {
+			eventually(t, 40*time.Second, func() string {
 				if st := statusOf(s, "site-b"); !strings.Contains(st.LastError, tt.says) {
 					return st.State + ": " + st.LastError
 				}
@@ -118,7 +118,7 @@ func TestTwoPeersWithOneRouterID(t *testing.T) {
 	p := rawSession(t, s, "site-b", 64513, "10.0.0.9", nil)
 	rawSession(t, s, "site-c", 64514, "10.0.0.9", nil)
 	for _, name := range []string{"site-b", "site-c"} {
-		eventually(t, 5*time.Second, func() string {
+		eventually(t, 40*time.Second, func() string {
 			if st := statusOf(s, name); !strings.Contains(st.LastError, "peer site-b and peer site-c both use router ID 10.0.0.9") {
 				return name + ": " + st.LastError
 			}
@@ -126,7 +126,7 @@ func TestTwoPeersWithOneRouterID(t *testing.T) {
 		})
 	}
 	p.conn.Close()
-	eventually(t, 5*time.Second, func() string { return statusOf(s, "site-c").LastError })
+	eventually(t, 40*time.Second, func() string { return statusOf(s, "site-c").LastError })
 }
 
 // TestWrongASBetweenSpeakers is the common mistake, with both ends dialling.
@@ -141,7 +141,7 @@ func TestWrongASBetweenSpeakers(t *testing.T) {
 		{a, "b", "the peer is in AS 64999, this router's config expects 64513"},
 		{b, "a", "the peer's config expects another AS than this router's"},
 	} {
-		eventually(t, 15*time.Second, func() string {
+		eventually(t, 40*time.Second, func() string {
 			if st := statusOf(tt.s, tt.name); !strings.Contains(st.LastError, tt.says) {
 				return tt.name + " is " + st.State + ": " + st.LastError
 			}

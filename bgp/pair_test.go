@@ -56,7 +56,7 @@ func startSpeaker(t testing.TB, asn uint32, id string, edit ...func(*Config)) *S
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(40 * time.Second):
 			t.Error("Run did not return")
 		}
 	})
@@ -91,7 +91,7 @@ func statusOf(s *Speaker, name string) NeighborStatus {
 
 func waitState(t testing.TB, s *Speaker, name, state string) {
 	t.Helper()
-	eventually(t, 10*time.Second, func() string { return wantState(s, name, state) })
+	eventually(t, 40*time.Second, func() string { return wantState(s, name, state) })
 }
 
 // prefixes parses a list.
@@ -106,7 +106,7 @@ func prefixes(ss ...string) []netip.Prefix {
 // waitRoutes waits until s has exactly these routes, each from one neighbor.
 func waitRoutes(t testing.TB, s *Speaker, from string, want ...string) {
 	t.Helper()
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		routes := s.Routes()
 		if len(routes) != len(want) {
 			return "routes are " + describe(routes)

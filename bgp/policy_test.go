@@ -20,7 +20,7 @@ func TestImport(t *testing.T) {
 	s := startSpeaker(t, 64512, "10.0.0.1")
 	p := rawSession(t, s, "b", 64513, "10.0.0.2", func(n *Neighbor) { n.Import = Policy{} })
 	p.update(64513, prefixes(offered...), nil)
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		if st := statusOf(s, "b"); st.Received != len(offered) || st.Accepted != 0 {
 			return fmt.Sprintf("%+v", st)
 		}
@@ -85,7 +85,7 @@ func TestLoopReplacesRoute(t *testing.T) {
 	waitRoutes(t, s, "b", "10.2.0.0/16", "10.3.0.0/16")
 	p.updatePath([]uint32{64513, 64512, 64599}, prefixes("10.2.0.0/16"), nil)
 	waitRoutes(t, s, "b", "10.3.0.0/16")
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		if n := ribSize(t, s); n != 1 {
 			return fmt.Sprintf("GoBGP holds %d routes", n)
 		}
@@ -222,7 +222,7 @@ func TestNothingLeaks(t *testing.T) {
 		if objects(t, a) == before {
 			t.Fatal("no policy objects while there is a neighbor")
 		}
-		eventually(t, 5*time.Second, func() string {
+		eventually(t, 40*time.Second, func() string {
 			if len(a.Routes()) != 1 {
 				return describe(a.Routes())
 			}
@@ -245,7 +245,7 @@ func TestNothingLeaks(t *testing.T) {
 	if after := objects(t, a); after != before {
 		t.Errorf("before: %s; after: %s", before, after)
 	}
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		if n := settledGoroutines(); n > goroutines+3 {
 			return fmt.Sprintf("%d goroutines after 2 rounds, %d after 12", goroutines, n)
 		}

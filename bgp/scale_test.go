@@ -50,7 +50,7 @@ func TestMemoryOfIdleNeighbors(t *testing.T) {
 	start := time.Now()
 	peers[n-1].update(64513, somePrefixes(n-1, 250), nil)
 	last := fmt.Sprintf("p%d", n-1)
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		if got := len(s.Routes()); got != 250 {
 			return fmt.Sprintf("%d routes", got)
 		}

@@ -121,7 +121,7 @@ func tunnelSpeaker(t *testing.T) (*Speaker, farEnd) {
 func (f farEnd) establish(s *Speaker, name, from, to string) *rawPeer {
 	f.t.Helper()
 	var conn net.Conn
-	eventually(f.t, 10*time.Second, func() (wrong string) {
+	eventually(f.t, 40*time.Second, func() (wrong string) {
 		if wrong := wantState(s, name, "active"); wrong != "" {
 			return wrong
 		}

@@ -23,7 +23,7 @@ import (
 const (
 	keepalive = 50 * time.Millisecond
 	deadAfter = 300 * time.Millisecond
-	patience  = 5 * time.Second
+	patience  = 30 * time.Second
 )
 
 // ip runs ip(8) in the calling thread's namespace.

@@ -87,6 +87,7 @@ func TestCarrierFollowsSession(t *testing.T) {
 	}
 	b.start(secretTrust(0))
 	a.waitEvents(3)
+	b.waitEvents(3)
 	exchangePackets(t, a, b)
 }
 

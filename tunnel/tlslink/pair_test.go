@@ -18,7 +18,7 @@ import (
 	"warren/tunnel"
 )
 
-const patience = 10 * time.Second // of tests, for what should take milliseconds
+const patience = 40 * time.Second // of tests, for what should take milliseconds
 
 // end is one router of a test, with one link.
 type end struct {

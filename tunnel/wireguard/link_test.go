@@ -15,7 +15,7 @@ import (
 	"warren/tunnel/wireguard/protocol"
 )
 
-const patience = 10 * time.Second
+const patience = 40 * time.Second
 
 // end is one router with one link.
 type end struct {

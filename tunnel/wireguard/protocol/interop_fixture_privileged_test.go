@@ -24,7 +24,7 @@ import (
 // The binary is tools/'s wireguard-go, which has a module of its own.
 const (
 	wireguardGo = "../../../bin/wireguard-go"
-	patience    = 10 * time.Second
+	patience    = 40 * time.Second
 )
 
 // devices counts them: their control sockets share one directory.
