@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -21,15 +22,15 @@ const (
 	MaxMTU       = maxDatagram - protocol.Overhead // of its device
 )
 
-// Control prepares a socket before it is bound, as [net.ListenConfig.Control] does: it
-// marks it, or ties it to an interface.
-type Control func(network, address string, c syscall.RawConn) error
-
 // Config is what all links of a router share.
 type Config struct {
-	PrivateKey protocol.PrivateKey
-	Control    Control      // for all sockets; may be nil
-	Logger     *slog.Logger // nil discards
+	PrivateKey protocol.PrivateKey // the router's own, towards peers without a LinkConfig.PrivateKey
+	// Control returns what prepares a socket before it is bound, as
+	// [net.ListenConfig.Control] does: it marks the socket, and ties it to an interface
+	// if underlay, which is LinkConfig.Underlay, is not empty. May be nil if no link
+	// has an underlay.
+	Control func(underlay string) func(network, address string, c syscall.RawConn) error
+	Logger  *slog.Logger // nil discards
 }
 
 // Device is the interface at this end of a tunnel; [tun.Device] is one, and says what
@@ -49,10 +50,14 @@ type Device interface {
 
 // LinkConfig is one tunnel.
 type LinkConfig struct {
-	Name         string // of the peer
-	PublicKey    protocol.PublicKey
+	Name         string                // of the peer
+	PrivateKey   protocol.PrivateKey   // of this end towards the peer; all zeros: the router's
+	PublicKey    protocol.PublicKey    // the peer's
 	PresharedKey protocol.PresharedKey // all zeros: none
 	Remotes      []string              // host:port, tried in order; none: wait for the peer
+	// Underlay is the interface that this link's packets leave by; "" follows the
+	// host's routes.
+	Underlay string
 	// Keepalive is how long nothing is sent before an empty packet is. 0 sends none
 	// but those that the protocol wants.
 	Keepalive time.Duration
@@ -60,8 +65,12 @@ type LinkConfig struct {
 	// keepalive of both ends, which the peer must have set. 0 is for a peer of which
 	// that is not known: the tunnel then goes down when its session cannot be renewed.
 	DeadAfter time.Duration
-	Device    Device             // closed when Run returns
-	Events    func(tunnel.Event) // must not block; may be nil
+	// Probe asks a peer from which nothing comes for signs of life with ICMP echoes to
+	// PeerAddress inside the tunnel.
+	Probe       bool
+	PeerAddress netip.Addr
+	Device      Device             // closed when Run returns
+	Events      func(tunnel.Event) // must not block; may be nil
 }
 
 func (c *LinkConfig) check() error {
@@ -70,6 +79,9 @@ func (c *LinkConfig) check() error {
 	}
 	if mtu := c.Device.MTU(); mtu > MaxMTU {
 		return fmt.Errorf("mtu %d: at most %d", mtu, MaxMTU)
+	}
+	if c.Probe && (!c.PeerAddress.IsValid() || c.DeadAfter == 0) {
+		return errors.New("a probe needs the peer's address, and dead_after")
 	}
 	for _, r := range c.Remotes {
 		host, port, err := net.SplitHostPort(r)

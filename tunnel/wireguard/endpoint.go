@@ -54,7 +54,7 @@ func NewEndpoint(c Config) *Endpoint {
 	return &Endpoint{cfg: c, log: c.Logger, machine: protocol.New(protocol.Config{PrivateKey: c.PrivateKey})}
 }
 
-// PublicKey returns who this router is to its peers.
+// PublicKey returns who this router is to peers without a LinkConfig.PrivateKey.
 func (e *Endpoint) PublicKey() protocol.PublicKey { return e.machine.PublicKey() }
 
 // Run receives for all links until ctx is done, then closes the port. Links run on
@@ -149,7 +149,7 @@ func (e *Endpoint) bind(network string, port uint16) (*net.UDPConn, error) {
 		if e.cfg.Control == nil {
 			return nil
 		}
-		return e.cfg.Control(network, address, c)
+		return e.cfg.Control("")(network, address, c)
 	}}
 	c, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
 	if err != nil {
@@ -185,7 +185,8 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 	}
 	l := newLink(e, c)
 	peer, err := e.machine.AddPeer(protocol.PeerConfig{
-		PublicKey: c.PublicKey, PresharedKey: c.PresharedKey, Keepalive: c.Keepalive, Notify: l.notify,
+		PrivateKey: c.PrivateKey, PublicKey: c.PublicKey, PresharedKey: c.PresharedKey,
+		Keepalive: c.Keepalive, Notify: l.notify,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wireguard: %s: %w", c.Name, err)

@@ -259,6 +259,6 @@ func (l *Link) emit(ev tunnel.Event) {
 	if l.cfg.Events == nil {
 		return
 	}
-	ev.Name, ev.Local, ev.Peer = l.cfg.Name, tunnel.Identity(l.e.PublicKey()), tunnel.Identity(l.cfg.PublicKey)
+	ev.Name, ev.Local, ev.Peer = l.cfg.Name, tunnel.Identity(l.peer.LocalPublicKey()), tunnel.Identity(l.cfg.PublicKey)
 	l.cfg.Events(ev)
 }

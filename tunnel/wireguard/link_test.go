@@ -1,9 +1,6 @@
 package wireguard
 
 import (
-	"bytes"
-	"context"
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -11,112 +8,8 @@ import (
 	"time"
 
 	"warren/tunnel"
-	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/protocol"
 )
-
-const patience = 40 * time.Second
-
-// end is one router with one link.
-type end struct {
-	t      *testing.T
-	e      *Endpoint
-	l      *Link
-	dev    *fakeDevice
-	events chan tunnel.Event
-	stop   func() // and wait
-}
-
-func startEnd(t *testing.T, key protocol.PrivateKey, c LinkConfig) *end {
-	t.Helper()
-	n := &end{t: t, e: NewEndpoint(Config{PrivateKey: key}), dev: newFakeDevice(c.Name), events: make(chan tunnel.Event, 16)}
-	if err := n.e.SetListenPort(0); err != nil {
-		t.Fatal(err)
-	}
-	c.Device = n.dev
-	c.Events = func(ev tunnel.Event) { n.events <- ev }
-	var err error
-	if n.l, err = n.e.AddLink(c); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 2)
-	go func() { done <- n.e.Run(ctx) }()
-	go func() { done <- n.l.Run(ctx) }()
-	stopped := false
-	n.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		for range 2 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	t.Cleanup(n.stop)
-	return n
-}
-
-func (n *end) addr(host string) string { return fmt.Sprintf("%s:%d", host, n.e.ListenPort()) }
-
-func (n *end) next(up bool) tunnel.Event {
-	n.t.Helper()
-	select {
-	case ev := <-n.events:
-		if ev.Up != up {
-			n.t.Fatalf("event %+v", ev)
-		}
-		return ev
-	case <-time.After(patience):
-		n.t.Fatalf("nothing happened: %+v", n.l.Status())
-		panic("unreachable")
-	}
-}
-
-// newPair returns two ends that are up; a has the remote.
-func newPair(t *testing.T, host string, dead time.Duration) (a, b *end) {
-	t.Helper()
-	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
-	c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: dead}
-	c.Name, c.PublicKey = "a", keyA.Public()
-	b = startEnd(t, keyB, c)
-	c.Name, c.PublicKey, c.Remotes = "b", keyB.Public(), []string{b.addr(host)}
-	a = startEnd(t, keyA, c)
-	a.next(true)
-	b.next(true)
-	return a, b
-}
-
-// frame is an IPv4 UDP packet of n bytes behind an empty header.
-func frame(n int, mark byte) []byte {
-	f := make([]byte, tun.HeaderLen+n)
-	p := f[tun.HeaderLen:]
-	p[0], p[8], p[9], p[n-1] = 0x45, 64, 17, mark
-	binary.BigEndian.PutUint16(p[2:], uint16(n))
-	return f
-}
-
-// arrives waits for frames to be written, and looks that they are the ones that are
-// wanted.
-func (n *end) arrives(want ...[]byte) {
-	n.t.Helper()
-	var got [][]byte
-	for deadline := time.Now().Add(patience); len(got) < len(want); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			n.t.Fatalf("%d of %d frames arrived; %+v", len(got), len(want), n.l.Status())
-		}
-		more, _ := n.dev.take()
-		got = append(got, more...)
-	}
-	for i := range got {
-		if i >= len(want) || !bytes.Equal(got[i], want[i]) {
-			n.t.Fatalf("frame %d of %d is another", i, len(got))
-		}
-	}
-}
 
 func TestPacketsBothWays(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "[::1]", "localhost"} {
@@ -197,40 +90,17 @@ func TestRoaming(t *testing.T) {
 
 // One endpoint, many peers on one port: each gets its own packets.
 func TestManyPeers(t *testing.T) {
-	hub := NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey()})
-	if err := hub.SetListenPort(0); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 32)
-	go func() { done <- hub.Run(ctx) }()
-	const peers = 10
-	var devs [peers]*fakeDevice
-	var far [peers]*end
-	for i := range peers {
+	hub := startEndpoint(t, Config{PrivateKey: protocol.NewPrivateKey()})
+	for i := range 10 {
 		key := protocol.NewPrivateKey()
-		devs[i] = newFakeDevice(fmt.Sprint("peer", i))
-		l, err := hub.AddLink(LinkConfig{Name: fmt.Sprint("peer", i), PublicKey: key.Public(), Device: devs[i]})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() { done <- l.Run(ctx) }()
-		far[i] = startEnd(t, key, LinkConfig{
-			Name: "hub", PublicKey: hub.PublicKey(), Remotes: []string{fmt.Sprintf("127.0.0.1:%d", hub.ListenPort())},
+		near := hub.start(LinkConfig{Name: fmt.Sprint("peer", i), PublicKey: key.Public()})
+		far := startEnd(t, key, LinkConfig{
+			Name: "hub", PublicKey: hub.e.PublicKey(), Remotes: []string{hub.addr("127.0.0.1")},
 		})
-	}
-	for i := range peers {
-		far[i].next(true)
+		far.next(true)
 		f := frame(500, byte(i))
-		far[i].dev.frames <- f
-		n := &end{t: t, l: far[i].l, dev: devs[i]}
-		n.arrives(f)
-	}
-	cancel()
-	for range peers + 1 {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		far.dev.frames <- f
+		near.arrives(f)
 	}
 }
 

@@ -13,7 +13,7 @@ func (l *Link) Status() tunnel.Status {
 	defer l.mu.Unlock()
 	s := l.status
 	s.Transport, s.Interface, s.MTU = "wireguard", l.dev.Name(), l.mtu
-	s.Local, s.Peer = tunnel.Identity(l.e.PublicKey()), tunnel.Identity(l.cfg.PublicKey)
+	s.Local, s.Peer = tunnel.Identity(l.peer.LocalPublicKey()), tunnel.Identity(l.cfg.PublicKey)
 	if s.State == tunnel.StateUp {
 		s.Lanes = 1
 	}

@@ -24,11 +24,16 @@ func newMACKeys(k *PublicKey) macKeys {
 	return macKeys{mac1: hashOf([]byte(labelMAC1), k[:]), cookie: hashOf([]byte(labelCookie), k[:])}
 }
 
+// match reports whether an initiation or a response is for the owner of these keys.
+func (k *macKeys) match(msg []byte) bool {
+	at := len(msg) - macsLen
+	mac := keyedMAC(k.mac1[:], msg[:at])
+	return equal(mac[:], msg[at:at+macLen])
+}
+
 // guard decides which handshake messages are worth the work that they ask for
 // (section 5.3). It may be used by several goroutines at once.
 type guard struct {
-	keys macKeys
-
 	mu       sync.Mutex
 	secret   [hashLen]byte // that cookies are made with
 	secretAt time.Time
@@ -43,12 +48,9 @@ const (
 	demandCookie
 )
 
-// check judges an initiation or a response that came from an address.
+// check judges an initiation or a response to us that came from an address.
 func (g *guard) check(now time.Time, from netip.AddrPort, msg []byte) verdict {
 	at := len(msg) - macsLen
-	if mac := keyedMAC(g.keys.mac1[:], msg[:at]); !equal(mac[:], msg[at:at+macLen]) {
-		return refuse
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.load.under(now) {
@@ -74,8 +76,9 @@ func (g *guard) cookieLocked(now time.Time, from netip.AddrPort) [macLen]byte {
 	return keyedMAC(g.secret[:], binary.BigEndian.AppendUint16(ip[:], from.Port()))
 }
 
-// reply makes the cookie message for a handshake message without a valid cookie.
-func (g *guard) reply(now time.Time, from netip.AddrPort, msg []byte) []byte {
+// reply makes the cookie message for a handshake message without a valid cookie,
+// which was to the owner of keys.
+func (g *guard) reply(now time.Time, from netip.AddrPort, keys *macKeys, msg []byte) []byte {
 	g.mu.Lock()
 	cookie := g.cookieLocked(now, from)
 	g.mu.Unlock()
@@ -83,7 +86,7 @@ func (g *guard) reply(now time.Time, from netip.AddrPort, msg []byte) []byte {
 	rand.Read(nonce[:])
 	out := append(header(make([]byte, 0, cookieLen), typeCookie, senderOf(msg)), nonce[:]...)
 	at := len(msg) - macsLen
-	return newXAEAD(&g.keys.cookie).Seal(out, nonce[:], cookie[:], msg[at:at+macLen])
+	return newXAEAD(&keys.cookie).Seal(out, nonce[:], cookie[:], msg[at:at+macLen])
 }
 
 // stamper puts the MACs on what this end sends to one peer, and keeps the cookie

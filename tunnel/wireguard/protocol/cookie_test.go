@@ -10,7 +10,7 @@ import (
 func (n *network) flood() {
 	msg := make([]byte, initiationLen)
 	msg[0] = typeInitiation
-	mac := keyedMAC(n.b.m.guard.keys.mac1[:], msg[:initiationLen-macsLen])
+	mac := keyedMAC(n.b.p.me.keys.mac1[:], msg[:initiationLen-macsLen])
 	copy(msg[initiationLen-macsLen:], mac[:])
 	for range 2 * defaultHandshakes {
 		n.b.m.Receive(n.now, elsewhere, append([]byte(nil), msg...))
@@ -44,9 +44,9 @@ func TestCookieUnderLoad(t *testing.T) {
 func TestCookieIsForOneAddressAndTime(t *testing.T) {
 	var g guard
 	k := NewPrivateKey().Public()
-	g.keys = newMACKeys(&k)
+	keys := newMACKeys(&k)
 	g.load.rate = 1
-	s := stamper{keys: g.keys}
+	s := stamper{keys: keys}
 	msg := func(now time.Time) []byte { return s.stamp(now, make([]byte, initiationLen-macsLen)) }
 	check := func(now time.Time, from netip.AddrPort, want verdict) {
 		t.Helper()
@@ -56,7 +56,7 @@ func TestCookieIsForOneAddressAndTime(t *testing.T) {
 		}
 	}
 	check(start, addrA, demandCookie)
-	if err := s.take(start, parseCookie(g.reply(start, addrA, msg(start)))); err != nil {
+	if err := s.take(start, parseCookie(g.reply(start, addrA, &keys, msg(start)))); err != nil {
 		t.Fatal(err)
 	}
 	check(start, addrA, pass)

@@ -1,11 +1,5 @@
 package protocol
 
-// identity is this end's static key pair.
-type identity struct {
-	private PrivateKey
-	public  PublicKey
-}
-
 // remote is what is known of a peer before any handshake.
 type remote struct {
 	public       PublicKey

@@ -172,7 +172,7 @@ func FuzzReceive(f *testing.F) {
 			}
 			// With the MAC that anyone can make who knows the public key.
 			at := len(msg) - macsLen
-			mac := keyedMAC(m.guard.keys.mac1[:], msg[:at])
+			mac := keyedMAC(m.me.keys.mac1[:], msg[:at])
 			signed := append(append(bytes.Clone(msg[:at]), mac[:]...), msg[at+macLen:]...)
 			if r := m.Receive(start, elsewhere, signed); r.Peer != nil || r.Packet != nil {
 				t.Fatalf("accepted: %+v", r)

@@ -22,16 +22,22 @@ type bucket struct {
 }
 
 func (b *bucket) take(now time.Time, rate, burst float64) bool {
+	return b.takeN(now, 1, rate, burst)
+}
+
+// takeN takes n tokens, or as many as the bucket can hold.
+func (b *bucket) takeN(now time.Time, n, rate, burst float64) bool {
+	n = min(n, burst)
 	if b.filled.IsZero() {
 		b.tokens = burst
 	} else if d := now.Sub(b.filled); d > 0 {
 		b.tokens = min(burst, b.tokens+d.Seconds()*rate)
 	}
 	b.filled = now
-	if b.tokens < 1 {
+	if b.tokens < n {
 		return false
 	}
-	b.tokens--
+	b.tokens -= n
 	return true
 }
 

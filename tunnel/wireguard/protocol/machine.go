@@ -3,7 +3,6 @@ package protocol
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -21,11 +20,12 @@ type Config struct {
 // Machine is a router's end of all its WireGuard tunnels. Its methods may be called
 // from any goroutine.
 type Machine struct {
-	me    identity
+	me    *identity
 	guard guard
 
 	mu    sync.RWMutex // after that of a peer
-	peers map[PublicKey]*Peer
+	peers map[pairing]*Peer
+	to    addressees
 	slots map[uint32]slot
 }
 
@@ -38,11 +38,10 @@ type slot struct {
 // New returns a machine without peers.
 func New(c Config) *Machine {
 	m := &Machine{
-		me:    identity{private: c.PrivateKey, public: c.PrivateKey.Public()},
-		peers: make(map[PublicKey]*Peer),
+		me:    newIdentity(c.PrivateKey),
+		peers: make(map[pairing]*Peer),
 		slots: make(map[uint32]slot),
 	}
-	m.guard.keys = newMACKeys(&m.me.public)
 	m.guard.load.rate = defaultHandshakes
 	if c.Handshakes > 0 {
 		m.guard.load.rate = float64(c.Handshakes)
@@ -50,36 +49,36 @@ func New(c Config) *Machine {
 	return m
 }
 
-// PublicKey returns who this router is.
+// PublicKey returns who this router is, to peers that have no key pair of their own.
 func (m *Machine) PublicKey() PublicKey { return m.me.public }
 
-// AddPeer makes a peer known. A public key that is this router's own, of a peer
-// that is there already, or no key at all, is an error.
+// AddPeer makes a peer known. A public key that is of this end, no key at all, or the
+// same keys that another peer has, is an error. One public key may be that of several
+// peers towards which this end has other keys.
 func (m *Machine) AddPeer(c PeerConfig) (*Peer, error) {
-	if c.PublicKey == m.me.public {
-		return nil, errors.New("the peer's public key is this router's own")
-	}
 	p := &Peer{m: m, keepalive: c.Keepalive, notify: c.Notify, endpoint: c.Endpoint}
 	p.remote.public, p.remote.preshared = c.PublicKey, c.PresharedKey
-	var err error
-	if p.remote.staticStatic, err = m.me.private.dh(&p.remote.public); err != nil {
-		return nil, fmt.Errorf("public key %v: %w", c.PublicKey, err)
-	}
 	p.stamper.keys = newMACKeys(&p.remote.public)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.peers[c.PublicKey] != nil {
-		return nil, fmt.Errorf("public key %v: another peer has it", c.PublicKey)
+	var err error
+	if p.me, err = m.identityLocked(&c); err != nil {
+		return nil, err
 	}
-	m.peers[c.PublicKey] = p
+	if p.remote.staticStatic, err = p.me.private.dh(&p.remote.public); err != nil {
+		return nil, fmt.Errorf("public key %v: %w", c.PublicKey, err)
+	}
+	m.peers[p.pairing()] = p
+	m.listOthersLocked()
 	return p, nil
 }
 
 // RemovePeer forgets a peer and its keys. Its methods do nothing afterwards.
 func (m *Machine) RemovePeer(p *Peer) {
 	m.mu.Lock()
-	if m.peers[p.remote.public] == p {
-		delete(m.peers, p.remote.public)
+	if m.peers[p.pairing()] == p {
+		delete(m.peers, p.pairing())
+		m.listOthersLocked()
 	}
 	m.mu.Unlock()
 	p.mu.Lock()
@@ -106,24 +105,25 @@ func (m *Machine) Receive(now time.Time, from netip.AddrPort, msg []byte) Receiv
 	case typeData:
 		return m.data(now, from, msg)
 	case typeInitiation:
-		return m.guarded(now, from, msg, m.initiation)
+		return m.initiation(now, from, msg)
 	case typeResponse:
-		return m.guarded(now, from, msg, m.response)
+		return m.response(now, from, msg)
 	case typeCookie:
 		return m.cookie(now, msg)
 	}
 	return Received{Err: errMalformed}
 }
 
-// guarded calls f if the handshake message is worth it.
-func (m *Machine) guarded(now time.Time, from netip.AddrPort, msg []byte, f func(time.Time, netip.AddrPort, []byte) Received) Received {
+// admit decides whether a handshake message to one of our key pairs is worth its work;
+// if not, it says what to do instead.
+func (m *Machine) admit(now time.Time, from netip.AddrPort, me *identity, msg []byte) (bool, Received) {
 	switch m.guard.check(now, from, msg) {
 	case pass:
-		return f(now, from, msg)
+		return true, Received{}
 	case demandCookie:
-		return Received{Reply: m.guard.reply(now, from, msg), Err: errTooMany}
+		return false, Received{Reply: m.guard.reply(now, from, &me.keys, msg), Err: errTooMany}
 	}
-	return Received{Err: errMAC}
+	return false, Received{Err: errTooMany}
 }
 
 // newIndex finds a free receiver index. Random ones say nothing of how many there
@@ -160,8 +160,8 @@ func (m *Machine) slot(index uint32) slot {
 	return m.slots[index]
 }
 
-func (m *Machine) peer(k PublicKey) *Peer {
+func (m *Machine) peer(me *identity, remote PublicKey) *Peer {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.peers[k]
+	return m.peers[pairing{me.public, remote}]
 }

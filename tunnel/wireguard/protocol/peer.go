@@ -13,6 +13,7 @@ var ErrNoSession = errors.New("no session with the peer")
 
 // PeerConfig is one peer.
 type PeerConfig struct {
+	PrivateKey   PrivateKey // of this end towards the peer; all zeros: the machine's
 	PublicKey    PublicKey
 	PresharedKey PresharedKey
 	Endpoint     netip.AddrPort // where it is; invalid until the peer has been heard
@@ -28,6 +29,7 @@ type PeerConfig struct {
 // The times given to them should not run backwards.
 type Peer struct {
 	m         *Machine
+	me        *identity
 	remote    remote
 	keepalive time.Duration
 	notify    func()
@@ -62,6 +64,11 @@ type Status struct {
 
 // PublicKey returns who the peer is.
 func (p *Peer) PublicKey() PublicKey { return p.remote.public }
+
+// LocalPublicKey returns who this end is to the peer.
+func (p *Peer) LocalPublicKey() PublicKey { return p.me.public }
+
+func (p *Peer) pairing() pairing { return pairing{p.me.public, p.remote.public} }
 
 // Status returns how the peer is at a time.
 func (p *Peer) Status(now time.Time) Status {
@@ -158,7 +165,7 @@ func (p *Peer) initiateLocked(now time.Time, out [][]byte) [][]byte {
 		return out
 	}
 	index := p.m.newIndex(slot{peer: p})
-	hs, msg, err := newInitiation(&p.m.me, &p.remote, index, newTimestamp(now))
+	hs, msg, err := newInitiation(p.me, &p.remote, index, newTimestamp(now))
 	if err != nil { // impossible: AddPeer has refused such a key
 		p.m.freeIndex(index)
 		return out

@@ -8,12 +8,19 @@ import (
 
 // initiation answers a peer that begins a handshake.
 func (m *Machine) initiation(now time.Time, from netip.AddrPort, b []byte) Received {
-	r, err := openInitiation(&m.me, parseInitiation(b))
+	me, err := m.addressee(now, from, b)
+	if err != nil {
+		return Received{Err: err}
+	}
+	if ok, instead := m.admit(now, from, me, b); !ok {
+		return instead
+	}
+	r, err := openInitiation(me, parseInitiation(b))
 	if err != nil {
 		return Received{Err: err}
 	}
 	defer r.erase()
-	p := m.peer(r.static)
+	p := m.peer(me, r.static)
 	if p == nil {
 		return Received{Err: errStranger}
 	}
@@ -31,6 +38,7 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, b []byte) Recei
 	p.heardLocked(now, false)
 	p.sentLocked(now, false)
 	p.unlockChanged()
+	m.meant(me, from)
 	return Received{Peer: p, Reply: reply}
 }
 
@@ -68,13 +76,19 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 	if p == nil || at.session != nil {
 		return Received{Err: errIndex}
 	}
+	if !p.me.keys.match(b) {
+		return Received{Err: errMAC}
+	}
+	if ok, instead := m.admit(now, from, p.me, b); !ok {
+		return instead
+	}
 	p.mu.Lock()
 	hs := p.ours
 	if hs == nil || hs.index != msg.receiver {
 		p.mu.Unlock()
 		return Received{Err: errIndex}
 	}
-	keys, err := hs.finish(&m.me, &p.remote, msg)
+	keys, err := hs.finish(p.me, &p.remote, msg)
 	if err != nil {
 		p.mu.Unlock()
 		return Received{Err: err}

@@ -1,0 +1,135 @@
+package wireguard
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"warren/tunnel"
+	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/protocol"
+)
+
+const patience = 40 * time.Second
+
+// node is an endpoint at work.
+type node struct {
+	t *testing.T
+	e *Endpoint
+}
+
+func startEndpoint(t *testing.T, c Config) *node {
+	t.Helper()
+	r := &node{t: t, e: NewEndpoint(c)}
+	if err := r.e.SetListenPort(0); err != nil {
+		t.Fatal(err)
+	}
+	r.run(r.e.Run)
+	return r
+}
+
+// run runs something until the test ends, or the function that it returns is called.
+func (r *node) run(f func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			r.t.Error(err)
+		}
+	})
+	r.t.Cleanup(stop)
+	return stop
+}
+
+func (r *node) addr(host string) string { return fmt.Sprintf("%s:%d", host, r.e.ListenPort()) }
+
+// end is one end of a link.
+type end struct {
+	*node
+	l      *Link
+	dev    *fakeDevice
+	events chan tunnel.Event
+	stop   func() // and wait
+}
+
+// start adds and runs a link.
+func (r *node) start(c LinkConfig) *end {
+	r.t.Helper()
+	n := &end{node: r, dev: newFakeDevice(c.Name), events: make(chan tunnel.Event, 16)}
+	c.Device = n.dev
+	c.Events = func(ev tunnel.Event) { n.events <- ev }
+	var err error
+	if n.l, err = r.e.AddLink(c); err != nil {
+		r.t.Fatal(err)
+	}
+	n.stop = r.run(n.l.Run)
+	return n
+}
+
+// startEnd starts a router with one link.
+func startEnd(t *testing.T, key protocol.PrivateKey, c LinkConfig) *end {
+	t.Helper()
+	return startEndpoint(t, Config{PrivateKey: key}).start(c)
+}
+
+func (n *end) next(up bool) tunnel.Event {
+	n.t.Helper()
+	select {
+	case ev := <-n.events:
+		if ev.Up != up {
+			n.t.Fatalf("event %+v", ev)
+		}
+		return ev
+	case <-time.After(patience):
+		n.t.Fatalf("nothing happened: %+v", n.l.Status())
+		panic("unreachable")
+	}
+}
+
+// newPair returns two ends that are up; a has the remote.
+func newPair(t *testing.T, host string, dead time.Duration) (a, b *end) {
+	t.Helper()
+	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
+	c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: dead}
+	c.Name, c.PublicKey = "a", keyA.Public()
+	b = startEnd(t, keyB, c)
+	c.Name, c.PublicKey, c.Remotes = "b", keyB.Public(), []string{b.addr(host)}
+	a = startEnd(t, keyA, c)
+	a.next(true)
+	b.next(true)
+	return a, b
+}
+
+// frame is an IPv4 UDP packet of n bytes behind an empty header.
+func frame(n int, mark byte) []byte {
+	f := make([]byte, tun.HeaderLen+n)
+	p := f[tun.HeaderLen:]
+	p[0], p[8], p[9], p[n-1] = 0x45, 64, 17, mark
+	binary.BigEndian.PutUint16(p[2:], uint16(n))
+	return f
+}
+
+// arrives waits for frames to be written, and looks that they are the ones that are
+// wanted.
+func (n *end) arrives(want ...[]byte) {
+	n.t.Helper()
+	var got [][]byte
+	for deadline := time.Now().Add(patience); len(got) < len(want); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("%d of %d frames arrived; %+v", len(got), len(want), n.l.Status())
+		}
+		more, _ := n.dev.take()
+		got = append(got, more...)
+	}
+	for i := range got {
+		if i >= len(want) || !bytes.Equal(got[i], want[i]) {
+			n.t.Fatalf("frame %d of %d is another", i, len(got))
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// identity is a static key pair of this end, and what messages to it are
+// authenticated with. It never changes.
+type identity struct {
+	private PrivateKey
+	public  PublicKey
+	keys    macKeys
+}
+
+func newIdentity(k PrivateKey) *identity {
+	me := &identity{private: k, public: k.Public()}
+	me.keys = newMACKeys(&me.public)
+	return me
+}
+
+// Limits on looking for whom an initiation is for, which takes a MAC for each key
+// pair of this end.
+const (
+	searchRate  = 100e3 // MACs a second, each of which takes some 0.5 to 1 µs
+	searchBurst = 50e3  //
+)
+
+// addressees tells which of this end's key pairs an initiation is for. Only its MAC
+// says so: the message is otherwise the same for all.
+type addressees struct {
+	others []*identity                  // of the peers that have a key pair of their own; replaced, never changed
+	at     map[netip.AddrPort]*identity // that were meant from there
+	search bucket
+}
+
+// addressee finds the key pair that an initiation is for. The router's own is tried
+// first, then the one that was meant from the same address before. A search among the
+// others must not take a core, or garbage could: past the limit it is left out, and the
+// peer tries again after some seconds.
+func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*identity, error) {
+	if m.me.keys.match(msg) {
+		return m.me, nil
+	}
+	m.mu.RLock()
+	last, others := m.to.at[from], m.to.others
+	m.mu.RUnlock()
+	if last != nil && last.keys.match(msg) {
+		return last, nil
+	}
+	if len(others) == 0 {
+		return nil, errMAC
+	}
+	m.mu.Lock()
+	allowed := m.to.search.takeN(now, float64(len(others)), searchRate, searchBurst)
+	m.mu.Unlock()
+	if !allowed {
+		return nil, errTooMany
+	}
+	for _, me := range others {
+		if me.keys.match(msg) {
+			return me, nil
+		}
+	}
+	return nil, errMAC
+}
+
+// meant remembers whom an initiation was for that is authentic.
+func (m *Machine) meant(me *identity, from netip.AddrPort) {
+	if me == m.me {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.to.at) > 2*len(m.to.others) {
+		clear(m.to.at) // peers that moved
+	}
+	m.to.at[from] = me
+}
+
+// pairing is the two static keys of a tunnel.
+type pairing struct{ local, remote PublicKey }
+
+// identityLocked returns the key pair for a peer that is about to be added. An error
+// says that somebody has these keys already, or that both ends of a tunnel would be
+// here: then our own messages, reflected, would be a peer's.
+func (m *Machine) identityLocked(c *PeerConfig) (*identity, error) {
+	me := m.me
+	if c.PrivateKey != (PrivateKey{}) && c.PrivateKey != m.me.private {
+		me = newIdentity(c.PrivateKey)
+	}
+	if me.private == (PrivateKey{}) {
+		return nil, errors.New("neither the peer nor the router has a private key")
+	}
+	if c.PublicKey == me.public || c.PublicKey == m.me.public {
+		return nil, errors.New("the peer's public key is this router's own")
+	}
+	for at, p := range m.peers {
+		switch {
+		case at == pairing{me.public, c.PublicKey}:
+			return nil, fmt.Errorf("public key %v: another peer has it", c.PublicKey)
+		case at.local == c.PublicKey, at.remote == me.public:
+			return nil, fmt.Errorf("public key %v: both ends of a tunnel are here", c.PublicKey)
+		case at.local == me.public:
+			me = p.me
+		}
+	}
+	return me, nil
+}
+
+// listOthersLocked makes the list of identities anew.
+func (m *Machine) listOthersLocked() {
+	seen := map[*identity]bool{m.me: true}
+	m.to.others = nil
+	for _, p := range m.peers {
+		if !seen[p.me] {
+			seen[p.me] = true
+			m.to.others = append(m.to.others, p.me)
+		}
+	}
+	m.to.at = make(map[netip.AddrPort]*identity)
+}
