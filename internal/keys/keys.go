@@ -97,16 +97,11 @@ func (m *Made) wireguard(dir string) error {
 	if exists(file) {
 		m.Kept = append(m.Kept, file)
 	} else {
-		k, err := ecdh.X25519().GenerateKey(rand.Reader)
+		private, _, err := newWireGuard()
 		if err != nil {
-			return fmt.Errorf("keys: %w", err)
+			return err
 		}
-		b := k.Bytes()
-		// Clamped as `wg genkey` does (RFC 7748 section 5); X25519 clamps
-		// again when it computes, so the public key is the same.
-		b[0] &= 248
-		b[31] = b[31]&127 | 64
-		if err := create(file, line(b), 0o600); err != nil {
+		if err := create(file, line(private), 0o600); err != nil {
 			return err
 		}
 		m.Created = append(m.Created, file)
@@ -125,6 +120,20 @@ func (m *Made) wireguard(dir string) error {
 	}
 	m.WireGuardPublic = base64.StdEncoding.EncodeToString(k.PublicKey().Bytes())
 	return nil
+}
+
+// newWireGuard makes a key pair of 32 bytes each.
+func newWireGuard() (private, public []byte, err error) {
+	k, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", err)
+	}
+	private = k.Bytes()
+	// Clamped as `wg genkey` does (RFC 7748 section 5); X25519 clamps
+	// again when it computes, so the public key is the same.
+	private[0] &= 248
+	private[31] = private[31]&127 | 64
+	return private, k.PublicKey().Bytes(), nil
 }
 
 // Secret writes a new shared secret to file: [SecretSize] random bytes in
