@@ -17,15 +17,16 @@ const DefaultPath = "/etc/warren/warren.toml"
 // Config is a whole, valid configuration. It is immutable once loaded and may
 // be shared between goroutines.
 type Config struct {
-	Path     string     // of warren.toml, absolute
-	Name     string     // of this router
-	ASN      uint32     // 1 to 4294967294, without the reserved numbers
-	RouterID netip.Addr // IPv4
-	Announce Announce
-	TLS      TLS
-	FIB      FIB
-	API      API
-	Peers    []Peer // sorted by name, which is unique
+	Path      string     // of warren.toml, absolute
+	Name      string     // of this router
+	ASN       uint32     // 1 to 4294967294, without the reserved numbers
+	RouterID  netip.Addr // IPv4
+	Announce  Announce
+	TLS       TLS
+	WireGuard WireGuard
+	FIB       FIB
+	API       API
+	Peers     []Peer // sorted by name, which is unique
 }
 
 // Announce is what this router offers to its peers.
@@ -68,6 +69,19 @@ func (t TLS) Equal(o TLS) bool {
 	return slices.EqualFunc(t.Certificate.Certificate, o.Certificate.Certificate, bytes.Equal)
 }
 
+// WireGuard is the router's side of the wireguard transport.
+type WireGuard struct {
+	ListenPort     uint16 // UDP, in both families; 0: the kernel chooses one
+	PrivateKeyFile string // absolute, whether the file exists or not
+	PrivateKey     Secret // KeySize bytes; nil when there is none and no peer needs one
+}
+
+// Equal reports whether w and o use the same port and key, wherever the key was
+// read from.
+func (w WireGuard) Equal(o WireGuard) bool {
+	return w.ListenPort == o.ListenPort && bytes.Equal(w.PrivateKey, o.PrivateKey)
+}
+
 // FIB says how learned routes are written to the kernel. It can be compared
 // with ==.
 type FIB struct {
@@ -100,14 +114,16 @@ func (p Peer) Equal(o Peer) bool {
 
 // The transports: how packets reach the peer.
 const (
-	TransportTLS      = "tls"      // TLS 1.3 over TCP
-	TransportExternal = "external" // by an interface that something else keeps
+	TransportTLS       = "tls"       // TLS 1.3 over TCP
+	TransportWireGuard = "wireguard" // the WireGuard protocol over UDP
+	TransportExternal  = "external"  // by an interface that something else keeps
 )
 
-// The probes: how an external tunnel's peer is known to be alive.
+// The probes: how the peer is known to be alive that is behind an external
+// interface or any WireGuard device.
 const (
 	ProbeICMP = "icmp" // it answers ICMP echoes to PeerAddress
-	ProbeNone = "none" // the interface is up; the rest is for BGP's hold time
+	ProbeNone = "none" // that is for BGP's hold time to find out
 )
 
 // The limits of Tunnel.MTU, in bytes.
@@ -117,27 +133,34 @@ const (
 	// MaxMTU leaves room, within 65535 bytes, for the 4-byte header of a
 	// frame on the wire and the 10-byte virtio-net header in it.
 	MaxMTU = 65535 - 4 - 10
+	// MaxWireGuardMTU leaves room, within 65535 bytes, for the headers of
+	// IPv4, UDP and WireGuard's data message with its authentication tag.
+	MaxWireGuardMTU = 65535 - 20 - 8 - 32
 )
 
 // Tunnel is the link to one peer. With TransportExternal, Remotes, Trust, Link,
 // MTU and Underlay are zero: they are the business of who made the interface.
 type Tunnel struct {
-	Transport string   // TransportTLS or TransportExternal
+	Transport string   // TransportTLS, TransportWireGuard or TransportExternal
 	Remotes   []Remote // tried in order; empty: wait for the peer to dial
 	Trust     Trust
-	Link      int            // 0 to 65535, unique among the tunnels with the same Trust
+	Link      int            // 0 to 65535, unique among the tunnels with the same Trust; 0 with TrustPublicKey
 	Interface string         // at most 15 bytes, unique among the peers
-	MTU       int            // bytes, MinMTU to MaxMTU
+	MTU       int            // bytes, MinMTU to MaxMTU or MaxWireGuardMTU
 	Address   []netip.Prefix // of the interface, host part included; empty: derived by both ends, or the external interface's own
 
 	// PeerAddress is where the neighbor is, without a zone. With an external
 	// tunnel it is always set, with others exactly when Address is.
 	PeerAddress netip.Addr
 
-	Probe     string        // ProbeICMP or ProbeNone for an external tunnel; "" for others
+	Probe     string        // ProbeICMP or ProbeNone; "" with TransportTLS, which needs none
 	Underlay  string        // interface that the transport's sockets are bound to; "": any
-	Keepalive time.Duration // 100 ms to 60 s
+	Keepalive time.Duration // 100 ms to 60 s; 0 over WireGuard with ProbeNone
 	DeadAfter time.Duration // twice Keepalive to 10 min; 0 with ProbeNone
+
+	// PersistentKeepalive is how long nothing is sent over WireGuard before an
+	// empty packet is: 1 s to 65535 s, less than Keepalive if that is set; 0: off.
+	PersistentKeepalive time.Duration
 }
 
 // Equal reports whether t and o make the same tunnel. The contents of key,
@@ -146,7 +169,8 @@ func (t Tunnel) Equal(o Tunnel) bool {
 	return t.Transport == o.Transport && slices.Equal(t.Remotes, o.Remotes) && t.Trust.Equal(o.Trust) &&
 		t.Link == o.Link && t.Interface == o.Interface && t.MTU == o.MTU &&
 		slices.Equal(t.Address, o.Address) && t.PeerAddress == o.PeerAddress &&
-		t.Probe == o.Probe && t.Underlay == o.Underlay && t.Keepalive == o.Keepalive && t.DeadAfter == o.DeadAfter
+		t.Probe == o.Probe && t.Underlay == o.Underlay && t.Keepalive == o.Keepalive && t.DeadAfter == o.DeadAfter &&
+		t.PersistentKeepalive == o.PersistentKeepalive
 }
 
 // Remote is an endpoint to dial.
@@ -166,8 +190,9 @@ type TrustMethod int
 // The ways to trust a peer. The zero TrustMethod is none of them.
 const (
 	TrustFingerprint TrustMethod = iota + 1 // Trust.Fingerprint is set
-	TrustSecret                             // Trust.Secret is set
+	TrustSecret                             // Trust.Secret is set, over WireGuard Trust.First too
 	TrustCA                                 // Trust.CA and Trust.PeerName are set
+	TrustPublicKey                          // Trust.PublicKey and perhaps Trust.PresharedKey are set
 )
 
 // Trust is how a peer proves who it is. Only the fields of its Method are set.
@@ -177,6 +202,13 @@ type Trust struct {
 	Secret      Secret   // SecretSize bytes
 	CA          *x509.CertPool
 	PeerName    string // a DNS name in the peer's certificate
+
+	PublicKey    [KeySize]byte // of the peer, Curve25519
+	PresharedKey Secret        // KeySize bytes; nil: none
+
+	// First says which of the two key pairs that both ends derive from Secret
+	// for WireGuard is this end's. The other end has it the other way round.
+	First bool
 }
 
 // Equal reports whether t and o trust the same peer in the same way.
@@ -185,7 +217,8 @@ func (t Trust) Equal(o Trust) bool {
 		return false
 	}
 	return t.Method == o.Method && t.Fingerprint == o.Fingerprint &&
-		bytes.Equal(t.Secret, o.Secret) && t.PeerName == o.PeerName
+		bytes.Equal(t.Secret, o.Secret) && t.PeerName == o.PeerName &&
+		t.PublicKey == o.PublicKey && bytes.Equal(t.PresharedKey, o.PresharedKey) && t.First == o.First
 }
 
 // Secret is a shared secret. It does not show itself when printed or logged.

@@ -12,7 +12,11 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, drafts []draft)
 		own = sha256.Sum256(c.Certificate[0])
 	}
 	dialsOnly := raw.TLS.Listen.state != faulty && len(raw.TLS.Listen.v) == 0
+	for i := range drafts {
+		l.setFirst(cfg.ASN, &drafts[i])
+	}
 	for _, d := range drafts {
+		l.checkWireGuard(raw, cfg, d)
 		tunnel := d.raw.Tunnel
 		if dialsOnly && d.peer.Tunnel.Transport == TransportTLS && tunnel.Remotes.state != faulty && len(tunnel.Remotes.v) == 0 {
 			l.fail(tunnel.Remotes.place, "is absent, and so is tls.listen in %s: nobody could connect; set one of them", raw.TLS.Listen.file)
@@ -51,7 +55,10 @@ func (l *loader) checkAmongPeers(drafts []draft) {
 // checkPair checks two peers against one another.
 func (l *loader) checkPair(first, second draft) {
 	a, b := first.peer.Tunnel, second.peer.Tunnel
-	if a.Trust.Method != 0 && a.Trust.Equal(b.Trust) && a.Link == b.Link {
+	if a.Trust.Method == TrustPublicKey && a.Trust.Method == b.Trust.Method && a.Trust.PublicKey == b.Trust.PublicKey {
+		l.fail(second.raw.Tunnel.PublicKey.place, "is the public_key of %s already; WireGuard knows a peer by its key: for several tunnels to the same peer use secret_file",
+			first.peer.File)
+	} else if a.Trust.Method != 0 && a.Transport == b.Transport && sameTrust(a.Trust, b.Trust) && a.Link == b.Link {
 		l.fail(second.raw.Tunnel.Link.place, "%d belongs to the tunnel of %s, which trusts the same peer; give each tunnel to one peer another link, the same at both ends",
 			b.Link, first.peer.File)
 	}
@@ -64,4 +71,11 @@ func (l *loader) checkPair(first, second draft) {
 		l.fail(second.raw.Tunnel.PeerAddress.place, "%v is the peer_address of %s already; the neighbors' routes would replace one another: take another subnet",
 			b.PeerAddress, first.peer.File)
 	}
+}
+
+// sameTrust reports whether the same peer would be trusted, at whichever end of
+// a secret this is.
+func sameTrust(a, b Trust) bool {
+	a.First, b.First = false, false
+	return a.Equal(b)
 }

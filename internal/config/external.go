@@ -32,19 +32,18 @@ func (l *loader) external(raw *rawTunnel) Tunnel {
 // refuseOfExternal reports the keys that are for a transport of our own.
 func (l *loader) refuseOfExternal(raw *rawTunnel) {
 	const trust = "who is at the far end is for whatever keeps the interface to make sure"
-	refuse := func(given bool, at place, why string) {
-		if given {
-			l.fail(at, "means nothing with transport = %q: %s", TransportExternal, why)
-		}
-	}
-	refuse(raw.Remotes.state == given, raw.Remotes.place, "whatever keeps the interface knows where its far end is")
-	refuse(raw.Fingerprint.state == given, raw.Fingerprint.place, trust)
-	refuse(raw.SecretFile.state == given, raw.SecretFile.place, trust)
-	refuse(raw.CAFile.state == given, raw.CAFile.place, trust)
-	refuse(raw.PeerName.state == given, raw.PeerName.place, trust)
-	refuse(raw.Link.state == given, raw.Link.place, "the interface's name already says which tunnel is meant")
-	refuse(raw.MTU.state == given, raw.MTU.place, "the interface keeps the MTU that its maker gave it")
-	refuse(raw.Underlay.state == given, raw.Underlay.place, "whatever keeps the interface sends its packets")
+	const knows = "whatever keeps the interface knows where its far end is, and keeps the way there open"
+	l.refuse(TransportExternal, &raw.Remotes, knows)
+	l.refuse(TransportExternal, &raw.PersistentKeepalive, knows)
+	l.refuse(TransportExternal, &raw.Fingerprint, trust)
+	l.refuse(TransportExternal, &raw.SecretFile, trust)
+	l.refuse(TransportExternal, &raw.CAFile, trust)
+	l.refuse(TransportExternal, &raw.PeerName, trust)
+	l.refuse(TransportExternal, &raw.PublicKey, trust)
+	l.refuse(TransportExternal, &raw.PresharedKeyFile, trust)
+	l.refuse(TransportExternal, &raw.Link, "the interface's name already says which tunnel is meant")
+	l.refuse(TransportExternal, &raw.MTU, "the interface keeps the MTU that its maker gave it")
+	l.refuse(TransportExternal, &raw.Underlay, "whatever keeps the interface sends its packets")
 }
 
 func (l *loader) probe(v value[string]) string {

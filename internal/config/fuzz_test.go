@@ -70,25 +70,40 @@ func checkPromises(t *testing.T, cfg *Config) {
 		(!cfg.FIB.Source4.IsValid() || cfg.FIB.Source4.Is4()) && (!cfg.FIB.Source6.IsValid() || cfg.FIB.Source6.Is6()) &&
 		!slices.ContainsFunc(cfg.Announce.Networks, func(n netip.Prefix) bool { return n != n.Masked() })
 	ok = ok && checkASN(int64(p.BGP.ASN)) == nil && !p.BGP.Import.Own && p.BGP.MaxPrefixes > 0 &&
-		checkInterface(p.Tunnel.Interface) == nil && p.Tunnel.Keepalive > 0 && p.Equal(p)
-	if p.Tunnel.Transport == TransportExternal {
-		ok = ok && isExternal(p.Tunnel)
-	} else {
-		ok = ok && p.Tunnel.Trust.Method != 0 && p.Tunnel.Probe == "" &&
-			MinMTU <= p.Tunnel.MTU && p.Tunnel.MTU <= MaxMTU && p.Tunnel.DeadAfter >= 2*p.Tunnel.Keepalive &&
-			p.Tunnel.PeerAddress.IsValid() == (len(p.Tunnel.Address) > 0) &&
-			(len(p.Tunnel.Remotes) > 0 || len(cfg.TLS.Listen) > 0) &&
-			(p.Tunnel.Trust.Method == TrustSecret || cfg.TLS.Certificate != nil)
-	}
+		checkInterface(p.Tunnel.Interface) == nil && p.Equal(p) && keeps(cfg, p.Tunnel)
 	if !ok {
 		t.Fatalf("%+v", cfg)
 	}
 }
 
+// keeps checks what the comments say of the tunnels of each transport.
+func keeps(cfg *Config, t Tunnel) bool {
+	switch t.Transport {
+	case TransportExternal:
+		return isExternal(t)
+	case TransportWireGuard:
+		probed := t.Probe == ProbeNone && t.Keepalive == 0 && t.DeadAfter == 0 ||
+			t.Probe == ProbeICMP && t.Keepalive > 0 && t.DeadAfter >= 2*t.Keepalive
+		trusted := t.Trust.Method == TrustSecret || t.Trust.Method == TrustPublicKey && t.Link == 0 && cfg.WireGuard.PrivateKey != nil
+		return isOwn(t, MaxWireGuardMTU) && probed && trusted && (len(t.Remotes) > 0 || cfg.WireGuard.ListenPort > 0) &&
+			(t.PersistentKeepalive == 0 || t.Keepalive == 0 || t.PersistentKeepalive < t.Keepalive)
+	default:
+		return isOwn(t, MaxMTU) && t.Probe == "" && t.PersistentKeepalive == 0 &&
+			t.Keepalive > 0 && t.DeadAfter >= 2*t.Keepalive &&
+			(len(t.Remotes) > 0 || len(cfg.TLS.Listen) > 0) && t.Trust.Method != 0 && t.Trust.Method != TrustPublicKey &&
+			(t.Trust.Method == TrustSecret || cfg.TLS.Certificate != nil)
+	}
+}
+
+// isOwn checks what the comments say of tunnels that Warren makes.
+func isOwn(t Tunnel, maxMTU int) bool {
+	return MinMTU <= t.MTU && t.MTU <= maxMTU && t.PeerAddress.IsValid() == (len(t.Address) > 0)
+}
+
 // isExternal checks what Tunnel's comment says of external ones.
 func isExternal(t Tunnel) bool {
 	probed := t.Probe == ProbeICMP && t.DeadAfter >= 2*t.Keepalive || t.Probe == ProbeNone && t.DeadAfter == 0
-	return probed && t.PeerAddress.IsValid() && t.Equal(Tunnel{
+	return probed && t.Keepalive > 0 && t.PeerAddress.IsValid() && t.Equal(Tunnel{
 		Transport: TransportExternal, Interface: t.Interface, Address: t.Address, PeerAddress: t.PeerAddress,
 		Probe: t.Probe, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter,
 	})

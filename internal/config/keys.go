@@ -21,27 +21,36 @@ const SecretSize = 32
 // maxFile bounds every file that is read, in bytes.
 const maxFile = 1 << 20
 
+// KeySize is the length of WireGuard's keys in bytes (Curve25519).
+const KeySize = 32
+
 // ParseSecret reads the contents of a secret file: SecretSize bytes in
 // standard base64, on one line, as `warren keygen --secret` makes it. White
 // space around it is ignored. The error never repeats the contents.
 func ParseSecret(file []byte) ([]byte, error) {
-	const form = "it must hold one line, 32 bytes in base64, as `warren keygen --secret FILE` makes it"
-	line := bytes.TrimSpace(file)
+	return parseKey(file, "as `warren keygen --secret FILE` makes it")
+}
+
+// parseKey reads 32 bytes in standard base64 on one line; source is who writes
+// them so. The error never repeats them.
+func parseKey(text []byte, source string) ([]byte, error) {
+	form := "it must be one line, 32 bytes in base64, " + source
+	line := bytes.TrimSpace(text)
 	if len(line) == 0 {
-		return nil, errors.New("the file is empty; " + form)
+		return nil, errors.New("nothing is there; " + form)
 	}
 	// The decoder would skip line breaks.
 	if bytes.ContainsAny(line, "\r\n") {
-		return nil, errors.New("the file has more than one line; " + form)
+		return nil, errors.New("there is more than one line; " + form)
 	}
-	secret, err := base64.StdEncoding.Strict().DecodeString(string(line))
+	key, err := base64.StdEncoding.Strict().DecodeString(string(line))
 	if err != nil {
-		return nil, errors.New("the file is not base64; " + form)
+		return nil, errors.New("it is not base64; " + form)
 	}
-	if len(secret) != SecretSize {
-		return nil, fmt.Errorf("the secret has %d bytes; %s", len(secret), form)
+	if len(key) != KeySize {
+		return nil, fmt.Errorf("there are %d bytes; %s", len(key), form)
 	}
-	return secret, nil
+	return key, nil
 }
 
 // parseFingerprint reads a SHA-256 fingerprint in one of the forms that are

@@ -95,6 +95,7 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 	slices.SortFunc(drafts, func(a, b draft) int { return strings.Compare(a.peer.Name, b.peer.Name) })
 	if cfg != nil {
 		cfg.TLS.Certificate = l.certificate(&raw.TLS, cfg.TLS, drafts)
+		cfg.WireGuard.PrivateKey = l.privateKey(&raw.WireGuard, cfg.WireGuard, drafts)
 		l.checkAgainstRouter(&raw, cfg, drafts)
 	}
 	l.checkAmongPeers(drafts)

@@ -68,6 +68,9 @@ func keyDir(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
+	if err := keys.Secret(filepath.Join(dir, "site-f.psk")); err != nil {
+		t.Fatal(err)
+	}
 	write(t, filepath.Join(dir, "ca.crt"), makeCA(t))
 	return dir
 }

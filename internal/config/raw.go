@@ -4,13 +4,14 @@ import "fmt"
 
 // rawRouter is warren.toml as written, before any value is checked.
 type rawRouter struct {
-	Name     value[string] `toml:"name"`
-	ASN      value[int64]  `toml:"asn"`
-	RouterID value[string] `toml:"router_id"`
-	Announce rawAnnounce   `toml:"announce"`
-	TLS      rawTLS        `toml:"tls"`
-	FIB      rawFIB        `toml:"fib"`
-	API      rawAPI        `toml:"api"`
+	Name      value[string] `toml:"name"`
+	ASN       value[int64]  `toml:"asn"`
+	RouterID  value[string] `toml:"router_id"`
+	Announce  rawAnnounce   `toml:"announce"`
+	TLS       rawTLS        `toml:"tls"`
+	WireGuard rawWireGuard  `toml:"wireguard"`
+	FIB       rawFIB        `toml:"fib"`
+	API       rawAPI        `toml:"api"`
 }
 
 type rawAnnounce struct {
@@ -23,6 +24,11 @@ type rawTLS struct {
 	Listen   value[list]   `toml:"listen"`
 	CertFile value[string] `toml:"cert_file"`
 	KeyFile  value[string] `toml:"key_file"`
+}
+
+type rawWireGuard struct {
+	ListenPort     value[int64]  `toml:"listen_port"`
+	PrivateKeyFile value[string] `toml:"private_key_file"`
 }
 
 type rawFIB struct {
@@ -44,21 +50,24 @@ type rawPeer struct {
 }
 
 type rawTunnel struct {
-	Transport   value[string] `toml:"transport"`
-	Remotes     value[list]   `toml:"remotes"`
-	Fingerprint value[string] `toml:"fingerprint"`
-	SecretFile  value[string] `toml:"secret_file"`
-	CAFile      value[string] `toml:"ca_file"`
-	PeerName    value[string] `toml:"peer_name"`
-	Link        value[int64]  `toml:"link"`
-	Interface   value[string] `toml:"interface"`
-	MTU         value[int64]  `toml:"mtu"`
-	Address     value[list]   `toml:"address"`
-	PeerAddress value[string] `toml:"peer_address"`
-	Probe       value[string] `toml:"probe"`
-	Underlay    value[string] `toml:"underlay"`
-	Keepalive   value[string] `toml:"keepalive"`
-	DeadAfter   value[string] `toml:"dead_after"`
+	Transport           value[string] `toml:"transport"`
+	Remotes             value[list]   `toml:"remotes"`
+	Fingerprint         value[string] `toml:"fingerprint"`
+	SecretFile          value[string] `toml:"secret_file"`
+	CAFile              value[string] `toml:"ca_file"`
+	PeerName            value[string] `toml:"peer_name"`
+	PublicKey           value[string] `toml:"public_key"`
+	PresharedKeyFile    value[string] `toml:"preshared_key_file"`
+	Link                value[int64]  `toml:"link"`
+	Interface           value[string] `toml:"interface"`
+	MTU                 value[int64]  `toml:"mtu"`
+	Address             value[list]   `toml:"address"`
+	PeerAddress         value[string] `toml:"peer_address"`
+	Probe               value[string] `toml:"probe"`
+	Underlay            value[string] `toml:"underlay"`
+	Keepalive           value[string] `toml:"keepalive"`
+	DeadAfter           value[string] `toml:"dead_after"`
+	PersistentKeepalive value[string] `toml:"persistent_keepalive"`
 }
 
 type rawPeerBGP struct {
@@ -75,6 +84,10 @@ type value[T any] struct {
 	v     T
 	state state
 }
+
+// isGiven returns where the key is, and whether it is in the file with the
+// right type.
+func (v *value[T]) isGiven() (place, bool) { return v.place, v.state == given }
 
 // state tells what became of a key.
 type state int

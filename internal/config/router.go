@@ -20,16 +20,17 @@ const (
 	defaultSocket   = "/run/warren/warren.sock"
 )
 
-// router makes a Config, without peers and certificate, of warren.toml.
+// router makes a Config, without peers, certificate and key, of warren.toml.
 func (l *loader) router(raw *rawRouter) *Config {
 	return &Config{
-		Name:     l.name(raw.Name),
-		ASN:      l.asn(raw.ASN),
-		RouterID: l.routerID(raw.RouterID),
-		Announce: l.announce(&raw.Announce),
-		TLS:      l.tls(&raw.TLS),
-		FIB:      l.fib(&raw.FIB),
-		API:      l.api(&raw.API),
+		Name:      l.name(raw.Name),
+		ASN:       l.asn(raw.ASN),
+		RouterID:  l.routerID(raw.RouterID),
+		Announce:  l.announce(&raw.Announce),
+		TLS:       l.tls(&raw.TLS),
+		WireGuard: l.wireguard(&raw.WireGuard),
+		FIB:       l.fib(&raw.FIB),
+		API:       l.api(&raw.API),
 	}
 }
 

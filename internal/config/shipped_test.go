@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const shipped = "../../configs"
@@ -105,7 +106,7 @@ func TestReferenceIsComplete(t *testing.T) {
 		files  []string
 	}{
 		{reflect.TypeFor[rawRouter](), []string{"warren.toml"}},
-		{reflect.TypeFor[rawPeer](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml", "peers.d/site-e.toml"}},
+		{reflect.TypeFor[rawPeer](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml", "peers.d/site-e.toml", "peers.d/site-f.toml"}},
 	} {
 		var explained []string
 		for _, file := range c.files {
@@ -153,11 +154,11 @@ func referenceKeys(t *testing.T, file string) []referenceKey {
 func TestReferenceIsTrue(t *testing.T) {
 	path := shippedCopy(t, "reference")
 	whole := load(t, path)
-	for _, file := range []string{"warren.toml", "peers.d/site-b.toml", "peers.d/site-e.toml"} {
+	for _, file := range []string{"warren.toml", "peers.d/site-b.toml", "peers.d/site-e.toml", "peers.d/site-f.toml"} {
 		target := filepath.Join(filepath.Dir(path), file)
 		text := readShipped(t, "reference/"+file)
 		for _, k := range referenceKeys(t, file) {
-			if k.comment == "" && file == "peers.d/site-e.toml" {
+			if k.comment == "" && file != "warren.toml" && file != "peers.d/site-b.toml" {
 				continue // explained in site-b.toml
 			}
 			lines := strings.Split(text, "\n")
@@ -187,7 +188,7 @@ func TestReferenceIsTrue(t *testing.T) {
 
 func sameConfig(a, b *Config) bool {
 	return a.Name == b.Name && a.ASN == b.ASN && a.RouterID == b.RouterID && a.Announce.Equal(b.Announce) &&
-		a.TLS.Equal(b.TLS) && a.FIB == b.FIB && a.API == b.API && slices.EqualFunc(a.Peers, b.Peers, Peer.Equal)
+		a.TLS.Equal(b.TLS) && a.WireGuard.Equal(b.WireGuard) && a.FIB == b.FIB && a.API == b.API && slices.EqualFunc(a.Peers, b.Peers, Peer.Equal)
 }
 
 // TestReferenceValues checks that the values arrive where they belong.
@@ -206,7 +207,10 @@ func TestReferenceValues(t *testing.T) {
 	if cfg.FIB.Source4 != netip.MustParseAddr("10.1.0.1") || cfg.FIB.Source6 != netip.MustParseAddr("2001:db8:1::1") {
 		t.Errorf("fib %+v", cfg.FIB)
 	}
-	if len(cfg.Peers) != 4 {
+	if cfg.WireGuard.ListenPort != 51820 || len(cfg.WireGuard.PrivateKey) != KeySize {
+		t.Errorf("wireguard %+v", cfg.WireGuard)
+	}
+	if len(cfg.Peers) != 5 {
 		t.Fatalf("peers %v", cfg.Peers)
 	}
 	b, c, d := cfg.Peers[0].Tunnel, cfg.Peers[1].Tunnel, cfg.Peers[2].Tunnel
@@ -228,6 +232,12 @@ func TestReferenceValues(t *testing.T) {
 	e := cfg.Peers[3].Tunnel
 	if e.Transport != TransportExternal || e.Interface != "tun-ovpn" || e.PeerAddress.String() != "10.8.0.2" || e.Probe != ProbeICMP {
 		t.Errorf("site-e: %+v", e)
+	}
+	f := cfg.Peers[4].Tunnel
+	if f.Transport != TransportWireGuard || f.Trust.Method != TrustPublicKey || f.Trust.PublicKey[0] != 0xc5 ||
+		len(f.Trust.PresharedKey) != KeySize || f.MTU != 1420 || f.Probe != ProbeICMP ||
+		f.Keepalive != 30*time.Second || f.DeadAfter != 90*time.Second || f.PersistentKeepalive != 25*time.Second {
+		t.Errorf("site-f: %+v", f)
 	}
 	imported := cfg.Peers[0].BGP.Import
 	if imported.Any || imported.Default || len(imported.Prefixes) != 2 || imported.Prefixes[0].String() != "10.2.0.0/16 le 24" {

@@ -11,41 +11,48 @@ import (
 	"strings"
 )
 
-// trust reads how the peer proves who it is: exactly one way.
-func (l *loader) trust(raw *rawTunnel) Trust {
-	ways := []value[string]{raw.Fingerprint, raw.SecretFile, raw.CAFile}
+// oneWay returns the only one of the keys that is given: there must be exactly
+// one way for the peer to prove who it is. "" if not, or if it is faulty.
+func (l *loader) oneWay(ways []value[string], allowed string) string {
 	var set []string
 	for _, w := range ways {
 		if w.state == faulty {
-			return Trust{}
+			return ""
 		}
 		if w.state == given {
 			set = append(set, strings.TrimPrefix(w.key, "tunnel."))
 		}
 	}
-	if len(set) != 1 {
-		at := raw.Fingerprint.place
-		for _, w := range ways {
-			at.line = max(at.line, w.line)
-		}
-		problem := "nothing says how to know the peer"
-		if len(set) > 1 {
-			problem = strings.Join(set, " and ") + " exclude one another"
-		}
-		l.fail(at.named("tunnel"), "%s; set one of fingerprint, secret_file, ca_file (with peer_name)", problem)
-		return Trust{}
+	if len(set) == 1 {
+		return set[0]
 	}
-	if raw.PeerName.state == given && raw.CAFile.state != given {
-		l.fail(raw.PeerName.place, "goes with ca_file only; %s already names one peer", set[0])
+	at := ways[0].place
+	for _, w := range ways {
+		at.line = max(at.line, w.line)
 	}
-	switch {
-	case raw.Fingerprint.state == given:
+	problem := "nothing says how to know the peer"
+	if len(set) > 1 {
+		problem = strings.Join(set, " and ") + " exclude one another"
+	}
+	l.fail(at.named("tunnel"), "%s; set one of %s", problem, allowed)
+	return ""
+}
+
+// tlsTrust reads how the peer proves over TLS who it is.
+func (l *loader) tlsTrust(raw *rawTunnel) Trust {
+	way := l.oneWay([]value[string]{raw.Fingerprint, raw.SecretFile, raw.CAFile}, "fingerprint, secret_file, ca_file (with peer_name)")
+	if way != "" && way != "ca_file" && raw.PeerName.state == given {
+		l.fail(raw.PeerName.place, "goes with ca_file only; %s already names one peer", way)
+	}
+	switch way {
+	case "fingerprint":
 		return l.trustFingerprint(raw.Fingerprint)
-	case raw.SecretFile.state == given:
+	case "secret_file":
 		return l.trustSecret(raw.SecretFile)
-	default:
+	case "ca_file":
 		return l.trustCA(raw)
 	}
+	return Trust{}
 }
 
 func (l *loader) trustFingerprint(v value[string]) Trust {

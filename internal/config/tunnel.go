@@ -11,26 +11,51 @@ import (
 
 // The defaults of [tunnel].
 const (
-	defaultMTU       = 1500
-	defaultKeepalive = time.Second
-	defaultDeadAfter = 3 * time.Second
+	defaultMTU          = 1500
+	defaultWireGuardMTU = 1420 // leaves room for the outer headers of both families in 1500
+	defaultKeepalive    = time.Second
+	defaultDeadAfter    = 3 * time.Second
 )
 
 // tunnel makes a Tunnel of what a peer's file says.
 func (l *loader) tunnel(peer string, raw *rawTunnel) Tunnel {
-	if l.transport(raw.Transport) == TransportExternal {
+	switch l.transport(raw.Transport) {
+	case TransportExternal:
 		return l.external(raw)
+	case TransportWireGuard:
+		return l.wireguardTunnel(peer, raw)
+	default:
+		return l.tlsTunnel(peer, raw)
 	}
-	if raw.Probe.state == given {
-		l.fail(raw.Probe.place, "goes with transport = %q only: this transport knows by itself when its peer is silent", TransportExternal)
+}
+
+func (l *loader) tlsTunnel(peer string, raw *rawTunnel) Tunnel {
+	const other = "WireGuard has such keys; over TLS a peer is known by fingerprint, secret_file or ca_file"
+	l.refuse(TransportTLS, &raw.PublicKey, other)
+	l.refuse(TransportTLS, &raw.PresharedKeyFile, other)
+	l.refuse(TransportTLS, &raw.PersistentKeepalive, "keepalive keeps the way open")
+	l.refuse(TransportTLS, &raw.Probe, "it knows by itself when its peer is silent")
+	t := l.ownTunnel(peer, raw, defaultMTU, MaxMTU)
+	t.Transport, t.Trust = TransportTLS, l.tlsTrust(raw)
+	t.Keepalive, t.DeadAfter = l.liveness(raw)
+	return t
+}
+
+// refuse reports a key that means nothing with a transport.
+func (l *loader) refuse(transport string, key interface{ isGiven() (place, bool) }, why string) {
+	if at, given := key.isGiven(); given {
+		l.fail(at, "means nothing with transport = %q: %s", transport, why)
 	}
+}
+
+// ownTunnel reads what the transports have in common that make the interface
+// themselves.
+func (l *loader) ownTunnel(peer string, raw *rawTunnel, defaultMTU, maxMTU int64) Tunnel {
 	t := Tunnel{
-		Transport: TransportTLS,
 		Remotes:   l.remotes(raw.Remotes),
-		Trust:     l.trust(raw),
 		Link:      int(l.number(raw.Link, 0, 0, 65535)),
 		Interface: l.tunnelInterface(peer, raw.Interface),
-		MTU:       int(l.number(raw.MTU, defaultMTU, MinMTU, MaxMTU)),
+		MTU:       int(l.number(raw.MTU, defaultMTU, MinMTU, maxMTU)),
 	}
 	t.Address, t.PeerAddress = l.addresses(raw)
 	if raw.Underlay.state == given {
@@ -41,7 +66,6 @@ func (l *loader) tunnel(peer string, raw *rawTunnel) Tunnel {
 			l.fail(raw.Underlay.place, "%q is the tunnel itself; name the interface that its packets leave by", t.Underlay)
 		}
 	}
-	t.Keepalive, t.DeadAfter = l.liveness(raw)
 	return t
 }
 
@@ -50,10 +74,10 @@ func (l *loader) tunnel(peer string, raw *rawTunnel) Tunnel {
 func (l *loader) transport(v value[string]) string {
 	switch {
 	case v.state != given || v.v == TransportTLS:
-	case v.v == TransportExternal:
-		return TransportExternal
+	case v.v == TransportWireGuard || v.v == TransportExternal:
+		return v.v
 	default:
-		l.fail(v.place, "%q is not a transport of this version; allowed are %q and %q", v.v, TransportTLS, TransportExternal)
+		l.fail(v.place, "%q is not a transport; allowed are %q, %q and %q", v.v, TransportTLS, TransportWireGuard, TransportExternal)
 	}
 	return TransportTLS
 }

@@ -22,10 +22,6 @@ func (d *decoder) unknown(at place, keys map[string]toml.Primitive) {
 			d.fail(here, "is an unknown key, and so are %d more in this table", len(names)-i-1)
 			return
 		}
-		if here.key == "wireguard" && d.schema == reflect.TypeFor[rawRouter]() {
-			d.fail(here, "this version has no wireguard transport: remove the [wireguard] table")
-			continue
-		}
 		_, isTable := data.(map[string]any)
 		d.fail(here, "is an unknown key; %s", hint(keysOf(d.schema, ""), at.key, name, isTable))
 	}

@@ -1,0 +1,168 @@
+package config
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// maxPersistentKeepalive is what wg(8) takes, whole seconds in 16 bits.
+const maxPersistentKeepalive = 65535 * time.Second
+
+// wireguard reads the router's side of the wireguard transport, without the key.
+func (l *loader) wireguard(raw *rawWireGuard) WireGuard {
+	w := WireGuard{ListenPort: uint16(l.number(raw.ListenPort, 0, 1, 65535)), PrivateKeyFile: l.resolve("wireguard.key")}
+	if raw.PrivateKeyFile.state == given {
+		w.PrivateKeyFile = l.resolve(raw.PrivateKeyFile.v)
+	}
+	return w
+}
+
+// privateKey loads the router's own key. There may be none if no peer needs it,
+// no key of the config names it, and the default file is not there.
+func (l *loader) privateKey(raw *rawWireGuard, w WireGuard, drafts []draft) Secret {
+	if raw.PrivateKeyFile.state == faulty {
+		return nil
+	}
+	wanted := raw.PrivateKeyFile.state == given || exists(w.PrivateKeyFile)
+	for _, d := range drafts {
+		wanted = wanted || d.raw.Tunnel.PublicKey.state == given
+	}
+	if !wanted {
+		return nil
+	}
+	data := l.keyFile(raw.PrivateKeyFile.place, w.PrivateKeyFile, true)
+	if data == nil {
+		return nil
+	}
+	key, err := parseKey(data, "as `warren keygen` and `wg genkey` make it")
+	if err != nil {
+		l.fail(raw.PrivateKeyFile.place, "%s: %v", w.PrivateKeyFile, err)
+		return nil
+	}
+	return key
+}
+
+// wireguardTunnel makes a Tunnel of the wireguard transport.
+func (l *loader) wireguardTunnel(peer string, raw *rawTunnel) Tunnel {
+	const certificates = "WireGuard knows no certificates; set public_key or secret_file"
+	l.refuse(TransportWireGuard, &raw.Fingerprint, certificates)
+	l.refuse(TransportWireGuard, &raw.CAFile, certificates)
+	l.refuse(TransportWireGuard, &raw.PeerName, certificates)
+	t := l.ownTunnel(peer, raw, defaultWireGuardMTU, MaxWireGuardMTU)
+	t.Transport, t.Trust = TransportWireGuard, l.wireguardTrust(raw)
+	if t.Link != 0 && t.Trust.Method == TrustPublicKey {
+		l.fail(raw.Link.place, "is %d, but WireGuard knows a peer by its key, so that one public_key is one tunnel; for several to the same peer use secret_file", t.Link)
+	}
+	t.Probe = l.probe(raw.Probe)
+	if t.Probe == ProbeNone {
+		const why = "means nothing with probe = %q: BGP's hold time finds a dead peer; persistent_keepalive keeps the way through a NAT open"
+		if raw.Keepalive.state == given {
+			l.fail(raw.Keepalive.place, why, ProbeNone)
+		}
+		if raw.DeadAfter.state == given {
+			l.fail(raw.DeadAfter.place, why, ProbeNone)
+		}
+	} else {
+		t.Keepalive, t.DeadAfter = l.liveness(raw)
+	}
+	t.PersistentKeepalive = l.duration(raw.PersistentKeepalive, 0, time.Second, maxPersistentKeepalive)
+	if t.Keepalive > 0 && t.PersistentKeepalive >= t.Keepalive {
+		l.fail(raw.PersistentKeepalive.place, "%v means nothing: something is sent each keepalive, %v, already; it is for probe = %q",
+			t.PersistentKeepalive, t.Keepalive, ProbeNone)
+	}
+	return t
+}
+
+// wireguardTrust reads how the peer proves over WireGuard who it is.
+func (l *loader) wireguardTrust(raw *rawTunnel) Trust {
+	way := l.oneWay([]value[string]{raw.PublicKey, raw.SecretFile}, "public_key (with or without preshared_key_file), secret_file")
+	switch {
+	case way == "public_key":
+		return l.trustPublicKey(raw)
+	case way == "secret_file" && raw.PresharedKeyFile.state == given:
+		l.fail(raw.PresharedKeyFile.place, "goes with public_key only; the preshared key comes out of secret_file too")
+	case way == "secret_file":
+		return l.trustSecret(raw.SecretFile)
+	}
+	return Trust{}
+}
+
+func (l *loader) trustPublicKey(raw *rawTunnel) Trust {
+	const source = "as `wg pubkey` and `warren keygen` print it"
+	key, err := parseKey([]byte(raw.PublicKey.v), source)
+	if err == nil && bytes.Count(key, []byte{0}) == KeySize {
+		err = fmt.Errorf("it is all zeros, which is nobody's key; set the peer's, %s", source)
+	}
+	if err != nil {
+		l.fail(raw.PublicKey.place, "%q is not a public key: %v", raw.PublicKey.v, err)
+		return Trust{}
+	}
+	t := Trust{Method: TrustPublicKey, PublicKey: [KeySize]byte(key)}
+	if raw.PresharedKeyFile.state != given {
+		return t
+	}
+	file := l.resolve(raw.PresharedKeyFile.v)
+	data, err := readFile(file, true)
+	if err == nil {
+		t.PresharedKey, err = parseKey(data, "as `wg genpsk` and `warren keygen --secret FILE` make it")
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; `warren keygen --secret FILE` or `wg genpsk` makes it at one end, copy it to the other", err)
+	}
+	if err != nil {
+		l.fail(raw.PresharedKeyFile.place, "%s: %v", file, err)
+		return Trust{}
+	}
+	return t
+}
+
+// setFirst says which of a secret's two key pairs is this end's. Both ends must
+// come to opposite answers by what both know: their ASNs, or if those are equal
+// their addresses in the tunnel.
+func (l *loader) setFirst(own uint32, d *draft) {
+	t := &d.peer.Tunnel
+	if t.Transport != TransportWireGuard || t.Trust.Method != TrustSecret {
+		return
+	}
+	if peer := d.peer.BGP.ASN; own != peer || own == 0 {
+		t.Trust.First = own < peer
+		return
+	}
+	for _, a := range t.Address {
+		if a.Contains(t.PeerAddress) {
+			t.Trust.First = a.Addr().Less(t.PeerAddress)
+			return
+		}
+	}
+	if d.raw.Tunnel.Address.state == absent {
+		l.fail(d.raw.Tunnel.SecretFile.place, "both ends are AS %d, so that nothing tells which of the secret's two keys is whose: "+
+			`set address and peer_address, such as address = ["fe80::1/64"] and peer_address = "fe80::2", the other way round at the peer; or use public_key`, own)
+	}
+}
+
+// checkWireGuard checks a peer against the router's side of the transport.
+func (l *loader) checkWireGuard(raw *rawRouter, cfg *Config, d draft) {
+	t := d.peer.Tunnel
+	if t.Transport != TransportWireGuard {
+		return
+	}
+	if remotes := d.raw.Tunnel.Remotes; raw.WireGuard.ListenPort.state == absent && remotes.state != faulty && len(remotes.v) == 0 {
+		l.fail(remotes.place, "is absent, and so is wireguard.listen_port in %s: the peer could not know where to send; set one of them", raw.TLS.Listen.file)
+	}
+	if t.Trust.Method == TrustPublicKey && cfg.WireGuard.PrivateKey != nil && t.Trust.PublicKey == publicKey(cfg.WireGuard.PrivateKey) {
+		l.fail(d.raw.Tunnel.PublicKey.place, "belongs to this router's own key, %s; it must be the peer's", cfg.WireGuard.PrivateKeyFile)
+	}
+}
+
+// publicKey returns the public key of a private one (RFC 7748).
+func publicKey(private []byte) [KeySize]byte {
+	key, err := ecdh.X25519().NewPrivateKey(private)
+	if err != nil {
+		panic(err) // its length was checked when it was read
+	}
+	return [KeySize]byte(key.PublicKey().Bytes())
+}
