@@ -19,6 +19,7 @@ import (
 	"warren/internal/underlay"
 	"warren/tunnel"
 	"warren/tunnel/tlslink"
+	"warren/tunnel/wireguard"
 )
 
 // Agent is the daemon. Make it with [New], then call [Agent.Run] once.
@@ -134,7 +135,7 @@ func (a *Agent) startGuard(ctx context.Context, t *tasks) (*underlay.Guard, erro
 }
 
 // startInterfaces starts what has to do with interfaces: the watcher of local
-// prefixes, and the tls transport's shared side.
+// prefixes, and the transports' shared sides.
 func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 	stale, err := link.RemoveStale(isOurs)
 	if err != nil {
@@ -157,8 +158,14 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 		Logger:      a.log,
 	})
 	t.start("tls transport", endpoint.Run)
-	l.listen = endpoint
-	l.tunnels = &interfaces{endpoint: endpoint, guard: g, log: a.log}
+	wg := wireguard.NewEndpoint(wireguard.Config{
+		PrivateKey: wireguardKey(a.cfg.WireGuard),
+		Control:    g.Control,
+		Logger:     a.log,
+	})
+	t.start("wireguard transport", wg.Run)
+	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, log: a.log}
+	l.listen, l.tunnels = tunnels, tunnels
 	t.cleanup("tunnels", func() { l.close("the router is shutting down") })
 	return nil
 }

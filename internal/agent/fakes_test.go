@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +28,8 @@ type world struct {
 	routes  *fakeRoutes
 	locals  *fakeLocals
 	tunnels *fakeTunnels
+
+	portErr error // what setting the port fails with
 }
 
 func (w *world) note(format string, args ...any) {
@@ -168,10 +172,16 @@ func (l fakeListener) SetListen(a []netip.AddrPort) error {
 	return nil
 }
 
+func (l fakeListener) SetPort(port uint16) error {
+	l.w.note("port %d", port)
+	return l.w.portErr
+}
+
 // fakeTunnels opens tunnels that do nothing. open holds how to report for
 // those that are open, fail what opening an interface fails with.
 type fakeTunnels struct {
 	w    *world
+	mu   sync.Mutex // several are opened at once
 	open map[string]reporter
 	fail map[string]error
 }
@@ -180,7 +190,16 @@ func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
 	if err := f.fail[cfg.Name]; err != nil {
 		return nil, err
 	}
-	f.w.note("open %s on %s", cfg.Name, cfg.Tunnel.Interface)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// What is opened at once is noted in order.
+	i := len(f.w.diary)
+	for line := fmt.Sprintf("open %s on %s", cfg.Name, cfg.Tunnel.Interface); ; i-- {
+		if i == 0 || !strings.HasPrefix(f.w.diary[i-1], "open ") || f.w.diary[i-1] < line {
+			f.w.diary = slices.Insert(f.w.diary, i, line)
+			break
+		}
+	}
 	f.open[cfg.Name] = r
 	return &fakeTunnel{f: f, name: cfg.Name, cfg: cfg.Tunnel}, nil
 }
@@ -200,8 +219,10 @@ type fakeTunnel struct {
 	cfg  config.Tunnel
 }
 
-func (t *fakeTunnel) Status() tunnel.Status                         { return tunnel.Status{State: tunnel.StateUp} }
-func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) { return endpoints(t.cfg, ev) }
+func (t *fakeTunnel) Status() tunnel.Status { return tunnel.Status{State: tunnel.StateUp} }
+func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
+	return endpoints(t.cfg, ev.Local, ev.Peer)
+}
 func (t *fakeTunnel) SetAddresses(local netip.Addr) error {
 	t.f.w.note("addresses %s from %s", t.name, local)
 	return nil

@@ -7,8 +7,8 @@ import (
 	"syscall"
 
 	"warren/internal/config"
-	"warren/tunnel"
 	"warren/tunnel/tlslink"
+	"warren/tunnel/wireguard"
 )
 
 // aliasPrefix marks the interfaces that are ours (`ip link` shows the alias),
@@ -25,30 +25,27 @@ type controller interface {
 // interfaces makes the tunnels of a real machine: the part that the transports
 // share, and the way to each of them.
 type interfaces struct {
-	endpoint *tlslink.Endpoint
-	guard    controller
-	log      *slog.Logger
+	tls       *tlslink.Endpoint
+	wireguard *wireguard.Endpoint
+	guard     controller
+	log       *slog.Logger
 }
 
-// Open opens the tunnel of a peer, as its transport does that.
+// Open opens the tunnel of a peer, as its transport does that. It may be called
+// for several peers at the same time.
 func (i *interfaces) Open(cfg config.Peer, report reporter) (openTunnel, error) {
-	if cfg.Tunnel.Transport == config.TransportExternal {
+	switch cfg.Tunnel.Transport {
+	case config.TransportExternal:
 		return i.openExternal(cfg, report)
+	case config.TransportWireGuard:
+		return i.openWireGuard(cfg, report)
+	default:
+		return i.openTLS(cfg, report)
 	}
-	return i.openTLS(cfg, report)
 }
 
-// endpoints returns the two addresses inside a tunnel of our own: the
-// configured ones, or those that both ends derive from who they are.
-func endpoints(cfg config.Tunnel, ev tunnel.Event) (local, peer netip.Addr) {
-	if !cfg.PeerAddress.IsValid() {
-		return tunnel.Addresses(ev.Local, ev.Peer, uint16(cfg.Link))
-	}
-	for _, a := range cfg.Address {
-		if a.Contains(cfg.PeerAddress) {
-			local = a.Addr()
-			break
-		}
-	}
-	return withZone(local, cfg.Interface), withZone(cfg.PeerAddress, cfg.Interface)
-}
+// SetListen has the tls transport listen there and nowhere else.
+func (i *interfaces) SetListen(addrs []netip.AddrPort) error { return i.tls.SetListen(addrs) }
+
+// SetPort has the wireguard transport use this UDP port.
+func (i *interfaces) SetPort(port uint16) error { return i.wireguard.SetListenPort(port) }

@@ -59,7 +59,7 @@ type loop struct {
 	fib    fib.Result
 	fibErr string // the last error that was logged, so that it is logged once
 
-	listenErr error // addresses that cannot be listened on yet
+	listenErr, portErr error // what cannot be listened on yet
 
 	inbox   inbox
 	request chan func(context.Context)
@@ -138,15 +138,20 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 
 // begin opens the tunnels of all peers, and then the door to them: a peer that
 // dials in before its tunnel is known would be turned away as a stranger.
+// WireGuard's port is the way out too, so it comes first; strangers get no
+// answer there, and try again.
 func (l *loop) begin(ctx context.Context) {
 	l.setTunnels()
+	l.setPort()
+	peers := make([]*peer, 0, len(l.cfg.Peers))
 	for _, cfg := range l.cfg.Peers {
 		p := &peer{cfg: cfg}
 		l.peers[cfg.Name] = p
-		l.open(p)
+		peers = append(peers, p)
 	}
+	l.open(peers)
 	l.announce(ctx)
-	l.setListen(l.cfg.TLS.Listen)
+	l.setListen()
 }
 
 // ask runs f in the loop's goroutine and waits for it.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"warren/bgp"
 	"warren/internal/config"
 	"warren/tunnel"
@@ -70,10 +72,27 @@ type speaker interface {
 	Events() <-chan struct{}
 }
 
-// open makes the peer's interface and starts its transport. Failing is
+// openAtOnce is how many tunnels are opened at the same time: the kernel takes
+// its time to make an interface, most of it waiting.
+const openAtOnce = 16
+
+// open makes the peers' interfaces and starts their transports. Failing is
 // remembered and tried again: one peer's bad luck, such as an interface name
 // that is taken, is no reason to keep the others waiting.
-func (l *loop) open(p *peer) {
+func (l *loop) open(peers []*peer) {
+	var opening errgroup.Group
+	opening.SetLimit(openAtOnce)
+	for _, p := range peers {
+		opening.Go(func() error {
+			l.openOne(p)
+			return nil
+		})
+	}
+	_ = opening.Wait() // each has noted its own error
+}
+
+// openOne touches nothing of the loop's but p.
+func (l *loop) openOne(p *peer) {
 	t, err := l.tunnels.Open(p.cfg, reporter{
 		event:  func(ev tunnel.Event) { l.inbox.put(report{p: p, ev: ev}) },
 		failed: func(err error) { l.inbox.put(report{p: p, failed: err}) },
@@ -195,27 +214,41 @@ func (l *loop) closePeer(ctx context.Context, p *peer, reason string) {
 // retry tries again what failed before.
 func (l *loop) retry(ctx context.Context) {
 	if l.listenErr != nil {
-		l.setListen(l.cfg.TLS.Listen)
+		l.setListen()
 	}
+	if l.portErr != nil {
+		l.setPort()
+	}
+	var closed []*peer
 	for _, p := range l.peers {
 		switch {
 		case p.tunnel == nil:
-			l.open(p)
+			closed = append(closed, p)
 		case p.session != nil && !p.session.neighbor:
 			l.addNeighbor(ctx, p)
 		}
 	}
+	l.open(closed)
 }
 
-// setListen has the transport listen, and remembers what could not be had: an
-// address may come later than the daemon, and a port that is taken is no
+// setListen has the tls transport listen, and remembers what could not be had:
+// an address may come later than the daemon, and a port that is taken is no
 // reason not to dial.
-func (l *loop) setListen(addrs []netip.AddrPort) {
-	err := l.listen.SetListen(addrs)
-	if err != nil && (l.listenErr == nil || l.listenErr.Error() != err.Error()) {
-		l.log.Error("cannot listen for peers; trying again", "err", err)
+func (l *loop) setListen() {
+	l.listenErr = l.doorError(l.listenErr, l.listen.SetListen(l.cfg.TLS.Listen))
+}
+
+// setPort does the same for the port of the wireguard transport.
+func (l *loop) setPort() {
+	l.portErr = l.doorError(l.portErr, l.listen.SetPort(l.cfg.WireGuard.ListenPort))
+}
+
+// doorError logs what is new, and returns it.
+func (l *loop) doorError(before, now error) error {
+	if now != nil && (before == nil || before.Error() != now.Error()) {
+		l.log.Error("cannot listen for peers; trying again", "err", now)
 	}
-	l.listenErr = err
+	return now
 }
 
 // policy is the config's list of filters in the words of package bgp.

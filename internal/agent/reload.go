@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -11,9 +12,10 @@ import (
 	"warren/internal/config"
 )
 
-// listener is what a reload needs of the tls transport's shared side.
+// listener is what the loop needs of the transports' shared sides.
 type listener interface {
 	SetListen([]netip.AddrPort) error
+	SetPort(uint16) error
 }
 
 // reload reads the config again and applies the difference. What did not
@@ -27,14 +29,9 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	if err := needsRestart(l.cfg, next); err != nil {
 		return nil, err
 	}
-	var done []string
-	if !slices.Equal(l.cfg.TLS.Listen, next.TLS.Listen) {
-		if err := l.listen.SetListen(next.TLS.Listen); err != nil {
-			l.setListen(l.cfg.TLS.Listen)
-			return nil, fmt.Errorf("nothing was changed: %w", err)
-		}
-		l.listenErr = nil
-		done = append(done, fmt.Sprintf("tls: listening on %s", listenText(next.TLS.Listen)))
+	done, err := l.changeDoors(next)
+	if err != nil {
+		return nil, err
 	}
 	old := l.cfg
 	l.cfg = next
@@ -54,6 +51,32 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	return done, nil
 }
 
+// changeDoors listens where next says, or as before if that cannot be had.
+func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
+	if !slices.Equal(l.cfg.TLS.Listen, next.TLS.Listen) {
+		err = l.listen.SetListen(next.TLS.Listen)
+		l.listenErr = err
+		done = append(done, fmt.Sprintf("tls: listening on %s", listenText(next.TLS.Listen)))
+	}
+	if port := next.WireGuard.ListenPort; err == nil && port != l.cfg.WireGuard.ListenPort {
+		err = l.listen.SetPort(port)
+		l.portErr = err
+		done = append(done, "wireguard: on "+portText(port))
+	}
+	if err != nil {
+		l.setListen() // the port that could not be had has left the old one as it was
+		return nil, fmt.Errorf("nothing was changed: %w", err)
+	}
+	return done, nil
+}
+
+func portText(port uint16) string {
+	if port == 0 {
+		return "a port that the kernel chooses"
+	}
+	return fmt.Sprintf("port %d", port)
+}
+
 // needsRestart refuses changes that would end every session anyway: doing so
 // is the operator's decision.
 func needsRestart(old, next *config.Config) error {
@@ -71,6 +94,7 @@ func needsRestart(old, next *config.Config) error {
 	oldTLS, nextTLS := old.TLS, next.TLS
 	oldTLS.Listen, nextTLS.Listen = nil, nil
 	add("the TLS certificate", oldTLS.Equal(nextTLS))
+	add("the WireGuard private key", bytes.Equal(old.WireGuard.PrivateKey, next.WireGuard.PrivateKey))
 	if keys == nil {
 		return nil
 	}
@@ -132,17 +156,19 @@ func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[strin
 }
 
 func (l *loop) addPeers(reopen map[string]bool) (done []string) {
+	var added []*peer
 	for _, next := range l.cfg.Peers {
 		if l.peers[next.Name] != nil {
 			continue
 		}
 		p := &peer{cfg: next}
 		l.peers[next.Name] = p
-		l.open(p)
+		added = append(added, p)
 		if !reopen[next.Name] {
 			done = append(done, "peer "+next.Name+": added")
 		}
 	}
+	l.open(added)
 	return done
 }
 

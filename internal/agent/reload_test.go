@@ -114,3 +114,21 @@ func TestLateEventsOfAReplacedTunnel(t *testing.T) {
 	w.tunnelReports(t.Context())
 	expect(t, "late", w.since(mark), nil)
 }
+
+func TestReloadChangesTheDoors(t *testing.T) {
+	w := newWorld(t, router())
+	next := router()
+	next.TLS.Listen = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:443")}
+	next.WireGuard.ListenPort = 51820
+	noted, lines := w.reloads(t, next)
+	expect(t, "noted", noted, []string{"listen [192.0.2.1:443]", "port 51820", "guard []"})
+	expect(t, "lines", lines, []string{"tls: listening on 192.0.2.1:443", "wireguard: on port 51820"})
+
+	w.portErr = errors.New("port taken")
+	w.load = func() (*config.Config, error) { return router(), nil }
+	mark := len(w.diary)
+	if _, err := w.reload(t.Context()); !errors.Is(err, w.portErr) || w.cfg != next {
+		t.Errorf("error %v", err)
+	}
+	expect(t, "back again", w.since(mark), []string{"listen []", "port 0", "listen [192.0.2.1:443]"})
+}

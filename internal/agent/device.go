@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"warren/internal/config"
+	"warren/internal/link"
+	"warren/tunnel"
+	"warren/tunnel/tun"
+)
+
+// openDevice makes the TUN interface of a peer, ours and ready to be routed
+// into. Its carrier is the transport's business, who also closes it.
+func (i *interfaces) openDevice(cfg config.Peer, queues int) (*tun.Device, error) {
+	t := cfg.Tunnel
+	dev, err := tun.Open(tun.Config{Name: t.Interface, MTU: t.MTU, Queues: queues, Logger: i.log.With("peer", cfg.Name)})
+	if err != nil {
+		return nil, err
+	}
+	if err := setUp(cfg); err != nil {
+		return nil, errors.Join(err, dev.Close())
+	}
+	return dev, nil
+}
+
+func setUp(cfg config.Peer) error {
+	name := cfg.Tunnel.Interface
+	if err := link.SetAlias(name, aliasPrefix+cfg.Name); err != nil {
+		return err
+	}
+	if err := link.Prepare(name); err != nil {
+		return err
+	}
+	if err := link.SetUp(name, cfg.Tunnel.MTU); err != nil {
+		return err
+	}
+	return link.SetAddresses(name, cfg.Tunnel.Address)
+}
+
+// worker is a transport's side of one tunnel. Run works it until ctx is done,
+// whose cause the peer is told if the transport can, and then closes its
+// device.
+type worker interface {
+	Status() tunnel.Status
+	Run(context.Context) error
+}
+
+// deviceTunnel is a tunnel over an interface of our own, at work.
+type deviceTunnel struct {
+	worker
+	cfg    config.Tunnel
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+}
+
+// runTunnel runs the tunnel until Close. If it ends by itself before, because
+// the device is gone, failed is called.
+func runTunnel(w worker, cfg config.Tunnel, failed func(error)) *deviceTunnel {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	t := &deviceTunnel{worker: w, cfg: cfg, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		if err := w.Run(ctx); err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+	}()
+	return t
+}
+
+func (t *deviceTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
+	return endpoints(t.cfg, ev.Local, ev.Peer)
+}
+
+// SetAddresses gives the interface the configured addresses, or else local as
+// one half of its /127.
+func (t *deviceTunnel) SetAddresses(local netip.Addr) error {
+	addresses := t.cfg.Address
+	if len(addresses) == 0 {
+		addresses = []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}
+	}
+	return link.SetAddresses(t.cfg.Interface, addresses)
+}
+
+// Close returns when the interface is gone.
+func (t *deviceTunnel) Close(reason string) {
+	t.cancel(errors.New(reason))
+	<-t.done
+}
+
+// endpoints returns the two addresses inside a tunnel of our own: the
+// configured ones, or those that both ends derive from who they are.
+func endpoints(cfg config.Tunnel, local, peer tunnel.Identity) (localAddr, peerAddr netip.Addr) {
+	if !cfg.PeerAddress.IsValid() {
+		return tunnel.Addresses(local, peer, uint16(cfg.Link))
+	}
+	for _, a := range cfg.Address {
+		if a.Contains(cfg.PeerAddress) {
+			localAddr = a.Addr()
+			break
+		}
+	}
+	return withZone(localAddr, cfg.Interface), withZone(cfg.PeerAddress, cfg.Interface)
+}
+
+// dialed returns the remotes as a transport takes them.
+func dialed(remotes []config.Remote) []string {
+	out := make([]string, len(remotes))
+	for i, r := range remotes {
+		out[i] = r.String()
+	}
+	return out
+}
