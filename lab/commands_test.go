@@ -35,7 +35,7 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	connect A:IF ADDR[,ADDR] B:IF ADDR[,ADDR]    a link, named "A-B"
 //	route HOST PREFIX VIA       a static route; with !, not any more
 //	masquerade HOST IF          NAT for what leaves through the interface
-//	keygen HOST                 `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST>
+//	keygen HOST                 `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST> and $PUBLIC_KEY_<HOST>
 //	start HOST                  fills in variables in $WORK/HOST's config, then `warren run`
 //	hup HOST                    SIGHUP
 //	terminate HOST | kill9 HOST      SIGTERM and wait | SIGKILL and wait

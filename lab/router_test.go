@@ -15,7 +15,11 @@ import (
 	"warren/lab/topo"
 )
 
-var fingerprint = regexp.MustCompile(`SHA256:[0-9A-F:]+`)
+// What `warren keygen` prints for the peer's config.
+var (
+	fingerprint = regexp.MustCompile(`fingerprint = "(SHA256:[0-9A-F:]+)"`)
+	publicKey   = regexp.MustCompile(`public_key = "([A-Za-z0-9+/]{43}=)"`)
+)
 
 func keygen(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
 	for _, name := range args {
@@ -29,11 +33,12 @@ func keygen(s *scenario, ts *testscript.TestScript, _ bool, args []string) error
 		if err != nil {
 			return err
 		}
-		fp := fingerprint.FindString(out)
-		if fp == "" {
-			return fmt.Errorf("keygen printed no fingerprint: %s", out)
+		fp, pub := fingerprint.FindStringSubmatch(out), publicKey.FindStringSubmatch(out)
+		if fp == nil || pub == nil {
+			return fmt.Errorf("keygen printed no fingerprint or no public_key: %s", out)
 		}
-		ts.Setenv("FINGERPRINT_"+envName(name), fp)
+		ts.Setenv("FINGERPRINT_"+envName(name), fp[1])
+		ts.Setenv("PUBLIC_KEY_"+envName(name), pub[1])
 	}
 	return nil
 }
