@@ -10,7 +10,7 @@
 //     owner is asked to add it. Otherwise the interface's own addresses tell
 //     which is this end's (address.go).
 //  3. With a probe, each look sends an ICMP echo to the peer's address, out of
-//     this interface and no other (ping.go). The first reply means up, no
+//     this interface and no other (package ping). The first reply means up, no
 //     reply for dead_after means down. Without, up is what the interface is.
 //  4. An interface that went and came back between two looks has another index,
 //     and counts as down and up again (link.go).

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/ping"
 )
 
 // glance looks at the interface once, and acts on what it sees.
@@ -65,7 +66,7 @@ func (l *Link) see() (s sight, local netip.Addr, problem string) {
 // probe sends one echo, opening the socket first if there is none.
 func (l *Link) probe(local netip.Addr) {
 	if l.ping == nil {
-		p, err := l.newPing(l.cfg.Interface, l.index, local, l.cfg.PeerAddress)
+		p, err := l.newPing(l.cfg.Interface, inZone(local, l.index), inZone(l.cfg.PeerAddress, l.index))
 		if err != nil {
 			l.silent.Stop()
 			l.down(tunnel.StateWaiting, err.Error())
@@ -79,26 +80,26 @@ func (l *Link) probe(local netip.Addr) {
 	}
 	// An echo that cannot be sent is one without a reply, and if that lasts
 	// the tunnel goes down.
-	if err := l.ping.send(); err != nil && !l.isUp() {
+	if err := l.ping.Send(); err != nil && !l.isUp() {
 		l.note(fmt.Sprintf("cannot ping %s: %v", l.cfg.PeerAddress, err))
 	}
 }
 
 // answers is where replies come from; nil, which never delivers, without a
 // socket.
-func (l *Link) answers() <-chan answer {
+func (l *Link) answers() <-chan ping.Answer {
 	if l.ping == nil {
 		return nil
 	}
-	return l.ping.answers()
+	return l.ping.Answers()
 }
 
 // answered takes a reply to an echo, the sign of life.
-func (l *Link) answered(a answer) {
-	if a.err != nil {
+func (l *Link) answered(a ping.Answer) {
+	if a.Err != nil {
 		// Not the peer's silence, but the next look will tell more. The time
 		// of silence goes on.
-		l.ping.close()
+		l.ping.Close()
 		l.ping = nil
 		return
 	}
@@ -106,9 +107,9 @@ func (l *Link) answered(a answer) {
 	l.silent.Reset(l.cfg.DeadAfter)
 	l.mu.Lock()
 	if l.status.RTT == 0 {
-		l.status.RTT = a.rtt
+		l.status.RTT = a.RTT
 	} else {
-		l.status.RTT += (a.rtt - l.status.RTT) / 8 // as TCP smooths it (RFC 6298)
+		l.status.RTT += (a.RTT - l.status.RTT) / 8 // as TCP smooths it (RFC 6298)
 	}
 	l.mu.Unlock()
 	l.up()
@@ -127,7 +128,7 @@ func (l *Link) unanswered() {
 func (l *Link) stopPing() {
 	l.silent.Stop()
 	if l.ping != nil {
-		l.ping.close()
+		l.ping.Close()
 		l.ping = nil
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/ping"
 )
 
 // Config says which interface to watch, and how.
@@ -43,7 +44,7 @@ type Link struct {
 	cfg     Config
 	log     *slog.Logger
 	look    func(name string) (sight, error)
-	newPing func(ifname string, index int, local, peer netip.Addr) (pinger, error)
+	newPing func(ifname string, local, peer netip.Addr) (pinger, error)
 
 	// Of the goroutine of Run.
 	index  int         // of the interface that was seen last and could be used
@@ -57,11 +58,15 @@ type Link struct {
 	local  netip.Addr
 }
 
-// pinger is what Link needs of ping.
+// pinger is what Link needs of [ping.Pinger].
 type pinger interface {
-	send() error
-	answers() <-chan answer
-	close()
+	Send() error
+	Answers() <-chan ping.Answer
+	Close()
+}
+
+func newPing(ifname string, local, peer netip.Addr) (pinger, error) {
+	return ping.Open(ifname, local, peer)
 }
 
 // New makes a link. The interface need not exist.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/ping"
 )
 
 // A stage is a Link with an interface and a peer that the test moves. It
@@ -35,26 +36,26 @@ type stage struct {
 type fakePing struct {
 	s       *stage
 	local   netip.Addr
-	replies chan answer
+	replies chan ping.Answer
 	closed  chan struct{}
 }
 
-func (p *fakePing) send() error {
+func (p *fakePing) Send() error {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	if p.s.answers {
 		go func() {
 			time.Sleep(10 * time.Millisecond)
 			select {
-			case p.replies <- answer{rtt: 10 * time.Millisecond}:
+			case p.replies <- ping.Answer{RTT: 10 * time.Millisecond}:
 			case <-p.closed:
 			}
 		}()
 	}
 	return nil
 }
-func (p *fakePing) answers() <-chan answer { return p.replies }
-func (p *fakePing) close()                 { close(p.closed) }
+func (p *fakePing) Answers() <-chan ping.Answer { return p.replies }
+func (p *fakePing) Close()                      { close(p.closed) }
 
 func working(index int) sight {
 	return sight{index: index, mtu: 1400, up: true, running: true, addresses: prefixes("10.8.0.1/24")}
@@ -95,10 +96,10 @@ func play(t *testing.T, c Config, script func(*stage)) {
 			defer s.mu.Unlock()
 			return s.sight, s.failing
 		}
-		l.newPing = func(_ string, _ int, local, _ netip.Addr) (pinger, error) {
+		l.newPing = func(_ string, local, _ netip.Addr) (pinger, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			p := &fakePing{s: s, local: local, replies: make(chan answer), closed: make(chan struct{})}
+			p := &fakePing{s: s, local: local, replies: make(chan ping.Answer), closed: make(chan struct{})}
 			s.pings = append(s.pings, p)
 			return p, nil
 		}
@@ -233,12 +234,12 @@ func TestSocketFails(t *testing.T) {
 		s.wait(500 * time.Millisecond)
 		s.answers, s.sight = true, working(7)
 		s.wait(time.Second) // 1.5 s: up at 1.01 s
-		s.pings[0].replies <- answer{err: errors.New("broken")}
+		s.pings[0].replies <- ping.Answer{Err: errors.New("broken")}
 		s.wait(5 * time.Second) // 6.5 s
 		s.expect(t, "1.01s up")
 		s.answers = false // the last reply came at 6.01 s
 		s.wait(time.Second)
-		s.pings[1].replies <- answer{err: errors.New("broken")}
+		s.pings[1].replies <- ping.Answer{Err: errors.New("broken")}
 		s.wait(3 * time.Second)
 		s.expect(t, "9.01s down: no reply to pings from 10.8.0.2 for 3s")
 	})

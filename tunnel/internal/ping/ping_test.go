@@ -1,4 +1,4 @@
-package external
+package ping
 
 import (
 	"testing"
@@ -24,7 +24,7 @@ func replyTo(t testing.TB, request []byte) []byte {
 }
 
 func TestRepliesAreChecked(t *testing.T) {
-	p := &ping{id: 0x1234}
+	p := &Pinger{id: 0x1234}
 	now := time.Unix(1000, 0)
 	request, err := p.next(now)
 	if err != nil {
@@ -71,7 +71,7 @@ func TestRepliesAreChecked(t *testing.T) {
 }
 
 func FuzzReply(f *testing.F) {
-	p := &ping{id: 0x1234}
+	p := &Pinger{id: 0x1234}
 	request, err := p.next(time.Now())
 	if err != nil {
 		f.Fatal(err)
@@ -79,7 +79,7 @@ func FuzzReply(f *testing.F) {
 	f.Add(request, true)
 	f.Add(replyTo(f, request)[:12], false)
 	f.Fuzz(func(t *testing.T, b []byte, v6 bool) {
-		q := &ping{v6: v6, id: 0x1234}
+		q := &Pinger{v6: v6, id: 0x1234}
 		if _, err := q.next(time.Now()); err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,6 @@
-package external
+// Package ping asks the peer at the far end of a tunnel for signs of life with ICMP echoes
+// (RFC 792, RFC 4443), out of the tunnel's interface and no other.
+package ping
 
 import (
 	"context"
@@ -7,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -29,20 +30,20 @@ const (
 	protoICMP, protoICMPv6 = 1, 58 // IANA protocol numbers
 )
 
-// answer is what came of the echoes: a reply and its round trip, or an error
+// Answer is what came of the echoes: a reply and its round trip, or an error
 // after which the socket is of no more use.
-type answer struct {
-	rtt time.Duration
-	err error
+type Answer struct {
+	RTT time.Duration
+	Err error
 }
 
-// ping sends ICMP echoes (RFC 792, RFC 4443) to one address through one
-// interface, and takes replies from there only.
-type ping struct {
+// Pinger sends echoes to one address through one interface, and takes replies
+// from there only. It has a socket and a goroutine.
+type Pinger struct {
 	conn    *net.IPConn
 	v6      bool
 	id      uint16
-	replies chan answer
+	replies chan Answer
 	closed  chan struct{}
 
 	mu   sync.Mutex
@@ -57,40 +58,43 @@ type echo struct {
 	at    time.Time
 }
 
-// newPing opens the socket, on the interface of that name and index. It needs
-// CAP_NET_RAW.
-func newPing(ifname string, index int, local, peer netip.Addr) (pinger, error) {
+// Open opens the socket, bound to the interface of that name; link-local addresses
+// need no zone for that. Without a local address the kernel chooses one of the
+// interface's. It needs CAP_NET_RAW.
+func Open(ifname string, local, peer netip.Addr) (*Pinger, error) {
 	d := net.Dialer{
-		LocalAddr: &net.IPAddr{IP: local.AsSlice(), Zone: zone(local, index)},
 		Control: func(_, _ string, c syscall.RawConn) error {
 			var bound error
 			err := c.Control(func(fd uintptr) { bound = unix.BindToDevice(int(fd), ifname) })
 			return errors.Join(err, bound)
 		},
 	}
+	if local.IsValid() {
+		d.LocalAddr = &net.IPAddr{IP: local.AsSlice(), Zone: local.Zone()}
+	}
 	network := "ip4:icmp"
 	if peer.Is6() {
 		network = "ip6:ipv6-icmp"
 	}
 	// The addresses are literal, so nothing is resolved and nothing blocks.
-	conn, err := d.DialContext(context.Background(), network, peer.WithZone(zone(peer, index)).String())
+	conn, err := d.DialContext(context.Background(), network, peer.String())
 	if errors.Is(err, unix.EPERM) {
-		return nil, fmt.Errorf("cannot ping %s: %w (the daemon needs CAP_NET_RAW)", peer, err)
+		return nil, fmt.Errorf("cannot ping %s: %w (the daemon needs CAP_NET_RAW)", peer.WithZone(""), err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot ping %s: %w", peer, err)
+		return nil, fmt.Errorf("cannot ping %s: %w", peer.WithZone(""), err)
 	}
-	p := &ping{conn: conn.(*net.IPConn), v6: peer.Is6(), replies: make(chan answer), closed: make(chan struct{})}
+	p := &Pinger{conn: conn.(*net.IPConn), v6: peer.Is6(), replies: make(chan Answer), closed: make(chan struct{})}
 	if err := p.begin(); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("cannot ping %s: %w", peer, err)
+		return nil, fmt.Errorf("cannot ping %s: %w", peer.WithZone(""), err)
 	}
 	go p.receive()
 	return p, nil
 }
 
 // begin has the kernel hand over echo replies only, and chooses an identifier.
-func (p *ping) begin() error {
+func (p *Pinger) begin() error {
 	var id [2]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return err
@@ -108,31 +112,8 @@ func (p *ping) begin() error {
 	return ipv4.NewPacketConn(p.conn).SetICMPFilter(&f)
 }
 
-// zone is the interface's index as a link-local address's zone. Its name would
-// do as well, if package net did not remember for a minute which index it had.
-func zone(a netip.Addr, index int) string {
-	if isLinkLocal6(a) {
-		return strconv.Itoa(index)
-	}
-	return ""
-}
-
-// renewZones has package net ask the kernel again which index a name has, so
-// that zones which are names, as BGP's sockets have them, mean the interface
-// that is there now and not the one that was there before. There is no function
-// for that; but it asks when it meets an index that it does not know, and it
-// looks up the index of each socket's own address.
-func renewZones(local netip.Addr, index int) {
-	if !isLinkLocal6(local) {
-		return
-	}
-	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: local.AsSlice(), Zone: zone(local, index)})
-	if err == nil { // if not, the address is not there any more: the next look will tell
-		c.Close()
-	}
-}
-
-func (p *ping) send() error {
+// Send sends an echo.
+func (p *Pinger) Send() error {
 	b, err := p.next(time.Now())
 	if err != nil {
 		return err
@@ -142,7 +123,7 @@ func (p *ping) send() error {
 }
 
 // next makes the next echo and remembers it.
-func (p *ping) next(now time.Time) ([]byte, error) {
+func (p *Pinger) next(now time.Time) ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seq++
@@ -159,7 +140,7 @@ func (p *ping) next(now time.Time) ([]byte, error) {
 }
 
 // receive runs until the socket is closed or fails.
-func (p *ping) receive() {
+func (p *Pinger) receive() {
 	buf := make([]byte, 256) // more than an echo has
 	for {
 		// Unlike Read, this leaves out the IPv4 header.
@@ -167,10 +148,10 @@ func (p *ping) receive() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		a := answer{err: err}
+		a := Answer{Err: err}
 		if err == nil {
 			var ok bool
-			if a.rtt, ok = p.check(buf[:n], time.Now()); !ok {
+			if a.RTT, ok = p.check(buf[:n], time.Now()); !ok {
 				continue
 			}
 		}
@@ -186,7 +167,7 @@ func (p *ping) receive() {
 }
 
 // check reports whether b is the first reply to one of our echoes.
-func (p *ping) check(b []byte, now time.Time) (rtt time.Duration, ok bool) {
+func (p *Pinger) check(b []byte, now time.Time) (rtt time.Duration, ok bool) {
 	proto := protoICMP
 	if p.v6 {
 		proto = protoICMPv6
@@ -209,9 +190,12 @@ func (p *ping) check(b []byte, now time.Time) (rtt time.Duration, ok bool) {
 	return rtt, true
 }
 
-func (p *ping) answers() <-chan answer { return p.replies }
+// Answers delivers what comes of the echoes. Who does not take it keeps the pinger
+// from receiving more.
+func (p *Pinger) Answers() <-chan Answer { return p.replies }
 
-func (p *ping) close() {
+// Close ends the pinger. Only one call is allowed.
+func (p *Pinger) Close() {
 	close(p.closed)
 	p.conn.Close()
 }
