@@ -60,7 +60,7 @@ func wireguardKeys(t config.Tunnel) wireguard.Keys {
 
 // sendEvery is after what time without sending the tunnel sends an empty packet.
 // The config makes sure that of the two the persistent one is the shorter.
-func sendEvery(t config.Tunnel) (d time.Duration) {
+func sendEvery(t config.Tunnel) time.Duration {
 	if t.PersistentKeepalive > 0 {
 		return t.PersistentKeepalive
 	}

@@ -1,0 +1,63 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"warren/internal/config"
+	"warren/tunnel"
+	"warren/tunnel/wireguard"
+	"warren/tunnel/wireguard/protocol"
+)
+
+func TestWireGuardMTUFits(t *testing.T) {
+	if config.MaxWireGuardMTU != wireguard.MaxMTU {
+		t.Errorf("the config allows %d, the transport %d", config.MaxWireGuardMTU, wireguard.MaxMTU)
+	}
+}
+
+// The two ends of a secret know each other's key, share the preshared one, and
+// derive the same two addresses; another link is another tunnel.
+func TestWireGuardKeysOfASecret(t *testing.T) {
+	secret := config.Tunnel{Trust: config.Trust{Method: config.TrustSecret, Secret: make([]byte, config.SecretSize)}}
+	first, second, other := secret, secret, secret
+	first.Trust.First, other.Link = true, 1
+	a, b, c := wireguardKeys(first), wireguardKeys(second), wireguardKeys(other)
+	if a.PeerPublicKey != b.PrivateKey.Public() || b.PeerPublicKey != a.PrivateKey.Public() || a.PresharedKey != b.PresharedKey {
+		t.Error("the ends do not fit")
+	}
+	if c.PrivateKey == b.PrivateKey || c.PresharedKey == b.PresharedKey {
+		t.Error("two links have the same keys")
+	}
+	local, peer := endpoints(first, tunnel.Identity(a.PrivateKey.Public()), tunnel.Identity(a.PeerPublicKey))
+	if l, p := endpoints(second, tunnel.Identity(b.PrivateKey.Public()), tunnel.Identity(b.PeerPublicKey)); l != peer || p != local {
+		t.Errorf("%v and %v at one end, %v and %v at the other", local, peer, l, p)
+	}
+}
+
+func TestWireGuardKeysOfAPublicKey(t *testing.T) {
+	pub := protocol.NewPrivateKey().Public()
+	k := wireguardKeys(config.Tunnel{Trust: config.Trust{Method: config.TrustPublicKey, PublicKey: pub}})
+	if k != (wireguard.Keys{PeerPublicKey: pub}) {
+		t.Errorf("%+v", k)
+	}
+	psk := make(config.Secret, config.KeySize)
+	psk[0] = 1
+	k = wireguardKeys(config.Tunnel{Trust: config.Trust{Method: config.TrustPublicKey, PublicKey: pub, PresharedKey: psk}})
+	if k.PresharedKey != (protocol.PresharedKey{1}) {
+		t.Errorf("preshared key %v", k.PresharedKey)
+	}
+}
+
+func TestSendEvery(t *testing.T) {
+	for _, c := range []struct{ keepalive, persistent, want time.Duration }{
+		{time.Second, 0, time.Second},
+		{0, 25 * time.Second, 25 * time.Second},
+		{30 * time.Second, 25 * time.Second, 25 * time.Second},
+		{0, 0, 0},
+	} {
+		if got := sendEvery(config.Tunnel{Keepalive: c.keepalive, PersistentKeepalive: c.persistent}); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
