@@ -16,7 +16,12 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	want := make(map[place]rule)
 	for _, f := range families4and6 {
 		in, out := place{dirImport, f}, place{dirExport, f}
-		want[in], want[out] = newRule(n.Import, in), newRule(n.Export, out)
+		want[in], want[out] = newRule(n.Import, in), newRule(Policy{}, out)
+		if hop, ok := n.nextHop(f); ok {
+			r := newRule(n.Export, out)
+			r.classes["self"], r.hop = n.ASN == s.cfg.ASN, hop
+			want[out] = r
+		}
 		if l := &n.ledgers[f]; l.narrowed {
 			want[in] = newRule(Policy{Prefixes: l.exact()}, in)
 		}

@@ -85,6 +85,7 @@ func (n *Neighbor) normalize() error {
 type neighbor struct {
 	Neighbor            // fixed, but for Import, Export and MaxPrefixes
 	key      netip.Addr // fixed: PeerAddr without zone, how GoBGP names it
+	otherHop netip.Addr // fixed: see otherNextHop
 	added    time.Time  // fixed: events before this concern a predecessor
 
 	// ctx ends what runs for the neighbor: its listener, its dials.
@@ -134,6 +135,7 @@ func newNeighbor(ctx context.Context, n Neighbor) *neighbor {
 	nb := &neighbor{
 		Neighbor: n,
 		key:      n.PeerAddr.WithZone(""),
+		otherHop: otherNextHop(n.Interface, n.LocalAddr),
 		session:  session{state: stateIdle, since: time.Now()},
 		down:     make(chan struct{}),
 		closed:   make(chan struct{}),

@@ -18,12 +18,13 @@ import (
 // their own add statements:
 //
 //	import: own → accept; looped, martians, never → reject; any, default → accept; then per neighbor
-//	export: martians → reject; own, any, default → accept; then per neighbor
+//	export: next hop; martians → reject; own, any, default → accept; then per neighbor
 //
 // and what passes none of them meets the default, reject. (GoBGP puts local
-// paths through import too.) An accepted path is
-// exported with this end's address of the session as its next hop, for iBGP
-// too: the tunnel's address is all that the far end can be sure to reach.
+// paths through import too.) A path is exported with this end's address of the
+// session as its next hop, for iBGP too, which takes a statement: the tunnel's
+// address is all that the far end can be sure to reach. Neighbors that need
+// another next hop for one family have a statement for each such next hop.
 //
 // Paths with this AS in them are rejected by policy because GoBGP's own check
 // drops the UPDATE and keeps the path that it replaces, which is then stale.
@@ -35,6 +36,7 @@ type policies struct {
 	server *server.BgpServer
 	peers  map[netip.Addr]*peerPolicy // by peer address, without zone
 	never  map[match]bool
+	hops   map[string]int // how many neighbors a next hop's set has, by its name
 }
 
 // A peerPolicy is what of one neighbor is in GoBGP.
@@ -67,8 +69,9 @@ func (d direction) api() api.PolicyDirection {
 
 // A rule is the part of a Policy that concerns one place.
 type rule struct {
-	classes map[string]bool // of any, default, own
+	classes map[string]bool // of any, default, own, self
 	matches map[match]bool
+	hop     netip.Addr // on export, the next hop if not the session's address
 }
 
 // A match is a Filter in the one form that each set of prefixes has.
@@ -84,7 +87,7 @@ func matchOf(f Filter) match {
 
 func newRule(p Policy, at place) rule {
 	r := rule{
-		classes: map[string]bool{"any": p.Any, "default": p.Default, "own": p.Own && at.dir == dirExport},
+		classes: map[string]bool{"any": p.Any, "default": p.Default, "own": p.Own && at.dir == dirExport, "self": false},
 		matches: make(map[match]bool),
 	}
 	for _, f := range p.Prefixes {
@@ -119,6 +122,10 @@ func (p *policies) set(ctx context.Context, addr netip.Addr, at place, want rule
 			}
 		}
 	}
+	if want.hop != have.hop {
+		changed = true
+		errs = append(errs, p.removeHop(ctx, addr, at, have.hop), p.addHop(ctx, addr, at, want.hop))
+	}
 	added, removed := missing(want.matches, have.matches), missing(have.matches, want.matches)
 	if len(added) > 0 && !pp.objects[at] {
 		errs = append(errs, p.addObjects(ctx, addr, at))
@@ -151,7 +158,7 @@ func (p *policies) addObjects(ctx context.Context, addr netip.Addr, at place) er
 	if err != nil {
 		return err
 	}
-	st := statement(at.dir, name, name, name, true)
+	st := statement(name, name, name, true)
 	late := &api.Statement{Name: name, Conditions: &api.Conditions{PrefixSet: st.Conditions.PrefixSet}}
 	st.Conditions.PrefixSet = nil
 	if err := p.addPolicy(ctx, name, []*api.Statement{st, late}); err != nil {

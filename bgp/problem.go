@@ -46,6 +46,9 @@ func (s *Speaker) problemLocked(n *neighbor) string {
 				return fmt.Sprintf("peer %s and peer %s both use router ID %s: routes of one of them are dropped; give each router its own router_id", a, b, id)
 			}
 		}
+		if s.withheldLocked(n) {
+			return "IPv4 prefixes are not announced: the peer takes none with an IPv6 next hop (RFC 8950); allow it there (BIRD: extended next hop, FRR: capability extended-nexthop), or give this end of the tunnel an IPv4 address"
+		}
 		return ""
 	}
 	if n.session.problem.text == "" && time.Since(n.session.since) > quietAfter && time.Since(n.added) > quietAfter {

@@ -59,19 +59,19 @@ func message(msgType uint8, length int, body []byte) []byte {
 	return append(b, body...)
 }
 
-func openMessage(t testing.TB, asn uint32, id string) *gobgp.BGPMessage {
+// openMessage is the OPEN of a peer with the usual capabilities and others.
+func openMessage(t testing.TB, asn uint32, id string, others ...gobgp.ParameterCapabilityInterface) *gobgp.BGPMessage {
 	t.Helper()
 	as2 := uint16(gobgp.AS_TRANS)
 	if asn < 1<<16 {
 		as2 = uint16(asn)
 	}
 	m, err := gobgp.NewBGPOpenMessage(as2, 90, netip.MustParseAddr(id), []gobgp.OptionParameterInterface{
-		gobgp.NewOptionParameterCapability([]gobgp.ParameterCapabilityInterface{
+		gobgp.NewOptionParameterCapability(append([]gobgp.ParameterCapabilityInterface{
 			gobgp.NewCapRouteRefresh(),
 			gobgp.NewCapMultiProtocol(gobgp.RF_IPv4_UC), gobgp.NewCapMultiProtocol(gobgp.RF_IPv6_UC),
 			gobgp.NewCapFourOctetASNumber(asn),
-			gobgp.NewCapExtendedNexthop([]*gobgp.CapExtendedNexthopTuple{gobgp.NewCapExtendedNexthopTuple(gobgp.RF_IPv4_UC, gobgp.AFI_IP6)}),
-		})})
+		}, others...))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,10 +97,17 @@ func (p *rawPeer) read() *gobgp.BGPMessage {
 	return m
 }
 
-// establish does the handshake.
+var extendedNextHop = gobgp.NewCapExtendedNexthop([]*gobgp.CapExtendedNexthopTuple{gobgp.NewCapExtendedNexthopTuple(gobgp.RF_IPv4_UC, gobgp.AFI_IP6)})
+
+// establish does the handshake as a peer that takes IPv6 next hops for IPv4.
 func (p *rawPeer) establish(asn uint32, id string) {
 	p.t.Helper()
-	p.send(openMessage(p.t, asn, id))
+	p.establishAs(openMessage(p.t, asn, id, extendedNextHop))
+}
+
+func (p *rawPeer) establishAs(open *gobgp.BGPMessage) {
+	p.t.Helper()
+	p.send(open)
 	p.send(gobgp.NewBGPKeepAliveMessage())
 	for _, want := range []uint8{gobgp.BGP_MSG_OPEN, gobgp.BGP_MSG_KEEPALIVE} {
 		if m := p.read(); m == nil || m.Header.Type != want {

@@ -43,6 +43,10 @@ type session struct {
 	seen     openSeen // in the peer's last OPEN on a connection it made
 	problem  problem
 	logged   string // the last problem that went to the log
+
+	// Of the peer's last OPEN that led to a session, if there was one: whether
+	// it takes IPv4 prefixes, and whether with IPv6 next hops.
+	known, ipv4, extended bool
 }
 
 // NeighborStatus is a neighbor as of now. Counts are of both families.
@@ -100,16 +104,20 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		s.mu.Unlock()
 		return
 	}
+	s.rib.drop(n) // GoBGP does so too, a little later
 	state := stateName(ev.Peer.State.SessionState)
 	if state != n.session.state {
 		n.session.state, n.session.since = state, at
 	}
-	s.rib.drop(n) // GoBGP does so too, a little later
+	reason, message := ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage
 	if state == stateEstablished {
 		n.session.remoteID = ev.Peer.State.RouterID
 		n.session.problem = problem{}
+		if n.setCapabilities(ev.Peer.State.RemoteCap) {
+			s.work.Go(func() { s.reviseExport(n) })
+		}
 	} else {
-		n.explainDown(ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage)
+		n.explainDown(reason, message)
 	}
 	if state == stateActive && n.LocalAddr.Less(n.PeerAddr) && n.ctx.Err() == nil {
 		n.work.Go(func() { s.dialEarly(n) })
@@ -122,8 +130,12 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 // announcedToLocked counts what n's export policy lets out to it.
 func (s *Speaker) announcedToLocked(n *neighbor) int {
 	count := 0
+	var sends [2]bool // by family
+	for f := range sends {
+		_, sends[f] = n.nextHop(family(f))
+	}
 	for p := range s.announced {
-		if n.Export.Matches(p, true) {
+		if sends[familyOf(p)] && n.Export.Matches(p, true) {
 			count++
 		}
 	}
@@ -134,7 +146,7 @@ func (s *Speaker) announcedToLocked(n *neighbor) int {
 		if from == n || from.ASN == s.cfg.ASN && n.ASN == s.cfg.ASN {
 			continue // never back, nor from iBGP to iBGP (RFC 4271 9.2.1)
 		}
-		if _, own := s.announced[p]; !own && s.rib.visible(p) != nil && n.Export.Matches(p, false) {
+		if _, own := s.announced[p]; !own && sends[familyOf(p)] && s.rib.visible(p) != nil && n.Export.Matches(p, false) {
 			count++
 		}
 	}

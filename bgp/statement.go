@@ -14,12 +14,15 @@ import (
 
 // newPolicies writes the parts that concern all neighbors.
 func newPolicies(ctx context.Context, srv *server.BgpServer, asn uint32) (*policies, error) {
-	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), never: make(map[match]bool)}
+	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), never: make(map[match]bool), hops: make(map[string]int)}
 	err := srv.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: &api.DefinedSet{
 		DefinedType: api.DefinedType_DEFINED_TYPE_AS_PATH, Name: loopedSet, List: []string{fmt.Sprintf("_%d_", asn)},
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("bgp: import policy: %w", err)
+	}
+	if err := p.writeNextHop(ctx); err != nil {
+		return nil, fmt.Errorf("bgp: next hop policy: %w", err)
 	}
 	for _, dir := range []direction{dirImport, dirExport} {
 		if err := p.writeGlobal(ctx, dir); err != nil {
@@ -54,10 +57,14 @@ func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
 	if err := p.addPolicy(ctx, dir.String(), statements); err != nil {
 		return err
 	}
+	assigned := []*api.Policy{{Name: dir.String()}}
+	if dir == dirExport {
+		assigned = append([]*api.Policy{{Name: nextHopPolicy}}, assigned...)
+	}
 	return p.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
 		Name:          "global",
 		Direction:     dir.api(),
-		Policies:      []*api.Policy{{Name: dir.String()}},
+		Policies:      assigned,
 		DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
 	}})
 }
@@ -72,11 +79,11 @@ func (p *policies) rejects(ctx context.Context, at place) ([]*api.Statement, err
 	}
 	name := at.set("martians")
 	err := p.addPrefixes(ctx, name, ms...)
-	sts := []*api.Statement{statement(at.dir, name, name, "", false)}
+	sts := []*api.Statement{statement(name, name, "", false)}
 	if at.dir == dirImport {
 		name := at.set("never")
 		err = errors.Join(err, p.addPrefixes(ctx, name))
-		sts = append(sts, statement(at.dir, name, name, "", false))
+		sts = append(sts, statement(name, name, "", false))
 	}
 	return sts, err
 }
@@ -98,7 +105,7 @@ func (p *policies) classes(ctx context.Context, at place) (sts []*api.Statement,
 		}
 		name := at.set(c.class)
 		err = errors.Join(err, p.addPrefixes(ctx, name, c.match), p.addNeighbor(ctx, name, placeholder))
-		st := statement(at.dir, name, name, name, true)
+		st := statement(name, name, name, true)
 		if c.class == "own" {
 			late := &api.Statement{Name: name, Conditions: st.Conditions}
 			st.Conditions = &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL}
@@ -134,7 +141,7 @@ func (p *policies) addPolicy(ctx context.Context, name string, sts []*api.Statem
 
 // statement accepts or rejects what is in a prefix set and, if one is given,
 // comes from or goes to a neighbor in a neighbor set.
-func statement(dir direction, name, prefixes, neighbors string, accept bool) *api.Statement {
+func statement(name, prefixes, neighbors string, accept bool) *api.Statement {
 	st := &api.Statement{
 		Name:       name,
 		Conditions: &api.Conditions{PrefixSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: prefixes}},
@@ -145,9 +152,6 @@ func statement(dir direction, name, prefixes, neighbors string, accept bool) *ap
 	}
 	if accept {
 		st.Actions.RouteAction = api.RouteAction_ROUTE_ACTION_ACCEPT
-		if dir == dirExport {
-			st.Actions.Nexthop = &api.NexthopAction{Self: true}
-		}
 	}
 	return st
 }
