@@ -123,11 +123,11 @@ func (e *Endpoint) open(port uint16) (*pair, error) {
 		if err != nil {
 			return nil, err
 		}
-		p := &pair{v4: &socket{conn: v4}, port: v4.LocalAddr().(*net.UDPAddr).AddrPort().Port()}
+		p := &pair{v4: newSocket(v4), port: v4.LocalAddr().(*net.UDPAddr).AddrPort().Port()}
 		v6, err := e.bind("udp6", p.port)
 		switch {
 		case err == nil:
-			p.v6 = &socket{conn: v6}
+			p.v6 = newSocket(v6)
 			return p, nil
 		case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EADDRNOTAVAIL):
 			e.log.Info("no IPv6 here", "err", err)

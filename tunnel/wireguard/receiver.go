@@ -21,7 +21,7 @@ import (
 type receiver struct {
 	e    *Endpoint
 	s    *socket
-	oob  []byte
+	in   *incoming
 	free chan *arrival
 	work chan *arrival
 
@@ -48,7 +48,7 @@ const (
 
 func newReceiver(e *Endpoint, s *socket) *receiver {
 	r := &receiver{
-		e: e, s: s, oob: make([]byte, 128),
+		e: e, s: s, in: newIncoming(),
 		free: make(chan *arrival, arrivals), work: make(chan *arrival, arrivals),
 	}
 	for range arrivals {
@@ -72,7 +72,7 @@ func (r *receiver) run() {
 	defer close(r.work)
 	for {
 		a := <-r.free
-		n, size, from, err := r.s.receive(a.buf[:], r.oob)
+		n, size, from, err := r.s.receive(r.in, a.buf[:])
 		if err == nil {
 			r.open(a, n, size, from)
 			r.deliver(a, n)

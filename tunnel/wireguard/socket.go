@@ -26,7 +26,13 @@ const socketBuffer = 4 << 20
 // socket is one UDP socket of one family. Sending is safe for concurrent use.
 type socket struct {
 	conn  *net.UDPConn
-	noGSO atomic.Bool // the way out cannot do UDP_SEGMENT
+	raw   syscall.RawConn // of conn
+	noGSO atomic.Bool     // the way out cannot do UDP_SEGMENT
+}
+
+func newSocket(c *net.UDPConn) *socket {
+	raw, _ := c.SyscallConn() // the only error is for no connection at all
+	return &socket{conn: c, raw: raw}
 }
 
 // prepare sets the options that make a socket fast, as far as the kernel has them,
@@ -53,12 +59,10 @@ func prepare(network string, c syscall.RawConn) error {
 // last, which may be shorter.
 func (s *socket) send(b []byte, size int, to netip.AddrPort) error {
 	if len(b) <= size {
-		_, err := s.conn.WriteToUDPAddrPort(b, to)
-		return err
+		return s.sendmsg(b, 0, to)
 	}
 	if !s.noGSO.Load() {
-		var oob [unix.SizeofCmsghdr + 8]byte
-		_, _, err := s.conn.WriteMsgUDPAddrPort(b, segmentControl(&oob, size), to)
+		err := s.sendmsg(b, size, to)
 		switch {
 		case err == nil:
 			return nil
@@ -71,7 +75,7 @@ func (s *socket) send(b []byte, size int, to netip.AddrPort) error {
 	}
 	for len(b) > 0 {
 		n := min(size, len(b))
-		if _, err := s.conn.WriteToUDPAddrPort(b[:n], to); err != nil {
+		if err := s.sendmsg(b[:n], 0, to); err != nil {
 			return err
 		}
 		b = b[n:]
@@ -79,23 +83,14 @@ func (s *socket) send(b []byte, size int, to netip.AddrPort) error {
 	return nil
 }
 
-// segmentControl is the control message that has the kernel cut a send (udp(7)).
-func segmentControl(oob *[unix.SizeofCmsghdr + 8]byte, size int) []byte {
-	h := (*unix.Cmsghdr)(unsafe.Pointer(oob))
+// putSegmentSize writes the control message that has the kernel cut a send (udp(7)), and
+// returns its length.
+func putSegmentSize(oob []byte, size int) int {
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
 	h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
 	h.SetLen(unix.CmsgLen(2))
 	binary.NativeEndian.PutUint16(oob[unix.CmsgLen(0):], uint16(size))
-	return oob[:unix.CmsgSpace(2)]
-}
-
-// receive reads one datagram, or several of the same sender that lie one after the
-// other, each of size bytes but for the last. It blocks until there is one.
-func (s *socket) receive(b, oob []byte) (n, size int, from netip.AddrPort, err error) {
-	n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(b, oob)
-	if err != nil {
-		return 0, 0, from, err
-	}
-	return n, groSize(oob[:oobn], n), from, nil
+	return unix.CmsgSpace(2)
 }
 
 // groSize returns the size that the kernel says of joined datagrams, or n.

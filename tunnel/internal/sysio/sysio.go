@@ -32,12 +32,30 @@ func (p *Pace) ordinary() bool {
 // Read is read(2), restarted when interrupted.
 func (p *Pace) Read(fd int, b []byte) (int, error) {
 	if len(b) > 0 && !p.ordinary() {
-		return raw(unix.SYS_READ, fd, b)
+		return raw(unix.SYS_READ, fd, unsafe.Pointer(&b[0]), len(b))
 	}
 	for {
 		n, err := unix.Read(fd, b)
 		if err != unix.EINTR {
 			return n, err
+		}
+	}
+}
+
+// Recvmsg is recvmsg(2) without flags, restarted when interrupted.
+func (p *Pace) Recvmsg(fd int, h *unix.Msghdr) (int, error) {
+	if !p.ordinary() {
+		return raw(unix.SYS_RECVMSG, fd, unsafe.Pointer(h), 0)
+	}
+	for {
+		n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(h)), 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+			continue
+		default:
+			return -1, errno
 		}
 	}
 }
@@ -48,7 +66,13 @@ func Write(fd int, b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	return raw(unix.SYS_WRITE, fd, b)
+	return raw(unix.SYS_WRITE, fd, unsafe.Pointer(&b[0]), len(b))
+}
+
+// Sendmsg is sendmsg(2) without flags, restarted when interrupted. For its callers
+// the same holds as for those of Write.
+func Sendmsg(fd int, h *unix.Msghdr) (int, error) {
+	return raw(unix.SYS_SENDMSG, fd, unsafe.Pointer(h), 0)
 }
 
 // Readable asks, without waiting, whether a read would return something, be it an
@@ -60,9 +84,9 @@ func Readable(fd int) bool {
 	return errno == 0 && n != 0 || errno != 0 && errno != unix.EINTR
 }
 
-func raw(call uintptr, fd int, b []byte) (int, error) {
+func raw(call uintptr, fd int, p unsafe.Pointer, last int) (int, error) {
 	for {
-		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(p), uintptr(last))
 		switch errno {
 		case 0:
 			return int(n), nil

@@ -50,3 +50,35 @@ func TestSomeCallsAreOrdinary(t *testing.T) {
 		t.Fatalf("%d ordinary calls, want 10", n)
 	}
 }
+
+func TestMessages(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[0])
+	defer unix.Close(fds[1])
+	buf := make([]byte, 16)
+	header := func(b []byte) *unix.Msghdr {
+		v := &unix.Iovec{Base: &b[0]}
+		v.SetLen(len(b))
+		h := &unix.Msghdr{Iov: v}
+		h.SetIovlen(1)
+		return h
+	}
+	var p Pace
+	for range 2 * ordinaryEvery { // both kinds of calls
+		if _, err := p.Recvmsg(fds[0], header(buf)); !errors.Is(err, unix.EAGAIN) {
+			t.Fatalf("nothing received: %v", err)
+		}
+		if n, err := Sendmsg(fds[1], header([]byte("hello"))); n != 5 || err != nil {
+			t.Fatalf("send: %d, %v", n, err)
+		}
+		if n, err := p.Recvmsg(fds[0], header(buf)); string(buf[:max(n, 0)]) != "hello" || err != nil {
+			t.Fatalf("receive: %q, %v", buf[:max(n, 0)], err)
+		}
+	}
+	if _, err := Sendmsg(-1, header(buf)); !errors.Is(err, unix.EBADF) {
+		t.Fatalf("send to nowhere: %v", err)
+	}
+}

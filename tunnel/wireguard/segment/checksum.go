@@ -5,37 +5,41 @@ import (
 	"math/bits"
 )
 
-// sum adds b to a ones' complement sum (RFC 1071), as 64-bit words: the carries of
-// wider words fold down to the same 16 bits.
+// sum adds b to a ones' complement sum (RFC 1071), as 64-bit words, whose carries fold
+// down to the same 16 bits. The words are little endian, which most machines load
+// fastest; only fold puts the bytes in the network's order (RFC 1071, section 2 (B)).
 func sum(b []byte, start uint64) uint64 {
 	var carry uint64
 	for len(b) >= 64 {
 		w := b[:64]
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w), carry)
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[8:]), carry)
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[16:]), carry)
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[24:]), carry)
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[32:]), carry)
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[40:]), carry)
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[48:]), carry)
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(w[56:]), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(w), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(w[8:]), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(w[16:]), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(w[24:]), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(w[32:]), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(w[40:]), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(w[48:]), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(w[56:]), carry)
 		b = b[64:]
 	}
 	for len(b) >= 8 {
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(b), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(b), carry)
 		b = b[8:]
 	}
 	if len(b) > 0 {
 		var last [8]byte
 		copy(last[:], b)
-		start, carry = bits.Add64(start, binary.BigEndian.Uint64(last[:]), carry)
+		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(last[:]), carry)
 	}
 	start, carry = bits.Add64(start, 0, carry)
 	return start + carry
 }
 
-// fold makes 16 bits of a sum.
-func fold(s uint64) uint16 {
+// fold makes 16 bits of a sum, in the network's order.
+func fold(s uint64) uint16 { return bits.ReverseBytes16(reduce(s)) }
+
+// reduce makes 16 bits of a sum.
+func reduce(s uint64) uint16 {
 	s = s>>32 + s&0xffffffff
 	s = s>>32 + s&0xffffffff
 	s = s>>16 + s&0xffff
@@ -44,9 +48,9 @@ func fold(s uint64) uint16 {
 }
 
 // pseudo is the sum of the pseudo-header (RFC 9293 section 3.1, RFC 8200 section
-// 8.1) of an IP packet whose transport part has n bytes.
+// 8.1) of an IP packet whose transport part has n bytes, at most 65535.
 func pseudo(p []byte, protocol byte, n int) uint64 {
-	s := uint64(protocol) + uint64(n)
+	s := uint64(protocol)<<8 + uint64(bits.ReverseBytes16(uint16(n)))
 	if p[0]>>4 == 4 {
 		return sum(p[12:20], s)
 	}

@@ -67,5 +67,5 @@ func replace(h []byte, at int, v uint16) {
 		old, v = old<<8|old>>8, v<<8|v>>8
 	}
 	c := binary.BigEndian.Uint16(h[16:])
-	binary.BigEndian.PutUint16(h[16:], ^fold(uint64(^c)+uint64(^old)+uint64(v)))
+	binary.BigEndian.PutUint16(h[16:], ^reduce(uint64(^c)+uint64(^old)+uint64(v)))
 }

@@ -1,0 +1,144 @@
+package wireguard
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"warren/tunnel/internal/sysio"
+)
+
+// message is the arguments of one sendmsg(2) or recvmsg(2), which are made once and
+// used again: net.UDPConn makes new ones, and prepares for calls that take long
+// (package sysio).
+type message struct {
+	header unix.Msghdr
+	vector unix.Iovec
+	name   unix.RawSockaddrInet6 // or the shorter RawSockaddrInet4
+	oob    [128]byte
+
+	call func(fd uintptr) bool
+	n    int
+	err  error
+}
+
+func (m *message) prepare(b []byte, control int) {
+	m.vector.Base = unsafe.SliceData(b)
+	m.vector.SetLen(len(b))
+	m.header = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&m.name)), Namelen: uint32(unsafe.Sizeof(m.name)), Iov: &m.vector}
+	m.header.SetIovlen(1)
+	if control > 0 {
+		m.header.Control = &m.oob[0]
+		m.header.SetControllen(control)
+	}
+}
+
+// result ends a call; err is that of the RawConn.
+func (m *message) result(err error) (int, error) {
+	m.vector.Base = nil // the buffer is not ours
+	if err != nil {
+		return 0, err
+	}
+	return m.n, m.err
+}
+
+// outgoing are the messages of sends that are not at work.
+var outgoing = sync.Pool{New: func() any {
+	m := new(message)
+	m.call = func(fd uintptr) bool {
+		m.n, m.err = sysio.Sendmsg(int(fd), &m.header)
+		return !errors.Is(m.err, unix.EAGAIN)
+	}
+	return m
+}}
+
+// sendmsg sends b, cut by the kernel if size is not 0.
+func (s *socket) sendmsg(b []byte, size int, to netip.AddrPort) error {
+	m := outgoing.Get().(*message)
+	defer outgoing.Put(m)
+	control := 0
+	if size > 0 {
+		control = putSegmentSize(m.oob[:], size)
+	}
+	m.prepare(b, control)
+	m.setName(to)
+	_, err := m.result(s.raw.Write(m.call))
+	return err
+}
+
+// setName is for a socket of the address's family.
+func (m *message) setName(to netip.AddrPort) {
+	port := (*[2]byte)(unsafe.Pointer(&m.name.Port))
+	binary.BigEndian.PutUint16(port[:], to.Port())
+	if to.Addr().Is4() {
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(&m.name))
+		v4.Family, v4.Addr, v4.Zero = unix.AF_INET, to.Addr().As4(), [8]uint8{}
+		m.header.Namelen = unix.SizeofSockaddrInet4
+		return
+	}
+	m.name.Family, m.name.Flowinfo, m.name.Addr = unix.AF_INET6, 0, to.Addr().As16()
+	m.name.Scope_id = scopeOf(to.Addr().Zone())
+}
+
+// scopeOf returns the index of the interface that a zone names, 0 if there is none. The
+// zones of addresses that were heard are numbers.
+func scopeOf(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	ifi, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0
+	}
+	return uint32(ifi.Index)
+}
+
+// incoming is a message to receive with, again and again.
+type incoming struct {
+	message
+	pace   sysio.Pace
+	waited bool // there was nothing at first
+}
+
+func newIncoming() *incoming {
+	m := new(incoming)
+	m.call = func(fd uintptr) bool {
+		m.n, m.err = m.pace.Recvmsg(int(fd), &m.header)
+		m.waited = m.waited || errors.Is(m.err, unix.EAGAIN)
+		return !errors.Is(m.err, unix.EAGAIN)
+	}
+	return m
+}
+
+// receive reads one datagram, or several of the same sender that lie one after the
+// other, each of size bytes but for the last. It blocks until there is one.
+func (s *socket) receive(m *incoming, b []byte) (n, size int, from netip.AddrPort, err error) {
+	m.waited = false
+	m.prepare(b, len(m.oob))
+	if n, err = m.result(s.raw.Read(m.call)); err != nil {
+		return 0, 0, from, err
+	}
+	return n, groSize(m.oob[:m.header.Controllen], n), m.from(), nil
+}
+
+// from returns the sender of what was received.
+func (m *incoming) from() netip.AddrPort {
+	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&m.name.Port))[:])
+	if m.name.Family == unix.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(&m.name)).Addr), port)
+	}
+	a := netip.AddrFrom16(m.name.Addr)
+	if scope := m.name.Scope_id; scope != 0 {
+		a = a.WithZone(strconv.Itoa(int(scope))) // its name may change
+	}
+	return netip.AddrPortFrom(a, port)
+}
