@@ -129,6 +129,21 @@ func TestTwoPeersWithOneRouterID(t *testing.T) {
 	eventually(t, 40*time.Second, func() string { return statusOf(s, "site-c").LastError })
 }
 
+// TestTwoLinksToOneRouter checks that what is as it should be is no problem.
+func TestTwoLinksToOneRouter(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	rawSession(t, s, "link-0", 64513, "10.0.0.9", nil)
+	rawSession(t, s, "link-1", 64513, "10.0.0.9", nil)
+	for _, name := range []string{"link-0", "link-1"} {
+		eventually(t, 40*time.Second, func() string {
+			if st := statusOf(s, name); st.State != "established" || st.LastError != "" {
+				return name + " is " + st.State + ": " + st.LastError
+			}
+			return ""
+		})
+	}
+}
+
 // TestWrongASBetweenSpeakers is the common mistake, with both ends dialling.
 func TestWrongASBetweenSpeakers(t *testing.T) {
 	a, b := startSpeaker(t, 64512, "10.0.0.1"), startSpeaker(t, 64999, "10.0.0.2")

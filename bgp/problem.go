@@ -34,17 +34,15 @@ func (n *neighbor) setProblem(weight int, format string, args ...any) {
 // quietAfter is how long a neighbor may try before silence is a problem.
 const quietAfter = 10 * time.Second
 
-// problemLocked is what is wrong with n, or "".
-func (s *Speaker) problemLocked(n *neighbor) string {
+// problemLocked is what is wrong with n, or "". ids are of all sessions.
+func (s *Speaker) problemLocked(n *neighbor, ids routerIDs) string {
 	if id := n.session.remoteID; n.session.state == stateEstablished {
 		if id == s.cfg.RouterID {
 			return ownIDText(id)
 		}
-		for _, o := range s.neighbors {
-			if o != n && o.session.state == stateEstablished && o.session.remoteID == id {
-				a, b := min(n.Name, o.Name), max(n.Name, o.Name)
-				return fmt.Sprintf("peer %s and peer %s both use router ID %s: routes of one of them are dropped; give each router its own router_id", a, b, id)
-			}
+		if o := ids.rival(n); o != nil {
+			a, b := min(n.Name, o.Name), max(n.Name, o.Name)
+			return fmt.Sprintf("peer %s and peer %s both use router ID %s: neither gets the other's routes; give each router its own router_id", a, b, id)
 		}
 		if s.withheldLocked(n) {
 			return "IPv4 prefixes are not announced: the peer takes none with an IPv6 next hop (RFC 8950); allow it there (BIRD: extended next hop, FRR: capability extended-nexthop), or give this end of the tunnel an IPv4 address"
@@ -61,13 +59,49 @@ func ownIDText(id netip.Addr) string {
 	return fmt.Sprintf("the peer uses this router's own router ID %s: give each router its own router_id", id)
 }
 
+// routerIDs has the neighbors of each router ID whose sessions are established,
+// the first by name of each AS. GoBGP offers a peer no route that came from the
+// peer's own router ID, so that two routers with the same one don't get one
+// another's. Within an AS that does no harm: they are two links to the same router,
+// or would refuse each other's routes as loops (RFC 4271 9.1.2).
+type routerIDs map[netip.Addr]map[uint32]*neighbor
+
+func (s *Speaker) routerIDsLocked() routerIDs {
+	ids := routerIDs{}
+	for _, n := range s.neighbors {
+		if n.session.state != stateEstablished {
+			continue
+		}
+		byAS := ids[n.session.remoteID]
+		if byAS == nil {
+			byAS = map[uint32]*neighbor{}
+			ids[n.session.remoteID] = byAS
+		}
+		if o := byAS[n.ASN]; o == nil || n.Name < o.Name {
+			byAS[n.ASN] = n
+		}
+	}
+	return ids
+}
+
+// rival returns the first neighbor by name that has n's router ID in another AS.
+func (ids routerIDs) rival(n *neighbor) (rival *neighbor) {
+	for asn, o := range ids[n.session.remoteID] {
+		if asn != n.ASN && (rival == nil || o.Name < rival.Name) {
+			rival = o
+		}
+	}
+	return rival
+}
+
 // logProblems logs each neighbor's problem once when it changes.
 func (s *Speaker) logProblems() {
 	type line struct{ peer, text string }
 	var lines []line
 	s.mu.Lock()
+	ids := s.routerIDsLocked()
 	for _, n := range s.neighbors {
-		if text := s.problemLocked(n); text != n.session.logged {
+		if text := s.problemLocked(n, ids); text != n.session.logged {
 			n.session.logged = text
 			if text != "" {
 				lines = append(lines, line{n.Name, text})

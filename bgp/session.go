@@ -68,12 +68,13 @@ type NeighborStatus struct {
 func (s *Speaker) Neighbors() []NeighborStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	ids := s.routerIDsLocked()
 	all := make([]NeighborStatus, 0, len(s.neighbors))
 	for _, n := range s.neighbors {
 		st := NeighborStatus{
 			Name: n.Name, PeerAddr: n.PeerAddr, ASN: n.ASN,
 			State: n.session.state, Since: n.session.since, RemoteRouterID: n.session.remoteID,
-			LastError: s.problemLocked(n),
+			LastError: s.problemLocked(n, ids),
 		}
 		for f := range n.ledgers {
 			st.Received += len(n.ledgers[f].entries)
