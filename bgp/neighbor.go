@@ -116,6 +116,7 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	defer s.opMu.Unlock()
 	err := s.writePolicies(nb)
 	if err == nil {
+		renewZone(nb.ctx, n.LocalAddr)
 		s.listen(nb)
 		err = s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.apiPeer(n)})
 	}

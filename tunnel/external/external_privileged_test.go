@@ -5,7 +5,6 @@ package external
 import (
 	"context"
 	"encoding/binary"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -191,27 +190,6 @@ func follow(t *testing.T, setUp, local, peer string) {
 	next(t, l, events, false, "")
 	_ = ready()
 	next(t, l, events, true, "")
-}
-
-// BGP's sockets name the interface as their address's zone. They must meet the
-// interface that is there now, not the one that was there before.
-func TestZoneMeansTheNewInterface(t *testing.T) {
-	ns := netns.Test(t)
-	l, events := watch(t, ns, Config{PeerAddress: netip.MustParseAddr("fe80::2")})
-	for range 3 {
-		f := openTun(t)
-		ip(t, "link set tun0 addrgenmode none")
-		ip(t, "link set tun0 up")
-		ip(t, "addr add fe80::1/64 dev tun0")
-		next(t, l, events, true, "")
-		listener, err := net.Listen("tcp", "[fe80::1%tun0]:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = listener.Close()
-		_ = f.f.Close()
-		next(t, l, events, false, "")
-	}
 }
 
 // A reply that does not carry the token counts for nothing.

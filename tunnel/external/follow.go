@@ -28,7 +28,6 @@ func (l *Link) glance() {
 			l.down(tunnel.StateWaiting, fmt.Sprintf("this end's address became %s", local))
 		}
 		l.index = s.index
-		renewZones(local, s.index)
 	}
 	l.mu.Lock()
 	l.status.MTU, l.local = s.mtu, local
