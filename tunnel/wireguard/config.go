@@ -58,17 +58,19 @@ type LinkConfig struct {
 	// Underlay is the interface that this link's packets leave by; "" follows the
 	// host's routes.
 	Underlay string
-	// Keepalive is how long nothing is sent before an empty packet is. 0 sends none
-	// but those that the protocol wants.
+	// Keepalive is how long nothing is sent before an empty packet is, and how long
+	// nothing may come from the peer before it is asked for a sign of life. 0 sends
+	// none but those that the protocol wants.
 	Keepalive time.Duration
-	// DeadAfter is how long nothing may come from the peer; at least twice the
-	// keepalive of both ends, which the peer must have set. 0 is for a peer of which
-	// that is not known: the tunnel then goes down when its session cannot be renewed.
+	// DeadAfter is how long nothing may come from the peer, at least twice the
+	// keepalive. 0 is for ever: the tunnel then goes down when its session cannot be
+	// renewed, and Keepalive is what wg(8) calls persistent-keepalive.
 	DeadAfter time.Duration
-	// Probe asks a peer from which nothing comes for signs of life with ICMP echoes to
-	// PeerAddress inside the tunnel.
+	// Probe asks a silent peer with ICMP echoes to PeerAddress inside the tunnel. It
+	// needs DeadAfter, and CAP_NET_RAW. Without, the peer must send keepalives, of at
+	// most half of DeadAfter, as another Warren does.
 	Probe       bool
-	PeerAddress netip.Addr
+	PeerAddress netip.Addr         // its zone is ignored: echoes leave by Device
 	Device      Device             // closed when Run returns
 	Events      func(tunnel.Event) // must not block; may be nil
 }
@@ -81,7 +83,7 @@ func (c *LinkConfig) check() error {
 		return fmt.Errorf("mtu %d: at most %d", mtu, MaxMTU)
 	}
 	if c.Probe && (!c.PeerAddress.IsValid() || c.DeadAfter == 0) {
-		return errors.New("a probe needs the peer's address, and dead_after")
+		return errors.New("a probe needs the peer's address and dead_after")
 	}
 	for _, r := range c.Remotes {
 		host, port, err := net.SplitHostPort(r)

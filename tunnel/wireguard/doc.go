@@ -25,11 +25,18 @@
 //     segments of a flow and writes them to the interface (receiver.go);
 //  3. TCP's SYNs are clamped to the interface's MTU on both ways.
 //
-// How a tunnel goes down: the session could not be renewed before it ended after 180 s,
-// or, if DeadAfter is set, nothing came from the peer for so long. That is only for
-// peers which send a keepalive often enough: another Warren does, other WireGuard
-// devices have persistent keepalives of a second at the least. Towards a peer without
-// any, probing it through the tunnel is the caller's business.
+// Whether the peer lives (liveness.go, probe.go):
+//
+//  1. Anything authentic that comes from it is a sign of life. This end sends an empty
+//     packet when it has sent nothing for the keepalive, as another Warren does.
+//  2. With a probe, a peer that was not heard for a keepalive and a quarter gets an ICMP
+//     echo inside the tunnel, each keepalive. Another Warren is always heard before.
+//  3. A peer that was not heard for two keepalives may have been started anew and lost
+//     its session: this end begins a handshake.
+//  4. Nothing for dead_after: the tunnel goes down, and handshakes go on. A peer that
+//     completes them and says nothing else is believed after a growing while only.
+//  5. Without dead_after, or a probe, the tunnel goes down when its session could not be
+//     renewed before it ended, after 180 s.
 //
 // The outer packets may be fragmented. A peer is answered where it was heard last. The
 // source address is what the kernel's routes say, not where the peer sent to.

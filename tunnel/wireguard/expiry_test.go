@@ -40,7 +40,7 @@ func TestSessionWithoutDataIsRenewed(t *testing.T) {
 			}
 		}
 	}
-	l.found(resolve(t.Context(), l.cfg.Remotes))
+	l.found(time.Now(), resolve(t.Context(), l.cfg.Remotes))
 	l.tick(time.Now())
 	first := session(time.Time{})
 	l.tick(time.Now())

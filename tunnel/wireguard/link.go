@@ -26,11 +26,18 @@ type Link struct {
 	peer *protocol.Peer
 	wake chan struct{} // something changed at the peer
 
+	transmit func(msgs []byte, size int, to netip.AddrPort) error // socket.send
+
 	// Of the goroutine of Run.
 	resolving bool
 	heard     time.Time // when the peer last was, before it was looked up
 	lookAt    time.Time // when to look the remotes up again; zero: after the next attempt
 	turn      int       // of the addresses of the remotes
+	probe     prober
+	distrust  distrust
+	wasAlive  bool      // the peer was, since the tunnel came up
+	measured  time.Time // the session whose handshake's round trip is in the status
+	unsent    error     // why the last message of the protocol could not be sent
 
 	up atomic.Bool // set by the goroutine of Run
 
@@ -48,7 +55,8 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 	l := &Link{
 		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(),
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), probe: newProber(&c),
+		transmit: e.send,
 	}
 	l.status = tunnel.Status{State: tunnel.StateDown, Since: time.Now()}
 	return l
@@ -85,7 +93,8 @@ func (l *Link) Run(ctx context.Context) error {
 	if reason == nil {
 		reason = errors.New("stopped")
 	}
-	l.down(reason)
+	l.probe.close()
+	l.down(time.Now(), reason)
 	l.setState(tunnel.StateDown)
 	err = errors.Join(err, l.dev.Close())
 	pumps.Wait()
@@ -117,7 +126,9 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			return fmt.Errorf("wireguard: %s: %w", l.cfg.Name, err)
 		case r := <-found:
 			l.resolving = false
-			l.found(r)
+			l.found(time.Now(), r)
+		case a := <-l.probe.answers():
+			l.smoothRTT(l.probe.answer(a))
 		case <-l.wake:
 		case <-timer.C:
 		}
@@ -125,7 +136,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 		if again {
 			l.lookAt = time.Time{}
 		}
-		if began := l.tick(time.Now()); (began || again) && !l.up.Load() {
+		if began := l.tick(time.Now()); (began || again) && !l.settled() {
 			look() // the next attempt goes to the next address
 		}
 		timer.Reset(time.Until(l.deadline(time.Now())))
@@ -135,124 +146,38 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 // tick does what is due at the peer, and reports whether a handshake was begun.
 func (l *Link) tick(now time.Time) (began bool) {
 	l.assess(now)
+	if l.up.Load() {
+		l.probe.ask(now, l.peer.Status(now).Heard)
+	}
 	for _, msg := range l.peer.Tick(now) {
 		began = began || protocol.IsInitiation(msg)
 		to := l.peer.Status(now).Endpoint
-		if err := l.e.send(msg, len(msg), to); err != nil {
-			l.fail(fmt.Errorf("send to %s: %w", to, err))
+		if l.unsent = l.transmit(msg, len(msg), to); l.unsent != nil {
+			l.unsent = fmt.Errorf("send to %s: %w", to, l.unsent)
+			if !l.up.Load() {
+				l.fail(l.unsent)
+			}
 		}
 	}
 	return began
 }
 
+// settled reports whether there is nothing to look the remotes up for.
+func (l *Link) settled() bool { return l.up.Load() || l.distrust.holds() }
+
 // found tries the next address of the remotes, unless the peer has been heard
 // meanwhile.
-func (l *Link) found(r resolved) {
-	if l.up.Load() {
+func (l *Link) found(now time.Time, r resolved) {
+	if l.settled() {
 		return
 	}
 	if len(r.addrs) > 0 {
-		l.peer.TryEndpoint(time.Now(), r.addrs[l.turn%len(r.addrs)], l.heard)
+		l.peer.TryEndpoint(now, r.addrs[l.turn%len(r.addrs)], l.heard)
 		l.turn++
 		return
 	}
 	l.fail(r.err)
-	l.lookAt = time.Now().Add(lookAgain)
-}
-
-// renewAt is when this end asks for the next session, also if there is no data that
-// would: the initiator first, and if that does not happen, either.
-func renewAt(s *protocol.Status) time.Time {
-	if s.Initiator {
-		return s.Since.Add(protocol.RekeyAfterTime)
-	}
-	return s.Since.Add((protocol.RekeyAfterTime + protocol.RejectAfterTime) / 2)
-}
-
-// assess decides whether the tunnel is up.
-func (l *Link) assess(now time.Time) {
-	s := l.peer.Status(now)
-	silent := l.cfg.DeadAfter > 0 && now.Sub(s.Heard) >= l.cfg.DeadAfter
-	switch {
-	case s.Established && !silent:
-		l.setUp(now, &s)
-		if !s.Trying && !now.Before(renewAt(&s)) {
-			l.peer.Initiate(now)
-		}
-	case l.up.Load() && silent:
-		l.down(fmt.Errorf("nothing came from the peer for %v", l.cfg.DeadAfter))
-		l.peer.Initiate(now)
-	case l.up.Load():
-		l.down(fmt.Errorf("the session could not be renewed for %v", protocol.RejectAfterTime))
-		l.peer.Initiate(now)
-	case len(l.cfg.Remotes) > 0 && !s.Trying && !l.resolving && s.Endpoint.IsValid():
-		l.peer.Initiate(now) // the protocol gives up after a while; a tunnel does not
-	}
-}
-
-// deadline is when tick has to be called next.
-func (l *Link) deadline(now time.Time) time.Time {
-	first := now.Add(time.Hour)
-	earlier := func(t time.Time) {
-		if !t.IsZero() && t.Before(first) {
-			first = t
-		}
-	}
-	earlier(l.lookAt)
-	earlier(l.peer.NextDeadline())
-	if s := l.peer.Status(now); l.up.Load() {
-		earlier(s.Since.Add(protocol.RejectAfterTime))
-		if !s.Trying {
-			earlier(renewAt(&s))
-		}
-		if l.cfg.DeadAfter > 0 {
-			earlier(s.Heard.Add(l.cfg.DeadAfter))
-		}
-	}
-	return first
-}
-
-// setUp takes note of a session, and of where the peer is.
-func (l *Link) setUp(now time.Time, s *protocol.Status) {
-	l.mu.Lock()
-	moved := l.status.Remote != s.Endpoint
-	l.status.Remote = s.Endpoint
-	l.mu.Unlock()
-	if l.up.Load() {
-		if moved {
-			l.log.Info("the peer is somewhere else now", "remote", s.Endpoint)
-		}
-		return
-	}
-	l.up.Store(true)
-	if err := l.dev.SetCarrier(true); err != nil {
-		l.log.Error("cannot raise the carrier", "err", err)
-	}
-	l.log.Info("tunnel up", "remote", s.Endpoint)
-	l.mu.Lock()
-	l.status.State, l.status.Since, l.status.LastError = tunnel.StateUp, now, ""
-	l.mu.Unlock()
-	l.emit(tunnel.Event{Up: true, Time: now, Remote: s.Endpoint})
-}
-
-// down takes the tunnel down, if it is up: first the carrier, so that the kernel stops
-// routing into it, then the event.
-func (l *Link) down(reason error) {
-	if !l.up.Load() {
-		return
-	}
-	l.up.Store(false)
-	if err := l.dev.SetCarrier(false); err != nil {
-		l.log.Error("cannot drop the carrier", "err", err)
-	}
-	now := time.Now()
-	l.mu.Lock()
-	remote := l.status.Remote
-	l.status.State, l.status.Since = l.restState(), now
-	l.status.Remote, l.status.LastError = netip.AddrPort{}, reason.Error()
-	l.mu.Unlock()
-	l.log.Info("tunnel down", "remote", remote, "err", reason)
-	l.emit(tunnel.Event{Time: now, Remote: remote, Reason: reason.Error()})
+	l.lookAt = now.Add(lookAgain)
 }
 
 func (l *Link) emit(ev tunnel.Event) {

@@ -128,6 +128,8 @@ func TestAddLinkRefuses(t *testing.T) {
 		"low order":       func(c *LinkConfig) { c.PublicKey = protocol.PublicKey{} },
 		"want host:port":  func(c *LinkConfig) { c.Remotes = []string{"host"} },
 		"keepalive 1ms":   func(c *LinkConfig) { c.Keepalive = time.Millisecond },
+		"a probe needs":   func(c *LinkConfig) { c.Keepalive, c.DeadAfter, c.Probe = time.Second, 3*time.Second, true },
+		"and dead_after":  func(c *LinkConfig) { c.Probe, c.PeerAddress = true, netip.IPv6LinkLocalAllNodes() },
 		"dead_after 1s":   func(c *LinkConfig) { c.DeadAfter = time.Second },
 		"dead_after 1.5s": func(c *LinkConfig) { c.Keepalive, c.DeadAfter = time.Second, 1500*time.Millisecond },
 	} {

@@ -6,8 +6,9 @@ import (
 	"warren/tunnel"
 )
 
-// Status returns how the tunnel is now. It may be called from any goroutine.
-// The round trip is not measured.
+// Status returns how the tunnel is now. It may be called from any goroutine. The round
+// trip is that of the last handshake, which is two minutes old at the most while there
+// are packets, or where echoes are sent, their smoothed one.
 func (l *Link) Status() tunnel.Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,13 +40,35 @@ func (l *Link) setState(s tunnel.State) {
 	l.status.State, l.status.Since = s, time.Now()
 }
 
-// fail notes why the tunnel is not up. The same failure again is not news.
-func (l *Link) fail(err error) {
+// setError notes why the tunnel is not up, and reports whether that is news.
+func (l *Link) setError(err error) (news bool) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
 	l.mu.Lock()
-	news := l.status.LastError != err.Error()
-	l.status.LastError = err.Error()
-	l.mu.Unlock()
-	if news {
+	defer l.mu.Unlock()
+	news = l.status.LastError != text
+	l.status.LastError = text
+	return news
+}
+
+// fail notes and logs why the tunnel is not up. The same failure again is not news.
+func (l *Link) fail(err error) {
+	if l.setError(err) {
 		l.log.Warn("cannot connect", "err", err)
+	}
+}
+
+// smoothRTT takes the round trip of an echo, or 0 for none.
+func (l *Link) smoothRTT(rtt time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case rtt == 0 || l.status.State != tunnel.StateUp:
+	case l.status.RTT == 0:
+		l.status.RTT = rtt
+	default:
+		l.status.RTT += (rtt - l.status.RTT) / 8 // as TCP smooths it (RFC 6298)
 	}
 }

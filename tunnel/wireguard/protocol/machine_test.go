@@ -210,7 +210,17 @@ func TestHandshakeAndData(t *testing.T) {
 					t.Errorf("message %d has %d bytes, want %d", i, len(msg), sizes[i])
 				}
 			}
+			for _, e := range []*end{n.a, n.b} {
+				if e.p.Status(n.now).Alive {
+					t.Error("the handshake alone counts as a sign of life")
+				}
+			}
 			n.exchange(1)
+			for _, e := range []*end{n.a, n.b} {
+				if !e.p.Status(n.now).Alive {
+					t.Error("packets are no sign of life")
+				}
+			}
 			if got := n.b.p.Status(n.now).Endpoint; got != addrA {
 				t.Errorf("the responder looks for the initiator at %v", got)
 			}
@@ -221,6 +231,29 @@ func TestHandshakeAndData(t *testing.T) {
 			n.handshake(n.b)
 			n.exchange(2)
 		})
+	}
+}
+
+// Each end measures the round trip with the handshake.
+func TestRoundTrip(t *testing.T) {
+	n := newNetwork(t)
+	n.a.p.Initiate(n.now)
+	initiation := n.a.p.Tick(n.now)[0]
+	step := func() { n.now = n.now.Add(10 * time.Millisecond) }
+	step()
+	response := n.b.m.Receive(n.now, addrA, initiation).Reply
+	step()
+	n.deliver(n.a, addrB, response)
+	if got := n.a.p.Status(n.now).RTT; got != 20*time.Millisecond {
+		t.Errorf("the initiator measured %v", got)
+	}
+	confirmation := n.a.p.Tick(n.now)[0]
+	step()
+	n.deliver(n.b, addrA, confirmation)
+	n.pass(time.Minute)
+	n.exchange(1)
+	if got := n.b.p.Status(n.now).RTT; got != 20*time.Millisecond {
+		t.Errorf("the responder measured %v", got)
 	}
 }
 

@@ -58,6 +58,8 @@ type Status struct {
 	Established bool           // packets can be sealed now
 	Initiator   bool           // of the current session, this end was
 	Since       time.Time      // when the current session was made; zero without one
+	RTT         time.Duration  // of the handshake that made it
+	Alive       bool           // more has come in it than what completed the handshake
 	Heard       time.Time      // when anything authentic came last
 	Trying      bool           // a handshake is under way, or about to be
 }
@@ -77,7 +79,7 @@ func (p *Peer) Status(now time.Time) Status {
 	s := Status{Endpoint: p.endpoint, Heard: p.heard, Trying: !p.timers.handshake.IsZero()}
 	if p.current != nil {
 		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
-		s.Initiator = p.current.initiator
+		s.Initiator, s.RTT, s.Alive = p.current.initiator, p.current.rtt, p.current.alive
 	}
 	return s
 }

@@ -96,7 +96,9 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 	hs.erase()
 	p.ours = nil // its index is now the session's
 	p.timers.handshake = time.Time{}
-	p.adoptLocked(p.newSessionLocked(now, &keys, msg.receiver, msg.sender, true))
+	s := p.newSessionLocked(now, &keys, msg.receiver, msg.sender, true)
+	s.rtt = now.Sub(p.initiated)
+	p.adoptLocked(s)
 	p.endpoint = from
 	p.heardLocked(now, false)
 	// The responder may send only after it has heard something of this session. If
@@ -164,6 +166,9 @@ func (m *Machine) data(now time.Time, from netip.AddrPort, b []byte) Received {
 	if confirmed {
 		p.replaceLocked(&p.previous, p.current)
 		p.current, p.next = s, nil
+		s.rtt = now.Sub(s.created)
+	} else {
+		s.alive = true
 	}
 	moved := p.endpoint != from
 	p.endpoint = from

@@ -16,8 +16,10 @@ type session struct {
 	initiator     bool
 	created       time.Time
 
-	sent        uint64 // the next counter to send with
+	rtt         time.Duration // of the handshake: from our message to what answered it; 0 until then
+	sent        uint64        // the next counter to send with
 	seen        window
+	alive       bool // more came in it than what completed the handshake
 	askedToRest bool // a last-minute handshake was asked for (section 6.2)
 }
 

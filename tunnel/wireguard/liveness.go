@@ -1,0 +1,166 @@
+package wireguard
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"warren/tunnel"
+	"warren/tunnel/wireguard/protocol"
+)
+
+// maxDistrust bounds how long a peer that says nothing is left alone.
+const maxDistrust = time.Minute
+
+// distrust keeps a tunnel from coming up again and again with a peer that completes
+// handshakes and then says nothing: each time, it must wait twice as long before a
+// handshake alone is believed. Anything else that comes from the peer is, at any time.
+type distrust struct {
+	times int       // that the tunnel went down like that, in a row
+	until time.Time // zero: not, or no longer
+}
+
+func (d *distrust) holds() bool { return !d.until.IsZero() }
+
+func (d *distrust) more(now time.Time, deadAfter time.Duration) {
+	d.times++
+	d.until = now.Add(min(deadAfter<<min(d.times, 16), maxDistrust))
+}
+
+// renewAt is when this end asks for the next session, also if there is no data that
+// would: the initiator first, and if that does not happen, either.
+func renewAt(s *protocol.Status) time.Time {
+	if s.Initiator {
+		return s.Since.Add(protocol.RekeyAfterTime)
+	}
+	return s.Since.Add((protocol.RekeyAfterTime + protocol.RejectAfterTime) / 2)
+}
+
+// doubtAt is when this end asks a silent peer for a new session: one that was started
+// anew has lost the one there is, and can say nothing in it. Zero is never.
+func (l *Link) doubtAt(s *protocol.Status) time.Time {
+	if l.cfg.DeadAfter == 0 {
+		return time.Time{}
+	}
+	return s.Heard.Add(2 * l.cfg.Keepalive)
+}
+
+// assess decides whether the tunnel is up, and asks for handshakes.
+func (l *Link) assess(now time.Time) {
+	s := l.peer.Status(now)
+	silent := l.cfg.DeadAfter > 0 && now.Sub(s.Heard) >= l.cfg.DeadAfter
+	if s.Alive {
+		l.wasAlive = true
+		if l.distrust.times > 0 {
+			l.distrust = distrust{}
+			l.setError(nil)
+		}
+	}
+	switch up := l.up.Load(); {
+	case s.Established && !silent && !l.distrust.holds():
+		l.setUp(now, &s)
+		doubt := l.doubtAt(&s)
+		if !s.Trying && (!now.Before(renewAt(&s)) || !doubt.IsZero() && !now.Before(doubt)) {
+			l.peer.Initiate(now)
+		}
+	case up && silent:
+		if !l.wasAlive {
+			l.distrust.more(now, l.cfg.DeadAfter)
+		}
+		l.down(now, fmt.Errorf("nothing came from the peer for %v%s%s", l.cfg.DeadAfter, l.probe.explain(), l.whyUnsent()))
+		l.peer.Initiate(now)
+	case up:
+		l.down(now, fmt.Errorf("the session could not be renewed for %v%s", protocol.RejectAfterTime, l.whyUnsent()))
+		l.peer.Initiate(now)
+	case l.distrust.holds() && !now.Before(l.distrust.until):
+		l.distrust.until = time.Time{}
+		l.peer.Initiate(now)
+	case !l.distrust.holds() && len(l.cfg.Remotes) > 0 && !s.Trying && !l.resolving && s.Endpoint.IsValid():
+		l.peer.Initiate(now) // the protocol gives up after a while; a tunnel does not
+	}
+}
+
+func (l *Link) whyUnsent() string {
+	if l.unsent == nil {
+		return ""
+	}
+	return "; " + l.unsent.Error()
+}
+
+// deadline is when tick has to be called next.
+func (l *Link) deadline(now time.Time) time.Time {
+	first := now.Add(time.Hour)
+	earlier := func(t time.Time) {
+		if !t.IsZero() && t.Before(first) {
+			first = t
+		}
+	}
+	earlier(l.lookAt)
+	earlier(l.peer.NextDeadline())
+	if !l.up.Load() {
+		earlier(l.distrust.until)
+		return first
+	}
+	s := l.peer.Status(now)
+	earlier(s.Since.Add(protocol.RejectAfterTime))
+	if !s.Trying {
+		earlier(renewAt(&s))
+		earlier(l.doubtAt(&s))
+	}
+	if l.cfg.DeadAfter > 0 {
+		earlier(s.Heard.Add(l.cfg.DeadAfter))
+	}
+	earlier(l.probe.due(s.Heard))
+	return first
+}
+
+// setUp takes note of a session, and of where the peer is.
+func (l *Link) setUp(now time.Time, s *protocol.Status) {
+	l.mu.Lock()
+	moved := l.status.Remote != s.Endpoint
+	l.status.Remote = s.Endpoint
+	if l.measured != s.Since {
+		l.measured, l.status.RTT = s.Since, s.RTT
+	}
+	l.mu.Unlock()
+	if l.up.Load() {
+		if moved {
+			l.log.Info("the peer is somewhere else now", "remote", s.Endpoint)
+		}
+		return
+	}
+	l.up.Store(true)
+	l.wasAlive = s.Alive
+	if err := l.dev.SetCarrier(true); err != nil {
+		l.log.Error("cannot raise the carrier", "err", err)
+	}
+	l.log.Info("tunnel up", "remote", s.Endpoint)
+	if l.distrust.times == 0 {
+		l.setError(nil)
+	}
+	l.mu.Lock()
+	l.status.State, l.status.Since = tunnel.StateUp, now
+	l.mu.Unlock()
+	l.emit(tunnel.Event{Up: true, Time: now, Remote: s.Endpoint})
+}
+
+// down takes the tunnel down, if it is up: first the carrier, so that the kernel stops
+// routing into it, then the event.
+func (l *Link) down(now time.Time, reason error) {
+	if !l.up.Load() {
+		return
+	}
+	l.up.Store(false)
+	if err := l.dev.SetCarrier(false); err != nil {
+		l.log.Error("cannot drop the carrier", "err", err)
+	}
+	l.probe.close()
+	l.setError(reason)
+	l.mu.Lock()
+	remote := l.status.Remote
+	l.status.State, l.status.Since = l.restState(), now
+	l.status.Remote, l.status.RTT = netip.AddrPort{}, 0
+	l.mu.Unlock()
+	l.log.Info("tunnel down", "remote", remote, "err", reason)
+	l.emit(tunnel.Event{Time: now, Remote: remote, Reason: reason.Error()})
+}

@@ -1,0 +1,114 @@
+package wireguard
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"warren/tunnel/internal/ping"
+)
+
+// pinger is what prober needs of [ping.Pinger].
+type pinger interface {
+	Send() error
+	Answers() <-chan ping.Answer
+	Close()
+}
+
+func openPinger(ifname string, peer netip.Addr) (pinger, error) {
+	return ping.Open(ifname, netip.Addr{}, peer)
+}
+
+// prober asks a silent peer for signs of life, of which any is good: the reply to an
+// echo is a packet of the tunnel like others. It has a socket only while an echo waits
+// for its reply. It belongs to the goroutine of Link.Run.
+type prober struct {
+	ifname    string
+	peer      netip.Addr
+	keepalive time.Duration // 0: never asks
+	open      func(ifname string, peer netip.Addr) (pinger, error)
+
+	ping     pinger    // nil: no socket
+	asked    time.Time // when the last echo was sent, or should have been
+	problem  error     // why it was not
+	answered bool      // the peer does answer echoes
+}
+
+func newProber(c *LinkConfig) prober {
+	p := prober{ifname: c.Device.Name(), peer: c.PeerAddress.WithZone(""), open: openPinger}
+	if c.Probe {
+		p.keepalive = c.Keepalive
+	}
+	return p
+}
+
+// due is when the next echo is to be sent to a peer that was heard last at a time; zero
+// is never. A Warren's keepalives come each keepalive, and a quarter more is for those
+// that are a bit late. An echo without a reply is followed by others.
+func (p *prober) due(heard time.Time) time.Time {
+	if p.keepalive == 0 {
+		return time.Time{}
+	}
+	first := heard.Add(p.keepalive + p.keepalive/4)
+	if next := p.asked.Add(p.keepalive); next.After(first) {
+		return next
+	}
+	return first
+}
+
+// ask sends an echo if one is due, and closes the socket if the peer was heard.
+func (p *prober) ask(now, heard time.Time) {
+	if heard.After(p.asked) {
+		p.close()
+	}
+	if at := p.due(heard); at.IsZero() || at.After(now) {
+		return
+	}
+	p.asked = now
+	if p.ping == nil {
+		if p.ping, p.problem = p.open(p.ifname, p.peer); p.problem != nil {
+			p.ping = nil // not a nil of another type
+			return
+		}
+	}
+	if err := p.ping.Send(); err != nil {
+		p.problem = fmt.Errorf("cannot ping %s: %w", p.peer, err)
+	}
+}
+
+// answers is where replies come from; nil, which never delivers, without a socket.
+func (p *prober) answers() <-chan ping.Answer {
+	if p.ping == nil {
+		return nil
+	}
+	return p.ping.Answers()
+}
+
+// answer takes what came of an echo, and returns its round trip, or 0.
+func (p *prober) answer(a ping.Answer) time.Duration {
+	p.close()
+	if a.Err != nil {
+		p.problem = fmt.Errorf("cannot ping %s: %w", p.peer, a.Err)
+		return 0
+	}
+	p.answered = true
+	return a.RTT
+}
+
+func (p *prober) close() {
+	if p.ping != nil {
+		p.ping.Close()
+		p.ping = nil
+	}
+}
+
+// explain says what the operator may do about a peer that was silent.
+func (p *prober) explain() string {
+	switch {
+	case p.keepalive == 0 || p.answered:
+		return ""
+	case p.problem != nil:
+		return fmt.Sprintf("; %v", p.problem)
+	}
+	return fmt.Sprintf(`; pings to %s inside the tunnel were not answered: if the peer never answers them, allow ICMP echo there, or set probe = "none" here`, p.peer)
+}

@@ -1,0 +1,228 @@
+package wireguard
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"warren/tunnel"
+	"warren/tunnel/internal/ping"
+	"warren/tunnel/wireguard/protocol"
+)
+
+// A stage is a link towards a peer that the test plays, with a clock that moves only
+// where the test lets it. It does what Link.loop does, without a goroutine or a socket.
+type stage struct {
+	t       *testing.T
+	now     time.Time
+	start   time.Time
+	l       *Link
+	key     protocol.PrivateKey // of the peer
+	far     protocol.PeerConfig
+	machine *protocol.Machine // the peer's; nil while it does not run
+	peer    *protocol.Peer
+
+	cut      bool  // nothing passes on the underlay
+	answers  bool  // the peer answers echoes
+	noSocket error // why none can be opened
+	replies  chan ping.Answer
+
+	sockets int // open
+	opened  int
+	echoes  int
+	heard   int // data messages that the peer received
+	events  []string
+}
+
+var (
+	nearAddr = netip.MustParseAddrPort("192.0.2.1:51820")
+	farAddr  = netip.MustParseAddrPort("192.0.2.2:51820")
+)
+
+const echoTime = 4 * time.Millisecond
+
+// newStage returns a link that has a session with a peer which sends keepalives or not.
+func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
+	t.Helper()
+	s := &stage{t: t, now: time.Now(), key: protocol.NewPrivateKey(), replies: make(chan ping.Answer, 1)}
+	s.start = s.now
+	e := NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey()})
+	s.far = protocol.PeerConfig{PublicKey: e.PublicKey(), Keepalive: farKeepalive}
+	c.Name, c.PublicKey, c.PeerAddress = "far", s.key.Public(), netip.MustParseAddr("fe80::2%far")
+	c.Device = newFakeDevice("far")
+	c.Events = func(ev tunnel.Event) {
+		word := "down: " + ev.Reason
+		if ev.Up {
+			word = "up"
+		}
+		s.events = append(s.events, fmt.Sprintf("%v %s", ev.Time.Sub(s.start).Round(10*time.Millisecond), word))
+	}
+	l, err := e.AddLink(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.l = l
+	l.probe.open = func(string, netip.Addr) (pinger, error) {
+		if s.noSocket != nil {
+			return nil, s.noSocket
+		}
+		s.sockets++
+		s.opened++
+		return (*stagePinger)(s), nil
+	}
+	l.transmit = func(msg []byte, _ int, to netip.AddrPort) error {
+		if to != farAddr {
+			return fmt.Errorf("nobody is at %v", to)
+		}
+		s.toFar(bytes.Clone(msg))
+		return nil
+	}
+	s.restart()
+	if len(c.Remotes) > 0 {
+		s.look()
+	} else {
+		l.peer.SetEndpoint(farAddr) // as if it had been heard
+		l.peer.Initiate(s.now)
+	}
+	s.pass(0)
+	s.expect("0s up")
+	return s
+}
+
+// restart has the peer start anew, without any session.
+func (s *stage) restart() {
+	s.machine = protocol.New(protocol.Config{PrivateKey: s.key})
+	var err error
+	if s.peer, err = s.machine.AddPeer(s.far); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) look() {
+	s.l.heard = s.l.peer.Status(s.now).Heard
+	s.l.found(s.now, resolved{addrs: []netip.AddrPort{farAddr}})
+}
+
+func (s *stage) toFar(msg []byte) {
+	if s.cut || s.machine == nil {
+		return
+	}
+	if binary.LittleEndian.Uint32(msg) == 4 {
+		s.heard++
+	}
+	if reply := s.machine.Receive(s.now, nearAddr, msg).Reply; reply != nil {
+		s.toNear(reply)
+	}
+}
+
+func (s *stage) toNear(msg []byte) {
+	if s.cut {
+		return
+	}
+	got := s.l.e.machine.Receive(s.now, farAddr, msg)
+	if got.Reply != nil {
+		s.toFar(got.Reply)
+	}
+	if got.Peer != nil && !s.l.up.Load() {
+		s.l.notify()
+	}
+}
+
+// stagePinger is the stage's end of the link's echoes.
+type stagePinger stage
+
+func (p *stagePinger) Answers() <-chan ping.Answer { return p.replies }
+func (p *stagePinger) Close()                      { p.sockets-- }
+
+func (p *stagePinger) Send() error {
+	p.echoes++
+	sealer, err := p.peer.Sealer(p.now, 1)
+	if err != nil {
+		return err
+	}
+	if p.cut || !p.answers {
+		return nil
+	}
+	f := frame(100, 1)[10:]
+	buf := make([]byte, protocol.Overhead+protocol.PaddedLen(len(f), DefaultMTU))
+	copy(buf[protocol.HeaderLen:], f)
+	(*stage)(p).toNear(sealer.Seal(buf, len(f), DefaultMTU))
+	p.replies <- ping.Answer{RTT: echoTime}
+	return nil
+}
+
+// pass lets time go by, doing what falls due on the way.
+func (s *stage) pass(d time.Duration) {
+	s.t.Helper()
+	until := s.now.Add(d)
+	for steps := 0; ; steps++ {
+		if steps > 100_000 {
+			s.t.Fatalf("at %v the link never rests", s.now.Sub(s.start))
+		}
+		next := s.l.deadline(s.now)
+		if s.machine != nil {
+			if at := s.peer.NextDeadline(); !at.IsZero() && at.Before(next) {
+				next = at
+			}
+		}
+		if len(s.l.probe.answers()) > 0 || s.woken() {
+			next = s.now
+		}
+		if next.After(until) {
+			s.now = until
+			return
+		}
+		if next.After(s.now) {
+			s.now = next
+		}
+		s.step()
+	}
+}
+
+// woken reports whether the link's goroutine would have been.
+func (s *stage) woken() bool {
+	select {
+	case <-s.l.wake:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *stage) step() {
+	select {
+	case a := <-s.l.probe.answers():
+		s.l.smoothRTT(s.l.probe.answer(a))
+	default:
+	}
+	if s.l.tick(s.now) && !s.l.settled() && len(s.l.cfg.Remotes) > 0 {
+		s.look()
+	}
+	if s.machine != nil {
+		for _, msg := range s.peer.Tick(s.now) {
+			s.toNear(msg)
+		}
+	}
+}
+
+func (s *stage) expect(want ...string) {
+	s.t.Helper()
+	if !slices.EqualFunc(s.events, want, strings.HasPrefix) {
+		s.t.Errorf("events:\n got %s\nwant %s", strings.Join(s.events, "\n     "), strings.Join(want, "\n     "))
+	}
+	s.events = nil
+}
+
+// at lets time go by until so long after the start.
+func (s *stage) at(d time.Duration) {
+	s.t.Helper()
+	s.pass(s.start.Add(d).Sub(s.now))
+}
+
+var errNoAddress = errors.New("connect: cannot assign requested address")
