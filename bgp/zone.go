@@ -25,6 +25,6 @@ func renewZone(ctx context.Context, local netip.Addr) {
 	lc := net.ListenConfig{Control: socketControl(local, name)}
 	to := netip.AddrPortFrom(local.WithZone(strconv.Itoa(ifi.Index)), 0)
 	if c, err := lc.ListenPacket(ctx, "udp6", to.String()); err == nil { // if not, listening fails too, and says so
-		c.Close()
+		_ = c.Close()
 	}
 }
