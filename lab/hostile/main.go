@@ -1,15 +1,34 @@
 // Command hostile attacks a Warren router in the lab: with the bytes that have
-// killed BGP speakers, from inside a tunnel, and with connections that want
-// nothing but to be there, from the underlay. It is bounded in time and
-// number, and says what the router did.
+// killed BGP speakers, from inside a tunnel; with connections that want nothing
+// but to be there, and with all that can be sent to a WireGuard port, from the
+// underlay. It is bounded in time and number, and says what the router did. It
+// fails if an attack could not be carried out.
 //
 // Usage:
 //
 //	hostile bgp LOCAL PEER ASN     PEER's port 179, from address LOCAL, as a router of AS ASN
 //	hostile tls HOST:PORT          the transport's port: silence, garbage, half a handshake
+//
+// The WireGuard port of VICTIM, which is ADDRESS:PORT, IPv4. All of these tell
+// what came back, and nothing should:
+//
+//	hostile wireguard garbage VICTIM          all types and lengths, oversized datagrams, fragments
+//	hostile wireguard flood VICTIM KEY SECS   initiations from many ports, by who knows VICTIM's public key;
+//	                                          cookies are to come back
+//	hostile wireguard icmp VICTIM PEER        forged errors about what VICTIM sends to PEER
+//
+// Those of who is on the path between two routers, and has recorded what passed
+// the interface to or from a UDP port. The file appears when it is complete:
+//
+//	hostile wireguard record INTERFACE PORT SECS FILE
+//	hostile wireguard replay FILE VICTIM       what VICTIM was sent, again
+//	hostile wireguard reflect FILE VICTIM      what VICTIM sent, to itself
+//	hostile wireguard forge FILE VICTIM        what VICTIM was sent, changed
+//	hostile wireguard cookies FILE VICTIM KEY  cookies for what VICTIM sent to the owner of public key KEY
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -32,6 +51,8 @@ func run(args []string) error {
 		return attackBGP(args[1], args[2], uint16(asn))
 	case len(args) == 2 && args[0] == "tls":
 		return attackTLS(args[1])
+	case len(args) > 1 && args[0] == "wireguard":
+		return attackWireGuard(args[1], args[2:])
 	}
-	return fmt.Errorf("usage: hostile bgp LOCAL PEER ASN | hostile tls HOST:PORT")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile tls HOST:PORT | hostile wireguard ATTACK ARG")
 }
