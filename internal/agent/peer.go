@@ -74,7 +74,7 @@ type speaker interface {
 
 // openAtOnce is how many tunnels are opened at the same time: the kernel takes
 // its time to make an interface, most of it waiting.
-const openAtOnce = 16
+const openAtOnce = 32
 
 // open makes the peers' interfaces and starts their transports. Failing is
 // remembered and tried again: one peer's bad luck, such as an interface name
