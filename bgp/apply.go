@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 )
@@ -42,10 +43,7 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 
 // softReset makes GoBGP run n's routes through the policies again.
 func (s *Speaker) softReset(n *neighbor, in, out bool) error {
-	s.mu.Lock()
-	established := n.session.state == stateEstablished
-	s.mu.Unlock()
-	if !established {
+	if !in && !out || !s.waitEstablished(n) {
 		return nil
 	}
 	for dir, wanted := range map[api.ResetPeerRequest_Direction]bool{
@@ -61,6 +59,31 @@ func (s *Speaker) softReset(n *neighbor, in, out bool) error {
 		}
 	}
 	return nil
+}
+
+// waitEstablished reports whether n has a session whose routes GoBGP would
+// reset. It says that a session is established a moment before it takes it for
+// one itself, and a reset in that moment does nothing.
+func (s *Speaker) waitEstablished(n *neighbor) bool {
+	for range readyTries {
+		s.mu.Lock()
+		established := n.session.state == stateEstablished
+		s.mu.Unlock()
+		if !established {
+			return false
+		}
+		ready := false
+		err := s.server.ListPeer(s.ctx, &api.ListPeerRequest{Address: n.PeerAddr.String()}, func(p *api.Peer) {
+			ready = p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED
+		})
+		if err != nil || ready {
+			return ready
+		}
+		if !pause(n.ctx, time.Millisecond) {
+			return false
+		}
+	}
+	return false
 }
 
 // judgeLocked applies n's import policy and limit to its ledgers.

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// GoBGP first dials about a second after it has started to. Nothing keeps the
-// two ends of a tunnel from talking sooner, so the end with the lower address
-// tries right away, a few times within that second, and hands the connection
-// to GoBGP as if it had been accepted. Only one end does, so that these never
-// collide; if nothing comes of it, both dial by GoBGP's timers, and it resolves
-// collisions (RFC 4271 6.8).
+// GoBGP first dials 1.5 to 2 s after it has started to. Nothing keeps the two
+// ends of a tunnel from talking sooner, so each tries within that time, a few
+// times, and hands the connection to GoBGP as if it had been accepted: the end
+// with the lower address at once, the other one when the first has finished, so
+// that these do not collide. If nothing comes of it, both dial by GoBGP's
+// timers, and it resolves collisions (RFC 4271 6.8).
 const (
 	earlyDials    = 6
 	earlyInterval = 100 * time.Millisecond
@@ -26,6 +26,9 @@ func (s *Speaker) dialEarly(n *neighbor) {
 		Timeout:   earlyInterval,
 		KeepAlive: -1,
 		Control:   socketControl(n.LocalAddr, n.Interface),
+	}
+	if n.PeerAddr.Less(n.LocalAddr) && !pause(n.ctx, earlyDials*earlyInterval) {
+		return
 	}
 	tick := time.NewTicker(earlyInterval)
 	defer tick.Stop()

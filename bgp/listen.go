@@ -75,11 +75,15 @@ func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
 			conn.Close()
 			continue
 		}
-		if !s.waitReady(n) || hungUp(conn.(*net.TCPConn)) {
+		tcp := conn.(*net.TCPConn)
+		if s.takesOver(n, tcp) {
+			s.endStale(n)
+		}
+		if !s.waitReady(n) || hungUp(tcp) {
 			conn.Close()
 			continue
 		}
-		s.handOver(n.ctx, n, conn.(*net.TCPConn))
+		s.handOver(n.ctx, n, tcp)
 	}
 }
 
@@ -89,8 +93,6 @@ func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
 // arrives in the milliseconds in which the neighbor here is still Idle. It
 // returns false if n does not get ready.
 func (s *Speaker) waitReady(n *neighbor) bool {
-	tick := time.NewTicker(readyInterval)
-	defer tick.Stop()
 	for range readyTries {
 		s.mu.Lock()
 		idle := n.session.state == stateIdle
@@ -98,9 +100,7 @@ func (s *Speaker) waitReady(n *neighbor) bool {
 		if !idle {
 			return true
 		}
-		select {
-		case <-tick.C:
-		case <-n.ctx.Done():
+		if !pause(n.ctx, readyInterval) {
 			return false
 		}
 	}

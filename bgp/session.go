@@ -47,6 +47,8 @@ type session struct {
 	// Of the peer's last OPEN that led to a session, if there was one: whether
 	// it takes IPv4 prefixes, and whether with IPv6 next hops.
 	known, ipv4, extended bool
+
+	failures int // since a session lasted; see restartAfter
 }
 
 // NeighborStatus is a neighbor as of now. Counts are of both families.
@@ -106,8 +108,8 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		return
 	}
 	s.rib.drop(n) // GoBGP does so too, a little later
-	state := stateName(ev.Peer.State.SessionState)
-	if state != n.session.state {
+	state, was, since := stateName(ev.Peer.State.SessionState), n.session.state, n.session.since
+	if state != was {
 		n.session.state, n.session.since = state, at
 	}
 	reason, message := ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage
@@ -120,8 +122,13 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	} else {
 		n.explainDown(reason, message)
 	}
-	if state == stateActive && n.LocalAddr.Less(n.PeerAddr) && n.ctx.Err() == nil {
+	if state == stateActive && n.ctx.Err() == nil {
 		n.work.Go(func() { s.dialEarly(n) })
+	}
+	if state == stateIdle && was != stateIdle {
+		if delay, ok := n.session.restartAfter(was == stateEstablished, at.Sub(since), reason, message); ok {
+			s.work.Go(func() { s.restart(n, delay) })
+		}
 	}
 	s.mu.Unlock()
 	s.logProblems()

@@ -1,0 +1,178 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"golang.org/x/sys/unix"
+)
+
+// GoBGP stays in Idle for 5 s after a session or a connection has failed, by a
+// constant; a neighbor that is added leaves Idle at once. So a neighbor whose
+// session failed is deleted and added again, soon at first and then after twice
+// the time each time, until GoBGP's own 5 s are the shorter wait: the damping
+// that RFC 4271 8.1.1 calls DampPeerOscillations. A peer that refuses sessions
+// gets the 5 s right away.
+const (
+	restartDelay = 200 * time.Millisecond
+	maxRestarts  = 5                // 200 ms, 400 ms, 800 ms, 1.6 s, 3.2 s
+	steadyAfter  = 10 * time.Second // a session that lasts clears the account
+)
+
+// restartAfter decides what follows on a session's or a connection's end: how
+// long after it the neighbor is started anew, or false if GoBGP's own pause is
+// to pass.
+func (ss *session) restartAfter(wasEstablished bool, lasted time.Duration, reason api.PeerState_DisconnectReason, message string) (time.Duration, bool) {
+	switch {
+	case wasEstablished && lasted >= steadyAfter:
+		ss.failures = 0
+	case !wasEstablished && refuses(reason, message):
+		ss.failures = maxRestarts
+	}
+	if ss.failures >= maxRestarts {
+		return 0, false
+	}
+	ss.failures++
+	return restartDelay << (ss.failures - 1), true
+}
+
+// refuses reports whether a session did not come up because one end's
+// configuration does not suit the other. A Cease is not of that kind: the peer
+// may only be busy with the remains of the last session.
+func refuses(reason api.PeerState_DisconnectReason, message string) bool {
+	switch reason {
+	case api.PeerState_DISCONNECT_REASON_BAD_PEER_AS, api.PeerState_DISCONNECT_REASON_INVALID_MSG,
+		api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT:
+		return true
+	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED:
+		return !strings.Contains(message, "code 6(")
+	default:
+		return false
+	}
+}
+
+// restart gives n a new start in GoBGP after a delay, if it is still Idle then.
+func (s *Speaker) restart(n *neighbor, delay time.Duration) {
+	select {
+	case <-time.After(delay):
+	case <-n.ctx.Done():
+		return
+	}
+	s.opMu.Lock()
+	defer s.opMu.Unlock()
+	s.mu.Lock()
+	due := n.ctx.Err() == nil && n.session.state == stateIdle && s.neighbors[n.Name] == n
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	err := s.server.DeletePeer(s.ctx, &api.DeletePeerRequest{Address: n.PeerAddr.String()})
+	err = errors.Join(err, s.server.AddPeer(s.ctx, &api.AddPeerRequest{Peer: s.apiPeer(n.Neighbor)}))
+	if err != nil && s.ctx.Err() == nil {
+		s.log.Error("BGP neighbor not started again", slog.String("peer", n.Name), slog.Any("err", err))
+	}
+}
+
+// A peer that opens a connection while the session is up here has lost that
+// session, after a restart for one, and the news of it was lost too. RFC 4271
+// 6.8 would have the new connection closed, and the peer wait until this end's
+// hold timer expires. Behind a tunnel is only the one peer, whose word is good
+// enough: the old session ends, and the new connection waits (RFC 4724 section
+// 4.2 does the same). What the two ends' dialling at once leaves over must not
+// be taken for that, hence the time that has to be between.
+const (
+	openTimeout   = time.Second // for a peer that connects to send its OPEN
+	takeoverAfter = time.Second // from Established to an OPEN that counts
+)
+
+// takesOver reports whether conn is of a peer that has lost its session.
+func (s *Speaker) takesOver(n *neighbor, conn *net.TCPConn) bool {
+	deadline := time.Now().Add(openTimeout)
+	for {
+		s.mu.Lock()
+		established, since := n.session.state == stateEstablished, n.session.since
+		s.mu.Unlock()
+		if !established {
+			return false
+		}
+		if arrived, ok := openArrived(conn); ok {
+			return arrived.Sub(since) > takeoverAfter
+		}
+		if time.Now().After(deadline) || !pause(n.ctx, readyInterval) {
+			return false
+		}
+	}
+}
+
+// pause waits for d and reports whether ctx is still good then.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// openArrived reports whether a peer has sent its OPEN on a connection that
+// nothing was read from yet, and when the last of what it sent came in.
+func openArrived(conn *net.TCPConn) (at time.Time, ok bool) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return time.Time{}, false
+	}
+	err = raw.Control(func(fd uintptr) {
+		header := make([]byte, gobgp.BGP_HEADER_LENGTH)
+		n, _, err := unix.Recvfrom(int(fd), header, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if err != nil || n < len(header) || header[18] != gobgp.BGP_MSG_OPEN {
+			return
+		}
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return
+		}
+		at, ok = time.Now().Add(-time.Duration(info.Last_data_recv)*time.Millisecond), true
+	})
+	return at, ok && err == nil
+}
+
+// endStale ends a session that the peer has lost, and waits until it has ended.
+// What follows on the end of any session then follows on this one's.
+func (s *Speaker) endStale(n *neighbor) {
+	s.work.Go(func() { s.disable(n) }) // what waits for this must not wait for opMu
+	for range readyTries {
+		s.mu.Lock()
+		established := n.session.state == stateEstablished
+		s.mu.Unlock()
+		if !established || !pause(n.ctx, readyInterval) {
+			return
+		}
+	}
+}
+
+// disable ends n's session and leaves n in GoBGP's administrative down, out of
+// which restart brings it: no restart can be between the look at the state and
+// DisablePeer, and one is sure to follow. (GoBGP's reset would not do: if it
+// finds no session any more, it ends the next one.)
+func (s *Speaker) disable(n *neighbor) {
+	s.opMu.Lock()
+	defer s.opMu.Unlock()
+	s.mu.Lock()
+	due := n.ctx.Err() == nil && n.session.state == stateEstablished && s.neighbors[n.Name] == n
+	n.session.failures = min(n.session.failures, maxRestarts-1)
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	s.log.Info("the peer opens a new BGP session: the old one is over", slog.String("peer", n.Name))
+	err := s.server.DisablePeer(s.ctx, &api.DisablePeerRequest{Address: n.PeerAddr.String()})
+	if err != nil && s.ctx.Err() == nil {
+		s.log.Error("old BGP session not ended", slog.String("peer", n.Name), slog.Any("err", err))
+	}
+}

@@ -1,0 +1,159 @@
+package bgp
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+func TestRestartAfter(t *testing.T) {
+	const ms = time.Millisecond
+	read, none := api.PeerState_DISCONNECT_REASON_READ_FAILED, time.Duration(-1)
+	received := api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED
+	var ss session
+	for i, tt := range []struct {
+		up     bool
+		lasted time.Duration
+		reason api.PeerState_DisconnectReason
+		text   string
+		want   time.Duration
+	}{
+		{true, time.Hour, read, "", 200 * ms},
+		{false, 0, read, "", 400 * ms},
+		{false, 0, received, "notification-received code 6(cease) subcode 7(connection collision)", 800 * ms},
+		{true, 9 * time.Second, read, "", 1600 * ms},
+		{true, time.Minute, received, "notification-received code 3(update) subcode 1(x)", 200 * ms},
+		{false, 0, read, "", 400 * ms},
+		{false, 0, read, "", 800 * ms},
+		{false, 0, read, "", 1600 * ms},
+		{false, 0, read, "", 3200 * ms},
+		{false, 0, read, "", none},
+		{true, time.Second, read, "", none},
+		{true, time.Minute, read, "", 200 * ms},
+		{false, 0, api.PeerState_DISCONNECT_REASON_BAD_PEER_AS, "", none},
+		{false, 0, read, "", none}, // refused before, not heard of since
+		{true, time.Minute, read, "", 200 * ms},
+		{false, 0, received, "notification-received code 2(open) subcode 2(bad peer as)", none},
+	} {
+		got, ok := ss.restartAfter(tt.up, tt.lasted, tt.reason, tt.text)
+		if !ok {
+			got = none
+		}
+		if got != tt.want {
+			t.Errorf("%d: %v, not %v", i, got, tt.want)
+		}
+	}
+}
+
+// TestSoonBack ends a session from the peer's side, by closing the connection
+// and by a Cease: GoBGP alone would be back after 5 s.
+func TestSoonBack(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	local, peer := addRaw(t, s, "b", 64513, nil)
+	waitState(t, s, "b", "active")
+	for i := range 3 {
+		start := time.Now()
+		p := dialRaw(t, peer, local)
+		p.establish(64513, "10.0.0.2")
+		waitState(t, s, "b", "established")
+		took := time.Since(start)
+		t.Logf("established after %v", took)
+		if limit := restartDelay<<i + time.Second; took > limit {
+			t.Errorf("that is more than %v", limit)
+		}
+		p.update(64513, prefixes("10.2.0.0/16"), nil)
+		waitRoutes(t, s, "b", "10.2.0.0/16")
+		if i == 0 {
+			p.send(gobgp.NewBGPNotificationMessage(gobgp.BGP_ERROR_CEASE, gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN, nil))
+		}
+		p.conn.Close()
+		waitRoutes(t, s, "")
+	}
+}
+
+// TestRefusedWaits has a peer of the wrong AS: it gets GoBGP's whole pause.
+func TestRefusedWaits(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	local, peer := addRaw(t, s, "b", 64513, nil)
+	waitState(t, s, "b", "active")
+	p := dialRaw(t, peer, local)
+	p.send(openMessage(t, 64999, "10.0.0.2"))
+	waitState(t, s, "b", "idle")
+	start := time.Now()
+	waitState(t, s, "b", "active")
+	if took := time.Since(start); took < 4*time.Second {
+		t.Errorf("tried again after %v", took)
+	}
+}
+
+// TestTakeover has a peer open a session while another one is up here.
+func TestTakeover(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	local, peer := addRaw(t, s, "b", 64513, nil)
+	waitState(t, s, "b", "active")
+	old := dialRaw(t, peer, local)
+	old.establish(64513, "10.0.0.2")
+	waitState(t, s, "b", "established")
+	old.serve()
+	since := statusOf(s, "b").Since
+	old.update(64513, prefixes("10.2.0.0/16"), nil)
+	waitRoutes(t, s, "b", "10.2.0.0/16")
+
+	// What the two ends' dialling at once leaves over, and what says nothing.
+	left := dialRaw(t, peer, local)
+	left.send(openMessage(t, 64513, "10.0.0.2"))
+	silent := dialRaw(t, peer, local)
+	for _, p := range []*rawPeer{left, silent} {
+		if m := p.read(); m != nil {
+			t.Errorf("got %v", m)
+		}
+	}
+	if st := statusOf(s, "b"); st.State != stateEstablished || !st.Since.Equal(since) {
+		t.Fatalf("the session was disturbed: %+v", st)
+	}
+
+	eventually(t, 5*time.Second, func() string {
+		if up := time.Since(since); up < takeoverAfter+100*time.Millisecond {
+			return fmt.Sprintf("up for %v", up)
+		}
+		return ""
+	})
+	start := time.Now()
+	p := dialRaw(t, peer, local)
+	p.establish(64513, "10.0.0.2")
+	waitState(t, s, "b", "established")
+	took := time.Since(start)
+	t.Logf("established again after %v", took)
+	if took > 2*time.Second || statusOf(s, "b").Since.Equal(since) {
+		t.Errorf("after %v: %+v", took, statusOf(s, "b"))
+	}
+	waitRoutes(t, s, "")
+	p.update(64513, prefixes("10.3.0.0/16"), nil)
+	waitRoutes(t, s, "b", "10.3.0.0/16")
+}
+
+// TestDeleteWhileRestarting deletes a neighbor that is about to be started
+// again: it must not come back.
+func TestDeleteWhileRestarting(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	before := objects(t, s)
+	for range 3 {
+		p := rawSession(t, s, "b", 64513, "10.0.0.2", nil)
+		p.conn.Close()
+		waitState(t, s, "b", "idle")
+		if err := s.DeleteNeighbor(t.Context(), "b"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.waitClosed(t.Context())
+	time.Sleep(2 * restartDelay) // give a wrong turn the time to show
+	err := s.server.ListPeer(t.Context(), &api.ListPeerRequest{}, func(p *api.Peer) {
+		t.Errorf("GoBGP still has %s", p.GetConf().GetNeighborAddress())
+	})
+	if after := objects(t, s); err != nil || after != before {
+		t.Errorf("before: %s; after: %s, %v", before, after, err)
+	}
+}
