@@ -12,8 +12,19 @@ import (
 )
 
 // TestConfigurationsAreValid keeps the bench's files in step with what warren
-// takes, the tunnel for the load and two idle ones.
+// takes: over either transport the tunnel for the load and two idle ones.
 func TestConfigurationsAreValid(t *testing.T) {
+	t.Run(transportTLS, func(t *testing.T) { testConfigurations(t, transportTLS, "") })
+	t.Run(transportWireGuard, func(t *testing.T) {
+		secret := filepath.Join(t.TempDir(), "idle.secret")
+		if err := keys.Secret(secret); err != nil {
+			t.Fatal(err)
+		}
+		testConfigurations(t, transportWireGuard, secret)
+	})
+}
+
+func testConfigurations(t *testing.T, transport, secret string) {
 	routers := [2]*topo.Warren{}
 	for i := range routers {
 		dir := t.TempDir()
@@ -24,15 +35,15 @@ func TestConfigurationsAreValid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		routers[i] = &topo.Warren{Dir: dir, Fingerprint: made.Fingerprint}
+		routers[i] = &topo.Warren{Dir: dir, Fingerprint: made.Fingerprint, PublicKey: made.WireGuardPublic}
 	}
 	a, b := routers[0], routers[1]
-	if err := configureRouters(a, b); err != nil {
+	if err := configureRouters(a, b, transport); err != nil {
 		t.Fatal(err)
 	}
-	tunnels := []tunnel{{name: "bench", forLoad: true}}
+	tunnels := []tunnel{{transport: transport, name: "bench", forLoad: true}}
 	for link := 1; link <= 2; link++ {
-		tunnels = append(tunnels, tunnel{name: fmt.Sprintf("idle%d", link), link: link})
+		tunnels = append(tunnels, tunnel{transport: transport, name: fmt.Sprintf("idle%d", link), link: link, secretFile: secret})
 	}
 	for _, tn := range tunnels {
 		if err := configureTunnel(a, b, tn); err != nil {
@@ -46,6 +57,11 @@ func TestConfigurationsAreValid(t *testing.T) {
 		}
 		if len(c.Peers) != len(tunnels) {
 			t.Errorf("%d peers, want %d", len(c.Peers), len(tunnels))
+		}
+		for _, p := range c.Peers {
+			if p.Tunnel.Transport != transport {
+				t.Errorf("%s: transport %s, want %s", p.Name, p.Tunnel.Transport, transport)
+			}
 		}
 	}
 }

@@ -10,11 +10,12 @@ import (
 )
 
 const (
-	nameBare       = "bare-veth"
-	nameWarren     = "warren"
-	nameWireGuard  = "wireguard-go"
-	nameOpenVPN    = "openvpn-udp"
-	nameOpenVPNTCP = "openvpn-tcp"
+	nameBare            = "bare-veth"
+	nameWarren          = "warren"
+	nameWarrenWireGuard = "warren-wireguard"
+	nameWireGuard       = "wireguard-go"
+	nameOpenVPN         = "openvpn-udp"
+	nameOpenVPNTCP      = "openvpn-tcp"
 )
 
 // contender is one way to join the two ends of a pair.
@@ -60,7 +61,8 @@ func (s *session) stop(ctx context.Context) error {
 func contenders(bin string) []contender {
 	return []contender{
 		bare{},
-		&warren{bin: bin},
+		&warren{bin: bin, transport: transportTLS},
+		&warren{bin: bin, transport: transportWireGuard},
 		&openVPN{proto: "udp"},
 		&openVPN{proto: "tcp"},
 		&wireGuard{bin: bin},

@@ -1,15 +1,24 @@
 // Command bench measures Warren beside what people use today, in one run on one
 // machine:
 //
-//		go run ./lab/bench [-rounds N] [-seconds N] [-only NAMES] [-out docs/bench]
+//		go run ./lab/bench [-only NAMES] [-seconds N] [-out docs/bench] [-readme README.md]
+//		                   [-rounds N] [-loss N] [-idle N] [-idle-wireguard N]
 //
 //	 1. Two network namespaces are joined by a veth pair with an MTU of 1500 (pair.go).
-//	 2. The contenders take turns, A B C A B C …, for N rounds, so that a machine
+//	 2. The contenders take turns, A B C A B C …, for -rounds rounds, so that a machine
 //	    that becomes slower is slower for all (run.go). Each is started afresh;
 //	    there is one file per contender, with what it is configured as.
 //	 3. For each turn the tests run one after another (measure.go): time to the
 //	    first ping, idle ping, one TCP stream with the processor time it costs, loaded ping,
 //	    four TCP streams, small UDP packets (udp.go), resident memory before and after.
-//	 4. Apart from the rounds, Warren with 200 further idle tunnels (idle.go).
-//	 5. Medians, ratios and targets go to the terminal, OUT.md and OUT.json (report.go).
+//	 4. They take turns again, for -loss rounds on each of several paths that lose packets,
+//	    without and with a delay (loss.go): a third namespace between the two does
+//	    that (wire.go), with a relay of this program's own, for the delay (relay.go).
+//	 5. Apart from the rounds, Warren with -idle further idle tunnels over TLS and with
+//	    -idle-wireguard over WireGuard (idle.go).
+//	 6. Medians, ratios and targets (target.go) go to the terminal, OUT.md and OUT.json
+//	    (report.go), and in short to between the markers of the README (readme.go).
+//
+// A part whose number is 0 is left out, so each can be run alone, as in
+// -rounds 0 -loss 0 -idle 0. The README is rewritten by a run that left nothing out.
 package main

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"regexp"
+	"syscall"
 	"time"
 
+	"warren/internal/keys"
 	"warren/lab/topo"
 )
 
@@ -13,22 +17,33 @@ const (
 	// idleSettle is how long the daemons idle before their memory is read: Go
 	// gives memory back to the kernel in the background.
 	idleSettle = 15 * time.Second
-	idleWithin = 120 * time.Second
+	idleWithin = 180 * time.Second
 )
 
-// idleResult is Warren's memory with one tunnel and with many, of the larger end.
+// idleResult is what idle tunnels cost one Warren, over one transport.
 type idleResult struct {
-	Further         int     `json:"further_tunnels"`
-	OneMB           float64 `json:"one_tunnel_mb"`
-	AllMB           float64 `json:"all_tunnels_mb"`
-	PerTunnelKB     float64 `json:"per_further_tunnel_kb"`
-	AllEstablishedS float64 `json:"all_established_s"`
+	Transport   string    `json:"transport"`
+	One         idleState `json:"one_tunnel"`
+	All         idleState `json:"all_tunnels"`
+	PerTunnelKB float64   `json:"per_further_tunnel_kb"`
 }
 
-// measureIdleTunnels joins two routers by one tunnel, reads their memory, and
+// idleState is a process with so many idle tunnels; of both ends the larger figures.
+type idleState struct {
+	Tunnels     int     `json:"tunnels"`
+	MemoryMB    float64 `json:"memory_mb"`
+	Goroutines  int     `json:"goroutines"`
+	Threads     int     `json:"threads"`
+	Descriptors int     `json:"descriptors"`
+	// Seconds from the start until all tunnels were up, and all sessions established.
+	UpS          float64 `json:"all_up_s"`
+	EstablishedS float64 `json:"all_established_s"`
+}
+
+// measureIdle joins two routers by one tunnel, looks at what that costs, and
 // does it again with further tunnels between the same two, told apart by `link`.
-func measureIdleTunnels(ctx context.Context, bin string, further int) (r *idleResult, err error) {
-	fmt.Printf("idle tunnels: 1, then %d\n", 1+further)
+func measureIdle(ctx context.Context, bin, transport string, further int) (r *idleResult, err error) {
+	fmt.Printf("idle tunnels over %s: 1, then %d\n", transportTitle(transport), 1+further)
 	ctx, cancel := context.WithTimeout(ctx, 2*(idleWithin+idleSettle)+turnSlack)
 	defer cancel()
 	p, err := newPair(ctx)
@@ -44,81 +59,142 @@ func measureIdleTunnels(ctx context.Context, bin string, further int) (r *idleRe
 	if err != nil {
 		return nil, err
 	}
-	if err := configureRouters(a, b); err != nil {
+	if err := configureRouters(a, b, transport); err != nil {
 		return nil, err
 	}
-	r = &idleResult{Further: further}
-	if r.OneMB, _, err = idleMemory(ctx, a, b, 0, 1); err != nil {
-		return nil, err
+	secret := ""
+	if transport == transportWireGuard {
+		secret = filepath.Join(p.Dir(), "idle.secret")
+		if err := keys.Secret(secret); err != nil {
+			return nil, err
+		}
 	}
-	var took time.Duration
-	if r.AllMB, took, err = idleMemory(ctx, a, b, 1, 1+further); err != nil {
-		return nil, err
+	r = &idleResult{Transport: transport}
+	for _, step := range []struct {
+		from, to int
+		state    *idleState
+	}{{0, 1, &r.One}, {1, 1 + further, &r.All}} {
+		for link := step.from; link < step.to; link++ {
+			t := tunnel{transport: transport, name: fmt.Sprintf("idle%d", link), link: link, secretFile: secret}
+			if err := configureTunnel(a, b, t); err != nil {
+				return nil, err
+			}
+		}
+		if *step.state, err = idle(ctx, step.to, a, b); err != nil {
+			return nil, fmt.Errorf("%d idle tunnels over %s: %w\nlog:\n%s", step.to, transport, err, tail(a.Process.Log()))
+		}
 	}
-	r.AllEstablishedS = took.Seconds()
-	r.PerTunnelKB = (r.AllMB - r.OneMB) * 1024 / float64(further)
+	r.PerTunnelKB = (r.All.MemoryMB - r.One.MemoryMB) * 1024 / float64(further)
 	return r, nil
 }
 
-// idleMemory configures tunnels from..to-1 besides those there are, starts both
-// routers afresh, waits for all sessions, and returns the memory of the larger
-// end in MiB and how long the sessions took.
-func idleMemory(ctx context.Context, a, b *topo.Warren, from, to int) (float64, time.Duration, error) {
-	for link := from; link < to; link++ {
-		if err := configureTunnel(a, b, tunnel{name: fmt.Sprintf("idle%d", link), link: link}); err != nil {
-			return 0, 0, err
-		}
-	}
+// idle starts both routers afresh, waits for all their tunnels and sessions,
+// leaves them idle for a while and looks at both processes.
+func idle(ctx context.Context, tunnels int, a, b *topo.Warren) (idleState, error) {
+	s := idleState{Tunnels: tunnels}
+	began := time.Now()
 	for _, r := range []*topo.Warren{a, b} {
 		if err := r.Start(); err != nil {
-			return 0, 0, err
+			return s, err
 		}
 	}
-	took, err := topo.Eventually(ctx, 200*time.Millisecond, idleWithin, func() error {
-		return allEstablished(ctx, to, a, b)
+	_, err := topo.Eventually(ctx, 200*time.Millisecond, idleWithin, func() error {
+		err := allEstablished(ctx, tunnels, a, b)
+		if s.UpS == 0 && !errors.Is(err, errTunnels) {
+			s.UpS = time.Since(began).Seconds()
+		}
+		return err
 	})
 	if err != nil {
-		return 0, 0, fmt.Errorf("%d idle tunnels: %w\nlog:\n%s", to, err, tail(a.Process.Log()))
+		return s, err
 	}
+	s.EstablishedS = time.Since(began).Seconds()
 	select {
 	case <-time.After(idleSettle):
 	case <-ctx.Done():
-		return 0, 0, ctx.Err()
+		return s, ctx.Err()
 	}
-	if err := allEstablished(ctx, to, a, b); err != nil {
-		return 0, 0, fmt.Errorf("%d idle tunnels did not stay: %w", to, err)
-	}
-	var most int64
-	for _, r := range []*topo.Warren{a, b} {
-		rss, err := residentBytes(r.Process.PID())
-		if err != nil {
-			return 0, 0, err
-		}
-		most = max(most, rss)
+	if err := allEstablished(ctx, tunnels, a, b); err != nil {
+		return s, fmt.Errorf("they did not stay: %w", err)
 	}
 	for _, r := range []*topo.Warren{a, b} {
-		if err := r.Process.Stop(ctx); err != nil {
-			return 0, 0, err
+		if err := s.look(r.Process.PID()); err != nil {
+			return s, err
 		}
 	}
-	return float64(most) / (1 << 20), took, nil
+	for _, r := range []*topo.Warren{a, b} {
+		if err := s.countGoroutines(ctx, r.Process); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
 }
 
+// look notes what /proc tells of a process.
+func (s *idleState) look(pid int) error {
+	rss, err := residentBytes(pid)
+	if err != nil {
+		return err
+	}
+	threads, err := threadsOf(pid)
+	if err != nil {
+		return err
+	}
+	descriptors, err := descriptorsOf(pid)
+	if err != nil {
+		return err
+	}
+	s.MemoryMB = max(s.MemoryMB, float64(rss)/(1<<20))
+	s.Threads = max(s.Threads, threads)
+	s.Descriptors = max(s.Descriptors, descriptors)
+	return nil
+}
+
+var goroutineHead = regexp.MustCompile(`(?m)^goroutine \d+ `)
+
+// countGoroutines ends a process by SIGQUIT, upon which Go's runtime prints
+// every goroutine: there is no other way to ask a daemon that does not offer one.
+func (s *idleState) countGoroutines(ctx context.Context, p *topo.Process) error {
+	p.Signal(syscall.SIGQUIT)
+	if err := p.Wait(ctx); ctx.Err() != nil {
+		return fmt.Errorf("goroutines: %w", err)
+	}
+	n := len(goroutineHead.FindAllString(p.Log(), -1))
+	if n == 0 {
+		return errors.New("goroutines: the daemon printed none at SIGQUIT")
+	}
+	s.Goroutines = max(s.Goroutines, n)
+	return nil
+}
+
+// errTunnels says that tunnels are not up yet.
+var errTunnels = errors.New("tunnels are not up")
+
+// allEstablished returns nil if so many tunnels are up and their sessions
+// established at each router; an error that is errTunnels if not all are up.
 func allEstablished(ctx context.Context, want int, routers ...*topo.Warren) error {
+	sessions := want
 	for _, r := range routers {
 		s, err := r.Status(ctx)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errTunnels, err)
 		}
-		up := 0
+		up, established := 0, 0
 		for _, p := range s.Peers {
-			if p.Tunnel.State == "up" && p.BGP.State == "established" {
+			if p.Tunnel.State == "up" {
 				up++
+				if p.BGP.State == "established" {
+					established++
+				}
 			}
 		}
 		if up != want {
-			return fmt.Errorf("%s has %d of %d sessions", r.Host.Name, up, want)
+			return fmt.Errorf("%w: %s has %d of %d", errTunnels, r.Host.Name, up, want)
 		}
+		sessions = min(sessions, established)
+	}
+	if sessions != want {
+		return fmt.Errorf("%d of %d sessions are established", sessions, want)
 	}
 	return nil
 }

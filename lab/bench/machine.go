@@ -67,6 +67,24 @@ func residentBytes(pid int) (int64, error) {
 	return kb << 10, nil
 }
 
+// threadsOf is the number of a process's threads.
+func threadsOf(pid int) (int, error) {
+	n, err := strconv.Atoi(fieldOf(fmt.Sprintf("/proc/%d/status", pid), "Threads"))
+	if err != nil {
+		return 0, fmt.Errorf("threads of a tunnel's process: %w", err)
+	}
+	return n, nil
+}
+
+// descriptorsOf is the number of files and sockets that a process has open.
+func descriptorsOf(pid int) (int, error) {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return 0, fmt.Errorf("descriptors of a tunnel's process: %w", err)
+	}
+	return len(entries), nil
+}
+
 // clockTicks per second in /proc: USER_HZ is 100 on every Linux.
 const clockTicks = 100
 

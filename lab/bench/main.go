@@ -18,26 +18,38 @@ import (
 
 // options are the command line's.
 type options struct {
-	rounds  int
-	seconds int
-	idle    int
-	only    string
-	bin     string
-	out     string
+	rounds        int
+	seconds       int
+	loss          int
+	idle          int
+	idleWireGuard int
+	only          string
+	bin           string
+	out           string
+	readme        string
 }
 
 func main() {
-	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "udp-") {
-		exitOn(udpMain(os.Args[1:]))
-		return
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "udp-send", "udp-receive":
+			exitOn(udpMain(os.Args[1:]))
+			return
+		case "relay":
+			exitOn(relayMain(os.Args[1:]))
+			return
+		}
 	}
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds; the median of them counts")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds; the median of them counts; 0 leaves that part out")
 	flag.IntVar(&o.seconds, "seconds", 5, "length of each test in seconds")
-	flag.IntVar(&o.idle, "idle", 200, "further idle tunnels of Warren in one process; 0 leaves that part out")
+	flag.IntVar(&o.loss, "loss", 1, "rounds on each lossy path; 0 leaves that part out")
+	flag.IntVar(&o.idle, "idle", 200, "further idle tunnels of Warren over TLS in one process; 0 leaves that part out")
+	flag.IntVar(&o.idleWireGuard, "idle-wireguard", 999, "the same over WireGuard")
 	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ","))
 	flag.StringVar(&o.bin, "bin", "bin", "directory of the warren and wireguard-go binaries")
 	flag.StringVar(&o.out, "out", "docs/bench", "write the results to this path with .md and .json appended")
+	flag.StringVar(&o.readme, "readme", "", "rewrite what is between the bench's markers in this `file`, if nothing was left out")
 	flag.Parse()
 	exitOn(topo.Reexec())
 
@@ -54,8 +66,8 @@ func exitOn(err error) {
 }
 
 func bench(ctx context.Context, o options) (err error) {
-	if o.rounds < 1 || o.seconds < 2 || o.idle < 0 {
-		return errors.New("want -rounds of at least 1, -seconds of at least 2 and -idle of at least 0")
+	if o.rounds < 0 || o.seconds < 2 || o.loss < 0 || o.idle < 0 || o.idleWireGuard < 0 {
+		return errors.New("want -seconds of at least 2, and -rounds, -loss, -idle and -idle-wireguard of at least 0")
 	}
 	bin, err := filepath.Abs(o.bin)
 	if err != nil {
@@ -68,25 +80,56 @@ func bench(ctx context.Context, o options) (err error) {
 	if err := checkTools(chosen, bin); err != nil {
 		return err
 	}
-	r := &report{Machine: describeMachine(), Rounds: o.rounds, Seconds: o.seconds}
-	if err := runRounds(ctx, o, chosen, r); err != nil {
-		return err
-	}
-	if o.idle > 0 && contains(chosen, nameWarren) {
-		if r.Idle, err = measureIdleTunnels(ctx, filepath.Join(bin, "warren"), o.idle); err != nil {
+	if o.readme != "" {
+		if err := checkReadme(o.readme); err != nil {
 			return err
 		}
+	}
+	r := &report{Machine: describeMachine(), Rounds: o.rounds, Seconds: o.seconds}
+	if err := r.measure(ctx, o, chosen, filepath.Join(bin, "warren")); err != nil {
+		return err
 	}
 	r.Targets = judge(r)
 	fmt.Println()
 	fmt.Print(r.text())
-	return r.write(o.out)
+	if err := r.write(o.out); err != nil || o.readme == "" {
+		return err
+	}
+	return r.writeReadme(o.readme)
+}
+
+// measure fills in the parts of the report that are asked for.
+func (r *report) measure(ctx context.Context, o options, chosen []contender, warrenFile string) (err error) {
+	if o.rounds > 0 {
+		if err := runRounds(ctx, o, chosen, r); err != nil {
+			return err
+		}
+	}
+	if o.loss > 0 {
+		if r.Loss, err = measureLoss(ctx, o, chosen); err != nil {
+			return err
+		}
+	}
+	for _, part := range []struct {
+		name, transport string
+		further         int
+	}{{nameWarren, transportTLS, o.idle}, {nameWarrenWireGuard, transportWireGuard, o.idleWireGuard}} {
+		if part.further == 0 || !contains(chosen, part.name) {
+			continue
+		}
+		idle, err := measureIdle(ctx, warrenFile, part.transport, part.further)
+		if err != nil {
+			return err
+		}
+		r.Idle = append(r.Idle, *idle)
+	}
+	return nil
 }
 
 // checkTools names everything that is missing before anything is measured.
 func checkTools(chosen []contender, bin string) error {
 	var missing []string
-	for _, tool := range []string{"ip", "iperf3", "ping", "ss", "openvpn", "wg"} {
+	for _, tool := range []string{"ip", "iperf3", "ping", "ss", "openvpn", "wg", "nft", "ethtool"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			missing = append(missing, tool)
 		}

@@ -31,13 +31,7 @@ type measurement struct {
 }
 
 // all runs the tests in an order that leaves the memory idle until it is read.
-func (m *measurement) all(ctx context.Context, began time.Time) error {
-	if err := m.firstPing(ctx, began); err != nil {
-		return err
-	}
-	if err := m.checkCongestion(ctx); err != nil {
-		return err
-	}
+func (m *measurement) all(ctx context.Context) error {
 	for _, test := range []func(context.Context) error{
 		m.idlePing, m.idleMemory, m.oneStream, m.loadedPing, m.parallelStreams, m.smallPackets, m.loadedMemory,
 	} {
@@ -85,17 +79,18 @@ func (m *measurement) checkCongestion(ctx context.Context) error {
 }
 
 func (m *measurement) idlePing(ctx context.Context) error {
-	times, err := m.ping(ctx, m.seconds*20)
+	times, err := m.ping(ctx, m.seconds*20, 50*time.Millisecond)
 	m.sample[idlePing], m.sample[idlePing99] = quantile(times, 0.5), quantile(times, 0.99)
 	return err
 }
 
 var pingTime = regexp.MustCompile(`time=([0-9.]+) ms`)
 
-// ping sends count pings, 50 ms apart, and returns the round trips of those that
-// were answered, in milliseconds. No answer at all is an error.
-func (m *measurement) ping(ctx context.Context, count int) ([]float64, error) {
-	out, err := m.pair.a.Run(ctx, "ping", "-n", "-i", "0.05", "-c", strconv.Itoa(count), m.session.addrB)
+// ping sends count pings and returns the round trips of those that were
+// answered, in milliseconds. No answer at all is an error.
+func (m *measurement) ping(ctx context.Context, count int, interval time.Duration) ([]float64, error) {
+	out, err := m.pair.a.Run(ctx, "ping", "-n", "-i", format(interval.Seconds(), 3),
+		"-c", strconv.Itoa(count), m.session.addrB)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +110,7 @@ func (m *measurement) oneStream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := m.stream(ctx, 0, m.seconds)
+	s, err := m.stream(ctx, oneServer, m.seconds)
 	if err != nil {
 		return err
 	}
@@ -130,26 +125,30 @@ func (m *measurement) oneStream(ctx context.Context) error {
 	return nil
 }
 
-// loadedPing pings while one stream runs, from half a second after its start.
 func (m *measurement) loadedPing(ctx context.Context) error {
+	_, err := m.pingedStream(ctx, 50*time.Millisecond)
+	return err
+}
+
+// pingedStream pings while one stream runs, from half a second after its start
+// to half a second before its end.
+func (m *measurement) pingedStream(ctx context.Context, interval time.Duration) (streamSum, error) {
 	var wg sync.WaitGroup
-	var streamErr error
-	wg.Go(func() { _, streamErr = m.stream(ctx, 0, m.seconds) })
-	count := (m.seconds - 1) * 20
-	times, err := m.pingAfter(ctx, 500*time.Millisecond, count)
+	var sum streamSum
+	var streamErr, pingErr error
+	wg.Go(func() { sum, streamErr = m.stream(ctx, oneServer, m.seconds) })
+	count := int(time.Duration(m.seconds-1) * time.Second / interval)
+	var times []float64
+	select {
+	case <-time.After(500 * time.Millisecond):
+		times, pingErr = m.ping(ctx, count, interval)
+	case <-ctx.Done():
+		pingErr = ctx.Err()
+	}
 	wg.Wait()
 	m.sample[loadedPing], m.sample[loadedPing99] = quantile(times, 0.5), quantile(times, 0.99)
 	m.sample[loadedLoss] = 100 * float64(count-len(times)) / float64(count)
-	return errors.Join(err, streamErr)
-}
-
-func (m *measurement) pingAfter(ctx context.Context, d time.Duration, count int) ([]float64, error) {
-	select {
-	case <-time.After(d):
-		return m.ping(ctx, count)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return sum, errors.Join(pingErr, streamErr)
 }
 
 // parallelStreams runs the streams each from an iperf3 process of its own, so
@@ -188,10 +187,10 @@ func (m *measurement) stream(ctx context.Context, server, seconds int) (streamSu
 		}
 	}
 	if err := json.Unmarshal([]byte(out), &result); err != nil {
-		return streamSum{}, fmt.Errorf("iperf3: %w: %w", err, runErr)
+		return streamSum{}, errors.Join(fmt.Errorf("iperf3: %w", err), runErr)
 	}
 	if result.Error != "" || runErr != nil || result.End.SumReceived.Bytes == 0 {
-		return streamSum{}, fmt.Errorf("iperf3: nothing arrived: %s: %w", result.Error, runErr)
+		return streamSum{}, errors.Join(fmt.Errorf("iperf3: nothing arrived: %s", result.Error), runErr)
 	}
 	return result.End.SumReceived, nil
 }

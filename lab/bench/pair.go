@@ -19,14 +19,19 @@ const (
 
 	// streams is the number of parallel streams, each with an iperf3 server of
 	// its own: one iperf3 process of this age has one thread for all its streams.
-	streams   = 4
-	iperfPort = 5201
+	// The server behind them is for the one stream: a server that has not heard of the
+	// end of a test yet, since that was lost, refuses the next.
+	streams     = 4
+	oneServer   = streams
+	iperfNumber = streams + 1
+	iperfPort   = 5201
 )
 
 // pair is the underlay: hosts A and B joined by a veth pair with an MTU of 1500.
 type pair struct {
 	*topo.Topology
-	a, b *topo.Host
+	a, b    *topo.Host
+	servers []*topo.Process // iperf3 on B
 }
 
 func newPair(ctx context.Context) (*pair, error) {
@@ -41,17 +46,36 @@ func newPair(ctx context.Context) (*pair, error) {
 	return p, nil
 }
 
-func (p *pair) build(ctx context.Context) (err error) {
+func (p *pair) build(ctx context.Context) error {
+	if err := p.hosts(ctx); err != nil {
+		return err
+	}
+	_, err := p.Connect(ctx, p.a, "wan0", []string{underlayA + "/30"}, p.b, "wan0", []string{underlayB + "/30"})
+	if err != nil {
+		return err
+	}
+	return p.finish(ctx)
+}
+
+// hosts makes both ends. What the kernel has learned of a path in one turn is
+// not to help or hinder the next one on it.
+func (p *pair) hosts(ctx context.Context) (err error) {
 	if p.a, err = p.Host(ctx, "a", topo.Forwarding()); err != nil {
 		return err
 	}
 	if p.b, err = p.Host(ctx, "b", topo.Forwarding()); err != nil {
 		return err
 	}
-	_, err = p.Connect(ctx, p.a, "wan0", []string{underlayA + "/30"}, p.b, "wan0", []string{underlayB + "/30"})
-	if err != nil {
-		return err
+	for _, h := range []*topo.Host{p.a, p.b} {
+		if err := h.Sysctl(ctx, "net.ipv4.tcp_no_metrics_save=1"); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// finish readies two ends that are joined.
+func (p *pair) finish(ctx context.Context) error {
 	// A namespace may not choose an algorithm that the machine does not list as
 	// allowed, but a route may name any: so the outer connections use the same
 	// one as the inner ones, whatever the machine's default is.
@@ -68,19 +92,28 @@ func (p *pair) build(ctx context.Context) (err error) {
 	return p.startServers(ctx)
 }
 
-// startServers starts the iperf3 servers on B, which serve every contender.
+// startServers starts the iperf3 servers on B afresh.
 func (p *pair) startServers(ctx context.Context) error {
-	for i := range streams {
-		if _, err := p.b.Start("iperf3", "-s", "-p", fmt.Sprint(iperfPort+i)); err != nil {
+	for _, s := range p.servers {
+		s.Kill9()
+		if err := s.Wait(ctx); ctx.Err() != nil {
 			return err
 		}
+	}
+	p.servers = nil
+	for i := range iperfNumber {
+		s, err := p.b.Start("iperf3", "-s", "-p", fmt.Sprint(iperfPort+i))
+		if err != nil {
+			return err
+		}
+		p.servers = append(p.servers, s)
 	}
 	_, err := topo.Eventually(ctx, 20*time.Millisecond, 5*time.Second, func() error {
 		out, err := p.b.Run(ctx, "ss", "-Hltn")
 		if err != nil {
 			return err
 		}
-		for i := range streams {
+		for i := range iperfNumber {
 			if !strings.Contains(out, fmt.Sprintf(":%d ", iperfPort+i)) {
 				return fmt.Errorf("iperf3 does not listen on port %d", iperfPort+i)
 			}

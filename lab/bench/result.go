@@ -54,6 +54,12 @@ type result struct {
 	Rounds  []sample `json:"rounds"`
 }
 
+// add takes the figures of one more turn.
+func (r *result) add(s sample) {
+	r.Rounds = append(r.Rounds, s)
+	r.Median = medians(r.Rounds)
+}
+
 // noteCongestion keeps the algorithm of the outer connection, or that it changed.
 func (r *result) noteCongestion(algorithm string) {
 	if r.Outer != "" && r.Outer != algorithm {
@@ -75,39 +81,6 @@ func medians(rounds []sample) sample {
 		if len(values) > 0 {
 			out[m.key] = quantile(values, 0.5)
 		}
-	}
-	return out
-}
-
-// target is one figure to reach.
-type target struct {
-	What string  `json:"what"`
-	Want string  `json:"want"`
-	Got  float64 `json:"got"`
-	Met  bool    `json:"met"`
-}
-
-// judge compares what was measured with the targets; one whose figures were not
-// measured is left out.
-func judge(r *report) []target {
-	var out []target
-	ratio := func(what string, m metric, to string, least float64) {
-		if got, ok := r.ratio(nameWarren, to, m); ok {
-			out = append(out, target{what, format(least, 1) + " or more", got, got >= least})
-		}
-	}
-	ratio("one TCP stream, times wireguard-go", oneStream, nameWireGuard, 2.5)
-	ratio("one TCP stream, times OpenVPN UDP", oneStream, nameOpenVPN, 10)
-	ratio("four TCP streams, times wireguard-go", fourStreams, nameWireGuard, 3)
-	if got, ok := r.ratio(nameWarren, nameOpenVPN, idlePing); ok {
-		out = append(out, target{"idle ping, times OpenVPN UDP's", "at most 1.0", got, got <= 1})
-	}
-	if got, ok := r.median(nameWarren, idleRSS); ok {
-		out = append(out, target{"idle memory with one tunnel, MB", "under 60", got, got < 60})
-	}
-	if r.Idle != nil {
-		got := r.Idle.PerTunnelKB
-		out = append(out, target{"memory of each further idle tunnel, KB", "under 300", got, got < 300})
 	}
 	return out
 }

@@ -17,35 +17,40 @@ func runRounds(ctx context.Context, o options, chosen []contender, r *report) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	for _, c := range chosen {
-		version, err := c.version(ctx)
-		if err != nil {
-			return err
-		}
-		if err := c.prepare(ctx, p); err != nil {
-			return fmt.Errorf("%s: %w", c.name(), err)
-		}
-		r.Contenders = append(r.Contenders, result{Name: c.name(), Title: c.title(), Version: version})
+	if r.Contenders, err = enter(ctx, p, chosen); err != nil {
+		return err
 	}
 	for round := range o.rounds {
 		for i, c := range chosen {
 			fmt.Printf("round %d of %d: %s\n", round+1, o.rounds, c.title())
-			res := &r.Contenders[i]
-			s, err := takeTurn(ctx, p, c, o.seconds, res)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.name(), err)
+			if err := takeTurn(ctx, p, c, o.seconds, &r.Contenders[i], (*measurement).all); err != nil {
+				return err
 			}
-			res.Rounds = append(res.Rounds, s)
 		}
-	}
-	for i := range r.Contenders {
-		r.Contenders[i].Median = medians(r.Contenders[i].Rounds)
 	}
 	return nil
 }
 
-// takeTurn starts a contender, measures it, and stops it.
-func takeTurn(ctx context.Context, p *pair, c contender, seconds int, res *result) (sample, error) {
+// enter prepares the contenders for turns in a pair.
+func enter(ctx context.Context, p *pair, chosen []contender) ([]result, error) {
+	var out []result
+	for _, c := range chosen {
+		version, err := c.version(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.prepare(ctx, p); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name(), err)
+		}
+		out = append(out, result{Name: c.name(), Title: c.title(), Version: version})
+	}
+	return out, nil
+}
+
+// takeTurn starts a contender, measures it once it answers, stops it, and adds
+// the figures to its result.
+func takeTurn(ctx context.Context, p *pair, c contender, seconds int, res *result,
+	tests func(*measurement, context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, turnSlack+time.Duration(6*seconds)*time.Second)
 	defer cancel()
 	m := &measurement{pair: p, seconds: seconds, sample: sample{}}
@@ -53,7 +58,13 @@ func takeTurn(ctx context.Context, p *pair, c contender, seconds int, res *resul
 	session, err := c.start(ctx, p)
 	m.session = session
 	if err == nil {
-		err = m.all(ctx, began)
+		err = m.firstPing(ctx, began)
+	}
+	if err == nil {
+		err = m.checkCongestion(ctx)
+	}
+	if err == nil {
+		err = tests(m, ctx)
 	}
 	if err != nil {
 		logs := ""
@@ -61,8 +72,9 @@ func takeTurn(ctx context.Context, p *pair, c contender, seconds int, res *resul
 			logs += "\nits log:\n" + tail(proc.Log())
 		}
 		_ = session.stop(ctx) // the first failure is the one that tells
-		return nil, fmt.Errorf("%w%s", err, logs)
+		return fmt.Errorf("%s: %w%s", c.name(), err, logs)
 	}
 	res.noteCongestion(m.congestion)
-	return m.sample, session.stop(ctx)
+	res.add(m.sample)
+	return session.stop(ctx)
 }

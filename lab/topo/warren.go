@@ -38,7 +38,13 @@ type Warren struct {
 
 // NewWarren makes a router's directory and, with the command at bin, its keys.
 func NewWarren(ctx context.Context, h *Host, bin string) (*Warren, error) {
-	w := &Warren{Host: h, Dir: filepath.Join(h.topology.dir, h.Name), bin: bin}
+	return NewWarrenIn(ctx, h.Name, h, bin)
+}
+
+// NewWarrenIn is NewWarren for a host with several routers that take turns: dir
+// names the directory of this one, below the topology's.
+func NewWarrenIn(ctx context.Context, dir string, h *Host, bin string) (*Warren, error) {
+	w := &Warren{Host: h, Dir: filepath.Join(h.topology.dir, dir), bin: bin}
 	if err := os.MkdirAll(filepath.Join(w.Dir, "peers.d"), 0o700); err != nil {
 		return nil, fmt.Errorf("topo: configuration of %s: %w", h.Name, err)
 	}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The paths of the loss table: each delay with each loss.
+var (
+	lossDelays  = []time.Duration{0, 10 * time.Millisecond} // one way
+	lossPermill = []int{0, 1, 10}
+)
+
+// lossPing is the interval of the pings beside a stream over a lossy path: it
+// takes many to see what one packet in a hundred suffers.
+const lossPing = 10 * time.Millisecond
+
+// pathResult is what the contenders made of one path.
+type pathResult struct {
+	RoundTripMS float64  `json:"round_trip_ms"`
+	LossPercent float64  `json:"loss_percent"`
+	Contenders  []result `json:"contenders"`
+}
+
+// title names the path in a table.
+func (p pathResult) title() string {
+	delay, loss := "no delay", "no loss"
+	if p.RoundTripMS > 0 {
+		delay = format(p.RoundTripMS, 0) + " ms"
+	}
+	if p.LossPercent > 0 {
+		loss = format(p.LossPercent, -1) + " % lost"
+	}
+	return delay + ", " + loss
+}
+
+// lossContenders are those to compare on lossy paths: not TCP in TCP as OpenVPN
+// does it, which nobody recommends there.
+func lossContenders(chosen []contender) []contender {
+	return slices.DeleteFunc(slices.Clone(chosen), func(c contender) bool { return c.name() == nameOpenVPNTCP })
+}
+
+// measureLoss lets the contenders take turns on each path.
+func measureLoss(ctx context.Context, o options, chosen []contender) ([]pathResult, error) {
+	var out []pathResult
+	for _, delay := range lossDelays {
+		paths, err := measureWire(ctx, o, lossContenders(chosen), delay)
+		if err != nil {
+			return nil, fmt.Errorf("lossy path of %v: %w", delay, err)
+		}
+		out = append(out, paths...)
+	}
+	return out, nil
+}
+
+func measureWire(ctx context.Context, o options, chosen []contender, delay time.Duration) (out []pathResult, err error) {
+	w, err := newWire(ctx, delay)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	entered, err := enter(ctx, w.pair, chosen)
+	if err != nil {
+		return nil, err
+	}
+	for _, permille := range lossPermill {
+		path := pathResult{
+			RoundTripMS: float64(2*delay) / float64(time.Millisecond),
+			LossPercent: float64(permille) / 10,
+			Contenders:  slices.Clone(entered),
+		}
+		for round := range o.loss {
+			for i, c := range chosen {
+				fmt.Printf("%s, round %d of %d: %s\n", path.title(), round+1, o.loss, c.title())
+				if err := lossyTurn(ctx, w, permille, c, o.seconds, &path.Contenders[i]); err != nil {
+					return nil, err
+				}
+			}
+		}
+		out = append(out, path)
+	}
+	return out, nil
+}
+
+// lossyTurn starts the contender on the whole path, and loses packets while it measures.
+func lossyTurn(ctx context.Context, w *wire, permille int, c contender, seconds int, res *result) error {
+	// What was lost of the end of the last turn's tests must not keep the servers busy.
+	if err := w.startServers(ctx); err != nil {
+		return err
+	}
+	err := takeTurn(ctx, w.pair, c, seconds, res, func(m *measurement, ctx context.Context) error {
+		if err := w.setLoss(ctx, permille); err != nil {
+			return err
+		}
+		sum, err := m.pingedStream(ctx, lossPing)
+		if err != nil {
+			return err
+		}
+		m.sample[oneStream] = sum.BitsPerSecond / 1e9
+		return m.parallelStreams(ctx)
+	})
+	return errors.Join(err, w.setLoss(ctx, 0))
+}

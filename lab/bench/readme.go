@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// The report's short form stands between these lines of the README.
+const (
+	readmeBegin = "<!-- bench:begin -->\n"
+	readmeEnd   = "<!-- bench:end -->"
+)
+
+// splice puts text between the two markers of a document.
+func splice(document, text string) (string, error) {
+	before, rest, ok := strings.Cut(document, readmeBegin)
+	if !ok {
+		return "", fmt.Errorf("no line %q", strings.TrimSpace(readmeBegin))
+	}
+	_, after, ok := strings.Cut(rest, readmeEnd)
+	if !ok {
+		return "", fmt.Errorf("no line %q after %q", readmeEnd, strings.TrimSpace(readmeBegin))
+	}
+	return before + readmeBegin + text + readmeEnd + after, nil
+}
+
+// checkReadme returns an error now rather than after a quarter of an hour.
+func checkReadme(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("README: %w", err)
+	}
+	if _, err := splice(string(b), ""); err != nil {
+		return fmt.Errorf("README: %s: %w", path, err)
+	}
+	return nil
+}
+
+// writeReadme replaces what is between the markers. The figures of a run that
+// left something out are refused: they would be taken for the whole.
+func (r *report) writeReadme(path string) error {
+	if !r.complete() {
+		return errors.New("README: left alone, since this run left something out")
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("README: %w", err)
+	}
+	text, err := splice(string(b), r.short())
+	if err != nil {
+		return fmt.Errorf("README: %s: %w", path, err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("README: %w", err)
+	}
+	return nil
+}
+
+// shortMetrics are those that the README shows.
+var shortMetrics = []metric{oneStream, fourStreams, packets, idlePing, loadedPing, cpuPerGB, idleRSS, loadedRSS}
+
+// short is the report for the README, in Markdown.
+func (r *report) short() string {
+	var b strings.Builder
+	main := table{rows: [][]string{titles(r.Contenders)}}
+	for _, m := range metrics {
+		if slices.Contains(shortMetrics, m.key) {
+			show := func(v float64) string { return format(v, m.digits) }
+			main.rows = append(main.rows, figures(m.title+", "+m.unit, r.Contenders, m.key, show))
+		}
+	}
+	b.WriteString(emphasizeWarren(main).markdown())
+	b.WriteString("\n" + r.shortRatios() + "\n")
+	for _, f := range []int{0, 1, 3} { // the streams, and the pings' p99
+		t := table{rows: [][]string{titles(r.Loss[0].Contenders)}}
+		t.rows[0][0] = lossFigures[f].title
+		for _, p := range r.Loss {
+			t.rows = append(t.rows, figures(p.title(), p.Contenders, lossFigures[f].key, lossFigures[f].show))
+		}
+		b.WriteString(emphasizeWarren(t).markdown() + "\n")
+	}
+	b.WriteString(r.shortIdle() + "\n")
+	fmt.Fprintf(&b, `Both ends and the load ran on one machine of %d cores: namespaces joined by veth pairs, cubic for inner and
+outer connections. Such figures drift, ratios within one run less. Loss is random and in either direction.
+`, r.Machine.Cores)
+	return b.String()
+}
+
+// emphasizeWarren makes Warren's columns bold.
+func emphasizeWarren(t table) table {
+	for _, row := range t.rows {
+		for i := 1; i < len(row); i++ {
+			if strings.HasPrefix(t.rows[0][i], "Warren") || strings.HasPrefix(t.rows[0][i], "**Warren") {
+				row[i] = "**" + row[i] + "**"
+			}
+		}
+	}
+	return t
+}
+
+func (r *report) shortRatios() string {
+	var b strings.Builder
+	for _, transport := range []string{transportTLS, transportWireGuard} {
+		name := (&warren{transport: transport}).name()
+		times := func(rival string, m metric) string {
+			v, _ := r.ratio(name, rival, m)
+			return formatSignificant(v)
+		}
+		fmt.Fprintf(&b, `Over %s one stream is %s times wireguard-go's and %s times OpenVPN UDP's, four are %s and %s times,
+small packets %s and %s times.
+`, transportTitle(transport), times(nameWireGuard, oneStream), times(nameOpenVPN, oneStream),
+			times(nameWireGuard, fourStreams), times(nameOpenVPN, fourStreams),
+			times(nameWireGuard, packets), times(nameOpenVPN, packets))
+	}
+	return b.String()
+}
+
+func (r *report) shortIdle() string {
+	var b strings.Builder
+	for _, i := range r.Idle {
+		fmt.Fprintf(&b, `%d idle tunnels over %s in one process, sessions included: %s MB, %s KB for each further one,
+%d goroutines, %d file descriptors; %s s from the start all were up, after %s s all sessions established.
+`, i.All.Tunnels, transportTitle(i.Transport), format(i.All.MemoryMB, 0), format(i.PerTunnelKB, 0),
+			i.All.Goroutines, i.All.Descriptors, format(i.All.UpS, 1), format(i.All.EstablishedS, 1))
+	}
+	return b.String()
+}
