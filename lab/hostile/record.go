@@ -27,26 +27,26 @@ const (
 	gsoUDP      = 5 // VIRTIO_NET_HDR_GSO_UDP_L4 (include/uapi/linux/virtio_net.h)
 )
 
-// record writes the datagrams that pass an interface, both ways, to or from a UDP
-// port to a file, which appears when it is complete.
-func record(ifname string, port uint16, d time.Duration, file string) error {
+// record writes the datagrams between two routers that pass an interface to a file,
+// which appears when it is complete.
+func record(ifname string, a, b netip.AddrPort, d time.Duration, file string) error {
 	fd, err := listenPacket(ifname)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	var all []datagram
-	b := make([]byte, 1<<17)
+	frame := make([]byte, 1<<17)
 	for end := time.Now().Add(d); time.Now().Before(end) && len(all) < maxRecorded; {
-		n, _, err := unix.Recvfrom(fd, b, 0)
+		n, _, err := unix.Recvfrom(fd, frame, 0)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			continue // it wakes now and then to look at the clock
 		}
 		if err != nil {
 			return fmt.Errorf("receive on %s: %w", ifname, err)
 		}
-		for _, seen := range parseFrame(b[:n]) {
-			if seen.From.Port() == port || seen.To.Port() == port {
+		for _, seen := range parseFrame(frame[:n]) {
+			if seen.From == a && seen.To == b || seen.From == b && seen.To == a {
 				all = append(all, seen)
 			}
 		}

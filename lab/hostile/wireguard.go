@@ -47,8 +47,8 @@ func attackWireGuard(name string, args []string) error {
 		victim, peer := w.addr(), w.addr()
 		attack = func() error { return attackICMP(victim, peer) }
 	case "record":
-		ifname, port, d, file := w.next(), w.number(16), w.seconds(), w.next()
-		attack = func() error { return record(ifname, uint16(port), d, file) }
+		ifname, a, b, d, file := w.next(), w.addr(), w.addr(), w.seconds(), w.next()
+		attack = func() error { return record(ifname, a, b, d, file) }
 	case "replay":
 		recorded, victim := w.recorded(), w.addr()
 		attack = func() error { return attackReplay(recorded, victim) }
@@ -123,15 +123,13 @@ func (w *words) key() protocol.PublicKey {
 	return key
 }
 
-func (w *words) number(bits int) uint64 {
-	n, err := strconv.ParseUint(w.next(), 10, bits)
+func (w *words) seconds() time.Duration {
+	n, err := strconv.ParseUint(w.next(), 10, 8)
 	if err != nil {
 		w.fail(err)
 	}
-	return n
+	return time.Duration(n) * time.Second
 }
-
-func (w *words) seconds() time.Duration { return time.Duration(w.number(8)) * time.Second }
 
 func (w *words) recorded() []datagram {
 	all, err := readRecord(w.next())
