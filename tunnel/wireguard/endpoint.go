@@ -5,14 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
-	"strconv"
 	"sync"
-	"sync/atomic"
-	"syscall"
-
-	"golang.org/x/sys/unix"
+	"time"
 
 	"warren/tunnel/wireguard/protocol"
 )
@@ -24,26 +19,13 @@ type Endpoint struct {
 	cfg     Config
 	log     *slog.Logger
 	machine *protocol.Machine
-	sockets atomic.Pointer[pair] // nil: none
-	links   sync.Map             // *protocol.Peer to *Link
+	links   sync.Map // *protocol.Peer to *Link
+	free    *outlet  // without an underlay
 
 	mu      sync.Mutex
-	serving context.Context // of Run; nil before and after
+	bound   map[string]*outlet // by underlay, while a link has it
+	serving context.Context    // of Run; nil before and after
 	serves  sync.WaitGroup
-}
-
-// pair is the two sockets of a port; v6 is nil on a host without IPv6.
-type pair struct {
-	v4, v6 *socket
-	port   uint16
-}
-
-func (p *pair) each(f func(*socket)) {
-	for _, s := range []*socket{p.v4, p.v6} {
-		if s != nil {
-			f(s)
-		}
-	}
 }
 
 // NewEndpoint returns an endpoint that has no port yet.
@@ -51,7 +33,10 @@ func NewEndpoint(c Config) *Endpoint {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Endpoint{cfg: c, log: c.Logger, machine: protocol.New(protocol.Config{PrivateKey: c.PrivateKey})}
+	return &Endpoint{
+		cfg: c, log: c.Logger, machine: protocol.New(protocol.Config{PrivateKey: c.PrivateKey}),
+		free: newOutlet(""), bound: make(map[string]*outlet),
+	}
 }
 
 // PublicKey returns who this router is to peers without a LinkConfig.PrivateKey.
@@ -66,115 +51,122 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		return errors.New("wireguard: endpoint runs already")
 	}
 	e.serving = ctx
-	if p := e.sockets.Load(); p != nil {
-		e.serve(p)
-	}
+	e.eachOutlet(func(o *outlet) { e.serve(o.current.Load()) })
 	e.mu.Unlock()
 
-	<-ctx.Done()
+	tick := time.NewTicker(mendEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			e.mend()
+		}
+	}
 	e.mu.Lock()
 	e.serving = nil
-	if p := e.sockets.Swap(nil); p != nil {
-		p.close()
-	}
+	e.eachOutlet(func(o *outlet) { o.current.Swap(&pair{err: errNoPort}).close() })
 	e.mu.Unlock()
 	e.serves.Wait()
 	return nil
 }
 
-func (p *pair) close() { p.each(func(s *socket) { s.conn.Close() }) }
+func (e *Endpoint) eachOutlet(f func(*outlet)) {
+	f(e.free)
+	for _, o := range e.bound {
+		f(o)
+	}
+}
+
+// mendEvery is how often is looked whether an underlay came, went, or was made anew.
+const mendEvery = time.Second
+
+// mend opens the sockets of underlays that lack them, or whose interface is another.
+func (e *Endpoint) mend() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, o := range e.bound {
+		if o.stale() {
+			e.renew(o)
+		}
+	}
+}
+
+// renew opens the sockets of an underlay on the endpoint's port.
+func (e *Endpoint) renew(o *outlet) {
+	p := &pair{err: errNoPort}
+	if port := e.ListenPort(); port != 0 {
+		var err error
+		if p, err = e.open(o.underlay, port); err != nil {
+			p = &pair{err: err}
+			if old := o.problem(); old == nil || old.Error() != err.Error() {
+				e.log.Warn("cannot open a socket on the underlay", "interface", o.underlay, "err", err)
+			}
+		}
+	}
+	e.replace(o, p)
+}
+
+// replace puts other sockets into an outlet.
+func (e *Endpoint) replace(o *outlet, p *pair) {
+	if e.serving != nil {
+		e.serve(p)
+	}
+	o.current.Swap(p).close()
+}
 
 // SetListenPort makes the endpoint use this UDP port; 0 has the kernel choose one. A
 // port that it uses already stays open. On an error it goes on with the one it has.
 func (e *Endpoint) SetListenPort(port uint16) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old := e.sockets.Load()
-	if old != nil && port != 0 && old.port == port {
+	if port != 0 && e.ListenPort() == port {
 		return nil
 	}
-	p, err := e.open(port)
+	p, err := e.open("", port)
 	if err != nil {
 		return fmt.Errorf("wireguard: listen on UDP port %d: %w", port, err)
 	}
-	if e.serving != nil {
-		e.serve(p)
-	}
-	e.sockets.Store(p)
-	if old != nil {
-		old.close()
+	e.replace(e.free, p)
+	for _, o := range e.bound {
+		e.renew(o)
 	}
 	return nil
 }
 
 // ListenPort returns the port in use; 0 is none.
-func (e *Endpoint) ListenPort() uint16 {
-	if p := e.sockets.Load(); p != nil {
-		return p.port
+func (e *Endpoint) ListenPort() uint16 { return e.free.current.Load().port }
+
+// outlet returns where a link with an underlay leaves by, for one more link. An
+// underlay that is not there is not an error: it may come.
+func (e *Endpoint) outlet(underlay string) *outlet {
+	if underlay == "" {
+		return e.free
 	}
-	return 0
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o := e.bound[underlay]
+	if o == nil {
+		o = newOutlet(underlay)
+		e.bound[underlay] = o
+		e.renew(o)
+	}
+	o.links++
+	return o
 }
 
-// open binds a port in both families. A port that the kernel chose for one may be
-// taken in the other: then it is asked again.
-func (e *Endpoint) open(port uint16) (*pair, error) {
-	for range 10 {
-		v4, err := e.bind("udp4", port)
-		if err != nil {
-			return nil, err
-		}
-		p := &pair{v4: newSocket(v4), port: v4.LocalAddr().(*net.UDPAddr).AddrPort().Port()}
-		v6, err := e.bind("udp6", p.port)
-		switch {
-		case err == nil:
-			p.v6 = newSocket(v6)
-			return p, nil
-		case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EADDRNOTAVAIL):
-			e.log.Info("no IPv6 here", "err", err)
-			return p, nil
-		}
-		p.close()
-		if port != 0 {
-			return nil, err
-		}
+// release ends a link's use of its outlet.
+func (e *Endpoint) release(underlay string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o := e.bound[underlay]
+	if o == nil {
+		return
 	}
-	return nil, errors.New("no port is free in both families")
-}
-
-func (e *Endpoint) bind(network string, port uint16) (*net.UDPConn, error) {
-	lc := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
-		if err := prepare(network, c); err != nil {
-			return err
-		}
-		if e.cfg.Control == nil {
-			return nil
-		}
-		return e.cfg.Control("")(network, address, c)
-	}}
-	c, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
-	if err != nil {
-		return nil, err
+	if o.links--; o.links == 0 {
+		delete(e.bound, underlay)
+		o.current.Swap(&pair{err: errNoPort}).close()
 	}
-	return c.(*net.UDPConn), nil
-}
-
-// errNoSocket is why something was not sent.
-var errNoSocket = errors.New("no socket of this family is open")
-
-// send sends messages as socket.send does.
-func (e *Endpoint) send(b []byte, size int, to netip.AddrPort) error {
-	p := e.sockets.Load()
-	if p == nil || !to.IsValid() {
-		return errNoSocket
-	}
-	s := p.v4
-	if !to.Addr().Is4() {
-		s = p.v6
-	}
-	if s == nil {
-		return errNoSocket
-	}
-	return s.send(b, size, to)
 }
 
 // AddLink makes the endpoint know a tunnel; [Link.Run] works it, and takes it away
@@ -182,6 +174,9 @@ func (e *Endpoint) send(b []byte, size int, to netip.AddrPort) error {
 func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("wireguard: %s: %w", c.Name, err)
+	}
+	if c.Underlay != "" && e.cfg.Control == nil {
+		return nil, fmt.Errorf("wireguard: %s: nobody binds to underlay %s", c.Name, c.Underlay)
 	}
 	l := newLink(e, c)
 	peer, err := e.machine.AddPeer(protocol.PeerConfig{
@@ -192,6 +187,7 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 		return nil, fmt.Errorf("wireguard: %s: %w", c.Name, err)
 	}
 	l.peer = peer
+	l.out = e.outlet(c.Underlay)
 	e.links.Store(peer, l)
 	return l, nil
 }
@@ -199,6 +195,28 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 func (e *Endpoint) removeLink(l *Link) {
 	e.machine.RemovePeer(l.peer)
 	e.links.Delete(l.peer)
+	e.release(l.cfg.Underlay)
+}
+
+// reply answers a handshake message that arrived on a socket. A link's answers leave
+// where all that is the link's does.
+func (e *Endpoint) reply(s *socket, got protocol.Received, to netip.AddrPort) {
+	var err error
+	if l := e.link(got.Peer); l != nil {
+		err = l.transmit(got.Reply, len(got.Reply), to)
+	} else {
+		err = s.send(got.Reply, len(got.Reply), to)
+	}
+	if err != nil {
+		e.log.Debug("cannot answer a handshake", "remote", to, "err", err)
+	}
+}
+
+// link returns the link of a peer, or nil.
+func (e *Endpoint) link(p *protocol.Peer) *Link {
+	l, _ := e.links.Load(p)
+	found, _ := l.(*Link)
+	return found
 }
 
 // serve starts the receiving of a pair.

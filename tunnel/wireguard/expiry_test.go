@@ -84,8 +84,8 @@ func TestSetListenPort(t *testing.T) {
 		go func() { done <- x.Run(ctx) }()
 		t.Cleanup(func() { <-done })
 	}
-	port, before := e.ListenPort(), e.sockets.Load()
-	if err := e.SetListenPort(port); err != nil || e.sockets.Load() != before {
+	port, before := e.ListenPort(), e.free.current.Load()
+	if err := e.SetListenPort(port); err != nil || e.free.current.Load() != before {
 		t.Errorf("the same port again: %v, or another socket", err)
 	}
 	err := e.SetListenPort(other.ListenPort())

@@ -25,8 +25,7 @@ type Link struct {
 	mtu  int
 	peer *protocol.Peer
 	wake chan struct{} // something changed at the peer
-
-	transmit func(msgs []byte, size int, to netip.AddrPort) error // socket.send
+	out  exit
 
 	// Of the goroutine of Run.
 	resolving bool
@@ -46,6 +45,12 @@ type Link struct {
 	status   tunnel.Status // without what counters, the peer and cfg say
 }
 
+// exit is what a link needs of its outlet.
+type exit interface {
+	send(msgs []byte, size int, to netip.AddrPort) error
+	problem() error
+}
+
 // counters are added to by many goroutines.
 type counters struct {
 	rxBytes, rxPackets, txBytes, txPackets, drops atomic.Uint64
@@ -56,7 +61,6 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(),
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		wake: make(chan struct{}, 1), probe: newProber(&c),
-		transmit: e.send,
 	}
 	l.status = tunnel.Status{State: tunnel.StateDown, Since: time.Now()}
 	return l
@@ -160,6 +164,11 @@ func (l *Link) tick(now time.Time) (began bool) {
 		}
 	}
 	return began
+}
+
+// transmit sends messages as socket.send does.
+func (l *Link) transmit(msgs []byte, size int, to netip.AddrPort) error {
+	return l.out.send(msgs, size, to)
 }
 
 // settled reports whether there is nothing to look the remotes up for.

@@ -126,6 +126,7 @@ func TestAddLinkRefuses(t *testing.T) {
 		"another peer":    func(c *LinkConfig) {},
 		"own":             func(c *LinkConfig) { c.PublicKey = e.PublicKey() },
 		"low order":       func(c *LinkConfig) { c.PublicKey = protocol.PublicKey{} },
+		"nobody binds":    func(c *LinkConfig) { c.Underlay = "eth9" },
 		"want host:port":  func(c *LinkConfig) { c.Remotes = []string{"host"} },
 		"keepalive 1ms":   func(c *LinkConfig) { c.Keepalive = time.Millisecond },
 		"a probe needs":   func(c *LinkConfig) { c.Keepalive, c.DeadAfter, c.Probe = time.Second, 3*time.Second, true },
@@ -139,7 +140,7 @@ func TestAddLinkRefuses(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	if err := e.send(nil, 1, netip.AddrPort{}); err == nil {
+	if err := e.free.send(nil, 1, netip.AddrPort{}); err == nil {
 		t.Error("sent without a port")
 	}
 }

@@ -127,7 +127,7 @@ func (l *Link) flush(b *batch) {
 }
 
 func (l *Link) send(msgs []byte, size int, to netip.AddrPort, count int) {
-	if err := l.e.send(msgs, size, to); err != nil {
+	if err := l.transmit(msgs, size, to); err != nil {
 		l.counters.drops.Add(uint64(count))
 		l.log.Debug("packets were not sent", "remote", to, "err", err)
 	}

@@ -99,9 +99,7 @@ func (r *receiver) open(a *arrival, n, size int, from netip.AddrPort) {
 		b = b[len(msg):]
 		got := r.e.machine.Receive(now, from, msg)
 		if got.Reply != nil {
-			if err := r.s.send(got.Reply, len(got.Reply), from); err != nil {
-				r.e.log.Debug("cannot answer a handshake", "remote", from, "err", err)
-			}
+			r.e.reply(r.s, got, from)
 		}
 		if got.Peer != nil {
 			r.heard(a, got.Peer, got.Packet)
@@ -111,11 +109,10 @@ func (r *receiver) open(a *arrival, n, size int, from netip.AddrPort) {
 
 // heard takes what a peer sent; without a packet it is a sign of life.
 func (r *receiver) heard(a *arrival, p *protocol.Peer, packet []byte) {
-	found, ok := r.e.links.Load(p)
-	if !ok {
+	l := r.e.link(p)
+	if l == nil {
 		return
 	}
-	l := found.(*Link)
 	if !l.up.Load() {
 		l.notify()
 	}

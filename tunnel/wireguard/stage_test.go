@@ -76,13 +76,7 @@ func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
 		s.opened++
 		return (*stagePinger)(s), nil
 	}
-	l.transmit = func(msg []byte, _ int, to netip.AddrPort) error {
-		if to != farAddr {
-			return fmt.Errorf("nobody is at %v", to)
-		}
-		s.toFar(bytes.Clone(msg))
-		return nil
-	}
+	l.out = (*stageExit)(s)
 	s.restart()
 	if len(c.Remotes) > 0 {
 		s.look()
@@ -132,6 +126,19 @@ func (s *stage) toNear(msg []byte) {
 	if got.Peer != nil && !s.l.up.Load() {
 		s.l.notify()
 	}
+}
+
+// stageExit is the stage's end of the underlay.
+type stageExit stage
+
+func (x *stageExit) problem() error { return nil }
+
+func (x *stageExit) send(msg []byte, _ int, to netip.AddrPort) error {
+	if to != farAddr {
+		return fmt.Errorf("nobody is at %v", to)
+	}
+	(*stage)(x).toFar(bytes.Clone(msg))
+	return nil
 }
 
 // stagePinger is the stage's end of the link's echoes.

@@ -17,6 +17,8 @@ func (l *Link) Status() tunnel.Status {
 	s.Local, s.Peer = tunnel.Identity(l.peer.LocalPublicKey()), tunnel.Identity(l.cfg.PublicKey)
 	if s.State == tunnel.StateUp {
 		s.Lanes = 1
+	} else if err := l.out.problem(); err != nil && s.State != tunnel.StateDown {
+		s.LastError = err.Error()
 	}
 	s.Stats = tunnel.Stats{
 		RxBytes: l.counters.rxBytes.Load(), RxPackets: l.counters.rxPackets.Load(),

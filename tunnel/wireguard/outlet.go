@@ -1,0 +1,172 @@
+package wireguard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// outlet is where the packets of some links leave by: the sockets of the endpoint's port
+// that are bound to one underlay, or to none. What arrives on them may be of any link.
+type outlet struct {
+	underlay string // interface; "" follows the host's routes
+	links    int    // that leave by it; of Endpoint.mu
+	current  atomic.Pointer[pair]
+}
+
+// pair is the two sockets of a port; either may be nil, v6 on a host without IPv6.
+type pair struct {
+	v4, v6 *socket
+	port   uint16
+	index  int   // of the underlay
+	err    error // why there is no socket
+}
+
+var errNoPort = errors.New("no port is open")
+
+func newOutlet(underlay string) *outlet {
+	o := &outlet{underlay: underlay}
+	o.current.Store(&pair{err: errNoPort})
+	return o
+}
+
+func (p *pair) each(f func(*socket)) {
+	for _, s := range []*socket{p.v4, p.v6} {
+		if s != nil {
+			f(s)
+		}
+	}
+}
+
+func (p *pair) close() { p.each(func(s *socket) { s.conn.Close() }) }
+
+// send sends messages as socket.send does.
+func (o *outlet) send(b []byte, size int, to netip.AddrPort) error {
+	p := o.current.Load()
+	s := p.v6
+	if to.Addr().Is4() {
+		s = p.v4
+	}
+	switch {
+	case s != nil:
+		return s.send(b, size, to)
+	case p.err != nil:
+		return p.err
+	case !to.IsValid():
+		return errors.New("it is not known where the peer is")
+	}
+	return errors.New("no socket of this family is open")
+}
+
+// problem is why nothing can be sent, or nil.
+func (o *outlet) problem() error { return o.current.Load().err }
+
+// stale reports whether the underlay is not the interface that the sockets are bound to.
+func (o *outlet) stale() bool {
+	if o.underlay == "" {
+		return false
+	}
+	index, err := indexOf(o.underlay)
+	p := o.current.Load()
+	return p.err != nil || err != nil || index != p.index
+}
+
+// indexOf returns the index that an interface has now.
+func indexOf(name string) (int, error) {
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("underlay %q is no name of an interface", name)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	// Package net would list all interfaces for that.
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); err != nil {
+		return 0, fmt.Errorf("underlay %s: there is no such interface (yet)", name)
+	}
+	return int(ifr.Uint32()), nil
+}
+
+// open binds a port in both families, on an underlay or on none. A port that the kernel
+// chose for one family may be taken in the other: then it is asked again.
+func (e *Endpoint) open(underlay string, port uint16) (*pair, error) {
+	index := 0
+	if underlay != "" {
+		var err error
+		if index, err = indexOf(underlay); err != nil {
+			return nil, err
+		}
+	}
+	for range 10 {
+		v4, err := e.bind("udp4", underlay, port)
+		if err != nil {
+			return nil, err
+		}
+		p := &pair{v4: newSocket(v4), port: v4.LocalAddr().(*net.UDPAddr).AddrPort().Port(), index: index}
+		v6, err := e.bind("udp6", underlay, p.port)
+		switch {
+		case err == nil:
+			p.v6 = newSocket(v6)
+			return p, nil
+		case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EADDRNOTAVAIL):
+			e.log.Info("no IPv6 here", "err", err)
+			return p, nil
+		}
+		p.close()
+		if port != 0 {
+			return nil, err
+		}
+	}
+	return nil, errors.New("no port is free in both families")
+}
+
+// bind opens one socket. Those that are bound to an underlay share the port with the one
+// that is not, which lets them only after it has the port: so a port that is somebody
+// else's, another Warren's too, is still an error.
+func (e *Endpoint) bind(network, underlay string, port uint16) (*net.UDPConn, error) {
+	lc := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
+		if err := prepare(network, c); err != nil {
+			return err
+		}
+		if underlay != "" {
+			if err := sharePort(c); err != nil {
+				return err
+			}
+		}
+		if e.cfg.Control == nil {
+			return nil
+		}
+		return e.cfg.Control(underlay)(network, address, c)
+	}}
+	c, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
+	if err != nil {
+		return nil, err
+	}
+	conn := c.(*net.UDPConn)
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = sharePort(raw)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func sharePort(c syscall.RawConn) error {
+	var opErr error
+	err := c.Control(func(fd uintptr) {
+		opErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return errors.Join(err, opErr)
+}
