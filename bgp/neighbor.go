@@ -108,7 +108,7 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	if err := n.normalize(); err != nil {
 		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, err)
 	}
-	nb := newNeighbor(s.ctx, n)
+	nb := s.newNeighbor(n)
 	if err := s.reserve(ctx, nb); err != nil {
 		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, err)
 	}
@@ -132,16 +132,16 @@ func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
 	return nil
 }
 
-func newNeighbor(ctx context.Context, n Neighbor) *neighbor {
+func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
 	nb := &neighbor{
 		Neighbor: n,
 		key:      n.PeerAddr.WithZone(""),
-		otherHop: otherNextHop(n.Interface, n.LocalAddr),
+		otherHop: otherNextHop(n.Interface, n.LocalAddr, s.cfg.RouterID),
 		session:  session{state: stateIdle, since: time.Now()},
 		down:     make(chan struct{}),
 		closed:   make(chan struct{}),
 	}
-	nb.ctx, nb.cancel = context.WithCancel(ctx)
+	nb.ctx, nb.cancel = context.WithCancel(s.ctx)
 	for f := range nb.ledgers {
 		nb.ledgers[f] = newLedger()
 	}

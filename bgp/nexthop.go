@@ -56,11 +56,11 @@ func (s *Speaker) withheldLocked(n *neighbor) bool {
 //
 // For IPv6 it is an address of the interface: a global one that the peer may
 // have a subnet in common with, or else the link-local one. Without either it
-// is a link-local address with the IPv4 address inside (RFC 5214 section 6.1):
-// nobody has to own it, since the far end of a point-to-point interface needs a
-// next hop of the right form, not a neighbor that answers. For IPv4 there is no
-// such thing, and it is the interface's address or none.
-func otherNextHop(iface string, local netip.Addr) netip.Addr {
+// is a link-local address with the router ID inside (of the form of RFC 5214
+// section 6.1): nobody has to own it, since the far end of a point-to-point
+// interface needs a next hop of the right form, not a neighbor that answers.
+// For IPv4 there is no such thing, and it is the interface's address or none.
+func otherNextHop(iface string, local, routerID netip.Addr) netip.Addr {
 	addrs := interfaceAddrs(iface)
 	if local.Is6() {
 		for _, p := range addrs {
@@ -80,8 +80,8 @@ func otherNextHop(iface string, local netip.Addr) netip.Addr {
 			return a
 		}
 	}
-	a, four := [16]byte{0xfe, 0x80, 10: 0x5e, 11: 0xfe}, local.As4()
-	copy(a[12:], four[:])
+	a, id := [16]byte{0xfe, 0x80, 10: 0x5e, 11: 0xfe}, routerID.As4()
+	copy(a[12:], id[:])
 	return netip.AddrFrom16(a)
 }
 

@@ -77,9 +77,9 @@ func TestOtherNextHop(t *testing.T) {
 	run(t, "ip link set tun down")
 	run(t, "ip link set tun addrgenmode none")
 	run(t, "ip link set tun up")
-	four, six := netip.MustParseAddr("10.179.0.1"), netip.MustParseAddr("fe80::1")
+	four, six, id := netip.MustParseAddr("10.179.0.1"), netip.MustParseAddr("fe80::1"), netip.MustParseAddr("10.0.0.1")
 	for _, tt := range []struct{ add, four, six string }{
-		{"fd00::1/128", "fe80::5efe:10.179.0.1", "invalid IP"},
+		{"fd00::1/128", "fe80::5efe:10.0.0.1", "invalid IP"},
 		{"fe80::7/64", "fe80::7", "invalid IP"},
 		{"fd00:179::1/127", "fd00:179::1", "invalid IP"},
 		{"10.179.0.1/32", "fd00:179::1", "10.179.0.1"},
@@ -89,10 +89,10 @@ func TestOtherNextHop(t *testing.T) {
 		if tt.six != want.String() {
 			want = netip.MustParseAddr(tt.six)
 		}
-		if hop := otherNextHop("tun", four); hop != netip.MustParseAddr(tt.four) {
+		if hop := otherNextHop("tun", four, id); hop != netip.MustParseAddr(tt.four) {
 			t.Errorf("with %s: %s for a session over IPv4", tt.add, hop)
 		}
-		if hop := otherNextHop("tun", six); hop != want {
+		if hop := otherNextHop("tun", six, id); hop != want {
 			t.Errorf("with %s: %s for a session over IPv6", tt.add, hop)
 		}
 	}

@@ -149,7 +149,7 @@ func TestNextHops(t *testing.T) {
 		p := dialRaw(t, peer, local)
 		p.establish(asn, "10.0.0.2")
 		got := p.nextHops(3)
-		madeUp := netip.MustParseAddr("fe80::5efe:" + local.String())
+		madeUp := netip.MustParseAddr("fe80::5efe:10.0.0.1")
 		want := map[string]netip.Addr{"10.1.0.0/16": local, "10.9.0.0/16": local, "2001:db8:1::/48": madeUp}
 		for prefix, hop := range want {
 			if got[prefix] != hop {
