@@ -166,8 +166,21 @@ func (l *loop) ask(ctx context.Context, f func(context.Context)) error {
 	return nil
 }
 
+// tunnelReports takes the last word of each tunnel: on a machine that is too
+// busy, what came before it is over, and catching up with it would take longer
+// than it takes to happen again.
 func (l *loop) tunnelReports(ctx context.Context) {
-	for _, r := range l.inbox.take() {
+	reports := l.inbox.take()
+	last := make(map[*peer]int, len(reports))
+	for i, r := range reports {
+		if before, ok := last[r.p]; !ok || reports[before].failed == nil {
+			last[r.p] = i
+		}
+	}
+	for i, r := range reports {
+		if last[r.p] != i {
+			continue
+		}
 		switch {
 		case l.peers[r.p.cfg.Name] != r.p || r.p.tunnel == nil:
 			// Of a tunnel that a reload has replaced.

@@ -167,3 +167,34 @@ func TestConfiguredAddressesAreUsed(t *testing.T) {
 		t.Errorf("session between %s and %s", n.LocalAddr, n.PeerAddr)
 	}
 }
+
+// What a tunnel did while the loop was busy counts only in the end.
+func TestTheLastReportCounts(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.up(t, "b")
+	r := w.tunnels.report(t, "b")
+	up := tunnel.Event{Name: "b", Up: true, Local: tunnel.Identity{1}, Peer: tunnel.Identity{2}}
+	mark := len(w.diary)
+	for range 3 {
+		r.event(tunnel.Event{Name: "b", Reason: "test"})
+		r.event(up)
+	}
+	w.tunnelReports(t.Context())
+	adds := 0
+	for _, line := range w.since(mark) {
+		if strings.HasPrefix(line, "add neighbor") {
+			adds++
+		}
+	}
+	if adds != 1 {
+		t.Errorf("noted %q", w.since(mark))
+	}
+
+	// Its interface is gone: nothing after that counts.
+	r.failed(errors.New("gone"))
+	r.event(up)
+	w.tunnelReports(t.Context())
+	if w.peers["b"].tunnel != nil || w.peers["b"].session != nil {
+		t.Error("a tunnel without an interface is open")
+	}
+}
