@@ -35,6 +35,8 @@ type idleState struct {
 	Goroutines  int     `json:"goroutines"`
 	Threads     int     `json:"threads"`
 	Descriptors int     `json:"descriptors"`
+	// CPUPercent of one core, all up and idle: keepalives of tunnels and sessions.
+	CPUPercent float64 `json:"cpu_percent"`
 	// Seconds from the start until all tunnels were up, and all sessions established.
 	UpS          float64 `json:"all_up_s"`
 	EstablishedS float64 `json:"all_established_s"`
@@ -69,6 +71,8 @@ func measureIdle(ctx context.Context, bin, transport string, further int) (r *id
 			return nil, err
 		}
 	}
+	// The kernel takes longer to remove a thousand interfaces than Close waits.
+	defer func() { err = errors.Join(err, end(a, b)) }()
 	r = &idleResult{Transport: transport}
 	for _, step := range []struct {
 		from, to int
@@ -86,6 +90,22 @@ func measureIdle(ctx context.Context, bin, transport string, further int) (r *id
 	}
 	r.PerTunnelKB = (r.All.MemoryMB - r.One.MemoryMB) * 1024 / float64(further)
 	return r, nil
+}
+
+// end kills what a failure has left running, and waits until it is gone.
+func end(routers ...*topo.Warren) error {
+	ctx, cancel := context.WithTimeout(context.Background(), idleWithin)
+	defer cancel()
+	for _, r := range routers {
+		if r.Process == nil {
+			continue
+		}
+		r.Process.Kill9()
+		if err := r.Process.Wait(ctx); ctx.Err() != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // idle starts both routers afresh, waits for all their tunnels and sessions,
@@ -109,10 +129,8 @@ func idle(ctx context.Context, tunnels int, a, b *topo.Warren) (idleState, error
 		return s, err
 	}
 	s.EstablishedS = time.Since(began).Seconds()
-	select {
-	case <-time.After(idleSettle):
-	case <-ctx.Done():
-		return s, ctx.Err()
+	if err := s.settle(ctx, a.Process.PID(), b.Process.PID()); err != nil {
+		return s, err
 	}
 	if err := allEstablished(ctx, tunnels, a, b); err != nil {
 		return s, fmt.Errorf("they did not stay: %w", err)
@@ -128,6 +146,31 @@ func idle(ctx context.Context, tunnels int, a, b *topo.Warren) (idleState, error
 		}
 	}
 	return s, nil
+}
+
+// settle leaves the processes idle, and notes how much processor time that takes.
+func (s *idleState) settle(ctx context.Context, pids ...int) error {
+	before := make([]float64, len(pids))
+	for i, pid := range pids {
+		var err error
+		if before[i], err = cpuSeconds(pid); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	select {
+	case <-time.After(idleSettle):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for i, pid := range pids {
+		after, err := cpuSeconds(pid)
+		if err != nil {
+			return err
+		}
+		s.CPUPercent = max(s.CPUPercent, 100*(after-before[i])/time.Since(began).Seconds())
+	}
+	return nil
 }
 
 // look notes what /proc tells of a process.

@@ -42,7 +42,7 @@ func main() {
 	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; the median of them counts; 0 leaves that part out")
-	flag.IntVar(&o.seconds, "seconds", 5, "length of each test in seconds")
+	flag.IntVar(&o.seconds, "seconds", 4, "length of each test in seconds")
 	flag.IntVar(&o.loss, "loss", 1, "rounds on each lossy path; 0 leaves that part out")
 	flag.IntVar(&o.idle, "idle", 200, "further idle tunnels of Warren over TLS in one process; 0 leaves that part out")
 	flag.IntVar(&o.idleWireGuard, "idle-wireguard", 999, "the same over WireGuard")
@@ -86,44 +86,45 @@ func bench(ctx context.Context, o options) (err error) {
 		}
 	}
 	r := &report{Machine: describeMachine(), Rounds: o.rounds, Seconds: o.seconds}
-	if err := r.measure(ctx, o, chosen, filepath.Join(bin, "warren")); err != nil {
-		return err
+	failed := r.measure(ctx, o, chosen, filepath.Join(bin, "warren"))
+	if ctx.Err() != nil {
+		return failed
 	}
 	r.Targets = judge(r)
 	fmt.Println()
 	fmt.Print(r.text())
-	if err := r.write(o.out); err != nil || o.readme == "" {
-		return err
+	if err := r.write(o.out); err != nil || failed != nil || o.readme == "" {
+		return errors.Join(failed, err)
 	}
 	return r.writeReadme(o.readme)
 }
 
-// measure fills in the parts of the report that are asked for.
-func (r *report) measure(ctx context.Context, o options, chosen []contender, warrenFile string) (err error) {
+// measure fills in the parts of the report that are asked for. A part that fails
+// costs only itself, unless ctx is done.
+func (r *report) measure(ctx context.Context, o options, chosen []contender, warrenFile string) error {
+	var errs []error
 	if o.rounds > 0 {
-		if err := runRounds(ctx, o, chosen, r); err != nil {
-			return err
-		}
+		errs = append(errs, runRounds(ctx, o, chosen, r))
 	}
-	if o.loss > 0 {
-		if r.Loss, err = measureLoss(ctx, o, chosen); err != nil {
-			return err
-		}
+	if o.loss > 0 && ctx.Err() == nil {
+		var err error
+		r.Loss, err = measureLoss(ctx, o, chosen)
+		errs = append(errs, err)
 	}
 	for _, part := range []struct {
 		name, transport string
 		further         int
 	}{{nameWarren, transportTLS, o.idle}, {nameWarrenWireGuard, transportWireGuard, o.idleWireGuard}} {
-		if part.further == 0 || !contains(chosen, part.name) {
+		if part.further == 0 || !contains(chosen, part.name) || ctx.Err() != nil {
 			continue
 		}
 		idle, err := measureIdle(ctx, warrenFile, part.transport, part.further)
-		if err != nil {
-			return err
+		if err == nil {
+			r.Idle = append(r.Idle, *idle)
 		}
-		r.Idle = append(r.Idle, *idle)
+		errs = append(errs, err)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // checkTools names everything that is missing before anything is measured.

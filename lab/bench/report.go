@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,8 @@ type report struct {
 
 // complete tells whether nothing was left out.
 func (r *report) complete() bool {
-	return len(r.Contenders) == len(contenders("")) && len(r.Contenders[0].Rounds) > 0 &&
+	unfinished := func(c result) bool { return len(c.Rounds) == 0 || len(c.Rounds) < r.Rounds }
+	return len(r.Contenders) == len(contenders("")) && !slices.ContainsFunc(r.Contenders, unfinished) &&
 		len(r.Loss) == len(lossDelays)*len(lossPermill) &&
 		r.idle(transportTLS) != nil && r.idle(transportWireGuard) != nil
 }
@@ -63,16 +65,6 @@ streams are four iperf3 processes. UDP counts what arrived while one thread send
 as it can. CPU is user and system time of the two tunnel processes during the one stream; what
 the kernel does in softirq is charged to whoever it interrupts, and is not in it. Memory
 is resident memory of the larger end. Each contender has the tunnel MTU that it comes with.
-`
-
-// lossNote explains the tables of lossy paths.
-const lossNote = `Packets are lost at random, each by itself, as often in either direction. Between the ends is a
-third namespace that loses them (nftables), and for the rows with a round trip a relay that
-holds each packet for half of it. The ends cut what they send into packets of 1500 bytes before it leaves, as a
-network card does, so the rows without loss are slower than above. Loss without delay flatters
-TCP, inside a tunnel and as one: it mends a loss within a fraction of a millisecond, as it can on no
-real path. The rows with a round trip are the ones to decide by. Pings go beside the one stream,
-100 a second; a p99 is of those that came back.
 `
 
 // tables returns the report's tables, those that have something to show.
@@ -160,41 +152,10 @@ func (r *report) title(name string) string {
 	return name
 }
 
-// lossFigures are the tables of lossy paths.
-var lossFigures = []struct {
-	title string
-	key   metric
-	show  func(float64) string
-}{
-	{"one TCP stream, Mbit/s", oneStream, showMegabits},
-	{"four TCP streams, Mbit/s", fourStreams, showMegabits},
-	{"ping beside one stream, median, ms", loadedPing, formatSignificant},
-	{"ping beside one stream, p99, ms", loadedPing99, formatSignificant},
-	{"ping beside one stream, lost, %", loadedLoss, func(v float64) string { return format(v, 1) }},
-}
-
-func showMegabits(gigabits float64) string { return formatSignificant(1e3 * gigabits) }
-
-func (r *report) lossTables() []table {
-	if len(r.Loss) == 0 {
-		return nil
-	}
-	var tables []table
-	for _, f := range lossFigures {
-		t := table{title: "Lossy paths: " + f.title, rows: [][]string{titles(r.Loss[0].Contenders)}}
-		for _, p := range r.Loss {
-			t.rows = append(t.rows, figures(p.title(), p.Contenders, f.key, f.show))
-		}
-		tables = append(tables, t)
-	}
-	tables[len(tables)-1].note = lossNote
-	return tables
-}
-
 func (r *report) idleTable() table {
 	t := table{title: "Idle tunnels of Warren in one process", rows: [][]string{{""},
 		{"memory, MB"}, {"memory of each further tunnel, KB"}, {"goroutines"}, {"threads"}, {"file descriptors"},
-		{"start until all tunnels are up, s"}, {"start until all sessions are established, s"}}}
+		{"CPU, % of one core"}, {"start until all tunnels are up, s"}, {"start until all sessions are established, s"}}}
 	for _, i := range r.Idle {
 		for _, s := range []idleState{i.One, i.All} {
 			each := "–"
@@ -203,7 +164,7 @@ func (r *report) idleTable() table {
 			}
 			column := []string{fmt.Sprintf("%s, %d", transportTitle(i.Transport), s.Tunnels), format(s.MemoryMB, 1), each,
 				fmt.Sprint(s.Goroutines), fmt.Sprint(s.Threads), fmt.Sprint(s.Descriptors),
-				format(s.UpS, 1), format(s.EstablishedS, 1)}
+				format(s.CPUPercent, 1), format(s.UpS, 1), format(s.EstablishedS, 1)}
 			for row, cell := range column {
 				t.rows[row] = append(t.rows[row], cell)
 			}
