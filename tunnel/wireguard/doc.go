@@ -39,6 +39,6 @@
 //  5. Without dead_after, or a probe, the tunnel goes down when its session could not be
 //     renewed before it ended, after 180 s.
 //
-// The outer packets may be fragmented. A peer is answered where it was heard last. The
-// source address is what the kernel's routes say, not where the peer sent to.
+// The outer packets may be fragmented. A peer is answered where it was heard last, from
+// the address that it sent to, as long as that works (source.go).
 package wireguard

@@ -198,14 +198,15 @@ func (e *Endpoint) removeLink(l *Link) {
 	e.release(l.cfg.Underlay)
 }
 
-// reply answers a handshake message that arrived on a socket. A link's answers leave
-// where all that is the link's does.
-func (e *Endpoint) reply(s *socket, got protocol.Received, to netip.AddrPort) {
+// reply answers a handshake message that arrived on a socket, at an address of ours. A
+// link's answers leave where all that is the link's does.
+func (e *Endpoint) reply(s *socket, got protocol.Received, to netip.AddrPort, local netip.Addr) {
 	var err error
 	if l := e.link(got.Peer); l != nil {
+		l.heardAt(local)
 		err = l.transmit(got.Reply, len(got.Reply), to)
 	} else {
-		err = s.send(got.Reply, len(got.Reply), to)
+		err = s.send(got.Reply, len(got.Reply), to, local)
 	}
 	if err != nil {
 		e.log.Debug("cannot answer a handshake", "remote", to, "err", err)

@@ -26,6 +26,9 @@ type Link struct {
 	peer *protocol.Peer
 	wake chan struct{} // something changed at the peer
 	out  exit
+	// source is the address of ours that the peer sends to, so that it is answered from
+	// there; nil: unknown.
+	source atomic.Pointer[netip.Addr]
 
 	// Of the goroutine of Run.
 	resolving bool
@@ -37,6 +40,7 @@ type Link struct {
 	wasAlive  bool      // the peer was, since the tunnel came up
 	measured  time.Time // the session whose handshake's round trip is in the status
 	unsent    error     // why the last message of the protocol could not be sent
+	initiated time.Time // when a handshake was begun last
 
 	up atomic.Bool // set by the goroutine of Run
 
@@ -47,7 +51,7 @@ type Link struct {
 
 // exit is what a link needs of its outlet.
 type exit interface {
-	send(msgs []byte, size int, to netip.AddrPort) error
+	send(msgs []byte, size int, to netip.AddrPort, from netip.Addr) error
 	problem() error
 }
 
@@ -154,8 +158,15 @@ func (l *Link) tick(now time.Time) (began bool) {
 		l.probe.ask(now, l.peer.Status(now).Heard)
 	}
 	for _, msg := range l.peer.Tick(now) {
-		began = began || protocol.IsInitiation(msg)
-		to := l.peer.Status(now).Endpoint
+		s := l.peer.Status(now)
+		to := s.Endpoint
+		if protocol.IsInitiation(msg) {
+			began = true
+			if l.initiated.After(s.Heard) {
+				l.source.Store(nil) // nothing answers: it may be the source's fault
+			}
+			l.initiated = now
+		}
 		if l.unsent = l.transmit(msg, len(msg), to); l.unsent != nil {
 			l.unsent = fmt.Errorf("send to %s: %w", to, l.unsent)
 			if !l.up.Load() {
@@ -164,11 +175,6 @@ func (l *Link) tick(now time.Time) (began bool) {
 		}
 	}
 	return began
-}
-
-// transmit sends messages as socket.send does.
-func (l *Link) transmit(msgs []byte, size int, to netip.AddrPort) error {
-	return l.out.send(msgs, size, to)
 }
 
 // settled reports whether there is nothing to look the remotes up for.

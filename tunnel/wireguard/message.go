@@ -58,13 +58,16 @@ var outgoing = sync.Pool{New: func() any {
 	return m
 }}
 
-// sendmsg sends b, cut by the kernel if size is not 0.
-func (s *socket) sendmsg(b []byte, size int, to netip.AddrPort) error {
+// sendmsg sends b, cut by the kernel if size is not 0, from an address if it is valid.
+func (s *socket) sendmsg(b []byte, size int, to netip.AddrPort, from netip.Addr) error {
 	m := outgoing.Get().(*message)
 	defer outgoing.Put(m)
 	control := 0
 	if size > 0 {
 		control = putSegmentSize(m.oob[:], size)
+	}
+	if from.IsValid() && from.Is4() == to.Addr().Is4() {
+		control += putSource(m.oob[control:], from)
 	}
 	m.prepare(b, control)
 	m.setName(to)
@@ -106,7 +109,8 @@ func scopeOf(zone string) uint32 {
 type incoming struct {
 	message
 	pace   sysio.Pace
-	waited bool // there was nothing at first
+	waited bool       // there was nothing at first
+	local  netip.Addr // where the last one was sent to
 }
 
 func newIncoming() *incoming {
@@ -127,7 +131,8 @@ func (s *socket) receive(m *incoming, b []byte) (n, size int, from netip.AddrPor
 	if n, err = m.result(s.raw.Read(m.call)); err != nil {
 		return 0, 0, from, err
 	}
-	return n, groSize(m.oob[:m.header.Controllen], n), m.from(), nil
+	size, m.local = parseControl(m.oob[:m.header.Controllen], n)
+	return n, size, m.from(), nil
 }
 
 // from returns the sender of what was received.

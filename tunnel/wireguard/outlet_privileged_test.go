@@ -84,8 +84,25 @@ func (u *underlays) join(i int) {
 		u.in(ns, fmt.Sprintf("addr add 10.9.%d.%d/24 dev %s", i, host, dev),
 			fmt.Sprintf("addr add fd09:%d::%d/64 dev %s nodad", i, host, dev), "link set "+dev+" up")
 	}
+	u.carrier(u.near, fmt.Sprint("u", i))
+	u.carrier(u.far, fmt.Sprint("w", i))
 	u.in(u.near, fmt.Sprintf("route add 10.9.9.9 via 10.9.%d.2 metric %d", i, 10+i),
 		fmt.Sprintf("-6 route add fd09:9::9 via fd09:%d::2 metric %d", i, 10+i))
+}
+
+// carrier waits until an interface has one, which the kernel takes its time with.
+func (u *underlays) carrier(ns *netns.NS, dev string) {
+	u.t.Helper()
+	var out []byte
+	for deadline := time.Now().Add(patience); !strings.Contains(string(out), "state UP"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			u.t.Fatalf("no carrier: %s", out)
+		}
+		ns.Do(func() (err error) {
+			out, err = exec.Command("ip", "link", "show", dev).CombinedOutput()
+			return err
+		})
+	}
 }
 
 // endpoint runs one in a namespace.

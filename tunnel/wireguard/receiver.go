@@ -99,7 +99,7 @@ func (r *receiver) open(a *arrival, n, size int, from netip.AddrPort) {
 		b = b[len(msg):]
 		got := r.e.machine.Receive(now, from, msg)
 		if got.Reply != nil {
-			r.e.reply(r.s, got, from)
+			r.e.reply(r.s, got, from, r.in.local)
 		}
 		if got.Peer != nil {
 			r.heard(a, got.Peer, got.Packet)
@@ -113,6 +113,7 @@ func (r *receiver) heard(a *arrival, p *protocol.Peer, packet []byte) {
 	if l == nil {
 		return
 	}
+	l.heardAt(r.in.local)
 	if !l.up.Load() {
 		l.notify()
 	}

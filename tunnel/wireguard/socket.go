@@ -1,13 +1,11 @@
 package wireguard
 
 import (
-	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,8 +33,8 @@ func newSocket(c *net.UDPConn) *socket {
 	return &socket{conn: c, raw: raw}
 }
 
-// prepare sets the options that make a socket fast, as far as the kernel has them,
-// and lets datagrams be fragmented on their way: the tunnel's MTU is for the operator
+// prepare sets the options that make a socket fast, as far as the kernel has them, has
+// it tell where datagrams were sent to, and lets datagrams be fragmented on their way: the tunnel's MTU is for the operator
 // to choose.
 func prepare(network string, c syscall.RawConn) error {
 	return c.Control(func(f uintptr) {
@@ -49,20 +47,23 @@ func prepare(network string, c syscall.RawConn) error {
 		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
 		if network == "udp4" {
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		} else {
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
 		}
 	})
 }
 
 // send sends messages that lie one after the other, each of size bytes but for the
-// last, which may be shorter.
-func (s *socket) send(b []byte, size int, to netip.AddrPort) error {
+// last, which may be shorter. They leave with the source address from if it is valid,
+// else with that of the way.
+func (s *socket) send(b []byte, size int, to netip.AddrPort, from netip.Addr) error {
 	if len(b) <= size {
-		return s.sendmsg(b, 0, to)
+		return s.sendmsg(b, 0, to, from)
 	}
 	if !s.noGSO.Load() {
-		err := s.sendmsg(b, size, to)
+		err := s.sendmsg(b, size, to, from)
 		switch {
 		case err == nil:
 			return nil
@@ -75,37 +76,10 @@ func (s *socket) send(b []byte, size int, to netip.AddrPort) error {
 	}
 	for len(b) > 0 {
 		n := min(size, len(b))
-		if err := s.sendmsg(b[:n], 0, to); err != nil {
+		if err := s.sendmsg(b[:n], 0, to, from); err != nil {
 			return err
 		}
 		b = b[n:]
 	}
 	return nil
-}
-
-// putSegmentSize writes the control message that has the kernel cut a send (udp(7)), and
-// returns its length.
-func putSegmentSize(oob []byte, size int) int {
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
-	h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
-	h.SetLen(unix.CmsgLen(2))
-	binary.NativeEndian.PutUint16(oob[unix.CmsgLen(0):], uint16(size))
-	return unix.CmsgSpace(2)
-}
-
-// groSize returns the size that the kernel says of joined datagrams, or n.
-func groSize(oob []byte, n int) int {
-	for len(oob) >= unix.SizeofCmsghdr {
-		h, data, rest, err := unix.ParseOneSocketControlMessage(oob)
-		if err != nil {
-			return n
-		}
-		if h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && len(data) >= 4 {
-			if size := int(int32(binary.NativeEndian.Uint32(data))); size > 0 {
-				return size
-			}
-		}
-		oob = rest
-	}
-	return n
 }

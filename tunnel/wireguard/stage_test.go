@@ -133,7 +133,7 @@ type stageExit stage
 
 func (x *stageExit) problem() error { return nil }
 
-func (x *stageExit) send(msg []byte, _ int, to netip.AddrPort) error {
+func (x *stageExit) send(msg []byte, _ int, to netip.AddrPort, _ netip.Addr) error {
 	if to != farAddr {
 		return fmt.Errorf("nobody is at %v", to)
 	}
