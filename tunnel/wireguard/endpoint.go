@@ -16,11 +16,12 @@ import (
 // them, in both families. Its methods may be called at any time and from any
 // goroutine.
 type Endpoint struct {
-	cfg     Config
-	log     *slog.Logger
-	machine *protocol.Machine
-	links   sync.Map // *protocol.Peer to *Link
-	free    *outlet  // without an underlay
+	cfg       Config
+	log       *slog.Logger
+	machine   *protocol.Machine
+	links     sync.Map // *protocol.Peer to *Link
+	free      *outlet  // without an underlay
+	strangers *strangers
 
 	mu      sync.Mutex
 	bound   map[string]*outlet // by underlay, while a link has it
@@ -33,8 +34,9 @@ func NewEndpoint(c Config) *Endpoint {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	m := protocol.New(protocol.Config{PrivateKey: c.PrivateKey})
 	return &Endpoint{
-		cfg: c, log: c.Logger, machine: protocol.New(protocol.Config{PrivateKey: c.PrivateKey}),
+		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey()},
 		free: newOutlet(""), bound: make(map[string]*outlet),
 	}
 }

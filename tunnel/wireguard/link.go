@@ -154,6 +154,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 // tick does what is due at the peer, and reports whether a handshake was begun.
 func (l *Link) tick(now time.Time) (began bool) {
 	l.assess(now)
+	l.diagnose(now)
 	if l.up.Load() {
 		l.probe.ask(now, l.peer.Status(now).Heard)
 	}

@@ -103,6 +103,8 @@ func (r *receiver) open(a *arrival, n, size int, from netip.AddrPort) {
 		}
 		if got.Peer != nil {
 			r.heard(a, got.Peer, got.Packet)
+		} else if got.Err != nil {
+			r.e.strangers.note(now, from, got.Err)
 		}
 	}
 }

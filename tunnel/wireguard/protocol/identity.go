@@ -51,7 +51,7 @@ func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*id
 		return last, nil
 	}
 	if len(others) == 0 {
-		return nil, errMAC
+		return nil, ErrOtherKey
 	}
 	m.mu.Lock()
 	allowed := m.to.search.takeN(now, float64(len(others)), searchRate, searchBurst)
@@ -64,7 +64,7 @@ func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*id
 			return me, nil
 		}
 	}
-	return nil, errMAC
+	return nil, ErrOtherKey
 }
 
 // meant remembers whom an initiation was for that is authentic.

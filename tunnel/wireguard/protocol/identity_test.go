@@ -143,7 +143,7 @@ func TestRemovedPeerLeavesItsKeys(t *testing.T) {
 	m.RemovePeer(p)
 	later := start.Add(10 * time.Second)
 	q.p.Initiate(later)
-	if r := m.Receive(later, addrA, q.p.Tick(later)[0]); !errors.Is(r.Err, errMAC) || r.Reply != nil {
+	if r := m.Receive(later, addrA, q.p.Tick(later)[0]); !errors.Is(r.Err, ErrOtherKey) || r.Reply != nil {
 		t.Errorf("%+v", r)
 	}
 	if _, err := m.AddPeer(PeerConfig{PrivateKey: far, PublicKey: own.Public()}); err != nil {
@@ -181,7 +181,7 @@ func TestSearchIsLimited(t *testing.T) {
 	searched := 0
 	for range 10_000 {
 		now = now.Add(10 * time.Microsecond)
-		if err := m.Receive(now, elsewhere, garbage).Err; errors.Is(err, errMAC) {
+		if err := m.Receive(now, elsewhere, garbage).Err; errors.Is(err, ErrOtherKey) {
 			searched++
 		}
 	}

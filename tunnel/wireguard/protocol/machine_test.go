@@ -313,8 +313,8 @@ func TestWrongKeys(t *testing.T) {
 	}{
 		"preshared key at one end": {func(a, _ *PeerConfig) { a.PresharedKey = PresharedKey{1} }, errForged},
 		"different preshared keys": {func(a, b *PeerConfig) { a.PresharedKey[0], b.PresharedKey[0] = 1, 2 }, errForged},
-		"unknown initiator":        {func(_, b *PeerConfig) { b.PublicKey = NewPrivateKey().Public() }, errStranger},
-		"wrong responder":          {func(a, _ *PeerConfig) { a.PublicKey = NewPrivateKey().Public() }, errMAC},
+		"unknown initiator":        {func(_, b *PeerConfig) { b.PublicKey = NewPrivateKey().Public() }, nil},
+		"wrong responder":          {func(a, _ *PeerConfig) { a.PublicKey = NewPrivateKey().Public() }, ErrOtherKey},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNetwork(t, tc.o)
@@ -323,13 +323,35 @@ func TestWrongKeys(t *testing.T) {
 			if n.a.p.Status(n.now).Established || n.b.p.Status(n.now).Established {
 				t.Fatal("they have a session")
 			}
-			if errs := append(n.a.errs, n.b.errs...); len(errs) != 1 || !errors.Is(errs[0], tc.want) {
+			errs := append(n.a.errs, n.b.errs...)
+			if stranger := new(StrangerError); len(errs) != 1 || !errors.Is(errs[0], tc.want) &&
+				(!errors.As(errs[0], &stranger) || stranger.PublicKey != n.a.m.PublicKey()) {
 				t.Fatalf("errors %v, want %v", errs, tc.want)
 			}
 			if !errors.Is(tc.want, errForged) && len(n.log) != 1 {
 				t.Fatalf("%d messages: a stranger was answered", len(n.log))
 			}
 		})
+	}
+}
+
+// What both ends of a tunnel can tell where only the preshared key is wrong, and that
+// they forget it when it is right.
+func TestHints(t *testing.T) {
+	n := newNetwork(t, func(a, _ *PeerConfig) { a.PresharedKey = PresharedKey{1} })
+	for tries := range 4 {
+		n.a.p.Initiate(n.now)
+		n.settle()
+		a, b := n.a.p.Status(n.now), n.b.p.Status(n.now)
+		if a.Unopened != n.now || b.Unused != tries || a.Unused != 0 || !b.Unopened.IsZero() {
+			t.Fatalf("after %d attempts: %+v, %+v", tries+1, a, b)
+		}
+		n.now = n.now.Add(10 * time.Second)
+	}
+	n.a.p.remote.preshared = PresharedKey{}
+	n.handshake(n.a)
+	if b := n.b.p.Status(n.now); b.Unused != 0 {
+		t.Errorf("with a session: %+v", b)
 	}
 }
 

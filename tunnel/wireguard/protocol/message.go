@@ -28,13 +28,24 @@ const (
 	Overhead  = HeaderLen + tagLen // of a data message, without padding
 )
 
-// Why a datagram was ignored. Nothing is ever sent because of these; they are for
-// counters and tests.
+// ErrOtherKey is that a handshake message is meant for another public key than those
+// of this end: the sender knows this router by a wrong one, or is a stranger.
+var ErrOtherKey = errors.New("not meant for this public key")
+
+// StrangerError is that an initiation is for us, of somebody who is no peer. That it has
+// the key that it claims is not proven.
+type StrangerError struct{ PublicKey PublicKey }
+
+func (e *StrangerError) Error() string {
+	return "of an unknown peer with public key " + e.PublicKey.String()
+}
+
+// Why else a datagram was ignored. Nothing is ever sent because of any of these; they
+// are for the log and for tests.
 var (
 	errMalformed = errors.New("not a WireGuard message")
-	errMAC       = errors.New("not meant for this public key")
 	errForged    = errors.New("not authentic")
-	errStranger  = errors.New("authentic, of an unknown peer")
+	errRemoved   = errors.New("of a peer that is not there any more")
 	errReplay    = errors.New("replayed, or too old to tell")
 	errIndex     = errors.New("for a session that is not there")
 	errExpired   = errors.New("for a session that is over")

@@ -40,6 +40,8 @@ type Peer struct {
 	heard     time.Time // when anything authentic came last
 	latest    timestamp // of the initiations answered
 	answered  time.Time // when the last of them was
+	unused    int       // of our responses in a row, how many the peer has not used
+	unopened  time.Time // when a response last came that could not be opened
 	initiated time.Time // when we last sent one
 	attempt   time.Time // when we began to try
 	ours      *initiation
@@ -62,6 +64,11 @@ type Status struct {
 	Alive       bool           // more has come in it than what completed the handshake
 	Heard       time.Time      // when anything authentic came last
 	Trying      bool           // a handshake is under way, or about to be
+
+	// Hints at two ends that have not the same preshared key. Unopened can be made
+	// by who sees our initiations and knows our public key.
+	Unused   int       // of our responses in a row, how many the peer has not used
+	Unopened time.Time // when a response last came that could not be opened
 }
 
 // PublicKey returns who the peer is.
@@ -76,7 +83,10 @@ func (p *Peer) pairing() pairing { return pairing{p.me.public, p.remote.public} 
 func (p *Peer) Status(now time.Time) Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Status{Endpoint: p.endpoint, Heard: p.heard, Trying: !p.timers.handshake.IsZero()}
+	s := Status{
+		Endpoint: p.endpoint, Heard: p.heard, Trying: !p.timers.handshake.IsZero(),
+		Unused: p.unused, Unopened: p.unopened,
+	}
 	if p.current != nil {
 		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
 		s.Initiator, s.RTT, s.Alive = p.current.initiator, p.current.rtt, p.current.alive

@@ -22,12 +22,12 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, b []byte) Recei
 	defer r.erase()
 	p := m.peer(me, r.static)
 	if p == nil {
-		return Received{Err: errStranger}
+		return Received{Err: &StrangerError{r.static}}
 	}
 	p.mu.Lock()
 	if p.removed {
 		p.mu.Unlock()
-		return Received{Err: errStranger}
+		return Received{Err: errRemoved}
 	}
 	reply, err := p.answerLocked(now, r)
 	if err != nil {
@@ -61,6 +61,9 @@ func (p *Peer) answerLocked(now time.Time, r *received) ([]byte, error) {
 		return nil, err
 	}
 	p.latest, p.answered = ts, now
+	if p.next != nil {
+		p.unused++
+	}
 	s := p.newSessionLocked(now, &keys, index, r.sender, false)
 	// What the initiator has not used by now it has lost, or has given up.
 	p.replaceLocked(&p.next, s)
@@ -77,7 +80,7 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 		return Received{Err: errIndex}
 	}
 	if !p.me.keys.match(b) {
-		return Received{Err: errMAC}
+		return Received{Err: ErrOtherKey}
 	}
 	if ok, instead := m.admit(now, from, p.me, b); !ok {
 		return instead
@@ -90,7 +93,8 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 	}
 	keys, err := hs.finish(p.me, &p.remote, msg)
 	if err != nil {
-		p.mu.Unlock()
+		p.unopened = now
+		p.unlockChanged()
 		return Received{Err: err}
 	}
 	hs.erase()
@@ -112,6 +116,7 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 // we made as the responder and that was never used is kept for packets on their
 // way, rather than the current one.
 func (p *Peer) adoptLocked(s *session) {
+	p.unused = 0
 	if p.next != nil {
 		p.replaceLocked(&p.previous, p.next)
 		p.next = nil
@@ -164,6 +169,7 @@ func (m *Machine) data(now time.Time, from netip.AddrPort, b []byte) Received {
 	}
 	confirmed := s == p.next
 	if confirmed {
+		p.unused = 0
 		p.replaceLocked(&p.previous, p.current)
 		p.current, p.next = s, nil
 		s.rtt = now.Sub(s.created)

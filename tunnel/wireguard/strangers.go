@@ -1,0 +1,72 @@
+package wireguard
+
+import (
+	"errors"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"sync"
+	"time"
+
+	"warren/tunnel/wireguard/protocol"
+)
+
+// Bounds on the log lines about strangers, who may forge where they are.
+const (
+	strangerInterval = time.Minute // between lines about one stranger
+	maxStrangers     = 32          // lines in that time
+)
+
+// strangers tells the operator of handshakes that are of no peer, or not for this
+// router: the protocol says nothing to who sends them, so that where a key is wrong in a
+// config this is all that can be seen of it. It may be used from any goroutine.
+type strangers struct {
+	log *slog.Logger
+	own protocol.PublicKey
+
+	mu   sync.Mutex
+	told map[strangerAt]time.Time
+}
+
+// strangerAt is a stranger who claims a key, or one who wants somebody else.
+type strangerAt struct {
+	from netip.Addr
+	key  protocol.PublicKey
+}
+
+// note takes why a datagram was ignored.
+func (s *strangers) note(now time.Time, from netip.AddrPort, err error) {
+	var stranger *protocol.StrangerError
+	switch {
+	case errors.As(err, &stranger):
+		if s.mayTell(now, strangerAt{from.Addr(), stranger.PublicKey}) {
+			s.log.Warn("a stranger began a handshake: if this is a peer, its public_key in its file here is wrong",
+				"remote", from, "public_key", stranger.PublicKey)
+		}
+	case errors.Is(err, protocol.ErrOtherKey):
+		if s.mayTell(now, strangerAt{from: from.Addr()}) {
+			s.log.Warn("a handshake came that is not for this router: if it is a peer's, the peer has a wrong public_key for this router, or another secret or link",
+				"remote", from, "own_public_key", s.own)
+		}
+	}
+}
+
+// mayTell reports whether a line is due.
+func (s *strangers) mayTell(now time.Time, who strangerAt) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.told[who]; ok && now.Sub(last) < strangerInterval {
+		return false
+	}
+	if len(s.told) >= maxStrangers {
+		maps.DeleteFunc(s.told, func(_ strangerAt, last time.Time) bool { return now.Sub(last) >= strangerInterval })
+		if len(s.told) >= maxStrangers {
+			return false
+		}
+	}
+	if s.told == nil {
+		s.told = make(map[strangerAt]time.Time)
+	}
+	s.told[who] = now
+	return true
+}
