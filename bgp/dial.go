@@ -53,7 +53,7 @@ func (s *Speaker) dialEarly(n *neighbor) {
 func (s *Speaker) wantsConnection(n *neighbor) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return n.session.state == stateActive && n.ctx.Err() == nil
+	return n.session.state == stateActive && !n.session.waiting && n.ctx.Err() == nil
 }
 
 // handOver gives GoBGP a connection with n.

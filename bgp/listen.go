@@ -75,16 +75,29 @@ func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
 			conn.Close()
 			continue
 		}
-		tcp := conn.(*net.TCPConn)
-		if s.takesOver(n, tcp) {
-			s.endStale(n)
-		}
-		if !s.waitReady(n) || hungUp(tcp) {
-			conn.Close()
-			continue
-		}
-		s.handOver(n.ctx, n, tcp)
+		s.receive(n, conn.(*net.TCPConn))
 	}
+}
+
+// receive hands a connection that n made to GoBGP when GoBGP takes it. No other
+// one is made to n meanwhile: each end would keep its own.
+func (s *Speaker) receive(n *neighbor, conn *net.TCPConn) {
+	s.setWaiting(n, true)
+	defer s.setWaiting(n, false)
+	if s.takesOver(n, conn) {
+		s.endStale(n)
+	}
+	if !s.waitReady(n) || hungUp(conn) {
+		conn.Close()
+		return
+	}
+	s.handOver(n.ctx, n, conn)
+}
+
+func (s *Speaker) setWaiting(n *neighbor, waiting bool) {
+	s.mu.Lock()
+	n.session.waiting = waiting
+	s.mu.Unlock()
 }
 
 // waitReady waits until GoBGP takes a connection with n: in Idle it closes

@@ -18,7 +18,7 @@ import (
 // session failed is deleted and added again, soon at first and then after twice
 // the time each time, until GoBGP's own 5 s are the shorter wait: the damping
 // that RFC 4271 8.1.1 calls DampPeerOscillations. A peer that refuses sessions
-// gets the 5 s right away.
+// gets the 5 s each time.
 const (
 	restartDelay = 200 * time.Millisecond
 	maxRestarts  = 5                // 200 ms, 400 ms, 800 ms, 1.6 s, 3.2 s
@@ -29,13 +29,10 @@ const (
 // long after it the neighbor is started anew, or false if GoBGP's own pause is
 // to pass.
 func (ss *session) restartAfter(wasEstablished bool, lasted time.Duration, reason api.PeerState_DisconnectReason, message string) (time.Duration, bool) {
-	switch {
-	case wasEstablished && lasted >= steadyAfter:
+	if wasEstablished && lasted >= steadyAfter {
 		ss.failures = 0
-	case !wasEstablished && refuses(reason, message):
-		ss.failures = maxRestarts
 	}
-	if ss.failures >= maxRestarts {
+	if ss.failures >= maxRestarts || !wasEstablished && refuses(reason, message) {
 		return 0, false
 	}
 	ss.failures++

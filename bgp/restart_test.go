@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestRestartAfter(t *testing.T) {
 		{true, time.Second, read, "", none},
 		{true, time.Minute, read, "", 200 * ms},
 		{false, 0, api.PeerState_DISCONNECT_REASON_BAD_PEER_AS, "", none},
-		{false, 0, read, "", none}, // refused before, not heard of since
+		{false, 0, read, "", 400 * ms},
 		{true, time.Minute, read, "", 200 * ms},
 		{false, 0, received, "notification-received code 2(open) subcode 2(bad peer as)", none},
 	} {
@@ -155,5 +156,47 @@ func TestDeleteWhileRestarting(t *testing.T) {
 	})
 	if after := objects(t, s); err != nil || after != before {
 		t.Errorf("before: %s; after: %s, %v", before, after, err)
+	}
+}
+
+// TestBackAfterRefusal corrects a wrong AS at one end while the other end
+// pauses. What the first dials meanwhile waits for the second, which must not
+// dial as well: each would keep the connection that it made.
+func TestBackAfterRefusal(t *testing.T) {
+	var a, b [2]*Speaker
+	for i := range a {
+		a[i], b[i] = startSpeaker(t, 64512, "10.0.0.1"), startSpeaker(t, 64513, "10.0.0.2")
+	}
+	var local, peer [2]netip.Addr
+	for i := range a {
+		local[i], peer[i] = testAddrs()
+		if i == 1 { // the end that is corrected has the higher address
+			local[i], peer[i] = peer[i], local[i]
+		}
+		connectAt(t, a[i], b[i], local[i], peer[i], func(n *Neighbor) { n.ASN = 64999 }, nil)
+		eventually(t, 10*time.Second, func() string {
+			if st := statusOf(b[i], "a"); st.State != stateIdle || st.LastError == "" {
+				return fmt.Sprintf("%+v", st)
+			}
+			return ""
+		})
+	}
+	start := time.Now()
+	for i := range a {
+		if err := a[i].DeleteNeighbor(t.Context(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		if err := a[i].AddNeighbor(t.Context(), Neighbor{Name: "b", LocalAddr: local[i], PeerAddr: peer[i], ASN: 64513}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range a {
+		waitState(t, a[i], "b", stateEstablished)
+		waitState(t, b[i], "a", stateEstablished)
+	}
+	if took := time.Since(start); took > 6500*time.Millisecond {
+		t.Errorf("established after %v", took)
+	} else {
+		t.Logf("established after %v", took)
 	}
 }

@@ -48,7 +48,8 @@ type session struct {
 	// it takes IPv4 prefixes, and whether with IPv6 next hops.
 	known, ipv4, extended bool
 
-	failures int // since a session lasted; see restartAfter
+	failures int  // since a session lasted; see restartAfter
+	waiting  bool // a connection of the peer's waits to be taken
 }
 
 // NeighborStatus is a neighbor as of now. Counts are of both families.
