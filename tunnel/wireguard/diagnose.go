@@ -19,7 +19,7 @@ const (
 // diagnose notes why there is no session, as far as this end can tell: who has not the
 // right keys gets no answer from the other.
 func (l *Link) diagnose(now time.Time) {
-	if l.up.Load() || l.distrust.times > 0 || l.unsent != nil {
+	if l.up.Load() || l.unsent != nil {
 		return
 	}
 	switch s := l.peer.Status(now); {

@@ -156,7 +156,7 @@ func (l *Link) tick(now time.Time) (began bool) {
 	l.assess(now)
 	l.diagnose(now)
 	if l.up.Load() {
-		l.probe.ask(now, l.peer.Status(now).Heard)
+		l.probe.ask(now, l.peer.Status(now).Spoke)
 	}
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)

@@ -42,13 +42,13 @@ func (l *Link) doubtAt(s *protocol.Status) time.Time {
 	if l.cfg.DeadAfter == 0 {
 		return time.Time{}
 	}
-	return s.Heard.Add(2 * l.cfg.Keepalive)
+	return s.Spoke.Add(2 * l.cfg.Keepalive)
 }
 
 // assess decides whether the tunnel is up, and asks for handshakes.
 func (l *Link) assess(now time.Time) {
 	s := l.peer.Status(now)
-	silent := l.cfg.DeadAfter > 0 && now.Sub(s.Heard) >= l.cfg.DeadAfter
+	silent := l.cfg.DeadAfter > 0 && now.Sub(s.Spoke) >= l.cfg.DeadAfter
 	if s.Alive {
 		l.wasAlive = true
 		if l.distrust.times > 0 {
@@ -108,9 +108,9 @@ func (l *Link) deadline(now time.Time) time.Time {
 		earlier(l.doubtAt(&s))
 	}
 	if l.cfg.DeadAfter > 0 {
-		earlier(s.Heard.Add(l.cfg.DeadAfter))
+		earlier(s.Spoke.Add(l.cfg.DeadAfter))
 	}
-	earlier(l.probe.due(s.Heard))
+	earlier(l.probe.due(s.Spoke))
 	return first
 }
 

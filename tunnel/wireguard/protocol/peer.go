@@ -38,6 +38,7 @@ type Peer struct {
 	removed   bool
 	endpoint  netip.AddrPort
 	heard     time.Time // when anything authentic came last
+	spoke     time.Time // the same without initiations
 	latest    timestamp // of the initiations answered
 	answered  time.Time // when the last of them was
 	unused    int       // of our responses in a row, how many the peer has not used
@@ -63,6 +64,7 @@ type Status struct {
 	RTT         time.Duration  // of the handshake that made it
 	Alive       bool           // more has come in it than what completed the handshake
 	Heard       time.Time      // when anything authentic came last
+	Spoke       time.Time      // the same without initiations, which do not prove that the peer hears us
 	Trying      bool           // a handshake is under way, or about to be
 
 	// Hints at two ends that have not the same preshared key. Unopened can be made
@@ -84,7 +86,7 @@ func (p *Peer) Status(now time.Time) Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := Status{
-		Endpoint: p.endpoint, Heard: p.heard, Trying: !p.timers.handshake.IsZero(),
+		Endpoint: p.endpoint, Heard: p.heard, Spoke: p.spoke, Trying: !p.timers.handshake.IsZero(),
 		Unused: p.unused, Unopened: p.unopened,
 	}
 	if p.current != nil {

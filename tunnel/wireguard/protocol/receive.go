@@ -105,6 +105,7 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 	p.adoptLocked(s)
 	p.endpoint = from
 	p.heardLocked(now, false)
+	p.spoke = now
 	// The responder may send only after it has heard something of this session. If
 	// there is nothing to say, an empty packet does it (section 6.5).
 	p.timers.confirm = now
@@ -179,6 +180,7 @@ func (m *Machine) data(now time.Time, from netip.AddrPort, b []byte) Received {
 	moved := p.endpoint != from
 	p.endpoint = from
 	p.heardLocked(now, len(plain) > 0)
+	p.spoke = now
 	p.lastMinuteLocked(now, s)
 	if confirmed || moved {
 		p.unlockChanged()

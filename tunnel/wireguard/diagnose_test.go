@@ -1,0 +1,90 @@
+package wireguard
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"warren/tunnel/wireguard/protocol"
+)
+
+func (s *stage) expectError(want ...string) {
+	s.t.Helper()
+	got := s.l.Status().LastError
+	for _, w := range want {
+		if !strings.Contains(got, w) {
+			s.t.Errorf("at %v: last error %q, want %q", s.now.Sub(s.start), got, w)
+		}
+	}
+}
+
+var watched = LinkConfig{Remotes: []string{"192.0.2.2:51820"}, Keepalive: time.Second, DeadAfter: 3 * time.Second}
+
+func TestNoAnswer(t *testing.T) {
+	s := newStage(t, watched, time.Second)
+	s.expectError("")
+	machine := s.machine
+	s.machine = nil
+	s.at(10 * time.Second)
+	s.expectError("no answer from 192.0.2.2:51820", s.l.e.PublicKey().String())
+	s.machine = machine
+	s.at(20 * time.Second)
+	if e := s.l.Status().LastError; e != "" {
+		t.Errorf("up, and still %q", e)
+	}
+}
+
+func TestNoAnswerWithASecret(t *testing.T) {
+	c := watched
+	c.PrivateKey = protocol.NewPrivateKey()
+	l := &Link{cfg: c}
+	if got := l.noAnswer(farAddr).Error(); !strings.Contains(got, "secret_file and link") {
+		t.Error(got)
+	}
+}
+
+// Where the peer changes its preshared key, its initiations are authentic all the same.
+// They are no sign that the tunnel works, whichever end begins.
+func TestAnotherPresharedKey(t *testing.T) {
+	for name, remotes := range map[string][]string{"we begin": watched.Remotes, "the peer begins": nil} {
+		t.Run(name, func(t *testing.T) {
+			c := watched
+			c.Remotes = remotes
+			s := newStage(t, c, time.Second)
+			s.far.PresharedKey = protocol.PresharedKey{1}
+			s.restart()
+			s.peer.SetEndpoint(nearAddr)
+			for range 10 {
+				s.peer.Initiate(s.now)
+				s.pass(6 * time.Second)
+			}
+			s.expect("3s down")
+			s.expectError("has another preshared key")
+			s.far.PresharedKey = protocol.PresharedKey{}
+			s.restart()
+			s.peer.SetEndpoint(nearAddr)
+			s.peer.Initiate(s.now)
+			s.pass(20 * time.Second)
+			if len(s.events) != 1 {
+				t.Errorf("mended, and then %q", s.events)
+			}
+		})
+	}
+}
+
+// The same holds for a peer that was started anew, and is heard, but does not hear us.
+func TestOneWay(t *testing.T) {
+	s := newStage(t, watched, time.Second)
+	s.restart()
+	s.peer.SetEndpoint(nearAddr)
+	s.machine = nil // nothing reaches it
+	for range 10 {
+		s.peer.Initiate(s.now)
+		for _, msg := range s.peer.Tick(s.now) {
+			s.toNear(msg)
+		}
+		s.pass(6 * time.Second)
+	}
+	s.expect("3s down")
+	s.expectError("does not take our answers")
+}
