@@ -163,8 +163,8 @@ func (l *Link) tick(now time.Time) (began bool) {
 		to := s.Endpoint
 		if protocol.IsInitiation(msg) {
 			began = true
-			if l.initiated.After(s.Heard) {
-				l.source.Store(nil) // nothing answers: it may be the source's fault
+			if l.initiated.After(s.Heard) || l.doubts(now, &s) {
+				l.source.Store(nil) // nothing comes: it may be the source's fault
 			}
 			l.initiated = now
 		}

@@ -45,6 +45,11 @@ func (l *Link) doubtAt(s *protocol.Status) time.Time {
 	return s.Spoke.Add(2 * l.cfg.Keepalive)
 }
 
+func (l *Link) doubts(now time.Time, s *protocol.Status) bool {
+	at := l.doubtAt(s)
+	return !at.IsZero() && !now.Before(at)
+}
+
 // assess decides whether the tunnel is up, and asks for handshakes.
 func (l *Link) assess(now time.Time) {
 	s := l.peer.Status(now)
@@ -59,8 +64,7 @@ func (l *Link) assess(now time.Time) {
 	switch up := l.up.Load(); {
 	case s.Established && !silent && !l.distrust.holds():
 		l.setUp(now, &s)
-		doubt := l.doubtAt(&s)
-		if !s.Trying && (!now.Before(renewAt(&s)) || !doubt.IsZero() && !now.Before(doubt)) {
+		if !s.Trying && (!now.Before(renewAt(&s)) || l.doubts(now, &s)) {
 			l.peer.Initiate(now)
 		}
 	case up && silent:
