@@ -13,7 +13,8 @@
 //     address. Each further attempt, after some 5 s, looks them up again and goes to
 //     the next (link.go, resolve.go). The other end waits, or does the same.
 //  2. The endpoint knows from the receiver index or the static key which peer a message
-//     is of. Strangers get no answer.
+//     is of. Strangers get no answer. What is worth its Diffie-Hellmans waits for a
+//     goroutine of its own, so that packets do not wait for it (handshake.go).
 //  3. The first session brings the carrier and the event.
 //
 // How a packet goes:

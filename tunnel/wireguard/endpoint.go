@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -22,6 +21,7 @@ type Endpoint struct {
 	links     sync.Map // *protocol.Peer to *Link
 	free      *outlet  // without an underlay
 	strangers *strangers
+	waiting   chan handshake
 
 	mu      sync.Mutex
 	bound   map[string]*outlet // by underlay, while a link has it
@@ -37,7 +37,7 @@ func NewEndpoint(c Config) *Endpoint {
 	m := protocol.New(protocol.Config{PrivateKey: c.PrivateKey})
 	return &Endpoint{
 		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey()},
-		free: newOutlet(""), bound: make(map[string]*outlet),
+		free: newOutlet(""), bound: make(map[string]*outlet), waiting: make(chan handshake, maxWaiting),
 	}
 }
 
@@ -54,6 +54,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	}
 	e.serving = ctx
 	e.eachOutlet(func(o *outlet) { e.serve(o.current.Load()) })
+	e.serves.Go(func() { e.shake(ctx) })
 	e.mu.Unlock()
 
 	tick := time.NewTicker(mendEvery)
@@ -198,28 +199,6 @@ func (e *Endpoint) removeLink(l *Link) {
 	e.machine.RemovePeer(l.peer)
 	e.links.Delete(l.peer)
 	e.release(l.cfg.Underlay)
-}
-
-// reply answers a handshake message that arrived on a socket, at an address of ours. A
-// link's answers leave where all that is the link's does.
-func (e *Endpoint) reply(s *socket, got protocol.Received, to netip.AddrPort, local netip.Addr) {
-	var err error
-	if l := e.link(got.Peer); l != nil {
-		l.heardAt(local)
-		err = l.transmit(got.Reply, len(got.Reply), to)
-	} else {
-		err = s.send(got.Reply, len(got.Reply), to, local)
-	}
-	if err != nil {
-		e.log.Debug("cannot answer a handshake", "remote", to, "err", err)
-	}
-}
-
-// link returns the link of a peer, or nil.
-func (e *Endpoint) link(p *protocol.Peer) *Link {
-	l, _ := e.links.Load(p)
-	found, _ := l.(*Link)
-	return found
 }
 
 // serve starts the receiving of a pair.

@@ -97,29 +97,20 @@ func (r *receiver) open(a *arrival, n, size int, from netip.AddrPort) {
 	for b := a.buf[:n]; len(b) > 0; {
 		msg := b[:min(size, len(b))]
 		b = b[len(msg):]
-		got := r.e.machine.Receive(now, from, msg)
-		if got.Reply != nil {
-			r.e.reply(r.s, got, from, r.in.local)
+		if protocol.IsHandshake(msg) {
+			r.e.takeHandshake(handshake{socket: r.s, at: now, from: from, local: r.in.local, msg: msg})
+			continue
 		}
-		if got.Peer != nil {
+		if got := r.e.machine.Receive(now, from, msg); got.Peer != nil {
 			r.heard(a, got.Peer, got.Packet)
-		} else if got.Err != nil {
-			r.e.strangers.note(now, from, got.Err)
 		}
 	}
 }
 
 // heard takes what a peer sent; without a packet it is a sign of life.
 func (r *receiver) heard(a *arrival, p *protocol.Peer, packet []byte) {
-	l := r.e.link(p)
-	if l == nil {
-		return
-	}
-	l.heardAt(r.in.local)
-	if !l.up.Load() {
-		l.notify()
-	}
-	if packet == nil {
+	l := r.e.heard(p, r.in.local)
+	if l == nil || packet == nil {
 		return
 	}
 	segment.ClampMSS(packet, l.mtu)

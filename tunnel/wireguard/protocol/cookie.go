@@ -58,6 +58,9 @@ func (g *guard) check(now time.Time, from netip.AddrPort, msg []byte) verdict {
 	}
 	cookie := g.cookieLocked(now, from)
 	if mac := keyedMAC(cookie[:], msg[:at+macLen]); !equal(mac[:], msg[at+macLen:]) {
+		if !g.load.cookies.take(now, cookies, cookies/5) {
+			return refuse
+		}
 		return demandCookie
 	}
 	if !g.load.allow(now, from.Addr()) {

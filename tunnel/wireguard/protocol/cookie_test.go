@@ -109,7 +109,7 @@ func TestLoadEnds(t *testing.T) {
 }
 
 func TestSourcesAreLimited(t *testing.T) {
-	l := load{rate: 1}
+	l := load{rate: 1e6}
 	allowed := 0
 	for i := range 100 {
 		if l.allow(start, netip.AddrFrom16([16]byte{0x20, 1, 15: byte(i)})) {

@@ -36,11 +36,22 @@ type addressees struct {
 	search bucket
 }
 
-// addressee finds the key pair that an initiation is for. The router's own is tried
+// addressee finds the key pair that a message of a handshake is for. A response says
+// which handshake it answers. For an initiation the router's own is tried
 // first, then the one that was meant from the same address before. A search among the
 // others must not take a core, or garbage could: past the limit it is left out, and the
 // peer tries again after some seconds.
 func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*identity, error) {
+	if messageType(msg) == typeResponse {
+		at := m.slot(parseResponse(msg).receiver)
+		switch {
+		case at.peer == nil || at.session != nil:
+			return nil, errIndex
+		case !at.peer.me.keys.match(msg):
+			return nil, ErrOtherKey
+		}
+		return at.peer.me, nil
+	}
 	if m.me.keys.match(msg) {
 		return m.me, nil
 	}

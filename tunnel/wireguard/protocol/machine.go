@@ -12,8 +12,9 @@ import (
 // Config is what all peers of a router share.
 type Config struct {
 	PrivateKey PrivateKey
-	// Handshakes is how many handshake messages a second are answered before
-	// senders must prove with a cookie that they are where they say; 0 is 1000.
+	// Handshakes is how many handshake messages a second are answered, all in all. If
+	// more come, senders must prove with a cookie that they are where they say; 0 is
+	// 1000.
 	Handshakes int
 }
 
@@ -99,31 +100,51 @@ type Received struct {
 	Err    error  // why it was ignored, or its packet was; nothing needs to be done
 }
 
-// Receive takes a datagram that came from an address. It decrypts in place.
+// Receive takes a datagram that came from an address. It decrypts in place. Where a
+// handshake must not delay packets, Admit and Handshake do the two halves of it.
 func (m *Machine) Receive(now time.Time, from netip.AddrPort, msg []byte) Received {
 	switch messageType(msg) {
 	case typeData:
 		return m.data(now, from, msg)
-	case typeInitiation:
-		return m.initiation(now, from, msg)
-	case typeResponse:
-		return m.response(now, from, msg)
 	case typeCookie:
 		return m.cookie(now, msg)
+	case typeInitiation, typeResponse:
+		a, instead := m.Admit(now, from, msg)
+		if a == (Admitted{}) {
+			return instead
+		}
+		return m.Handshake(now, from, msg, a)
 	}
 	return Received{Err: errMalformed}
 }
 
-// admit decides whether a handshake message to one of our key pairs is worth its work;
-// if not, it says what to do instead.
-func (m *Machine) admit(now time.Time, from netip.AddrPort, me *identity, msg []byte) (bool, Received) {
+// Admitted is for whom a message of a handshake is that is worth its work. The zero
+// value is nobody.
+type Admitted struct{ me *identity }
+
+// Admit decides whether an initiation or a response, see [IsHandshake], is worth its
+// work, at the cost of some MACs. If not, it says what to do instead.
+func (m *Machine) Admit(now time.Time, from netip.AddrPort, msg []byte) (Admitted, Received) {
+	me, err := m.addressee(now, from, msg)
+	if err != nil {
+		return Admitted{}, Received{Err: err}
+	}
 	switch m.guard.check(now, from, msg) {
 	case pass:
-		return true, Received{}
+		return Admitted{me}, Received{}
 	case demandCookie:
-		return false, Received{Reply: m.guard.reply(now, from, &me.keys, msg), Err: errTooMany}
+		return Admitted{}, Received{Reply: m.guard.reply(now, from, &me.keys, msg), Err: errTooMany}
 	}
-	return false, Received{Err: errTooMany}
+	return Admitted{}, Received{Err: errTooMany}
+}
+
+// Handshake takes an initiation or a response that was admitted, which takes two to four
+// Diffie-Hellmans.
+func (m *Machine) Handshake(now time.Time, from netip.AddrPort, msg []byte, a Admitted) Received {
+	if messageType(msg) == typeInitiation {
+		return m.initiation(now, from, a.me, msg)
+	}
+	return m.response(now, from, msg)
 }
 
 // newIndex finds a free receiver index. Random ones say nothing of how many there

@@ -91,6 +91,12 @@ func messageType(b []byte) int {
 	return 0
 }
 
+// IsHandshake reports whether a message is an initiation or a response.
+func IsHandshake(msg []byte) bool {
+	t := messageType(msg)
+	return t == typeInitiation || t == typeResponse
+}
+
 // IsInitiation reports whether a message begins a handshake.
 func IsInitiation(msg []byte) bool { return messageType(msg) == typeInitiation }
 

@@ -7,14 +7,7 @@ import (
 )
 
 // initiation answers a peer that begins a handshake.
-func (m *Machine) initiation(now time.Time, from netip.AddrPort, b []byte) Received {
-	me, err := m.addressee(now, from, b)
-	if err != nil {
-		return Received{Err: err}
-	}
-	if ok, instead := m.admit(now, from, me, b); !ok {
-		return instead
-	}
+func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b []byte) Received {
 	r, err := openInitiation(me, parseInitiation(b))
 	if err != nil {
 		return Received{Err: err}
@@ -78,12 +71,6 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 	p := at.peer
 	if p == nil || at.session != nil {
 		return Received{Err: errIndex}
-	}
-	if !p.me.keys.match(b) {
-		return Received{Err: ErrOtherKey}
-	}
-	if ok, instead := m.admit(now, from, p.me, b); !ok {
-		return instead
 	}
 	p.mu.Lock()
 	hs := p.ours
