@@ -8,8 +8,9 @@
 //     that reject everything both ways, and watches its events.
 //  2. AddNeighbor opens a listener on the tunnel's own address, bound to the
 //     tunnel's interface, writes the neighbor's policy objects and adds the
-//     peer. GoBGP dials through the tunnel; accepted connections are handed to
-//     it over its accept channel (accept.go).
+//     peer. GoBGP dials through the tunnel; accepted connections, and some that
+//     this package dials sooner, are handed to it over its accept channel
+//     (accept.go, listen.go, dial.go).
 //  3. GoBGP reports each UPDATE before policy (onUpdate), each change of a best
 //     path (onBestPath) and each session state (onPeer). The callbacks only
 //     copy into maps: what a neighbor announces goes into its ledger, which
@@ -21,7 +22,13 @@
 //  5. When a ledger overflows, enforceLimits narrows that neighbor's import
 //     policy in GoBGP to exactly the accepted prefixes, and widens it again
 //     when there is room.
-//  6. DeleteNeighbor takes the neighbor's routes away at once and closes the
+//  6. A prefix goes out with this end's address of the session as its next hop,
+//     or, where it is of the other family, with what the peer can be sent
+//     (nexthop.go).
+//  7. When a session or a connection fails, the neighbor is soon deleted from
+//     GoBGP and added again, instead of its pause of 5 s; a peer that offers a
+//     new session ends the old one (restart.go).
+//  8. DeleteNeighbor takes the neighbor's routes away at once and closes the
 //     session in the background.
 //
 // Locks: opMu orders operations on GoBGP, mu guards the maps and is never held
