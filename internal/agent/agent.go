@@ -123,6 +123,7 @@ func (a *Agent) newLoop() *loop {
 		state:   newState(),
 		inbox:   inbox{signal: make(chan struct{}, 1)},
 		request: make(chan func(context.Context)),
+		begun:   make(chan struct{}),
 	}
 }
 
@@ -163,7 +164,14 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 		Control:    g.Control,
 		Logger:     a.log,
 	})
-	t.start("wireguard transport", wg.Run)
+	t.start("wireguard transport", func(ctx context.Context) error {
+		select {
+		case <-l.begun: // what comes before waits in the sockets
+			return wg.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, log: a.log}
 	l.listen, l.tunnels = tunnels, tunnels
 	t.cleanup("tunnels", func() { l.close("the router is shutting down") })
@@ -204,12 +212,11 @@ func (a *Agent) startSpeaker(l *loop, t *tasks) error {
 }
 
 func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {
-	ready := make(chan struct{})
 	t.start("agent", func(ctx context.Context) error {
-		return l.run(ctx, func() { close(ready) })
+		return l.run(ctx, func() { close(l.begun) })
 	})
 	select {
-	case <-ready:
+	case <-l.begun:
 	case err := <-t.failed:
 		return err
 	case <-ctx.Done():

@@ -63,6 +63,7 @@ type loop struct {
 
 	inbox   inbox
 	request chan func(context.Context)
+	begun   chan struct{} // closed by run when all peers are known
 }
 
 // report is what a tunnel has to say that was opened for p. A reload may have
@@ -138,8 +139,8 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 
 // begin opens the tunnels of all peers, and then the door to them: a peer that
 // dials in before its tunnel is known would be turned away as a stranger.
-// WireGuard's port is the way out too, so it comes first; strangers get no
-// answer there, and try again.
+// WireGuard's port is the way out too, so it comes first; who knocks there is
+// heard when all peers are known.
 func (l *loop) begin(ctx context.Context) {
 	l.setTunnels()
 	l.setPort()
