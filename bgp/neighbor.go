@@ -39,6 +39,10 @@ type Neighbor struct {
 	// even without the zone: GoBGP tells paths apart by it.
 	LocalAddr, PeerAddr netip.Addr
 
+	// Addresses is what else the interface has. One of them is the next hop of
+	// prefixes of the other family than the session's, where that needs one.
+	Addresses []netip.Prefix
+
 	ASN uint32 // the peer's; equal to Config.ASN it makes the session iBGP
 
 	Import, Export Policy
@@ -136,7 +140,7 @@ func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
 	nb := &neighbor{
 		Neighbor: n,
 		key:      n.PeerAddr.WithZone(""),
-		otherHop: otherNextHop(n.Interface, n.LocalAddr, s.cfg.RouterID),
+		otherHop: otherNextHop(n.Addresses, n.LocalAddr, s.cfg.RouterID),
 		session:  session{state: stateIdle, since: time.Now()},
 		down:     make(chan struct{}),
 		closed:   make(chan struct{}),

@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"log/slog"
-	"net"
 	"net/netip"
 
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -14,8 +13,8 @@ import (
 // has said that it takes them (RFC 8950 section 4), but IPv6 prefixes need an
 // IPv6 next hop (RFC 2545 section 3). GoBGP minds neither: it sends the former
 // to everybody, and the latter with an IPv4-mapped next hop, which other
-// implementations refuse. So this end's address of the other family is looked
-// up when the neighbor is added, and sent where the session's will not do; and
+// implementations refuse. So this end's address of the other family is chosen
+// when the neighbor is added, and sent where the session's will not do; and
 // IPv4 prefixes are held back from a peer over IPv6 until it has said what it
 // takes, which is heard when its first session is established.
 
@@ -60,8 +59,7 @@ func (s *Speaker) withheldLocked(n *neighbor) bool {
 // section 6.1): nobody has to own it, since the far end of a point-to-point
 // interface needs a next hop of the right form, not a neighbor that answers.
 // For IPv4 there is no such thing, and it is the interface's address or none.
-func otherNextHop(iface string, local, routerID netip.Addr) netip.Addr {
-	addrs := interfaceAddrs(iface)
+func otherNextHop(addrs []netip.Prefix, local, routerID netip.Addr) netip.Addr {
 	if local.Is6() {
 		for _, p := range addrs {
 			if p.Addr().Is4() {
@@ -83,30 +81,6 @@ func otherNextHop(iface string, local, routerID netip.Addr) netip.Addr {
 	a, id := [16]byte{0xfe, 0x80, 10: 0x5e, 11: 0xfe}, routerID.As4()
 	copy(a[12:], id[:])
 	return netip.AddrFrom16(a)
-}
-
-// interfaceAddrs returns what addresses the interface has, if it is there.
-func interfaceAddrs(name string) (all []netip.Prefix) {
-	ifi, err := net.InterfaceByName(name)
-	if err != nil {
-		return nil
-	}
-	addrs, err := ifi.Addrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range addrs {
-		n, ok := a.(*net.IPNet)
-		if !ok {
-			continue
-		}
-		ip, ok := netip.AddrFromSlice(n.IP)
-		bits, _ := n.Mask.Size()
-		if ok && !ip.IsLoopback() {
-			all = append(all, netip.PrefixFrom(ip.Unmap(), bits))
-		}
-	}
-	return all
 }
 
 // setCapabilities takes what the peer can do from the OPEN of a session that

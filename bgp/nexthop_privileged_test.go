@@ -24,15 +24,15 @@ func TestNoExtendedNextHop(t *testing.T) {
 	if err := s.SetAnnounced(t.Context(), prefixes("10.1.0.0/16", "2001:db8:1::/48")); err != nil {
 		t.Fatal(err)
 	}
-	session := func() *rawPeer {
+	session := func(addresses ...string) *rawPeer {
 		t.Helper()
-		add(t, s, "b", "fd00:179::1", "fd00:179::2")
+		add(t, s, "b", "fd00:179::1", "fd00:179::2", addresses...)
 		p := far.connect(s, "b", "fd00:179::2", "fd00:179::1")
 		p.establishAs(openMessage(t, 64513, "10.0.0.2"))
 		waitState(t, s, "b", "established")
 		return p
 	}
-	p := session()
+	p := session("10.179.0.1/24")
 	hops := p.nextHops(2)
 	if h := hops["10.1.0.0/16"]; h != netip.MustParseAddr("10.179.0.1") {
 		t.Errorf("IPv4 next hop is %s", h)
@@ -45,7 +45,6 @@ func TestNoExtendedNextHop(t *testing.T) {
 	}
 	p.conn.Close()
 
-	run(t, "ip addr del 10.179.0.1/24 dev tun")
 	p = session()
 	if st := statusOf(s, "b"); st.Announced != 1 || !strings.Contains(st.LastError, "RFC 8950") {
 		t.Errorf("%+v", st)
@@ -65,36 +64,6 @@ func TestNoExtendedNextHop(t *testing.T) {
 	p.establish(64513, "10.0.0.2")
 	if hops := p.nextHops(4); hops["10.2.0.0/16"] != netip.MustParseAddr("fd00:179::1") {
 		t.Errorf("next hops %v", hops)
-	}
-}
-
-// TestOtherNextHop lists which address a session over IPv4 takes for IPv6.
-func TestOtherNextHop(t *testing.T) {
-	if !inNamespace(t) {
-		return
-	}
-	newFarEnd(t, "tun")
-	run(t, "ip link set tun down")
-	run(t, "ip link set tun addrgenmode none")
-	run(t, "ip link set tun up")
-	four, six, id := netip.MustParseAddr("10.179.0.1"), netip.MustParseAddr("fe80::1"), netip.MustParseAddr("10.0.0.1")
-	for _, tt := range []struct{ add, four, six string }{
-		{"fd00::1/128", "fe80::5efe:10.0.0.1", "invalid IP"},
-		{"fe80::7/64", "fe80::7", "invalid IP"},
-		{"fd00:179::1/127", "fd00:179::1", "invalid IP"},
-		{"10.179.0.1/32", "fd00:179::1", "10.179.0.1"},
-	} {
-		run(t, "ip addr add "+tt.add+" dev tun")
-		want := netip.Addr{}
-		if tt.six != want.String() {
-			want = netip.MustParseAddr(tt.six)
-		}
-		if hop := otherNextHop("tun", four, id); hop != netip.MustParseAddr(tt.four) {
-			t.Errorf("with %s: %s for a session over IPv4", tt.add, hop)
-		}
-		if hop := otherNextHop("tun", six, id); hop != want {
-			t.Errorf("with %s: %s for a session over IPv6", tt.add, hop)
-		}
 	}
 }
 
@@ -141,7 +110,7 @@ func TestBird(t *testing.T) {
 	} {
 		announce("10.1.0.0/16", "2001:db8:1::/48")
 		bird := far.startBird(tt.local, tt.peer, tt.options)
-		add(t, s, "b", tt.local, tt.peer)
+		add(t, s, "b", tt.local, tt.peer, "10.179.0.1/24", "fd00:179::1/64")
 		waitRoutes(t, s, "b", "10.2.0.0/16", "2001:db8:2::/48")
 		for table, want := range map[string]string{
 			"ip -4 route show proto bird": "10.1.0.0/16 " + tt.via4, "ip -6 route show proto bird": "2001:db8:1::/48 " + tt.via6,

@@ -143,11 +143,11 @@ func (f farEnd) connect(s *Speaker, name, from, to string) *rawPeer {
 	return &rawPeer{t: f.t, conn: conn, addr: netip.MustParseAddr(from).WithZone("")}
 }
 
-func add(t *testing.T, s *Speaker, name, local, peer string) {
+func add(t *testing.T, s *Speaker, name, local, peer string, addresses ...string) {
 	t.Helper()
 	err := s.AddNeighbor(t.Context(), Neighbor{
 		Name: name, Interface: "tun", ASN: 64513,
-		LocalAddr: netip.MustParseAddr(local), PeerAddr: netip.MustParseAddr(peer),
+		LocalAddr: netip.MustParseAddr(local), PeerAddr: netip.MustParseAddr(peer), Addresses: prefixes(addresses...),
 		Import: Policy{Any: true}, Export: Policy{Own: true},
 	})
 	if err != nil {

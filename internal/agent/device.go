@@ -75,12 +75,12 @@ func (t *deviceTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
 
 // SetAddresses gives the interface the configured addresses, or else local as
 // one half of its /127.
-func (t *deviceTunnel) SetAddresses(local netip.Addr) error {
+func (t *deviceTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	addresses := t.cfg.Address
 	if len(addresses) == 0 {
 		addresses = []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}
 	}
-	return link.SetAddresses(t.cfg.Interface, addresses)
+	return addresses, link.SetAddresses(t.cfg.Interface, addresses)
 }
 
 // Close returns when the interface is gone.

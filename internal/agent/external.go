@@ -72,9 +72,11 @@ func (e *externalTunnel) Ends(tunnel.Event) (local, peer netip.Addr) {
 	return withZone(e.LocalAddress(), e.cfg.Interface), withZone(e.cfg.PeerAddress, e.cfg.Interface)
 }
 
-// SetAddresses has nothing to do: without its address the tunnel would not be
+// SetAddresses has nothing to set: without its address the tunnel would not be
 // up.
-func (e *externalTunnel) SetAddresses(netip.Addr) error { return nil }
+func (e *externalTunnel) SetAddresses(netip.Addr) ([]netip.Prefix, error) {
+	return link.Addresses(e.cfg.Interface)
+}
 
 // Close takes away the addresses that were added.
 func (e *externalTunnel) Close(string) {

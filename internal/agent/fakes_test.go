@@ -223,8 +223,8 @@ func (t *fakeTunnel) Status() tunnel.Status { return tunnel.Status{State: tunnel
 func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
 	return endpoints(t.cfg, ev.Local, ev.Peer)
 }
-func (t *fakeTunnel) SetAddresses(local netip.Addr) error {
+func (t *fakeTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	t.f.w.note("addresses %s from %s", t.name, local)
-	return nil
+	return []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}, nil
 }
 func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

@@ -41,8 +41,8 @@ type openTunnel interface {
 	// the event began; link-local ones have a zone.
 	Ends(tunnel.Event) (local, peer netip.Addr)
 	// SetAddresses gives the interface the addresses that a session from local
-	// needs.
-	SetAddresses(local netip.Addr) error
+	// needs, and returns what it has then.
+	SetAddresses(local netip.Addr) ([]netip.Prefix, error)
 	// Close ends the session and tells the peer why. An interface of our own
 	// is gone when it returns.
 	Close(reason string)
@@ -129,7 +129,7 @@ func withZone(a netip.Addr, ifname string) netip.Addr {
 // addNeighbor gives the speaker the neighbor behind a tunnel that is up. It is
 // called again until it succeeds.
 func (l *loop) addNeighbor(ctx context.Context, p *peer) {
-	err := p.tunnel.SetAddresses(p.session.local)
+	addresses, err := p.tunnel.SetAddresses(p.session.local)
 	if err == nil {
 		// The neighbor of the tunnel's last session may still be closing, over
 		// a path that is dead. Waiting for it would hold up all other peers.
@@ -140,6 +140,7 @@ func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 			Interface:   p.cfg.Tunnel.Interface,
 			LocalAddr:   p.session.local,
 			PeerAddr:    p.session.peer,
+			Addresses:   addresses,
 			ASN:         p.cfg.BGP.ASN,
 			Import:      policy(p.cfg.BGP.Import),
 			Export:      policy(p.cfg.BGP.Export),

@@ -86,6 +86,26 @@ func setAddresses(l netlink.Link, want []netip.Prefix) (removed bool, err error)
 	return removed, nil
 }
 
+// Addresses returns the interface's addresses, each with the length of its
+// subnet.
+func Addresses(name string) ([]netip.Prefix, error) {
+	l, err := find(name)
+	var have []netlink.Addr
+	if err == nil {
+		have, err = netlink.AddrList(l, netlink.FAMILY_ALL)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("link: addresses of %s: %w", name, err)
+	}
+	all := make([]netip.Prefix, 0, len(have))
+	for _, a := range have {
+		if p, ok := prefixOf(a.IPNet); ok {
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
 // AddAddresses gives the interface addresses beside those that it has, each with
 // the length of its subnet, and returns the ones that it did not have before.
 // Nothing is removed. On an error the ones added so far are returned with it.

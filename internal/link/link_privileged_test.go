@@ -93,6 +93,9 @@ func TestAddAndRemoveAddresses(t *testing.T) {
 	if err != nil || !slices.Equal(added, prefixes("10.8.0.9/24 fe80::1/64")) {
 		t.Errorf("added %v, %v", added, err)
 	}
+	if all, err := Addresses("tun0"); err != nil || !containsAll(all, want) {
+		t.Errorf("addresses %v: %v", all, err)
+	}
 	if again, err := AddAddresses("tun0", want); err != nil || len(again) > 0 {
 		t.Errorf("added again: %v, %v", again, err)
 	}
@@ -282,4 +285,8 @@ func TestRemoveStale(t *testing.T) {
 	if err := live.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func containsAll(all, want []netip.Prefix) bool {
+	return !slices.ContainsFunc(want, func(p netip.Prefix) bool { return !slices.Contains(all, p) })
 }
