@@ -33,9 +33,11 @@ func newSocket(c *net.UDPConn) *socket {
 	return &socket{conn: c, raw: raw}
 }
 
-// prepare sets the options that make a socket fast, as far as the kernel has them, has
-// it tell where datagrams were sent to, and lets datagrams be fragmented on their way: the tunnel's MTU is for the operator
-// to choose.
+// prepare sets the options that make a socket fast, as far as the kernel has them,
+// and lets datagrams be fragmented on their way: the tunnel's MTU is for the operator
+// to choose. On IPv4 the routers do that, so that the ICMP errors which say how small to
+// fragment are not believed: anybody can forge them, and have each packet cut in three.
+// On IPv6 only the sender fragments and must believe them, though not below 1280.
 func prepare(network string, c syscall.RawConn) error {
 	return c.Control(func(f uintptr) {
 		fd := int(f)
@@ -46,7 +48,7 @@ func prepare(network string, c syscall.RawConn) error {
 		}
 		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
 		if network == "udp4" {
-			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		} else {
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
