@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"syscall"
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/remote"
 	"warren/tunnel/tun"
 )
 
@@ -115,11 +115,8 @@ func (c *LinkConfig) check() error {
 	if err := c.Trust.check(); err != nil {
 		return err
 	}
-	for _, r := range c.Remotes {
-		host, port, err := net.SplitHostPort(r)
-		if err != nil || host == "" || port == "" {
-			return fmt.Errorf("remote %q: want host:port, with brackets around an IPv6 address", r)
-		}
+	if err := remote.Check(c.Remotes); err != nil {
+		return err
 	}
 	if c.Keepalive < MinKeepalive {
 		return fmt.Errorf("keepalive %v: at least %v", c.Keepalive, MinKeepalive)

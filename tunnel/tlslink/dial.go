@@ -11,11 +11,12 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"warren/tunnel/internal/remote"
 )
 
 // Bounds on dialing.
 const (
-	resolveTimeout = 3 * time.Second
 	connectTimeout = 4 * time.Second // for each address
 	minBackoff     = 200 * time.Millisecond
 	maxBackoff     = 10 * time.Second
@@ -139,8 +140,8 @@ func (l *Link) dialDone(r dialResult) {
 // dialRound tries everything once.
 func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 	var errs []error
-	for _, remote := range l.cfg.Remotes {
-		addrs, err := resolve(ctx, remote)
+	for _, host := range l.cfg.Remotes {
+		addrs, err := remote.Lookup(ctx, "tcp", host)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -160,30 +161,7 @@ func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 			errs = append(errs, fmt.Errorf("%s: %w", addr, err))
 		}
 	}
-	return dialResult{dial: d, err: oneLine(errs)}
-}
-
-// resolve returns the addresses of host:port, in the order the resolver gives.
-func resolve(ctx context.Context, remote string) ([]netip.AddrPort, error) {
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	host, service, err := net.SplitHostPort(remote)
-	if err != nil {
-		return nil, err
-	}
-	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
-	if err != nil {
-		return nil, explainResolve(remote, err)
-	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, explainResolve(remote, err)
-	}
-	addrs := make([]netip.AddrPort, 0, len(ips))
-	for _, ip := range ips {
-		addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
-	}
-	return addrs, nil
+	return dialResult{dial: d, err: remote.OneLine(errs)}
 }
 
 // connect brings up TLS to one address.

@@ -14,17 +14,6 @@ import (
 // This file turns the errors of net and crypto/tls into what an operator can act
 // on. The original is kept wrapped where it says more.
 
-func explainResolve(remote string, err error) error {
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return fmt.Errorf("%s: no such name in the DNS", remote)
-	case errors.As(err, &dns) && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: the DNS does not answer", remote)
-	}
-	return fmt.Errorf("%s: %w", remote, err)
-}
-
 func explainConnect(err error) error {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -98,16 +87,4 @@ func isTimeout(err error) bool {
 	var t net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.As(err, &t) && t.Timeout()
-}
-
-// oneLine joins errors for a log line; the first few say enough.
-func oneLine(errs []error) error {
-	if len(errs) == 0 {
-		return errors.New("the names of the remotes have no address")
-	}
-	var texts []string
-	for _, err := range errs[:min(len(errs), 4)] {
-		texts = append(texts, err.Error())
-	}
-	return errors.New(strings.Join(texts, "; "))
 }

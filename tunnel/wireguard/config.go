@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"syscall"
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/remote"
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/protocol"
 )
@@ -85,11 +85,8 @@ func (c *LinkConfig) check() error {
 	if c.Probe && (!c.PeerAddress.IsValid() || c.DeadAfter == 0) {
 		return errors.New("a probe needs the peer's address and dead_after")
 	}
-	for _, r := range c.Remotes {
-		host, port, err := net.SplitHostPort(r)
-		if err != nil || host == "" || port == "" {
-			return fmt.Errorf("remote %q: want host:port, with brackets around an IPv6 address", r)
-		}
+	if err := remote.Check(c.Remotes); err != nil {
+		return err
 	}
 	if c.Keepalive != 0 && c.Keepalive < MinKeepalive {
 		return fmt.Errorf("keepalive %v: at least %v, or none", c.Keepalive, MinKeepalive)

@@ -2,17 +2,13 @@ package wireguard
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"net/netip"
 	"time"
+
+	"warren/tunnel/internal/remote"
 )
 
-const (
-	resolveTimeout = 3 * time.Second
-	lookAgain      = 2 * time.Second // where no remote had an address
-)
+const lookAgain = 2 * time.Second // where no remote had an address
 
 // resolved is the addresses of all remotes, in order, and why some have none.
 type resolved struct {
@@ -23,35 +19,13 @@ type resolved struct {
 // resolve looks all remotes up.
 func resolve(ctx context.Context, remotes []string) (r resolved) {
 	var errs []error
-	for _, remote := range remotes {
-		addrs, err := resolveOne(ctx, remote)
+	for _, host := range remotes {
+		addrs, err := remote.Lookup(ctx, "udp", host)
 		if err != nil {
 			errs = append(errs, err)
 		}
 		r.addrs = append(r.addrs, addrs...)
 	}
-	r.err = errors.Join(errs...)
+	r.err = remote.OneLine(errs)
 	return r
-}
-
-func resolveOne(ctx context.Context, remote string) ([]netip.AddrPort, error) {
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	host, service, err := net.SplitHostPort(remote)
-	if err != nil {
-		return nil, err
-	}
-	port, err := net.DefaultResolver.LookupPort(ctx, "udp", service)
-	if err != nil {
-		return nil, fmt.Errorf("resolve %s: %w", remote, err)
-	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, fmt.Errorf("resolve %s: %w", remote, err)
-	}
-	addrs := make([]netip.AddrPort, 0, len(ips))
-	for _, ip := range ips {
-		addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
-	}
-	return addrs, nil
 }
