@@ -33,9 +33,9 @@ func newSocket(c *net.UDPConn) *socket {
 	return &socket{conn: c, raw: raw}
 }
 
-// prepare sets the options that make a socket fast, as far as the kernel has them,
-// and lets datagrams be fragmented on their way: the tunnel's MTU is for the operator
-// to choose. On IPv4 the routers do that, so that the ICMP errors which say how small to
+// prepare sets the options that make a socket fast, as far as the kernel has them, has
+// it tell where datagrams were sent to, and lets them be fragmented on their way: the
+// tunnel's MTU is for the operator to choose. On IPv4 the routers do that, so that the ICMP errors which say how small to
 // fragment are not believed: anybody can forge them, and have each packet cut in three.
 // On IPv6 only the sender fragments and must believe them, though not below 1280.
 func prepare(network string, c syscall.RawConn) error {
