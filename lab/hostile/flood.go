@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -36,7 +37,11 @@ func attackFlood(victim netip.AddrPort, key protocol.PublicKey, d time.Duration)
 			return err
 		}
 	}
-	s, err := newSources(floodPorts, victim, func(i int, b []byte) { strangers[i].take(b) })
+	var once sync.Once
+	s, err := newSources(floodPorts, victim, func(i int, b []byte) {
+		once.Do(func() { fmt.Printf("the first %s came\n", strings.TrimSuffix(wgNames[wgType(b)], "s")) })
+		strangers[i].take(b)
+	})
 	if err != nil {
 		return err
 	}
