@@ -138,7 +138,6 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 	if err := l.dev.SetCarrier(true); err != nil {
 		l.log.Error("cannot raise the carrier", "err", err)
 	}
-	l.log.Info("tunnel up", "remote", s.Endpoint)
 	if l.distrust.times == 0 {
 		l.setError(nil)
 	}
@@ -165,6 +164,5 @@ func (l *Link) down(now time.Time, reason error) {
 	l.status.State, l.status.Since = l.restState(), now
 	l.status.Remote, l.status.RTT = netip.AddrPort{}, 0
 	l.mu.Unlock()
-	l.log.Info("tunnel down", "remote", remote, "err", reason)
 	l.emit(tunnel.Event{Time: now, Remote: remote, Reason: reason.Error()})
 }
