@@ -45,7 +45,7 @@ func SetAddresses(name string, want []netip.Prefix) error {
 
 // setAddresses does one pass, and reports whether it removed any.
 func setAddresses(l netlink.Link, want []netip.Prefix) (removed bool, err error) {
-	have, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+	have, err := addrList(l)
 	if err != nil {
 		return false, fmt.Errorf("list them: %w", err)
 	}
@@ -92,7 +92,7 @@ func Addresses(name string) ([]netip.Prefix, error) {
 	l, err := find(name)
 	var have []netlink.Addr
 	if err == nil {
-		have, err = netlink.AddrList(l, netlink.FAMILY_ALL)
+		have, err = addrList(l)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("link: addresses of %s: %w", name, err)
@@ -136,7 +136,7 @@ func RemoveAddresses(name string, addresses []netip.Prefix) error {
 	}
 	var have []netlink.Addr
 	if err == nil {
-		have, err = netlink.AddrList(l, netlink.FAMILY_ALL)
+		have, err = addrList(l)
 	}
 	if err != nil {
 		return fmt.Errorf("link: remove addresses of %s: %w", name, err)
@@ -205,6 +205,21 @@ func isKernelMade(l netlink.Link, a netlink.Addr, ip netip.Addr) bool {
 }
 
 func isLinkLocal6(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
+
+// dumpTries bounds how often a dump is begun again that something else's change
+// has interrupted: where many tunnels come up at once there is always one.
+const dumpTries = 10
+
+// addrList lists the interface's addresses.
+func addrList(l netlink.Link) (have []netlink.Addr, err error) {
+	for range dumpTries {
+		have, err = netlink.AddrList(l, netlink.FAMILY_ALL)
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return have, err
+}
 
 // prefixOf converts the library's form. ok is false for what is not a prefix.
 func prefixOf(n *net.IPNet) (p netip.Prefix, ok bool) {
