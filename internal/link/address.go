@@ -206,11 +206,8 @@ func isKernelMade(l netlink.Link, a netlink.Addr, ip netip.Addr) bool {
 
 func isLinkLocal6(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
-// dumpTries bounds how often a dump is begun again that something else's change
-// has interrupted: where many tunnels come up at once there is always one.
-const dumpTries = 10
-
-// addrList lists the interface's addresses.
+// addrList lists the interface's addresses. Where many tunnels come up at once
+// there is always something that interrupts a dump.
 func addrList(l netlink.Link) (have []netlink.Addr, err error) {
 	for range dumpTries {
 		have, err = netlink.AddrList(l, netlink.FAMILY_ALL)
