@@ -118,7 +118,9 @@ func idle(ctx context.Context, tunnels int, a, b *topo.Warren) (idleState, error
 			return s, err
 		}
 	}
-	_, err := topo.Eventually(ctx, 200*time.Millisecond, idleWithin, func() error {
+	// To ask a thousand peers for their state is work too, for the routers that are being timed.
+	poll := 200*time.Millisecond + time.Duration(tunnels)*time.Millisecond/2
+	_, err := topo.Eventually(ctx, poll, idleWithin, func() error {
 		err := allEstablished(ctx, tunnels, a, b)
 		if s.UpS == 0 && !errors.Is(err, errTunnels) {
 			s.UpS = time.Since(began).Seconds()
