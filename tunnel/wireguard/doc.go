@@ -19,13 +19,26 @@
 //
 // How a packet goes:
 //
-//  1. A goroutine for each queue of the interface waits for packets, takes a pair of
-//     buffers, reads a frame, cuts it to packets, seals each in place, and sends those
-//     of the same size with one UDP_SEGMENT (pump.go, socket.go);
-//  2. at the far end one goroutine for each socket receives them joined by UDP_GRO, and
-//     opens each in place; the same one, or under load another, joins consecutive
-//     segments of a flow and writes them to the interface (receiver.go);
+//  1. A goroutine for each queue of the interface waits for packets, takes buffers, reads
+//     up to 16 KiB or one large frame, cuts that to packets, seals them, and sends those
+//     of the same size with one UDP_SEGMENT (pump.go, outbox.go, socket.go);
+//  2. at the far end a goroutine for each socket receives them joined by UDP_GRO, opens
+//     each in place, joins consecutive segments of a flow, and writes them to the
+//     interface (receiver.go);
 //  3. TCP's SYNs are clamped to the interface's MTU on both ways.
+//
+// How several cores carry one flow, at a queue and at a socket alike:
+//
+//  1. The goroutines there are a team, and one of them is the reader (team.go). What is
+//     small it takes all the way itself, and there is no other goroutine.
+//  2. With a large piece in its hands it gives the thing read a number, lets go of the
+//     reading, and seals or opens. If it did not have to wait for that piece, more is
+//     probably waiting, and a further goroutine joins the team and reads on. There are at
+//     most GOMAXPROCS of those, for all teams of an endpoint.
+//  3. Who is done leaves the result to be handed on, to the socket or to the interface,
+//     in the order of the numbers (order.go). Nobody waits for a turn: whoever finishes
+//     the piece that is due hands it on, and all that were finished before it was.
+//  4. Then it reads again, or leaves the team if another is reading.
 //
 // Whether the peer lives (liveness.go, probe.go):
 //

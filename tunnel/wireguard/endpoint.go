@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"warren/tunnel/wireguard/protocol"
@@ -22,6 +24,7 @@ type Endpoint struct {
 	free      *outlet  // without an underlay
 	strangers *strangers
 	waiting   chan handshake
+	spare     atomic.Int32 // goroutines that may still join a team
 
 	mu      sync.Mutex
 	bound   map[string]*outlet // by underlay, while a link has it
@@ -35,10 +38,12 @@ func NewEndpoint(c Config) *Endpoint {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	m := protocol.New(protocol.Config{PrivateKey: c.PrivateKey})
-	return &Endpoint{
+	e := &Endpoint{
 		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey()},
 		free: newOutlet(""), bound: make(map[string]*outlet), waiting: make(chan handshake, maxWaiting),
 	}
+	e.spare.Store(int32(runtime.GOMAXPROCS(0)))
+	return e
 }
 
 // PublicKey returns who this router is to peers without a LinkConfig.PrivateKey.
@@ -203,5 +208,8 @@ func (e *Endpoint) removeLink(l *Link) {
 
 // serve starts the receiving of a pair.
 func (e *Endpoint) serve(p *pair) {
-	p.each(func(s *socket) { e.serves.Go(newReceiver(e, s).run) })
+	p.each(func(s *socket) {
+		r := newReceiver(e, s)
+		r.team.start(r.work)
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -28,9 +29,10 @@ func TestPacketsDoNotWaitForHandshakes(t *testing.T) {
 	got := 0
 	for i := range 2 * maxWaiting {
 		a := new(arrival)
-		n := copy(a.buf[:], initiation)
+		a.n, a.from = copy(a.buf[:], initiation), farAddr
+		a.size = a.n
 		if i%10 > 0 {
-			r.open(a, n, n, farAddr)
+			r.open(a)
 			continue
 		}
 		sealer, err := s.peer.Sealer(s.now, 1)
@@ -39,11 +41,12 @@ func TestPacketsDoNotWaitForHandshakes(t *testing.T) {
 		}
 		f := frame(100, byte(i))[10:]
 		copy(a.buf[protocol.HeaderLen:], f)
-		n = len(sealer.Seal(a.buf[:], len(f), DefaultMTU))
-		r.open(a, n, n, farAddr)
-		for _, p := range a.packets {
-			if !bytes.Equal(p.packet, f) {
-				t.Errorf("packet %x", p.packet)
+		a.n = len(sealer.Seal(a.buf[:], len(f), DefaultMTU))
+		a.size = a.n
+		r.open(a)
+		for _, p := range a.frames {
+			if !bytes.Equal(p.frame[tun.HeaderLen:], f) {
+				t.Errorf("frame %x", p.frame)
 			}
 			got++
 		}

@@ -88,13 +88,16 @@ func (l *Link) Run(ctx context.Context) error {
 		l.log.Warn("cannot set the device's offload", "err", err)
 	}
 	var pumps sync.WaitGroup
-	broken := make(chan error, l.dev.Queues())
+	broken := make(chan error, 1)
+	fail := func(err error) {
+		select {
+		case broken <- err:
+		default: // one is enough
+		}
+	}
 	for q := range l.dev.Queues() {
-		pumps.Go(func() {
-			if err := l.pump(q); err != nil {
-				broken <- err
-			}
-		})
+		p := newPump(l, q, &pumps, fail)
+		p.team.start(p.work)
 	}
 	err := l.loop(ctx, broken)
 	reason := err

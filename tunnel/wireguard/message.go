@@ -105,29 +105,35 @@ func scopeOf(zone string) uint32 {
 	return uint32(ifi.Index)
 }
 
-// incoming is a message to receive with, again and again.
+// incoming is a message to receive with, again and again, by one goroutine at a time. It
+// has no buffer while it waits.
 type incoming struct {
 	message
+	take   func() []byte // a buffer for a datagram
+	leave  func()        // it was not used
 	pace   sysio.Pace
 	waited bool       // there was nothing at first
 	local  netip.Addr // where the last one was sent to
 }
 
-func newIncoming() *incoming {
-	m := new(incoming)
+func newIncoming(take func() []byte, leave func()) *incoming {
+	m := &incoming{take: take, leave: leave}
 	m.call = func(fd uintptr) bool {
-		m.n, m.err = m.pace.Recvmsg(int(fd), &m.header)
-		m.waited = m.waited || errors.Is(m.err, unix.EAGAIN)
-		return !errors.Is(m.err, unix.EAGAIN)
+		m.prepare(m.take(), len(m.oob))
+		if m.n, m.err = m.pace.Recvmsg(int(fd), &m.header); m.err != nil {
+			m.leave()
+		}
+		again := errors.Is(m.err, unix.EAGAIN)
+		m.waited = m.waited || again
+		return !again
 	}
 	return m
 }
 
 // receive reads one datagram, or several of the same sender that lie one after the
 // other, each of size bytes but for the last. It blocks until there is one.
-func (s *socket) receive(m *incoming, b []byte) (n, size int, from netip.AddrPort, err error) {
+func (s *socket) receive(m *incoming) (n, size int, from netip.AddrPort, err error) {
 	m.waited = false
-	m.prepare(b, len(m.oob))
 	if n, err = m.result(s.raw.Read(m.call)); err != nil {
 		return 0, 0, from, err
 	}

@@ -2,7 +2,6 @@ package wireguard
 
 import (
 	"errors"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -12,131 +11,167 @@ import (
 	"warren/tunnel/wireguard/segment"
 )
 
-// batch is the buffers of one reader while it is at work: a frame from the interface,
-// and the messages made of it that wait to be sent together.
-type batch struct {
-	frame [tun.MaxFrame]byte
-	out   [maxDatagram + protocol.Overhead + tun.MaxPacket]byte
+// pump reads one queue of a link's interface, seals what it reads, and sends it.
+// Sealing takes longest, so that under load several goroutines do it, while what they
+// have sealed is sent in the order in which it was read. What is small goes straight
+// through as long as nothing is before it.
+type pump struct {
+	l     *Link
+	queue int
+	team  *team
+	order *order[batch]
+	fail  func(error)
 
-	n     int // bytes in out
-	size  int // of each message but the last
-	count int
-	to    netip.AddrPort
+	// The reader's.
+	more   bool // there may be more in the queue
+	waited bool // for what was read last
+}
+
+// batch is what was read at once, and the messages made of it.
+type batch struct {
+	read   [worthwhile + tun.MaxFrame]byte
+	n      int
+	frames []segment.Splitter
+	sealed outbox
 }
 
 // batches are held only while packets are on their way through.
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// pump reads a queue of the device for as long as that lasts and sends what it reads.
-func (l *Link) pump(queue int) error {
-	for {
-		if err := l.dev.Wait(queue); err != nil {
-			return ended(err)
-		}
-		b := batches.Get().(*batch)
-		err := l.drain(queue, b)
+func newPump(l *Link, queue int, running *sync.WaitGroup, fail func(error)) *pump {
+	p := &pump{l: l, queue: queue, team: newTeam(&l.e.spare, running), fail: fail}
+	p.order = newOrder(func(b *batch) {
+		l.send(&b.sealed)
 		batches.Put(b)
+	})
+	return p
+}
+
+// work is what a goroutine of the team does, until another reads or the device is
+// closed.
+func (p *pump) work() {
+	for {
+		b, err := p.next()
 		if err != nil {
-			return ended(err)
+			p.team.release()
+			if !errors.Is(err, os.ErrClosed) { // that end Link.Run made itself
+				p.fail(err)
+			}
+			return
+		}
+		if b.n < worthwhile && p.order.idle() {
+			p.l.seal(b)
+			p.l.send(&b.sealed)
+			batches.Put(b)
+			continue
+		}
+		number := p.order.come()
+		if b.n < worthwhile {
+			p.l.seal(b)
+			p.order.finish(number, b)
+			continue
+		}
+		behind := !p.waited
+		p.team.release()
+		if behind {
+			p.team.grow(p.work)
+		}
+		p.l.seal(b)
+		p.order.finish(number, b)
+		if !p.team.read() {
+			return
 		}
 	}
 }
 
-// drain sends all that is in the queue. The first packet goes at once: most often it
-// is the only one, and somebody may be waiting for it.
-func (l *Link) drain(queue int, b *batch) error {
-	for first := true; ; first = false {
-		n, err := l.dev.TryRead(queue, b.frame[:])
-		if err != nil {
-			l.flush(b)
-			if errors.Is(err, tun.ErrEmpty) {
-				return nil
+// next returns the next frames of the queue. It waits for them without a buffer.
+func (p *pump) next() (*batch, error) {
+	for {
+		p.waited = !p.more
+		if p.waited {
+			if err := p.l.dev.Wait(p.queue); err != nil {
+				return nil, err
 			}
+		}
+		b := batches.Get().(*batch)
+		err := p.fill(b, p.waited)
+		if b.n > 0 {
+			return b, nil // an error comes again
+		}
+		batches.Put(b)
+		if err != nil && !errors.Is(err, tun.ErrEmpty) {
+			return nil, err
+		}
+	}
+}
+
+// fill reads frames until there are enough bytes, or no more. After waiting, one is
+// enough: most often it is the only one, and somebody may be waiting for it.
+func (p *pump) fill(b *batch, one bool) error {
+	b.n, b.frames = 0, b.frames[:0]
+	p.more = true
+	for b.n < worthwhile && len(b.frames) < maxSegments {
+		n, err := p.l.dev.TryRead(p.queue, b.read[b.n:])
+		if err != nil {
+			p.more = false
 			return err
 		}
 		if n <= tun.HeaderLen {
 			continue
 		}
-		l.seal(b, b.frame[:n])
-		if first {
-			l.flush(b)
+		s, err := segment.Parse(b.read[b.n : b.n+n])
+		if err != nil {
+			p.l.counters.drops.Add(1)
+			continue
+		}
+		b.n += n
+		b.frames = append(b.frames, s)
+		if one {
+			break
 		}
 	}
+	return nil
 }
 
-// seal makes messages of a frame.
-func (l *Link) seal(b *batch, frame []byte) {
-	s, err := segment.Parse(frame)
+// seal makes messages of the frames of a batch.
+func (l *Link) seal(b *batch) {
+	b.sealed.reset()
+	count := 0
+	for i := range b.frames {
+		count += b.frames[i].Count()
+	}
+	sealer, err := l.peer.Sealer(time.Now(), count)
 	if err != nil {
-		l.counters.drops.Add(1)
-		return
-	}
-	sealer, err := l.peer.Sealer(time.Now(), s.Count())
-	if err != nil {
-		l.counters.drops.Add(uint64(s.Count()))
-		return
-	}
-	longest := protocol.Overhead + max(s.Longest(), protocol.PaddedLen(s.Longest(), l.mtu))
-	for {
-		l.makeRoom(b, longest, sealer.To)
-		at := b.out[b.n:]
-		n := s.Next(at[protocol.HeaderLen:])
-		if n == 0 {
-			return
-		}
-		segment.ClampMSS(at[protocol.HeaderLen:protocol.HeaderLen+n], l.mtu)
-		l.counters.txPackets.Add(1)
-		l.counters.txBytes.Add(uint64(n))
-		l.add(b, len(sealer.Seal(at, n, l.mtu)))
-	}
-}
-
-// makeRoom sends what is in the batch if a message of up to n bytes can no longer
-// join it.
-func (l *Link) makeRoom(b *batch, n int, to netip.AddrPort) {
-	if b.count > 0 && (b.n+n > maxDatagram || b.count == maxSegments || to != b.to) {
-		l.flush(b)
-	}
-	b.to = to
-}
-
-// add takes the message into the batch that lies at its end. Only the last one of a
-// batch may be shorter than the others, and none longer.
-func (l *Link) add(b *batch, n int) {
-	switch {
-	case b.count == 0:
-		b.size = n
-	case n > b.size:
-		before := b.n
-		l.send(b.out[:before], b.size, b.to, b.count)
-		copy(b.out[:], b.out[before:before+n])
-		b.n, b.count, b.size = 0, 0, n
-	}
-	b.n += n
-	b.count++
-	if n < b.size {
-		l.flush(b)
-	}
-}
-
-func (l *Link) flush(b *batch) {
-	if b.count > 0 {
-		l.send(b.out[:b.n], b.size, b.to, b.count)
-	}
-	b.n, b.count = 0, 0
-}
-
-func (l *Link) send(msgs []byte, size int, to netip.AddrPort, count int) {
-	if err := l.transmit(msgs, size, to); err != nil {
 		l.counters.drops.Add(uint64(count))
-		l.log.Debug("packets were not sent", "remote", to, "err", err)
+		return
 	}
+	b.sealed.to = sealer.To
+	bytes := 0
+	for i := range b.frames {
+		s := &b.frames[i]
+		longest := protocol.Overhead + max(s.Longest(), protocol.PaddedLen(s.Longest(), l.mtu))
+		for {
+			at := b.sealed.room(longest)
+			n := s.Next(at[protocol.HeaderLen:])
+			if n == 0 {
+				break
+			}
+			segment.ClampMSS(at[protocol.HeaderLen:protocol.HeaderLen+n], l.mtu)
+			bytes += n
+			b.sealed.add(len(sealer.Seal(at, n, l.mtu)))
+		}
+	}
+	l.counters.txPackets.Add(uint64(count))
+	l.counters.txBytes.Add(uint64(bytes))
 }
 
-// ended is nil for the end that Link.Run made itself.
-func ended(err error) error {
-	if errors.Is(err, os.ErrClosed) {
-		return nil
+// send sends the messages, and lets go of them.
+func (l *Link) send(o *outbox) {
+	for _, r := range o.runs {
+		if err := l.transmit(r.msgs, r.size, o.to); err != nil {
+			l.counters.drops.Add(uint64(r.count))
+			l.log.Debug("packets were not sent", "remote", o.to, "err", err)
+		}
 	}
-	return err
+	o.reset()
 }

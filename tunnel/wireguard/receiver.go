@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"warren/tunnel/tun"
@@ -13,74 +12,105 @@ import (
 	"warren/tunnel/wireguard/segment"
 )
 
-// receiver reads one socket, opens what arrives in place, and writes the packets to
-// their interfaces. Opening and writing take about as long, the latter because the
-// kernel's TCP does its work in it, so that under load they are done by two goroutines,
-// with a few buffers between them. What is small goes straight through as long as
-// nothing is before it.
+// receiver takes what arrives at one socket, opens it in place, and writes the packets
+// to their interfaces. Opening takes longest, so that under load several goroutines do
+// it, while what they have opened is written in the order in which it came. What is
+// small goes straight through as long as nothing is before it.
 type receiver struct {
-	e    *Endpoint
-	s    *socket
+	e     *Endpoint
+	s     *socket
+	team  *team
+	order *order[arrival]
+
+	// The reader's.
 	in   *incoming
-	free chan *arrival
-	work chan *arrival
-
-	ahead  atomic.Int32 // arrivals that the writer has; the joiner is its while there are any
-	joiner segment.Joiner
-	link   *Link // whose packets are in the joiner
+	next *arrival // that is received into
 }
 
-// arrival is one receive, and the packets in it.
+// arrival is one receive, and the frames in it.
 type arrival struct {
-	buf     [1 << 16]byte
-	packets []packetOf
+	buf    [1 << 16]byte
+	n      int
+	size   int // of each message but the last
+	from   netip.AddrPort
+	local  netip.Addr                  // where it was sent to
+	out    [1<<16 + tun.HeaderLen]byte // frames take less than the messages that they came in
+	frames []frameOf
+	got    []protocol.Received
+	used   int // bytes of out
+	joiner segment.Joiner
 }
 
-type packetOf struct {
-	link   *Link
-	packet []byte
+type frameOf struct {
+	link  *Link
+	frame []byte
 }
 
-const (
-	arrivals = 3       // one being received and opened, one waiting, one being written
-	small    = 4 << 10 // bytes of a receive that are not worth another goroutine
-)
+// arrivals are held only while packets are on their way through.
+var arrivals = sync.Pool{New: func() any { return new(arrival) }}
+
+// worthwhile is how many bytes take so long to seal or open that another goroutine is
+// better off with what comes next.
+const worthwhile = 16 << 10
 
 func newReceiver(e *Endpoint, s *socket) *receiver {
-	r := &receiver{
-		e: e, s: s, in: newIncoming(),
-		free: make(chan *arrival, arrivals), work: make(chan *arrival, arrivals),
-	}
-	for range arrivals {
-		r.free <- new(arrival)
-	}
-	r.joiner.Use(make([]byte, tun.MaxFrame))
+	r := &receiver{e: e, s: s, team: newTeam(&e.spare, &e.serves)}
+	r.in = newIncoming(func() []byte {
+		r.next = arrivals.Get().(*arrival)
+		return r.next.buf[:]
+	}, func() { arrivals.Put(r.next) })
+	r.order = newOrder(func(a *arrival) {
+		a.write()
+		arrivals.Put(a)
+	})
 	return r
 }
 
-// run works until the socket is closed.
-func (r *receiver) run() {
-	var writer sync.WaitGroup
-	writer.Go(func() {
-		for a := range r.work {
-			r.write(a)
-			r.ahead.Add(-1)
-			r.free <- a
-		}
-	})
-	defer writer.Wait()
-	defer close(r.work)
+// work is what a goroutine of the team does, until another reads or the socket is
+// closed.
+func (r *receiver) work() {
 	for {
-		a := <-r.free
-		n, size, from, err := r.s.receive(r.in, a.buf[:])
-		if err == nil {
-			r.open(a, n, size, from)
-			r.deliver(a, n)
+		a := r.receive()
+		if a == nil {
+			r.team.release()
+			return
+		}
+		if a.n < worthwhile && r.order.idle() {
+			r.open(a)
+			a.write()
+			arrivals.Put(a)
 			continue
 		}
-		r.free <- a
-		if errors.Is(err, net.ErrClosed) {
+		number := r.order.come()
+		if a.n < worthwhile {
+			r.open(a)
+			r.order.finish(number, a)
+			continue
+		}
+		behind := !r.in.waited
+		r.team.release()
+		if behind {
+			r.team.grow(r.work)
+		}
+		r.open(a)
+		r.order.finish(number, a)
+		if !r.team.read() {
 			return
+		}
+	}
+}
+
+// receive waits for something to arrive. It returns nil when the socket is closed.
+func (r *receiver) receive() *arrival {
+	for {
+		n, size, from, err := r.s.receive(r.in)
+		if err == nil {
+			a := r.next
+			a.n, a.size, a.from, a.local = n, size, from, r.in.local
+			return a
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil
 		}
 		r.e.log.Warn("cannot receive", "err", err)
 		time.Sleep(receivePause)
@@ -90,69 +120,81 @@ func (r *receiver) run() {
 // receivePause keeps an error that stays from taking a core.
 const receivePause = 100 * time.Millisecond
 
-// open takes the messages of one receive.
-func (r *receiver) open(a *arrival, n, size int, from netip.AddrPort) {
+// open makes frames of the messages. Those of a handshake are somebody else's.
+func (r *receiver) open(a *arrival) {
 	now := time.Now()
-	a.packets = a.packets[:0]
-	for b := a.buf[:n]; len(b) > 0; {
-		msg := b[:min(size, len(b))]
-		b = b[len(msg):]
-		if protocol.IsHandshake(msg) {
-			r.e.takeHandshake(handshake{socket: r.s, at: now, from: from, local: r.in.local, msg: msg})
+	a.frames = a.frames[:0]
+	a.used = 0
+	a.joiner.Use(a.out[:])
+	for b := a.buf[:a.n]; len(b) > 0; {
+		n := 0 // bytes before the next handshake
+		for n < len(b) && !protocol.IsHandshake(b[n:min(n+a.size, len(b))]) {
+			n = min(n+a.size, len(b))
+		}
+		if n > 0 {
+			a.got = r.e.machine.ReceiveRun(now, a.from, b[:n], a.size, a.got[:0])
+			r.take(a)
+		} else {
+			n = min(a.size, len(b))
+			r.e.takeHandshake(handshake{socket: r.s, at: now, from: a.from, local: a.local, msg: b[:n]})
+		}
+		b = b[n:]
+	}
+}
+
+// take joins what was received.
+func (r *receiver) take(a *arrival) {
+	for got := a.got; len(got) > 0; {
+		peer, n := got[0].Peer, 1
+		for n < len(got) && got[n].Peer == peer {
+			n++
+		}
+		if l := r.e.heard(peer, a.local); l != nil {
+			a.join(l, got[:n])
+		}
+		got = got[n:]
+	}
+	clear(a.got)
+}
+
+// join makes frames of the packets of a link.
+func (a *arrival) join(l *Link, got []protocol.Received) {
+	packets, bytes := 0, 0
+	for _, g := range got {
+		if g.Packet == nil {
 			continue
 		}
-		if got := r.e.machine.Receive(now, from, msg); got.Peer != nil {
-			r.heard(a, got.Peer, got.Packet)
+		segment.ClampMSS(g.Packet, l.mtu)
+		packets++
+		bytes += len(g.Packet)
+		if !a.joiner.Add(g.Packet) {
+			a.flush(l)
+			a.joiner.Add(g.Packet)
 		}
 	}
-}
-
-// heard takes what a peer sent; without a packet it is a sign of life.
-func (r *receiver) heard(a *arrival, p *protocol.Peer, packet []byte) {
-	l := r.e.heard(p, r.in.local)
-	if l == nil || packet == nil {
-		return
+	a.flush(l)
+	if packets > 0 {
+		l.counters.rxPackets.Add(uint64(packets))
+		l.counters.rxBytes.Add(uint64(bytes))
 	}
-	segment.ClampMSS(packet, l.mtu)
-	l.counters.rxPackets.Add(1)
-	l.counters.rxBytes.Add(uint64(len(packet)))
-	a.packets = append(a.packets, packetOf{l, packet})
 }
 
-// deliver hands the packets of a receive of n bytes on.
-func (r *receiver) deliver(a *arrival, n int) {
-	if len(a.packets) == 0 || n <= small && r.ahead.Load() == 0 {
-		r.write(a)
-		r.free <- a
-		return
+// flush ends the frame in the joiner, if there is one.
+func (a *arrival) flush(l *Link) {
+	if frame := a.joiner.Flush(); len(frame) > 0 {
+		a.frames = append(a.frames, frameOf{l, frame})
+		a.used += len(frame)
+		a.joiner.Use(a.out[a.used:])
 	}
-	r.ahead.Add(1)
-	r.work <- a
 }
 
-// write gives the packets to their interfaces, joined.
-func (r *receiver) write(a *arrival) {
-	for _, p := range a.packets {
-		if p.link != r.link || !r.joiner.Add(p.packet) {
-			r.flush()
-			r.link = p.link
-			r.joiner.Add(p.packet)
+// write gives the frames to their interfaces.
+func (a *arrival) write() {
+	for _, f := range a.frames {
+		if err := f.link.dev.Write(f.frame); err != nil {
+			f.link.counters.drops.Add(1)
+			f.link.log.Debug("a packet was not delivered", "err", err)
 		}
 	}
-	if len(a.packets) > 0 {
-		r.flush()
-	}
-}
-
-func (r *receiver) flush() {
-	l := r.link
-	r.link = nil
-	frame := r.joiner.Flush()
-	if l == nil || len(frame) == 0 {
-		return
-	}
-	if err := l.dev.Write(frame); err != nil {
-		l.counters.drops.Add(1)
-		l.log.Debug("a packet was not delivered", "err", err)
-	}
+	clear(a.frames) // the pool is not to keep a link
 }

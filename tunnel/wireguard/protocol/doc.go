@@ -9,9 +9,9 @@
 // A [Machine] is a router with its static key, and a [Peer] is the far end of one
 // tunnel. Its owner does three things:
 //
-//  1. it gives each datagram that arrives to [Machine.Receive], writes the packet
-//     that may be in it to the tunnel's interface, and sends the reply if there is
-//     one;
+//  1. it gives each datagram that arrives to [Machine.Receive], or several that came
+//     together to [Machine.ReceiveRun], writes the packet that may be in it to the
+//     tunnel's interface, and sends the reply if there is one;
 //  2. it reserves packets with [Peer.Sealer], seals them and sends them to the
 //     endpoint that the Sealer names;
 //  3. it calls [Peer.Tick] at [Peer.NextDeadline], and sends what that returns. When

@@ -98,6 +98,8 @@ type Received struct {
 	Packet []byte // an IP packet, in the datagram's own bytes; nil if it brought none
 	Reply  []byte // to send to where the datagram came from; nil for silence
 	Err    error  // why it was ignored, or its packet was; nothing needs to be done
+
+	counter uint64
 }
 
 // Receive takes a datagram that came from an address. It decrypts in place. Where a
@@ -105,7 +107,8 @@ type Received struct {
 func (m *Machine) Receive(now time.Time, from netip.AddrPort, msg []byte) Received {
 	switch messageType(msg) {
 	case typeData:
-		return m.data(now, from, msg)
+		var one [1]Received
+		return m.data(now, from, msg, len(msg), one[:0])[0]
 	case typeCookie:
 		return m.cookie(now, msg)
 	case typeInitiation, typeResponse:

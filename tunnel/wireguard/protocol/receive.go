@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"time"
 )
@@ -130,55 +129,6 @@ func (m *Machine) cookie(now time.Time, b []byte) Received {
 		return Received{Err: err}
 	}
 	return Received{}
-}
-
-// data opens a packet.
-func (m *Machine) data(now time.Time, from netip.AddrPort, b []byte) Received {
-	s := m.slot(binary.LittleEndian.Uint32(b[4:])).session
-	if s == nil {
-		return Received{Err: errIndex}
-	}
-	if now.Sub(s.created) >= rejectAfterTime {
-		return Received{Err: errExpired}
-	}
-	counter, plain, err := s.open(b)
-	if err != nil {
-		return Received{Err: err}
-	}
-	p := s.peer
-	p.mu.Lock()
-	if s != p.current && s != p.previous && s != p.next {
-		p.mu.Unlock()
-		return Received{Err: errExpired}
-	}
-	if !s.seen.see(counter) {
-		p.mu.Unlock()
-		return Received{Err: errReplay}
-	}
-	confirmed := s == p.next
-	if confirmed {
-		p.unused = 0
-		p.replaceLocked(&p.previous, p.current)
-		p.current, p.next = s, nil
-		s.rtt = now.Sub(s.created)
-	} else {
-		s.alive = true
-	}
-	moved := p.endpoint != from
-	p.endpoint = from
-	p.heardLocked(now, len(plain) > 0)
-	p.spoke = now
-	p.lastMinuteLocked(now, s)
-	if confirmed || moved {
-		p.unlockChanged()
-	} else {
-		p.unlock()
-	}
-	if len(plain) == 0 {
-		return Received{Peer: p}
-	}
-	packet, err := trimIP(plain)
-	return Received{Peer: p, Packet: packet, Err: err}
 }
 
 // lastMinuteLocked asks for a handshake when a session is about to end and we have
