@@ -32,15 +32,19 @@ const (
 // says so: the message is otherwise the same for all.
 type addressees struct {
 	others []*identity                  // of the peers that have a key pair of their own; replaced, never changed
-	at     map[netip.AddrPort]*identity // that were meant from there
+	at     map[netip.AddrPort]*identity // that were meant from there; with port 0, last from that host
 	search bucket
 }
 
+// host stands for all ports of an address.
+func host(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), 0) }
+
 // addressee finds the key pair that a message of a handshake is for. A response says
-// which handshake it answers. For an initiation the router's own is tried
-// first, then the one that was meant from the same address before. A search among the
-// others must not take a core, or garbage could: past the limit it is left out, and the
-// peer tries again after some seconds.
+// which handshake it answers. For an initiation the router's own is tried first, then
+// those that were meant before from the same port, and from the same host: a peer that
+// was started anew has another port. A search among the others must not take a core, or
+// garbage could: past the limit it is left out, and the peer tries again after some
+// seconds.
 func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*identity, error) {
 	if messageType(msg) == typeResponse {
 		at := m.slot(parseResponse(msg).receiver)
@@ -56,10 +60,13 @@ func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*id
 		return m.me, nil
 	}
 	m.mu.RLock()
-	last, others := m.to.at[from], m.to.others
+	there, nearby, others := m.to.at[from], m.to.at[host(from)], m.to.others
 	m.mu.RUnlock()
-	if last != nil && last.keys.match(msg) {
-		return last, nil
+	if there != nil && there.keys.match(msg) {
+		return there, nil
+	}
+	if nearby != nil && nearby != there && nearby.keys.match(msg) {
+		return nearby, nil
 	}
 	if len(others) == 0 {
 		return nil, ErrOtherKey
@@ -85,10 +92,10 @@ func (m *Machine) meant(me *identity, from netip.AddrPort) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.to.at) > 2*len(m.to.others) {
+	if len(m.to.at) > 4*len(m.to.others) {
 		clear(m.to.at) // peers that moved
 	}
-	m.to.at[from] = me
+	m.to.at[from], m.to.at[host(from)] = me, me
 }
 
 // pairing is the two static keys of a tunnel.

@@ -152,7 +152,7 @@ func TestRemovedPeerLeavesItsKeys(t *testing.T) {
 }
 
 // Garbage may not make this end try many keys many times, nor keep a peer out that was
-// at its address before.
+// at its address before, on whatever port.
 func TestSearchIsLimited(t *testing.T) {
 	const peers = 1000
 	m := New(Config{PrivateKey: NewPrivateKey()})
@@ -167,12 +167,12 @@ func TestSearchIsLimited(t *testing.T) {
 		}
 	}
 	now := start
-	comes := func() error {
+	comes := func(from netip.AddrPort) error {
 		now = now.Add(10 * time.Second)
 		one.p.Initiate(now)
-		return m.Receive(now, addrA, one.p.Tick(now)[0]).Err
+		return m.Receive(now, from, one.p.Tick(now)[0]).Err
 	}
-	if err := comes(); err != nil {
+	if err := comes(addrA); err != nil {
 		t.Fatal(err)
 	}
 	garbage := make([]byte, initiationLen)
@@ -188,9 +188,20 @@ func TestSearchIsLimited(t *testing.T) {
 	if most := int(searchBurst+searchRate/10)/peers + 1; searched > most || searched < most/2 {
 		t.Errorf("%d searches in 0.1 s, at most %d are allowed", searched, most)
 	}
-	now = now.Add(-10 * time.Second)
-	if err := comes(); err != nil {
-		t.Errorf("a known peer during the flood: %v", err)
+	exhausted := m.to.search
+	for _, c := range []struct {
+		from netip.AddrPort
+		want error
+	}{
+		{addrA, nil},
+		{netip.AddrPortFrom(addrA.Addr(), addrA.Port()+1), nil},
+		{elsewhere, errTooMany},
+	} {
+		m.to.search = exhausted
+		m.to.search.filled = now.Add(10 * time.Second) // when the peer comes
+		if err := comes(c.from); !errors.Is(err, c.want) {
+			t.Errorf("a peer from %v during the flood: %v", c.from, err)
+		}
 	}
 }
 
