@@ -21,7 +21,7 @@ func (l *Link) glance() {
 	if l.index != s.index || l.LocalAddress() != local {
 		l.stopPing()
 		switch {
-		case !l.isUp():
+		case !l.report.IsUp():
 		case l.index != s.index:
 			l.down(tunnel.StateWaiting, fmt.Sprintf("interface %s was made anew", l.cfg.Interface))
 		default:
@@ -29,8 +29,9 @@ func (l *Link) glance() {
 		}
 		l.index = s.index
 	}
+	l.report.Change(func(t *tunnel.Status) { t.MTU = s.mtu })
 	l.mu.Lock()
-	l.status.MTU, l.local = s.mtu, local
+	l.local = local
 	l.mu.Unlock()
 	if !l.cfg.Ping {
 		l.up()
@@ -72,14 +73,14 @@ func (l *Link) probe(local netip.Addr) {
 			return
 		}
 		l.ping = p
-		if !l.isUp() { // it is if only the socket had to be made anew
-			l.setState(tunnel.StateConnecting)
+		if !l.report.IsUp() { // it is if only the socket had to be made anew
+			l.report.SetState(time.Now(), tunnel.StateConnecting)
 			l.silent.Reset(l.cfg.DeadAfter)
 		}
 	}
 	// An echo that cannot be sent is one without a reply, and if that lasts
 	// the tunnel goes down.
-	if err := l.ping.Send(); err != nil && !l.isUp() {
+	if err := l.ping.Send(); err != nil && !l.report.IsUp() {
 		l.note(fmt.Sprintf("cannot ping %s: %v", l.cfg.PeerAddress, err))
 	}
 }
@@ -104,14 +105,8 @@ func (l *Link) answered(a ping.Answer) {
 	}
 	l.answeredOnce = true
 	l.silent.Reset(l.cfg.DeadAfter)
-	l.mu.Lock()
-	if l.status.RTT == 0 {
-		l.status.RTT = a.RTT
-	} else {
-		l.status.RTT += (a.RTT - l.status.RTT) / 8 // as TCP smooths it (RFC 6298)
-	}
-	l.mu.Unlock()
 	l.up()
+	l.report.Measured(a.RTT)
 }
 
 // unanswered is called when the peer has been silent for DeadAfter. Echoes go
@@ -132,59 +127,36 @@ func (l *Link) stopPing() {
 	}
 }
 
-func (l *Link) isUp() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.status.State == tunnel.StateUp
-}
-
 func (l *Link) up() {
-	if l.isUp() {
+	if l.report.IsUp() {
 		return
 	}
-	now := l.setState(tunnel.StateUp)
+	now := time.Now()
+	l.report.Up(now, netip.AddrPort{})
 	l.tell(tunnel.Event{Up: true, Time: now})
 }
 
 // down goes to a state that is not up, and notes why. The same reason again is
 // not news.
 func (l *Link) down(state tunnel.State, reason string) {
-	wasUp := l.isUp()
-	now := l.setState(state)
-	if wasUp {
-		l.mu.Lock()
-		l.status.LastError, l.status.RTT = reason, 0
-		l.mu.Unlock()
+	now := time.Now()
+	switch {
+	case l.report.IsUp():
+		l.report.Down(now, state, reason)
 		l.tell(tunnel.Event{Time: now, Reason: reason})
-		return
-	}
-	if state != tunnel.StateDown {
+	case state == tunnel.StateDown:
+		l.report.SetState(now, state)
+	default:
+		l.report.SetState(now, state)
 		l.note(reason)
 	}
 }
 
 // note remembers why the tunnel is not up, and logs it if it is news.
 func (l *Link) note(reason string) {
-	l.mu.Lock()
-	news := l.status.LastError != reason
-	l.status.LastError = reason
-	l.mu.Unlock()
-	if news {
+	if l.report.SetError(reason) {
 		l.log.Info("the tunnel is not up", "err", reason)
 	}
-}
-
-// setState goes to a state, and returns when that was. Since changes only
-// between up and not up.
-func (l *Link) setState(s tunnel.State) time.Time {
-	now := time.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if (s == tunnel.StateUp) != (l.status.State == tunnel.StateUp) {
-		l.status.Since = now
-	}
-	l.status.State = s
-	return now
 }
 
 func (l *Link) tell(ev tunnel.Event) {

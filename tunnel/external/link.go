@@ -11,6 +11,7 @@ import (
 
 	"warren/tunnel"
 	"warren/tunnel/internal/ping"
+	"warren/tunnel/internal/report"
 )
 
 // Config says which interface to watch, and how.
@@ -53,8 +54,8 @@ type Link struct {
 
 	answeredOnce bool // the peer does answer pings
 
+	report *report.Report
 	mu     sync.Mutex
-	status tunnel.Status // without counters
 	local  netip.Addr
 }
 
@@ -87,14 +88,14 @@ func New(c Config) (*Link, error) {
 	return &Link{
 		cfg: c, log: c.Logger.With("peer", c.Name, "interface", c.Interface),
 		look: lookAt, newPing: newPing,
-		status: tunnel.Status{Transport: "external", Interface: c.Interface, State: tunnel.StateDown, Since: time.Now()},
+		report: report.New("external", c.Interface, 0),
 	}, nil
 }
 
 // Run follows the interface until ctx is done. It never fails: whatever is
 // wrong with the interface, its owner may put right.
 func (l *Link) Run(ctx context.Context) error {
-	l.setState(tunnel.StateWaiting)
+	l.report.SetState(time.Now(), tunnel.StateWaiting)
 	tick := time.NewTicker(l.cfg.Keepalive)
 	defer tick.Stop()
 	l.silent = time.NewTimer(l.cfg.DeadAfter)
@@ -119,9 +120,7 @@ func (l *Link) Run(ctx context.Context) error {
 // Status returns how the tunnel is now. Its counters are the interface's own,
 // which begin anew when it is made anew.
 func (l *Link) Status() tunnel.Status {
-	l.mu.Lock()
-	s := l.status
-	l.mu.Unlock()
+	s := l.report.Status()
 	s.Stats = counters(l.cfg.Interface)
 	return s
 }

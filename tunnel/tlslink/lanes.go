@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+
+	"warren/tunnel"
 )
 
 // widenAt is the traffic, in bytes per second and both directions together, at
@@ -135,7 +137,7 @@ func (l *Link) route() {
 			l.routes[q].CompareAndSwap(ln, s.lanes[0])
 		}
 	}
-	l.setLanes(n)
+	l.report.Change(func(t *tunnel.Status) { t.Lanes = n })
 }
 
 // lose gives up a lane other than lane 0: its queue goes back to lane 0, and what

@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/report"
 	"warren/tunnel/tun"
 )
 
@@ -48,10 +47,7 @@ type Link struct {
 	routes   []atomic.Pointer[lane] // one for each queue; nil while down
 	counters counters
 
-	mu     sync.Mutex
-	status tunnel.Status // without what counters, session and cfg say
-	rtt    time.Duration
-	lanes  int
+	report *report.Report
 }
 
 // counters are added to by many goroutines.
@@ -71,7 +67,7 @@ func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
 		arb:      arbiter{local: cred.local},
 		routes:   make([]atomic.Pointer[lane], c.Device.Queues()),
 	}
-	l.status = tunnel.Status{State: tunnel.StateDown, Since: time.Now()}
+	l.report = report.New("tls", l.dev.Name(), l.dev.MTU())
 	return l
 }
 
@@ -81,7 +77,7 @@ func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
 func (l *Link) Run(ctx context.Context) error {
 	defer l.e.removeLink(l)
 	defer close(l.done)
-	l.setState(l.restState())
+	l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
 
 	pumps := newGroup()
 	for q := range l.dev.Queues() {
@@ -95,7 +91,7 @@ func (l *Link) Run(ctx context.Context) error {
 		l.endSession(err, true)
 	}
 	l.letGo(errors.New("this tunnel is being stopped"))
-	l.setState(tunnel.StateDown)
+	l.report.SetState(time.Now(), tunnel.StateDown)
 	err = errors.Join(err, l.dev.Close())
 	pumps.Wait()
 	return err
@@ -258,11 +254,8 @@ func (l *Link) begin(s *session) {
 		l.log.Error("cannot raise the carrier", "err", err)
 	}
 	l.log.Debug("session up", "remote", s.remote, "dialed", s.dialer, "offload", offload.String())
-	l.mu.Lock()
-	l.status.State, l.status.Since = tunnel.StateUp, s.began
-	l.status.Remote, l.status.Peer, l.status.LastError = s.remote, s.peer.identity, ""
-	l.rtt, l.lanes = 0, 1
-	l.mu.Unlock()
+	l.report.Up(s.began, s.remote)
+	l.report.Change(func(t *tunnel.Status) { t.Peer, t.Lanes, t.LastError = s.peer.identity, 1, "" })
 	l.emit(tunnel.Event{Up: true, Time: s.began, Remote: s.remote, Peer: s.peer.identity})
 }
 
@@ -289,11 +282,7 @@ func (l *Link) endSession(reason error, goodbye bool) {
 	l.backoff.sessionEnded(time.Since(s.began))
 	l.log.Debug("session down", "remote", s.remote, "err", reason)
 	now := time.Now()
-	l.mu.Lock()
-	l.status.State, l.status.Since = l.restState(), now
-	l.status.Remote, l.status.LastError = netip.AddrPort{}, reason.Error()
-	l.rtt, l.lanes = 0, 0
-	l.mu.Unlock()
+	l.report.Down(now, report.Rest(l.cfg.Remotes), reason.Error())
 	l.emit(tunnel.Event{Time: now, Remote: s.remote, Peer: s.peer.identity, Reason: reason.Error()})
 }
 

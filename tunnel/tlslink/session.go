@@ -198,6 +198,6 @@ func (s *session) close() {
 func (s *session) pong(payload []byte) {
 	sent := time.Duration(binary.BigEndian.Uint64(payload))
 	if rtt := monotonic() - sent; sent > 0 && rtt > 0 && rtt < time.Hour {
-		s.link.setRTT(rtt)
+		s.link.report.Measured(rtt)
 	}
 }

@@ -1,18 +1,11 @@
 package tlslink
 
-import (
-	"time"
-
-	"warren/tunnel"
-)
+import "warren/tunnel"
 
 // Status returns how the tunnel is now. It may be called from any goroutine.
 func (l *Link) Status() tunnel.Status {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.status
-	s.Transport, s.Interface, s.MTU = "tls", l.dev.Name(), l.dev.MTU()
-	s.Local, s.RTT, s.Lanes = l.cred.local, l.rtt, l.lanes
+	s := l.report.Status()
+	s.Local = l.cred.local
 	s.Stats = tunnel.Stats{
 		RxBytes: l.counters.rxBytes.Load(), RxPackets: l.counters.rxPackets.Load(),
 		TxBytes: l.counters.txBytes.Load(), TxPackets: l.counters.txPackets.Load(),
@@ -21,43 +14,9 @@ func (l *Link) Status() tunnel.Status {
 	return s
 }
 
-// restState is what a running link is while it has no session.
-func (l *Link) restState() tunnel.State {
-	if len(l.cfg.Remotes) == 0 {
-		return tunnel.StateWaiting
-	}
-	return tunnel.StateConnecting
-}
-
-func (l *Link) setState(s tunnel.State) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.status.State, l.status.Since = s, time.Now()
-}
-
-// fail notes why the tunnel is not up. The same failure again is not news.
+// fail notes and logs why the tunnel is not up. The same failure again is not news.
 func (l *Link) fail(err error) {
-	l.mu.Lock()
-	news := l.status.LastError != err.Error()
-	l.status.LastError = err.Error()
-	l.mu.Unlock()
-	if news {
+	if l.report.SetError(err.Error()) {
 		l.log.Warn("cannot connect", "err", err)
 	}
-}
-
-func (l *Link) setRTT(rtt time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.rtt == 0 {
-		l.rtt = rtt
-		return
-	}
-	l.rtt += (rtt - l.rtt) / 8 // as TCP smooths it (RFC 6298)
-}
-
-func (l *Link) setLanes(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lanes = n
 }

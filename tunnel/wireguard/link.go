@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/report"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -45,8 +46,7 @@ type Link struct {
 	up atomic.Bool // set by the goroutine of Run
 
 	counters counters
-	mu       sync.Mutex
-	status   tunnel.Status // without what counters, the peer and cfg say
+	report   *report.Report
 }
 
 // exit is what a link needs of its outlet.
@@ -66,7 +66,7 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		wake: make(chan struct{}, 1), probe: newProber(&c),
 	}
-	l.status = tunnel.Status{State: tunnel.StateDown, Since: time.Now()}
+	l.report = report.New("wireguard", l.dev.Name(), l.mtu)
 	return l
 }
 
@@ -83,7 +83,7 @@ func (l *Link) notify() {
 // the peer.
 func (l *Link) Run(ctx context.Context) error {
 	defer l.e.removeLink(l)
-	l.setState(l.restState())
+	l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
 	if err := l.dev.SetOffload(l.dev.Offload()); err != nil {
 		l.log.Warn("cannot set the device's offload", "err", err)
 	}
@@ -106,7 +106,7 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 	l.probe.close()
 	l.down(time.Now(), reason)
-	l.setState(tunnel.StateDown)
+	l.report.SetState(time.Now(), tunnel.StateDown)
 	err = errors.Join(err, l.dev.Close())
 	pumps.Wait()
 	return err
@@ -139,7 +139,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.resolving = false
 			l.found(time.Now(), r)
 		case a := <-l.probe.answers():
-			l.smoothRTT(l.probe.answer(a))
+			l.echoed(a)
 		case <-l.wake:
 		case <-timer.C:
 		}

@@ -2,10 +2,10 @@ package wireguard
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/report"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -58,7 +58,7 @@ func (l *Link) assess(now time.Time) {
 		l.wasAlive = true
 		if l.distrust.times > 0 {
 			l.distrust = distrust{}
-			l.setError(nil)
+			l.report.SetError("")
 		}
 	}
 	switch up := l.up.Load(); {
@@ -120,17 +120,16 @@ func (l *Link) deadline(now time.Time) time.Time {
 
 // setUp takes note of a session, and of where the peer is.
 func (l *Link) setUp(now time.Time, s *protocol.Status) {
-	l.mu.Lock()
-	moved := l.status.Remote != s.Endpoint
-	l.status.Remote = s.Endpoint
-	if l.measured != s.Since {
-		l.measured, l.status.RTT = s.Since, s.RTT
-	}
-	l.mu.Unlock()
-	if l.up.Load() {
-		if moved {
+	l.report.Change(func(t *tunnel.Status) {
+		if l.measured != s.Since {
+			l.measured, t.RTT = s.Since, s.RTT
+		}
+		if t.Remote != s.Endpoint && t.State == tunnel.StateUp {
 			l.log.Info("the peer is somewhere else now", "remote", s.Endpoint)
 		}
+		t.Remote = s.Endpoint
+	})
+	if l.up.Load() {
 		return
 	}
 	l.up.Store(true)
@@ -139,11 +138,9 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		l.log.Error("cannot raise the carrier", "err", err)
 	}
 	if l.distrust.times == 0 {
-		l.setError(nil)
+		l.report.SetError("")
 	}
-	l.mu.Lock()
-	l.status.State, l.status.Since = tunnel.StateUp, now
-	l.mu.Unlock()
+	l.report.Up(now, s.Endpoint)
 	l.emit(tunnel.Event{Up: true, Time: now, Remote: s.Endpoint})
 }
 
@@ -158,11 +155,7 @@ func (l *Link) down(now time.Time, reason error) {
 		l.log.Error("cannot drop the carrier", "err", err)
 	}
 	l.probe.close()
-	l.setError(reason)
-	l.mu.Lock()
-	remote := l.status.Remote
-	l.status.State, l.status.Since = l.restState(), now
-	l.status.Remote, l.status.RTT = netip.AddrPort{}, 0
-	l.mu.Unlock()
+	remote := l.report.Status().Remote
+	l.report.Down(now, report.Rest(l.cfg.Remotes), reason.Error())
 	l.emit(tunnel.Event{Time: now, Remote: remote, Reason: reason.Error()})
 }

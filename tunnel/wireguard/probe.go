@@ -84,15 +84,22 @@ func (p *prober) answers() <-chan ping.Answer {
 	return p.ping.Answers()
 }
 
-// answer takes what came of an echo, and returns its round trip, or 0.
-func (p *prober) answer(a ping.Answer) time.Duration {
+// answer takes what came of an echo.
+func (p *prober) answer(a ping.Answer) {
 	p.close()
 	if a.Err != nil {
 		p.problem = fmt.Errorf("cannot ping %s: %w", p.peer, a.Err)
-		return 0
+		return
 	}
 	p.answered = true
-	return a.RTT
+}
+
+// echoed takes what came of an echo.
+func (l *Link) echoed(a ping.Answer) {
+	l.probe.answer(a)
+	if a.Err == nil {
+		l.report.Measured(a.RTT)
+	}
 }
 
 func (p *prober) close() {

@@ -205,7 +205,7 @@ func (s *stage) woken() bool {
 func (s *stage) step() {
 	select {
 	case a := <-s.l.probe.answers():
-		s.l.smoothRTT(s.l.probe.answer(a))
+		s.l.echoed(a)
 	default:
 	}
 	if s.l.tick(s.now) && !s.l.settled() && len(s.l.cfg.Remotes) > 0 {

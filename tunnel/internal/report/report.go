@@ -1,0 +1,108 @@
+// Package report is what a link tells of itself: the part of a tunnel's status that its
+// goroutines change and others look at.
+package report
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"warren/tunnel"
+)
+
+// Report is a tunnel's status without its counters. Its methods may be called from any
+// goroutine.
+type Report struct {
+	mu     sync.Mutex
+	status tunnel.Status
+}
+
+// New returns the report of a link that does not run.
+func New(transport, ifname string, mtu int) *Report {
+	return &Report{status: tunnel.Status{
+		Transport: transport, Interface: ifname, MTU: mtu, State: tunnel.StateDown, Since: time.Now(),
+	}}
+}
+
+// Status returns the status at this moment.
+func (r *Report) Status() tunnel.Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status
+}
+
+// Change changes what has no method of its own. State is not for it.
+func (r *Report) Change(f func(*tunnel.Status)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.status)
+}
+
+// IsUp reports whether the tunnel is.
+func (r *Report) IsUp() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status.State == tunnel.StateUp
+}
+
+// Rest is what a running link is while it has no session.
+func Rest(remotes []string) tunnel.State {
+	if len(remotes) == 0 {
+		return tunnel.StateWaiting
+	}
+	return tunnel.StateConnecting
+}
+
+// SetState goes to a state. Since changes only between up and not up.
+func (r *Report) SetState(now time.Time, to tunnel.State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setState(now, to)
+}
+
+func (r *Report) setState(now time.Time, to tunnel.State) {
+	if (to == tunnel.StateUp) != (r.status.State == tunnel.StateUp) {
+		r.status.Since = now
+	}
+	r.status.State = to
+}
+
+// Up notes that the tunnel is up. Why it was down is not forgotten by that.
+func (r *Report) Up(now time.Time, remote netip.AddrPort) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setState(now, tunnel.StateUp)
+	r.status.Remote = remote
+}
+
+// Down notes that the tunnel is not up any more, what it is instead, and why.
+func (r *Report) Down(now time.Time, to tunnel.State, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setState(now, to)
+	r.status.LastError = reason
+	r.status.Remote, r.status.RTT, r.status.Lanes = netip.AddrPort{}, 0, 0
+}
+
+// SetError notes why the tunnel is not up, "" to forget it, and reports whether that is
+// news.
+func (r *Report) SetError(reason string) (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	news = r.status.LastError != reason
+	r.status.LastError = reason
+	return news
+}
+
+// Measured takes a round trip of a tunnel that is up.
+func (r *Report) Measured(rtt time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.status.State != tunnel.StateUp:
+	case r.status.RTT == 0:
+		r.status.RTT = rtt
+	default:
+		r.status.RTT += (rtt - r.status.RTT) / 8 // as TCP smooths it (RFC 6298)
+	}
+}
