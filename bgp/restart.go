@@ -142,7 +142,12 @@ func openArrived(conn *net.TCPConn) (at time.Time, ok bool) {
 // endStale ends a session that the peer has lost, and waits until it has ended.
 // What follows on the end of any session then follows on this one's.
 func (s *Speaker) endStale(n *neighbor) {
-	s.work.Go(func() { s.disable(n) }) // what waits for this must not wait for opMu
+	// Not from here: close waits for this goroutine and holds opMu.
+	s.work.Go(func() {
+		if s.disable(n, stateEstablished) {
+			s.log.Info("the peer opens a new BGP session: the old one is over", slog.String("peer", n.Name))
+		}
+	})
 	for range readyTries {
 		s.mu.Lock()
 		established := n.session.state == stateEstablished
@@ -153,23 +158,43 @@ func (s *Speaker) endStale(n *neighbor) {
 	}
 }
 
-// disable ends n's session and leaves n in GoBGP's administrative down, out of
-// which restart brings it: no restart can be between the look at the state and
-// DisablePeer, and one is sure to follow. (GoBGP's reset would not do: if it
-// finds no session any more, it ends the next one.)
-func (s *Speaker) disable(n *neighbor) {
+// disable ends what n has if it is in the given state, and leaves n in GoBGP's
+// administrative down, out of which restart brings it: no restart can be between
+// the look at the state and DisablePeer, and one is sure to follow. (GoBGP's
+// reset would not do: if it finds no session any more, it ends the next one.)
+func (s *Speaker) disable(n *neighbor, state string) bool {
 	s.opMu.Lock()
 	defer s.opMu.Unlock()
 	s.mu.Lock()
-	due := n.ctx.Err() == nil && n.session.state == stateEstablished && s.neighbors[n.Name] == n
+	due := n.ctx.Err() == nil && n.session.state == state && s.neighbors[n.Name] == n
 	n.session.failures = min(n.session.failures, maxRestarts-1)
 	s.mu.Unlock()
 	if !due {
-		return
+		return false
 	}
-	s.log.Info("the peer opens a new BGP session: the old one is over", slog.String("peer", n.Name))
 	err := s.server.DisablePeer(s.ctx, &api.DisablePeerRequest{Address: n.PeerAddr.String()})
 	if err != nil && s.ctx.Err() == nil {
-		s.log.Error("old BGP session not ended", slog.String("peer", n.Name), slog.Any("err", err))
+		s.log.Error("BGP session not ended", slog.String("peer", n.Name), slog.Any("err", err))
+	}
+	return err == nil
+}
+
+// openConfirmTime is how long a peer may take from its OPEN to its KEEPALIVE,
+// which it sends at once.
+const openConfirmTime = 4 * time.Second
+
+// watchOpen gives n a new start if it does not get out of OpenConfirm. When both
+// ends have dialled at once, each may have settled for the connection that the
+// other one made, and set its own aside: GoBGP looks for a collision (RFC 4271
+// 6.8) only up to OpenSent, and has no hold timer before the first session.
+func (s *Speaker) watchOpen(n *neighbor, since time.Time) {
+	if !pause(n.ctx, openConfirmTime) {
+		return
+	}
+	s.mu.Lock()
+	same := n.session.since.Equal(since)
+	s.mu.Unlock()
+	if same {
+		s.disable(n, stateOpenConfirm)
 	}
 }

@@ -200,3 +200,22 @@ func TestBackAfterRefusal(t *testing.T) {
 		t.Logf("established after %v", took)
 	}
 }
+
+// TestStuckInOpenConfirm has a peer that sends its OPEN and then nothing, as one
+// does that has chosen another connection.
+func TestStuckInOpenConfirm(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	local, peer := addRaw(t, s, "b", 64513, nil)
+	waitState(t, s, "b", "active")
+	p := dialRaw(t, peer, local)
+	p.send(openMessage(t, 64513, "10.0.0.2"))
+	waitState(t, s, "b", "openconfirm")
+	start := time.Now()
+	waitState(t, s, "b", "active")
+	if took := time.Since(start); took < openConfirmTime-time.Second || took > openConfirmTime+2*time.Second {
+		t.Errorf("started anew after %v", took)
+	}
+	p = dialRaw(t, peer, local)
+	p.establish(64513, "10.0.0.2")
+	waitState(t, s, "b", "established")
+}

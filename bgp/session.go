@@ -126,6 +126,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	if state == stateActive && n.ctx.Err() == nil {
 		n.work.Go(func() { s.dialEarly(n) })
 	}
+	if state == stateOpenConfirm && was != state {
+		s.work.Go(func() { s.watchOpen(n, at) })
+	}
 	if state == stateIdle && was != stateIdle {
 		if delay, ok := n.session.restartAfter(was == stateEstablished, at.Sub(since), reason, message); ok {
 			s.work.Go(func() { s.restart(n, delay) })

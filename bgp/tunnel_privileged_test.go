@@ -227,7 +227,7 @@ func TestBothFamiliesOverEither(t *testing.T) {
 		{"linklocal", "fe80::1", "fe80::2", "fe80::1", "fe80::1"},
 		{"v4", "10.179.0.1", "10.179.0.2", "10.179.0.1", "fd00:179::1"},
 	} {
-		add(t, s, tt.name, tt.local, tt.peer)
+		add(t, s, tt.name, tt.local, tt.peer, "fd00:179::1/64")
 		from, to := tt.peer, tt.local
 		if tt.name == "linklocal" {
 			from, to = from+"%tun0", to+"%tun0"
