@@ -106,12 +106,12 @@ func (ln *lane) deliver(frame []byte) error {
 	}
 	switch {
 	case err == nil:
-		l.counters.rxPackets.Add(1)
-		l.counters.rxBytes.Add(uint64(len(frame) - tun.HeaderLen))
+		l.counters.RxPackets.Add(1)
+		l.counters.RxBytes.Add(uint64(len(frame) - tun.HeaderLen))
 	case errors.Is(err, os.ErrClosed):
 		return err
 	default:
-		l.counters.drops.Add(1)
+		l.counters.Drops.Add(1)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ type laneResult struct {
 // widen is called at each tick and dials the lanes that traffic asks for.
 func (l *Link) widen(ctx context.Context) {
 	s := l.session
-	now := l.counters.rxBytes.Load() + l.counters.txBytes.Load()
+	now := l.counters.RxBytes.Load() + l.counters.TxBytes.Load()
 	moved := now - s.lastBytes
 	s.lastBytes = now
 	want := min(l.maxLanes(), int(s.peer.lanes))

@@ -45,14 +45,9 @@ type Link struct {
 	backoff backoff
 
 	routes   []atomic.Pointer[lane] // one for each queue; nil while down
-	counters counters
+	counters report.Counters
 
 	report *report.Report
-}
-
-// counters are added to by many goroutines.
-type counters struct {
-	rxBytes, rxPackets, txBytes, txPackets, drops atomic.Uint64
 }
 
 func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {

@@ -74,11 +74,11 @@ func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, err err
 func (l *Link) transmit(queue int, frames []byte, packets int) {
 	ln := l.routes[queue].Load()
 	if ln == nil {
-		l.counters.drops.Add(uint64(packets))
+		l.counters.Drops.Add(uint64(packets))
 		return
 	}
 	if err := ln.send(frames); err != nil {
-		l.counters.drops.Add(uint64(packets))
+		l.counters.Drops.Add(uint64(packets))
 		if ln.number == 0 {
 			ln.s.fail(err)
 		} else {
@@ -86,8 +86,8 @@ func (l *Link) transmit(queue int, frames []byte, packets int) {
 		}
 		return
 	}
-	l.counters.txPackets.Add(uint64(packets))
-	l.counters.txBytes.Add(uint64(len(frames) - packets*(headerLen+tun.HeaderLen)))
+	l.counters.TxPackets.Add(uint64(packets))
+	l.counters.TxBytes.Add(uint64(len(frames) - packets*(headerLen+tun.HeaderLen)))
 }
 
 // ended is nil for the end that Link.Run made itself.

@@ -6,11 +6,7 @@ import "warren/tunnel"
 func (l *Link) Status() tunnel.Status {
 	s := l.report.Status()
 	s.Local = l.cred.local
-	s.Stats = tunnel.Stats{
-		RxBytes: l.counters.rxBytes.Load(), RxPackets: l.counters.rxPackets.Load(),
-		TxBytes: l.counters.txBytes.Load(), TxPackets: l.counters.txPackets.Load(),
-		Drops: l.counters.drops.Load(),
-	}
+	s.Stats = l.counters.Stats()
 	return s
 }
 

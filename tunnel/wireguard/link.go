@@ -45,7 +45,7 @@ type Link struct {
 
 	up atomic.Bool // set by the goroutine of Run
 
-	counters counters
+	counters report.Counters
 	report   *report.Report
 }
 
@@ -53,11 +53,6 @@ type Link struct {
 type exit interface {
 	send(msgs []byte, size int, to netip.AddrPort, from netip.Addr) error
 	problem() error
-}
-
-// counters are added to by many goroutines.
-type counters struct {
-	rxBytes, rxPackets, txBytes, txPackets, drops atomic.Uint64
 }
 
 func newLink(e *Endpoint, c LinkConfig) *Link {

@@ -121,7 +121,7 @@ func (p *pump) fill(b *batch, one bool) error {
 		}
 		s, err := segment.Parse(b.read[b.n : b.n+n])
 		if err != nil {
-			p.l.counters.drops.Add(1)
+			p.l.counters.Drops.Add(1)
 			continue
 		}
 		b.n += n
@@ -142,7 +142,7 @@ func (l *Link) seal(b *batch) {
 	}
 	sealer, err := l.peer.Sealer(time.Now(), count)
 	if err != nil {
-		l.counters.drops.Add(uint64(count))
+		l.counters.Drops.Add(uint64(count))
 		return
 	}
 	b.sealed.to = sealer.To
@@ -161,15 +161,15 @@ func (l *Link) seal(b *batch) {
 			b.sealed.add(len(sealer.Seal(at, n, l.mtu)))
 		}
 	}
-	l.counters.txPackets.Add(uint64(count))
-	l.counters.txBytes.Add(uint64(bytes))
+	l.counters.TxPackets.Add(uint64(count))
+	l.counters.TxBytes.Add(uint64(bytes))
 }
 
 // send sends the messages, and lets go of them.
 func (l *Link) send(o *outbox) {
 	for _, r := range o.runs {
 		if err := l.transmit(r.msgs, r.size, o.to); err != nil {
-			l.counters.drops.Add(uint64(r.count))
+			l.counters.Drops.Add(uint64(r.count))
 			l.log.Debug("packets were not sent", "remote", o.to, "err", err)
 		}
 	}

@@ -174,8 +174,8 @@ func (a *arrival) join(l *Link, got []protocol.Received) {
 	}
 	a.flush(l)
 	if packets > 0 {
-		l.counters.rxPackets.Add(uint64(packets))
-		l.counters.rxBytes.Add(uint64(bytes))
+		l.counters.RxPackets.Add(uint64(packets))
+		l.counters.RxBytes.Add(uint64(bytes))
 	}
 }
 
@@ -192,7 +192,7 @@ func (a *arrival) flush(l *Link) {
 func (a *arrival) write() {
 	for _, f := range a.frames {
 		if err := f.link.dev.Write(f.frame); err != nil {
-			f.link.counters.drops.Add(1)
+			f.link.counters.Drops.Add(1)
 			f.link.log.Debug("a packet was not delivered", "err", err)
 		}
 	}

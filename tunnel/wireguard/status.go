@@ -1,8 +1,6 @@
 package wireguard
 
-import (
-	"warren/tunnel"
-)
+import "warren/tunnel"
 
 // Status returns how the tunnel is now. It may be called from any goroutine. The round
 // trip is that of the last handshake, which is two minutes old at the most while there
@@ -15,11 +13,7 @@ func (l *Link) Status() tunnel.Status {
 	} else if err := l.out.problem(); err != nil && s.State != tunnel.StateDown {
 		s.LastError = err.Error()
 	}
-	s.Stats = tunnel.Stats{
-		RxBytes: l.counters.rxBytes.Load(), RxPackets: l.counters.rxPackets.Load(),
-		TxBytes: l.counters.txBytes.Load(), TxPackets: l.counters.txPackets.Load(),
-		Drops: l.counters.drops.Load(),
-	}
+	s.Stats = l.counters.Stats()
 	return s
 }
 

@@ -1,14 +1,30 @@
 // Package report is what a link tells of itself: the part of a tunnel's status that its
-// goroutines change and others look at.
+// goroutines change and others look at, and the counters of those that move packets.
 package report
 
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"warren/tunnel"
 )
+
+// Counters are what a transport counts in [tunnel.Stats]. They may be added to from any
+// goroutine.
+type Counters struct {
+	RxBytes, RxPackets, TxBytes, TxPackets, Drops atomic.Uint64
+}
+
+// Stats returns what was counted so far.
+func (c *Counters) Stats() tunnel.Stats {
+	return tunnel.Stats{
+		RxBytes: c.RxBytes.Load(), RxPackets: c.RxPackets.Load(),
+		TxBytes: c.TxBytes.Load(), TxPackets: c.TxPackets.Load(),
+		Drops: c.Drops.Load(),
+	}
+}
 
 // Report is a tunnel's status without its counters. Its methods may be called from any
 // goroutine.

@@ -42,3 +42,14 @@ func TestReport(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+func TestCounters(t *testing.T) {
+	var c Counters
+	for i, n := range []interface{ Add(uint64) uint64 }{&c.RxBytes, &c.TxBytes, &c.RxPackets, &c.TxPackets, &c.Drops} {
+		n.Add(uint64(i))
+		n.Add(1)
+	}
+	if got, want := c.Stats(), (tunnel.Stats{RxBytes: 1, TxBytes: 2, RxPackets: 3, TxPackets: 4, Drops: 5}); got != want {
+		t.Errorf("%+v", got)
+	}
+}
