@@ -34,6 +34,13 @@
 // MAC more for each such pair: 0.5 to 1 µs, and some 0.7 ms with 1,000 of them, until
 // the limit on that is reached (identity.go).
 //
+// What a flood of initiations can cost is bounded. Who does not know the public key costs
+// a MAC. Who knows it costs a Diffie-Hellman, for 1,000 messages a second at most; past
+// that a cookie, for 10,000; and past that nothing. Those who show a cookie, and so that
+// they are where they say, have another 1,000 between them, and 20 each (load.go).
+// [Machine.Admit] and [Machine.Handshake] part what is cheap from what is not, for who has
+// packets waiting.
+//
 // Three sessions are kept, so that packets on their way during a change are not
 // lost: see Peer. Where a peer is, is where it was heard last; only what is authentic
 // moves it. Nothing that is not authentic is answered, nor does it change anything.
