@@ -20,7 +20,7 @@
 // Those of who is on the path between two routers, and has recorded what they sent
 // one another:
 //
-//	hostile wireguard record INTERFACE ROUTER ROUTER SECS FILE    the file appears when it is complete
+//	hostile wireguard record INTERFACE ROUTER ROUTER SECS FILE    until then, FILE.part
 //	hostile wireguard replay FILE VICTIM       what VICTIM was sent, again
 //	hostile wireguard reflect FILE VICTIM      what VICTIM sent, to itself
 //	hostile wireguard forge FILE VICTIM        what VICTIM was sent, changed

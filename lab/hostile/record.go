@@ -28,13 +28,17 @@ const (
 )
 
 // record writes the datagrams between two routers that pass an interface to a file,
-// which appears when it is complete.
+// which appears when it is complete. Until then there is one with .part to its name.
 func record(ifname string, a, b netip.AddrPort, d time.Duration, file string) error {
 	fd, err := listenPacket(ifname)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
+	part := file + ".part"
+	if err := os.WriteFile(part, nil, 0o600); err != nil {
+		return err
+	}
 	var all []datagram
 	frame := make([]byte, 1<<17)
 	for end := time.Now().Add(d); time.Now().Before(end) && len(all) < maxRecorded; {
@@ -55,7 +59,7 @@ func record(ifname string, a, b netip.AddrPort, d time.Duration, file string) er
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(file+".part", text, 0o600); err != nil {
+	if err := os.WriteFile(part, text, 0o600); err != nil {
 		return err
 	}
 	counts := map[string]int{}
@@ -63,7 +67,7 @@ func record(ifname string, a, b netip.AddrPort, d time.Duration, file string) er
 		counts[wgNames[wgType(seen.Data)]]++
 	}
 	fmt.Printf("recorded %d: %v\n", len(all), counts)
-	return os.Rename(file+".part", file)
+	return os.Rename(part, file)
 }
 
 // listenPacket opens a packet socket that sees all of one interface, each frame with
