@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"warren/internal/keys"
 	"warren/lab/topo"
 )
 
@@ -67,7 +66,7 @@ func measureIdle(ctx context.Context, bin, transport string, further int) (r *id
 	secret := ""
 	if transport == transportWireGuard {
 		secret = filepath.Join(p.Dir(), "idle.secret")
-		if err := keys.Secret(secret); err != nil {
+		if _, err := p.a.Run(ctx, bin, "keygen", "--secret", secret); err != nil {
 			return nil, err
 		}
 	}

@@ -63,6 +63,11 @@ func (w *wire) build(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		// A veth joins again only what comes from one that cannot take it joined
+		// (veth_skb_is_eligible_for_gro in Linux' drivers/net/veth.c).
+		if _, err := w.host.Run(ctx, "ethtool", "-K", end.port, "tso", "off"); err != nil {
+			return err
+		}
 	}
 	if w.delay > 0 {
 		if err := w.startRelay(ctx); err != nil {
