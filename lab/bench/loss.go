@@ -108,12 +108,12 @@ func lossyTurn(ctx context.Context, w *wire, permille int, c contender, seconds 
 // lossNote explains the tables of lossy paths.
 const lossNote = `Packets are lost at random, each by itself, as often in either direction. A third namespace
 between the ends loses them (nftables), and for the rows with a round trip a relay holds each for
-half of it. The ends cut what they send into packets of 1500 bytes before it leaves them, as without an
-offloading network card, so the rows without loss are slower than the medians above. Loss without delay
-flatters TCP, inside a tunnel and as one: it mends a loss within a fraction of a millisecond, as it can on
-no real path. The rows with a round trip are the ones to decide by; what bounds a stream there without
-loss is the size of the kernel's socket buffers. Pings go beside the one stream, 100 a second; their p99
-is of those that came back.
+half of it. The ends cut what they send into packets of 1500 bytes before it leaves them and join what
+arrives, as a network card's driver does, so the rows without loss are slower than the medians above.
+Loss without delay flatters TCP, inside a tunnel and as one: it mends a loss within a fraction of a
+millisecond, as it can on no real path. The rows with a round trip are the ones to decide by; what bounds
+a stream there without loss is the size of the kernel's socket buffers. Pings go beside the one stream,
+100 a second; their p99 is of those that came back, and lost are also those that came too late.
 `
 
 // lossFigures are the tables of lossy paths.
