@@ -24,8 +24,8 @@ func newIdentity(k PrivateKey) *identity {
 // Limits on looking for whom an initiation is for, which takes a MAC for each key
 // pair of this end.
 const (
-	searchRate  = 100e3 // MACs a second, each of which takes some 0.5 to 1 µs
-	searchBurst = 50e3  //
+	searchRate  = 300e3 // MACs a second, each of which takes some 0.5 to 1 µs
+	searchBurst = 200e3 // at once: packets wait meanwhile
 )
 
 // addressees tells which of this end's key pairs an initiation is for. Only its MAC
