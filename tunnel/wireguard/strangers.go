@@ -14,7 +14,8 @@ import (
 // Bounds on the log lines about strangers, who may forge where they are.
 const (
 	strangerInterval = time.Minute // between lines about one stranger
-	maxStrangers     = 32          // lines in that time
+	maxStrangers     = 32          // lines in that time, and
+	maxKeysOfHost    = 4           // about one host
 )
 
 // strangers tells the operator of handshakes that are of no peer, or not for this
@@ -58,11 +59,15 @@ func (s *strangers) mayTell(now time.Time, who strangerAt) bool {
 	if last, ok := s.told[who]; ok && now.Sub(last) < strangerInterval {
 		return false
 	}
-	if len(s.told) >= maxStrangers {
-		maps.DeleteFunc(s.told, func(_ strangerAt, last time.Time) bool { return now.Sub(last) >= strangerInterval })
-		if len(s.told) >= maxStrangers {
-			return false
+	maps.DeleteFunc(s.told, func(_ strangerAt, last time.Time) bool { return now.Sub(last) >= strangerInterval })
+	ofHost := 0
+	for other := range s.told {
+		if other.from == who.from {
+			ofHost++
 		}
+	}
+	if len(s.told) >= maxStrangers || ofHost >= maxKeysOfHost {
+		return false
 	}
 	if s.told == nil {
 		s.told = make(map[strangerAt]time.Time)

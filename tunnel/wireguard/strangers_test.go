@@ -36,6 +36,12 @@ func TestStrangersAreBounded(t *testing.T) {
 	if lines() != 3 || !strings.Contains(log.String(), (protocol.PublicKey{2}).String()) {
 		t.Fatalf("one line for each of three:\n%s", &log)
 	}
+	for b := range byte(100) {
+		s.note(now, at, stranger(b))
+	}
+	if lines() != maxKeysOfHost {
+		t.Fatalf("%d lines about one host, want %d", lines(), maxKeysOfHost)
+	}
 	from := at.Addr()
 	for range 100 {
 		from = from.Next()
