@@ -17,10 +17,10 @@ FUZZTIME ?= 20s
 BENCHFLAGS ?=
 
 # What the lab, the demo and the bench call, and the package that has it.
-PACKAGES := bird2 iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
+PACKAGES := bird2 ethtool iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
             wireguard-tools netcat-openbsd openssl util-linux systemd \
             gcc libc6-dev # for the race detector
-TOOLS    := bird ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze gcc
+TOOLS    := bird ethtool ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze gcc
 
 .PHONY: help build bin deps check test test-unit test-privileged lab demo demo-down bench fuzz clean
 
@@ -95,8 +95,8 @@ demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
 demo-down: ## take down what KEEP=1 left up
 	@go run ./lab/demo -down
 
-bench: deps build bin/wireguard-go ## Warren beside OpenVPN and wireguard-go, to docs/bench.md and .json
-	go run ./lab/bench $(BENCHFLAGS)
+bench: deps build bin/wireguard-go ## Warren beside OpenVPN and wireguard-go, to docs/bench.md, .json and README.md
+	go run ./lab/bench -readme README.md $(BENCHFLAGS)
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@for pkg in $$(go list ./...); do \
