@@ -24,7 +24,8 @@
 //     of the same size with one UDP_SEGMENT (pump.go, outbox.go, socket.go);
 //  2. at the far end a goroutine for each socket receives them joined by UDP_GRO, opens
 //     each in place, joins consecutive segments of a flow, and writes them to the
-//     interface (receiver.go);
+//     interface, together with what is opened by then of what arrived next
+//     (receiver.go);
 //  3. TCP's SYNs are clamped to the interface's MTU on both ways.
 //
 // How several cores carry one flow, at a queue and at a socket alike:

@@ -44,9 +44,9 @@ func TestPacketsDoNotWaitForHandshakes(t *testing.T) {
 		a.n = len(sealer.Seal(a.buf[:], len(f), DefaultMTU))
 		a.size = a.n
 		r.open(a)
-		for _, p := range a.frames {
-			if !bytes.Equal(p.frame[tun.HeaderLen:], f) {
-				t.Errorf("frame %x", p.frame)
+		for _, j := range a.frames {
+			if b := j.Flush(); !bytes.Equal(b[tun.HeaderLen:], f) {
+				t.Errorf("frame %x", b)
 			}
 			got++
 		}

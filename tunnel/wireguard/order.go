@@ -9,7 +9,9 @@ const ahead = 8
 // work on them, and whoever is done with one first is done. Nobody waits for a turn:
 // what is finished too early is handed on by the one that finishes what is before it.
 type order[T any] struct {
-	hand func(*T) // of one goroutine at a time
+	// hand takes the next, of one goroutine at a time. With more, it is called with a
+	// further one at once.
+	hand func(v *T, more bool)
 
 	mu      sync.Mutex
 	first   uint64     // number of the next to be handed on
@@ -19,7 +21,7 @@ type order[T any] struct {
 	room    *sync.Cond // first has moved
 }
 
-func newOrder[T any](hand func(*T)) *order[T] {
+func newOrder[T any](hand func(v *T, more bool)) *order[T] {
 	o := &order[T]{hand: hand}
 	o.room = sync.NewCond(&o.mu)
 	return o
@@ -58,8 +60,9 @@ func (o *order[T]) finish(number uint64, v *T) {
 	for o.done[o.first%ahead] != nil {
 		v := o.done[o.first%ahead]
 		o.done[o.first%ahead] = nil
+		more := o.done[(o.first+1)%ahead] != nil
 		o.mu.Unlock()
-		o.hand(v)
+		o.hand(v, more)
 		o.mu.Lock()
 		o.first++
 		o.room.Signal()

@@ -16,10 +16,12 @@ func TestOrder(t *testing.T) {
 		const items, workers = 1000, 5
 		var got []uint64
 		var handing atomic.Int32
-		o := newOrder(func(v *uint64) {
+		announced := false
+		o := newOrder(func(v *uint64, more bool) {
 			if handing.Add(1) != 1 {
 				t.Error("two hand on at once")
 			}
+			announced = more
 			time.Sleep(rand.N(3 * time.Microsecond))
 			got = append(got, *v)
 			handing.Add(-1)
@@ -43,6 +45,9 @@ func TestOrder(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		if announced {
+			t.Error("nothing came after the last")
+		}
 		if !o.idle() || len(got) != items+workers {
 			t.Fatalf("%d of %d handed on", len(got), items+workers)
 		}
@@ -57,7 +62,7 @@ func TestOrder(t *testing.T) {
 // What is read while the first of all is still being worked on is bounded.
 func TestOrderIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOrder(func(*int) {})
+		o := newOrder(func(*int, bool) {})
 		first := o.come()
 		came := 1
 		go func() {

@@ -40,7 +40,7 @@ var batches = sync.Pool{New: func() any { return new(batch) }}
 
 func newPump(l *Link, queue int, running *sync.WaitGroup, fail func(error)) *pump {
 	p := &pump{l: l, queue: queue, team: newTeam(&l.e.spare, running), fail: fail}
-	p.order = newOrder(func(b *batch) {
+	p.order = newOrder(func(b *batch, _ bool) {
 		l.send(&b.sealed)
 		batches.Put(b)
 	})

@@ -25,25 +25,27 @@ type receiver struct {
 	// The reader's.
 	in   *incoming
 	next *arrival // that is received into
+
+	held *arrival // of hand: its last frame is not written yet
 }
 
 // arrival is one receive, and the frames in it.
 type arrival struct {
 	buf    [1 << 16]byte
 	n      int
+	used   int // bytes of out before the last frame
 	size   int // of each message but the last
 	from   netip.AddrPort
 	local  netip.Addr                  // where it was sent to
 	out    [1<<16 + tun.HeaderLen]byte // frames take less than the messages that they came in
-	frames []frameOf
+	frames []joined
 	got    []protocol.Received
-	used   int // bytes of out
-	joiner segment.Joiner
 }
 
-type frameOf struct {
-	link  *Link
-	frame []byte
+// joined is packets of a link that follow each other; it can still grow.
+type joined struct {
+	link *Link
+	segment.Joiner
 }
 
 // arrivals are held only while packets are on their way through.
@@ -59,10 +61,7 @@ func newReceiver(e *Endpoint, s *socket) *receiver {
 		r.next = arrivals.Get().(*arrival)
 		return r.next.buf[:]
 	}, func() { arrivals.Put(r.next) })
-	r.order = newOrder(func(a *arrival) {
-		a.write()
-		arrivals.Put(a)
-	})
+	r.order = newOrder(r.hand)
 	return r
 }
 
@@ -77,8 +76,7 @@ func (r *receiver) work() {
 		}
 		if a.n < worthwhile && r.order.idle() {
 			r.open(a)
-			a.write()
-			arrivals.Put(a)
+			r.hand(a, false)
 			continue
 		}
 		number := r.order.come()
@@ -123,9 +121,6 @@ const receivePause = 100 * time.Millisecond
 // open makes frames of the messages. Those of a handshake are somebody else's.
 func (r *receiver) open(a *arrival) {
 	now := time.Now()
-	a.frames = a.frames[:0]
-	a.used = 0
-	a.joiner.Use(a.out[:])
 	for b := a.buf[:a.n]; len(b) > 0; {
 		n := 0 // bytes before the next handshake
 		for n < len(b) && !protocol.IsHandshake(b[n:min(n+a.size, len(b))]) {
@@ -167,34 +162,68 @@ func (a *arrival) join(l *Link, got []protocol.Received) {
 		segment.ClampMSS(g.Packet, l.mtu)
 		packets++
 		bytes += len(g.Packet)
-		if !a.joiner.Add(g.Packet) {
-			a.flush(l)
-			a.joiner.Add(g.Packet)
+		if last := len(a.frames) - 1; last < 0 || a.frames[last].link != l || !a.frames[last].Add(g.Packet) {
+			a.begin(l).Add(g.Packet)
 		}
 	}
-	a.flush(l)
 	if packets > 0 {
 		l.counters.RxPackets.Add(uint64(packets))
 		l.counters.RxBytes.Add(uint64(bytes))
 	}
 }
 
-// flush ends the frame in the joiner, if there is one.
-func (a *arrival) flush(l *Link) {
-	if frame := a.joiner.Flush(); len(frame) > 0 {
-		a.frames = append(a.frames, frameOf{l, frame})
-		a.used += len(frame)
-		a.joiner.Use(a.out[a.used:])
+// begin begins a frame of a link after the last one.
+func (a *arrival) begin(l *Link) *joined {
+	if last := len(a.frames) - 1; last >= 0 {
+		a.used += a.frames[last].Len()
+	}
+	a.frames = append(a.frames, joined{link: l})
+	f := &a.frames[len(a.frames)-1]
+	f.Use(a.out[a.used:])
+	return f
+}
+
+// hand writes what arrived to the interfaces, in order. If more is there already, the
+// last frame waits for that: a sender cuts what its kernel made in pieces that fit a
+// datagram, and each frame that is written here has TCP send an acknowledgment.
+func (r *receiver) hand(a *arrival, more bool) {
+	frames := a.frames
+	if h := r.held; h != nil {
+		last := &h.frames[len(h.frames)-1]
+		if len(frames) > 0 && last.link == frames[0].link && last.Append(&frames[0].Joiner) {
+			frames = frames[1:]
+		}
+		if len(frames) == 0 && more {
+			a.release()
+			return
+		}
+		last.write()
+		h.release()
+		r.held = nil
+	}
+	if more && len(frames) > 0 {
+		r.held = a
+		frames = frames[:len(frames)-1]
+	}
+	for i := range frames {
+		frames[i].write()
+	}
+	if r.held != a {
+		a.release()
 	}
 }
 
-// write gives the frames to their interfaces.
-func (a *arrival) write() {
-	for _, f := range a.frames {
-		if err := f.link.dev.Write(f.frame); err != nil {
-			f.link.counters.Drops.Add(1)
-			f.link.log.Debug("a packet was not delivered", "err", err)
-		}
+// write gives a frame to its interface.
+func (f *joined) write() {
+	if err := f.link.dev.Write(f.Flush()); err != nil {
+		f.link.counters.Drops.Add(1)
+		f.link.log.Debug("a packet was not delivered", "err", err)
 	}
-	clear(a.frames) // the pool is not to keep a link
+}
+
+// release gives the arrival back, without the links and buffers that it refers to.
+func (a *arrival) release() {
+	clear(a.frames)
+	a.frames, a.used = a.frames[:0], 0
+	arrivals.Put(a)
 }

@@ -5,8 +5,8 @@
 //  1. [Parse] looks at a frame from a TUN, and [Splitter.Next] makes its packets one
 //     after the other, with all lengths and checksums complete;
 //  2. [ClampMSS] keeps TCP's segments below the tunnel's MTU;
-//  3. [Joiner.Add] puts together consecutive packets of one TCP flow, and
-//     [Joiner.Flush] returns the frame.
+//  3. [Joiner.Add] puts together consecutive packets of one TCP flow, [Joiner.Append]
+//     what two Joiners have, and [Joiner.Flush] returns the frame.
 //
 // Whatever is joined gives exactly the packets it was made of when it is split again.
 //

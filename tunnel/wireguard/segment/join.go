@@ -14,65 +14,74 @@ import (
 // gives exactly the same packets when it is cut again. It holds one frame. Its zero
 // value is empty. It is not safe for concurrent use.
 type Joiner struct {
-	buf   []byte // of the caller, for a frame
+	buf   []byte // of the caller
 	n     int    // bytes of it in use; 0: none
 	count int    // packets in it
 	start int    // of the TCP header, in the packet
-	size  int    // of each payload but the last; 0: nothing can be added
+	size  int    // of each payload but the last; 0: it is no segment
 	next  uint32 // sequence number to follow
+	ended bool   // nothing can be added
 }
 
-// Use gives the Joiner a buffer of at least [tun.MaxFrame] bytes to work in. Any
-// frame in the one before is forgotten.
+// Use gives the Joiner a buffer to work in. Any frame in the one before is forgotten.
 func (j *Joiner) Use(buf []byte) { *j = Joiner{buf: buf} }
+
+// Len returns how long the frame is so far.
+func (j *Joiner) Len() int { return j.n }
 
 // Add tries to make p a part of the frame, and reports whether it is. If not, the
 // frame has to be flushed first; after that, Add takes any packet of up to
-// [tun.MaxPacket] bytes. p is not kept.
+// [tun.MaxPacket] bytes for which the buffer has room, after a header. p is not kept.
 func (j *Joiner) Add(p []byte) bool {
 	start, size := segmentOf(p)
 	if j.n == 0 {
 		clear(j.buf[:tun.HeaderLen])
 		j.n = tun.HeaderLen + copy(j.buf[tun.HeaderLen:], p)
-		j.count, j.start, j.size = 1, start, size
+		j.count, j.start, j.size, j.ended = 1, start, size, size == 0
 		if size > 0 {
 			j.next = binary.BigEndian.Uint32(p[start+4:]) + uint32(size)
-			j.endIfPushed(p)
+			j.ended = p[start+13]&tcpPSH != 0
 		}
 		return true
 	}
-	if size == 0 || !j.follows(p, start, size) {
+	if size == 0 || size > j.size || !j.follows(p, start, size) {
 		return false
 	}
-	j.n += copy(j.buf[j.n:], p[len(p)-size:])
-	j.count++
-	j.next += uint32(size)
-	j.buf[tun.HeaderLen+start+13] |= p[start+13]
-	if size < j.size {
-		// The segment size of the header stays; nothing comes after the short one.
-		j.finish()
-		j.size = 0
-		return true
-	}
-	j.endIfPushed(p)
+	j.add(p, size, 1)
+	// Nothing comes after a short segment, or one with PSH.
+	j.ended = size < j.size || p[start+13]&tcpPSH != 0
 	return true
 }
 
-// endIfPushed lets nothing follow a segment with PSH.
-func (j *Joiner) endIfPushed(p []byte) {
-	if p[j.start+13]&tcpPSH == 0 {
-		return
+// Append tries to make what is in another Joiner the end of the frame, and reports
+// whether it is. The other then is empty.
+func (j *Joiner) Append(o *Joiner) bool {
+	if j.n == 0 || o.n == 0 || o.size == 0 || o.size > j.size || o.count > 1 && o.size < j.size {
+		return false
 	}
-	if j.count > 1 {
-		j.finish()
+	p := o.buf[tun.HeaderLen:o.n]
+	payload := len(p) - o.start - int(p[o.start+12]>>4)*4
+	if !j.follows(p, o.start, payload) {
+		return false
 	}
-	j.size = 0
+	j.add(p, payload, o.count)
+	j.ended = o.ended || o.size < j.size
+	o.n, o.count, o.size = 0, 0, 0
+	return true
+}
+
+// add takes the payload at the end of p, of count segments.
+func (j *Joiner) add(p []byte, payload, count int) {
+	j.n += copy(j.buf[j.n:], p[len(p)-payload:])
+	j.count += count
+	j.next += uint32(payload)
+	j.buf[tun.HeaderLen+j.start+13] |= p[j.start+13]
 }
 
 // Flush returns the frame, empty if there is none, and begins anew. The frame is in
 // the buffer, and good until the next Add.
 func (j *Joiner) Flush() []byte {
-	if j.count > 1 && j.size > 0 {
+	if j.count > 1 {
 		j.finish()
 	}
 	frame := j.buf[:j.n]
@@ -80,11 +89,12 @@ func (j *Joiner) Flush() []byte {
 	return frame
 }
 
-// follows reports whether p is the next segment of the frame's flow: all of its
-// headers are the same, but for what has to differ.
-func (j *Joiner) follows(p []byte, start, size int) bool {
+// follows reports whether p, with so many bytes of payload, is what comes next in the
+// frame's flow, and has room: all of its headers are the same, but for what has to
+// differ.
+func (j *Joiner) follows(p []byte, start, payload int) bool {
 	first := j.buf[tun.HeaderLen:j.n]
-	if j.size == 0 || start != j.start || size > j.size || j.n+size > tun.MaxFrame ||
+	if j.ended || start != j.start || j.n+payload > min(len(j.buf), tun.MaxFrame) ||
 		binary.BigEndian.Uint32(p[start+4:]) != j.next {
 		return false
 	}
@@ -96,7 +106,7 @@ func (j *Joiner) follows(p []byte, start, size int) bool {
 	} else if !bytes.Equal(first[:4], p[:4]) || !bytes.Equal(first[6:40], p[6:40]) {
 		return false
 	}
-	a, b := first[start:], p[start:len(p)-size]
+	a, b := first[start:], p[start:len(p)-payload]
 	return bytes.Equal(a[:4], b[:4]) && bytes.Equal(a[8:13], b[8:13]) && // ports, acknowledgment, length
 		bytes.Equal(a[14:16], b[14:16]) && bytes.Equal(a[18:len(b)], b[18:]) // window, urgent pointer, options
 }

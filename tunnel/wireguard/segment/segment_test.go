@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -420,5 +421,48 @@ func BenchmarkJoin(b *testing.B) {
 			}
 		}
 		j.Flush()
+	}
+}
+
+// Packets joined in two places are, once one is appended to the other, what they would be
+// joined in one.
+func TestAppend(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	appended := 0
+	for range 2000 {
+		f := flow{v6: r.IntN(2) == 0, options: random(r, 4*r.IntN(11)), flags: tcpACK, seq: r.Uint32(), id: uint16(r.Uint32())}
+		if r.IntN(3) == 0 {
+			f.flags |= tcpPSH
+		}
+		size := 600 + r.IntN(900)
+		_, packets := f.frame(random(r, size+1+r.IntN(40*size)), size)
+		switch i := r.IntN(len(packets)); r.IntN(8) {
+		case 0:
+			packets = slices.Delete(packets, i, i+1)
+		case 1:
+			packets = slices.Insert(packets, i, packets[i])
+		}
+		want, cut := join(packets), r.IntN(len(packets)+1)
+		one, two := Joiner{buf: make([]byte, tun.MaxFrame)}, Joiner{buf: make([]byte, tun.MaxFrame)}
+		whole := cut > 0 && cut < len(packets)
+		for i, p := range packets {
+			if i < cut {
+				whole = one.Add(p) && whole
+			} else {
+				whole = two.Add(p) && whole
+			}
+		}
+		if !whole {
+			continue
+		}
+		if got := one.Append(&two); got != (len(want) == 1) || got == (two.Len() > 0) {
+			t.Fatalf("appended: %v; together they are %d frames", got, len(want))
+		} else if got {
+			appended++
+			same(t, [][]byte{one.Flush()}, want)
+		}
+	}
+	if appended < 500 {
+		t.Errorf("only %d were appended", appended)
 	}
 }
