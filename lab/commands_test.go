@@ -42,9 +42,7 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	config HOST FROM            puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
 //	reload HOST                 `warren reload`; [!] says that it must fail
 //	on HOST CMD...              runs CMD there; `warren` gets the host's -c
-//	bg HOST CMD...              the same in the background, until the scenario ends; interfaces of
-//	                            wireguard-go have names of their own in all scenarios, since all hosts
-//	                            share /run/wireguard
+//	bg HOST CMD...              the same in the background, until the scenario ends
 //	within DURATION HOST CMD... -- REGEXP   runs CMD again and again until its output matches
 //	within DURATION HOST CMD... -! REGEXP   … until it does not
 //	holds DURATION HOST CMD... -- REGEXP    the output matches all that time (-! : does not)

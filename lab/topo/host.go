@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 )
@@ -15,6 +17,7 @@ type Host struct {
 
 	topology *Topology
 	sysctls  []string
+	entry    string // a shell script that runs its arguments: see enter
 
 	mu     sync.Mutex
 	routes []string // as `ip route` takes them; Iface.Up restores them
@@ -110,8 +113,32 @@ func (h *Host) nft(ctx context.Context, ruleset string) error {
 	return err
 }
 
-// inside is the command line that runs argv on the host. `ip netns exec` replaces
-// itself with the command, so a process number is the command's own.
+// inside is the command line that runs argv on the host. `ip netns exec` and the
+// shell replace themselves with the command, so a process number is the command's own.
 func (h *Host) inside(argv []string) []string {
-	return append([]string{"ip", "netns", "exec", h.Netns}, argv...)
+	return append([]string{"ip", "netns", "exec", h.Netns, "sh", h.entry}, argv...)
+}
+
+// controlSockets is where wireguard-go has a socket for each interface, by its
+// name, and wg looks for it. Network namespaces share the file system.
+const controlSockets = "/run/wireguard"
+
+// enter gives the host's commands a directory of their own in the place of
+// controlSockets, as a machine of its own has: `ip netns exec` puts each into a
+// mount namespace already.
+func (h *Host) enter() error {
+	own := filepath.Join(h.topology.dir, "enter-"+h.Name)
+	h.entry = filepath.Join(own, "enter")
+	script := `mount --bind "${0%/*}/wireguard" ` + controlSockets + ` && exec "$@"` + "\n"
+	err := os.MkdirAll(filepath.Join(own, "wireguard"), 0o700)
+	if err == nil {
+		err = os.MkdirAll(controlSockets, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(h.entry, []byte(script), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("topo: host %s: %w", h.Name, err)
+	}
+	return nil
 }

@@ -245,3 +245,29 @@ func TestKeptTopologyIsReplacedByTheNextOfItsName(t *testing.T) {
 		t.Errorf("a foreign namespace was removed: %v", err)
 	}
 }
+
+// Interfaces of wireguard-go may have the same name on two hosts, and in two
+// runs of the lab at once.
+func TestControlSocketsAreTheHosts(t *testing.T) {
+	ctx, tp := newTopology(t)
+	var hosts []*Host
+	for _, name := range []string{"a", "b"} {
+		h, err := tp.Host(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Run(ctx, "touch", controlSockets+"/topotest-"+name); err != nil {
+			t.Fatal(err)
+		}
+		hosts = append(hosts, h)
+	}
+	for _, h := range hosts {
+		out, err := h.Run(ctx, "ls", controlSockets)
+		if want := "topotest-" + h.Name + "\n"; err != nil || out != want {
+			t.Errorf("host %s sees %q (%v), want %q", h.Name, out, err, want)
+		}
+	}
+	if all, err := filepath.Glob(controlSockets + "/topotest-*"); err != nil || len(all) > 0 {
+		t.Errorf("left outside: %q (%v)", all, err)
+	}
+}

@@ -86,6 +86,9 @@ func (t *Topology) Host(ctx context.Context, name string, opts ...HostOption) (*
 	for _, scope := range []string{"all", "default"} {
 		h.sysctls = append(h.sysctls, fmt.Sprintf("net.ipv4.conf.%s.rp_filter=%d", scope, rpFilter))
 	}
+	if err := h.enter(); err != nil {
+		return nil, err
+	}
 	if err := t.record(h.Netns); err != nil {
 		return nil, err
 	}
