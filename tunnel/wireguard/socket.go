@@ -20,7 +20,7 @@ const (
 // socketBuffer is what the kernel may keep for us, in bytes, each way. The default
 // is less than one flow has in flight, and what does not fit is lost: this is what four
 // flows have whose receivers keep the default of net.ipv4.tcp_rmem.
-const socketBuffer = 8 << 20
+const socketBuffer = 16 << 20
 
 // socket is one UDP socket of one family. Sending is safe for concurrent use.
 type socket struct {
