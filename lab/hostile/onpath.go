@@ -42,8 +42,7 @@ func attackReflect(all []datagram, victim netip.AddrPort) error {
 }
 
 // attackForge sends the victim what it was sent, with bits changed everywhere, cut
-// short and made longer. What it was sent itself stays as it was, or it would be a
-// replay.
+// short and made longer.
 func attackForge(all []datagram, victim netip.AddrPort) error {
 	var forged []datagram
 	seen := map[uint32]int{}
