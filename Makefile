@@ -87,7 +87,7 @@ test-privileged: deps build bin/wireguard-go ## the packages against the real ke
 	  $$(go list ./... | grep -v '/lab$$')
 
 lab: deps build bin/wireguard-go ## whole topologies with the real binary; one: make lab RUN=two-sites
-	go run ./lab/privileged go test -count=1 -timeout 30m -parallel 2 -tags lab -run 'TestCommands|TestScenarios/$(RUN)' ./lab/
+	go run ./lab/privileged go test -count=1 -timeout 30m -parallel 3 -tags lab -run 'TestCommands|TestScenarios/$(RUN)' ./lab/
 
 demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
 	@go run ./lab/demo
