@@ -9,7 +9,8 @@
 //     the line it came from; unknown keys, wrong types and syntax errors are
 //     collected, not returned (decode.go, raw.go, unknown.go).
 //  3. Check each value by itself and make it typed: [Config] without its peers
-//     in router.go, [Tunnel] in tunnel.go, trust.go and external.go, [PeerBGP] in bgp.go.
+//     in router.go, [Tunnel] in tunnel.go, trust.go, wireguard.go and external.go,
+//     [PeerBGP] in bgp.go.
 //     The parsers of addresses, names and filters are in values.go, filter.go
 //     and tables.go; the files that hold keys are read by keys.go.
 //  4. Check the peers against the router and against one another (cross.go).

@@ -6,6 +6,8 @@
 //  2. [Secret] makes a shared secret: 32 random bytes, base64, one line.
 //  3. [Fingerprint] prints a certificate's SHA-256 as openssl does, for the
 //     peer's config.
+//  4. [FarEnd] makes a wg-quick configuration, with a new key in it, for a far
+//     end that runs WireGuard and not Warren.
 //
 // Files are made with mode 0600 (the certificate, which is public, 0644) and
 // are never overwritten: what exists is kept and reported as such, because a
