@@ -41,7 +41,8 @@ func TestPacketsDoNotWaitForHandshakes(t *testing.T) {
 		}
 		f := frame(100, byte(i))[10:]
 		copy(a.buf[protocol.HeaderLen:], f)
-		a.n = len(sealer.Seal(a.buf[:], len(f), DefaultMTU))
+		a.n = len(sealer.Add(a.buf[:], len(f), DefaultMTU))
+		sealer.Seal()
 		a.size = a.n
 		r.open(a)
 		for _, j := range a.frames {

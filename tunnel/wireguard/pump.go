@@ -158,9 +158,10 @@ func (l *Link) seal(b *batch) {
 			}
 			segment.ClampMSS(at[protocol.HeaderLen:protocol.HeaderLen+n], l.mtu)
 			bytes += n
-			b.sealed.add(len(sealer.Seal(at, n, l.mtu)))
+			b.sealed.add(len(sealer.Add(at, n, l.mtu)))
 		}
 	}
+	sealer.Seal()
 	l.counters.TxPackets.Add(uint64(count))
 	l.counters.TxBytes.Add(uint64(bytes))
 }

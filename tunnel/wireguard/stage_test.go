@@ -159,7 +159,9 @@ func (p *stagePinger) Send() error {
 	f := frame(100, 1)[10:]
 	buf := make([]byte, protocol.Overhead+protocol.PaddedLen(len(f), DefaultMTU))
 	copy(buf[protocol.HeaderLen:], f)
-	(*stage)(p).toNear(sealer.Seal(buf, len(f), DefaultMTU))
+	msg := sealer.Add(buf, len(f), DefaultMTU)
+	sealer.Seal()
+	(*stage)(p).toNear(msg)
 	p.replies <- ping.Answer{RTT: echoTime}
 	return nil
 }

@@ -25,54 +25,48 @@ func benchPair(b *testing.B) (from, to *Machine, peer *Peer) {
 	return from, to, peer
 }
 
-// What one core does, packets of the default MTU: sealing in runs of 45, as one frame
-// makes them, and opening one at a time.
+// What one core does with the packets of one frame, of the default MTU.
+const (
+	frameLen  = 45
+	frameSize = Overhead + 1420
+)
+
+func benchFrame(b *testing.B, peer *Peer, msgs []byte, packet []byte) {
+	s, err := peer.Sealer(start, frameLen)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for at := 0; at < len(msgs); at += frameSize {
+		copy(msgs[at+HeaderLen:], packet)
+		s.Add(msgs[at:at+frameSize], 1420, 1420)
+	}
+	s.Seal()
+}
+
 func BenchmarkSeal(b *testing.B) {
 	_, _, peer := benchPair(b)
-	buf := make([]byte, Overhead+1420)
-	b.SetBytes(1420)
+	msgs := make([]byte, frameLen*frameSize)
+	b.SetBytes(frameLen * 1420)
 	b.ReportAllocs()
-	var s Sealer
-	n := 0
 	for b.Loop() {
-		if n == 0 {
-			var err error
-			if s, err = peer.Sealer(start, 45); err != nil {
-				b.Fatal(err)
-			}
-			n = 45
-		}
-		n--
-		s.Seal(buf, 1420, 1420)
+		benchFrame(b, peer, msgs, nil)
 	}
 }
 
 func BenchmarkOpen(b *testing.B) {
 	_, to, peer := benchPair(b)
-	const run = 1000
-	msgs := make([][]byte, run)
+	msgs := make([]byte, frameLen*frameSize)
 	p := packet(1420, 1)
-	b.SetBytes(1420)
+	var got []Received
+	b.SetBytes(frameLen * 1420)
 	b.ReportAllocs()
-	n := 0
 	for b.Loop() {
-		if n == 0 {
-			b.StopTimer()
-			s, err := peer.Sealer(start, run)
-			if err != nil {
-				b.Fatal(err)
-			}
-			for i := range msgs {
-				msgs[i] = make([]byte, Overhead+1420)
-				copy(msgs[i][HeaderLen:], p)
-				s.Seal(msgs[i], 1420, 1420)
-			}
-			n = run
-			b.StartTimer()
-		}
-		n--
-		if r := to.Receive(start, addrA, msgs[n]); r.Packet == nil {
-			b.Fatal(r.Err)
+		b.StopTimer()
+		benchFrame(b, peer, msgs, p)
+		b.StartTimer()
+		got = to.ReceiveRun(start, addrA, msgs, frameSize, got[:0])
+		if got[frameLen-1].Packet == nil {
+			b.Fatal(got[frameLen-1].Err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
@@ -127,7 +128,7 @@ func (s *stamper) take(now time.Time, m cookieMsg) error {
 	return nil
 }
 
-func newXAEAD(key *[KeyLen]byte) aead {
+func newXAEAD(key *[KeyLen]byte) cipher.AEAD {
 	a, err := chacha20poly1305.NewX(key[:])
 	if err != nil {
 		panic(err) // only for keys of another length

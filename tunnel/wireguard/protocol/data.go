@@ -47,19 +47,15 @@ func (m *Machine) data(now time.Time, from netip.AddrPort, b []byte, size int, g
 	case now.Sub(s.created) >= rejectAfterTime:
 		refused = errExpired
 	}
-	before := len(got)
-	for len(b) > 0 {
-		msg := b[:min(size, len(b))]
-		b = b[len(msg):]
-		r := Received{Err: refused}
-		if refused == nil {
-			r.counter, r.Packet, r.Err = s.open(msg)
+	if refused != nil {
+		for ; len(b) > 0; b = b[min(size, len(b)):] {
+			got = append(got, Received{Err: refused})
 		}
-		got = append(got, r)
+		return got
 	}
-	if refused == nil {
-		s.accept(now, from, got[before:])
-	}
+	before := len(got)
+	got = s.open(b, size, got)
+	s.accept(now, from, got[before:])
 	return got
 }
 

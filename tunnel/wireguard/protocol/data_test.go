@@ -30,7 +30,7 @@ func TestReceiveRun(t *testing.T) {
 			for i := range 40 {
 				p := packet(packetLen, byte(40*session+i))
 				buf := make([]byte, size)
-				s := sent{sealer.Seal(buf, copy(buf[HeaderLen:], p), packetLen), p}
+				s := sent{sealOne(&sealer, buf, copy(buf[HeaderLen:], p), packetLen), p}
 				switch rnd.IntN(6) {
 				case 0: // of another type, session, counter or content
 					s.msg[rnd.IntN(size)] ^= 1

@@ -12,8 +12,8 @@
 //  1. it gives each datagram that arrives to [Machine.Receive], or several that came
 //     together to [Machine.ReceiveRun], writes the packet that may be in it to the
 //     tunnel's interface, and sends the reply if there is one;
-//  2. it reserves packets with [Peer.Sealer], seals them and sends them to the
-//     endpoint that the Sealer names;
+//  2. it reserves packets with [Peer.Sealer], seals them, many at once if it can, and
+//     sends them to the endpoint that the Sealer names;
 //  3. it calls [Peer.Tick] at [Peer.NextDeadline], and sends what that returns. When
 //     the deadline moves closer, PeerConfig.Notify tells.
 //

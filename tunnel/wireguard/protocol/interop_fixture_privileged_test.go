@@ -307,7 +307,7 @@ func (r *router) sendPacket(p []byte) error {
 	}
 	buf := make([]byte, Overhead+PaddedLen(len(p), 1420))
 	copy(buf[HeaderLen:], p)
-	r.send(s.Seal(buf, len(p), 1420), s.To)
+	r.send(sealOne(&s, buf, len(p), 1420), s.To)
 	return nil
 }
 

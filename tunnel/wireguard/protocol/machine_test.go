@@ -149,6 +149,13 @@ func packet(n int, mark byte) []byte {
 	return p
 }
 
+// sealOne seals a message at once.
+func sealOne(s *Sealer, buf []byte, n, mtu int) []byte {
+	msg := s.Add(buf, n, mtu)
+	s.Seal()
+	return msg
+}
+
 // seal makes the data message of a packet, without sending it.
 func (n *network) seal(from *end, p []byte) ([]byte, error) {
 	s, err := from.p.Sealer(n.now, 1)
@@ -157,7 +164,7 @@ func (n *network) seal(from *end, p []byte) ([]byte, error) {
 	}
 	buf := make([]byte, Overhead+PaddedLen(len(p), 1420))
 	copy(buf[HeaderLen:], p)
-	return s.Seal(buf, len(p), 1420), nil
+	return sealOne(&s, buf, len(p), 1420), nil
 }
 
 func (n *network) mustSeal(from *end, p []byte) []byte {

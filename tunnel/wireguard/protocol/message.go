@@ -1,12 +1,9 @@
 package protocol
 
 import (
-	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 )
-
-type aead = cipher.AEAD
 
 // The first four bytes of a message, little endian: its type, and three zero bytes
 // (section 5.4).

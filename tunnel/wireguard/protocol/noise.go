@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"crypto/cipher"
 	"crypto/hkdf"
 	"hash"
 
@@ -143,7 +144,7 @@ func (s *symmetric) split() (initiator, responder [KeyLen]byte) {
 
 func (s *symmetric) erase() { *s = symmetric{} }
 
-func newAEAD(key *[KeyLen]byte) aead {
+func newAEAD(key *[KeyLen]byte) cipher.AEAD {
 	a, err := chacha20poly1305.New(key[:])
 	if err != nil {
 		panic(err) // only for keys of another length

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"warren/tunnel/wireguard/aead"
 )
 
 // ErrNoSession is returned where packets cannot be sealed now. A handshake has been
@@ -203,9 +205,9 @@ func (p *Peer) dropOursLocked() {
 func (p *Peer) newSessionLocked(now time.Time, keys *sendingKeys, local, theirs uint32, initiator bool) *session {
 	s := &session{peer: p, local: local, remote: theirs, initiator: initiator, created: now}
 	if initiator {
-		s.sending, s.receiving = newAEAD(&keys.initiator), newAEAD(&keys.responder)
+		s.sending, s.receiving = aead.NewKey(&keys.initiator), aead.NewKey(&keys.responder)
 	} else {
-		s.sending, s.receiving = newAEAD(&keys.responder), newAEAD(&keys.initiator)
+		s.sending, s.receiving = aead.NewKey(&keys.responder), aead.NewKey(&keys.initiator)
 	}
 	clear(keys.initiator[:])
 	clear(keys.responder[:])

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"warren/tunnel/wireguard/aead"
 )
 
 // session is a pair of transport keys (section 5.4.5). What changes in it belongs
@@ -11,8 +13,8 @@ import (
 type session struct {
 	peer          *Peer
 	local, remote uint32 // indices
-	sending       aead
-	receiving     aead
+	sending       *aead.Key
+	receiving     *aead.Key
 	initiator     bool
 	created       time.Time
 
@@ -33,10 +35,13 @@ func (s *session) sendable(now time.Time, n uint64) bool {
 type Sealer struct {
 	To netip.AddrPort // where the peer is
 
-	key      aead
+	key      *aead.Key
 	receiver uint32
 	next     uint64
 	end      uint64
+
+	added [aead.Lanes]aead.Message // not sealed yet, all of one length
+	count int                      // of them
 }
 
 // PaddedLen is how long a packet of n bytes is when it is sealed in a tunnel with
@@ -49,47 +54,74 @@ func PaddedLen(n, mtu int) int {
 	return max(n, mtu)
 }
 
-// Seal makes a data message in place of the packet buf[HeaderLen:HeaderLen+n],
+// Add makes a data message in place of the packet buf[HeaderLen:HeaderLen+n],
 // padded, and returns it: it begins at buf[0] and has Overhead + PaddedLen(n, mtu)
-// bytes, for which buf must have the room. It panics if more packets are sealed
-// than were reserved.
-func (s *Sealer) Seal(buf []byte, n, mtu int) []byte {
+// bytes, for which buf must have the room. It is finished when Seal returns, and must
+// be left alone until then. Add panics if more packets are added than were reserved.
+func (s *Sealer) Add(buf []byte, n, mtu int) []byte {
 	if s.next >= s.end {
 		panic("protocol: more packets than reserved")
 	}
 	padded := PaddedLen(n, mtu)
 	clear(buf[HeaderLen+n : HeaderLen+padded])
-	msg := sealData(s.key, s.receiver, s.next, buf, padded)
+	msg := buf[:Overhead+padded]
+	if s.count == len(s.added) || s.count > 0 && len(s.added[0].Body) != len(msg)-HeaderLen {
+		s.Seal()
+	}
+	s.added[s.count] = unsealed(msg, s.next)
+	s.count++
 	s.next++
 	return msg
 }
 
+// Seal seals the packets that were added.
+func (s *Sealer) Seal() {
+	seal(s.key, s.added[:s.count], s.receiver)
+	s.count = 0
+}
+
 // The nonce of a data message is 32 zero bits and the counter, little endian (section
 // 5.4.6). The counter is in the message already, after the receiver's index: with that
-// zeroed for the moment, the nonce need not be copied to where the garbage collector
-// would have to look for it.
-func nonceOf(msg []byte) []byte {
+// zeroed for the moment, the nonce is there too.
+
+// unsealed begins a data message, which holds the packet already.
+func unsealed(msg []byte, counter uint64) aead.Message {
+	binary.LittleEndian.PutUint32(msg, typeData)
 	clear(msg[4:8])
-	return msg[4:HeaderLen]
+	binary.LittleEndian.PutUint64(msg[8:], counter)
+	return aead.Message{Nonce: msg[4:HeaderLen], Body: msg[HeaderLen:]}
 }
 
-func sealData(key aead, receiver uint32, counter uint64, buf []byte, n int) []byte {
-	binary.LittleEndian.PutUint64(buf[8:], counter)
-	plain := buf[HeaderLen : HeaderLen+n]
-	sealed := key.Seal(plain[:0], nonceOf(buf), plain, nil)
-	binary.LittleEndian.PutUint32(buf, typeData)
-	binary.LittleEndian.PutUint32(buf[4:], receiver)
-	return buf[:HeaderLen+len(sealed)]
-}
-
-// open decrypts a data message in place. It only uses what never changes in a
-// session.
-func (s *session) open(msg []byte) (counter uint64, plain []byte, err error) {
-	counter = binary.LittleEndian.Uint64(msg[8:])
-	sealed := msg[HeaderLen:]
-	plain, err = s.receiving.Open(sealed[:0], nonceOf(msg), sealed, nil)
-	if err != nil {
-		return 0, nil, errForged
+// seal finishes data messages.
+func seal(key *aead.Key, msgs []aead.Message, receiver uint32) {
+	key.Seal(msgs)
+	for i := range msgs {
+		binary.LittleEndian.PutUint32(msgs[i].Nonce, receiver)
 	}
-	return counter, plain, nil
+}
+
+// open decrypts data messages in place, which lie one after the other, each of size
+// bytes but the last, and appends them to got. It only uses what never changes in a
+// session.
+func (s *session) open(b []byte, size int, got []Received) []Received {
+	var msgs [aead.Lanes]aead.Message
+	for len(b) > 0 {
+		n := 0
+		for ; n < len(msgs) && len(b) > 0; n++ {
+			msg := b[:min(size, len(b))]
+			b = b[len(msg):]
+			clear(msg[4:8])
+			msgs[n] = aead.Message{Nonce: msg[4:HeaderLen], Body: msg[HeaderLen:]}
+		}
+		s.receiving.Open(msgs[:n])
+		for _, m := range msgs[:n] {
+			if m.Forged {
+				got = append(got, Received{Err: errForged})
+				continue
+			}
+			counter := binary.LittleEndian.Uint64(m.Nonce[4:])
+			got = append(got, Received{counter: counter, Packet: m.Body[:len(m.Body)-aead.Overhead]})
+		}
+	}
+	return got
 }

@@ -3,6 +3,8 @@ package protocol
 import (
 	"math/rand/v2"
 	"time"
+
+	"warren/tunnel/wireguard/aead"
 )
 
 // Limits of section 6.1.
@@ -164,7 +166,8 @@ func (p *Peer) keepaliveLocked(now time.Time, out [][]byte) [][]byte {
 		}
 		return out
 	}
-	msg := sealData(s.sending, s.remote, s.sent, make([]byte, Overhead), 0)
+	msg := make([]byte, Overhead)
+	seal(s.sending, []aead.Message{unsealed(msg, s.sent)}, s.remote)
 	s.sent++
 	p.sentLocked(now, false)
 	p.refreshLocked(now, s)
