@@ -9,7 +9,8 @@ import (
 // down to the same 16 bits. The words are little endian, which most machines load
 // fastest; only fold puts the bytes in the network's order (RFC 1071, section 2 (B)).
 func sum(b []byte, start uint64) uint64 {
-	var carry uint64
+	most, b := sumBlocks(b)
+	start, carry := bits.Add64(start, most, 0)
 	for len(b) >= 64 {
 		w := b[:64]
 		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(w), carry)
