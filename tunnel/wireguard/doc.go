@@ -4,8 +4,9 @@
 // An [Endpoint] is a router's end of all its tunnels and has one UDP port, in both
 // families. A [Link] is one tunnel: one peer and one interface, a catch-all in both
 // directions. Links may be bound to an underlay, which has sockets of its own on the same
-// port while there are any (outlet.go). Package protocol is the protocol, package segment
-// cuts and joins packets; here is what ties them to sockets, interfaces and the clock.
+// port while there are any (outlet.go). Package protocol is the protocol, package aead
+// seals and opens many packets at once, package segment cuts and joins packets; here is
+// what ties them to sockets, interfaces and the clock.
 //
 // How a tunnel comes up:
 //
