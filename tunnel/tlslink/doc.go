@@ -24,8 +24,18 @@
 //  3. the far end's goroutine for the lane opens it, has it checked, and writes it
 //     to the interface (lane.go).
 //
-// Under load the dialing end opens further connections, lanes, so that flows use
-// several processors (lanes.go). A flow stays in one queue and so in order.
+// How a tunnel gets further connections, lanes, with which flows use several
+// processors and don't suffer from what the connection of others loses:
+//
+//  1. At each keepalive both ends look back (demand.go). Traffic of 100 Mbit/s asks
+//     for lanes; so do queues that waited for one another, to send on the lane
+//     that they share, for more than half of the time, as they do on a path where
+//     its window bounds them. A flow alone waits for nobody.
+//  2. The end that didn't dial asks the other to (frameWiden).
+//  3. The end that dialed dials the lanes that are missing (lanes.go). They stay
+//     until they fail or the session ends.
+//  4. Each queue moves to its lane. A flow stays in one queue and so in order, but
+//     for the packets that it has on the way when its queue moves.
 //
 // How a tunnel goes down: the peer says so, the connection fails, or nothing came
 // from the peer for dead_after (session.go). Then the carrier drops, the event

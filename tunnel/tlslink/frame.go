@@ -20,6 +20,7 @@ const (
 	framePing   byte = 4 // 8 bytes that come back in a pong
 	framePong   byte = 5
 	frameClose  byte = 6 // the sender ends the session, and why, as text
+	frameWiden  byte = 7 // nothing: open further lanes; to a dialing end that has flagWidens
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 // maxPayload is the most that a frame of each type may carry.
 var maxPayload = [...]int{
 	frameHello: maxHello, frameReject: maxText, frameData: tun.MaxFrame,
-	framePing: pingLen, framePong: pingLen, frameClose: maxText,
+	framePing: pingLen, framePong: pingLen, frameClose: maxText, frameWiden: 0,
 }
 
 // A protocolError is the peer's fault and ends the session.

@@ -12,7 +12,7 @@ import (
 
 const (
 	helloVersion = 1
-	helloLen     = 1 + 2 + 32 + 16 + 8 + 16 + 1 + 1 + 1 + 4 + 4 + 4 + 4
+	helloLen     = 1 + 2 + 32 + 16 + 8 + 16 + 1 + 1 + 1 + 4 + 4 + 4 + 4 // at least
 	maxHello     = 1024
 )
 
@@ -32,7 +32,11 @@ type hello struct {
 	maxFrame   uint32 // largest data payload this end takes, at least tun.MaxFrame
 	keepalive  time.Duration
 	deadAfter  time.Duration
+	flags      byte // what else this end can do; missing in the hello of the first versions
 }
+
+// flagWidens says that this end understands frameWiden.
+const flagWidens byte = 1
 
 func (h *hello) marshal() []byte {
 	b := make([]byte, 0, helloLen)
@@ -46,7 +50,8 @@ func (h *hello) marshal() []byte {
 	b = binary.BigEndian.AppendUint32(b, h.mtu)
 	b = binary.BigEndian.AppendUint32(b, h.maxFrame)
 	b = binary.BigEndian.AppendUint32(b, uint32(h.keepalive.Milliseconds()))
-	return binary.BigEndian.AppendUint32(b, uint32(h.deadAfter.Milliseconds()))
+	b = binary.BigEndian.AppendUint32(b, uint32(h.deadAfter.Milliseconds()))
+	return append(b, h.flags)
 }
 
 func parseHello(b []byte) (hello, error) {
@@ -68,6 +73,9 @@ func parseHello(b []byte) (hello, error) {
 	h.maxFrame = binary.BigEndian.Uint32(r.Next(4))
 	h.keepalive = time.Duration(binary.BigEndian.Uint32(r.Next(4))) * time.Millisecond
 	h.deadAfter = time.Duration(binary.BigEndian.Uint32(r.Next(4))) * time.Millisecond
+	if r.Len() > 0 {
+		h.flags = r.Next(1)[0]
+	}
 	if h.lanes < 1 || h.lanes > 64 || h.lane >= h.lanes {
 		return hello{}, protocolError(fmt.Sprintf("hello for lane %d of %d", h.lane, h.lanes))
 	}

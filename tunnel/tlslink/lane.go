@@ -23,10 +23,27 @@ type lane struct {
 	lost   atomic.Bool // of a lane other than lane 0, which is given up
 
 	sending sync.Mutex
+	queues  atomic.Int32 // how many are in sendData
 }
 
 func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
 	return &lane{number: number, s: s, conn: conn, wire: w}
+}
+
+// sendData is send for packets of a queue. waits counts how long they wait while
+// another queue is here too.
+func (ln *lane) sendData(frames []byte, waits *waits) error {
+	shared := ln.queues.Add(1) > 1
+	defer ln.queues.Add(-1)
+	if shared {
+		waits.begin()
+	}
+	ln.sending.Lock()
+	if shared {
+		waits.end()
+	}
+	defer ln.sending.Unlock()
+	return ln.write(frames)
 }
 
 // send writes whole frames. What they become on the wire leaves in as few system
@@ -34,20 +51,23 @@ func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
 func (ln *lane) send(frames []byte) error {
 	ln.sending.Lock()
 	defer ln.sending.Unlock()
-	if err := ln.write(frames); err != nil {
+	return ln.write(frames)
+}
+
+// write is for who has the lock.
+func (ln *lane) write(frames []byte) error {
+	var err error
+	if len(frames) <= recordLen { // one record, and so one write
+		_, err = ln.conn.Write(frames)
+	} else {
+		ln.wire.cork()
+		_, err = ln.conn.Write(frames)
+		err = errors.Join(err, ln.wire.flush())
+	}
+	if err != nil {
 		return ln.explain(err)
 	}
 	return nil
-}
-
-func (ln *lane) write(frames []byte) error {
-	if len(frames) <= recordLen { // one record, and so one write
-		_, err := ln.conn.Write(frames)
-		return err
-	}
-	ln.wire.cork()
-	_, err := ln.conn.Write(frames)
-	return errors.Join(err, ln.wire.flush())
 }
 
 // recordLen is the most that a TLS record carries (RFC 8446, section 5.1).
@@ -89,6 +109,8 @@ func (ln *lane) handle(typ byte, payload []byte) error {
 		ln.s.enqueue(encode(framePong, payload))
 	case framePong:
 		ln.s.pong(payload)
+	case frameWiden:
+		ln.s.asked.Store(true)
 	case frameClose:
 		return fmt.Errorf("peer closed the tunnel: %s", clean(payload))
 	default:

@@ -9,10 +9,6 @@ import (
 	"warren/tunnel"
 )
 
-// widenAt is the traffic, in bytes per second and both directions together, at
-// which a session gets its further lanes. An idle tunnel costs one connection.
-const widenAt = 100e6 / 8
-
 type laneResult struct {
 	s      *session
 	number int
@@ -21,23 +17,38 @@ type laneResult struct {
 	err    error
 }
 
-// widen is called at each tick and dials the lanes that traffic asks for.
+// widen is called at each tick and dials the lanes that traffic asks for, or, at
+// the end that does not dial, asks the peer to.
 func (l *Link) widen(ctx context.Context) {
 	s := l.session
-	now := l.counters.RxBytes.Load() + l.counters.TxBytes.Load()
-	moved := now - s.lastBytes
-	s.lastBytes = now
-	want := min(l.maxLanes(), int(s.peer.lanes))
 	l.forgetLost()
-	if !s.dialer || s.laneDials > 0 || float64(moved) < widenAt*l.cfg.Keepalive.Seconds() {
+	asked := s.asked.Swap(false)
+	busy, held := l.demand()
+	if !s.dialer {
+		if held && s.peer.flags&flagWidens != 0 && len(l.missingLanes()) > 0 {
+			s.enqueue(encode(frameWiden, nil))
+		}
 		return
 	}
-	for n := 1; n < want; n++ {
-		if s.lanes[n] == nil {
-			s.laneDials++
-			go l.dialLane(ctx, s, l.hello(s.id, n))
+	if s.laneDials > 0 || !busy && !held && !asked {
+		return
+	}
+	for _, n := range l.missingLanes() {
+		s.laneDials++
+		go l.dialLane(ctx, s, l.hello(s.id, n))
+	}
+}
+
+// missingLanes are the numbers of those that the session could have beyond what it
+// has.
+func (l *Link) missingLanes() []int {
+	var missing []int
+	for n := 1; n < min(l.maxLanes(), int(l.session.peer.lanes)); n++ {
+		if l.session.lanes[n] == nil {
+			missing = append(missing, n)
 		}
 	}
+	return missing
 }
 
 // forgetLost makes room for lanes that replace lost ones.

@@ -45,6 +45,7 @@ type Link struct {
 	backoff backoff
 
 	routes   []atomic.Pointer[lane] // one for each queue; nil while down
+	waits    []waits                // one for each queue
 	counters report.Counters
 
 	report *report.Report
@@ -61,6 +62,7 @@ func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
 		laneUps:  make(chan laneResult),
 		arb:      arbiter{local: cred.local},
 		routes:   make([]atomic.Pointer[lane], c.Device.Queues()),
+		waits:    make([]waits, c.Device.Queues()),
 	}
 	l.report = report.New("tls", l.dev.Name(), l.dev.MTU())
 	return l
@@ -210,7 +212,7 @@ func (l *Link) hello(session [16]byte, laneNumber int) hello {
 		instance: l.e.instance, generation: l.arb.generation,
 		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes()),
 		offload: l.dev.Offload(), mtu: uint32(l.dev.MTU()), maxFrame: tun.MaxFrame,
-		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter,
+		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter, flags: flagWidens,
 	}
 }
 
@@ -241,6 +243,7 @@ func (l *Link) begin(s *session) {
 	if int(s.peer.mtu) != l.dev.MTU() {
 		l.log.Warn("the two ends have different MTUs: set the same", "mtu", l.dev.MTU(), "peer_mtu", s.peer.mtu)
 	}
+	s.load = l.load()
 	s.start()
 	for q := range l.routes {
 		l.routes[q].Store(s.lanes[0])

@@ -77,7 +77,7 @@ func (l *Link) transmit(queue int, frames []byte, packets int) {
 		l.counters.Drops.Add(uint64(packets))
 		return
 	}
-	if err := ln.send(frames); err != nil {
+	if err := ln.sendData(frames, &l.waits[queue]); err != nil {
 		l.counters.Drops.Add(uint64(packets))
 		if ln.number == 0 {
 			ln.s.fail(err)

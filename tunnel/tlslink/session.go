@@ -46,8 +46,9 @@ type session struct {
 	err     error         // set before done is closed
 	readers sync.WaitGroup
 
-	laneDials int    // lanes that are being dialed
-	lastBytes uint64 // of the link, at the last tick
+	laneDials int         // lanes that are being dialed
+	load      load        // of the link, at the last tick
+	asked     atomic.Bool // whether the peer asks for further lanes
 }
 
 func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *session {

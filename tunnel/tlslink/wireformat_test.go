@@ -14,7 +14,7 @@ func sampleHello() hello {
 	return hello{
 		link: 7, identity: tunnel.Identity{1, 2}, instance: [16]byte{3}, generation: 4, session: [16]byte{5},
 		lane: 1, lanes: 4, offload: tun.Checksum | tun.TSO4, mtu: 1500, maxFrame: tun.MaxFrame,
-		keepalive: time.Second, deadAfter: 3 * time.Second,
+		keepalive: time.Second, deadAfter: 3 * time.Second, flags: flagWidens,
 	}
 }
 
@@ -25,6 +25,15 @@ func TestHelloSurvivesTheWire(t *testing.T) {
 		if err != nil || got != want {
 			t.Fatalf("%+v, %v; want %+v", got, err, want)
 		}
+	}
+}
+
+func TestHelloOfTheFirstVersions(t *testing.T) {
+	want := sampleHello()
+	got, err := parseHello(want.marshal()[:helloLen])
+	want.flags = 0
+	if err != nil || got != want {
+		t.Fatalf("%+v, %v; want %+v", got, err, want)
 	}
 }
 
@@ -67,6 +76,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{frameData, 0xff, 0xff, 0xff})
 	f.Add(encode(framePong, bytes.Repeat([]byte{0xff}, 8)))
 	f.Add(encode(frameHello, nil))
+	f.Add(encode(frameWiden, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dev := newFakeDevice("f0", 1)
 		l := newLink(NewEndpoint(Config{}), LinkConfig{Device: dev}, &credential{})
@@ -92,6 +102,7 @@ func TestHostileFramesEndTheSession(t *testing.T) {
 		"oversized text": {frameClose, 0, 2, 0},
 		"short ping":     {framePing, 0, 0, 7},
 		"second hello":   encode(frameHello, nil),
+		"long wish":      {frameWiden, 0, 0, 1},
 	} {
 		ln := &lane{s: &session{link: newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 1)}, &credential{})}}
 		var p protocolError
