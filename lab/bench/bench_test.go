@@ -15,11 +15,13 @@ func sampleReport() *report {
 			{oneStream: 9, idlePing: 0.3, idleRSS: 30}, {oneStream: 12, idlePing: 0.2, idleRSS: 31}, {oneStream: 10, idlePing: 0.25, idleRSS: 29},
 		}},
 		{Name: nameWarrenWireGuard, Title: "Warren WireGuard", Rounds: []sample{
-			{oneStream: 7.5, fourStreams: 9, packets: 100, idlePing: 0.3, loadedRSS: 30},
+			{oneStream: 7.5, fourStreams: 9, packets: 100, idlePing: 0.3, loadedRSS: 30}, {oneStream: 7.5}, {oneStream: 7.5},
 		}},
-		{Name: nameOpenVPN, Title: "OpenVPN UDP", Rounds: []sample{{oneStream: 1, idlePing: 0.2}}},
+		{Name: nameOpenVPN, Title: "OpenVPN UDP", Rounds: []sample{
+			{oneStream: 1, idlePing: 0.2}, {oneStream: 1, idlePing: 0.16}, {oneStream: 1, idlePing: 0.2},
+		}},
 		{Name: nameWireGuard, Title: "wireguard-go", Rounds: []sample{
-			{oneStream: 5, packets: 60, fourStreams: 3, idlePing: 0.6, loadedRSS: 600},
+			{oneStream: 5, packets: 60, fourStreams: 3, idlePing: 0.6, loadedRSS: 600}, {oneStream: 4}, {oneStream: 5},
 		}},
 	}}
 	for i := range r.Contenders {
@@ -59,8 +61,13 @@ func TestMediansAndRatios(t *testing.T) {
 	if got, ok := r.median(nameWarren, oneStream); !ok || got != 10 {
 		t.Errorf("median %v, %v; want 10", got, ok)
 	}
+	// The ratios of the rounds are 9/5, 12/4 and 10/5.
 	if got, ok := r.ratio(nameWarren, nameWireGuard, oneStream); !ok || got != 2 {
 		t.Errorf("ratio %v, %v; want 2", got, ok)
+	}
+	r.Contenders[3].Rounds[2][oneStream] = 9
+	if got, ok := r.ratio(nameWarren, nameWireGuard, oneStream); !ok || got != 1.8 {
+		t.Errorf("ratio %v, %v; want 1.8", got, ok)
 	}
 	if _, ok := r.ratio(nameWarren, nameOpenVPN, fourStreams); ok {
 		t.Error("a ratio to a figure that was not measured")

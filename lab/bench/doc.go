@@ -4,15 +4,16 @@
 //		go run ./lab/bench [-only NAMES] [-seconds N] [-out docs/bench] [-readme README.md]
 //		                   [-rounds N] [-loss N] [-idle N] [-idle-wireguard N]
 //
-//	 1. Two network namespaces are joined by a veth pair with an MTU of 1500 (pair.go).
-//	 2. The contenders take turns, A B C A B C …, for -rounds rounds, so that a machine
-//	    that becomes slower is slower for all (run.go). Each is started afresh;
-//	    there is one file per contender, with what it is configured as.
-//	 3. For each turn the tests run one after another (measure.go): time to the
-//	    first ping, idle ping, one TCP stream with the processor time it costs, loaded ping,
-//	    four TCP streams, small UDP packets (udp.go), resident memory before and after.
-//	 4. They take turns again, for -loss rounds on each of several paths that lose packets,
-//	    without and with a delay (loss.go): a third namespace between the two does
+//	 1. Each contender has an underlay of its own: two network namespaces, joined by a
+//	    veth pair with an MTU of 1500 (pair.go).
+//	 2. In each of -rounds rounds all are started afresh, and take turns at each test, so
+//	    that a machine that becomes slower is slower for all (run.go). There is one file
+//	    per contender, with what it is configured as.
+//	 3. The tests (measure.go): time to the first ping, idle ping, one TCP stream with the
+//	    processor time it costs, loaded ping, four TCP streams, small UDP packets
+//	    (udp.go), resident memory before and after.
+//	 4. They are measured again, one alone, for -loss rounds on each of several paths that lose
+//	    packets, without and with a delay (loss.go): a third namespace between the two does
 //	    that (wire.go), with a relay of this program's own, for the delay (relay.go).
 //	 5. Apart from the rounds, Warren with -idle further idle tunnels over TLS and with
 //	    -idle-wireguard over WireGuard (idle.go).

@@ -62,9 +62,13 @@ func measureWire(ctx context.Context, o options, chosen []contender, delay time.
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	entered, err := enter(ctx, w.pair, chosen)
-	if err != nil {
-		return nil, err
+	var entered []result
+	for _, c := range chosen {
+		res, err := enter(ctx, w.pair, c)
+		if err != nil {
+			return nil, err
+		}
+		entered = append(entered, res)
 	}
 	for _, permille := range lossPermill {
 		path := pathResult{
@@ -91,7 +95,11 @@ func lossyTurn(ctx context.Context, w *wire, permille int, c contender, seconds 
 	if err := w.startServers(ctx); err != nil {
 		return err
 	}
-	err := takeTurn(ctx, w.pair, c, seconds, res, func(m *measurement, ctx context.Context) error {
+	t, err := begin(ctx, w.pair, c, seconds)
+	if err != nil {
+		return err
+	}
+	err = t.measure(ctx, func(m *measurement, ctx context.Context) error {
 		if err := w.setLoss(ctx, permille); err != nil {
 			return err
 		}
@@ -102,7 +110,10 @@ func lossyTurn(ctx context.Context, w *wire, permille int, c contender, seconds 
 		m.sample[oneStream] = sum.BitsPerSecond / 1e9
 		return m.parallelStreams(ctx)
 	})
-	return errors.Join(err, w.setLoss(ctx, 0))
+	if err == nil {
+		t.addTo(res)
+	}
+	return errors.Join(err, w.setLoss(ctx, 0), t.stop(ctx))
 }
 
 // lossNote explains the tables of lossy paths.

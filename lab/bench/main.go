@@ -41,7 +41,7 @@ func main() {
 		}
 	}
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds; the median of them counts; 0 leaves that part out")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the median of them counts; 0 leaves that part out")
 	flag.IntVar(&o.seconds, "seconds", 4, "length of each test in seconds")
 	flag.IntVar(&o.loss, "loss", 1, "rounds on each lossy path; 0 leaves that part out")
 	flag.IntVar(&o.idle, "idle", 200, "further idle tunnels of Warren over TLS in one process; 0 leaves that part out")

@@ -30,16 +30,18 @@ type measurement struct {
 	congestion string // of the tunnel's own connection, "" without one
 }
 
-// all runs the tests in an order that leaves the memory idle until it is read.
-func (m *measurement) all(ctx context.Context) error {
-	for _, test := range []func(context.Context) error{
-		m.idlePing, m.idleMemory, m.oneStream, m.loadedPing, m.parallelStreams, m.smallPackets, m.loadedMemory,
-	} {
-		if err := test(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+// tests are in an order that leaves the memory idle until it is read.
+var tests = []struct {
+	title string
+	run   func(*measurement, context.Context) error
+}{
+	{"idle ping", (*measurement).idlePing},
+	{"idle memory", (*measurement).idleMemory},
+	{"one stream", (*measurement).oneStream},
+	{"ping beside a stream", (*measurement).loadedPing},
+	{"four streams", (*measurement).parallelStreams},
+	{"small packets", (*measurement).smallPackets},
+	{"memory after load", (*measurement).loadedMemory},
 }
 
 func (m *measurement) firstPing(ctx context.Context, began time.Time) error {

@@ -49,18 +49,37 @@ func (r *report) median(name string, m metric) (float64, bool) {
 	return 0, false
 }
 
-// ratio is one contender's figure divided by another's; false without both.
+// ratio is the median over the rounds of one contender's figure divided by another's;
+// false without both.
 func (r *report) ratio(name, to string, m metric) (float64, bool) {
-	v, ok1 := r.median(name, m)
-	w, ok2 := r.median(to, m)
-	return v / w, ok1 && ok2 && w > 0
+	var ratios []float64
+	of, by := r.rounds(name), r.rounds(to)
+	for i := range min(len(of), len(by)) {
+		v, ok1 := of[i][m]
+		w, ok2 := by[i][m]
+		if ok1 && ok2 && w > 0 {
+			ratios = append(ratios, v/w)
+		}
+	}
+	return quantile(ratios, 0.5), len(ratios) > 0
+}
+
+// rounds are what a contender's rounds measured.
+func (r *report) rounds(name string) []sample {
+	for _, c := range r.Contenders {
+		if c.Name == name {
+			return c.Rounds
+		}
+	}
+	return nil
 }
 
 // notes explain the tables.
 const notes = `Two network namespaces on one machine, joined by a veth pair, MTU 1500; the load
 generators share the processors with the tunnels, so absolute figures are those of this
-machine, and the ratios are what holds. The contenders take turns; figures are medians
-over the rounds. TCP is iperf3 with cubic inside the tunnels and on the underlay, four
+machine, and the ratios are what holds. In each round all contenders run and take turns
+at each test; figures are medians over the rounds, and ratios are medians of each round's
+ratio. TCP is iperf3 with cubic inside the tunnels and on the underlay, four
 streams are four iperf3 processes. UDP counts what arrived while one thread sends as fast
 as it can. CPU is user and system time of the two tunnel processes during the one stream; what
 the kernel does in softirq is charged to whoever it interrupts, and is not in it. Memory
