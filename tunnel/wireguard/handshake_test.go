@@ -28,7 +28,7 @@ func TestPacketsDoNotWaitForHandshakes(t *testing.T) {
 	r := newReceiver(s.l.e, nil)
 	got := 0
 	for i := range 2 * maxWaiting {
-		a := new(arrival)
+		a := newArrival()
 		a.n, a.from = copy(a.buf[:], initiation), farAddr
 		a.size = a.n
 		if i%10 > 0 {

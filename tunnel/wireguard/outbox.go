@@ -1,19 +1,13 @@
 package wireguard
 
-import (
-	"net/netip"
-	"sync"
-
-	"warren/tunnel/tun"
-	"warren/tunnel/wireguard/protocol"
-)
+import "net/netip"
 
 // outbox is messages that wait to be sent, in runs that one send takes.
 type outbox struct {
 	to     netip.AddrPort
 	runs   []run
-	chunks []*chunk // that the messages are in
-	used   int      // bytes of the last chunk
+	chunks []*buffer // that the messages are in
+	used   int       // bytes of the last chunk
 }
 
 // run is messages that lie one after the other, all of one size but the last, which may
@@ -24,15 +18,10 @@ type run struct {
 	count int
 }
 
-// chunk has room for what a frame of the usual segment size makes.
-type chunk [protocol.Overhead + tun.MaxPacket + 8<<10]byte
-
-var chunks = sync.Pool{New: func() any { return new(chunk) }}
-
 // reset gives back the buffers.
 func (o *outbox) reset() {
 	for i, c := range o.chunks {
-		chunks.Put(c)
+		c.release()
 		o.chunks[i] = nil
 	}
 	clear(o.runs)
@@ -41,8 +30,8 @@ func (o *outbox) reset() {
 
 // room returns where to make the next message, of up to n bytes.
 func (o *outbox) room(n int) []byte {
-	if len(o.chunks) == 0 || o.used+n > len(chunk{}) {
-		o.chunks = append(o.chunks, chunks.Get().(*chunk))
+	if len(o.chunks) == 0 || o.used+n > len(buffer{}) {
+		o.chunks = append(o.chunks, newBuffer())
 		o.used = 0
 	}
 	return o.chunks[len(o.chunks)-1][o.used:]

@@ -29,14 +29,27 @@ type pump struct {
 
 // batch is what was read at once, and the messages made of it.
 type batch struct {
-	read   [worthwhile + tun.MaxFrame]byte
-	n      int
+	read   *buffer // until it is sealed
+	n      int     // bytes read
 	frames []segment.Splitter
 	sealed outbox
 }
 
 // batches are held only while packets are on their way through.
 var batches = sync.Pool{New: func() any { return new(batch) }}
+
+func newBatch() *batch {
+	b := batches.Get().(*batch)
+	b.read = newBuffer()
+	return b
+}
+
+// letRead gives back what was read.
+func (b *batch) letRead() {
+	b.read.release()
+	clear(b.frames)
+	b.read, b.n, b.frames = nil, 0, b.frames[:0]
+}
 
 func newPump(l *Link, queue int, running *sync.WaitGroup, fail func(error)) *pump {
 	p := &pump{l: l, queue: queue, team: newTeam(&l.e.spare, running), fail: fail}
@@ -93,11 +106,12 @@ func (p *pump) next() (*batch, error) {
 				return nil, err
 			}
 		}
-		b := batches.Get().(*batch)
+		b := newBatch()
 		err := p.fill(b, p.waited)
 		if b.n > 0 {
 			return b, nil // an error comes again
 		}
+		b.letRead()
 		batches.Put(b)
 		if err != nil && !errors.Is(err, tun.ErrEmpty) {
 			return nil, err
@@ -108,9 +122,8 @@ func (p *pump) next() (*batch, error) {
 // fill reads frames until there are enough bytes, or no more. After waiting, one is
 // enough: most often it is the only one, and somebody may be waiting for it.
 func (p *pump) fill(b *batch, one bool) error {
-	b.n, b.frames = 0, b.frames[:0]
 	p.more = true
-	for b.n < worthwhile && len(b.frames) < maxSegments {
+	for b.n < worthwhile && len(b.read)-b.n >= tun.MaxFrame && len(b.frames) < maxSegments {
 		n, err := p.l.dev.TryRead(p.queue, b.read[b.n:])
 		if err != nil {
 			p.more = false
@@ -135,7 +148,7 @@ func (p *pump) fill(b *batch, one bool) error {
 
 // seal makes messages of the frames of a batch.
 func (l *Link) seal(b *batch) {
-	b.sealed.reset()
+	defer b.letRead()
 	count := 0
 	for i := range b.frames {
 		count += b.frames[i].Count()

@@ -29,15 +29,14 @@ type receiver struct {
 	held *arrival // of hand: its last frame is not written yet
 }
 
-// arrival is one receive, and the frames in it.
+// arrival is one receive, and the frames made of it, which are in the place of the
+// messages that they came in: those take more.
 type arrival struct {
-	buf    [1 << 16]byte
-	n      int
-	used   int // bytes of out before the last frame
+	buf    *buffer
+	n      int // bytes received
 	size   int // of each message but the last
 	from   netip.AddrPort
-	local  netip.Addr                  // where it was sent to
-	out    [1<<16 + tun.HeaderLen]byte // frames take less than the messages that they came in
+	local  netip.Addr // where it was sent to
 	frames []joined
 	got    []protocol.Received
 }
@@ -51,6 +50,12 @@ type joined struct {
 // arrivals are held only while packets are on their way through.
 var arrivals = sync.Pool{New: func() any { return new(arrival) }}
 
+func newArrival() *arrival {
+	a := arrivals.Get().(*arrival)
+	a.buf = newBuffer()
+	return a
+}
+
 // worthwhile is how many bytes take so long to seal or open that another goroutine is
 // better off with what comes next.
 const worthwhile = 16 << 10
@@ -58,9 +63,9 @@ const worthwhile = 16 << 10
 func newReceiver(e *Endpoint, s *socket) *receiver {
 	r := &receiver{e: e, s: s, team: newTeam(&e.spare, &e.serves)}
 	r.in = newIncoming(func() []byte {
-		r.next = arrivals.Get().(*arrival)
+		r.next = newArrival()
 		return r.next.buf[:]
-	}, func() { arrivals.Put(r.next) })
+	}, func() { r.next.release() })
 	r.order = newOrder(r.hand)
 	return r
 }
@@ -121,41 +126,44 @@ const receivePause = 100 * time.Millisecond
 // open makes frames of the messages. Those of a handshake are somebody else's.
 func (r *receiver) open(a *arrival) {
 	now := time.Now()
-	for b := a.buf[:a.n]; len(b) > 0; {
+	for at := 0; at < a.n; {
+		b := a.buf[at:a.n]
 		n := 0 // bytes before the next handshake
 		for n < len(b) && !protocol.IsHandshake(b[n:min(n+a.size, len(b))]) {
 			n = min(n+a.size, len(b))
 		}
 		if n > 0 {
 			a.got = r.e.machine.ReceiveRun(now, a.from, b[:n], a.size, a.got[:0])
-			r.take(a)
+			r.take(a, at)
 		} else {
 			n = min(a.size, len(b))
 			r.e.takeHandshake(handshake{socket: r.s, at: now, from: a.from, local: a.local, msg: b[:n]})
 		}
-		b = b[n:]
+		at += n
 	}
 }
 
-// take joins what was received.
-func (r *receiver) take(a *arrival) {
+// take joins what was received, in messages that begin at a place of the buffer.
+func (r *receiver) take(a *arrival, at int) {
 	for got := a.got; len(got) > 0; {
 		peer, n := got[0].Peer, 1
 		for n < len(got) && got[n].Peer == peer {
 			n++
 		}
 		if l := r.e.heard(peer, a.local); l != nil {
-			a.join(l, got[:n])
+			a.join(l, got[:n], at)
 		}
 		got = got[n:]
+		at += n * a.size
 	}
 	clear(a.got)
 }
 
-// join makes frames of the packets of a link.
-func (a *arrival) join(l *Link, got []protocol.Received) {
+// join makes frames of the packets of a link, in messages that begin at a place of the
+// buffer.
+func (a *arrival) join(l *Link, got []protocol.Received, at int) {
 	packets, bytes := 0, 0
-	for _, g := range got {
+	for i, g := range got {
 		if g.Packet == nil {
 			continue
 		}
@@ -163,7 +171,7 @@ func (a *arrival) join(l *Link, got []protocol.Received) {
 		packets++
 		bytes += len(g.Packet)
 		if last := len(a.frames) - 1; last < 0 || a.frames[last].link != l || !a.frames[last].Add(g.Packet) {
-			a.begin(l).Add(g.Packet)
+			a.begin(l, at+i*a.size+protocol.HeaderLen).Add(g.Packet)
 		}
 	}
 	if packets > 0 {
@@ -172,14 +180,12 @@ func (a *arrival) join(l *Link, got []protocol.Received) {
 	}
 }
 
-// begin begins a frame of a link after the last one.
-func (a *arrival) begin(l *Link) *joined {
-	if last := len(a.frames) - 1; last >= 0 {
-		a.used += a.frames[last].Len()
-	}
+// begin begins a frame of a link where a packet lies: its header takes the place of that
+// of the message.
+func (a *arrival) begin(l *Link, packet int) *joined {
 	a.frames = append(a.frames, joined{link: l})
 	f := &a.frames[len(a.frames)-1]
-	f.Use(a.out[a.used:])
+	f.Use(a.buf[packet-tun.HeaderLen:])
 	return f
 }
 
@@ -221,9 +227,10 @@ func (f *joined) write() {
 	}
 }
 
-// release gives the arrival back, without the links and buffers that it refers to.
+// release gives the arrival back, without the links and the buffer that it refers to.
 func (a *arrival) release() {
 	clear(a.frames)
-	a.frames, a.used = a.frames[:0], 0
+	a.buf.release()
+	a.buf, a.frames = nil, a.frames[:0]
 	arrivals.Put(a)
 }

@@ -26,12 +26,11 @@ type Joiner struct {
 // Use gives the Joiner a buffer to work in. Any frame in the one before is forgotten.
 func (j *Joiner) Use(buf []byte) { *j = Joiner{buf: buf} }
 
-// Len returns how long the frame is so far.
-func (j *Joiner) Len() int { return j.n }
-
 // Add tries to make p a part of the frame, and reports whether it is. If not, the
 // frame has to be flushed first; after that, Add takes any packet of up to
-// [tun.MaxPacket] bytes for which the buffer has room, after a header. p is not kept.
+// [tun.MaxPacket] bytes for which the buffer has room, after a header. p is not kept,
+// and it may lie in the buffer itself, in its place or behind it, so that packets which
+// lie one after the other are joined where they are.
 func (j *Joiner) Add(p []byte) bool {
 	start, size := segmentOf(p)
 	if j.n == 0 {
@@ -47,9 +46,9 @@ func (j *Joiner) Add(p []byte) bool {
 	if size == 0 || size > j.size || !j.follows(p, start, size) {
 		return false
 	}
-	j.add(p, size, 1)
 	// Nothing comes after a short segment, or one with PSH.
 	j.ended = size < j.size || p[start+13]&tcpPSH != 0
+	j.add(p, size, 1)
 	return true
 }
 
@@ -70,12 +69,13 @@ func (j *Joiner) Append(o *Joiner) bool {
 	return true
 }
 
-// add takes the payload at the end of p, of count segments.
+// add takes the payload at the end of p, of count segments. The headers of p may be
+// where it goes.
 func (j *Joiner) add(p []byte, payload, count int) {
+	j.buf[tun.HeaderLen+j.start+13] |= p[j.start+13]
 	j.n += copy(j.buf[j.n:], p[len(p)-payload:])
 	j.count += count
 	j.next += uint32(payload)
-	j.buf[tun.HeaderLen+j.start+13] |= p[j.start+13]
 }
 
 // Flush returns the frame, empty if there is none, and begins anew. The frame is in

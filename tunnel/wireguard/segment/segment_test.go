@@ -424,6 +424,48 @@ func BenchmarkJoin(b *testing.B) {
 	}
 }
 
+// Packets that lie in one buffer, with gaps between them, are joined there as they would
+// be elsewhere. Each frame begins where its first packet lies.
+func TestJoinInPlace(t *testing.T) {
+	const before, after = 16, 16 // of each packet; a header has room before it
+	r := rand.New(rand.NewPCG(4, 4))
+	for range 1000 {
+		var packets [][]byte
+		for range 1 + r.IntN(3) {
+			f := flow{
+				v6: r.IntN(2) == 0, udp: r.IntN(8) == 0, options: random(r, 4*r.IntN(11)),
+				flags: tcpACK, seq: r.Uint32(), id: uint16(r.Uint32()),
+			}
+			if r.IntN(3) == 0 {
+				f.flags |= tcpPSH
+			}
+			size := 1 + r.IntN(1400)
+			_, more := f.frame(random(r, 1+r.IntN(15*size)), size)
+			packets = append(packets, more...)
+		}
+		var buf []byte
+		var places []int
+		for _, p := range packets {
+			buf = append(buf, make([]byte, before)...)
+			places = append(places, len(buf))
+			buf = append(append(buf, p...), random(r, after+r.IntN(16))...)
+		}
+		var joiners []Joiner
+		for i, p := range packets {
+			at := places[i]
+			if last := len(joiners) - 1; last < 0 || !joiners[last].Add(buf[at:at+len(p)]) {
+				joiners = append(joiners, Joiner{buf: buf[at-tun.HeaderLen:]})
+				joiners[last+1].Add(buf[at : at+len(p)])
+			}
+		}
+		var frames [][]byte
+		for i := range joiners {
+			frames = append(frames, joiners[i].Flush())
+		}
+		same(t, frames, join(packets))
+	}
+}
+
 // Packets joined in two places are, once one is appended to the other, what they would be
 // joined in one.
 func TestAppend(t *testing.T) {
@@ -455,7 +497,7 @@ func TestAppend(t *testing.T) {
 		if !whole {
 			continue
 		}
-		if got := one.Append(&two); got != (len(want) == 1) || got == (two.Len() > 0) {
+		if got := one.Append(&two); got != (len(want) == 1) || got == (two.n > 0) {
 			t.Fatalf("appended: %v; together they are %d frames", got, len(want))
 		} else if got {
 			appended++
