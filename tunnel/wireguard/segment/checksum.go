@@ -9,6 +9,7 @@ import (
 // down to the same 16 bits. The words are little endian, which most machines load
 // fastest; only fold puts the bytes in the network's order (RFC 1071, section 2 (B)).
 func sum(b []byte, start uint64) uint64 {
+	whole := b
 	most, b := sumBlocks(b)
 	start, carry := bits.Add64(start, most, 0)
 	for len(b) >= 64 {
@@ -27,13 +28,21 @@ func sum(b []byte, start uint64) uint64 {
 		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(b), carry)
 		b = b[8:]
 	}
-	if len(b) > 0 {
-		var last [8]byte
-		copy(last[:], b)
-		start, carry = bits.Add64(start, binary.LittleEndian.Uint64(last[:]), carry)
-	}
+	start, carry = bits.Add64(start, lastWord(whole, len(b)), carry)
 	start, carry = bits.Add64(start, 0, carry)
 	return start + carry
+}
+
+// lastWord is a word of the last n bytes of b, up to 7. It is read with those before it:
+// a word that was just put together from bytes would have to wait for them.
+func lastWord(b []byte, n int) (w uint64) {
+	if len(b) >= 8 {
+		return binary.LittleEndian.Uint64(b[len(b)-8:]) >> (64 - 8*n)
+	}
+	for i := range n {
+		w |= uint64(b[len(b)-n+i]) << (8 * i)
+	}
+	return w
 }
 
 // fold makes 16 bits of a sum, in the network's order.
