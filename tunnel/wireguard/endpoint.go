@@ -210,6 +210,6 @@ func (e *Endpoint) removeLink(l *Link) {
 func (e *Endpoint) serve(p *pair) {
 	p.each(func(s *socket) {
 		r := newReceiver(e, s)
-		r.team.start(r.work)
+		r.team.start()
 	})
 }

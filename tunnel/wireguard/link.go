@@ -92,7 +92,7 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 	for q := range l.dev.Queues() {
 		p := newPump(l, q, &pumps, fail)
-		p.team.start(p.work)
+		p.team.start()
 	}
 	err := l.loop(ctx, broken)
 	reason := err

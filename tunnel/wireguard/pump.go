@@ -52,7 +52,8 @@ func (b *batch) letRead() {
 }
 
 func newPump(l *Link, queue int, running *sync.WaitGroup, fail func(error)) *pump {
-	p := &pump{l: l, queue: queue, team: newTeam(&l.e.spare, running), fail: fail}
+	p := &pump{l: l, queue: queue, fail: fail}
+	p.team = newTeam(&l.e.spare, running, p.work)
 	p.order = newOrder(func(b *batch, _ bool) {
 		l.send(&b.sealed)
 		batches.Put(b)
@@ -87,7 +88,7 @@ func (p *pump) work() {
 		behind := !p.waited
 		p.team.release()
 		if behind {
-			p.team.grow(p.work)
+			p.team.grow()
 		}
 		p.l.seal(b)
 		p.order.finish(number, b)

@@ -61,7 +61,8 @@ func newArrival() *arrival {
 const worthwhile = 16 << 10
 
 func newReceiver(e *Endpoint, s *socket) *receiver {
-	r := &receiver{e: e, s: s, team: newTeam(&e.spare, &e.serves)}
+	r := &receiver{e: e, s: s}
+	r.team = newTeam(&e.spare, &e.serves, r.work)
 	r.in = newIncoming(func() []byte {
 		r.next = newArrival()
 		return r.next.buf[:]
@@ -93,7 +94,7 @@ func (r *receiver) work() {
 		behind := !r.in.waited
 		r.team.release()
 		if behind {
-			r.team.grow(r.work)
+			r.team.grow()
 		}
 		r.open(a)
 		r.order.finish(number, a)

@@ -22,7 +22,7 @@ func TestArrivalOfMany(t *testing.T) {
 
 	const longest = 148 - protocol.Overhead // so that data, padded, is as long as an initiation
 	a := newArrival()
-	a.from, a.size = farAddr, len(initiation)
+	a.n, a.from, a.size = 0, farAddr, len(initiation)
 	var want [][]byte
 	data := func(n int) []byte {
 		sealer, err := s.peer.Sealer(s.now, 1)

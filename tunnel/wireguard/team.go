@@ -14,13 +14,23 @@ import (
 type team struct {
 	spare   *atomic.Int32 // goroutines that may still join a team of the endpoint
 	running *sync.WaitGroup
+	work    func() // what the reader does, until another reads or there is nothing to read
+	join    func() // what a goroutine is that joins; made once, for it is started often
 
 	reading atomic.Bool
 	members atomic.Int32
 }
 
-func newTeam(spare *atomic.Int32, running *sync.WaitGroup) *team {
-	return &team{spare: spare, running: running}
+func newTeam(spare *atomic.Int32, running *sync.WaitGroup, work func()) *team {
+	t := &team{spare: spare, running: running, work: work}
+	t.join = func() {
+		defer t.running.Done()
+		if t.read() {
+			t.work()
+		}
+		t.leave()
+	}
+	return t
 }
 
 // read makes the caller the reader, unless there is one.
@@ -29,30 +39,23 @@ func (t *team) read() bool { return t.reading.CompareAndSwap(false, true) }
 // release lets another read.
 func (t *team) release() { t.reading.Store(false) }
 
-// start has the first member work, as the reader, until work returns.
-func (t *team) start(work func()) {
+// start has the first member join.
+func (t *team) start() {
 	t.members.Store(1)
-	t.reading.Store(true)
-	t.running.Go(func() {
-		work()
-		t.leave()
-	})
+	t.running.Add(1)
+	go t.join()
 }
 
 // grow has another one work as the reader, if there are goroutines to spare, and
 // nobody has become the reader meanwhile.
-func (t *team) grow(work func()) {
+func (t *team) grow() {
 	if t.spare.Add(-1) < 0 {
 		t.spare.Add(1)
 		return
 	}
 	t.members.Add(1)
-	t.running.Go(func() {
-		if t.read() {
-			work()
-		}
-		t.leave()
-	})
+	t.running.Add(1)
+	go t.join()
 }
 
 // leave is for who is neither reading nor has anything else to do.

@@ -13,11 +13,10 @@ func TestTeam(t *testing.T) {
 	var left atomic.Int32
 	left.Store(spare)
 	var running sync.WaitGroup
-	team := newTeam(&left, &running)
+	var team *team
 	var read, most, at atomic.Int32
 	readers := 0 // of the one who reads
-	var work func()
-	work = func() {
+	team = newTeam(&left, &running, func() {
 		if n := at.Add(1); n > most.Load() {
 			most.Store(n)
 		}
@@ -32,13 +31,13 @@ func TestTeam(t *testing.T) {
 			if done {
 				return
 			}
-			team.grow(work)
+			team.grow()
 			if !team.read() {
 				return
 			}
 		}
-	}
-	team.start(work)
+	})
+	team.start()
 	running.Wait()
 	if most.Load() > 1+spare || left.Load() != spare || team.members.Load() != 0 {
 		t.Errorf("%d worked at once, %d to spare and %d members afterwards", most.Load(), left.Load(), team.members.Load())
