@@ -173,7 +173,9 @@ func (w *wire) sendLocked() error {
 }
 
 // notSentLowat bounds what waits in the socket unsent. What doesn't fit waits in
-// the device's queue, where the flows inside the tunnel notice.
+// the device's queue, where the flows inside the tunnel notice. Measured with 32
+// KiB: a ping beside a stream takes half as long over 20 ms with losses, but the
+// stream is a third slower over a path that loses packets and has no delay.
 const notSentLowat = 256 << 10
 
 // natIdle is how long a connection is silent before TCP probes it.
