@@ -8,7 +8,8 @@
 //	    veth pair with an MTU of 1500 (pair.go).
 //	 2. In each of -rounds rounds all are started afresh, and take turns at each test, so
 //	    that a machine that becomes slower is slower for all (run.go). There is one file
-//	    per contender, with what it is configured as.
+//	    per contender, with what it is configured as. No processor halts meanwhile
+//	    (awake.go).
 //	 3. The tests (measure.go): time to the first ping, idle ping, one TCP stream with the
 //	    processor time it costs, loaded ping, four TCP streams, small UDP packets
 //	    (udp.go), resident memory before and after.

@@ -38,6 +38,9 @@ func main() {
 		case "relay":
 			exitOn(relayMain(os.Args[1:]))
 			return
+		case "stay-awake":
+			exitOn(stayAwake())
+			return
 		}
 	}
 	var o options
@@ -85,6 +88,11 @@ func bench(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
+	letSleep, err := keepAwake()
+	if err != nil {
+		return err
+	}
+	defer letSleep()
 	r := &report{Machine: describeMachine(), Rounds: o.rounds, Seconds: o.seconds}
 	failed := r.measure(ctx, o, chosen, filepath.Join(bin, "warren"))
 	if ctx.Err() != nil {

@@ -77,7 +77,8 @@ func (r *report) rounds(name string) []sample {
 // notes explain the tables.
 const notes = `Two network namespaces on one machine, joined by a veth pair, MTU 1500; the load
 generators share the processors with the tunnels, so absolute figures are those of this
-machine, and the ratios are what holds. In each round all contenders run and take turns
+machine, and the ratios are what holds. A process that gives way to all others keeps the
+processors from halting, since virtual ones would wait for their host then. In each round all contenders run and take turns
 at each test; figures are medians over the rounds, and ratios are medians of each round's
 ratio. TCP is iperf3 with cubic inside the tunnels and on the underlay, four
 streams are four iperf3 processes. UDP counts what arrived while one thread sends as fast
