@@ -80,7 +80,7 @@ func openMessage(t testing.TB, asn uint32, id string, others ...gobgp.ParameterC
 
 // read returns the next message, or nil when the connection ends.
 func (p *rawPeer) read() *gobgp.BGPMessage {
-	p.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	p.conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 	header := make([]byte, gobgp.BGP_HEADER_LENGTH)
 	if _, err := io.ReadFull(p.conn, header); err != nil {
 		return nil

@@ -116,7 +116,7 @@ func TestTakeover(t *testing.T) {
 		t.Fatalf("the session was disturbed: %+v", st)
 	}
 
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		if up := time.Since(since); up < takeoverAfter+100*time.Millisecond {
 			return fmt.Sprintf("up for %v", up)
 		}

@@ -202,7 +202,7 @@ func TestOnlyThroughTheTunnel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 		if n, err := conn.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s read %d bytes, %v", from, n, err)
 		}

@@ -29,7 +29,7 @@ func TestExternalInterfaceMayCome(t *testing.T) {
 	if _, peer := e.Ends(tunnel.Event{}); peer.String() != "fe80::2%nosuch0" {
 		t.Errorf("the peer is at %s", peer)
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		st := e.Status()
 		if st.State == tunnel.StateWaiting && strings.Contains(st.LastError, "nosuch0 does not exist") {
 			break

@@ -46,7 +46,7 @@ func TestOwnWritesAreSilent(t *testing.T) {
 		k.sync(t, f)
 		// Events come in order: when this one has been seen, the others were.
 		k.ip(t, "link add name sign type veth peer name sign2")
-		deadline := time.Now().Add(5 * time.Second)
+		deadline := time.Now().Add(30 * time.Second)
 		for !knows(f, "sign") {
 			if time.Now().After(deadline) {
 				t.Fatal("the event of a new link does not arrive")

@@ -104,7 +104,7 @@ func run(t *testing.T, f *FIB) {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("Run does not end")
 		}
 	})
@@ -149,7 +149,7 @@ func waitChanged(t testing.TB, f *FIB) {
 	t.Helper()
 	select {
 	case <-f.Changed():
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("Changed does not tell")
 	}
 }

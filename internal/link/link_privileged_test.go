@@ -173,7 +173,7 @@ func TestUsableAtOnce(t *testing.T) {
 // waitAddress returns the only address of tun0 as soon as there is one.
 func waitAddress(t *testing.T) string {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if got := addresses(t); len(got) == 1 && strings.HasPrefix(got[0], "fe80::") {
 			return got[0]
 		}

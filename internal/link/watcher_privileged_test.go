@@ -33,7 +33,7 @@ func watch(t *testing.T, owned ...int) *Watcher {
 				t.Errorf("Run: %v", err)
 			}
 			w.Close()
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("Run does not end")
 		}
 	})
@@ -43,7 +43,7 @@ func watch(t *testing.T, owned ...int) *Watcher {
 // becomes waits on Changed until Locals is want.
 func becomes(t *testing.T, w *Watcher, what, want string, r Redistribute, globs ...string) {
 	t.Helper()
-	start, timeout := time.Now(), time.After(5*time.Second)
+	start, timeout := time.Now(), time.After(30*time.Second)
 	for {
 		got := w.Locals(r, globs, func(n string) bool { return n == "site-b" })
 		if slices.Equal(got, prefixes(want)) {

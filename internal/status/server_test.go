@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-const patience = 5 * time.Second
+const patience = 30 * time.Second
 
 // socketPath is short enough for a unix socket whatever the test's name is.
 func socketPath(t *testing.T) string {

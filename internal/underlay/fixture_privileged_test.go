@@ -34,7 +34,7 @@ const (
 	remote4  = "198.51.100.1"
 	remote6  = "2001:db8:99::1"
 	owned    = 186
-	patience = 5 * time.Second
+	patience = 30 * time.Second
 )
 
 type host struct {

@@ -61,7 +61,7 @@ func ping(ctx context.Context, h *Host, addr string) error {
 
 func mustReach(ctx context.Context, t *testing.T, h *Host, addr string) {
 	t.Helper()
-	if _, err := Eventually(ctx, 50*time.Millisecond, 5*time.Second, func() error {
+	if _, err := Eventually(ctx, 50*time.Millisecond, 30*time.Second, func() error {
 		return ping(ctx, h, addr)
 	}); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestProcessLife(t *testing.T) {
 
 	p, err := h.Start("sh", "-c", "echo hello; exec sleep 60")
 	must(t)(err)
-	_, err = Eventually(ctx, 10*time.Millisecond, 5*time.Second, func() error {
+	_, err = Eventually(ctx, 10*time.Millisecond, 30*time.Second, func() error {
 		if !strings.Contains(p.Log(), "hello") {
 			return fmt.Errorf("log is %q", p.Log())
 		}

@@ -71,7 +71,7 @@ func TestAlive(t *testing.T) {
 		t.Fatal(err)
 	}
 	// It ends, and keeps its number until it is waited for.
-	if _, err := Eventually(t.Context(), time.Millisecond, 5*time.Second, func() error {
+	if _, err := Eventually(t.Context(), time.Millisecond, 30*time.Second, func() error {
 		if alive(cmd.Process.Pid) {
 			return errors.New("an ended process that nobody waited for lives")
 		}

@@ -214,7 +214,7 @@ func TestWaitEnds(t *testing.T) {
 				if name == "deleted" && !strings.Contains(err.Error(), "the interface is gone") {
 					t.Errorf("%s: %v", name, err)
 				}
-			case <-time.After(5 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatalf("%s: a reader still waits", name)
 			}
 		}
@@ -264,7 +264,7 @@ func TestStreamBetweenTwoDevices(t *testing.T) {
 			}
 			var conn net.Conn
 			if err := here.Do(func() (err error) {
-				conn, err = net.DialTimeout("tcp4", "10.55.0.2:5555", 5*time.Second)
+				conn, err = net.DialTimeout("tcp4", "10.55.0.2:5555", 30*time.Second)
 				return err
 			}); err != nil {
 				t.Fatal(err)
