@@ -12,53 +12,6 @@ import (
 	"warren/tunnel/tun"
 )
 
-// naiveSum is RFC 1071 as it is written there.
-func naiveSum(b []byte) uint16 {
-	var s uint32
-	for i := 0; i < len(b); i += 2 {
-		w := uint32(b[i]) << 8
-		if i+1 < len(b) {
-			w |= uint32(b[i+1])
-		}
-		s += w
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
-}
-
-// naiveTransport is the checksum of the transport part at start, whose own field is
-// at sumAt.
-func naiveTransport(p []byte, protocol byte, start, sumAt int) uint16 {
-	var ph []byte
-	if p[0]>>4 == 4 {
-		ph = append(ph, p[12:20]...)
-	} else {
-		ph = append(ph, p[8:40]...)
-	}
-	ph = binary.BigEndian.AppendUint32(ph, uint32(len(p)-start))
-	ph = append(ph, 0, 0, 0, protocol)
-	l4 := bytes.Clone(p[start:])
-	l4[sumAt-start], l4[sumAt-start+1] = 0, 0
-	c := ^naiveSum(append(ph, l4...))
-	if protocol == unix.IPPROTO_UDP && c == 0 {
-		c = 0xffff
-	}
-	return c
-}
-
-func TestSumAgainstNaive(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	for range 3000 {
-		b := make([]byte, r.IntN(1600))
-		for i := range b {
-			b[i] = byte(r.Uint32() | uint32(-r.IntN(2))) // many 0xff
-		}
-		if got, want := fold(sum(b, 0)), naiveSum(b); got != want {
-			t.Fatalf("%x: %x, want %x", b, got, want)
-		}
-	}
-}
-
 // flow describes the packets of a test.
 type flow struct {
 	v6      bool
@@ -357,42 +310,6 @@ func FuzzSplit(f *testing.F) {
 			t.Fatalf("%d bytes of %d", total, len(frame))
 		}
 	})
-}
-
-func TestClampMSS(t *testing.T) {
-	for name, tc := range map[string]struct {
-		flow flow
-		want uint16 // 0: unchanged
-	}{
-		"v4":           {flow{flags: tcpSYN, options: []byte{2, 4, 5, 0xb4}}, 1380},
-		"v6":           {flow{v6: true, flags: tcpSYN | tcpACK, options: []byte{2, 4, 5, 0xa0}}, 1360},
-		"small":        {flow{flags: tcpSYN, options: []byte{2, 4, 5, 0}}, 0},
-		"not SYN":      {flow{flags: tcpACK, options: []byte{2, 4, 5, 0xb4}}, 0},
-		"odd offset":   {flow{flags: tcpSYN, options: []byte{1, 2, 4, 5, 0xb4, 1, 1, 0}}, 1380},
-		"others first": {flow{flags: tcpSYN, options: []byte{4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 2, 4, 0xff, 0xff}}, 1380},
-		"after end":    {flow{flags: tcpSYN, options: []byte{0, 0, 0, 0, 2, 4, 5, 0xb4}}, 0},
-		"broken":       {flow{flags: tcpSYN, options: []byte{8, 0, 0, 0, 2, 4, 5, 0xb4}}, 0},
-		"cut off":      {flow{flags: tcpSYN, options: []byte{1, 1, 1, 2}}, 0},
-		"no options":   {flow{flags: tcpSYN}, 0},
-		"UDP":          {flow{udp: true}, 0},
-	} {
-		p := tc.flow.packet(nil)
-		before := bytes.Clone(p)
-		ClampMSS(p, 1420)
-		if tc.want == 0 {
-			if !bytes.Equal(p, before) {
-				t.Errorf("%s: changed", name)
-			}
-			continue
-		}
-		start := len(p) - 20 - len(tc.flow.options)
-		if got := naiveTransport(p, 6, start, start+16); got != binary.BigEndian.Uint16(p[start+16:]) {
-			t.Errorf("%s: checksum %x, want %x", name, p[start+16:start+18], got)
-		}
-		if !bytes.Contains(p[start+20:], binary.BigEndian.AppendUint16([]byte{2, 4}, tc.want)) {
-			t.Errorf("%s: options %x, want an MSS of %d", name, p[start+20:], tc.want)
-		}
-	}
 }
 
 func BenchmarkSplit(b *testing.B) {
