@@ -56,8 +56,10 @@ var works = sync.Pool{New: func() any {
 	return w
 }}
 
-// release gives the work back, without what it knows.
+// release gives the work back, without what it knows. That includes the spare message,
+// in which there is key stream.
 func (w *work) release() {
+	clear(w.spare[:w.n])
 	clear(w.starts[:])
 	clear(w.macs[:])
 	clear(w.ends[:])
