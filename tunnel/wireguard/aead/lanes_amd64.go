@@ -30,7 +30,7 @@ const (
 func chacha(msgs *[Lanes]*byte, blocks, first uint64, key *[8]uint32, nonces *[3][Lanes]uint32)
 
 // poly takes in blocks of 16 bytes of each message. There must be at least one. It reads
-// up to a multiple of 64 bytes.
+// up to a multiple of 32 bytes.
 //
 //go:noescape
 func poly(h *[3][half]uint64, r *[5][half]uint64, msgs *[half]*byte, blocks uint64)

@@ -52,7 +52,7 @@ func TestPolyAgainstBig(t *testing.T) {
 		keys = append(keys, random(r, 16))
 	}
 	var messages [][]byte
-	for n := 1; n <= 9; n++ {
+	for _, n := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 88, 89} {
 		messages = append(messages, bytes.Repeat(ones, n), make([]byte, 16*n), random(r, 16*n))
 	}
 	// Three blocks are 3 * 2^128 and what is in them: 2^130 - 5 with 2^128 - 5.
@@ -79,7 +79,7 @@ func checkPoly(t *testing.T, r *rand.Rand, key, msg []byte) {
 	var m macs
 	var at [half]*byte
 	for i := range half {
-		k, b := random(r, 32), random(r, len(msg)+63)
+		k, b := random(r, 32), random(r, len(msg)+31)
 		if i == lane {
 			copy(k, key)
 			copy(k[16:], pad)
