@@ -48,20 +48,30 @@ func (m *message) result(err error) (int, error) {
 	return m.n, m.err
 }
 
-// outgoing are the messages of sends that are not at work.
-var outgoing = sync.Pool{New: func() any {
-	m := new(message)
+// outgoing is a message to send with.
+type outgoing struct {
+	message
+	try func(fd uintptr)
+}
+
+// outgoings are those that nobody sends with.
+var outgoings = sync.Pool{New: func() any {
+	m := new(outgoing)
+	m.try = func(fd uintptr) { m.n, m.err = sysio.Sendmsg(int(fd), &m.header) }
 	m.call = func(fd uintptr) bool {
-		m.n, m.err = sysio.Sendmsg(int(fd), &m.header)
-		return !errors.Is(m.err, unix.EAGAIN)
+		m.try(fd)
+		return !m.full()
 	}
 	return m
 }}
 
+// full reports whether there was no room for what was to be sent.
+func (m *outgoing) full() bool { return errors.Is(m.err, unix.EAGAIN) }
+
 // sendmsg sends b, cut by the kernel if size is not 0, from an address if it is valid.
 func (s *socket) sendmsg(b []byte, size int, to netip.AddrPort, from netip.Addr) error {
-	m := outgoing.Get().(*message)
-	defer outgoing.Put(m)
+	m := outgoings.Get().(*outgoing)
+	defer outgoings.Put(m)
 	control := 0
 	if size > 0 {
 		control = putSegmentSize(m.oob[:], size)
@@ -71,7 +81,13 @@ func (s *socket) sendmsg(b []byte, size int, to netip.AddrPort, from netip.Addr)
 	}
 	m.prepare(b, control)
 	m.setName(to)
-	_, err := m.result(s.raw.Write(m.call))
+	// RawConn lets one at a time write, and who has to wait for that sleeps. The kernel
+	// lets all send at once, so that only a full socket is left to wait for.
+	err := s.raw.Control(m.try)
+	if err == nil && m.full() {
+		err = s.raw.Write(m.call)
+	}
+	_, err = m.result(err)
 	return err
 }
 

@@ -3,7 +3,7 @@ package wireguard
 import "sync"
 
 // ahead bounds what of a source is in somebody's hands.
-const ahead = 8
+const ahead = 16
 
 // order hands things on in the order in which they came, though several goroutines
 // work on them, and whoever is done with one first is done. Nobody waits for a turn:
