@@ -27,6 +27,8 @@ type queue struct {
 	n      int
 	err    error
 	pace   sysio.Pace
+
+	state *sysio.State // for who does not read
 }
 
 // newQueue takes over fd, also if it fails.
@@ -37,7 +39,7 @@ func newQueue(fd int, name string, vnet bool) (*queue, error) {
 		file.Close()
 		return nil, fmt.Errorf("raw queue: %w", err)
 	}
-	q := &queue{file: file, raw: raw, vnet: vnet}
+	q := &queue{file: file, raw: raw, vnet: vnet, state: sysio.NewState(raw)}
 	q.poll = q.pollOnce
 	q.read = q.readOnce
 	return q, nil
@@ -69,6 +71,10 @@ func (d *Device) Wait(queue int) error {
 	}
 	return nil
 }
+
+// Readable reports whether a read of a queue, 0 to Queues-1, would return something, be it
+// an error. It never blocks. It is for one goroutine at a time, beside the one that reads.
+func (d *Device) Readable(queue int) bool { return d.queues[queue].state.Readable() }
 
 // TryRead reads one frame from a queue into p, which must have room for
 // [MaxFrame] bytes, and returns its length; without a frame to read, [ErrEmpty].

@@ -181,6 +181,36 @@ func TestWriteToDownInterfaceIsADrop(t *testing.T) {
 	}
 }
 
+func TestReadable(t *testing.T) {
+	netns.Test(t)
+	d := open(t, Config{Name: "tt0", MTU: 1500, Queues: 1})
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/tt0/disable_ipv6", []byte("1"), 0); err != nil {
+		t.Fatal(err) // the kernel would send of its own accord
+	}
+	if err := d.SetCarrier(true); err != nil {
+		t.Fatal(err)
+	}
+	ip(t, "addr", "add", "10.55.0.1/24", "dev", "tt0")
+	ip(t, "link", "set", "tt0", "up")
+	if d.Readable(0) {
+		t.Fatal("readable before anything was sent")
+	}
+	conn, err := net.Dial("udp4", "10.55.0.2:5555")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Wait(0); err != nil || !d.Readable(0) {
+		t.Fatalf("not readable after a wait: %v", err)
+	}
+	if _, err := d.TryRead(0, make([]byte, MaxFrame)); err != nil || d.Readable(0) {
+		t.Fatalf("still readable after it was read: %v", err)
+	}
+}
+
 // Waiting ends when the device is closed, or somebody deletes the interface.
 func TestWaitEnds(t *testing.T) {
 	netns.Test(t)

@@ -43,6 +43,7 @@ type Device interface {
 	SetOffload(tun.Offload) error
 	SetCarrier(up bool) error
 	Wait(queue int) error
+	Readable(queue int) bool
 	TryRead(queue int, p []byte) (int, error)
 	Write(frame []byte) error
 	Close() error

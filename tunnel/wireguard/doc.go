@@ -21,11 +21,13 @@
 // How a packet goes:
 //
 //  1. A goroutine for each queue of the interface waits for packets, takes buffers, reads
-//     up to 16 KiB or one large frame, cuts that to packets, seals them, and sends those
-//     of the same size with one UDP_SEGMENT (pump.go, outbox.go, socket.go);
+//     up to 16 KiB or one large frame, cuts that to packets, and seals them (pump.go,
+//     outbox.go). Those of one size leave with one UDP_SEGMENT, as many as it takes, the
+//     rest with what is read next if something is there to be read (departure.go,
+//     train.go, socket.go);
 //  2. at the far end a goroutine for each socket receives them joined by UDP_GRO, opens
 //     each in place, joins consecutive segments of a flow, and writes them to the
-//     interface, together with what is opened by then of what arrived next
+//     interface, the last frame with what arrives next if something is there
 //     (receiver.go);
 //  3. TCP's SYNs are clamped to the interface's MTU on both ways.
 //

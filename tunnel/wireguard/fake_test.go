@@ -51,6 +51,8 @@ func (d *fakeDevice) Wait(int) error {
 	}
 }
 
+func (d *fakeDevice) Readable(int) bool { return len(d.frames) > 0 }
+
 func (d *fakeDevice) TryRead(_ int, p []byte) (int, error) {
 	f := d.peeked
 	d.peeked = nil

@@ -62,9 +62,9 @@ func (e *Endpoint) finish(h *handshake, got protocol.Received) {
 	}
 	var err error
 	if l != nil {
-		err = l.transmit(got.Reply, len(got.Reply), h.from)
+		err = l.transmit(single(got.Reply), h.from)
 	} else {
-		err = h.socket.send(got.Reply, len(got.Reply), h.from, h.local)
+		err = h.socket.send(single(got.Reply), h.from, h.local)
 	}
 	if err != nil {
 		e.log.Debug("cannot answer a handshake", "remote", h.from, "err", err)

@@ -51,7 +51,7 @@ type Link struct {
 
 // exit is what a link needs of its outlet.
 type exit interface {
-	send(msgs []byte, size int, to netip.AddrPort, from netip.Addr) error
+	send(t *train, to netip.AddrPort, from netip.Addr) error
 	problem() error
 }
 
@@ -166,7 +166,7 @@ func (l *Link) tick(now time.Time) (began bool) {
 			}
 			l.initiated = now
 		}
-		if l.unsent = l.transmit(msg, len(msg), to); l.unsent != nil {
+		if l.unsent = l.transmit(single(msg), to); l.unsent != nil {
 			l.unsent = fmt.Errorf("send to %s: %w", to, l.unsent)
 			if !l.up.Load() {
 				l.fail(l.unsent)

@@ -140,7 +140,7 @@ func TestAddLinkRefuses(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	if err := e.free.send(nil, 1, netip.AddrPort{}, netip.Addr{}); err == nil {
+	if err := e.free.send(single(nil), netip.AddrPort{}, netip.Addr{}); err == nil {
 		t.Error("sent without a port")
 	}
 }

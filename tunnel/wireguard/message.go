@@ -19,7 +19,7 @@ import (
 // (package sysio).
 type message struct {
 	header unix.Msghdr
-	vector unix.Iovec
+	parts  [maxParts]unix.Iovec
 	name   unix.RawSockaddrInet6 // or the shorter RawSockaddrInet4
 	oob    [128]byte
 
@@ -28,11 +28,14 @@ type message struct {
 	err  error
 }
 
-func (m *message) prepare(b []byte, control int) {
-	m.vector.Base = unsafe.SliceData(b)
-	m.vector.SetLen(len(b))
-	m.header = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&m.name)), Namelen: uint32(unsafe.Sizeof(m.name)), Iov: &m.vector}
-	m.header.SetIovlen(1)
+// prepare is for up to maxParts buffers.
+func (m *message) prepare(control int, parts ...[]byte) {
+	for i, b := range parts {
+		m.parts[i].Base = unsafe.SliceData(b)
+		m.parts[i].SetLen(len(b))
+	}
+	m.header = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&m.name)), Namelen: uint32(unsafe.Sizeof(m.name)), Iov: &m.parts[0]}
+	m.header.SetIovlen(len(parts))
 	if control > 0 {
 		m.header.Control = &m.oob[0]
 		m.header.SetControllen(control)
@@ -41,7 +44,7 @@ func (m *message) prepare(b []byte, control int) {
 
 // result ends a call; err is that of the RawConn.
 func (m *message) result(err error) (int, error) {
-	m.vector.Base = nil // the buffer is not ours
+	clear(m.parts[:]) // the buffers are not ours
 	if err != nil {
 		return 0, err
 	}
@@ -68,8 +71,9 @@ var outgoings = sync.Pool{New: func() any {
 // full reports whether there was no room for what was to be sent.
 func (m *outgoing) full() bool { return errors.Is(m.err, unix.EAGAIN) }
 
-// sendmsg sends b, cut by the kernel if size is not 0, from an address if it is valid.
-func (s *socket) sendmsg(b []byte, size int, to netip.AddrPort, from netip.Addr) error {
+// sendmsg sends what is in some places, cut by the kernel if size is not 0, from an
+// address if it is valid.
+func (s *socket) sendmsg(parts [][]byte, size int, to netip.AddrPort, from netip.Addr) error {
 	m := outgoings.Get().(*outgoing)
 	defer outgoings.Put(m)
 	control := 0
@@ -79,7 +83,7 @@ func (s *socket) sendmsg(b []byte, size int, to netip.AddrPort, from netip.Addr)
 	if from.IsValid() && from.Is4() == to.Addr().Is4() {
 		control += putSource(m.oob[control:], from)
 	}
-	m.prepare(b, control)
+	m.prepare(control, parts...)
 	m.setName(to)
 	// RawConn lets one at a time write, and who has to wait for that sleeps. The kernel
 	// lets all send at once, so that only a full socket is left to wait for.
@@ -135,7 +139,7 @@ type incoming struct {
 func newIncoming(take func() []byte, leave func()) *incoming {
 	m := &incoming{take: take, leave: leave}
 	m.call = func(fd uintptr) bool {
-		m.prepare(m.take(), len(m.oob))
+		m.prepare(len(m.oob), m.take())
 		if m.n, m.err = m.pace.Recvmsg(int(fd), &m.header); m.err != nil {
 			m.leave()
 		}

@@ -9,8 +9,8 @@ const ahead = 16
 // work on them, and whoever is done with one first is done. Nobody waits for a turn:
 // what is finished too early is handed on by the one that finishes what is before it.
 type order[T any] struct {
-	// hand takes the next, of one goroutine at a time. With more, it is called with a
-	// further one at once.
+	// hand takes the next, of one goroutine at a time. With more, it will be called with a
+	// further one as soon as that is done.
 	hand func(v *T, more bool)
 
 	mu      sync.Mutex
@@ -60,7 +60,7 @@ func (o *order[T]) finish(number uint64, v *T) {
 	for o.done[o.first%ahead] != nil {
 		v := o.done[o.first%ahead]
 		o.done[o.first%ahead] = nil
-		more := o.done[(o.first+1)%ahead] != nil
+		more := o.next-o.first > 1
 		o.mu.Unlock()
 		o.hand(v, more)
 		o.mu.Lock()

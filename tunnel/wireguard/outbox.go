@@ -2,7 +2,7 @@ package wireguard
 
 import "net/netip"
 
-// outbox is messages that wait to be sent, in runs that one send takes.
+// outbox is messages that wait to be sent, in runs.
 type outbox struct {
 	to     netip.AddrPort
 	runs   []run
@@ -46,7 +46,7 @@ func (o *outbox) add(n int) {
 	if last := len(o.runs) - 1; last >= 0 && !fresh {
 		r := &o.runs[last]
 		whole := len(r.msgs) == r.size*r.count
-		if whole && n <= r.size && r.count < maxSegments && len(r.msgs)+n <= maxDatagram {
+		if whole && n <= r.size {
 			r.msgs = r.msgs[:len(r.msgs)+n]
 			r.count++
 			return

@@ -48,7 +48,7 @@ func (p *pair) each(f func(*socket)) {
 func (p *pair) close() { p.each(func(s *socket) { s.conn.Close() }) }
 
 // send sends messages as socket.send does.
-func (o *outlet) send(b []byte, size int, to netip.AddrPort, from netip.Addr) error {
+func (o *outlet) send(t *train, to netip.AddrPort, from netip.Addr) error {
 	p := o.current.Load()
 	s := p.v6
 	if to.Addr().Is4() {
@@ -56,7 +56,7 @@ func (o *outlet) send(b []byte, size int, to netip.AddrPort, from netip.Addr) er
 	}
 	switch {
 	case s != nil:
-		return s.send(b, size, to, from)
+		return s.send(t, to, from)
 	case p.err != nil:
 		return p.err
 	case !to.IsValid():

@@ -20,6 +20,7 @@ type pump struct {
 	queue int
 	team  *team
 	order *order[batch]
+	out   departure
 	fail  func(error)
 
 	// The reader's.
@@ -51,13 +52,17 @@ func (b *batch) letRead() {
 	b.read, b.n, b.frames = nil, 0, b.frames[:0]
 }
 
+// letGo gives back the batch and what was sealed.
+func (b *batch) letGo() {
+	b.sealed.reset()
+	batches.Put(b)
+}
+
 func newPump(l *Link, queue int, running *sync.WaitGroup, fail func(error)) *pump {
-	p := &pump{l: l, queue: queue, fail: fail}
+	p := &pump{l: l, queue: queue, out: departure{link: l}, fail: fail}
 	p.team = newTeam(&l.e.spare, running, p.work)
-	p.order = newOrder(func(b *batch, _ bool) {
-		l.send(&b.sealed)
-		batches.Put(b)
-	})
+	// What can be read will be, and handed on, so that nothing waits for ever.
+	p.order = newOrder(func(b *batch, more bool) { p.out.hand(b, more || l.dev.Readable(queue)) })
 	return p
 }
 
@@ -75,8 +80,7 @@ func (p *pump) work() {
 		}
 		if b.n < worthwhile && p.order.idle() {
 			p.l.seal(b)
-			p.l.send(&b.sealed)
-			batches.Put(b)
+			p.out.hand(b, false)
 			continue
 		}
 		number := p.order.come()
@@ -98,26 +102,23 @@ func (p *pump) work() {
 	}
 }
 
-// next returns the next frames of the queue. It waits for them without a buffer.
+// next returns the next frames of the queue. It waits for them without a buffer. It may
+// return none, with which whatever waits for more is sent.
 func (p *pump) next() (*batch, error) {
-	for {
-		p.waited = !p.more
-		if p.waited {
-			if err := p.l.dev.Wait(p.queue); err != nil {
-				return nil, err
-			}
-		}
-		b := newBatch()
-		err := p.fill(b, p.waited)
-		if b.n > 0 {
-			return b, nil // an error comes again
-		}
-		b.letRead()
-		batches.Put(b)
-		if err != nil && !errors.Is(err, tun.ErrEmpty) {
+	p.waited = !p.more
+	if p.waited {
+		if err := p.l.dev.Wait(p.queue); err != nil {
 			return nil, err
 		}
 	}
+	b := newBatch()
+	err := p.fill(b, p.waited)
+	if b.n == 0 && err != nil && !errors.Is(err, tun.ErrEmpty) {
+		b.letRead()
+		b.letGo()
+		return nil, err
+	}
+	return b, nil // an error comes again
 }
 
 // fill reads frames until there are enough bytes, or no more. After waiting, one is
@@ -154,6 +155,9 @@ func (l *Link) seal(b *batch) {
 	for i := range b.frames {
 		count += b.frames[i].Count()
 	}
+	if count == 0 {
+		return
+	}
 	sealer, err := l.peer.Sealer(time.Now(), count)
 	if err != nil {
 		l.counters.Drops.Add(uint64(count))
@@ -178,15 +182,4 @@ func (l *Link) seal(b *batch) {
 	sealer.Seal()
 	l.counters.TxPackets.Add(uint64(count))
 	l.counters.TxBytes.Add(uint64(bytes))
-}
-
-// send sends the messages, and lets go of them.
-func (l *Link) send(o *outbox) {
-	for _, r := range o.runs {
-		if err := l.transmit(r.msgs, r.size, o.to); err != nil {
-			l.counters.Drops.Add(uint64(r.count))
-			l.log.Debug("packets were not sent", "remote", o.to, "err", err)
-		}
-	}
-	o.reset()
 }

@@ -67,7 +67,8 @@ func newReceiver(e *Endpoint, s *socket) *receiver {
 		r.next = newArrival()
 		return r.next.buf[:]
 	}, func() { r.next.release() })
-	r.order = newOrder(r.hand)
+	// What can be received will be, and handed on, so that nothing waits for ever.
+	r.order = newOrder(func(a *arrival, more bool) { r.hand(a, more || s.state.Readable()) })
 	return r
 }
 
@@ -104,21 +105,21 @@ func (r *receiver) work() {
 	}
 }
 
-// receive waits for something to arrive. It returns nil when the socket is closed.
+// receive waits for something to arrive. It returns nil when the socket is closed, and after
+// another error something empty, with which whatever waits for more is written.
 func (r *receiver) receive() *arrival {
-	for {
-		n, size, from, err := r.s.receive(r.in)
-		if err == nil {
-			a := r.next
-			a.n, a.size, a.from, a.local = n, size, from, r.in.local
-			return a
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
+	n, size, from, err := r.s.receive(r.in)
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	if err != nil {
 		r.e.log.Warn("cannot receive", "err", err)
 		time.Sleep(receivePause)
+		return newArrival()
 	}
+	a := r.next
+	a.n, a.size, a.from, a.local = n, size, from, r.in.local
+	return a
 }
 
 // receivePause keeps an error that stays from taking a core.
@@ -190,8 +191,8 @@ func (a *arrival) begin(l *Link, packet int) *joined {
 	return f
 }
 
-// hand writes what arrived to the interfaces, in order. If more is there already, the
-// last frame waits for that: a sender cuts what its kernel made in pieces that fit a
+// hand writes what arrived to the interfaces, in order. If more is there already, or on its
+// way, the last frame waits for that: a sender cuts what its kernel made in pieces that fit a
 // datagram, and each frame that is written here has TCP send an acknowledgment.
 func (r *receiver) hand(a *arrival, more bool) {
 	frames := a.frames
@@ -232,6 +233,6 @@ func (f *joined) write() {
 func (a *arrival) release() {
 	clear(a.frames)
 	a.buf.release()
-	a.buf, a.frames = nil, a.frames[:0]
+	a.buf, a.n, a.frames = nil, 0, a.frames[:0]
 	arrivals.Put(a)
 }

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"warren/tunnel/internal/sysio"
 )
 
 // Bounds of one send with UDP_SEGMENT (include/linux/udp.h, UDP_MAX_SEGMENTS, and the
@@ -26,12 +29,13 @@ const socketBuffer = 16 << 20
 type socket struct {
 	conn  *net.UDPConn
 	raw   syscall.RawConn // of conn
+	state *sysio.State    // of conn, for who does not receive
 	noGSO atomic.Bool     // the way out cannot do UDP_SEGMENT
 }
 
 func newSocket(c *net.UDPConn) *socket {
 	raw, _ := c.SyscallConn() // the only error is for no connection at all
-	return &socket{conn: c, raw: raw}
+	return &socket{conn: c, raw: raw, state: sysio.NewState(raw)}
 }
 
 // prepare sets the options that make a socket fast, as far as the kernel has them, has
@@ -58,15 +62,14 @@ func prepare(network string, c syscall.RawConn) error {
 	})
 }
 
-// send sends messages that lie one after the other, each of size bytes but for the
-// last, which may be shorter. They leave with the source address from if it is valid,
-// else with that of the way.
-func (s *socket) send(b []byte, size int, to netip.AddrPort, from netip.Addr) error {
-	if len(b) <= size {
-		return s.sendmsg(b, 0, to, from)
+// send sends messages. They leave with the source address from if it is valid, else with
+// that of the way.
+func (s *socket) send(t *train, to netip.AddrPort, from netip.Addr) error {
+	if t.count == 1 {
+		return s.sendmsg(t.parts, 0, to, from)
 	}
 	if !s.noGSO.Load() {
-		err := s.sendmsg(b, size, to, from)
+		err := s.sendmsg(t.parts, t.size, to, from)
 		switch {
 		case err == nil:
 			return nil
@@ -77,12 +80,12 @@ func (s *socket) send(b []byte, size int, to netip.AddrPort, from netip.Addr) er
 			return err
 		}
 	}
-	for len(b) > 0 {
-		n := min(size, len(b))
-		if err := s.sendmsg(b[:n], 0, to, from); err != nil {
-			return err
+	for _, b := range t.parts {
+		for msg := range slices.Chunk(b, t.size) {
+			if err := s.sendmsg([][]byte{msg}, 0, to, from); err != nil {
+				return err
+			}
 		}
-		b = b[n:]
 	}
 	return nil
 }

@@ -16,16 +16,16 @@ func (l *Link) heardAt(local netip.Addr) {
 	l.source.Store(&changed)
 }
 
-// transmit sends messages as socket.send does, from where the peer knows this end. That
-// address, or the way from there, may have gone: then the host's routes choose.
-func (l *Link) transmit(msgs []byte, size int, to netip.AddrPort) error {
+// transmit sends messages, from where the peer knows this end. That address, or the way
+// from there, may have gone: then the host's routes choose.
+func (l *Link) transmit(t *train, to netip.AddrPort) error {
 	from := l.source.Load()
 	if from == nil {
-		return l.out.send(msgs, size, to, netip.Addr{})
+		return l.out.send(t, to, netip.Addr{})
 	}
-	err := l.out.send(msgs, size, to, *from)
+	err := l.out.send(t, to, *from)
 	if err != nil && isGone(err) && l.source.CompareAndSwap(from, nil) {
-		return l.out.send(msgs, size, to, netip.Addr{})
+		return l.out.send(t, to, netip.Addr{})
 	}
 	return err
 }

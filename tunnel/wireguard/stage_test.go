@@ -133,11 +133,13 @@ type stageExit stage
 
 func (x *stageExit) problem() error { return nil }
 
-func (x *stageExit) send(msg []byte, _ int, to netip.AddrPort, _ netip.Addr) error {
+func (x *stageExit) send(t *train, to netip.AddrPort, _ netip.Addr) error {
 	if to != farAddr {
 		return fmt.Errorf("nobody is at %v", to)
 	}
-	(*stage)(x).toFar(bytes.Clone(msg))
+	for _, msg := range t.parts { // the stage's messages leave alone
+		(*stage)(x).toFar(bytes.Clone(msg))
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package sysio
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -80,5 +81,31 @@ func TestMessages(t *testing.T) {
 	}
 	if _, err := Sendmsg(-1, header(buf)); !errors.Is(err, unix.EBADF) {
 		t.Fatalf("send to nowhere: %v", err)
+	}
+}
+
+func TestState(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	raw, err := r.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewState(raw)
+	if s.Readable() {
+		t.Error("readable with nothing to read")
+	}
+	if _, err := w.WriteString("hello"); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Readable() || testing.AllocsPerRun(100, func() { s.Readable() }) > 0 {
+		t.Error("not readable with something to read, or it allocates")
+	}
+	r.Close()
+	if s.Readable() {
+		t.Error("readable after it was closed")
 	}
 }
