@@ -11,6 +11,7 @@ import (
 
 const (
 	nameBare            = "bare-veth"
+	namePlain           = "plain-relay"
 	nameWarren          = "warren"
 	nameWarrenWireGuard = "warren-wireguard"
 	nameWireGuard       = "wireguard-go"
@@ -61,6 +62,7 @@ func (s *session) stop(ctx context.Context) error {
 func contenders(bin string) []contender {
 	return []contender{
 		bare{},
+		&plain{},
 		&warren{bin: bin, transport: transportTLS},
 		&warren{bin: bin, transport: transportWireGuard},
 		&openVPN{proto: "udp"},

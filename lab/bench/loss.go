@@ -38,9 +38,11 @@ func (p pathResult) title() string {
 }
 
 // lossContenders are those to compare on lossy paths: not TCP in TCP as OpenVPN
-// does it, which nobody recommends there.
+// does it, which nobody recommends there, nor the relay, which is here for its ping.
 func lossContenders(chosen []contender) []contender {
-	return slices.DeleteFunc(slices.Clone(chosen), func(c contender) bool { return c.name() == nameOpenVPNTCP })
+	return slices.DeleteFunc(slices.Clone(chosen), func(c contender) bool {
+		return c.name() == nameOpenVPNTCP || c.name() == namePlain
+	})
 }
 
 // measureLoss lets the contenders take turns on each path.

@@ -38,6 +38,9 @@ func main() {
 		case "relay":
 			exitOn(relayMain(os.Args[1:]))
 			return
+		case "plain":
+			exitOn(plainMain(os.Args[1:]))
+			return
 		case "stay-awake":
 			exitOn(stayAwake())
 			return

@@ -40,8 +40,13 @@ func relayMain(args []string) error {
 
 // openTAP makes a TAP device and returns its descriptor, which is a blocking one:
 // Go's poller would cost as much as the system calls themselves.
-func openTAP(name string) (int, error) {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+func openTAP(name string) (int, error) { return openDevice(name, unix.IFF_TAP, 0) }
+
+// openTUN makes a TUN device and returns its descriptor, which does not block.
+func openTUN(name string) (int, error) { return openDevice(name, unix.IFF_TUN, unix.O_NONBLOCK) }
+
+func openDevice(name string, kind uint16, flags int) (int, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
 		return 0, fmt.Errorf("relay: %w", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err})
 	}
@@ -49,9 +54,9 @@ func openTAP(name string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("relay: %w", err)
 	}
-	req.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI)
+	req.SetUint16(kind | unix.IFF_NO_PI)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
-		return 0, fmt.Errorf("relay: make TAP device %s: %w", name, err)
+		return 0, fmt.Errorf("relay: make device %s: %w", name, err)
 	}
 	return fd, nil
 }
