@@ -26,6 +26,26 @@ func largeFrame(seq uint32, payload int) []byte {
 	return f
 }
 
+// What is held back for the next frame leaves also if that is none.
+func TestNothingWaitsForGarbage(t *testing.T) {
+	const payload = 47 * 1360 // more than one send takes
+	a, b := newPair(t, "127.0.0.1", 10*time.Second)
+	for range 50 {
+		a.dev.frames <- largeFrame(0, payload)
+		a.dev.frames <- []byte{1, 2, 3}
+		got := 0
+		for deadline := time.Now().Add(patience); got < payload; time.Sleep(100 * time.Microsecond) {
+			written, _ := b.dev.take()
+			for _, f := range written {
+				got += len(f) - tun.HeaderLen - 40
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d of %d bytes came; %+v", got, payload, b.l.Status())
+			}
+		}
+	}
+}
+
 // A flow that several goroutines seal and open stays in order, and nothing is missing.
 func TestFlowStaysInOrder(t *testing.T) {
 	const payload, frames = 47 * 1360, 400
