@@ -13,10 +13,10 @@ import (
 	"warren/lab/topo"
 )
 
-// plain is the least that a tunnel outside of the kernel can be: this program again at
-// both ends, where one thread carries packets between a TUN device and a UDP socket as
-// they are. There is no encryption, no offload, no second core; what is below its ping is
-// below that of any tunnel that waits for its packets.
+// plain is about the least that a tunnel outside of the kernel can be: this program again
+// at both ends, where one thread carries packets between a TUN device and a UDP socket as
+// they are, without encryption or offload. Its ping says what reading, writing and waking
+// take of everybody's. It is no bound: where the kernel places threads matters as much.
 type plain struct {
 	self string
 }

@@ -86,7 +86,8 @@ as it can. CPU is user and system time of the two tunnel processes during the on
 the kernel does in softirq is charged to whoever it interrupts, and is not in it. Memory
 is resident memory of the larger end. Each contender has the tunnel MTU that it comes with.
 The plain relay is no tunnel to use: one thread that carries packets between TUN and UDP as
-they are. It is here for its idle ping, which is what the kernel takes of everybody's.
+they are. It is here for its idle ping: about what reading, writing and waking take of
+everybody's.
 `
 
 // tables returns the report's tables, those that have something to show.
