@@ -1,0 +1,83 @@
+package wireguard
+
+import (
+	"net/netip"
+	"sync"
+
+	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/protocol"
+	"warren/tunnel/wireguard/segment"
+)
+
+// arrival is one receive, and the frames made of it, which are in the place of the
+// messages that they came in: those take more.
+type arrival struct {
+	buf    *buffer
+	n      int // bytes received
+	size   int // of each message but the last
+	from   netip.AddrPort
+	local  netip.Addr // where it was sent to
+	frames []joined
+	got    []protocol.Received
+}
+
+// joined is packets of a link that follow each other; it can still grow.
+type joined struct {
+	link *Link
+	segment.Joiner
+}
+
+// arrivals are held only while packets are on their way through.
+var arrivals = sync.Pool{New: func() any { return new(arrival) }}
+
+func newArrival() *arrival {
+	a := arrivals.Get().(*arrival)
+	a.buf = newBuffer()
+	return a
+}
+
+// join makes frames of the packets of a link, in messages that begin at a place of the
+// buffer.
+func (a *arrival) join(l *Link, got []protocol.Received, at int) {
+	packets, bytes := 0, 0
+	for i, g := range got {
+		if g.Packet == nil {
+			continue
+		}
+		segment.ClampMSS(g.Packet, l.mtu)
+		packets++
+		bytes += len(g.Packet)
+		if last := len(a.frames) - 1; last < 0 || a.frames[last].link != l || !a.frames[last].Add(g.Packet) {
+			a.begin(l, at+i*a.size+protocol.HeaderLen).Add(g.Packet)
+		}
+	}
+	if packets > 0 {
+		l.counters.RxPackets.Add(uint64(packets))
+		l.counters.RxBytes.Add(uint64(bytes))
+	}
+}
+
+// begin begins a frame of a link where a packet lies: its header takes the place of that
+// of the message.
+func (a *arrival) begin(l *Link, packet int) *joined {
+	a.frames = append(a.frames, joined{link: l})
+	f := &a.frames[len(a.frames)-1]
+	f.Use(a.buf[packet-tun.HeaderLen:])
+	return f
+}
+
+// write gives a frame to its interface.
+func (f *joined) write() {
+	if err := f.link.dev.Write(f.Flush()); err != nil {
+		f.link.counters.Drops.Add(1)
+		f.link.log.Debug("a packet was not delivered", "err", err)
+	}
+}
+
+// release gives the arrival back, without the links and the buffer that it refers to.
+func (a *arrival) release() {
+	clear(a.frames)
+	a.buf.release()
+	a.buf, a.n, a.frames = nil, 0, a.frames[:0]
+	arrivals.Put(a)
+}
