@@ -25,10 +25,10 @@
 //     outbox.go). Those of one size leave with one UDP_SEGMENT, as many as it takes, the
 //     rest with what is read next if something is there to be read (departure.go,
 //     train.go, socket.go);
-//  2. at the far end a goroutine for each socket receives them joined by UDP_GRO, opens
-//     each in place, joins consecutive segments of a flow, and writes them to the
-//     interface, the last frame with what arrives next if something is there
-//     (receiver.go);
+//  2. at the far end a goroutine for each socket receives them, as UDP_GRO has joined
+//     them and what else waits there already up to 16 KiB, opens each in place, joins
+//     consecutive segments of a flow, and writes them to the interface, the last frame
+//     with what arrives next if something is there (receiver.go, arrival.go);
 //  3. TCP's SYNs are clamped to the interface's MTU on both ways.
 //
 // How several cores carry one flow, at a queue and at a socket alike:

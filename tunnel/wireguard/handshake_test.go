@@ -29,9 +29,9 @@ func TestPacketsDoNotWaitForHandshakes(t *testing.T) {
 	got := 0
 	for i := range 2 * maxWaiting {
 		a := newArrival()
-		a.n, a.from = copy(a.buf[:], initiation), farAddr
-		a.size = a.n
 		if i%10 > 0 {
+			n := copy(a.buf[:], initiation)
+			a.add(group{n: n, size: n, from: farAddr})
 			r.open(a)
 			continue
 		}
@@ -41,9 +41,9 @@ func TestPacketsDoNotWaitForHandshakes(t *testing.T) {
 		}
 		f := frame(100, byte(i))[10:]
 		copy(a.buf[protocol.HeaderLen:], f)
-		a.n = len(sealer.Add(a.buf[:], len(f), DefaultMTU))
+		n := len(sealer.Add(a.buf[:], len(f), DefaultMTU))
 		sealer.Seal()
-		a.size = a.n
+		a.add(group{n: n, size: n, from: farAddr})
 		r.open(a)
 		for _, j := range a.frames {
 			if b := j.Flush(); !bytes.Equal(b[tun.HeaderLen:], f) {

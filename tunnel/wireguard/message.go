@@ -23,9 +23,8 @@ type message struct {
 	name   unix.RawSockaddrInet6 // or the shorter RawSockaddrInet4
 	oob    [128]byte
 
-	call func(fd uintptr) bool
-	n    int
-	err  error
+	n   int
+	err error
 }
 
 // prepare is for up to maxParts buffers.
@@ -54,7 +53,8 @@ func (m *message) result(err error) (int, error) {
 // outgoing is a message to send with.
 type outgoing struct {
 	message
-	try func(fd uintptr)
+	try  func(fd uintptr)
+	call func(fd uintptr) bool // the same, and reports whether it need not wait
 }
 
 // outgoings are those that nobody sends with.
@@ -125,40 +125,24 @@ func scopeOf(zone string) uint32 {
 	return uint32(ifi.Index)
 }
 
-// incoming is a message to receive with, again and again, by one goroutine at a time. It
-// has no buffer while it waits.
+// incoming is a message to receive with, again and again, by one goroutine at a time.
 type incoming struct {
 	message
-	take   func() []byte // a buffer for a datagram
-	leave  func()        // it was not used
-	pace   sysio.Pace
-	waited bool       // there was nothing at first
-	local  netip.Addr // where the last one was sent to
+	pace sysio.Pace
 }
 
-func newIncoming(take func() []byte, leave func()) *incoming {
-	m := &incoming{take: take, leave: leave}
-	m.call = func(fd uintptr) bool {
-		m.prepare(len(m.oob), m.take())
-		if m.n, m.err = m.pace.Recvmsg(int(fd), &m.header); m.err != nil {
-			m.leave()
-		}
-		again := errors.Is(m.err, unix.EAGAIN)
-		m.waited = m.waited || again
-		return !again
+// receive takes one datagram from a socket, or several of the same sender that the kernel
+// has joined, into b. It does not wait: with nothing there, it returns EAGAIN.
+func (m *incoming) receive(fd int, b []byte) (group, error) {
+	m.prepare(len(m.oob), b)
+	m.n, m.err = m.pace.Recvmsg(fd, &m.header)
+	n, err := m.result(nil)
+	if err != nil {
+		return group{}, err
 	}
-	return m
-}
-
-// receive reads one datagram, or several of the same sender that lie one after the
-// other, each of size bytes but for the last. It blocks until there is one.
-func (s *socket) receive(m *incoming) (n, size int, from netip.AddrPort, err error) {
-	m.waited = false
-	if n, err = m.result(s.raw.Read(m.call)); err != nil {
-		return 0, 0, from, err
-	}
-	size, m.local = parseControl(m.oob[:m.header.Controllen], n)
-	return n, size, m.from(), nil
+	g := group{n: n, from: m.from()}
+	g.size, g.local = parseControl(m.oob[:m.header.Controllen], n)
+	return g, nil
 }
 
 // from returns the sender of what was received.

@@ -5,6 +5,8 @@ import (
 	"net"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -18,9 +20,13 @@ type receiver struct {
 	team  *team
 	order *order[arrival]
 
+	fill func(fd uintptr) bool // made once, for it is passed on often
+
 	// The reader's.
-	in   *incoming
-	next *arrival // that is received into
+	in     incoming
+	next   *arrival // that was received into last
+	err    error    // of that
+	waited bool     // for that
 
 	held *arrival // of hand: its last frame is not written yet
 }
@@ -32,10 +38,7 @@ const worthwhile = 16 << 10
 func newReceiver(e *Endpoint, s *socket) *receiver {
 	r := &receiver{e: e, s: s}
 	r.team = newTeam(&e.spare, &e.serves, r.work)
-	r.in = newIncoming(func() []byte {
-		r.next = newArrival()
-		return r.next.buf[:]
-	}, func() { r.next.release() })
+	r.fill = r.fillOnce
 	// What can be received will be, and handed on, so that nothing waits for ever.
 	r.order = newOrder(func(a *arrival, more bool) { r.hand(a, more || s.state.Readable()) })
 	return r
@@ -61,7 +64,7 @@ func (r *receiver) work() {
 			r.order.finish(number, a)
 			continue
 		}
-		behind := !r.in.waited
+		behind := !r.waited
 		r.team.release()
 		if behind {
 			r.team.grow()
@@ -77,19 +80,52 @@ func (r *receiver) work() {
 // receive waits for something to arrive. It returns nil when the socket is closed, and after
 // another error something empty, with which whatever waits for more is written.
 func (r *receiver) receive() *arrival {
-	n, size, from, err := r.s.receive(r.in)
+	r.waited = false
+	err := r.s.raw.Read(r.fill)
 	if errors.Is(err, net.ErrClosed) {
 		return nil
+	}
+	if err == nil {
+		err = r.err
 	}
 	if err != nil {
 		r.e.log.Warn("cannot receive", "err", err)
 		time.Sleep(receivePause)
 		return newArrival()
 	}
-	a := r.next
-	a.n, a.size, a.from, a.local = n, size, from, r.in.local
-	return a
+	return r.next
 }
+
+// fillOnce receives until there are enough bytes, or no more, and reports whether there is
+// anything. After waiting, one receive is enough: most often it is the only one, and somebody
+// may be waiting for it. Else this is behind, and is faster with several at once. There is
+// no buffer while it waits.
+func (r *receiver) fillOnce(fd uintptr) bool {
+	a := newArrival()
+	for receives := 0; a.n < worthwhile && receives < maxReceives; receives++ {
+		var g group
+		if g, r.err = r.in.receive(int(fd), a.buf[a.n:]); r.err != nil {
+			break
+		}
+		if g.n > 0 {
+			a.add(g)
+		}
+		if r.waited {
+			break
+		}
+	}
+	if a.n == 0 && r.err != nil {
+		a.release()
+		r.waited = errors.Is(r.err, unix.EAGAIN)
+		return !r.waited
+	}
+	r.next, r.err = a, nil // an error that stays comes again
+	return true
+}
+
+// maxReceives bounds how often is received before what came is looked at: small messages
+// should not wait long for others.
+const maxReceives = 64
 
 // receivePause keeps an error that stays from taking a core.
 const receivePause = 100 * time.Millisecond
@@ -97,35 +133,45 @@ const receivePause = 100 * time.Millisecond
 // open makes frames of the messages. Those of a handshake are somebody else's.
 func (r *receiver) open(a *arrival) {
 	now := time.Now()
-	for at := 0; at < a.n; {
-		b := a.buf[at:a.n]
+	at := 0
+	for i := range a.groups {
+		g := &a.groups[i]
+		r.openGroup(a, g, at, now)
+		at += g.n
+	}
+}
+
+// openGroup opens a group that begins at a place of the buffer.
+func (r *receiver) openGroup(a *arrival, g *group, at int, now time.Time) {
+	for b := a.buf[at : at+g.n]; len(b) > 0; {
 		n := 0 // bytes before the next handshake
-		for n < len(b) && !protocol.IsHandshake(b[n:min(n+a.size, len(b))]) {
-			n = min(n+a.size, len(b))
+		for n < len(b) && !protocol.IsHandshake(b[n:min(n+g.size, len(b))]) {
+			n = min(n+g.size, len(b))
 		}
 		if n > 0 {
-			a.got = r.e.machine.ReceiveRun(now, a.from, b[:n], a.size, a.got[:0])
-			r.take(a, at)
+			a.got = r.e.machine.ReceiveRun(now, g.from, b[:n], g.size, a.got[:0])
+			r.take(a, g, at)
 		} else {
-			n = min(a.size, len(b))
-			r.e.takeHandshake(handshake{socket: r.s, at: now, from: a.from, local: a.local, msg: b[:n]})
+			n = min(g.size, len(b))
+			r.e.takeHandshake(handshake{socket: r.s, at: now, from: g.from, local: g.local, msg: b[:n]})
 		}
+		b = b[n:]
 		at += n
 	}
 }
 
-// take joins what was received, in messages that begin at a place of the buffer.
-func (r *receiver) take(a *arrival, at int) {
+// take joins what was got of a group's messages that begin at a place of the buffer.
+func (r *receiver) take(a *arrival, g *group, at int) {
 	for got := a.got; len(got) > 0; {
 		peer, n := got[0].Peer, 1
 		for n < len(got) && got[n].Peer == peer {
 			n++
 		}
-		if l := r.e.heard(peer, a.local); l != nil {
-			a.join(l, got[:n], at)
+		if l := r.e.heard(peer, g.local); l != nil {
+			a.join(l, got[:n], at, g.size)
 		}
 		got = got[n:]
-		at += n * a.size
+		at += n * g.size
 	}
 	clear(a.got)
 }

@@ -2,6 +2,9 @@ package wireguard
 
 import (
 	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -9,8 +12,15 @@ import (
 	"warren/tunnel/wireguard/protocol"
 )
 
-// Packets are made frames where they lie, whatever else lies between them.
+// Packets are made frames where they lie, whatever else lies between them, whether they
+// came with one receive or with several.
 func TestArrivalOfMany(t *testing.T) {
+	for _, together := range []bool{true, false} {
+		t.Run(fmt.Sprintf("together=%v", together), func(t *testing.T) { testArrivalOfMany(t, together) })
+	}
+}
+
+func testArrivalOfMany(t *testing.T, together bool) {
 	s := newStage(t, LinkConfig{}, 0)
 	stranger, err := protocol.New(protocol.Config{PrivateKey: protocol.NewPrivateKey()}).
 		AddPeer(protocol.PeerConfig{PublicKey: s.l.e.PublicKey(), Endpoint: nearAddr})
@@ -21,8 +31,6 @@ func TestArrivalOfMany(t *testing.T) {
 	initiation := stranger.Tick(s.now)[0]
 
 	const longest = 148 - protocol.Overhead // so that data, padded, is as long as an initiation
-	a := newArrival()
-	a.n, a.from, a.size = 0, farAddr, len(initiation)
 	var want [][]byte
 	data := func(n int) []byte {
 		sealer, err := s.peer.Sealer(s.now, 1)
@@ -40,11 +48,20 @@ func TestArrivalOfMany(t *testing.T) {
 	forged := slices.Clone(data(longest))
 	forged[50] ^= 1
 	want = nil
-	for _, msg := range [][]byte{initiation, data(longest), data(longest - 3), forged, initiation, initiation, data(longest), forged, data(60)} {
-		a.n += copy(a.buf[a.n:], msg)
+	messages := [][]byte{initiation, data(longest), data(longest - 3), forged, initiation, initiation, data(longest), forged, data(60)}
+	a := newArrival()
+	n := 0
+	for _, msg := range messages {
+		n += copy(a.buf[n:], msg)
+		if !together {
+			a.add(group{n: len(msg), size: len(msg), from: farAddr})
+		}
 	}
-	if a.n <= 8*len(initiation) {
-		t.Fatalf("%d bytes: not all but the last are of one size", a.n)
+	if together {
+		a.add(group{n: n, size: len(initiation), from: farAddr})
+	}
+	if a.n != n || n <= 8*len(initiation) {
+		t.Fatalf("%d of %d bytes: not all but the last are of one size", a.n, n)
 	}
 	newReceiver(s.l.e, nil).open(a)
 	if len(a.frames) != len(want) || len(s.l.e.waiting) != 3 {
@@ -54,5 +71,141 @@ func TestArrivalOfMany(t *testing.T) {
 		if got := a.frames[i].Flush(); !bytes.Equal(got, want[i]) {
 			t.Errorf("frame %d is\n%x, want\n%x", i, got, want[i])
 		}
+	}
+}
+
+func TestGroups(t *testing.T) {
+	one := func(n int) group { return group{n: n, size: n, from: farAddr} }
+	elsewhere, moved := one(100), one(100)
+	elsewhere.from = nearAddr
+	moved.local = netip.MustParseAddr("192.0.2.9")
+	for _, c := range []struct {
+		name   string
+		groups []group
+		want   []int // bytes of each
+	}{
+		{"alike", []group{one(100), one(100), one(100)}, []int{300}},
+		{"joined by the kernel", []group{{n: 250, size: 100, from: farAddr}, one(100)}, []int{250, 100}},
+		{"whole ones joined by the kernel", []group{{n: 200, size: 100, from: farAddr}, {n: 250, size: 100, from: farAddr}}, []int{450}},
+		{"a shorter one ends it", []group{one(100), one(60), one(60)}, []int{160, 60}},
+		{"a longer one begins another", []group{one(60), one(100)}, []int{60, 100}},
+		{"several shorter ones", []group{one(100), {n: 120, size: 60, from: farAddr}}, []int{100, 120}},
+		{"another sender", []group{one(100), elsewhere}, []int{100, 100}},
+		{"another address of ours", []group{one(100), moved}, []int{100, 100}},
+	} {
+		a := newArrival()
+		total := 0
+		for _, g := range c.groups {
+			a.add(g)
+			total += g.n
+		}
+		var got []int
+		for _, g := range a.groups {
+			got = append(got, g.n)
+		}
+		if !slices.Equal(got, c.want) || a.n != total {
+			t.Errorf("%s: groups of %v bytes, %d in all; want %v", c.name, got, a.n, c.want)
+		}
+		a.release()
+	}
+}
+
+// receiverFixture returns a receiver and what sends datagrams to its socket.
+func receiverFixture(t *testing.T) (*receiver, func(lengths ...int)) {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := net.DialUDP("udp4", nil, c.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Close()
+		far.Close()
+	})
+	return newReceiver(NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey()}), newSocket(c)), func(lengths ...int) {
+		t.Helper()
+		for i, n := range lengths {
+			if _, err := far.Write(bytes.Repeat([]byte{byte(i)}, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// What waits already is received at once, even if each datagram has come alone.
+func TestReceiverTakesWhatWaits(t *testing.T) {
+	r, send := receiverFixture(t)
+	lengths := []int{0, 100, 100, 100, 50, 0, 100}
+	for range 100 { // until all were there before the first was received
+		send(lengths...)
+		var got []byte
+		var groups []int
+		for len(got) < 450 {
+			a := r.receive()
+			got = append(got, a.buf[:a.n]...)
+			for _, g := range a.groups {
+				groups = append(groups, g.n)
+			}
+			a.release()
+		}
+		var want []byte
+		for i, n := range lengths {
+			want = append(want, bytes.Repeat([]byte{byte(i)}, n)...)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("received %x", got)
+		}
+		if slices.Equal(groups, []int{350, 100}) {
+			return
+		}
+	}
+	t.Error("never were all received at once")
+}
+
+// What is waited for does not wait for more.
+func TestReceiverHandsOnTheFirst(t *testing.T) {
+	r, send := receiverFixture(t)
+	fill := func() (something bool) {
+		if err := r.s.raw.Control(func(fd uintptr) { something = r.fillOnce(fd) }); err != nil {
+			t.Fatal(err)
+		}
+		return something
+	}
+	if fill() || !r.waited {
+		t.Fatal("there is something before anything was sent")
+	}
+	send(100, 100, 100)
+	if err := r.s.raw.Read(func(uintptr) bool { return r.s.state.Readable() }); err != nil {
+		t.Fatal(err)
+	}
+	if !fill() || r.next.n != 100 {
+		t.Errorf("%d bytes, want those of one datagram", r.next.n)
+	}
+}
+
+// No more is received at once than others can help with.
+func TestReceiverLeavesTheRest(t *testing.T) {
+	r, send := receiverFixture(t)
+	const size, count = 1452, 40
+	send(slices.Repeat([]int{size}, count)...)
+	for got := 0; got < count*size; {
+		a := r.receive()
+		if a.n >= worthwhile+size || a.n == 0 {
+			t.Fatalf("%d bytes at once", a.n)
+		}
+		got += a.n
+		a.release()
+	}
+	send(slices.Repeat([]int{1}, 4*maxReceives)...)
+	for got := 0; got < 4*maxReceives; {
+		a := r.receive()
+		if a.n > maxReceives || a.n == 0 {
+			t.Fatalf("%d datagrams at once", a.n)
+		}
+		got += a.n
+		a.release()
 	}
 }
