@@ -135,6 +135,7 @@ func TestReportOfPathsAndIdleTunnels(t *testing.T) {
 		"| no delay, no loss | 12.3 |\n",
 		"| 20 ms, 0.1 % lost | 12.3 |\n",
 		"| 20 ms, 1 % lost | 31.4 |\n",
+		"Rounds: 1. Packets are lost at random",
 		"Loss without delay flatters",
 		"|  | TLS, 0 | TLS, 201 | WireGuard, 1 | WireGuard, 1000 |\n",
 		"| goroutines | 0 | 0 | 0 | 4321 |\n",

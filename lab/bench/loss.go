@@ -118,7 +118,7 @@ func lossyTurn(ctx context.Context, w *wire, permille int, c contender, seconds 
 	return errors.Join(err, w.setLoss(ctx, 0), t.stop(ctx))
 }
 
-// lossNote explains the tables of lossy paths.
+// lossNote explains the tables of lossy paths, behind how many rounds they are of.
 const lossNote = `Packets are lost at random, each by itself, as often in either direction. A third namespace
 between the ends loses them (nftables), and for the rows with a round trip a relay holds each for
 half of it. The ends cut what they send into packets of 1500 bytes before it leaves them and join what
@@ -166,6 +166,7 @@ func (r *report) lossTables() []table {
 		}
 		tables = append(tables, t)
 	}
-	tables[len(tables)-1].note = lossNote
+	rounds := len(r.Loss[0].Contenders[0].Rounds)
+	tables[len(tables)-1].note = fmt.Sprintf("Rounds: %d. ", rounds) + lossNote
 	return tables
 }

@@ -49,7 +49,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the median of them counts; 0 leaves that part out")
 	flag.IntVar(&o.seconds, "seconds", 4, "length of each test in seconds")
-	flag.IntVar(&o.loss, "loss", 1, "rounds on each lossy path; 0 leaves that part out")
+	flag.IntVar(&o.loss, "loss", 3, "rounds on each lossy path; the median of them counts; 0 leaves that part out")
 	flag.IntVar(&o.idle, "idle", 200, "further idle tunnels of Warren over TLS in one process; 0 leaves that part out")
 	flag.IntVar(&o.idleWireGuard, "idle-wireguard", 999, "the same over WireGuard")
 	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ","))
