@@ -118,7 +118,7 @@ func lossyTurn(ctx context.Context, w *wire, permille int, c contender, seconds 
 	return errors.Join(err, w.setLoss(ctx, 0), t.stop(ctx))
 }
 
-// lossNote explains the tables of lossy paths, behind how many rounds they are of.
+// lossNote explains the tables of lossy paths. It follows the number of their rounds.
 const lossNote = `Packets are lost at random, each by itself, as often in either direction. A third namespace
 between the ends loses them (nftables), and for the rows with a round trip a relay holds each for
 half of it. The ends cut what they send into packets of 1500 bytes before it leaves them and join what
