@@ -11,7 +11,7 @@ import (
 
 const (
 	nameBare            = "bare-veth"
-	namePlain           = "plain-relay"
+	nameSealing         = "sealing-relay"
 	nameWarren          = "warren"
 	nameWarrenWireGuard = "warren-wireguard"
 	nameWireGuard       = "wireguard-go"
@@ -62,7 +62,7 @@ func (s *session) stop(ctx context.Context) error {
 func contenders(bin string) []contender {
 	return []contender{
 		bare{},
-		&plain{},
+		&sealing{},
 		&warren{bin: bin, transport: transportTLS},
 		&warren{bin: bin, transport: transportWireGuard},
 		&openVPN{proto: "udp"},

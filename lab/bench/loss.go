@@ -41,7 +41,7 @@ func (p pathResult) title() string {
 // does it, which nobody recommends there, nor the relay, which is here for its ping.
 func lossContenders(chosen []contender) []contender {
 	return slices.DeleteFunc(slices.Clone(chosen), func(c contender) bool {
-		return c.name() == nameOpenVPNTCP || c.name() == namePlain
+		return c.name() == nameOpenVPNTCP || c.name() == nameSealing
 	})
 }
 

@@ -38,8 +38,8 @@ func main() {
 		case "relay":
 			exitOn(relayMain(os.Args[1:]))
 			return
-		case "plain":
-			exitOn(plainMain(os.Args[1:]))
+		case "sealing":
+			exitOn(sealingMain(os.Args[1:]))
 			return
 		case "stay-awake":
 			exitOn(stayAwake())

@@ -85,9 +85,9 @@ streams are four iperf3 processes. UDP counts what arrived while one thread send
 as it can. CPU is user and system time of the two tunnel processes during the one stream; what
 the kernel does in softirq is charged to whoever it interrupts, and is not in it. Memory
 is resident memory of the larger end. Each contender has the tunnel MTU that it comes with.
-The plain relay is no tunnel to use: one thread that carries packets between TUN and UDP as
-they are. It is here for its idle ping: about what reading, writing and waking take of
-everybody's.
+The sealing relay is no tunnel to use: a Go program that carries packets between TUN and UDP,
+sealed with ChaCha20-Poly1305, and does nothing else. It is here for its idle ping: about what
+reading, sealing, writing and waking take of everybody's.
 `
 
 // tables returns the report's tables, those that have something to show.
