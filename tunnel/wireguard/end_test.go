@@ -133,3 +133,16 @@ func (n *end) arrives(want ...[]byte) {
 		}
 	}
 }
+
+// reaches sends frames until one arrives. The peer of who began a handshake sends with the
+// session before until it has heard something of the new one.
+func (n *end) reaches(other *end) {
+	n.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		n.dev.frames <- frame(100, 1)
+		if got, _ := other.dev.take(); len(got) > 0 {
+			return
+		}
+	}
+	n.t.Fatalf("no frame arrived; %+v", other.l.Status())
+}

@@ -122,6 +122,9 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 		resolving.Go(func() { found <- resolve(ctx, l.cfg.Remotes) })
 	}
 	look()
+	if now := time.Now(); len(l.cfg.Remotes) == 0 && l.peer.Status(now).Endpoint.IsValid() {
+		l.peer.Initiate(now) // it was known before, and would go on with a session that is gone
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

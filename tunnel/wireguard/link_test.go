@@ -88,6 +88,28 @@ func TestRoaming(t *testing.T) {
 	}
 }
 
+// A link that is made anew, as a reload does, finds a peer that has the remote and would
+// notice only after 15 s that its session is gone: it sends no keepalives, and nobody watches it.
+func TestLinkMadeAnew(t *testing.T) {
+	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
+	c := LinkConfig{Name: "a", PublicKey: keyA.Public()}
+	b := startEnd(t, keyB, c)
+	a := startEnd(t, keyA, LinkConfig{Name: "b", PublicKey: keyB.Public(), Remotes: []string{b.addr("127.0.0.1")}})
+	a.next(true)
+	b.next(true)
+	b.stop()
+	at := time.Now()
+	b = b.node.start(c)
+	b.next(true)
+	if took := time.Since(at); took > 10*time.Second { // most often 10 ms
+		t.Errorf("up after %v", took)
+	}
+	a.reaches(b)
+	if len(a.events) > 0 {
+		t.Error("the other end went down")
+	}
+}
+
 // One endpoint, many peers on one port: each gets its own packets.
 func TestManyPeers(t *testing.T) {
 	hub := startEndpoint(t, Config{PrivateKey: protocol.NewPrivateKey()})

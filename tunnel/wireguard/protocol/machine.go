@@ -28,6 +28,7 @@ type Machine struct {
 	peers map[pairing]*Peer
 	to    addressees
 	slots map[uint32]slot
+	left  map[pairing]netip.AddrPort // where peers that were removed were heard last
 }
 
 // slot is what a receiver index of ours stands for.
@@ -42,6 +43,7 @@ func New(c Config) *Machine {
 		me:    newIdentity(c.PrivateKey),
 		peers: make(map[pairing]*Peer),
 		slots: make(map[uint32]slot),
+		left:  make(map[pairing]netip.AddrPort),
 	}
 	m.guard.load.rate = defaultHandshakes
 	if c.Handshakes > 0 {
@@ -55,7 +57,9 @@ func (m *Machine) PublicKey() PublicKey { return m.me.public }
 
 // AddPeer makes a peer known. A public key that is of this end, no key at all, or the
 // same keys that another peer has, is an error. One public key may be that of several
-// peers towards which this end has other keys.
+// peers towards which this end has other keys. A peer that was known before, and for which
+// there is no endpoint now, is where it was then: it has a session that is gone here, and
+// with a handshake it learns that at once.
 func (m *Machine) AddPeer(c PeerConfig) (*Peer, error) {
 	p := &Peer{m: m, keepalive: c.Keepalive, notify: c.Notify, endpoint: c.Endpoint}
 	p.remote.public, p.remote.preshared = c.PublicKey, c.PresharedKey
@@ -69,6 +73,10 @@ func (m *Machine) AddPeer(c PeerConfig) (*Peer, error) {
 	if p.remote.staticStatic, err = p.me.private.dh(&p.remote.public); err != nil {
 		return nil, fmt.Errorf("public key %v: %w", c.PublicKey, err)
 	}
+	if !p.endpoint.IsValid() {
+		p.endpoint = m.left[p.pairing()]
+	}
+	delete(m.left, p.pairing())
 	m.peers[p.pairing()] = p
 	m.listOthersLocked()
 	return p, nil
@@ -76,14 +84,17 @@ func (m *Machine) AddPeer(c PeerConfig) (*Peer, error) {
 
 // RemovePeer forgets a peer and its keys. Its methods do nothing afterwards.
 func (m *Machine) RemovePeer(p *Peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	m.mu.Lock()
 	if m.peers[p.pairing()] == p {
 		delete(m.peers, p.pairing())
 		m.listOthersLocked()
+		if !p.heard.IsZero() {
+			m.left[p.pairing()] = p.endpoint
+		}
 	}
 	m.mu.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.removed = true
 	p.timers = timers{}
 	p.dropOursLocked()

@@ -388,6 +388,35 @@ func TestAddPeerRefuses(t *testing.T) {
 	}
 }
 
+// A peer that is added again is where it was heard last, unless its endpoint is known; one
+// that was never heard is nowhere.
+func TestPeerThatWasKnown(t *testing.T) {
+	n := newNetwork(t)
+	n.handshake(n.a)
+	again := func(e *end, c PeerConfig) netip.AddrPort {
+		t.Helper()
+		e.m.RemovePeer(e.p)
+		c.PublicKey = e.p.PublicKey()
+		var err error
+		if e.p, err = e.m.AddPeer(c); err != nil {
+			t.Fatal(err)
+		}
+		return e.p.Status(n.now).Endpoint
+	}
+	if at := again(n.b, PeerConfig{}); at != addrA {
+		t.Errorf("at %v, it was at %v", at, addrA)
+	}
+	if at := again(n.b, PeerConfig{}); at.IsValid() {
+		t.Errorf("at %v, it was not heard", at)
+	}
+	if at := again(n.a, PeerConfig{Endpoint: addrA}); at != addrA {
+		t.Errorf("at %v, it should be at %v", at, addrA)
+	}
+	if len(n.a.m.left)+len(n.b.m.left) > 0 {
+		t.Error("peers that are known are also noted as gone")
+	}
+}
+
 func TestRemovePeerForgetsItsIndices(t *testing.T) {
 	n := newNetwork(t)
 	for range 5 {
