@@ -280,7 +280,7 @@ func TestTunnelsChangeAtRunTime(t *testing.T) {
 		h.eventually("it is copied while tun0 is no tunnel", func() bool { return strings.Contains(h.way(remote), "tun0") })
 		g.SetTunnels([]string{"tun0", "later0"})
 		h.eventually("tun0 is a tunnel", func() bool { return strings.Contains(h.way(remote), "dev u1") })
-		h.ip("link add later0 type veth peer name later1")
+		h.ip("tuntap add mode tun name later0")
 		h.ip("link set later0 up")
 		h.ip(flag + " route add default dev later0 metric 10 proto static")
 		h.eventually("main has it", func() bool { return strings.Contains(h.ip(flag+" route"), "later0") })
@@ -288,6 +288,21 @@ func TestTunnelsChangeAtRunTime(t *testing.T) {
 		h.eventually("the copy is up to date", func() bool { return strings.Contains(h.routes(flag), "default dev u2") })
 		if out := h.routes(flag); strings.Contains(out, "later0") {
 			t.Errorf("a route through a tunnel was copied:\n%s", out)
+		}
+	})
+}
+
+// A config may call the underlay a tunnel by mistake: one peer that cannot work
+// must not cut off all others.
+func TestEthernetIsNoTunnel(t *testing.T) {
+	both(t, func(t *testing.T, flag, remote, _, _ string) {
+		h := newHost(t)
+		g, _ := h.guard(nil)
+		g.SetTunnels([]string{"tun0", "u1"})
+		h.ip(flag + " route add default dev u2 metric 1000 proto static")
+		h.eventually("the copy is up to date", func() bool { return strings.Contains(h.routes(flag), "metric 1000") })
+		if way := h.way(remote); !strings.Contains(way, "dev u1") {
+			t.Errorf("marked packets go %s", way)
 		}
 	})
 }

@@ -26,7 +26,7 @@ func TestChangesWhileResting(t *testing.T) {
 
 		// Through interfaces that may be tunnels nothing is copied, not even for a while.
 		g.SetTunnels([]string{"later0", "tun0"})
-		h.ip("link add later0 type veth peer name later1")
+		h.ip("tuntap add mode tun name later0")
 		h.ip("link set later0 up")
 		h.ip(flag + " route add default dev tun0 metric 3 proto static")
 		h.ip(flag + " route add default dev later0 metric 4 proto static")

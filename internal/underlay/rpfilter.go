@@ -40,7 +40,9 @@ func (k *kernel) links(tunnels []string) (links, error) {
 	l := links{tunnels: make(map[uint32]bool), underlay: make(map[uint32]bool)}
 	for _, link := range all {
 		a := link.Attrs()
-		if _, is := slices.BinarySearch(tunnels, a.Name); is {
+		// An Ethernet segment cannot be a tunnel, whatever a config calls one: it
+		// is rather the underlay, and without it all transports would be cut off.
+		if _, is := slices.BinarySearch(tunnels, a.Name); is && a.Flags&net.FlagBroadcast == 0 {
 			l.tunnels[uint32(a.Index)] = true
 			continue
 		}
