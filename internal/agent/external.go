@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"warren/internal/config"
@@ -59,7 +60,8 @@ func (i *interfaces) openExternal(cfg config.Peer, report reporter) (openTunnel,
 // was added to an interface that is gone went with it.
 func (e *externalTunnel) addAddresses(index int, lacking []netip.Prefix) error {
 	if e.index != index {
-		e.index, e.added = index, nil
+		e.takeBack()
+		e.index = index
 	}
 	added, err := link.AddAddresses(e.cfg.Interface, lacking)
 	e.added = append(e.added, added...)
@@ -82,13 +84,21 @@ func (e *externalTunnel) SetAddresses(netip.Addr) ([]netip.Prefix, error) {
 func (e *externalTunnel) Close(string) {
 	e.cancel()
 	<-e.done
+	e.takeBack()
+}
+
+// takeBack takes away what was added, by the interface's index: it may have got
+// another name since.
+func (e *externalTunnel) takeBack() {
 	if len(e.added) == 0 {
 		return
 	}
-	if index, err := link.Index(e.cfg.Interface); err != nil || index != e.index {
-		return // gone, and the addresses with it
+	name, err := link.Name(e.index)
+	if err == nil {
+		err = link.RemoveAddresses(name, e.added)
 	}
-	if err := link.RemoveAddresses(e.cfg.Interface, e.added); err != nil {
+	if err != nil && !errors.Is(err, link.ErrNotFound) { // gone, and the addresses with it
 		e.report(err)
 	}
+	e.added = nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/underlay"
 	"warren/tunnel"
 )
 
@@ -47,11 +48,18 @@ func TestExternalInterfaceMayCome(t *testing.T) {
 // What was added to an interface is forgotten with the interface: the next one
 // of that name may have the address from its maker.
 func TestAddedAddressesBelongToOneInterface(t *testing.T) {
-	e := &externalTunnel{cfg: config.Tunnel{Interface: "nosuch0"}, index: 7, added: []netip.Prefix{netip.MustParsePrefix("fe80::1/64")}}
+	e := &externalTunnel{cfg: config.Tunnel{Interface: "nosuch0"}, index: 1 << 30, added: []netip.Prefix{netip.MustParsePrefix("fe80::1/64")}}
 	if err := e.addAddresses(8, nil); err == nil {
 		t.Error("there is no such interface")
 	}
 	if len(e.added) > 0 || e.index != 8 {
 		t.Errorf("still %v of interface %d", e.added, e.index)
+	}
+}
+
+// Learned routes must not get into the transports' own table.
+func TestGuardTableIsRefused(t *testing.T) {
+	if config.GuardTable != underlay.Table {
+		t.Errorf("the config refuses table %d, the guard's is %d", config.GuardTable, underlay.Table)
 	}
 }

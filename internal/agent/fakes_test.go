@@ -153,13 +153,17 @@ func (r *fakeRoutes) Sync(_ context.Context, want []fib.Route) (fib.Result, erro
 
 func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
 
-type fakeLocals struct{ locals, connected []netip.Prefix }
+type fakeLocals struct {
+	locals, connected []netip.Prefix
+	addresses         map[string][]netip.Addr
+}
 
 func (f *fakeLocals) Changed() <-chan struct{} { return nil }
 func (f *fakeLocals) Locals(link.Redistribute, []string, func(string) bool) []netip.Prefix {
 	return f.locals
 }
-func (f *fakeLocals) Connected() []netip.Prefix { return f.connected }
+func (f *fakeLocals) Connected() []netip.Prefix          { return f.connected }
+func (f *fakeLocals) Addresses() map[string][]netip.Addr { return f.addresses }
 
 type fakeGuard struct{ w *world }
 

@@ -31,6 +31,7 @@ type locals interface {
 	Changed() <-chan struct{}
 	Locals(link.Redistribute, []string, func(ifname string) bool) []netip.Prefix
 	Connected() []netip.Prefix
+	Addresses() map[string][]netip.Addr
 }
 
 // guard is what the loop needs of underlay.Guard.
@@ -122,6 +123,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.learn()
 			l.syncRoutes(ctx)
 		case <-l.locals.Changed():
+			l.mendAddresses()
 			l.announce(ctx)
 			l.syncRoutes(ctx)
 		case <-l.routes.Changed():
@@ -131,6 +133,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-retry.C:
 			l.retry(ctx)
 		case <-resync.C:
+			l.mendAddresses()
 			l.announce(ctx)
 			l.syncRoutes(ctx)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"warren/bgp"
 	"warren/internal/config"
+	"warren/internal/link"
 	"warren/tunnel"
 )
 
@@ -29,9 +30,10 @@ type peer struct {
 
 // session is the time from a tunnel's coming up to its going down.
 type session struct {
-	local, peer netip.Addr // the two ends inside the tunnel
-	neighbor    bool       // the speaker has the neighbor
-	closing     bool       // the last session's neighbor is in the way
+	local, peer netip.Addr     // the two ends inside the tunnel
+	addresses   []netip.Prefix // what the interface was given
+	neighbor    bool           // the speaker has the neighbor
+	closing     bool           // the last session's neighbor is in the way
 }
 
 // openTunnel is a tunnel interface, and what works it or watches it.
@@ -131,6 +133,7 @@ func withZone(a netip.Addr, ifname string) netip.Addr {
 func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 	addresses, err := p.tunnel.SetAddresses(p.session.local)
 	if err == nil {
+		p.session.addresses = addresses
 		// The neighbor of the tunnel's last session may still be closing, over
 		// a path that is dead. Waiting for it would hold up all other peers.
 		ctx, cancel := context.WithTimeout(ctx, addPatience)
@@ -152,9 +155,37 @@ func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 	case err == nil:
 		p.session.neighbor, p.err = true, nil
 	case !p.session.closing:
-		l.log.Error("cannot start BGP over the tunnel; trying again", "peer", p.cfg.Name, "err", err)
+		if p.err == nil || p.err.Error() != err.Error() {
+			l.log.Error("cannot start BGP over the tunnel; trying again", "peer", p.cfg.Name, "err", err)
+		}
 		p.err = err
 	}
+}
+
+// mendAddresses gives interfaces back what somebody took from them. The kernel
+// itself takes IPv6 addresses when an interface is set down, and does not bring
+// them back when it is set up; without, its session could never return.
+func (l *loop) mendAddresses() {
+	have := l.locals.Addresses()
+	for _, p := range l.peers {
+		if p.session == nil || !lacks(have[p.cfg.Tunnel.Interface], p.session.addresses) {
+			continue
+		}
+		addresses, err := p.tunnel.SetAddresses(p.session.local)
+		if errors.Is(err, link.ErrNotFound) {
+			continue // the tunnel itself will tell
+		}
+		if err != nil {
+			l.log.Error("cannot give the tunnel's interface its addresses back; trying again", "peer", p.cfg.Name, "err", err)
+			continue
+		}
+		p.session.addresses = addresses
+	}
+}
+
+// lacks reports whether one of the wanted addresses is not there.
+func lacks(have []netip.Addr, want []netip.Prefix) bool {
+	return slices.ContainsFunc(want, func(p netip.Prefix) bool { return !slices.Contains(have, p.Addr()) })
 }
 
 // addClosing adds the neighbors that had to wait for their predecessors.

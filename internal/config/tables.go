@@ -16,6 +16,9 @@ const (
 	tableLocal   = 255
 )
 
+// GuardTable is where package underlay copies the host's routes for the transports.
+const GuardTable = 8279
+
 // tableFiles are where iproute2 looks up the names of tables, as patterns.
 var tableFiles = []string{
 	"/etc/iproute2/rt_tables", "/etc/iproute2/rt_tables.d/*.conf",
@@ -35,6 +38,9 @@ func parseTable(s string) (int, error) {
 	if n == 0 || n == tableLocal {
 		return 0, errors.New("is the kernel's own; allowed are main, another name from " + tableFiles[0] +
 			", or 1 to 4294967295 without 255")
+	}
+	if n == GuardTable {
+		return 0, errors.New("holds the host's routes for the transports; take another")
 	}
 	return int(n), nil
 }

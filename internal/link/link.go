@@ -79,13 +79,17 @@ func Exists(name string) (bool, error) {
 	return true, nil
 }
 
-// Index returns the interface's index, or an error that wraps ErrNotFound.
-func Index(name string) (int, error) {
-	l, err := find(name)
-	if err != nil {
-		return 0, fmt.Errorf("link: find %s: %w", name, err)
+// Name returns the name that the interface of this index has now, or an error that
+// wraps ErrNotFound.
+func Name(index int) (string, error) {
+	l, err := netlink.LinkByIndex(index)
+	if errors.As(err, new(netlink.LinkNotFoundError)) || errors.Is(err, unix.ENODEV) {
+		err = ErrNotFound
 	}
-	return l.Attrs().Index, nil
+	if err != nil {
+		return "", fmt.Errorf("link: find interface %d: %w", index, err)
+	}
+	return l.Attrs().Name, nil
 }
 
 // RemoveStale removes the TUN devices that a killed daemon left behind, and

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -224,8 +225,8 @@ func TestLifecycle(t *testing.T) {
 	if ok, err := Exists("tun0"); ok || err != nil {
 		t.Errorf("Exists = %v, %v; want false", ok, err)
 	}
-	if _, err := Index("tun0"); !errors.Is(err, ErrNotFound) {
-		t.Errorf("Index: %v; want ErrNotFound", err)
+	if _, err := Name(1 << 30); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Name: %v; want ErrNotFound", err)
 	}
 	if err := SetUp("tun0", 0); !errors.Is(err, ErrNotFound) {
 		t.Errorf("SetUp: %v; want ErrNotFound", err)
@@ -249,8 +250,10 @@ func TestLifecycle(t *testing.T) {
 	if got := ip(t, "link show dev tun0"); strings.Contains(got, ",UP") {
 		t.Errorf("after SetDown:\n%s", got)
 	}
-	if i, err := Index("tun0"); err != nil || !strings.HasPrefix(ip(t, "link show dev tun0"), itoa(i)+":") {
-		t.Errorf("Index = %d, %v", i, err)
+	index, _, _ := strings.Cut(ip(t, "link show dev tun0"), ":")
+	i, _ := strconv.Atoi(index)
+	if name, err := Name(i); err != nil || name != "tun0" {
+		t.Errorf("Name(%d) = %q, %v", i, name, err)
 	}
 	if err := Delete("tun0"); err != nil {
 		t.Error(err)

@@ -35,6 +35,7 @@ type iface struct {
 
 type address struct {
 	index   int
+	host    netip.Addr   // this end's
 	subnet  netip.Prefix // masked; the far end's on a point-to-point address
 	noRoute bool         // the kernel adds no route of the subnet (noprefixroute)
 }
@@ -125,7 +126,7 @@ func (s *source) readOnce() (*snapshot, error) {
 		}
 	}
 	slices.SortFunc(snap.addresses, func(a, b address) int {
-		return cmp.Or(a.subnet.Compare(b.subnet), cmp.Compare(a.index, b.index))
+		return cmp.Or(a.subnet.Compare(b.subnet), cmp.Compare(a.index, b.index), a.host.Compare(b.host))
 	})
 	slices.SortStableFunc(snap.routes, func(a, b localRoute) int { return a.prefix.Compare(b.prefix) })
 	return snap, interruptedLast(errL, errA, errR)
@@ -150,12 +151,16 @@ func parseAddress(a netlink.Addr) (out address, ok bool) {
 	if a.Flags&unix.IFA_F_DADFAILED != 0 {
 		return out, false
 	}
+	own, ok := prefixOf(a.IPNet)
+	if !ok {
+		return out, false
+	}
 	n := a.IPNet
 	if a.Peer != nil {
 		n = a.Peer
 	}
 	p, ok := prefixOf(n)
-	return address{index: a.LinkIndex, subnet: p.Masked(), noRoute: a.Flags&unix.IFA_F_NOPREFIXROUTE != 0}, ok
+	return address{index: a.LinkIndex, host: own.Addr(), subnet: p.Masked(), noRoute: a.Flags&unix.IFA_F_NOPREFIXROUTE != 0}, ok
 }
 
 // readRoutes appends the routes of a family. It looks at the protocol before

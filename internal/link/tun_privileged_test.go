@@ -4,13 +4,10 @@ package link
 
 import (
 	"os"
-	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
-
-func itoa(i int) string { return strconv.Itoa(i) }
 
 // openTUN makes a TUN device that lives as long as the file.
 func openTUN(t testing.TB, name string) *os.File {

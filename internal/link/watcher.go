@@ -74,7 +74,7 @@ func (w *Watcher) Close() {
 	w.source.close()
 }
 
-// Changed delivers a value when the results of Locals or Connected may have
+// Changed delivers a value when the results of Locals, Connected or Addresses may have
 // changed. It holds at most one value, and only while Run runs. A burst of
 // changes gives one value, 50 to 200 ms after it began; where a look takes more
 // than 100 ms because other daemons have large tables, looks are so far apart
@@ -98,6 +98,18 @@ func (w *Watcher) Locals(r Redistribute, interfaces []string, exclude func(ifnam
 // and other martians are left out.
 func (w *Watcher) Connected() []netip.Prefix {
 	return w.snapshot().connected()
+}
+
+// Addresses returns the addresses of every interface by its name, without the
+// lengths of their subnets.
+func (w *Watcher) Addresses() map[string][]netip.Addr {
+	s := w.snapshot()
+	all := make(map[string][]netip.Addr, len(s.interfaces))
+	for _, a := range s.addresses {
+		name := s.interfaces[a.index].name
+		all[name] = append(all[name], a.host)
+	}
+	return all
 }
 
 func (w *Watcher) snapshot() *snapshot {
