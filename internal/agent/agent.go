@@ -43,17 +43,24 @@ func New(path, version string, log *slog.Logger) (*Agent, error) {
 // Run is the daemon's life: it starts the parts, works until ctx is done or a
 // part fails, and then stops them in the reverse order. SIGHUP reloads.
 func (a *Agent) Run(ctx context.Context) error {
+	// From the first moment to the last: a SIGHUP that nobody takes ends the
+	// process, and what it had in the kernel stays there. One that comes during
+	// the start is taken after it.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	t := newTasks(a.log)
 	defer t.stopAll()
 	defer notify(a.log, notifyStopping)
 
 	l, err := a.start(ctx, t)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		a.log.Info("stopping")
+		return nil // told to stop before it had begun
+	}
 	if err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	for {
 		select {
 		case <-ctx.Done():
