@@ -26,6 +26,7 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	withoutNewKeys(l.cfg, next)
 	if err := needsRestart(l.cfg, next); err != nil {
 		return nil, err
 	}
@@ -75,6 +76,24 @@ func portText(port uint16) string {
 		return "a port that the kernel chooses"
 	}
 	return fmt.Sprintf("port %d", port)
+}
+
+// withoutNewKeys leaves out keys that the router had not when it was started, if
+// no peer needs them: `warren keygen` may have made them since, and is no reason
+// to refuse what else has changed.
+func withoutNewKeys(old, next *config.Config) {
+	var certificate, key bool
+	for _, p := range next.Peers {
+		m := p.Tunnel.Trust.Method
+		certificate = certificate || m == config.TrustFingerprint || m == config.TrustCA
+		key = key || m == config.TrustPublicKey
+	}
+	if old.TLS.Certificate == nil && !certificate {
+		next.TLS.Certificate = nil
+	}
+	if old.WireGuard.PrivateKey == nil && !key {
+		next.WireGuard.PrivateKey = nil
+	}
 }
 
 // needsRestart refuses changes that would end every session anyway: doing so
@@ -139,6 +158,7 @@ func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[strin
 				if err := l.speaker.DeleteNeighbor(ctx, next.Name); err != nil {
 					l.log.Error("cannot end the BGP session", "peer", next.Name, "err", err)
 				}
+				p.session.neighbor = false // so that it is tried again if it cannot be had now
 				l.addNeighbor(ctx, p)
 			}
 			done = append(done, fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", next.Name, next.BGP.ASN))

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/netip"
 	"slices"
@@ -131,4 +132,42 @@ func TestReloadChangesTheDoors(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	expect(t, "back again", w.since(mark), []string{"listen []", "port 0", "listen [192.0.2.1:443]"})
+}
+
+// A neighbor that could not be added with its new AS at once is not forgotten.
+func TestNeighborWithNewASIsTriedAgain(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.up(t, "b")
+	next := peerConfig("b", 0)
+	next.BGP.ASN = 64599
+	w.load = func() (*config.Config, error) { return router(next), nil }
+	w.speaker.fail = errors.New("not now")
+	if _, err := w.reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.speaker.fail = nil
+	w.retry(t.Context())
+	if n, ok := w.speaker.neighbors["b"]; !ok || n.ASN != 64599 {
+		t.Errorf("neighbor %+v", n)
+	}
+}
+
+// Keys that `warren keygen` makes while the daemon runs matter when a peer needs them.
+func TestNewKeysThatNobodyNeeds(t *testing.T) {
+	b := peerConfig("b", 0)
+	b.Tunnel.Trust.Method = config.TrustSecret
+	w := newWorld(t, router(b))
+	next := router(b)
+	next.TLS.Certificate, next.WireGuard.PrivateKey = &tls.Certificate{}, make([]byte, config.KeySize)
+	w.load = func() (*config.Config, error) { return next, nil }
+	if _, err := w.reload(t.Context()); err != nil {
+		t.Error(err)
+	}
+	c := peerConfig("c", 1)
+	c.Tunnel.Trust.Method = config.TrustPublicKey
+	next = router(b, c)
+	next.TLS.Certificate, next.WireGuard.PrivateKey = &tls.Certificate{}, make([]byte, config.KeySize)
+	if _, err := w.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "WireGuard private key") || strings.Contains(err.Error(), "certificate") {
+		t.Errorf("with a peer that needs the key: %v", err)
+	}
 }
