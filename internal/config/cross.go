@@ -62,13 +62,10 @@ func (l *loader) checkPair(first, second draft) {
 		l.fail(second.raw.Tunnel.Link.place, "%d belongs to the tunnel of %s, which trusts the same peer; give each tunnel to one peer another link, the same at both ends",
 			b.Link, first.peer.File)
 	}
-	if !a.PeerAddress.IsValid() || a.PeerAddress != b.PeerAddress {
-		return
-	}
-	// BGP tells the paths of two neighbors apart by AS, router ID and address
-	// without zone. Link-local addresses may be the same in different ASes.
-	if !a.PeerAddress.IsLinkLocalUnicast() || first.peer.BGP.ASN == second.peer.BGP.ASN {
-		l.fail(second.raw.Tunnel.PeerAddress.place, "%v is the peer_address of %s already; the neighbors' routes would replace one another: take another subnet",
+	// BGP knows a neighbor by its address without zone, so that link-local
+	// addresses too must differ.
+	if a.PeerAddress.IsValid() && a.PeerAddress == b.PeerAddress {
+		l.fail(second.raw.Tunnel.PeerAddress.place, "%v is the peer_address of %s already; the neighbors' routes would replace one another: take another, in a subnet of its own",
 			b.PeerAddress, first.peer.File)
 	}
 }
