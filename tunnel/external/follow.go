@@ -11,7 +11,19 @@ import (
 
 // glance looks at the interface once, and acts on what it sees.
 func (l *Link) glance() {
-	s, local, problem := l.see()
+	s, err := l.look(l.cfg.Interface)
+	if err != nil && l.report.IsUp() {
+		// That says nothing of the interface. The last sight holds, with a probe
+		// for as long as the peer answers.
+		if l.report.SetError(err.Error()) {
+			l.log.Warn("cannot look at the interface", "err", err)
+		}
+		if l.ping != nil {
+			_ = l.ping.Send() // not sent is not answered
+		}
+		return
+	}
+	s, local, problem := l.see(s, err)
 	if problem != "" {
 		l.stopPing()
 		l.index = 0
@@ -40,10 +52,9 @@ func (l *Link) glance() {
 	l.probe(local)
 }
 
-// see looks at the interface and adds the addresses that it lacks.
-func (l *Link) see() (s sight, local netip.Addr, problem string) {
+// see judges what was seen of the interface and adds the addresses that it lacks.
+func (l *Link) see(s sight, err error) (_ sight, local netip.Addr, problem string) {
 	name := l.cfg.Interface
-	s, err := l.look(name)
 	if err != nil {
 		return s, local, err.Error()
 	}

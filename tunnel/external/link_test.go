@@ -208,8 +208,7 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 		s.expect(t, "1.01s up", "2s down: interface tun0 does not exist (yet)", "3.01s up",
 			"4s down: interface tun0 was made anew", "4.01s up",
 			"5s down: interface tun0 is down: whoever made it has to set it up", "7.01s up",
-			"8s down: this end's address became 10.8.0.9", "8.01s up",
-			"9s down: no memory")
+			"8s down: this end's address became 10.8.0.9", "8.01s up") // not to be able to look is no reason
 	})
 }
 
