@@ -39,7 +39,7 @@ func newQueue(fd int, name string, vnet bool) (*queue, error) {
 		file.Close()
 		return nil, fmt.Errorf("raw queue: %w", err)
 	}
-	q := &queue{file: file, raw: raw, vnet: vnet, state: sysio.NewState(raw)}
+	q := &queue{file: file, raw: raw, vnet: vnet, state: sysio.NewState(raw, sysio.Readable)}
 	q.poll = q.pollOnce
 	q.read = q.readOnce
 	return q, nil

@@ -69,12 +69,15 @@ func (a *arrival) join(l *Link, got []protocol.Received, at, size int) {
 	packets, bytes := 0, 0
 	for i, g := range got {
 		if g.Packet == nil {
+			if g.Err != nil { // of the peer, and no packet
+				l.counters.Drops.Add(1)
+			}
 			continue
 		}
 		segment.ClampMSS(g.Packet, l.mtu)
 		packets++
 		bytes += len(g.Packet)
-		if last := len(a.frames) - 1; last < 0 || a.frames[last].link != l || !a.frames[last].Add(g.Packet) {
+		if last := len(a.frames) - 1; last < 0 || a.frames[last].link != l || !l.join || !a.frames[last].Add(g.Packet) {
 			a.begin(l, at+i*size+protocol.HeaderLen).Add(g.Packet)
 		}
 	}

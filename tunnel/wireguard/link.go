@@ -24,6 +24,7 @@ type Link struct {
 	log  *slog.Logger
 	dev  Device
 	mtu  int
+	join bool // dev takes frames of several packets
 	peer *protocol.Peer
 	wake chan struct{} // something changed at the peer
 	out  exit
@@ -57,7 +58,7 @@ type exit interface {
 
 func newLink(e *Endpoint, c LinkConfig) *Link {
 	l := &Link{
-		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(),
+		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(), join: c.Device.Offload() != 0,
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		wake: make(chan struct{}, 1), probe: newProber(&c),
 	}

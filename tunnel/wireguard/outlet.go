@@ -29,7 +29,10 @@ type pair struct {
 	err    error // why there is no socket
 }
 
-var errNoPort = errors.New("no port is open")
+var (
+	errNoPort      = errors.New("no port is open")
+	errNoInterface = errors.New("there is no such interface (yet)")
+)
 
 func newOutlet(underlay string) *outlet {
 	o := &outlet{underlay: underlay}
@@ -75,6 +78,9 @@ func (o *outlet) stale() bool {
 	}
 	index, err := indexOf(o.underlay)
 	p := o.current.Load()
+	if err != nil && !errors.Is(err, errNoInterface) {
+		return p.err != nil // it cannot be told; without descriptors for a moment, say
+	}
 	return p.err != nil || err != nil || index != p.index
 }
 
@@ -90,8 +96,10 @@ func indexOf(name string) (int, error) {
 	}
 	defer unix.Close(fd)
 	// Package net would list all interfaces for that.
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); err != nil {
-		return 0, fmt.Errorf("underlay %s: there is no such interface (yet)", name)
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); errors.Is(err, unix.ENODEV) {
+		return 0, fmt.Errorf("underlay %s: %w", name, errNoInterface)
+	} else if err != nil {
+		return 0, fmt.Errorf("underlay %s: %w", name, err)
 	}
 	return int(ifr.Uint32()), nil
 }

@@ -183,7 +183,7 @@ func (r *receiver) hand(a *arrival, more bool) {
 	frames := a.frames
 	if h := r.held; h != nil {
 		last := &h.frames[len(h.frames)-1]
-		if len(frames) > 0 && last.link == frames[0].link && last.Append(&frames[0].Joiner) {
+		if len(frames) > 0 && last.link == frames[0].link && last.link.join && last.Append(&frames[0].Joiner) {
 			frames = frames[1:]
 		}
 		if len(frames) == 0 && more {

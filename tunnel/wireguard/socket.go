@@ -35,7 +35,7 @@ type socket struct {
 
 func newSocket(c *net.UDPConn) *socket {
 	raw, _ := c.SyscallConn() // the only error is for no connection at all
-	return &socket{conn: c, raw: raw, state: sysio.NewState(raw)}
+	return &socket{conn: c, raw: raw, state: sysio.NewState(raw, sysio.Received)}
 }
 
 // prepare sets the options that make a socket fast, as far as the kernel has them, has

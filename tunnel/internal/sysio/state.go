@@ -10,10 +10,11 @@ type State struct {
 	readable bool
 }
 
-// NewState returns the State of a connection, which must outlive it.
-func NewState(raw syscall.RawConn) *State {
+// NewState returns the State of a connection, which must outlive it. Readable asks: it is
+// [Readable] or [Received].
+func NewState(raw syscall.RawConn, readable func(fd int) bool) *State {
 	s := &State{raw: raw}
-	s.ask = func(fd uintptr) { s.readable = Readable(int(fd)) }
+	s.ask = func(fd uintptr) { s.readable = readable(int(fd)) }
 	return s
 }
 

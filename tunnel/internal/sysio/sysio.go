@@ -84,6 +84,15 @@ func Readable(fd int) bool {
 	return errno == 0 && n != 0 || errno != 0 && errno != unix.EINTR
 }
 
+// Received asks the same of a UDP socket, and for data only. What poll(2) says there can be a
+// datagram that was spoiled on its way, which the kernel notices only as it is received, and
+// then waits for another (net/ipv4/udp.c, udp_poll). This looks at its checksum.
+func Received(fd int) bool {
+	var n int32
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCINQ, uintptr(unsafe.Pointer(&n)))
+	return errno == 0 && n > 0
+}
+
 func raw(call uintptr, fd int, p unsafe.Pointer, last int) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(p), uintptr(last))

@@ -94,7 +94,7 @@ func TestState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewState(raw)
+	s := NewState(raw, Readable)
 	if s.Readable() {
 		t.Error("readable with nothing to read")
 	}

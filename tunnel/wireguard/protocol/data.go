@@ -108,7 +108,8 @@ func (p *Peer) acceptedLocked(now time.Time, from netip.AddrPort, s *session, fr
 		p.current, p.next = s, nil
 		s.rtt = now.Sub(s.created)
 	}
-	s.alive = s.alive || !confirmed || fresh > 1
+	agreed := p.agreeLocked(s)
+	s.alive = s.alive || !confirmed && !agreed || fresh > 1
 	moved := p.endpoint != from
 	p.endpoint = from
 	p.heardLocked(now, data > 0)
@@ -117,5 +118,5 @@ func (p *Peer) acceptedLocked(now time.Time, from netip.AddrPort, s *session, fr
 	}
 	p.spoke = now
 	p.lastMinuteLocked(now, s)
-	return confirmed || moved
+	return confirmed || agreed || moved
 }

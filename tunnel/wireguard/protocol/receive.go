@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"net/netip"
 	"time"
 )
@@ -105,6 +106,7 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 func (p *Peer) adoptLocked(s *session) {
 	p.unused = 0
 	if p.next != nil {
+		p.next.crossed = true
 		p.replaceLocked(&p.previous, p.next)
 		p.next = nil
 		p.replaceLocked(&p.current, s)
@@ -112,6 +114,19 @@ func (p *Peer) adoptLocked(s *session) {
 	}
 	p.replaceLocked(&p.previous, p.current)
 	p.current = s
+}
+
+// agreeLocked makes both ends use the same session where their handshakes crossed: that of
+// the end with the greater public key, once it is seen to use it. Otherwise each would go on
+// with its own, both would renew at the same time, ever again, and each would drop with the
+// other's initiation the session that the other still sends in.
+func (p *Peer) agreeLocked(s *session) (changed bool) {
+	if !s.crossed || s != p.previous || p.current == nil || bytes.Compare(p.me.public[:], p.remote.public[:]) > 0 {
+		return false
+	}
+	p.previous, p.current = p.current, s
+	s.crossed, s.rtt = false, p.previous.rtt
+	return true
 }
 
 // cookie keeps a cookie for the next message of a handshake.

@@ -23,6 +23,7 @@ type session struct {
 	seen        window
 	alive       bool // more came in it than what completed the handshake
 	askedToRest bool // a last-minute handshake was asked for (section 6.2)
+	crossed     bool // made as the responder while a handshake of our own was under way
 }
 
 // sendable reports whether a session may carry n more packets to the peer.
