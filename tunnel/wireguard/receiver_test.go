@@ -219,3 +219,21 @@ func TestReceiverLeavesTheRest(t *testing.T) {
 		a.release()
 	}
 }
+
+// What the peer sends and is no packet counts as one that was not delivered.
+func TestNoPacketIsCounted(t *testing.T) {
+	s := newStage(t, LinkConfig{}, 0)
+	sealer, err := s.peer.Sealer(s.now, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newArrival()
+	copy(a.buf[protocol.HeaderLen:], "\x75 is of no version of IP that there is")
+	n := len(sealer.Add(a.buf[:], 40, DefaultMTU))
+	sealer.Seal()
+	a.add(group{n: n, size: n, from: farAddr})
+	newReceiver(s.l.e, nil).open(a)
+	if got := s.l.Status().Stats; got.Drops != 1 || got.RxPackets != 0 {
+		t.Errorf("%+v", got)
+	}
+}
