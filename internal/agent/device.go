@@ -36,7 +36,7 @@ func setUp(cfg config.Peer) error {
 	if err := link.SetUp(name, cfg.Tunnel.MTU); err != nil {
 		return err
 	}
-	return link.SetAddresses(name, cfg.Tunnel.Address)
+	return link.SetAddresses(name, link.WithIPv4(cfg.Tunnel.Address))
 }
 
 // worker is a transport's side of one tunnel. Run works it until ctx is done,
@@ -74,13 +74,17 @@ func (t *deviceTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
 }
 
 // SetAddresses gives the interface the configured addresses, or else local as
-// one half of its /127.
+// one half of its /127. The sysctls go with them: udev may have set them after the
+// interface was made, and IPv6 forgets both while the MTU is too small for it.
 func (t *deviceTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	addresses := t.cfg.Address
 	if len(addresses) == 0 {
 		addresses = []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}
 	}
-	return addresses, link.SetAddresses(t.cfg.Interface, addresses)
+	if err := link.Prepare(t.cfg.Interface); err != nil {
+		return addresses, err
+	}
+	return addresses, link.SetAddresses(t.cfg.Interface, link.WithIPv4(addresses))
 }
 
 // Close returns when the interface is gone.

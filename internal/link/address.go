@@ -11,6 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// dummy is the IPv4 address of who has none (RFC 7600, section 4.8). It has the scope of the
+// host, so that the kernel never sends from it.
+var dummy = netip.MustParsePrefix("192.0.0.8/32")
+
+// WithIPv4 returns addresses for a tunnel's interface, with a dummy one if none of them is
+// an IPv4 one. For on an interface without any, a loose reverse path filter (see [Prepare])
+// still lets nothing pass that has its way back through another (net/ipv4/fib_frontend.c,
+// __fib_validate_source).
+func WithIPv4(addresses []netip.Prefix) []netip.Prefix {
+	if slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
+		return addresses
+	}
+	return append(slices.Clone(addresses), dummy)
+}
+
 // SetAddresses makes the interface's addresses equal to want, each an address
 // with the length of its subnet. It is idempotent: what is there already is left
 // alone. A link-local address of the kernel's own making stays, unless want has
@@ -168,6 +183,9 @@ func addNew(l netlink.Link, p netip.Prefix) error {
 	}
 	if p.Addr().Is6() {
 		a.Flags = unix.IFA_F_NODAD
+	}
+	if p == dummy {
+		a.Scope = unix.RT_SCOPE_HOST
 	}
 	err := netlink.AddrAdd(l, a)
 	switch {

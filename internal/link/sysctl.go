@@ -16,7 +16,8 @@ const sysctlRoot = "/proc/sys/net"
 var sysctls = []struct{ path, value string }{
 	// Routes over tunnels are asymmetric by nature: what comes in by one may
 	// well have its way back through another. Loose mode, RFC 3704 2.4; the
-	// kernel takes the maximum of this and of conf/all.
+	// kernel takes the maximum of this and of conf/all, so that it is loose also
+	// where all the others are strict. It needs an IPv4 address: see WithIPv4.
 	{"ipv4/conf/*/rp_filter", "2"},
 	{"ipv4/conf/*/accept_redirects", "0"},
 	{"ipv4/conf/*/send_redirects", "0"},
