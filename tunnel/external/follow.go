@@ -143,6 +143,7 @@ func (l *Link) up() {
 		return
 	}
 	now := time.Now()
+	l.report.SetError("")
 	l.report.Up(now, netip.AddrPort{})
 	l.tell(tunnel.Event{Up: true, Time: now})
 }
