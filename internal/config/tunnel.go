@@ -51,8 +51,12 @@ func (l *loader) refuse(transport string, key interface{ isGiven() (place, bool)
 // ownTunnel reads what the transports have in common that make the interface
 // themselves.
 func (l *loader) ownTunnel(peer string, raw *rawTunnel, defaultMTU, maxMTU int64) Tunnel {
+	usual := "443"
+	if raw.Transport.v == TransportWireGuard {
+		usual = "51820"
+	}
 	t := Tunnel{
-		Remotes:   l.remotes(raw.Remotes),
+		Remotes:   l.remotes(raw.Remotes, usual),
 		Link:      int(l.number(raw.Link, 0, 0, 65535)),
 		Interface: l.tunnelInterface(peer, raw.Interface),
 		MTU:       int(l.number(raw.MTU, defaultMTU, MinMTU, maxMTU)),
@@ -82,10 +86,10 @@ func (l *loader) transport(v value[string]) string {
 	return TransportTLS
 }
 
-func (l *loader) remotes(v value[list]) []Remote {
+func (l *loader) remotes(v value[list], usual string) []Remote {
 	var remotes []Remote
 	for _, e := range v.v {
-		r, err := parseRemote(e.text)
+		r, err := parseRemote(e.text, usual)
 		if err != nil {
 			l.failElement(v.place, e, err)
 		} else if slices.Contains(remotes, r) {

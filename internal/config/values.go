@@ -104,13 +104,13 @@ func parseListen(s string) (netip.AddrPort, error) {
 	return ap, nil
 }
 
-// parseRemote reads an endpoint to dial.
-func parseRemote(s string) (Remote, error) {
-	const form = "allowed is host:port, such as b.example.net:443, 198.51.100.2:443 or [2001:db8::2]:443"
+// parseRemote reads an endpoint to dial. usual is the port that examples have.
+func parseRemote(s, usual string) (Remote, error) {
+	form := strings.ReplaceAll("allowed is host:port, such as b.example.net:PORT, 198.51.100.2:PORT or [2001:db8::2]:PORT", "PORT", usual)
 	host, portText, err := net.SplitHostPort(s)
 	if err != nil {
 		if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-			return Remote{}, fmt.Errorf("has no port: write %s", net.JoinHostPort(a.String(), "443"))
+			return Remote{}, fmt.Errorf("has no port: write %s", net.JoinHostPort(a.String(), usual))
 		}
 		return Remote{}, errors.New("is not an endpoint; " + form)
 	}
