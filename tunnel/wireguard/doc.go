@@ -54,7 +54,9 @@
 //     its session: this end begins a handshake.
 //  4. Nothing for dead_after: the tunnel goes down, and handshakes go on. A peer that
 //     completes them and says nothing else is believed after a growing while only.
-//  5. Without dead_after, or a probe, the tunnel goes down when its session could not be
+//  5. An end that hears nothing is quiet for as long, but for handshakes, so that a peer
+//     that does hear it goes down too; which stays down until its answers are used.
+//  6. Without dead_after, or a probe, the tunnel goes down when its session could not be
 //     renewed before it ended, after 180 s.
 //
 // The outer packets may be fragmented. A peer is answered where it was heard last, from

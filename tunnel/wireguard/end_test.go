@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,6 +107,52 @@ func newPair(t *testing.T, host string, dead time.Duration) (a, b *end) {
 	a.next(true)
 	b.next(true)
 	return a, b
+}
+
+// wire is a way between two ends of which either direction can be dead.
+type wire struct {
+	addr         string // where the one end sends to
+	toward, back atomic.Bool
+}
+
+// newWire leads to an address.
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	near, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := net.Dial("udp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close(); far.Close() })
+	w := &wire{addr: near.LocalAddr().String()}
+	var from atomic.Value // net.Addr
+	go func() {
+		for b := make([]byte, 1<<16); ; {
+			n, addr, err := near.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			from.Store(addr)
+			if !w.toward.Load() {
+				far.Write(b[:n])
+			}
+		}
+	}()
+	go func() {
+		for b := make([]byte, 1<<16); ; {
+			n, err := far.Read(b)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if addr := from.Load(); err == nil && addr != nil && !w.back.Load() {
+				near.WriteTo(b[:n], addr.(net.Addr))
+			}
+		}
+	}()
+	return w
 }
 
 // frame is an IPv4 UDP packet of n bytes behind an empty header.

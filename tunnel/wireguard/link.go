@@ -162,6 +162,9 @@ func (l *Link) tick(now time.Time) (began bool) {
 	}
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)
+		if protocol.IsKeepalive(msg) && l.hushed(now, &s) {
+			continue
+		}
 		to := s.Endpoint
 		if protocol.IsInitiation(msg) {
 			began = true

@@ -54,6 +54,45 @@ func TestDeadPeer(t *testing.T) {
 	}
 }
 
+// Where only one direction is dead, both ends go down, the one that still hears the other
+// too, and stay so until the other hears it again.
+func TestOneWayLoss(t *testing.T) {
+	const dead = 500 * time.Millisecond
+	for name, dialer := range map[string]bool{"of the dialing end": true, "of the other": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
+			c := LinkConfig{Name: "a", PublicKey: keyA.Public(), Keepalive: 100 * time.Millisecond, DeadAfter: dead}
+			b := startEnd(t, keyB, c)
+			w := newWire(t, b.addr("127.0.0.1"))
+			c.Name, c.PublicKey, c.Remotes = "b", keyB.Public(), []string{w.addr}
+			a := startEnd(t, keyA, c)
+			a.next(true)
+			b.next(true)
+			deaf, hearing, way := b, a, &w.toward
+			if !dialer {
+				deaf, hearing, way = a, b, &w.back
+			}
+			way.Store(true)
+			at := time.Now()
+			deaf.next(false)
+			if ev := hearing.next(false); !strings.Contains(ev.Reason, "nothing came from the peer") {
+				t.Errorf("reason %q", ev.Reason)
+			}
+			if took := time.Since(at); took > 5*time.Second { // most often 1.1 s
+				t.Errorf("noticed after %v", took)
+			}
+			time.Sleep(4 * dead) // in which the deaf end sends keepalives again
+			if len(deaf.events)+len(hearing.events) > 0 {
+				t.Errorf("%d and %d events though nothing gets from one to the other", len(deaf.events), len(hearing.events))
+			}
+			way.Store(false)
+			deaf.next(true)
+			hearing.next(true)
+		})
+	}
+}
+
 // A pair that stays up longer than dead_after although no packets flow: both ends send
 // keepalives.
 func TestIdlePairStaysUp(t *testing.T) {

@@ -50,6 +50,16 @@ func (l *Link) doubts(now time.Time, s *protocol.Status) bool {
 	return !at.IsZero() && !now.Before(at)
 }
 
+// hushed reports whether no keepalive is to be sent, so that a peer that hears this end and
+// is not heard finds out within its own dead_after that the path is dead. Once it has, and a
+// handshake was begun whose answer this end cannot use, by which the peer knows that it is
+// not heard, they go on: after a longer cut whoever hears one is up at once.
+func (l *Link) hushed(now time.Time, s *protocol.Status) bool {
+	silence := now.Sub(s.Spoke)
+	return l.cfg.DeadAfter > 0 && silence >= l.cfg.DeadAfter &&
+		(silence < 2*l.cfg.DeadAfter+l.cfg.Keepalive || !l.initiated.After(s.Spoke))
+}
+
 // assess decides whether the tunnel is up, and asks for handshakes.
 func (l *Link) assess(now time.Time) {
 	s := l.peer.Status(now)
@@ -62,7 +72,7 @@ func (l *Link) assess(now time.Time) {
 		}
 	}
 	switch up := l.up.Load(); {
-	case s.Established && !silent && !l.distrust.holds():
+	case s.Established && !silent && !l.distrust.holds() && (up || !s.Unconfirmed):
 		l.setUp(now, &s)
 		if !s.Trying && (!now.Before(renewAt(&s)) || l.doubts(now, &s)) {
 			l.peer.Initiate(now)

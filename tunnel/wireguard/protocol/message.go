@@ -97,6 +97,9 @@ func IsHandshake(msg []byte) bool {
 // IsInitiation reports whether a message begins a handshake.
 func IsInitiation(msg []byte) bool { return messageType(msg) == typeInitiation }
 
+// IsKeepalive reports whether a message is an empty data message.
+func IsKeepalive(msg []byte) bool { return messageType(msg) == typeData && len(msg) == Overhead }
+
 // The parsers keep slices of b, which has the type and so the length.
 
 func parseInitiation(b []byte) initiationMsg {

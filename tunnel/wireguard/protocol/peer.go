@@ -69,6 +69,10 @@ type Status struct {
 	Spoke       time.Time      // the same without initiations, which do not prove that the peer hears us
 	Trying      bool           // a handshake is under way, or about to be
 
+	// Unconfirmed is that the peer has not used our latest response. If it goes on with an
+	// older session, then it does not hear us.
+	Unconfirmed bool
+
 	// Hints at two ends that have not the same preshared key. Unopened can be made
 	// by who sees our initiations and knows our public key.
 	Unused   int       // of our responses in a row, how many the peer has not used
@@ -89,7 +93,7 @@ func (p *Peer) Status(now time.Time) Status {
 	defer p.mu.Unlock()
 	s := Status{
 		Endpoint: p.endpoint, Heard: p.heard, Spoke: p.spoke, Trying: !p.timers.handshake.IsZero(),
-		Unused: p.unused, Unopened: p.unopened,
+		Unconfirmed: p.next != nil, Unused: p.unused, Unopened: p.unopened,
 	}
 	if p.current != nil {
 		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
