@@ -18,10 +18,15 @@ func (l *Link) glance() {
 		if l.report.SetError(err.Error()) {
 			l.log.Warn("cannot look at the interface", "err", err)
 		}
+		l.blind = true
 		if l.ping != nil {
 			_ = l.ping.Send() // not sent is not answered
 		}
 		return
+	}
+	if l.blind {
+		l.blind = false
+		l.report.SetError("")
 	}
 	s, local, problem := l.see(s, err)
 	if problem != "" {

@@ -49,6 +49,7 @@ type Link struct {
 
 	// Of the goroutine of Run.
 	index  int         // of the interface that was seen last and could be used
+	blind  bool        // the interface could not be looked at, while it was up
 	ping   pinger      // nil while there is nothing to ping through
 	silent *time.Timer // fires DeadAfter after the last sign of life
 
