@@ -36,7 +36,10 @@ func setUp(cfg config.Peer) error {
 	if err := link.SetUp(name, cfg.Tunnel.MTU); err != nil {
 		return err
 	}
-	return link.SetAddresses(name, link.WithIPv4(cfg.Tunnel.Address))
+	// The interface is new and has none. To make sure of that, as SetAddresses does, takes the
+	// addresses of all tunnels, for each.
+	_, err := link.AddAddresses(name, link.WithIPv4(cfg.Tunnel.Address))
+	return err
 }
 
 // worker is a transport's side of one tunnel. Run works it until ctx is done,

@@ -131,9 +131,9 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case f := <-l.request:
 			f(ctx)
 		case <-retry.C:
+			l.mendAddresses()
 			l.retry(ctx)
 		case <-resync.C:
-			l.mendAddresses()
 			l.announce(ctx)
 			l.syncRoutes(ctx)
 		}

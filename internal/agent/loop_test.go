@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"warren/internal/config"
 	"warren/tunnel"
@@ -205,10 +206,14 @@ func TestAddressesThatAreTakenAreGivenBack(t *testing.T) {
 	w.up(t, "b")
 	local, _ := tunnel.Addresses(tunnel.Identity{1}, tunnel.Identity{2}, 0)
 	w.locals.addresses = map[string][]netip.Addr{"if-b": {local}}
+	w.peers["b"].session.addressed = time.Time{}
 	mark := len(w.diary)
 	w.mendAddresses()
 	expect(t, "all there", w.since(mark), nil)
 	w.locals.addresses = nil
 	w.mendAddresses()
 	expect(t, "gone", w.since(mark), []string{fmt.Sprintf("addresses b from %s", local)})
+	mark = len(w.diary)
+	w.mendAddresses()
+	expect(t, "not seen yet", w.since(mark), nil)
 }

@@ -32,6 +32,7 @@ type peer struct {
 type session struct {
 	local, peer netip.Addr     // the two ends inside the tunnel
 	addresses   []netip.Prefix // what the interface was given
+	addressed   time.Time      // when it was
 	neighbor    bool           // the speaker has the neighbor
 	closing     bool           // the last session's neighbor is in the way
 }
@@ -133,7 +134,7 @@ func withZone(a netip.Addr, ifname string) netip.Addr {
 func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 	addresses, err := p.tunnel.SetAddresses(p.session.local)
 	if err == nil {
-		p.session.addresses = addresses
+		p.session.addresses, p.session.addressed = addresses, time.Now()
 		// The neighbor of the tunnel's last session may still be closing, over
 		// a path that is dead. Waiting for it would hold up all other peers.
 		ctx, cancel := context.WithTimeout(ctx, addPatience)
@@ -168,7 +169,7 @@ func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 func (l *loop) mendAddresses() {
 	have := l.locals.Addresses()
 	for _, p := range l.peers {
-		if p.session == nil || !lacks(have[p.cfg.Tunnel.Interface], p.session.addresses) {
+		if p.session == nil || time.Since(p.session.addressed) < lookedAgain || !lacks(have[p.cfg.Tunnel.Interface], p.session.addresses) {
 			continue
 		}
 		addresses, err := p.tunnel.SetAddresses(p.session.local)
@@ -179,9 +180,12 @@ func (l *loop) mendAddresses() {
 			l.log.Error("cannot give the tunnel's interface its addresses back; trying again", "peer", p.cfg.Name, "err", err)
 			continue
 		}
-		p.session.addresses = addresses
+		p.session.addresses, p.session.addressed = addresses, time.Now()
 	}
 }
+
+// lookedAgain is how long it may take until addresses that were set are seen.
+const lookedAgain = time.Second
 
 // lacks reports whether one of the wanted addresses is not there.
 func lacks(have []netip.Addr, want []netip.Prefix) bool {
