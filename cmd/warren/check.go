@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,14 @@ func checkCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, router %q (AS %d), %d peers\n", file, cfg.Name, cfg.ASN, len(cfg.Peers))
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "%s: ok, router %q (AS %d), peers: %d\n", file, cfg.Name, cfg.ASN, len(cfg.Peers))
+			for _, name := range cfg.Unread {
+				fmt.Fprintf(out, "%s: not read: a peer's file ends in .toml\n", name)
+			}
+			if len(cfg.Peers) == 0 {
+				fmt.Fprintf(out, "no peers: put one file for each into %s\n", filepath.Join(filepath.Dir(file), "peers.d"))
+			}
 			return nil
 		},
 	}

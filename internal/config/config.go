@@ -26,7 +26,8 @@ type Config struct {
 	WireGuard WireGuard
 	FIB       FIB
 	API       API
-	Peers     []Peer // sorted by name, which is unique
+	Peers     []Peer   // sorted by name, which is unique
+	Unread    []string // what is in peers.d and is no peer, for its name does not end in .toml; sorted
 }
 
 // Announce is what this router offers to its peers.

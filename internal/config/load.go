@@ -23,7 +23,12 @@ func Load(path string) (*Config, error) {
 		l.fail(place{file: path}, "cannot be read: %v", err)
 		return nil, l.errs
 	}
-	return l.load(main, l.peerSources(filepath.Join(filepath.Dir(path), "peers.d")))
+	peers, unread := l.peerSources(filepath.Join(filepath.Dir(path), "peers.d"))
+	cfg, err := l.load(main, peers)
+	if err == nil {
+		cfg.Unread = unread
+	}
+	return cfg, err
 }
 
 // loader collects what is wrong while a configuration is put together.
@@ -44,21 +49,24 @@ func (l *loader) fail(at place, format string, args ...any) {
 	l.errs = append(l.errs, Error{File: at.file, Line: at.line, Key: at.key, Text: fmt.Sprintf(format, args...)})
 }
 
-// peerSources reads the peer files of a directory.
-func (l *loader) peerSources(dir string) []source {
+// peerSources reads the peer files of a directory, and lists the visible ones that are none.
+func (l *loader) peerSources(dir string) (sources []source, unread []string) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
 		l.fail(place{file: dir}, "cannot be read: %v", plain(err))
-		return nil
+		return nil, nil
 	}
-	var sources []source
 	for _, e := range entries {
 		// A leading dot marks hidden files and some editors' lock files;
 		// backups and swap files have another ending.
-		if strings.HasPrefix(e.Name(), ".") || filepath.Ext(e.Name()) != ".toml" {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if filepath.Ext(e.Name()) != ".toml" {
+			unread = append(unread, filepath.Join(dir, e.Name()))
 			continue
 		}
 		s := source{file: filepath.Join(dir, e.Name())}
@@ -68,7 +76,7 @@ func (l *loader) peerSources(dir string) []source {
 		}
 		sources = append(sources, s)
 	}
-	return sources
+	return sources, unread
 }
 
 // load makes a Config of the files' contents.

@@ -98,12 +98,20 @@ func TestWhichFilesArePeers(t *testing.T) {
 	if err := os.Symlink("../elsewhere/from-afar.txt", filepath.Join(dir, "peers.d", "linked.toml")); err != nil {
 		t.Fatal(err)
 	}
+	cfg := load(t, path)
 	var names []string
-	for _, p := range load(t, path).Peers {
+	for _, p := range cfg.Peers {
 		names = append(names, p.Name)
 	}
 	if !slices.Equal(names, []string{"a", "b", "linked"}) {
 		t.Errorf("peers %v", names)
+	}
+	var unread []string
+	for _, f := range cfg.Unread {
+		unread = append(unread, filepath.Base(f))
+	}
+	if !slices.Equal(unread, []string{"#c.toml#", "README", "c", "c.toml.bak", "c.toml~"}) {
+		t.Errorf("unread %v", unread)
 	}
 
 	if err := os.Mkdir(filepath.Join(dir, "peers.d", "dir.toml"), 0o700); err != nil {

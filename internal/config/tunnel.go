@@ -56,7 +56,7 @@ func (l *loader) ownTunnel(peer string, raw *rawTunnel, defaultMTU, maxMTU int64
 		usual = "51820"
 	}
 	t := Tunnel{
-		Remotes:   l.remotes(raw.Remotes, usual),
+		Remotes:   l.remotes(raw.Remotes, usual, raw.Underlay.state == given),
 		Link:      int(l.number(raw.Link, 0, 0, 65535)),
 		Interface: l.tunnelInterface(peer, raw.Interface),
 		MTU:       int(l.number(raw.MTU, defaultMTU, MinMTU, maxMTU)),
@@ -86,10 +86,14 @@ func (l *loader) transport(v value[string]) string {
 	return TransportTLS
 }
 
-func (l *loader) remotes(v value[list], usual string) []Remote {
+// remotes reads endpoints to dial. Of a link-local one, an underlay says on which link it is.
+func (l *loader) remotes(v value[list], usual string, underlay bool) []Remote {
 	var remotes []Remote
 	for _, e := range v.v {
 		r, err := parseRemote(e.text, usual)
+		if a, _ := netip.ParseAddr(r.Host); err == nil && a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" && !underlay {
+			err = fmt.Errorf("is a link-local address: name its interface, as in [%s%%eth0]:%d, or set underlay", r.Host, r.Port)
+		}
 		if err != nil {
 			l.failElement(v.place, e, err)
 		} else if slices.Contains(remotes, r) {
