@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/tunnel"
 	"warren/tunnel/internal/report"
 	"warren/tunnel/tun"
@@ -268,7 +270,7 @@ func (l *Link) endSession(reason error, goodbye bool) {
 	for q := range l.routes {
 		l.routes[q].Store(nil)
 	}
-	if err := l.dev.SetCarrier(false); err != nil {
+	if err := l.dev.SetCarrier(false); err != nil && !errors.Is(err, unix.EBADFD) { // gone, which its reader will say
 		l.log.Error("cannot drop the carrier", "err", err)
 	}
 	l.session = nil

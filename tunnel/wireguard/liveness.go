@@ -1,8 +1,11 @@
 package wireguard
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
 	"warren/tunnel/internal/report"
@@ -161,7 +164,7 @@ func (l *Link) down(now time.Time, reason error) {
 		return
 	}
 	l.up.Store(false)
-	if err := l.dev.SetCarrier(false); err != nil {
+	if err := l.dev.SetCarrier(false); err != nil && !errors.Is(err, unix.EBADFD) { // gone, which its reader will say
 		l.log.Error("cannot drop the carrier", "err", err)
 	}
 	l.probe.close()
