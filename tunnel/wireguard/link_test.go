@@ -138,7 +138,7 @@ func TestLinkMadeAnew(t *testing.T) {
 	b.next(true)
 	b.stop()
 	at := time.Now()
-	b = b.node.start(c)
+	b = b.start(c)
 	b.next(true)
 	if took := time.Since(at); took > 10*time.Second { // most often 10 ms
 		t.Errorf("up after %v", took)
