@@ -177,9 +177,14 @@ func (l *loop) mendAddresses() {
 			continue // the tunnel itself will tell
 		}
 		if err != nil {
-			l.log.Error("cannot give the tunnel's interface its addresses back; trying again", "peer", p.cfg.Name, "err", err)
+			if p.err == nil || p.err.Error() != err.Error() {
+				l.log.Error("cannot give the tunnel's interface its addresses back; trying again", "peer", p.cfg.Name, "err", err)
+			}
+			p.err = err
 			continue
 		}
+		l.log.Warn("gave the tunnel's interface the addresses back that it had lost", "peer", p.cfg.Name)
+		p.err = nil
 		p.session.addresses, p.session.addressed = addresses, time.Now()
 	}
 }
