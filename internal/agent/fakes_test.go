@@ -156,14 +156,17 @@ func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
 type fakeLocals struct {
 	locals, connected []netip.Prefix
 	addresses         map[string][]netip.Addr
+	looked            time.Time // at the addresses
 }
 
 func (f *fakeLocals) Changed() <-chan struct{} { return nil }
 func (f *fakeLocals) Locals(link.Redistribute, []string, func(string) bool) []netip.Prefix {
 	return f.locals
 }
-func (f *fakeLocals) Connected() []netip.Prefix          { return f.connected }
-func (f *fakeLocals) Addresses() map[string][]netip.Addr { return f.addresses }
+func (f *fakeLocals) Connected() []netip.Prefix { return f.connected }
+func (f *fakeLocals) Addresses() (map[string][]netip.Addr, time.Time) {
+	return f.addresses, f.looked
+}
 
 type fakeGuard struct{ w *world }
 

@@ -31,7 +31,7 @@ type locals interface {
 	Changed() <-chan struct{}
 	Locals(link.Redistribute, []string, func(ifname string) bool) []netip.Prefix
 	Connected() []netip.Prefix
-	Addresses() map[string][]netip.Addr
+	Addresses() (map[string][]netip.Addr, time.Time)
 }
 
 // guard is what the loop needs of underlay.Guard.

@@ -206,7 +206,7 @@ func TestAddressesThatAreTakenAreGivenBack(t *testing.T) {
 	w.up(t, "b")
 	local, _ := tunnel.Addresses(tunnel.Identity{1}, tunnel.Identity{2}, 0)
 	w.locals.addresses = map[string][]netip.Addr{"if-b": {local}}
-	w.peers["b"].session.addressed = time.Time{}
+	w.locals.looked = time.Now()
 	mark := len(w.diary)
 	w.mendAddresses()
 	expect(t, "all there", w.since(mark), nil)

@@ -167,9 +167,10 @@ func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 // itself takes IPv6 addresses when an interface is set down, and does not bring
 // them back when it is set up; without, its session could never return.
 func (l *loop) mendAddresses() {
-	have := l.locals.Addresses()
+	have, looked := l.locals.Addresses()
 	for _, p := range l.peers {
-		if p.session == nil || time.Since(p.session.addressed) < lookedAgain || !lacks(have[p.cfg.Tunnel.Interface], p.session.addresses) {
+		// What was set since cannot have been seen.
+		if p.session == nil || !p.session.addressed.Before(looked) || !lacks(have[p.cfg.Tunnel.Interface], p.session.addresses) {
 			continue
 		}
 		addresses, err := p.tunnel.SetAddresses(p.session.local)
@@ -188,9 +189,6 @@ func (l *loop) mendAddresses() {
 		p.session.addresses, p.session.addressed = addresses, time.Now()
 	}
 }
-
-// lookedAgain is how long it may take until addresses that were set are seen.
-const lookedAgain = time.Second
 
 // lacks reports whether one of the wanted addresses is not there.
 func lacks(have []netip.Addr, want []netip.Prefix) bool {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -20,6 +21,7 @@ const dumpTries = 5
 // snapshot is what the kernel has at one moment, reduced to what Locals and
 // Connected look at. It is never changed once made.
 type snapshot struct {
+	began      time.Time     // when the kernel was asked; of no matter for equal
 	interfaces map[int]iface // by index
 	addresses  []address     // sorted
 	routes     []localRoute  // sorted; announceable ones of the main table, neither owned nor the kernel's own
@@ -99,7 +101,7 @@ func (s *source) read() (snap *snapshot, whole bool, err error) {
 }
 
 func (s *source) readOnce() (*snapshot, error) {
-	snap := &snapshot{interfaces: make(map[int]iface)}
+	snap := &snapshot{began: time.Now(), interfaces: make(map[int]iface)}
 	links, errL := s.handle.LinkList()
 	addrs, errA := s.handle.AddrList(nil, netlink.FAMILY_ALL)
 	errR := errors.Join(s.readRoutes(snap, unix.AF_INET), s.readRoutes(snap, unix.AF_INET6))

@@ -101,15 +101,15 @@ func (w *Watcher) Connected() []netip.Prefix {
 }
 
 // Addresses returns the addresses of every interface by its name, without the
-// lengths of their subnets.
-func (w *Watcher) Addresses() map[string][]netip.Addr {
+// lengths of their subnets, and when the kernel was asked for them.
+func (w *Watcher) Addresses() (map[string][]netip.Addr, time.Time) {
 	s := w.snapshot()
 	all := make(map[string][]netip.Addr, len(s.interfaces))
 	for _, a := range s.addresses {
 		name := s.interfaces[a.index].name
 		all[name] = append(all[name], a.host)
 	}
-	return all
+	return all, s.began
 }
 
 func (w *Watcher) snapshot() *snapshot {
