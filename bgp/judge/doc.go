@@ -1,0 +1,3 @@
+// Package judge checks the BGP messages of a peer before a BGP speaker reads
+// them: bytes in, bytes out.
+package judge
