@@ -2,103 +2,184 @@ package judge
 
 import "net/netip"
 
-// Families of Counts.Families.
+// Indices of what there is for each family.
 const (
 	IPv4 = 0
 	IPv6 = 1
 )
 
-// Config is what a Session needs to know of its two ends. It does not change
+// Config is what a Session has to know of its two ends. It does not change
 // during the session.
 type Config struct {
-	// LocalASN and PeerASN are the AS numbers of both ends; equal ones mean
-	// iBGP.
+	// LocalASN and PeerASN are the AS numbers of the two ends; if they are equal
+	// the session is iBGP.
 	LocalASN, PeerASN uint32
-	// RouterID is the BGP identifier of this router, in IPv4 form.
+	// RouterID is the BGP identifier of this router, an IPv4 address.
 	RouterID netip.Addr
+	// ClusterID is this router's in route reflection (RFC 4456 section 7), an
+	// IPv4 address; the invalid address stands for RouterID.
+	ClusterID netip.Addr
 	// AllowOwnAS is how often LocalASN may be in a path.
 	AllowOwnAS int
+	// AllowLoopback accepts next hops of the host's loopback interface. It is
+	// for sessions between two such addresses.
+	AllowLoopback bool
 	// Policy is what is accepted at the start.
 	Policy Policy
 }
 
-// Policy is what of a peer's announcements is accepted. It can be replaced
-// during the session.
+// Policy says which of a peer's prefixes are handed on.
 type Policy struct {
-	// Accept is the import filter. It must be pure: the same prefix has the same
-	// answer until the next SetPolicy. Nil accepts nothing.
+	// Accept is the import filter. It has to be pure: the answer for a prefix
+	// stays the same until the next SetPolicy. Nil accepts nothing.
 	Accept func(netip.Prefix) bool
-	// MaxPrefixes bounds what is accepted, per family. 0: no limit.
+	// MaxPrefixes bounds how many prefixes of a family are handed on. 0: no limit.
 	MaxPrefixes int
-	// HardMaxPrefixes bounds what the peer may announce, accepted or not, per
-	// family; the session ends above it. 0: no limit.
+	// HardMaxPrefixes bounds how many prefixes of a family the peer may announce,
+	// accepted or not; a peer that announces more loses the session. 0: no limit.
 	HardMaxPrefixes int
 }
 
-// Counts is what a Session holds, and what was wrong with what it got.
-type Counts struct {
-	// Families counts distinct prefixes, by IPv4 and IPv6.
-	Families [2]FamilyCounts
-	// Repaired counts UPDATEs in which something was repaired.
-	Repaired uint64
-	// Withdrawn counts prefixes that were treated as withdrawn because something
-	// was malformed.
-	Withdrawn uint64
-	// Discarded counts attributes and NLRI that were discarded.
-	Discarded uint64
-	// Last is the last such case in words: printable ASCII, at most 200 bytes.
-	Last string
-}
+// The states of a session, seen from this end (RFC 4271 section 8.2.2).
+type state uint8
 
-// FamilyCounts counts the prefixes of one family that the peer announces now.
-type FamilyCounts struct {
-	Received int // distinct prefixes announced
-	Accepted int // handed on
-	Refused  int // passed the filter, but over MaxPrefixes
-}
+const (
+	openSent    state = iota // the peer's OPEN is awaited
+	openConfirm              // its KEEPALIVE is
+	established
+	closed // a NOTIFICATION went one way or the other
+)
 
-// Open is what a peer's OPEN message says.
-type Open struct {
-	ASN         uint32     // of the 4-octet AS capability if there is one
-	RouterID    netip.Addr // the BGP identifier
-	HoldTime    uint16     // seconds
-	IPv4, IPv6  bool       // families offered
-	NextHopIPv6 bool       // IPv4 prefixes may have an IPv6 next hop (RFC 8950)
-	FourOctetAS bool       // RFC 6793
-	Refresh     bool       // RFC 2918
-}
-
-// Session judges the messages of one session. It is not safe for concurrent
+// Session judges the messages of one BGP session. It is not safe for concurrent
 // use.
 type Session struct {
-	cfg Config
+	cfg   Config
+	state state
+	err   *Notification // what ended the session, if this end did
+
+	partial []byte // the start of a message from the peer, at most maxMessage long
+	first   []byte // the start of the first message to the peer
+	sent    bool   // the first message to the peer is complete
+
+	peer   Open
+	ours   Open
+	counts Counts
+	last   note
+
+	update update
+	tables [2]table
+	attrs  attrTable
+	out    outbox
 }
 
 // New returns a Session that has seen nothing yet.
-func New(cfg Config) *Session { return &Session{cfg: cfg} }
+func New(cfg Config) *Session {
+	if !cfg.ClusterID.IsValid() {
+		cfg.ClusterID = cfg.RouterID
+	}
+	return &Session{cfg: cfg, tables: [2]table{newTable(IPv4), newTable(IPv6)}, attrs: newAttrTable()}
+}
 
 // FromPeer takes the next bytes of the peer's stream, in any chunks, and
-// appends to dst what is to be handed on. On an error, which is always a
-// *Notification, what was appended so far is still good; the Notification is to
-// be sent to the peer and the connection closed. Further calls return the same
-// error.
-func (s *Session) FromPeer(dst, in []byte) ([]byte, error) { return append(dst, in...), nil }
-
-// ToPeer takes what is to be sent to the peer, in any chunks, and appends to dst
-// what goes out: the OPEN rewritten, everything else as it is.
-func (s *Session) ToPeer(dst, in []byte) []byte { return append(dst, in...) }
-
-// SetPolicy replaces the policy and appends to dst the UPDATEs that make what
-// was handed on equal to what is accepted now. affected limits the look to
-// prefixes for which it is true; nil means all. The error is a *Notification,
-// as FromPeer's: the peer announces more than the new hard limit.
-func (s *Session) SetPolicy(dst []byte, p Policy, affected func(netip.Prefix) bool) ([]byte, error) {
-	s.cfg.Policy = p
+// appends to dst what is to be handed on: whole messages. The error, if any, is
+// a *Notification: what was appended before it is still good, the Notification
+// is to be sent to the peer and the connection to be closed. Further calls
+// return the same error. Neither in nor dst is kept.
+//
+// A message that leaves nothing to be handed on still says that the peer lives.
+// So where a call takes whole messages of an established session and would
+// append nothing it appends a KEEPALIVE.
+func (s *Session) FromPeer(dst, in []byte) ([]byte, error) {
+	start := len(dst)
+	took := false
+	for s.state != closed {
+		var msg []byte
+		msg, in = s.nextMessage(in)
+		if msg == nil {
+			break
+		}
+		took = true
+		dst = s.judge(dst, msg)
+	}
+	if s.err != nil {
+		s.partial = nil
+		return dst, s.err
+	}
+	if took && s.state == established && len(dst) == start {
+		dst = appendHeader(dst, typeKeepalive, 0)
+	}
 	return dst, nil
 }
 
-// Counts returns what the session holds now.
-func (s *Session) Counts() Counts { return Counts{} }
+// judge appends to dst what is to be handed on of the complete message msg,
+// whose header is good. It sets s.err to end the session.
+func (s *Session) judge(dst, msg []byte) []byte {
+	typ, body := msg[headerLen-1], msg[headerLen:]
+	switch {
+	case typ == typeNotification:
+		s.state = closed
+		return append(dst, msg...)
+	case typ == typeOpen && s.state == openSent:
+		return s.peerOpen(dst, body)
+	case typ == typeKeepalive && s.state == openConfirm:
+		s.state = established
+		return append(dst, msg...)
+	case typ == typeKeepalive && s.state == established:
+		return append(dst, msg...)
+	case typ == typeUpdate && s.state == established && s.sent:
+		return s.judgeUpdate(dst, body)
+	case typ == typeRefresh && s.state == established && s.sent:
+		return s.refresh(dst, msg)
+	}
+	s.fail(s.unexpected(typ))
+	return dst
+}
 
-// PeerOpen returns what the peer's OPEN said, once it has come.
-func (s *Session) PeerOpen() (Open, bool) { return Open{}, false }
+// unexpected is the NOTIFICATION for a message of a type that may not come in
+// this state (RFC 6608 sections 3 and 4). Nothing but KEEPALIVE may come before
+// this end's OPEN went out, since the peer cannot know yet what it may send.
+func (s *Session) unexpected(typ uint8) *Notification {
+	subcode := uint8(s.state) + 1
+	if s.state == established && !s.sent {
+		subcode = uint8(openConfirm) + 1
+	}
+	return &Notification{
+		Code: errFSM, Subcode: subcode, Data: []byte{typ},
+		Text: "the peer sent " + typeName(typ) + " when it must not (RFC 6608)",
+	}
+}
+
+// fail ends the session.
+func (s *Session) fail(n *Notification) { s.err, s.state = n, closed }
+
+// ToPeer takes what is to be sent to the peer, in any chunks, and appends to dst
+// what goes out: the OPEN rewritten, what comes after it unchanged, and nothing
+// once a NOTIFICATION has come or FromPeer or SetPolicy has returned one (RFC
+// 4271 section 6: none is answered). Neither in nor dst is kept.
+func (s *Session) ToPeer(dst, in []byte) []byte {
+	if s.state == closed {
+		return dst
+	}
+	if s.sent {
+		return append(dst, in...)
+	}
+	s.first = append(s.first, in...)
+	if len(s.first) < headerLen {
+		return dst
+	}
+	n := messageLen(s.first)
+	if n >= headerLen && len(s.first) < n {
+		return dst
+	}
+	s.sent = true
+	first := s.first
+	s.first = nil
+	if n < headerLen || first[headerLen-1] != typeOpen {
+		return append(dst, first...)
+	}
+	dst = s.ownOpen(dst, first[:n])
+	return append(dst, first[n:]...)
+}
+
+// PeerOpen returns what the peer's OPEN says, and false if none has come yet.
+func (s *Session) PeerOpen() (Open, bool) { return s.peer, s.peer.RouterID.IsValid() }
