@@ -108,7 +108,12 @@ func TestBestPathMovesOn(t *testing.T) {
 	waitRoutes2(t, s, "10.9.0.0/16 b", "10.8.0.0/16 c")
 	b.update(64513, prefixes("10.8.0.0/16"), nil) // past its limit
 	c.update(64514, prefixes("10.9.0.0/16"), nil)
-	time.Sleep(2 * limitInterval) // give a wrong turn the time to show
+	eventually(t, 40*time.Second, func() string {
+		if st := statusOf(s, "b"); st.Refused != 1 {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
 	waitRoutes2(t, s, "10.9.0.0/16 b", "10.8.0.0/16 c")
 	if err := s.DeleteNeighbor(t.Context(), "b"); err != nil {
 		t.Fatal(err)
@@ -145,6 +150,7 @@ func TestNeighborMistakes(t *testing.T) {
 		{func(n *Neighbor) { n.Interface, n.PeerAddr = "tun9", prefixes("fe80::1/128")[0].Addr() }, "one family"},
 		{func(n *Neighbor) { n.ASN = 0 }, "asn 0"},
 		{func(n *Neighbor) { n.MaxPrefixes = -1 }, "max_prefixes"},
+		{func(n *Neighbor) { n.MaxPrefixes, n.HardMaxPrefixes = 9, 8 }, "hard_max_prefixes 8"},
 		{func(n *Neighbor) { n.Import.Prefixes = []Filter{filter("10.0.0.0/8", 24, 20)} }, "ge is greater than le"},
 	} {
 		n := good
@@ -156,7 +162,7 @@ func TestNeighborMistakes(t *testing.T) {
 	if err := s.DeleteNeighbor(t.Context(), "x"); !errors.Is(err, ErrUnknownNeighbor) {
 		t.Errorf("delete: %v", err)
 	}
-	if err := s.SetPolicy(t.Context(), "x", Policy{}, Policy{}, 0); !errors.Is(err, ErrUnknownNeighbor) {
+	if err := s.SetPolicy(t.Context(), "x", Policy{}, Policy{}, 0, 0); !errors.Is(err, ErrUnknownNeighbor) {
 		t.Errorf("set policy: %v", err)
 	}
 	if err := s.AddNeighbor(t.Context(), good); err != nil {

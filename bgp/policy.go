@@ -26,17 +26,13 @@ import (
 // address is all that the far end can be sure to reach. Neighbors that need
 // another next hop for one family have a statement for each such next hop.
 //
-// Paths with this AS in them are rejected by policy because GoBGP's own check
-// drops the UPDATE and keeps the path that it replaces, which is then stale.
-//
 // Sets that are in use are changed in place, entry by entry: replacing one
 // leaves statements with the old one. An empty neighbor set would match every
 // neighbor, hence the placeholder.
 type policies struct {
 	server *server.BgpServer
 	peers  map[netip.Addr]*peerPolicy // by peer address, without zone
-	never  map[match]bool
-	hops   map[string]int // how many neighbors a next hop's set has, by its name
+	hops   map[string]int             // how many neighbors a next hop's set has, by its name
 }
 
 // A peerPolicy is what of one neighbor is in GoBGP.
@@ -97,8 +93,6 @@ func newRule(p Policy, at place) rule {
 	}
 	return r
 }
-
-const loopedSet = "import-looped"
 
 var placeholder = netip.MustParseAddr("255.255.255.255")
 
@@ -194,26 +188,4 @@ func (p *policies) forget(addr netip.Addr) error {
 	}
 	delete(p.peers, addr)
 	return errors.Join(errs...)
-}
-
-// setNever makes the prefixes that no neighbor's import lets in equal to want.
-func (p *policies) setNever(ctx context.Context, want map[match]bool) (changed bool, err error) {
-	var errs []error
-	for _, f := range families4and6 {
-		name := place{dirImport, f}.set("never")
-		of := func(ms []match) []match {
-			var in []match
-			for _, m := range ms {
-				if familyOf(m.prefix) == f {
-					in = append(in, m)
-				}
-			}
-			return in
-		}
-		added, removed := of(missing(want, p.never)), of(missing(p.never, want))
-		changed = changed || len(added)+len(removed) > 0
-		errs = append(errs, p.addPrefixes(ctx, name, added...), p.removePrefixes(ctx, name, removed...))
-	}
-	p.never = want
-	return changed, errors.Join(errs...)
 }

@@ -102,7 +102,7 @@ func (s *fakeSpeaker) DeleteNeighbor(_ context.Context, name string) error {
 	return nil
 }
 
-func (s *fakeSpeaker) SetPolicy(_ context.Context, name string, imp, exp bgp.Policy, limit int) error {
+func (s *fakeSpeaker) SetPolicy(_ context.Context, name string, imp, exp bgp.Policy, limit, _ int) error {
 	s.w.note("policy %s import %v export %v limit %d", name, imp, exp, limit)
 	return nil
 }

@@ -67,7 +67,7 @@ type reporter struct {
 type speaker interface {
 	AddNeighbor(context.Context, bgp.Neighbor) error
 	DeleteNeighbor(ctx context.Context, name string) error
-	SetPolicy(ctx context.Context, name string, imp, exp bgp.Policy, maxPrefixes int) error
+	SetPolicy(ctx context.Context, name string, imp, exp bgp.Policy, maxPrefixes, hardMaxPrefixes int) error
 	SetAnnounced(context.Context, []netip.Prefix) error
 	SetNeverImport(context.Context, []netip.Prefix) error
 	TakeChanges() map[netip.Prefix]bgp.Route
@@ -140,15 +140,17 @@ func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 		ctx, cancel := context.WithTimeout(ctx, addPatience)
 		defer cancel()
 		err = l.speaker.AddNeighbor(ctx, bgp.Neighbor{
-			Name:        p.cfg.Name,
-			Interface:   p.cfg.Tunnel.Interface,
-			LocalAddr:   p.session.local,
-			PeerAddr:    p.session.peer,
-			Addresses:   addresses,
-			ASN:         p.cfg.BGP.ASN,
-			Import:      policy(p.cfg.BGP.Import),
-			Export:      policy(p.cfg.BGP.Export),
-			MaxPrefixes: p.cfg.BGP.MaxPrefixes,
+			Name:            p.cfg.Name,
+			Interface:       p.cfg.Tunnel.Interface,
+			LocalAddr:       p.session.local,
+			PeerAddr:        p.session.peer,
+			Addresses:       addresses,
+			ASN:             p.cfg.BGP.ASN,
+			Import:          policy(p.cfg.BGP.Import),
+			Export:          policy(p.cfg.BGP.Export),
+			MaxPrefixes:     p.cfg.BGP.MaxPrefixes,
+			HardMaxPrefixes: p.cfg.BGP.HardMaxPrefixes,
+			RTT:             p.tunnel.Status().RTT,
 		})
 	}
 	p.session.closing = errors.Is(err, context.DeadlineExceeded)

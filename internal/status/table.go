@@ -20,6 +20,7 @@ func Table(w io.Writer, s Status) error {
 	for _, p := range s.Peers {
 		problem(&b, p.Name, "tunnel", p.Tunnel.LastError)
 		problem(&b, p.Name, "bgp", p.BGP.LastError)
+		problem(&b, p.Name, "bgp", malformed(p.BGP))
 	}
 	fmt.Fprintf(&b, "\nkernel routes: %d IPv4, %d IPv6; %d pending, %d refused\n",
 		s.FIB.IPv4, s.FIB.IPv6, s.FIB.Pending, s.FIB.Errors)
@@ -57,6 +58,15 @@ func problem(b *strings.Builder, peer, where, text string) {
 	if text != "" {
 		fmt.Fprintf(b, "%s: %s: %s\n", clean(peer), where, clean(text))
 	}
+}
+
+// malformed tells what was wrong with a peer's messages, or nothing.
+func malformed(b BGP) string {
+	if b.Repaired == 0 && b.WithdrawnMalformed == 0 && b.Discarded == 0 {
+		return ""
+	}
+	return fmt.Sprintf("malformed messages: %d repaired, %d prefixes withdrawn, %d attributes or prefixes discarded; the last: %s",
+		b.Repaired, b.WithdrawnMalformed, b.Discarded, b.LastMalformed)
 }
 
 // clean replaces what a terminal would act on instead of showing it.
