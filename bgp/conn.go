@@ -193,7 +193,7 @@ func (c *peerConn) end(err error, seen *observation) {
 	seen.refused = n
 	// A peer that does not read may hold up a write of GoBGP's; the deadline
 	// ends that too.
-	c.TCPConn.SetWriteDeadline(time.Now().Add(notifyTimeout))
+	c.SetWriteDeadline(time.Now().Add(notifyTimeout))
 	_, _ = c.TCPConn.Write(n.Bytes()) // if it cannot be said, the connection still ends
 	c.CloseWrite()
 }
