@@ -113,10 +113,7 @@ func (s *Speaker) collide(n *neighbor, conn *net.TCPConn) bool {
 			return true
 		}
 		if arrived, id, ok := openArrived(conn); ok {
-			if have.state == stateEstablished {
-				return arrived.Sub(have.since) > takeoverAfter
-			}
-			return !have.conn.dialed || s.cfg.RouterID.Less(id)
+			return have.replacedBy(arrived, s.cfg.RouterID.Less(id))
 		}
 		if time.Now().After(deadline) || !pause(n.ctx, readyInterval) {
 			return false
@@ -132,6 +129,15 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// replacedBy decides for collide about a connection whose OPEN arrived at a
+// given time, from a peer with a higher router ID or not.
+func (have session) replacedBy(arrived time.Time, higherID bool) bool {
+	if have.state == stateEstablished {
+		return arrived.Sub(have.since) > takeoverAfter
+	}
+	return !have.conn.dialed || higherID
 }
 
 // openArrived reports whether a peer has sent its OPEN on a connection that
