@@ -18,7 +18,7 @@ func fullTable(f, n int) []byte {
 			if f == IPv4 {
 				nlri = binary.BigEndian.AppendUint32(append(nlri, 24), uint32(1<<28+j<<8))[:4*(j-i+1)]
 			} else {
-				nlri = append(binary.BigEndian.AppendUint32(append(nlri, 48, 0x20, 0x01), uint32(j)))
+				nlri = binary.BigEndian.AppendUint32(append(nlri, 48, 0x20, 0x01), uint32(j))
 			}
 		}
 		k := i

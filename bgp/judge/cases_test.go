@@ -38,13 +38,10 @@ func (c *ruleCase) run(t *testing.T) {
 	r := c.setup.reader()
 	r.routes = known(c.setup)
 	out, err := s.FromPeer(nil, updateMessage(unhex(c.withdrawn), unhex(c.attrs), unhex(c.nlri)))
-	var n *Notification
 	ends := ""
-	if errors.As(err, &n) {
+	if err != nil {
+		n := checkNotification(t, err)
 		ends = fmt.Sprintf("%d/%d", n.Code, n.Subcode)
-		if b := n.Bytes(); checkHeader(b) != nil || len(b) != messageLen(b) || n.Text != printable(n.Text) {
-			t.Errorf("bad NOTIFICATION %x %q", b, n.Text)
-		}
 		if !strings.Contains(n.Text, c.last) {
 			t.Errorf("the NOTIFICATION says %q, not %q", n.Text, c.last)
 		}
@@ -65,6 +62,19 @@ func (c *ruleCase) run(t *testing.T) {
 	if ends == "" {
 		checkCounts(t, s, r)
 	}
+}
+
+// checkNotification checks that err is one that can be sent.
+func checkNotification(t testing.TB, err error) *Notification {
+	t.Helper()
+	var n *Notification
+	if !errors.As(err, &n) {
+		t.Fatalf("not a NOTIFICATION: %v", err)
+	}
+	if b := n.Bytes(); checkHeader(b) != nil || len(b) != messageLen(b) || n.Text == "" || n.Text != printable(n.Text) {
+		t.Fatalf("bad NOTIFICATION %x %q", b, n.Text)
+	}
+	return n
 }
 
 // known is what a reader has of a session that was just established.

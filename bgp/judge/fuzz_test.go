@@ -149,10 +149,7 @@ func FuzzSession(f *testing.F) {
 		r.readAll(t, out)
 		checkCounts(t, s, r)
 		if err != nil {
-			n := err.(*Notification)
-			if m := n.Bytes(); checkHeader(m) != nil || len(m) != messageLen(m) || n.Text != printable(n.Text)+n.Text[min(len(n.Text), maxNote):] {
-				t.Fatalf("bad NOTIFICATION %x %q", m, n.Text)
-			}
+			checkNotification(t, err)
 		}
 		out = withoutKeepalives(t, out)
 

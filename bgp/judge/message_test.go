@@ -47,10 +47,10 @@ func TestFraming(t *testing.T) {
 				t.Errorf("%q, %x, want %q after a KEEPALIVE", ended(err), out, c.want)
 			}
 			out, again := s.FromPeer(nil, keepalive)
-			if again != err || len(out) != 0 {
+			if !errors.Is(again, err) || len(out) != 0 {
 				t.Errorf("then %x, %v", out, again)
 			}
-			if _, again = s.SetPolicy(nil, Policy{}, nil); again != err {
+			if _, again = s.SetPolicy(nil, Policy{}, nil); !errors.Is(again, err) {
 				t.Errorf("SetPolicy then says %v", again)
 			}
 			if out := s.ToPeer(nil, keepalive); len(out) != 0 {
