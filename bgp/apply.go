@@ -1,7 +1,6 @@
 package bgp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -18,11 +17,13 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	for _, f := range families4and6 {
 		in, out := place{dirImport, f}, place{dirExport, f}
 		want[in], want[out] = newRule(n.Import, in), newRule(Policy{}, out)
+		want[in].classes["outside"] = s.protected.outside(n.Import)
 		if hop, ok := n.nextHop(f); ok {
 			r := newRule(n.Export, out)
-			r.classes["self"], r.hop = n.ASN == s.cfg.ASN, hop
+			r.hop = hop
 			want[out] = r
 		}
+		want[out].classes["self"] = n.ASN == s.cfg.ASN
 		if l := &n.ledgers[f]; l.narrowed {
 			want[in] = newRule(Policy{Prefixes: l.exact()}, in)
 		}
@@ -94,68 +95,4 @@ func (s *Speaker) judgeLocked(n *neighbor) {
 			s.rib.changed[p] = struct{}{}
 		}
 	}
-}
-
-// SetNeverImport refuses exactly these prefixes from every neighbor, whatever
-// its import policy says: this router's own networks and the connected ones.
-// The list replaces the one before.
-func (s *Speaker) SetNeverImport(ctx context.Context, prefixes []netip.Prefix) error {
-	never := make(map[netip.Prefix]struct{}, len(prefixes))
-	matches := make(map[match]bool, len(prefixes))
-	for _, p := range prefixes {
-		never[p.Masked()] = struct{}{}
-		matches[matchOf(Filter{Prefix: p.Masked()})] = true
-	}
-	s.opMu.Lock()
-	defer s.opMu.Unlock()
-	// Only neighbors that announce one of the prefixes that come or go are
-	// looked at again: the list changes with every tunnel that comes up.
-	s.mu.Lock()
-	moved := difference(s.never, never)
-	s.never = never
-	var concerned []*neighbor
-	for _, n := range s.neighbors {
-		if n.announcesAny(moved) {
-			s.judgeLocked(n)
-			concerned = append(concerned, n)
-		}
-	}
-	s.mu.Unlock()
-	if len(concerned) > 0 {
-		s.notify()
-	}
-	if changed, err := s.policies.setNever(ctx, matches); err != nil || !changed {
-		return err
-	}
-	for _, n := range concerned {
-		if err := errors.Join(s.writePolicies(n), s.softReset(n, true, false)); err != nil {
-			return fmt.Errorf("bgp: set never-import: peer %s: %w", n.Name, err)
-		}
-	}
-	return nil
-}
-
-// difference returns what is in one of the sets only.
-func difference(a, b map[netip.Prefix]struct{}) (only []netip.Prefix) {
-	for p := range a {
-		if _, ok := b[p]; !ok {
-			only = append(only, p)
-		}
-	}
-	for p := range b {
-		if _, ok := a[p]; !ok {
-			only = append(only, p)
-		}
-	}
-	return only
-}
-
-// announcesAny reports whether the peer announces one of the prefixes.
-func (n *neighbor) announcesAny(prefixes []netip.Prefix) bool {
-	for _, p := range prefixes {
-		if _, ok := n.ledgers[familyOf(p)].entries[p]; ok {
-			return true
-		}
-	}
-	return false
 }

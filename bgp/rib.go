@@ -164,8 +164,11 @@ func (s *Speaker) neighborAtLocked(addr netip.Addr, at time.Time) *neighbor {
 
 // importsLocked reports whether n's import policy lets p in.
 func (s *Speaker) importsLocked(n *neighbor, p netip.Prefix) bool {
-	_, never := s.never[p]
-	return !never && n.Import.Matches(p, false)
+	ok, reason := n.Import.Accepts(p, s.protected)
+	if reason.Protected() {
+		s.logProtectedLocked(n, p, reason)
+	}
+	return ok
 }
 
 // prefixOf returns the prefix of a unicast path.

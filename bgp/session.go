@@ -48,6 +48,8 @@ type session struct {
 	// it takes IPv4 prefixes, and whether with IPv6 next hops.
 	known, ipv4, extended bool
 
+	toldInside bool // that a prefix inside an own one is refused
+
 	failures int  // since a session lasted; see restartAfter
 	waiting  bool // a connection of the peer's waits to be taken
 }
@@ -116,7 +118,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	reason, message := ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage
 	if state == stateEstablished {
 		n.session.remoteID = ev.Peer.State.RouterID
-		n.session.problem = problem{}
+		n.session.problem, n.session.toldInside = problem{}, false
 		if n.setCapabilities(ev.Peer.State.RemoteCap) {
 			s.work.Go(func() { s.reviseExport(n) })
 		}

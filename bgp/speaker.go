@@ -49,7 +49,7 @@ type Speaker struct {
 	closing   map[netip.Addr]*neighbor // deleted, but still in GoBGP
 	rib       rib
 	announced map[netip.Prefix]struct{} // what SetAnnounced gave to GoBGP
-	never     map[netip.Prefix]struct{} // what SetNeverImport said
+	protected *Protected                // what SetProtected said
 
 	events   chan struct{}      // capacity 1
 	overflow chan struct{}      // capacity 1: some neighbor's limit needs work
@@ -82,7 +82,6 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		closing:   make(map[netip.Addr]*neighbor),
 		rib:       newRIB(),
 		announced: make(map[netip.Prefix]struct{}),
-		never:     make(map[netip.Prefix]struct{}),
 		events:    make(chan struct{}, 1),
 		overflow:  make(chan struct{}, 1),
 	}

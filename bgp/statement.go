@@ -14,7 +14,7 @@ import (
 
 // newPolicies writes the parts that concern all neighbors.
 func newPolicies(ctx context.Context, srv *server.BgpServer, asn uint32) (*policies, error) {
-	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), never: make(map[match]bool), hops: make(map[string]int)}
+	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), hops: make(map[string]int)}
 	err := srv.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: &api.DefinedSet{
 		DefinedType: api.DefinedType_DEFINED_TYPE_AS_PATH, Name: loopedSet, List: []string{fmt.Sprintf("_%d_", asn)},
 	}})
@@ -81,9 +81,9 @@ func (p *policies) rejects(ctx context.Context, at place) ([]*api.Statement, err
 	err := p.addPrefixes(ctx, name, ms...)
 	sts := []*api.Statement{statement(name, name, "", false)}
 	if at.dir == dirImport {
-		name := at.set("never")
-		err = errors.Join(err, p.addPrefixes(ctx, name))
-		sts = append(sts, statement(name, name, "", false))
+		never, outside := at.set("never"), at.set("outside")
+		err = errors.Join(err, p.addPrefixes(ctx, never), p.addPrefixes(ctx, outside), p.addNeighbor(ctx, outside, placeholder))
+		sts = append(sts, statement(never, never, "", false), statement(outside, outside, outside, false))
 	}
 	return sts, err
 }
@@ -92,12 +92,16 @@ func (p *policies) rejects(ctx context.Context, at place) ([]*api.Statement, err
 // the neighbors in a set.
 func (p *policies) classes(ctx context.Context, at place) (sts []*api.Statement, err error) {
 	all, bits := at.fam.everything(), at.fam.everything().Addr().BitLen()
+	shortest := 1
+	if at.dir == dirImport {
+		shortest = shortestAny(all)
+	}
 	for _, c := range []struct {
 		class string
 		match match
 	}{
 		{"own", match{all, 0, bits}},
-		{"any", match{all, 1, bits}},
+		{"any", match{all, shortest, bits}},
 		{"default", match{all, 0, 0}},
 	} {
 		if c.class == "own" && at.dir == dirImport {
