@@ -1,15 +1,11 @@
 package bgp
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
-
-	"warren/bgp/judge"
 )
 
 // writePolicies brings GoBGP's export policies for n up to date, and has GoBGP
@@ -22,9 +18,10 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 		want[at] = newRule(Policy{}, at)
 		if hop, ok := n.nextHop(f); ok {
 			r := newRule(n.Export, at)
-			r.classes["self"], r.hop = n.ASN == s.cfg.ASN, hop
+			r.hop = hop
 			want[at] = r
 		}
+		want[at].classes["self"] = n.ASN == s.cfg.ASN
 	}
 	s.mu.Unlock()
 	var changed bool
@@ -70,52 +67,4 @@ func (s *Speaker) waitEstablished(n *neighbor) bool {
 		}
 	}
 	return false
-}
-
-// SetNeverImport refuses exactly these prefixes from every neighbor, whatever
-// its import policy says: this router's own networks and the connected ones.
-// The list replaces the one before.
-func (s *Speaker) SetNeverImport(_ context.Context, prefixes []netip.Prefix) error {
-	never := make(map[netip.Prefix]struct{}, len(prefixes))
-	for _, p := range prefixes {
-		never[p.Masked()] = struct{}{}
-	}
-	s.opMu.Lock()
-	defer s.opMu.Unlock()
-	s.mu.Lock()
-	moved := difference(s.never, never)
-	s.never = never
-	policies := make(map[*peerConn]judge.Policy)
-	for _, n := range s.neighbors {
-		if c := n.session.conn; c != nil && len(moved) > 0 {
-			policies[c] = s.judgePolicyLocked(n)
-		}
-	}
-	for p := range moved {
-		s.rib.changed[p] = struct{}{}
-	}
-	s.mu.Unlock()
-	for c, policy := range policies {
-		c.setPolicy(policy, func(p netip.Prefix) bool { _, ok := moved[p]; return ok })
-	}
-	if len(moved) > 0 {
-		s.notify()
-	}
-	return nil
-}
-
-// difference returns what is in one of the sets only.
-func difference(a, b map[netip.Prefix]struct{}) map[netip.Prefix]struct{} {
-	only := make(map[netip.Prefix]struct{})
-	for p := range a {
-		if _, ok := b[p]; !ok {
-			only[p] = struct{}{}
-		}
-	}
-	for p := range b {
-		if _, ok := a[p]; !ok {
-			only[p] = struct{}{}
-		}
-	}
-	return only
 }

@@ -118,6 +118,7 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		see:  func(seen observation) { s.onConn(n, seen) },
 		gone: func(c *peerConn) { s.onGone(n, c) },
 	}
+	n.toldInside.Store(false)
 	s.setConnLocked(n, c)
 	s.mu.Unlock()
 	select {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -118,10 +119,11 @@ type neighbor struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	session  session
-	routes   int            // how many best paths are its
-	released chan struct{}  // capacity 1: what held the neighbor back is gone
-	logged   rate.Sometimes // guards itself: what is malformed goes to the log
+	session    session
+	routes     int            // how many best paths are its
+	released   chan struct{}  // capacity 1: what held the neighbor back is gone
+	logged     rate.Sometimes // guards itself: what is malformed goes to the log
+	toldInside atomic.Bool    // see refused
 
 	closed chan struct{} // closed when GoBGP has forgotten the neighbor
 	down   chan struct{} // closed when a neighbor being closed has left Established

@@ -17,7 +17,7 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: own → accept; looped, martians, never → reject; any, default → accept; then per neighbor
+//	import: own → accept; looped, martians, never, outside → reject; any, default → accept; then per neighbor
 //	export: next hop; martians → reject; own, any, default → accept; then per neighbor
 //
 // and what passes none of them meets the default, reject. (GoBGP puts local
@@ -65,7 +65,7 @@ func (d direction) api() api.PolicyDirection {
 
 // A rule is the part of a Policy that concerns one place.
 type rule struct {
-	classes map[string]bool // of any, default, own, self
+	classes map[string]bool // of any, default, own, self, outside
 	matches map[match]bool
 	hop     netip.Addr // on export, the next hop if not the session's address
 }
@@ -83,7 +83,7 @@ func matchOf(f Filter) match {
 
 func newRule(p Policy, at place) rule {
 	r := rule{
-		classes: map[string]bool{"any": p.Any, "default": p.Default, "own": p.Own && at.dir == dirExport, "self": false},
+		classes: map[string]bool{"any": p.Any, "default": p.Default, "own": p.Own && at.dir == dirExport, "self": false, "outside": false},
 		matches: make(map[match]bool),
 	}
 	for _, f := range p.Prefixes {

@@ -50,7 +50,7 @@ type Speaker struct {
 	closing   map[netip.Addr]*neighbor // deleted, but still in GoBGP
 	rib       rib
 	announced map[netip.Prefix]struct{} // what SetAnnounced gave to GoBGP
-	never     map[netip.Prefix]struct{} // what SetNeverImport said
+	protected *Protected                // what SetProtected said
 
 	events    chan struct{}      // capacity 1
 	cancel    context.CancelFunc // stops background work
@@ -83,7 +83,6 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		closing:   make(map[netip.Addr]*neighbor),
 		rib:       newRIB(),
 		announced: make(map[netip.Prefix]struct{}),
-		never:     make(map[netip.Prefix]struct{}),
 		events:    make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -125,7 +124,7 @@ func (s *Speaker) start() error {
 	if err != nil {
 		return fmt.Errorf("bgp: start: %w", err)
 	}
-	if s.policies, err = newPolicies(s.ctx, s.server, s.cfg.ASN); err != nil {
+	if s.policies, err = newPolicies(s.ctx, s.server); err != nil {
 		return err
 	}
 	err = s.server.WatchEvent(s.ctx, server.WatchEventMessageCallbacks{

@@ -13,7 +13,7 @@ import (
 )
 
 // newPolicies writes the parts that concern all neighbors.
-func newPolicies(ctx context.Context, srv *server.BgpServer, asn uint32) (*policies, error) {
+func newPolicies(ctx context.Context, srv *server.BgpServer) (*policies, error) {
 	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), hops: make(map[string]int)}
 	if err := p.writeNextHop(ctx); err != nil {
 		return nil, fmt.Errorf("bgp: next hop policy: %w", err)

@@ -82,7 +82,7 @@ type fakeSpeaker struct {
 	w         *world
 	neighbors map[string]bgp.Neighbor
 	announced []netip.Prefix
-	never     []netip.Prefix
+	protected *bgp.Protected
 	changes   map[netip.Prefix]bgp.Route
 	fail      error
 }
@@ -112,8 +112,8 @@ func (s *fakeSpeaker) SetAnnounced(_ context.Context, p []netip.Prefix) error {
 	return nil
 }
 
-func (s *fakeSpeaker) SetNeverImport(_ context.Context, p []netip.Prefix) error {
-	s.never = p
+func (s *fakeSpeaker) SetProtected(_ context.Context, p *bgp.Protected) error {
+	s.protected = p
 	return nil
 }
 
@@ -155,6 +155,7 @@ func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
 
 type fakeLocals struct {
 	locals, connected []netip.Prefix
+	gateways          []netip.Addr
 	addresses         map[string][]netip.Addr
 	looked            time.Time // at the addresses
 }
@@ -164,6 +165,7 @@ func (f *fakeLocals) Locals(link.Redistribute, []string, func(string) bool) []ne
 	return f.locals
 }
 func (f *fakeLocals) Connected() []netip.Prefix { return f.connected }
+func (f *fakeLocals) Gateways() []netip.Addr    { return f.gateways }
 func (f *fakeLocals) Addresses() (map[string][]netip.Addr, time.Time) {
 	return f.addresses, f.looked
 }
