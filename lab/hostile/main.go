@@ -15,13 +15,13 @@
 //
 //	hostile wireguard garbage VICTIM          all types and lengths, oversized datagrams, fragments
 //	hostile wireguard flood VICTIM KEY SECS   initiations from many ports, by who knows VICTIM's public key;
-//	                                          cookies are to come back
+//	                                          cookies are to come back; until then, or SIGTERM
 //	hostile wireguard icmp VICTIM PEER        forged errors about what VICTIM sends to PEER
 //
 // Those of who is on the path between two routers, and has recorded what they sent
 // one another:
 //
-//	hostile wireguard record INTERFACE ROUTER ROUTER SECS FILE    until then, FILE.part
+//	hostile wireguard record INTERFACE ROUTER ROUTER SECS FILE    until then, or SIGTERM, FILE.part
 //	hostile wireguard replay FILE VICTIM       what VICTIM was sent, again
 //	hostile wireguard reflect FILE VICTIM      what VICTIM sent, to itself
 //	hostile wireguard forge FILE VICTIM        what VICTIM was sent, changed
