@@ -17,8 +17,9 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: own → accept; looped, martians, never, outside → reject; any, default → accept; then per neighbor
-//	export: next hop; martians → reject; own, any, default → accept; then per neighbor
+//	import: own → accept; looped → reject; communities; martians, never, outside → reject;
+//	        any, default → accept; then per neighbor
+//	export: next hop; communities, martians → reject; own, any, default → accept; then per neighbor
 //
 // and what passes none of them meets the default, reject. (GoBGP puts local
 // paths through import too.) A path is exported with this end's address of the

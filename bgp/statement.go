@@ -45,6 +45,11 @@ func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
 			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_REJECT},
 		})
 	}
+	honored, err := p.honorCommunities(ctx, dir)
+	if err != nil {
+		return err
+	}
+	statements = append(statements, honored...)
 	for _, write := range []func(context.Context, place) ([]*api.Statement, error){p.rejects, p.classes} {
 		for _, f := range families4and6 {
 			sts, err := write(ctx, place{dir, f})
@@ -56,6 +61,11 @@ func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
 	}
 	if err := p.addPolicy(ctx, dir.String(), statements); err != nil {
 		return err
+	}
+	if dir == dirImport {
+		if err := zeroLocalPref(p.server, shutdownStatement); err != nil {
+			return err
+		}
 	}
 	assigned := []*api.Policy{{Name: dir.String()}}
 	if dir == dirExport {
