@@ -17,11 +17,11 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: own → accept; looped, martians, never, outside → reject; any, default → accept; then per neighbor
-//	export: next hop; martians → reject; own, any, default → accept; then per neighbor
+//	import: communities
+//	export: next hop; communities, martians → reject; own, any, default → accept; then per neighbor
 //
-// and what passes none of them meets the default, reject. (GoBGP puts local
-// paths through import too.) A path is exported with this end's address of the
+// and what passes none of them is accepted on import, as the judge of a
+// neighbor's messages hands on no more than that, and rejected on export. A path is exported with this end's address of the
 // session as its next hop, for iBGP too, which takes a statement: the tunnel's
 // address is all that the far end can be sure to reach. Neighbors that need
 // another next hop for one family have a statement for each such next hop.

@@ -123,6 +123,10 @@ func (p *rawPeer) establishAs(open *gobgp.BGPMessage) {
 func (p *rawPeer) serve() {
 	p.conn.SetReadDeadline(time.Time{})
 	go io.Copy(io.Discard, p.conn)
+	p.keepAlive()
+}
+
+func (p *rawPeer) keepAlive() {
 	go func() {
 		for range time.Tick(time.Second) {
 			b, _ := gobgp.NewBGPKeepAliveMessage().Serialize()

@@ -193,9 +193,13 @@ func (s *Speaker) announcedToLocked(n *neighbor) int {
 	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
 		return count // the usual case, without a walk through all routes
 	}
+	internal := n.ASN == s.cfg.ASN
 	for p, from := range s.rib.best {
-		if from == n || from.ASN == s.cfg.ASN && n.ASN == s.cfg.ASN {
+		if from == n || from.ASN == s.cfg.ASN && internal {
 			continue // never back, nor from iBGP to iBGP (RFC 4271 9.2.1)
+		}
+		if to := s.rib.scopes[p]; to == toNobody || to == toInternal && !internal {
+			continue
 		}
 		if _, own := s.announced[p]; !own && sends[familyOf(p)] && s.rib.visible(p) != nil && n.Export.Matches(p, false) {
 			count++
