@@ -9,16 +9,17 @@ import (
 )
 
 // writePolicies brings GoBGP's export policies for n up to date, and has GoBGP
-// apply them. opMu is held.
+// apply them to what it has sent. opMu is held.
 func (s *Speaker) writePolicies(n *neighbor) error {
 	s.mu.Lock()
+	export, hops := n.Export, n.hops()
 	want := make(map[place]rule)
 	for _, f := range families4and6 {
 		at := place{dirExport, f}
 		want[at] = newRule(Policy{}, at)
-		if hop, ok := n.nextHop(f); ok {
-			r := newRule(n.Export, at)
-			r.hop = hop
+		if hops[f].ok {
+			r := newRule(export, at)
+			r.hop = hops[f].addr
 			want[at] = r
 		}
 		want[at].classes["self"] = n.ASN == s.cfg.ASN
@@ -31,16 +32,25 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 		changed = changed || c
 		errs = append(errs, err)
 	}
-	if err := errors.Join(errs...); err != nil {
+	err := errors.Join(errs...)
+	s.mu.Lock()
+	n.applied.resetting = n.applied.resetting || changed
+	n.applied.exported, n.applied.export, n.applied.hops = err == nil, export, hops
+	reset := n.applied.resetting
+	s.mu.Unlock()
+	if err != nil || !reset {
 		return err
 	}
-	if !changed || !s.waitEstablished(n) {
-		return nil
+	// Without a session nothing was sent.
+	if s.waitEstablished(n) {
+		err := s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
+		if err != nil {
+			return fmt.Errorf("soft reset: %w", err)
+		}
 	}
-	err := s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
-	if err != nil {
-		return fmt.Errorf("soft reset: %w", err)
-	}
+	s.mu.Lock()
+	n.applied.resetting = false
+	s.mu.Unlock()
 	return nil
 }
 

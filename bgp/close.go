@@ -3,7 +3,6 @@ package bgp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -14,23 +13,14 @@ import (
 // GoBGP itself gives up on writing the Cease after one second.
 const closeTimeout = 3 * time.Second
 
-// DeleteNeighbor ends the session with a Cease. The neighbor's routes are gone
-// from Routes when it returns, which it does at once: the session itself is
-// closed in the background, as that takes a while when the far end is dead.
-func (s *Speaker) DeleteNeighbor(_ context.Context, name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n, ok := s.neighbors[name]
-	if !ok {
-		return fmt.Errorf("bgp: delete neighbor %s: %w", name, ErrUnknownNeighbor)
-	}
-	delete(s.neighbors, name)
+// dropLocked takes a neighbor's routes away at once and closes its session, with
+// a Cease, in the background: that takes a while when the far end is dead.
+func (s *Speaker) dropLocked(n *neighbor) {
+	delete(s.neighbors, n.Name)
 	delete(s.byAddr, n.key)
 	s.closing[n.key] = n
 	s.rib.drop(n)
 	s.work.Go(func() { s.close(n) })
-	s.notify()
-	return nil
 }
 
 // close takes n out of GoBGP. The session is shut down first, and the peer
@@ -40,7 +30,7 @@ func (s *Speaker) DeleteNeighbor(_ context.Context, name string) error {
 func (s *Speaker) close(n *neighbor) {
 	defer close(n.closed)
 	addr := n.PeerAddr.String()
-	s.opMu.Lock() // lets an AddNeighbor of n finish
+	s.opMu.Lock() // lets addNeighbor finish
 	n.stop()
 	s.opMu.Unlock()
 	s.mu.Lock()
@@ -62,7 +52,7 @@ func (s *Speaker) close(n *neighbor) {
 	s.mu.Lock()
 	delete(s.closing, n.key)
 	s.mu.Unlock()
-	s.notify() // somebody may wait for the address to be free
+	s.wake() // another neighbor may wait for the address
 }
 
 // waitClosed waits until no neighbor is being closed any more.

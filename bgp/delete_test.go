@@ -150,10 +150,10 @@ func TestNeighborMistakes(t *testing.T) {
 			t.Errorf("%+v: %v", n, err)
 		}
 	}
-	if err := s.DeleteNeighbor(t.Context(), "x"); !errors.Is(err, ErrUnknownNeighbor) {
+	if err := s.DeleteNeighbor(t.Context(), "x"); !errors.Is(err, errUnknown) {
 		t.Errorf("delete: %v", err)
 	}
-	if err := s.SetPolicy(t.Context(), "x", Policy{}, Policy{}, 0, 0); !errors.Is(err, ErrUnknownNeighbor) {
+	if err := s.SetPolicy(t.Context(), "x", Policy{}, Policy{}, 0, 0); !errors.Is(err, errUnknown) {
 		t.Errorf("set policy: %v", err)
 	}
 	if err := s.AddNeighbor(t.Context(), good); err != nil {

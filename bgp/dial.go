@@ -120,6 +120,7 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 	}
 	n.toldInside.Store(false)
 	s.setConnLocked(n, c)
+	n.applied.judged = s.judgedWithLocked(n)
 	s.mu.Unlock()
 	select {
 	case s.accept <- c:

@@ -3,6 +3,7 @@ package bgp
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"warren/martian"
@@ -161,6 +162,11 @@ func (p Policy) Accepts(prefix netip.Prefix, prot *Protected) (bool, Reason) {
 	default:
 		return false, Reason{Kind: ReasonFiltered}
 	}
+}
+
+// Equal reports whether both policies are written alike.
+func (p Policy) Equal(o Policy) bool {
+	return p.Any == o.Any && p.Default == o.Default && p.Own == o.Own && slices.Equal(p.Prefixes, o.Prefixes)
 }
 
 // validate reports the first bad filter.

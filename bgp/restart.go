@@ -71,7 +71,7 @@ func (s *Speaker) restart(n *neighbor, delay time.Duration) {
 		return
 	}
 	err := s.server.DeletePeer(s.ctx, &api.DeletePeerRequest{Address: n.PeerAddr.String()})
-	err = errors.Join(err, s.server.AddPeer(s.ctx, &api.AddPeerRequest{Peer: s.apiPeer(n.Neighbor)}))
+	err = errors.Join(err, s.server.AddPeer(s.ctx, &api.AddPeerRequest{Peer: s.apiPeer(n)}))
 	if err != nil && s.ctx.Err() == nil {
 		s.log.Error("BGP neighbor not started again", slog.String("peer", n.Name), slog.Any("err", err))
 	}
@@ -79,8 +79,8 @@ func (s *Speaker) restart(n *neighbor, delay time.Duration) {
 
 // What follows decides between two connections with one peer.
 const (
-	openTimeout   = time.Second // for a peer that connects to send its OPEN, plus patience
-	takeoverAfter = time.Second // from Established to an OPEN that counts
+	openTimeout   = 5 * time.Second // for a peer that connects to send its OPEN, plus patience
+	takeoverAfter = time.Second     // from Established to an OPEN that counts
 )
 
 // connection returns what n has of a connection: its state, since when, and the

@@ -62,13 +62,14 @@ func (r *rib) drop(n *neighbor) {
 	}
 }
 
-// touch says that all routes of n may have changed.
-func (r *rib) touch(n *neighbor) {
+// touch says that the routes of n may have changed for which affected is true;
+// nil means all.
+func (r *rib) touch(n *neighbor, affected func(netip.Prefix) bool) {
 	if n.routes == 0 {
 		return
 	}
 	for p, from := range r.best {
-		if from == n {
+		if from == n && (affected == nil || affected(p)) {
 			r.changed[p] = struct{}{}
 		}
 	}

@@ -48,7 +48,7 @@ func TestMemoryOfIdleNeighbors(t *testing.T) {
 	peers := make([]*rawPeer, n)
 	for i := range peers {
 		name := fmt.Sprintf("p%d", i)
-		local, peer := netip.AddrFrom4([4]byte{127, 180, byte(i), 1}), netip.AddrFrom4([4]byte{127, 180, byte(i), 2})
+		local, peer := netip.AddrFrom4([4]byte{127, testNet, byte(i), 101}), netip.AddrFrom4([4]byte{127, testNet, byte(i), 102})
 		if err := s.AddNeighbor(t.Context(), Neighbor{Name: name, LocalAddr: local, PeerAddr: peer, ASN: 64513,
 			Import: Policy{Prefixes: []Filter{filter(fmt.Sprintf("10.%d.0.0/16", i), 0, 24)}}, Export: Policy{Own: true}, MaxPrefixes: 1000}); err != nil {
 			t.Fatal(err)
@@ -96,7 +96,7 @@ func BenchmarkImport(b *testing.B) {
 		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
 			s := startSpeaker(b, 64512, "10.0.0.1")
 			for i := range others {
-				a := [4]byte{127, 181, byte(i / 60), byte(i%60*4 + 1)}
+				a := [4]byte{127, testNet, byte(200 + i/60), byte(i%60*4 + 1)}
 				n := Neighbor{Name: fmt.Sprintf("o%d", i), LocalAddr: netip.AddrFrom4(a), PeerAddr: netip.AddrFrom4(a).Next(), ASN: 64513,
 					Import: Policy{Prefixes: []Filter{filter("10.0.0.0/8", 0, 24)}}, Export: Policy{Own: true}}
 				if err := s.AddNeighbor(b.Context(), n); err != nil {

@@ -103,7 +103,19 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 		if st.State == stateEstablished {
 			st.Announced = s.announcedToLocked(n)
 		}
+		if f := s.failures[n.Name]; f != nil {
+			st.LastError = f.err.Error()
+		}
 		all = append(all, st)
+	}
+	for name, n := range s.wanted.neighbors {
+		if s.neighbors[name] == nil {
+			st := NeighborStatus{Name: name, PeerAddr: n.PeerAddr, ASN: n.ASN, State: stateIdle}
+			if f := s.failures[name]; f != nil {
+				st.LastError = f.err.Error()
+			}
+			all = append(all, st)
+		}
 	}
 	return all
 }
@@ -148,9 +160,8 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	if state == stateEstablished {
 		n.session.remoteID = ev.Peer.State.RouterID
 		n.session.problem = problem{}
-		if n.setCapabilities(ev.Peer.State.RemoteCap) {
-			s.work.Go(func() { s.reviseExport(n) })
-		}
+		n.setCapabilities(ev.Peer.State.RemoteCap)
+		s.wake() // what may be sent may be something else now
 	} else {
 		n.explainDown(reason, message)
 	}

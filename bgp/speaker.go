@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -49,10 +48,15 @@ type Speaker struct {
 	byAddr    map[netip.Addr]*neighbor // by peer address, without zone
 	closing   map[netip.Addr]*neighbor // deleted, but still in GoBGP
 	rib       rib
-	announced map[netip.Prefix]struct{} // what SetAnnounced gave to GoBGP
-	protected *Protected                // what SetProtected said
+	announced map[netip.Prefix]struct{} // local prefixes in GoBGP
+	protected *Protected                // what judges are told
+	wanted    wanted
+	failures  map[string]*failure // by neighbor; see announceFailure
+	settled   uint64              // the serial of what was last gone through
+	passed    chan struct{}       // closed after each pass
 
 	events    chan struct{}      // capacity 1
+	kick      chan struct{}      // capacity 1: there is something to reconcile
 	cancel    context.CancelFunc // stops background work
 	work      sync.WaitGroup     // closing neighbors, restarts
 	ctx       context.Context    // of the background work
@@ -83,7 +87,10 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		closing:   make(map[netip.Addr]*neighbor),
 		rib:       newRIB(),
 		announced: make(map[netip.Prefix]struct{}),
+		failures:  make(map[string]*failure),
+		passed:    make(chan struct{}),
 		events:    make(chan struct{}, 1),
+		kick:      make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 
@@ -134,6 +141,7 @@ func (s *Speaker) start() error {
 	if err != nil {
 		return fmt.Errorf("bgp: watch: %w", err)
 	}
+	s.work.Go(s.reconcileLoop)
 	return nil
 }
 
@@ -144,23 +152,12 @@ func (s *Speaker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	stopCtx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	s.mu.Lock()
-	names := make([]string, 0, len(s.neighbors))
-	for name := range s.neighbors {
-		names = append(names, name)
-	}
-	s.mu.Unlock()
-	var errs []error
-	for _, name := range names {
-		if err := s.DeleteNeighbor(stopCtx, name); err != nil && !errors.Is(err, ErrUnknownNeighbor) {
-			errs = append(errs, err)
-		}
-	}
+	s.Want(Wanted{})
 	s.waitClosed(stopCtx)
 	s.cancel()
 	s.work.Wait()
 	s.server.Stop()
-	return errors.Join(errs...)
+	return nil
 }
 
 const stopTimeout = 3 * time.Second

@@ -18,7 +18,7 @@ func newPolicies(ctx context.Context, srv *server.BgpServer) (*policies, error) 
 	if err := p.writeNextHop(ctx); err != nil {
 		return nil, fmt.Errorf("bgp: next hop policy: %w", err)
 	}
-	if err := errors.Join(p.writeImport(ctx), p.writeExport(ctx)); err != nil {
+	if err := errors.Join(p.writeImport(ctx, srv), p.writeExport(ctx)); err != nil {
 		return nil, fmt.Errorf("bgp: policy: %w", err)
 	}
 	return p, nil
@@ -26,7 +26,7 @@ func newPolicies(ctx context.Context, srv *server.BgpServer) (*policies, error) 
 
 // writeImport writes what is done with paths on import. All are accepted: the
 // judge hands on no others.
-func (p *policies) writeImport(ctx context.Context) error {
+func (p *policies) writeImport(ctx context.Context, srv *server.BgpServer) error {
 	statements, err := p.honorCommunities(ctx, dirImport)
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (p *policies) writeImport(ctx context.Context) error {
 	if err := p.addPolicy(ctx, dirImport.String(), statements); err != nil {
 		return err
 	}
-	if err := zeroLocalPref(p.server, shutdownStatement); err != nil {
+	if err := zeroLocalPref(srv, shutdownStatement); err != nil {
 		return err
 	}
 	return p.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
