@@ -242,7 +242,19 @@ func (a *Agent) reload(ctx context.Context, l *loop) (lines []string, err error)
 	if asked := l.ask(ctx, func(ctx context.Context) { lines, err = l.reload(ctx) }); asked != nil {
 		return nil, asked
 	}
-	return lines, err
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	if err := l.speaker.Settle(ctx); err != nil {
+		lines = append(lines, fmt.Sprintf("not all is applied yet, and tried again: %v", err))
+	}
+	return lines, nil
 }
+
+// settleTimeout is how long a reload waits for the speaker to have done what has
+// changed. It goes on by itself afterwards.
+const settleTimeout = 5 * time.Second
 
 func hashIdentity(text string) tunnel.Identity { return sha256.Sum256([]byte(text)) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -84,38 +85,34 @@ type fakeSpeaker struct {
 	announced []netip.Prefix
 	protected *bgp.Protected
 	changes   map[netip.Prefix]bgp.Route
-	fail      error
+	fails     string // what each neighbor's status says
 }
 
-func (s *fakeSpeaker) AddNeighbor(_ context.Context, n bgp.Neighbor) error {
-	if s.fail != nil {
-		return s.fail
+// Want notes what is another than it was.
+func (s *fakeSpeaker) Want(w bgp.Wanted) {
+	next := make(map[string]bgp.Neighbor, len(w.Neighbors))
+	for _, n := range w.Neighbors {
+		next[n.Name] = n
 	}
-	s.w.note("add neighbor %s", n.Name)
-	s.neighbors[n.Name] = n
-	return nil
+	for _, name := range slices.Sorted(maps.Keys(s.neighbors)) {
+		if n, ok := next[name]; !ok || n.Generation != s.neighbors[name].Generation || n.ASN != s.neighbors[name].ASN {
+			s.w.note("delete neighbor %s", name)
+			delete(s.neighbors, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(next)) {
+		n := next[name]
+		switch old, ok := s.neighbors[name]; {
+		case !ok:
+			s.w.note("add neighbor %s", name)
+		case !n.Import.Equal(old.Import) || !n.Export.Equal(old.Export) || n.MaxPrefixes != old.MaxPrefixes:
+			s.w.note("policy %s import %v export %v limit %d", name, n.Import, n.Export, n.MaxPrefixes)
+		}
+	}
+	s.neighbors, s.announced, s.protected = next, w.Announced, w.Protected
 }
 
-func (s *fakeSpeaker) DeleteNeighbor(_ context.Context, name string) error {
-	s.w.note("delete neighbor %s", name)
-	delete(s.neighbors, name)
-	return nil
-}
-
-func (s *fakeSpeaker) SetPolicy(_ context.Context, name string, imp, exp bgp.Policy, limit, _ int) error {
-	s.w.note("policy %s import %v export %v limit %d", name, imp, exp, limit)
-	return nil
-}
-
-func (s *fakeSpeaker) SetAnnounced(_ context.Context, p []netip.Prefix) error {
-	s.announced = p
-	return nil
-}
-
-func (s *fakeSpeaker) SetProtected(_ context.Context, p *bgp.Protected) error {
-	s.protected = p
-	return nil
-}
+func (s *fakeSpeaker) Settle(context.Context) error { return nil }
 
 func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
 	c := s.changes
@@ -125,7 +122,7 @@ func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
 
 func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 	for name := range s.neighbors {
-		all = append(all, bgp.NeighborStatus{Name: name, State: "established"})
+		all = append(all, bgp.NeighborStatus{Name: name, State: "established", LastError: s.fails})
 	}
 	return all
 }

@@ -56,11 +56,12 @@ type loop struct {
 	version string
 	started time.Time
 
-	peers  map[string]*peer
-	own    []netip.Prefix // what is announced of this router's
-	state  state
-	fib    fib.Result
-	fibErr string // the last error that was logged, so that it is logged once
+	peers      map[string]*peer
+	generation uint64         // of the last session
+	own        []netip.Prefix // what is announced of this router's
+	state      state
+	fib        fib.Result
+	fibErr     string // the last error that was logged, so that it is logged once
 
 	listenErr, portErr error // what cannot be listened on yet
 
@@ -121,12 +122,11 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-l.inbox.signal:
 			l.tunnelReports(ctx)
 		case <-l.speaker.Events():
-			l.addClosing(ctx)
 			l.learn()
 			l.syncRoutes(ctx)
 		case <-l.locals.Changed():
 			l.mendAddresses()
-			l.announce(ctx)
+			l.announce()
 			l.syncRoutes(ctx)
 		case <-l.routes.Changed():
 			l.syncRoutes(ctx)
@@ -136,7 +136,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.mendAddresses()
 			l.retry(ctx)
 		case <-resync.C:
-			l.announce(ctx)
+			l.announce()
 			l.syncRoutes(ctx)
 		}
 	}
@@ -156,7 +156,7 @@ func (l *loop) begin(ctx context.Context) {
 		peers = append(peers, p)
 	}
 	l.open(peers)
-	l.announce(ctx)
+	l.announce()
 	l.setListen()
 }
 
@@ -202,7 +202,8 @@ func (l *loop) tunnelReports(ctx context.Context) {
 		}
 	}
 	if up {
-		l.protect(ctx) // the tunnels' own addresses
+		l.protect() // the tunnels' own addresses
+		l.want()
 	}
 }
 
@@ -218,14 +219,12 @@ func (l *loop) learn() {
 }
 
 // announce brings the speaker in line with the local prefixes.
-func (l *loop) announce(ctx context.Context) {
+func (l *loop) announce() {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
 	l.own = announced(a.Networks, found)
-	if err := l.speaker.SetAnnounced(ctx, l.own); err != nil {
-		l.log.Error("cannot announce", "err", err)
-	}
-	l.protect(ctx)
+	l.protect()
+	l.want()
 }
 
 // syncRoutes makes the kernel's routes what they should be.

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -74,35 +73,13 @@ func TestNewSessionReplacesTheOldOne(t *testing.T) {
 	}
 }
 
-func TestNeighborIsTriedAgain(t *testing.T) {
+// What the speaker cannot have yet shows in status; it tries again by itself.
+func TestSpeakersErrorShows(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0)))
-	w.speaker.fail = errors.New("address in use")
+	w.speaker.fails = "address in use"
 	w.up(t, "b")
 	if s := w.status(); s.Peers[0].BGP.LastError != "address in use" {
 		t.Errorf("status says %q", s.Peers[0].BGP.LastError)
-	}
-	w.speaker.fail = nil
-	w.retry(t.Context())
-	if _, ok := w.speaker.neighbors["b"]; !ok {
-		t.Error("the neighbor was not added")
-	}
-}
-
-// A neighbor whose predecessor is still being closed waits for the speaker's
-// word, and nobody waits with it.
-func TestNeighborWaitsForItsPredecessor(t *testing.T) {
-	w := newWorld(t, router(peerConfig("b", 0)))
-	w.speaker.fail = context.DeadlineExceeded
-	w.up(t, "b")
-	if s := w.status(); s.Peers[0].BGP.LastError != "" {
-		t.Errorf("status says %q", s.Peers[0].BGP.LastError)
-	}
-	w.speaker.fail = nil
-	w.addClosing(t.Context())
-	mark := len(w.diary)
-	w.addClosing(t.Context())
-	if _, ok := w.speaker.neighbors["b"]; !ok || len(w.since(mark)) > 0 {
-		t.Errorf("neighbors %v, then %v", w.speaker.neighbors, w.since(mark))
 	}
 }
 

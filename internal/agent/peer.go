@@ -16,9 +16,6 @@ import (
 	"warren/tunnel"
 )
 
-// addPatience is how long the loop waits for a neighbor that is being closed.
-const addPatience = 20 * time.Millisecond
-
 // peer is one configured peer and what exists for it now. Only the loop's
 // goroutine uses it.
 type peer struct {
@@ -31,11 +28,12 @@ type peer struct {
 
 // session is the time from a tunnel's coming up to its going down.
 type session struct {
+	generation  uint64         // tells it from the tunnel's other sessions
 	local, peer netip.Addr     // the two ends inside the tunnel
+	rtt         time.Duration  // of the tunnel when it came up
+	ready       bool           // the interface has its addresses: the speaker is to have the neighbor
 	addresses   []netip.Prefix // what the interface was given
 	addressed   time.Time      // when it was
-	neighbor    bool           // the speaker has the neighbor
-	closing     bool           // the last session's neighbor is in the way
 }
 
 // openTunnel is a tunnel interface, and what works it or watches it.
@@ -66,11 +64,8 @@ type reporter struct {
 
 // speaker is what the loop needs of bgp.Speaker.
 type speaker interface {
-	AddNeighbor(context.Context, bgp.Neighbor) error
-	DeleteNeighbor(ctx context.Context, name string) error
-	SetPolicy(ctx context.Context, name string, imp, exp bgp.Policy, maxPrefixes, hardMaxPrefixes int) error
-	SetAnnounced(context.Context, []netip.Prefix) error
-	SetProtected(context.Context, *bgp.Protected) error
+	Want(bgp.Wanted)
+	Settle(context.Context) error
 	TakeChanges() map[netip.Prefix]bgp.Route
 	Neighbors() []bgp.NeighborStatus
 	Events() <-chan struct{}
@@ -118,10 +113,11 @@ func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
 		log = log.With("remote", ev.Remote)
 	}
 	log.Info("tunnel up")
-	p.session = &session{}
+	l.generation++
+	p.session = &session{generation: l.generation, rtt: p.tunnel.Status().RTT}
 	p.session.local, p.session.peer = p.tunnel.Ends(ev)
 	p.ends = []netip.Addr{p.session.local, p.session.peer}
-	l.addNeighbor(ctx, p)
+	l.setAddresses(p)
 }
 
 func withZone(a netip.Addr, ifname string) netip.Addr {
@@ -131,39 +127,48 @@ func withZone(a netip.Addr, ifname string) netip.Addr {
 	return a
 }
 
-// addNeighbor gives the speaker the neighbor behind a tunnel that is up. It is
+// setAddresses gives the interface of a tunnel that is up its addresses. It is
 // called again until it succeeds.
-func (l *loop) addNeighbor(ctx context.Context, p *peer) {
+func (l *loop) setAddresses(p *peer) {
 	addresses, err := p.tunnel.SetAddresses(p.session.local)
-	if err == nil {
-		p.session.addresses, p.session.addressed = addresses, time.Now()
-		// The neighbor of the tunnel's last session may still be closing, over
-		// a path that is dead. Waiting for it would hold up all other peers.
-		ctx, cancel := context.WithTimeout(ctx, addPatience)
-		defer cancel()
-		err = l.speaker.AddNeighbor(ctx, bgp.Neighbor{
-			Name:            p.cfg.Name,
-			Interface:       p.cfg.Tunnel.Interface,
-			LocalAddr:       p.session.local,
-			PeerAddr:        p.session.peer,
-			Addresses:       addresses,
-			ASN:             p.cfg.BGP.ASN,
-			Import:          policy(p.cfg.BGP.Import),
-			Export:          policy(p.cfg.BGP.Export),
-			MaxPrefixes:     p.cfg.BGP.MaxPrefixes,
-			HardMaxPrefixes: p.cfg.BGP.HardMaxPrefixes,
-			RTT:             p.tunnel.Status().RTT,
-		})
-	}
-	p.session.closing = errors.Is(err, context.DeadlineExceeded)
-	switch {
-	case err == nil:
-		p.session.neighbor, p.err = true, nil
-	case !p.session.closing:
+	if err != nil {
 		if p.err == nil || p.err.Error() != err.Error() {
 			l.log.Error("cannot start BGP over the tunnel; trying again", "peer", p.cfg.Name, "err", err)
 		}
 		p.err = err
+		return
+	}
+	p.session.addresses, p.session.addressed = addresses, time.Now()
+	p.session.ready, p.err = true, nil
+}
+
+// want tells the speaker all that it is to do: a neighbor behind each tunnel that
+// is up.
+func (l *loop) want() {
+	w := bgp.Wanted{Announced: l.own, Protected: l.state.protected}
+	for _, p := range l.peers {
+		if p.session != nil && p.session.ready {
+			w.Neighbors = append(w.Neighbors, p.neighbor())
+		}
+	}
+	l.speaker.Want(w)
+}
+
+// neighbor is the peer's side of BGP. There is a session.
+func (p *peer) neighbor() bgp.Neighbor {
+	return bgp.Neighbor{
+		Name:            p.cfg.Name,
+		Generation:      p.session.generation,
+		Interface:       p.cfg.Tunnel.Interface,
+		LocalAddr:       p.session.local,
+		PeerAddr:        p.session.peer,
+		Addresses:       p.session.addresses,
+		ASN:             p.cfg.BGP.ASN,
+		Import:          policy(p.cfg.BGP.Import),
+		Export:          policy(p.cfg.BGP.Export),
+		MaxPrefixes:     p.cfg.BGP.MaxPrefixes,
+		HardMaxPrefixes: p.cfg.BGP.HardMaxPrefixes,
+		RTT:             p.session.rtt,
 	}
 }
 
@@ -199,15 +204,6 @@ func lacks(have []netip.Addr, want []netip.Prefix) bool {
 	return slices.ContainsFunc(want, func(p netip.Prefix) bool { return !slices.Contains(have, p.Addr()) })
 }
 
-// addClosing adds the neighbors that had to wait for their predecessors.
-func (l *loop) addClosing(ctx context.Context) {
-	for _, p := range l.peers {
-		if p.session != nil && p.session.closing {
-			l.addNeighbor(ctx, p)
-		}
-	}
-}
-
 // tunnelDown takes away what a dead tunnel must not have: its neighbor, and
 // with it its routes.
 func (l *loop) tunnelDown(ctx context.Context, p *peer, reason string) {
@@ -222,16 +218,10 @@ func (l *loop) endSession(ctx context.Context, p *peer) {
 	if p.session == nil {
 		return
 	}
-	had := p.session.neighbor
 	p.session = nil
 	// The kernel first: the routes' way out is gone, whatever BGP thinks.
 	l.syncRoutes(ctx)
-	if !had {
-		return
-	}
-	if err := l.speaker.DeleteNeighbor(ctx, p.cfg.Name); err != nil {
-		l.log.Error("cannot end the BGP session", "peer", p.cfg.Name, "err", err)
-	}
+	l.want()
 }
 
 // tunnelFailed is for a tunnel whose interface something else has removed. It
@@ -267,8 +257,10 @@ func (l *loop) retry(ctx context.Context) {
 		switch {
 		case p.tunnel == nil:
 			closed = append(closed, p)
-		case p.session != nil && !p.session.neighbor:
-			l.addNeighbor(ctx, p)
+		case p.session != nil && !p.session.ready:
+			if l.setAddresses(p); p.session.ready {
+				l.want()
+			}
 		}
 	}
 	l.open(closed)

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"net/netip"
 
 	"warren/bgp"
@@ -9,8 +8,8 @@ import (
 	"warren/tunnel"
 )
 
-// protect tells the speaker, and desired, what no neighbor may take.
-func (l *loop) protect(ctx context.Context) {
+// protect finds out what no neighbor may take.
+func (l *loop) protect() {
 	own, reserved := l.own, hosts(l.locals.Gateways())
 	own = append(own[:len(own):len(own)], l.locals.Connected()...)
 	for _, cfg := range l.cfg.Peers {
@@ -22,9 +21,6 @@ func (l *loop) protect(ctx context.Context) {
 		own, reserved = append(own, subnets...), append(reserved, addresses...)
 	}
 	l.state.protected = bgp.NewProtected(own, reserved)
-	if err := l.speaker.SetProtected(ctx, l.state.protected); err != nil {
-		l.log.Error("cannot protect local prefixes", "err", err)
-	}
 }
 
 // tunnelAddresses returns the subnets and the addresses of a tunnel: those that

@@ -38,7 +38,7 @@ func TestLocalPrefixesAreNeitherInstalledNorImported(t *testing.T) {
 	w.locals.locals = netips("10.1.5.0/24 172.16.0.0/16")
 	w.locals.connected = netips("10.1.5.0/24 10.1.5.1/32 198.51.100.0/30")
 	w.locals.gateways = []netip.Addr{netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("198.51.100.1")}
-	w.announce(t.Context())
+	w.announce()
 	if want := netips("0.0.0.0/0 10.1.0.0/16 10.1.5.0/24 172.16.0.0/16"); !slices.Equal(w.speaker.announced, want) {
 		t.Errorf("announced %v", w.speaker.announced)
 	}
@@ -57,7 +57,7 @@ func TestLocalPrefixesAreNeitherInstalledNorImported(t *testing.T) {
 
 	// An address is added: what lies in its subnet leaves the kernel at once.
 	w.locals.connected = append(w.locals.connected, netips("203.0.113.0/24 203.0.113.9/32")...)
-	w.announce(t.Context())
+	w.announce()
 	w.syncRoutes(t.Context())
 	expect(t, "after an address came", w.routes.want, []string{"10.0.0.0/8 dev if-b", "10.2.0.0/16 dev if-b"})
 }
@@ -71,7 +71,7 @@ func TestHubImportsPartsOfWhatItAnnounces(t *testing.T) {
 	cfg.Announce.Networks = netips("10.0.0.0/8")
 	w := newWorld(t, cfg)
 	w.locals.connected = netips("10.1.0.0/24 10.1.0.1/32")
-	w.announce(t.Context())
+	w.announce()
 	w.up(t, "b")
 	for _, p := range []string{"10.2.0.0/16", "10.2.7.7/32", "10.1.0.77/32", "10.0.0.0/8", "10.1.0.0/24"} {
 		w.learns(t, p, "b")
@@ -105,7 +105,7 @@ func TestTunnelsAddressesAreProtected(t *testing.T) {
 	derived := netip.PrefixFrom(local, 127).Masked().String() + " " + local.String() + "/128 " + peer.String() + "/128"
 	expect(t, "b is up", w.refuses(derived+" "+ours+" "+others), strings.Fields(derived+" "+ours))
 	w.down(t, "b")
-	w.announce(t.Context())
+	w.announce()
 	expect(t, "b is down", w.refuses(derived), strings.Fields(derived))
 	w.reloads(t, router(configured))
 	expect(t, "b and d are removed", w.refuses(derived+" "+ours), strings.Fields(strings.TrimSuffix(ours, " 10.8.0.2/32")))

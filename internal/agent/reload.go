@@ -44,7 +44,7 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	if !old.Announce.Equal(next.Announce) {
 		done = append(done, "announce: changed")
 	}
-	l.announce(ctx)
+	l.announce()
 	l.syncRoutes(ctx)
 	for _, line := range done {
 		l.log.Info("reload", "change", line)
@@ -154,21 +154,9 @@ func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[strin
 			done = append(done, "peer "+next.Name+": tunnel changed, reconnecting")
 		case p.cfg.BGP.ASN != next.BGP.ASN:
 			p.cfg = next
-			if p.session != nil && p.session.neighbor {
-				if err := l.speaker.DeleteNeighbor(ctx, next.Name); err != nil {
-					l.log.Error("cannot end the BGP session", "peer", next.Name, "err", err)
-				}
-				p.session.neighbor = false // so that it is tried again if it cannot be had now
-				l.addNeighbor(ctx, p)
-			}
 			done = append(done, fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", next.Name, next.BGP.ASN))
 		default:
 			p.cfg = next
-			if p.session != nil && p.session.neighbor {
-				if err := l.speaker.SetPolicy(ctx, next.Name, policy(next.BGP.Import), policy(next.BGP.Export), next.BGP.MaxPrefixes, next.BGP.HardMaxPrefixes); err != nil {
-					l.log.Error("cannot change the filters", "peer", next.Name, "err", err)
-				}
-			}
 			done = append(done, "peer "+next.Name+": filters changed, session kept")
 		}
 	}
