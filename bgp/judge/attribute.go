@@ -74,7 +74,7 @@ func (a *attributes) fix(typ uint8, why string) {
 	}
 }
 
-// parse finds the attributes in raw. The NOTIFICATION is for what no other way
+// parseAttributes finds the attributes in raw. The NOTIFICATION is for what no other way
 // is allowed of.
 func (s *Session) parseAttributes(a *attributes, raw []byte) *Notification {
 	a.raw, a.seen, a.usable = raw, [4]uint64{}, 0
@@ -97,7 +97,7 @@ func (s *Session) parseAttributes(a *attributes, raw []byte) *Notification {
 			continue
 		}
 		a.seen[typ/64] |= bit
-		if n := s.sort(a, x, typ); n != nil {
+		if n := s.classify(a, x, typ); n != nil {
 			return n
 		}
 	}
@@ -124,10 +124,10 @@ func attributeAt(raw []byte, at int) (x attribute, typ uint8, ok bool) {
 	return attribute{uint16(at), uint16(at + header), uint16(at + header + n), b[0]}, b[1], true
 }
 
-// sort keeps an attribute, or discards it for what it is. Its flags are checked
+// classify keeps an attribute, or discards it for what it is. Its flags are checked
 // before its value is (RFC 7606 section 3 (c)), but not if it is discarded
 // whatever it says.
-func (s *Session) sort(a *attributes, x attribute, typ uint8) *Notification {
+func (s *Session) classify(a *attributes, x attribute, typ uint8) *Notification {
 	kind := &attrKinds[typ]
 	if kind.flags == 0 {
 		if x.flags&flagOptional == 0 { // RFC 4271 section 6.3

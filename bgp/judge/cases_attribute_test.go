@@ -130,6 +130,8 @@ func TestAttributes(t *testing.T) {
 		{rule: "AS4_AGGREGATOR of length 6 (6793 6)", setup: two, attrs: usual2 + attr(0xc0, 7, "5ba00a000001") + attr(0xc0, 18, "00010a000002"), nlri: v4, want: taken4 + " 7=5ba00a000001", counts: oneLess, last: "AS4_AGGREGATOR discarded"},
 		{rule: "AS4_AGGREGATOR with AS 0 (7607 2)", setup: two, attrs: usual2 + attr(0xc0, 7, "5ba00a000001") + attr(0xc0, 18, "000000000a000002"), nlri: v4, want: taken4 + " 7=5ba00a000001", counts: oneLess, last: "AS 0"},
 		{rule: "AS4_AGGREGATOR for AS_TRANS (6793 4.2.3)", setup: two, attrs: usual2 + attr(0xc0, 7, "5ba00a000001") + attr(0xc0, 18, "000100010a000002"), nlri: v4, want: taken4 + " 7=5ba00a000002 18=000100010a000002"},
+		{rule: "AS4_AGGREGATOR of AS 65536", setup: two, attrs: usual2 + attr(0xc0, 7, "5ba00a000001") + attr(0xc0, 18, "000100000a000002"), nlri: v4, want: taken4 + " 7=5ba00a000002 18=000100000a000002"},
+		{rule: "AS4_AGGREGATOR of AS 65535", setup: two, attrs: usual2 + attr(0xc0, 7, "5ba00a000001") + attr(0xc0, 18, "0000ffff0a000002"), nlri: v4, want: taken4 + " 7=ffff0a000002"},
 		{rule: "AS4_AGGREGATOR of a small AS", setup: twoIBGP, attrs: usual2 + attr(0xc0, 7, "5ba00a000001") + attr(0xc0, 18, "000000070a000002"), nlri: v4, want: taken4 + " 7=00070a000002"},
 		{rule: "AGGREGATOR not AS_TRANS: AS4_AGGREGATOR and AS4_PATH are old (6793 4.2.3)", setup: two, attrs: origin + "400206" + "02025ba00001" + hop + attr(0xc0, 7, "00070a000001") + attr(0xc0, 17, "02020001000100000001") + attr(0xc0, 18, "000100010a000002"), nlri: v4, want: taken4 + " 2=02025ba00001 7=00070a000001"},
 

@@ -90,6 +90,8 @@ func TestPaths(t *testing.T) {
 		merged("set in front of AS_PATH alone", "0101000702015ba0", "020100010001", "0101000702015ba0", "020100010001"),
 		merged("nothing but a set: AS_TRANS stays", "0201"+"5ba0", "010100010001", "01015ba0", ""),
 		merged("confederation segments of AS4_PATH are left out (6793 6)", "0202fc9a5ba0", "03010000fde8"+"02020000fc9a00010001", "0202fc9a5ba0", "02020000fc9a00010001"),
+		merged("AS 65536", "0201"+"5ba0", "020100010000", "02015ba0", "020100010000"),
+		merged("AS 65535", "0202"+"fc9a5ba0", "02020000fc9a0000ffff", "0202fc9affff", ""),
 		merged("long ones", seg(2, 1000, 200, 2)+"02015ba0", seg(2, 1000, 200, 4)+"020100010001", seg(2, 1000, 128, 2)+"0249"+asns(1128, 72, 2)+"5ba0", seg(2, 1000, 128, 4)+"0249"+asns(1128, 72, 4)+"00010001"),
 		badFour("malformed AS4_PATH (6793 6)", "02030000fc9a00010001", "has a segment longer"),
 		badFour("empty AS4_PATH", "", "is too short"),

@@ -41,6 +41,9 @@ func checkCounts(t testing.TB, s *Session, r *reader) {
 				}
 			}
 		})
+		if tab.peak < tab.len() {
+			t.Fatalf("at most there were %d prefixes, now there are %d", tab.peak, tab.len())
+		}
 		if c.Families[f] != count {
 			t.Fatalf("family %d: counts are %+v, there are %+v", f, c.Families[f], count)
 		}

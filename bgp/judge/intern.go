@@ -38,7 +38,7 @@ func (t *attrTable) hold(blob []byte, hard int) (attrID, *Notification) {
 		return id, nil
 	}
 	if hard > 0 && t.bytes+len(blob) > baseBudget+2*hard*prefixBudget {
-		return 0, &Notification{Code: errCease, Subcode: 8, Text: "the attributes of the peer's routes take more memory than hard_max_prefixes allows for"}
+		return 0, &Notification{Code: errCease, Subcode: 8, Text: "the attributes of the peer's routes take more memory than its limit of prefixes allows for"}
 	}
 	var id attrID
 	if n := len(t.free); n > 0 {

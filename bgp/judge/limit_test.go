@@ -36,6 +36,23 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// TestQueue: a prefix that comes and goes while it waits leaves nothing behind.
+func TestQueue(t *testing.T) {
+	p := someRoutes(IPv6)
+	u := setup{plain: true, policy: &Policy{Accept: acceptAll, MaxPrefixes: 1}}
+	s := u.establish(t)
+	for range 2000 {
+		for _, m := range [][]byte{write(IPv6, nil, p[:3], 1), write(IPv6, p[1:2], nil, 0)} {
+			if _, err := s.FromPeer(nil, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := len(s.tables[IPv6].queue); n > 100 || s.Counts().Families[IPv6] != (FamilyCounts{2, 1, 1}) {
+		t.Errorf("%d in the queue, %+v", n, s.Counts())
+	}
+}
+
 // TestHardLimit: above HardMaxPrefixes, accepted or not, the session ends with
 // what RFC 4486 section 4 says.
 func TestHardLimit(t *testing.T) {
@@ -117,6 +134,9 @@ func TestFlood(t *testing.T) {
 		}
 	}
 	tab := &s.tables[IPv4]
+	if tab.peak < tab.len() {
+		t.Errorf("at most there were %d prefixes, now there are %d", tab.peak, tab.len())
+	}
 	if c := s.Counts().Families[IPv4]; c != (FamilyCounts{10, 10, 0}) || tab.peak > minShrink || cap(tab.queue) > 1000 || cap(s.out.announcements) > keepOutbox {
 		t.Errorf("%+v, peak %d, queue of %d", c, tab.peak, cap(tab.queue))
 	}

@@ -122,6 +122,9 @@ func TestNotification(t *testing.T) {
 		if out := s.ToPeer(nil, frame(typeNotification, []byte{5, 1})); len(out) != 0 {
 			t.Errorf("%s: answered with %x", body, out)
 		}
+		if out, err := s.SetPolicy(nil, Policy{}, nil); err != nil || len(out) != 0 {
+			t.Errorf("%s: another policy then hands on %x, %v", body, out, err)
+		}
 	}
 }
 

@@ -69,6 +69,8 @@ func TestPeerOpen(t *testing.T) {
 		{"octets behind the parameters", append(openBody("0206"+mp6), 1, 2, 3), canonical(mp6), 0, ""},
 		{"extended parameters (9072 2)", append(unhex("04fc9a005a0a000002"+"ff"+"ff"+"0009"), unhex("020006"+mp6)...), canonical(mp6), 0, ""},
 		{"extended parameters, other length (9072 2)", append(unhex("04fc9a005a0a000002"+"07"+"ff"+"0012"), unhex("020006"+mp6+"020006"+mp4)...), canonical(mp4 + mp6), 0, ""},
+		{"extended parameters, none", unhex("04fc9a005a0a000002" + "ff" + "ff" + "0000"), canonical(mp4), 0, ""},
+		{"extended parameters, length cut off", unhex("04fc9a005a0a000002" + "ff" + "ff" + "00"), nil, 0, "2/0 "},
 		{"extended parameters cut off", unhex("04fc9a005a0a000002" + "ff" + "ff" + "0009" + "0200"), nil, 0, "2/0 "},
 		{"extended parameter cut off", unhex("04fc9a005a0a000002" + "ff" + "ff" + "0003" + "020006"), nil, 0, "2/0 "},
 		{"parameters longer than the OPEN", append(openBody("0206" + mp6)[:9], 20, 2, 0), nil, 0, "2/0 "},
