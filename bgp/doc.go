@@ -14,8 +14,8 @@
 //  3. GoBGP reports each UPDATE before policy (onUpdate), each change of a best
 //     path (onBestPath) and each session state (onPeer). The callbacks only
 //     copy into maps: what a neighbor announces goes into its ledger, which
-//     decides what is accepted under the policy and the prefix limit; best
-//     paths go into the rib.
+//     decides what is accepted under the policy (Policy.Accepts, with what
+//     SetProtected said) and the prefix limit; best paths go into the rib.
 //  4. A route is visible in Routes and TakeChanges when it is GoBGP's best path
 //     and its neighbor's ledger accepts it. So neither a prefix past the limit
 //     nor a dead neighbor's route is ever seen, however far GoBGP lags.
@@ -24,7 +24,7 @@
 //     when there is room.
 //  6. A prefix goes out with this end's address of the session as its next hop,
 //     or, where it is of the other family, with what the peer can be sent
-//     (nexthop.go).
+//     (nexthop.go). Where its communities forbid it, it does not (community.go).
 //  7. When a session or a connection fails, the neighbor is soon deleted from
 //     GoBGP and added again, instead of its pause of 5 s; a peer that offers a
 //     new session ends the old one (restart.go).

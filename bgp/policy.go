@@ -17,7 +17,7 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: own → accept; looped → reject; communities; martians, never, outside → reject;
+//	import: own → accept; looped → reject; communities; martians, never, reserved, outside → reject;
 //	        any, default → accept; then per neighbor
 //	export: next hop; communities, martians → reject; own, any, default → accept; then per neighbor
 //
@@ -38,8 +38,7 @@ type policies struct {
 	peers  map[netip.Addr]*peerPolicy // by peer address, without zone
 	hops   map[string]int             // how many neighbors a next hop's set has, by its name
 
-	// What no neighbor's import lets in, and what that of most neighbors does not.
-	protected [2]map[match]bool
+	protected *Protected // what the sets never, reserved and outside are made of; not nil
 }
 
 // A peerPolicy is what of one neighbor is in GoBGP.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
+
+	"github.com/gaissmai/bart"
 )
 
 // SetProtected says what of this router no neighbor may take. It replaces what
@@ -91,38 +94,42 @@ func (pr *Protected) outside(imp Policy) bool {
 }
 
 // setProtected makes GoBGP's sets of what no neighbor's import lets in, and of
-// what is inside own prefixes, equal to what p says.
+// what is inside own prefixes, equal to what pr says.
 func (p *policies) setProtected(ctx context.Context, pr *Protected) (changed bool, err error) {
-	want := [2]map[match]bool{make(map[match]bool), make(map[match]bool)}
-	if pr != nil {
-		for own := range pr.own.All() {
-			want[0][match{own, own.Bits(), own.Bits()}] = true
-		}
-		for r := range pr.reserved.All() {
-			want[0][match{r, r.Bits(), r.Addr().BitLen()}] = true
-		}
-		for own := range pr.within.All() {
-			want[1][match{own, own.Bits(), own.Addr().BitLen()}] = true
-		}
+	exact := func(own netip.Prefix) match { return match{own, own.Bits(), own.Bits()} }
+	inside := func(around netip.Prefix) match { return match{around, around.Bits(), around.Addr().BitLen()} }
+	old, now := p.protected, pr
+	if now == nil {
+		now = &Protected{}
 	}
 	var errs []error
-	for i, what := range []string{"never", "outside"} {
-		for _, f := range families4and6 {
-			added, removed := ofFamily(missing(want[i], p.protected[i]), f), ofFamily(missing(p.protected[i], want[i]), f)
-			name := place{dirImport, f}.set(what)
+	for _, f := range families4and6 {
+		for _, c := range []struct {
+			set      string
+			now, old *bart.Lite
+			match    func(netip.Prefix) match
+		}{
+			{"never", &now.own, &old.own, exact},
+			{"reserved", &now.reserved, &old.reserved, inside},
+			{"outside", &now.within, &old.within, inside},
+		} {
+			name := place{dirImport, f}.set(c.set)
+			added, removed := only(c.now, c.old, f, c.match), only(c.old, c.now, f, c.match)
 			changed = changed || len(added)+len(removed) > 0
 			errs = append(errs, p.addPrefixes(ctx, name, added...), p.removePrefixes(ctx, name, removed...))
 		}
 	}
-	p.protected = want
+	p.protected = now
 	return changed, errors.Join(errs...)
 }
 
-func ofFamily(ms []match, f family) (in []match) {
-	for _, m := range ms {
-		if familyOf(m.prefix) == f {
-			in = append(in, m)
+// only returns the matches of what is in a and not in b, of one family.
+func only(a, b *bart.Lite, f family, matchOf func(netip.Prefix) match) (ms []match) {
+	all := [2]iter.Seq[netip.Prefix]{ipv4: a.All4(), ipv6: a.All6()}[f]
+	for p := range all {
+		if !b.Get(p) {
+			ms = append(ms, matchOf(p))
 		}
 	}
-	return in
+	return ms
 }

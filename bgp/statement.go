@@ -14,7 +14,7 @@ import (
 
 // newPolicies writes the parts that concern all neighbors.
 func newPolicies(ctx context.Context, srv *server.BgpServer, asn uint32) (*policies, error) {
-	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), hops: make(map[string]int)}
+	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), hops: make(map[string]int), protected: &Protected{}}
 	err := srv.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: &api.DefinedSet{
 		DefinedType: api.DefinedType_DEFINED_TYPE_AS_PATH, Name: loopedSet, List: []string{fmt.Sprintf("_%d_", asn)},
 	}})
@@ -91,9 +91,14 @@ func (p *policies) rejects(ctx context.Context, at place) ([]*api.Statement, err
 	err := p.addPrefixes(ctx, name, ms...)
 	sts := []*api.Statement{statement(name, name, "", false)}
 	if at.dir == dirImport {
-		never, outside := at.set("never"), at.set("outside")
-		err = errors.Join(err, p.addPrefixes(ctx, never), p.addPrefixes(ctx, outside), p.addNeighbor(ctx, outside, placeholder))
-		sts = append(sts, statement(never, never, "", false), statement(outside, outside, outside, false))
+		for _, what := range []string{"never", "reserved"} {
+			name := at.set(what)
+			err = errors.Join(err, p.addPrefixes(ctx, name))
+			sts = append(sts, statement(name, name, "", false))
+		}
+		name := at.set("outside")
+		err = errors.Join(err, p.addPrefixes(ctx, name), p.addNeighbor(ctx, name, placeholder))
+		sts = append(sts, statement(name, name, name, false))
 	}
 	return sts, err
 }
