@@ -20,10 +20,11 @@ import (
 //	export: next hop; communities, martians → reject; own, any, default → accept; then per neighbor
 //
 // and what passes none of them is accepted on import, as the judge of a
-// neighbor's messages hands on no more than that, and rejected on export. A path is exported with this end's address of the
-// session as its next hop, for iBGP too, which takes a statement: the tunnel's
-// address is all that the far end can be sure to reach. Neighbors that need
-// another next hop for one family have a statement for each such next hop.
+// neighbor's messages hands on no more than that, and rejected on export. A path
+// is exported with this end's address of the session as its next hop, for iBGP
+// too, which takes a statement: the tunnel's address is all that the far end can
+// be sure to reach. Neighbors that need another next hop for one family have a
+// statement for each such next hop.
 //
 // Sets that are in use are changed in place, entry by entry: replacing one
 // leaves statements with the old one. An empty neighbor set would match every

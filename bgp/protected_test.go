@@ -275,6 +275,9 @@ func TestProtectedChanges(t *testing.T) {
 	since := statusOf(s, "b").Since
 	set(prefixes("10.1.0.0/16", "2001:db8::/32"), prefixes("172.16.0.1/32"))
 	check("172.17.0.0/16", "10.2.1.0/24 10.3.0.0/16")
+	set(prefixes("10.1.0.0/16", "172.16.0.1/32"), prefixes("172.16.0.1/32"))
+	set(prefixes("10.1.0.0/16"), prefixes("172.16.0.1/32")) // for one of two reasons still
+	check("172.17.0.0/16", "10.2.1.0/24 10.3.0.0/16")
 	set(prefixes("10.0.0.0/8", "172.0.0.0/6"), nil)
 	check("172.16.0.1/32 172.17.0.0/16", "10.2.1.0/24 10.3.0.0/16")
 	// Another policy, with the same protected: all of 10.0.0.0/8 is b's to give.

@@ -254,7 +254,7 @@ func (b PeerBGP) Equal(o PeerBGP) bool {
 // Policy is the set of prefixes that a list of filters lets pass: the union
 // of its fields. The zero Policy lets nothing pass.
 type Policy struct {
-	Any      bool // every prefix but the default route and martians
+	Any      bool // every prefix but the default route and martians; on import none shorter than /8 or /16
 	Default  bool // 0.0.0.0/0 and ::/0
 	Own      bool // what this router itself announces
 	Prefixes []PrefixFilter
