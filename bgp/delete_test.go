@@ -27,7 +27,7 @@ func TestDeleteDuringFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 		took := time.Since(start)
-		if n := len(s.Routes()); n != 0 || took > 500*time.Millisecond {
+		if n := len(s.Routes()); n != 0 || took > closeTimeout {
 			t.Fatalf("after %v %d routes are left", took, n)
 		}
 		for p, r := range s.TakeChanges() {
@@ -68,14 +68,14 @@ func TestDeleteDeadPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	took := time.Since(start)
-	if took > 200*time.Millisecond || len(s.Routes()) != 0 {
+	if took > closeTimeout*2/3 || len(s.Routes()) != 0 {
 		t.Errorf("DeleteNeighbor took %v, left %s", took, describe(s.Routes()))
 	}
 	if err := s.AddNeighbor(t.Context(), Neighbor{Name: "b", LocalAddr: local, PeerAddr: peer, ASN: 64513}); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("DeleteNeighbor took %v, the address was free after %v", took, time.Since(start))
-	if since := time.Since(start); since > closeTimeout+time.Second {
+	if since := time.Since(start); since > closeTimeout+10*time.Second {
 		t.Errorf("adding it again took %v", since)
 	}
 	waitState(t, s, "b", "active")
