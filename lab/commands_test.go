@@ -125,10 +125,16 @@ func do(c command) func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// dump shows the daemons' logs with a failure: what they say is usually why.
+// dump shows the daemons' logs with a failure, and those of what has ended in the
+// background: what they say is usually why.
 func (s *scenario) dump(ts *testscript.TestScript) {
 	for name, p := range s.daemons {
 		ts.Logf("--- log of %s ---\n%s", name, tail(p.Log(), 60))
+	}
+	for _, p := range s.other {
+		if !p.Running() {
+			ts.Logf("--- output of %s, which has ended ---\n%s", p, tail(p.Log(), 20))
+		}
 	}
 }
 
