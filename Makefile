@@ -17,10 +17,13 @@ FUZZTIME ?= 20s
 BENCHFLAGS ?=
 
 # What the lab, the demo and the bench call, and the package that has it.
-PACKAGES := bird2 ethtool iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
+PACKAGES := bird2 frr openbgpd ethtool iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
             wireguard-tools netcat-openbsd openssl util-linux systemd \
             gcc libc6-dev # for the race detector
-TOOLS    := bird ethtool ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze gcc
+# Their daemons are run by hand in the lab. What was not there before is neither
+# started when it is installed nor at boot.
+ROUTING  := bird frr openbgpd bgplgd
+TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze gcc
 
 .PHONY: help build bin deps check test test-unit test-privileged lab demo demo-down bench fuzz clean
 
@@ -65,7 +68,11 @@ deps: ## install what a bare Debian machine lacks for lab, demo and bench
 	if [ "$$(id -u)" != 0 ]; then \
 	  echo "deps: missing commands:$$missing; as root: apt-get install $(PACKAGES)" >&2; exit 1; fi; \
 	echo "deps: installing what is missing:$$missing"; \
-	export DEBIAN_FRONTEND=noninteractive; apt-get update -q && apt-get install -qy --no-install-recommends $(PACKAGES)
+	quiet=; for s in $(ROUTING); do [ -e /lib/systemd/system/$$s.service ] || quiet="$$quiet $$s"; done; \
+	policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then \
+	  trap "rm -f $$policy" EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; fi; \
+	export DEBIAN_FRONTEND=noninteractive; apt-get update -q; apt-get install -qy --no-install-recommends $(PACKAGES); \
+	if command -v systemctl >/dev/null; then for s in $$quiet; do systemctl -q disable $$s; done; fi
 
 check: bin/golangci-lint ## formatting, vet, linters, the dependency rules
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change: $$out"; exit 1; fi

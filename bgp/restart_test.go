@@ -194,7 +194,7 @@ func TestBackAfterRefusal(t *testing.T) {
 			local[i], peer[i] = peer[i], local[i]
 		}
 		connectAt(t, a[i], b[i], local[i], peer[i], func(n *Neighbor) { n.ASN = 64999 }, nil)
-		eventually(t, 10*time.Second, func() string {
+		eventually(t, 40*time.Second, func() string {
 			if st := statusOf(b[i], "a"); st.State != stateIdle || st.LastError == "" {
 				return fmt.Sprintf("%+v", st)
 			}

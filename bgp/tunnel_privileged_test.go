@@ -87,7 +87,7 @@ func (f farEnd) run(command string) {
 // dial connects from inside the namespace.
 func (f farEnd) dial(from, to string) (conn net.Conn, err error) {
 	err = f.Do(func() error {
-		d := net.Dialer{Timeout: 2 * time.Second}
+		d := net.Dialer{Timeout: 10 * time.Second}
 		if from != "" {
 			if d.LocalAddr, err = net.ResolveTCPAddr("tcp", net.JoinHostPort(from, "0")); err != nil {
 				return err
@@ -184,7 +184,7 @@ func TestOnlyThroughTheTunnel(t *testing.T) {
 		}
 	}
 	for _, addr := range []string{"127.0.0.1", "::1", "192.0.2.1"} {
-		_, err := net.DialTimeout("tcp", net.JoinHostPort(addr, "179"), time.Second)
+		_, err := net.DialTimeout("tcp", net.JoinHostPort(addr, "179"), 10*time.Second)
 		closed("from here to "+addr, err)
 	}
 	for _, addr := range []string{"192.0.2.1", "10.179.0.1"} {
@@ -196,7 +196,7 @@ func TestOnlyThroughTheTunnel(t *testing.T) {
 	far.run("ip addr add 10.179.0.9/24 dev tun0")
 	for from, dial := range map[string]func() (net.Conn, error){
 		"a stranger":   func() (net.Conn, error) { return far.dial("10.179.0.9", "10.179.0.1") },
-		"this machine": func() (net.Conn, error) { return net.DialTimeout("tcp", "10.179.0.1:179", time.Second) },
+		"this machine": func() (net.Conn, error) { return net.DialTimeout("tcp", "10.179.0.1:179", 10*time.Second) },
 	} {
 		conn, err := dial()
 		if err != nil {

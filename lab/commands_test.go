@@ -62,6 +62,8 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	terminate HOST | kill9 HOST     SIGTERM and wait | SIGKILL and wait
 //	config HOST FROM                puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
 //	cut LINK | blackhole LINK | heal LINK
+//
+//	each WORD[,WORD]... COMMAND...  does a command for each word, which takes the place of @ in it
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"two-sites":  do(twoSites),
 	"host":       do(addHost),
@@ -87,6 +89,32 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"running":    do(running),
 }
 
+func init() { commands["each"] = do(each) } // which looks into commands
+
+// each does one of the other commands several times.
+func each(_ *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	if err := need(args, 2, "each WORD[,WORD]... [!] COMMAND..."); err != nil {
+		return err
+	}
+	words, args := strings.Split(args[0], ","), args[1:]
+	neg := args[0] == "!"
+	if neg {
+		args = args[1:]
+	}
+	if len(args) == 0 || commands[args[0]] == nil {
+		return fmt.Errorf("each: %q is no command", args)
+	}
+	for _, word := range words {
+		one := make([]string, len(args)-1)
+		for i, a := range args[1:] {
+			one[i] = strings.ReplaceAll(a, "@", word)
+		}
+		ts.Logf("[each] %s", word)
+		commands[args[0]](ts, neg, one)
+	}
+	return nil
+}
+
 func do(c command) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		s := ts.Value(scenarioKey{}).(*scenario)
@@ -97,10 +125,16 @@ func do(c command) func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// dump shows the daemons' logs with a failure: what they say is usually why.
+// dump shows the daemons' logs with a failure, and those of what has ended in the
+// background: what they say is usually why.
 func (s *scenario) dump(ts *testscript.TestScript) {
 	for name, p := range s.daemons {
 		ts.Logf("--- log of %s ---\n%s", name, tail(p.Log(), 60))
+	}
+	for _, p := range s.other {
+		if !p.Running() {
+			ts.Logf("--- output of %s, which has ended ---\n%s", p, tail(p.Log(), 20))
+		}
 	}
 }
 

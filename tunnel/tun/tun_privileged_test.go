@@ -404,7 +404,7 @@ func shovel(t *testing.T, from, to *Device, queue int) (largest int) {
 // echo sends a few megabytes to the listener and back.
 func echo(t *testing.T, conn net.Conn, l net.Listener) {
 	t.Helper()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	go func() {
 		c, err := l.Accept()
 		if err != nil {
