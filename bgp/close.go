@@ -18,6 +18,7 @@ const closeTimeout = 3 * time.Second
 func (s *Speaker) dropLocked(n *neighbor) {
 	delete(s.neighbors, n.Name)
 	delete(s.byAddr, n.key)
+	delete(s.confirming, n)
 	s.closing[n.key] = n
 	s.rib.drop(n)
 	s.work.Go(func() { s.close(n) })

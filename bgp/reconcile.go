@@ -268,14 +268,21 @@ func (s *Speaker) applyExport(n *neighbor) error {
 	s.mu.Lock()
 	have := &n.applied
 	done := have.exported && have.export.Equal(n.Export) && have.hops == n.hops() && !have.resetting
+	unconfirmed := s.unconfirmedLocked(n)
 	s.mu.Unlock()
-	if done {
+	if done && !unconfirmed {
 		return nil
 	}
 	s.opMu.Lock()
 	defer s.opMu.Unlock()
 	if n.ctx.Err() != nil {
 		return nil // it was dropped
+	}
+	if unconfirmed {
+		s.confirm(n)
+	}
+	if done {
+		return nil // what was missed wakes the reconciler again
 	}
 	if err := n.Export.validate(); err != nil {
 		return fmt.Errorf("bgp: neighbor %s: export: %w", n.Name, err)

@@ -123,6 +123,9 @@ func (s *Speaker) TakeChanges() map[netip.Prefix]Route {
 func (s *Speaker) onBestPath(paths []*apiutil.Path, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.confirming) > 0 {
+		s.lookForMissedLocked(paths, at)
+	}
 	for _, path := range paths {
 		p, ok := prefixOf(path)
 		if !ok {

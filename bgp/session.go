@@ -161,8 +161,10 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		n.session.remoteID = ev.Peer.State.RouterID
 		n.session.problem = problem{}
 		n.setCapabilities(ev.Peer.State.RemoteCap)
+		s.confirming[n] = &confirmation{from: since}
 		s.wake() // what may be sent may be something else now
 	} else {
+		delete(s.confirming, n)
 		n.explainDown(reason, message)
 	}
 	var over *peerConn

@@ -43,17 +43,18 @@ type Speaker struct {
 	policies *policies
 
 	// mu guards what follows; it is never held across a call into GoBGP.
-	mu        sync.Mutex
-	neighbors map[string]*neighbor     // by name
-	byAddr    map[netip.Addr]*neighbor // by peer address, without zone
-	closing   map[netip.Addr]*neighbor // deleted, but still in GoBGP
-	rib       rib
-	announced map[netip.Prefix]struct{} // local prefixes in GoBGP
-	protected *Protected                // what judges are told
-	wanted    wanted
-	failures  map[string]*failure // by neighbor; see announceFailure
-	settled   uint64              // the serial of what was last gone through
-	passed    chan struct{}       // closed after each pass
+	mu         sync.Mutex
+	neighbors  map[string]*neighbor     // by name
+	byAddr     map[netip.Addr]*neighbor // by peer address, without zone
+	closing    map[netip.Addr]*neighbor // deleted, but still in GoBGP
+	rib        rib
+	announced  map[netip.Prefix]struct{} // local prefixes in GoBGP
+	protected  *Protected                // what judges are told
+	wanted     wanted
+	failures   map[string]*failure         // by neighbor; see announceFailure
+	confirming map[*neighbor]*confirmation // see missed.go
+	settled    uint64                      // the serial of what was last gone through
+	passed     chan struct{}               // closed after each pass
 
 	events    chan struct{}      // capacity 1
 	kick      chan struct{}      // capacity 1: there is something to reconcile
@@ -79,18 +80,19 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		return nil, fmt.Errorf("bgp: router_id %s: must be an IPv4 address other than 0.0.0.0", cfg.RouterID)
 	}
 	s := &Speaker{
-		cfg:       cfg,
-		log:       cfg.Logger,
-		port:      port,
-		neighbors: make(map[string]*neighbor),
-		byAddr:    make(map[netip.Addr]*neighbor),
-		closing:   make(map[netip.Addr]*neighbor),
-		rib:       newRIB(),
-		announced: make(map[netip.Prefix]struct{}),
-		failures:  make(map[string]*failure),
-		passed:    make(chan struct{}),
-		events:    make(chan struct{}, 1),
-		kick:      make(chan struct{}, 1),
+		cfg:        cfg,
+		log:        cfg.Logger,
+		port:       port,
+		neighbors:  make(map[string]*neighbor),
+		byAddr:     make(map[netip.Addr]*neighbor),
+		closing:    make(map[netip.Addr]*neighbor),
+		rib:        newRIB(),
+		announced:  make(map[netip.Prefix]struct{}),
+		failures:   make(map[string]*failure),
+		confirming: make(map[*neighbor]*confirmation),
+		passed:     make(chan struct{}),
+		events:     make(chan struct{}, 1),
+		kick:       make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 
