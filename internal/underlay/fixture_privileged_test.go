@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,7 +133,15 @@ func runCommand(command string, n ...*netns.NS) (string, error) {
 // returned function.
 func (h *host) guard(logs *bytes.Buffer, set ...func(*Guard)) (g *Guard, stop func()) {
 	h.t.Helper()
-	var w = &lockedBuffer{b: logs}
+	if logs == nil {
+		logs = new(bytes.Buffer)
+	}
+	w := &lockedBuffer{b: logs}
+	h.t.Cleanup(func() {
+		if h.t.Failed() {
+			h.t.Logf("the guard said:\n%s", w)
+		}
+	})
 	g, err := New(Config{FIBProtocol: owned, Logger: slog.New(slog.NewTextHandler(w, nil))})
 	if err != nil {
 		h.t.Fatal(err)
@@ -291,6 +301,16 @@ func (h *host) routes(family string) string {
 	return out
 }
 
+// rules shows all rules of a family, the transports' as if they were in the first half.
+func (h *host) rules(flag string) string {
+	h.t.Helper()
+	out := regexp.MustCompile(`82790\d\d:.*goto 8289000.*\n`).ReplaceAllString(h.ip(flag+" rule"), "")
+	return regexp.MustCompile(`82890\d\d`).ReplaceAllStringFunc(out, func(s string) string {
+		n, _ := strconv.Atoi(s)
+		return strconv.Itoa(n - second + first)
+	})
+}
+
 // way asks the kernel where a marked packet would go.
 func (h *host) way(addr string) string {
 	out, err := runCommand(fmt.Sprintf("ip route get %s mark %d", addr, Mark))
@@ -316,10 +336,13 @@ type lockedBuffer struct {
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.b == nil {
-		return len(p), nil
-	}
 	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func (h *host) index(name string) uint32 {

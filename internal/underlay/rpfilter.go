@@ -81,7 +81,8 @@ func (k *kernel) rpFilters() (map[int]int, error) {
 	return filters, nil
 }
 
-// returnRules are the rules that let answers in through a strict filter. The
+// returnRules are the selectors of what else goes the transports' way, so that answers
+// come in through a strict filter. The
 // filter asks for the way back to the sender in a lookup that carries no mark,
 // and drops the packet if the answer is the tunnel. It does look like a lookup
 // by this machine itself, so a rule can answer it: by the remote's address, or,
@@ -108,7 +109,9 @@ func (k *kernel) returnRules(strict []netlink.Link, paths []returnPath) ([]rule,
 			addr, _ := netip.AddrFromSlice(a.IP.To4())
 			for _, p := range listeners {
 				// Without an input interface: the kernel looks at ports only for rules without "iif lo".
-				rules = append(rules, rule{from: netip.PrefixFrom(addr, 32), ipProto: p.ipProto, localPort: p.port})
+				rules = append(rules, rule{
+					from: netip.PrefixFrom(addr, 32), ipProto: p.ipProto, sport: span{uint32(p.port), uint32(p.port), true},
+				})
 			}
 		}
 	}
