@@ -43,6 +43,7 @@ type host struct {
 	t          *testing.T
 	ns, router *netns.NS
 	swallowed  atomic.Int64
+	own        atomic.Pointer[Guard] // is asked about what comes out of tun0
 }
 
 func newHost(t *testing.T) *host {
@@ -197,7 +198,9 @@ func (h *host) openTunnel() {
 	}
 	f := os.NewFile(uintptr(fd), "tun0") // after TUNSETIFF: only then can it be polled
 	h.t.Cleanup(func() { _ = f.Close() })
-	go h.count(f)
+	go func() {
+		_ = h.ns.Do(func() error { h.count(f); return nil })
+	}()
 	h.ip("link set tun0 up")
 }
 
@@ -208,6 +211,9 @@ func (h *host) count(f *os.File) {
 		n, err := f.Read(buf)
 		if err != nil {
 			return
+		}
+		if g := h.own.Load(); g != nil {
+			g.Own("tun0", buf[:n])
 		}
 		switch p := buf[:n]; {
 		case n >= 20 && p[0]>>4 == 4 && bytes.Equal(p[16:20], want4),

@@ -36,12 +36,15 @@ type Guard struct {
 	// watched is by address family, and set by Run's goroutine alone.
 	watched map[int]*atomic.Pointer[watched]
 
+	outer *outer
+
 	// Of Run's goroutine; the first three by address family.
 	failures    map[int]int
 	priority    map[int]uint32
 	made        map[int]map[uint32]bool // tables that hold copies, or are left from before
 	strictNames []string
 	lastError   string
+	remarked    time.Time     // when packets were last seen to that they are marked again
 	minRest     time.Duration // for tests
 
 	mu      sync.Mutex
@@ -76,6 +79,7 @@ func New(c Config) (*Guard, error) {
 		applied:  make(chan struct{}),
 		failures: make(map[int]int),
 		priority: make(map[int]uint32),
+		outer:    newOuter(),
 		made:     make(map[int]map[uint32]bool),
 		watched:  make(map[int]*atomic.Pointer[watched]),
 	}
@@ -105,7 +109,8 @@ func (g *Guard) SetTunnels(names []string) {
 	}
 }
 
-// Control is like the function Control and, while an underlay interface has
+// Control is like the function Control. It remembers where the socket is to be
+// connected to, for Own, and, while an underlay interface has
 // strict reverse path filtering, also lets the answers to this socket in. The
 // returned function serves net.Dialer and net.ListenConfig alike, and may be
 // used before Run.
@@ -115,6 +120,7 @@ func (g *Guard) Control(device string) func(network, address string, c syscall.R
 		if err := mark(network, address, c); err != nil {
 			return err
 		}
+		g.noteEnd(network, address, c)
 		g.expectAnswers(network, address)
 		return nil
 	}

@@ -60,9 +60,8 @@ func (g *Guard) Run(ctx context.Context) (err error) {
 	}()
 	// What a killed daemon left is in the guard's tables and rules, so the first
 	// reconciliation deals with it like with any other difference.
-	err = g.findLeftovers(k)
 	var again dirty
-	if err == nil {
+	if err = errors.Join(clearMarks(), g.findLeftovers(k)); err == nil {
 		again, err = g.reconcile(k, dirtyAll)
 	}
 	if err != nil {
@@ -99,6 +98,7 @@ func (g *Guard) follow(ctx context.Context, k *kernel) {
 		if !pause(ctx, settle) {
 			return
 		}
+		g.remark(time.Now())
 		var next time.Duration
 		start := time.Now()
 		if rest := time.Until(rested); rest > settle {
@@ -227,7 +227,7 @@ func (g *Guard) snapshot() (tunnels []string, paths []returnPath, done chan stru
 // cleanUp removes the rules, then the copies they lead to.
 func (g *Guard) cleanUp(k *kernel) error {
 	g.setStrict(false) // nobody waits for a rule any more
-	errs := []error{g.clearRules(k)}
+	errs := []error{clearMarks(), g.clearRules(k)}
 	for _, family := range families {
 		errs = append(errs, g.clearTables(k, family, &watched{}))
 	}

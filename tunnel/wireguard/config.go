@@ -30,6 +30,9 @@ type Config struct {
 	// if underlay, which is LinkConfig.Underlay, is not empty. May be nil if no link
 	// has an underlay.
 	Control func(underlay string) func(network, address string, c syscall.RawConn) error
+	// SendsTo is told where packets begin to go, and from which port. It must not block;
+	// may be nil.
+	SendsTo func(remote netip.AddrPort, port uint16)
 	Logger  *slog.Logger // nil discards
 }
 
