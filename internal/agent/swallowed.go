@@ -30,7 +30,7 @@ func (l *loop) swallowedHints(swallowed []underlay.Swallowed, now time.Time) []s
 }
 
 func swallowedText(s underlay.Swallowed, now time.Time) string {
-	text := fmt.Sprintf("%d packets of the transports themselves came out of interface %s and were dropped, the last %s ago to %s: "+
+	text := fmt.Sprintf("%d packets of the transports themselves came out of interface %s and were dropped, the last one %s ago to %s: "+
 		"an output rule of the firewall restores connection marks over SO_MARK (nft \"meta mark set ct mark\", "+
 		"iptables \"CONNMARK --restore-mark\", as mwan3 or Kubernetes make them); exempt mark %#x/%#x there",
 		s.Packets, s.Interface, max(now.Sub(s.Last), 0).Truncate(time.Second), s.Remote, underlay.Mark, underlay.MarkMask)

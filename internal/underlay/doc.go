@@ -46,7 +46,12 @@
 //     the filter's lookup meets, and which jump as the rule for the mark does.
 //     With src_valid_mark alone nothing is gained, as packets arrive unmarked.
 //
-//  6. When Run ends, rules and tables are removed. After a kill -9 they stay,
+//  6. The firewall may take a packet's mark away. Own recognises the transports'
+//     packets when they come out of a tunnel's interface (outer.go, sockdiag.go);
+//     such are dropped and counted, and the guard then has nftables mark
+//     them again behind all other output hooks (remark.go).
+//
+//  7. When Run ends, rules and tables are removed, nftables' too. After a kill -9 they stay,
 //     harmless, and the next Run takes them over.
 //
 // Routes of others' tables are never written, only read, and their rules neither.

@@ -40,10 +40,10 @@ func outerGuard(t testing.TB, sockets map[flow]bool) (g *Guard, asked *int) {
 	}
 	asked = new(int)
 	g.outer.isOwn = func(f flow) (bool, error) { *asked++; return sockets[f], nil }
-	g.outer.add(end{ipProto: unix.IPPROTO_TCP, addr: netip.MustParseAddr("198.51.100.1"), itsPort: 443})
-	g.outer.add(end{ipProto: unix.IPPROTO_TCP, addr: netip.MustParseAddr("::ffff:198.51.100.3"), ownPort: 443})
-	g.SendsTo(netip.MustParseAddrPort("198.51.100.2:1024"), 51820)
-	g.SendsTo(netip.MustParseAddrPort("[2001:db8::2]:1024"), 51820)
+	g.outer.setLocals([]netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")})
+	g.outer.add(end{unix.IPPROTO_TCP, netip.MustParseAddr("198.51.100.1"), 443})
+	g.outer.add(end{ipProto: unix.IPPROTO_TCP, port: 443})
+	g.ListensUDP(51820)
 	return g, asked
 }
 
@@ -81,6 +81,9 @@ func TestOwnPackets(t *testing.T) {
 		{"another fragment of IPv4", fragment, false, 0},
 		{"somebody else's connection to the same place", ipPacket(6, "10.0.0.7:40000", "198.51.100.1:443"), false, 1},
 		{"the same once more", ipPacket(6, "10.0.0.7:40000", "198.51.100.1:443"), false, 0},
+		{"a server behind this router", ipPacket(6, "10.0.0.7:443", "198.51.100.9:50000"), false, 0},
+		{"another program here, from the same port", ipPacket(6, "192.0.2.1:443", "198.51.100.9:50000"), false, 1},
+		{"another program here", ipPacket(6, "192.0.2.1:22", "198.51.100.9:50000"), false, 0},
 		{"another port of the peer", ipPacket(6, "192.0.2.1:40000", "198.51.100.1:80"), false, 0},
 		{"another protocol", ipPacket(17, "192.0.2.1:40000", "198.51.100.1:443"), false, 0},
 		{"neither TCP nor UDP", ipPacket(1, "192.0.2.1:40000", "198.51.100.1:443"), false, 0},
@@ -108,7 +111,7 @@ func TestOwnPackets(t *testing.T) {
 func TestOwnPacketsWithoutDiagnosis(t *testing.T) {
 	g, _ := outerGuard(t, nil)
 	g.outer.isOwn = func(flow) (bool, error) { return false, errors.New("no such module") }
-	if !g.Own("tun0", ipPacket(6, "127.0.0.1:40000", "198.51.100.1:443")) {
+	if !g.Own("tun0", ipPacket(6, "192.0.2.1:40000", "198.51.100.1:443")) {
 		t.Error("a packet of this host is not noticed")
 	}
 	if g.Own("tun0", ipPacket(6, "203.0.113.77:40000", "198.51.100.1:443")) {
@@ -119,18 +122,17 @@ func TestOwnPacketsWithoutDiagnosis(t *testing.T) {
 func TestEndsAreBounded(t *testing.T) {
 	g, _ := outerGuard(t, nil)
 	addr := netip.MustParseAddr("10.0.0.0")
-	for range 2 * maxEnds {
-		g.SendsTo(netip.AddrPortFrom(addr, 9), 51820)
+	for range 2 * maxRemotes {
+		g.outer.add(end{unix.IPPROTO_TCP, addr, 443})
 		addr = addr.Next()
 	}
-	if len(g.outer.ends) != maxEnds || len(g.outer.known) != maxEnds {
-		t.Errorf("%d and %d ends", len(g.outer.ends), len(g.outer.known))
+	if len(g.outer.remotes) != maxRemotes || len(g.outer.known) != maxRemotes+2 {
+		t.Errorf("%d remotes, %d ends", len(g.outer.remotes), len(g.outer.known))
 	}
-	if !g.outer.known[end{ipProto: unix.IPPROTO_UDP, addr: addr.Prev(), ownPort: 51820}] {
-		t.Error("the latest is not known")
+	if !g.outer.known[end{unix.IPPROTO_TCP, addr.Prev(), 443}] || !g.outer.known[end{ipProto: unix.IPPROTO_UDP, port: 51820}] {
+		t.Error("the latest remote or a port of ours is not known")
 	}
-	many := ipPacket(6, "192.0.2.1:40000", "198.51.100.1:443")
-	g.outer.add(end{ipProto: unix.IPPROTO_TCP, addr: netip.MustParseAddr("198.51.100.1"), itsPort: 443})
+	many := ipPacket(6, "192.0.2.1:40000", addr.Prev().String()+":443")
 	for i := range 10 * maxVerdicts {
 		binary.BigEndian.PutUint16(many[20:], uint16(i))
 		g.Own("tun0", many)
@@ -150,6 +152,7 @@ func BenchmarkOwn(b *testing.B) {
 		{"ipv4", ipPacket(6, "10.1.0.1:40000", "10.2.0.1:443")},
 		{"ipv6", ipPacket(6, "[2001:db8:1::1]:40000", "[2001:db8:2::1]:443")},
 		{"another port of a peer", ipPacket(6, "10.1.0.1:40000", "198.51.100.1:80")},
+		{"another program here", ipPacket(6, "192.0.2.1:40000", "10.2.0.1:80")},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			for b.Loop() {

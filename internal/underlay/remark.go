@@ -47,10 +47,7 @@ func (g *Guard) remark(now time.Time) {
 }
 
 func makeMarks() error {
-	conn, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("underlay: open nftables: %w", err)
-	}
+	conn := &nftables.Conn{}
 	for _, family := range marksFamilies {
 		table := conn.AddTable(&nftables.Table{Name: MarksTable, Family: family})
 		conn.DelTable(table) // what there is of it, in the same transaction
@@ -87,10 +84,7 @@ func markAgain() []expr.Any {
 // clearMarks removes the table, a killed daemon's too. A kernel without nftables has
 // none.
 func clearMarks() error {
-	conn, err := nftables.New()
-	if err != nil {
-		return nil
-	}
+	conn := &nftables.Conn{}
 	var errs []error
 	for _, family := range marksFamilies {
 		table := &nftables.Table{Name: MarksTable, Family: family}

@@ -110,7 +110,7 @@ func TestRestoredMarksFromTheBeginning(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer u.Close()
-		g.SendsTo(netip.MustParseAddrPort(echo), 51820)
+		g.ListensUDP(51820)
 		to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(echo))
 		got := make(chan struct{})
 		go func() {

@@ -25,6 +25,7 @@ type links struct {
 	tunnels  map[uint32]bool // by index
 	underlay map[uint32]bool // all others
 	strict   []netlink.Link  // those of the underlay with strict reverse path filtering
+	addrs    []netip.Addr    // of the underlay
 }
 
 // links looks at all interfaces; tunnels is sorted.
@@ -52,6 +53,15 @@ func (k *kernel) links(tunnels []string) (links, error) {
 		// The kernel uses the stricter of an interface's own and the common value.
 		case max(filters[a.Index], filters[netconfIndexAll]) == rpFilterStrict:
 			l.strict = append(l.strict, link)
+		}
+	}
+	addrs, err := retryDump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return links{}, fmt.Errorf("underlay: list addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if addr, ok := netip.AddrFromSlice(a.IP); ok && !l.tunnels[uint32(a.LinkIndex)] {
+			l.addrs = append(l.addrs, addr.Unmap())
 		}
 	}
 	return l, nil

@@ -149,6 +149,7 @@ func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 	if err != nil {
 		return 0, err
 	}
+	g.outer.setLocals(l.addrs)
 	g.reportStrict(l.strict)
 	g.setStrict(len(l.strict) > 0)
 	var returns []rule

@@ -31,8 +31,6 @@ type Link struct {
 	// source is the address of ours that the peer sends to, so that it is answered from
 	// there; nil: unknown.
 	source atomic.Pointer[netip.Addr]
-	// told is what Config.SendsTo was told last.
-	told atomic.Pointer[netip.AddrPort]
 
 	// Of the goroutine of Run.
 	resolving bool

@@ -19,7 +19,6 @@ func (l *Link) heardAt(local netip.Addr) {
 // transmit sends messages, from where the peer knows this end. That address, or the way
 // from there, may have gone: then the host's routes choose.
 func (l *Link) transmit(t *train, to netip.AddrPort) error {
-	l.tell(to)
 	from := l.source.Load()
 	if from == nil {
 		return l.out.send(t, to, netip.Addr{})
@@ -29,18 +28,6 @@ func (l *Link) transmit(t *train, to netip.AddrPort) error {
 		return l.out.send(t, to, netip.Addr{})
 	}
 	return err
-}
-
-// tell says where packets go now, if that is news.
-func (l *Link) tell(to netip.AddrPort) {
-	told := l.told.Load()
-	if l.e.cfg.SendsTo == nil || told != nil && *told == to || !to.IsValid() {
-		return
-	}
-	news := to // the heap is for those that are
-	if l.told.CompareAndSwap(told, &news) {
-		l.e.cfg.SendsTo(to, l.e.ListenPort())
-	}
 }
 
 func isGone(err error) bool {
