@@ -5,83 +5,125 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"warren/bgp/judge"
 )
 
-// GoBGP first dials 1.5 to 2 s after it has started to. Nothing keeps the two
-// ends of a tunnel from talking sooner, so each tries within that time, and
-// hands the connection to GoBGP as if it had been accepted: the end with the
-// lower address in the first second, the other one after it. That also keeps
-// GoBGP from dialling at both ends at once, which it does not always get out of
-// where the round trip takes long (see watchOpen).
+// This package makes all connections; GoBGP is passive. So every connection
+// goes through a judge, and at most one at a time is being made.
+//
+// The end with the lower address dials at once, the other one only when nothing
+// has come for a while: it may be that the far end never dials. A connection
+// that comes in ends an attempt of this end's, so that two only meet where both
+// were made within one round trip; collide decides then.
 const (
-	earlyInterval = 100 * time.Millisecond
-	earlyTime     = time.Second
-	quickDials    = 3 // of one interval each; a further one may take the time that is left
-	lateDials     = 4 // of the other end
+	dialInterval  = 100 * time.Millisecond
+	quickDials    = 3  // that last one interval each: the far end's tunnel may have come up just now
+	frequentDials = 10 // after which the interval is slowInterval
+	slowInterval  = time.Second
+	dialTimeout   = 5 * time.Second // of all others, plus patience
+	otherEndDials = time.Second     // later than the end with the lower address, plus patience
 )
 
-// dialEarly tries to connect to n until it has, or GoBGP is about to. It runs
-// each time that n's session becomes active.
-func (s *Speaker) dialEarly(n *neighbor) {
-	end, dials := time.Now().Add(earlyTime), int(earlyTime/earlyInterval)
-	if n.PeerAddr.Less(n.LocalAddr) {
-		dials = lateDials
-		if !pause(n.ctx, earlyTime) {
-			return
-		}
+// patience is d, and more where the tunnel's round trip takes long.
+func (n *neighbor) patience(d time.Duration) time.Duration { return d + 3*n.RTT }
+
+// startDialLocked has n dialled until it has a connection.
+func (s *Speaker) startDialLocked(n *neighbor) {
+	if n.session.dialing || n.ctx.Err() != nil {
+		return
 	}
-	tick := time.NewTicker(earlyInterval)
-	defer tick.Stop()
-	for i := range dials {
-		if !s.wantsConnection(n) {
-			return
+	n.session.dialing = true
+	n.work.Go(func() { s.dialUntilConnected(n) })
+}
+
+func (s *Speaker) dialUntilConnected(n *neighbor) {
+	if n.PeerAddr.Less(n.LocalAddr) {
+		pause(n.ctx, n.patience(otherEndDials))
+	}
+	for i := 0; s.mayDial(n); i++ {
+		interval, timeout := dialInterval, n.patience(dialTimeout)
+		if i < quickDials {
+			timeout = dialInterval
 		}
-		timeout := earlyInterval
-		if i >= quickDials {
-			timeout = max(timeout, time.Until(end))
+		if i >= frequentDials {
+			interval = slowInterval
 		}
+		next := time.Now().Add(interval)
 		if conn, err := s.dial(n, timeout); err == nil {
-			if s.wantsConnection(n) {
-				s.handOver(n.ctx, n, conn)
-			} else {
-				conn.Close()
-			}
-			return
+			s.handOver(n, conn, true)
+		}
+		pause(n.ctx, time.Until(next))
+	}
+}
+
+// mayDial waits until n may be dialled, and reports whether it is to be. If not,
+// the next startDialLocked begins again.
+func (s *Speaker) mayDial(n *neighbor) bool {
+	for {
+		s.mu.Lock()
+		held := n.heldFor()
+		if held <= 0 && !s.wantsConnectionLocked(n) || n.ctx.Err() != nil {
+			n.session.dialing = false
+			s.mu.Unlock()
+			return false
+		}
+		s.mu.Unlock()
+		if held <= 0 {
+			return true
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(held):
+		case <-n.released:
 		case <-n.ctx.Done():
-			return
 		}
 	}
 }
 
+// dial tries once. A connection that comes in ends the attempt.
 func (s *Speaker) dial(n *neighbor, timeout time.Duration) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(n.ctx, timeout)
+	defer cancel()
+	s.mu.Lock()
+	n.session.cancelDial = cancel
+	s.mu.Unlock()
 	d := net.Dialer{
 		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(n.LocalAddr, 0)),
-		Timeout:   timeout,
 		KeepAlive: -1,
 		Control:   socketControl(n.LocalAddr, n.Interface),
 	}
-	conn, err := d.DialContext(n.ctx, "tcp", netip.AddrPortFrom(n.PeerAddr, s.port).String())
+	conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(n.PeerAddr, s.port).String())
 	if err != nil {
 		return nil, err
 	}
 	return conn.(*net.TCPConn), nil
 }
 
-// wantsConnection reports whether n is still without a connection.
-func (s *Speaker) wantsConnection(n *neighbor) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return n.session.state == stateActive && !n.session.waiting && n.ctx.Err() == nil
+// wantsConnectionLocked reports whether n is ready for a connection and has none.
+func (s *Speaker) wantsConnectionLocked(n *neighbor) bool {
+	return n.readyLocked() && !n.session.waiting
 }
 
-// handOver gives GoBGP a connection with n.
-func (s *Speaker) handOver(ctx context.Context, n *neighbor, conn *net.TCPConn) {
-	select {
-	case s.accept <- s.tap(n, conn):
-	case <-ctx.Done():
+// handOver gives GoBGP a connection with n, or closes it where n has got another
+// one meanwhile.
+func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
+	s.mu.Lock()
+	if !n.readyLocked() || dialed && n.session.waiting {
+		s.mu.Unlock()
 		conn.Close()
+		return
+	}
+	c := &peerConn{
+		TCPConn: conn, dialed: dialed, judge: judge.New(s.judgeConfigLocked(n)),
+		see:  func(seen observation) { s.onConn(n, seen) },
+		gone: func(c *peerConn) { s.onGone(n, c) },
+	}
+	n.toldInside.Store(false)
+	s.setConnLocked(n, c)
+	s.mu.Unlock()
+	select {
+	case s.accept <- c:
+	case <-n.ctx.Done():
+		c.Close()
 	}
 }

@@ -4,24 +4,24 @@
 //
 // The flow:
 //
-//  1. New starts GoBGP without a listener of its own (port -1), with policies
-//     that reject everything both ways, and watches its events.
+//  1. New starts GoBGP without a listener of its own (port -1), with an export
+//     policy that rejects everything, and watches its events.
 //  2. AddNeighbor opens a listener on the tunnel's own address, bound to the
 //     tunnel's interface, writes the neighbor's policy objects and adds the
-//     peer. GoBGP dials through the tunnel; accepted connections, and some that
-//     this package dials sooner, are handed to it over its accept channel
-//     (accept.go, listen.go, dial.go).
-//  3. GoBGP reports each UPDATE before policy (onUpdate), each change of a best
-//     path (onBestPath) and each session state (onPeer). The callbacks only
-//     copy into maps: what a neighbor announces goes into its ledger, which
-//     decides what is accepted under the policy and the prefix limit; best
-//     paths go into the rib.
-//  4. A route is visible in Routes and TakeChanges when it is GoBGP's best path
-//     and its neighbor's ledger accepts it. So neither a prefix past the limit
-//     nor a dead neighbor's route is ever seen, however far GoBGP lags.
-//  5. When a ledger overflows, enforceLimits narrows that neighbor's import
-//     policy in GoBGP to exactly the accepted prefixes, and widens it again
-//     when there is room.
+//     peer, for which GoBGP is passive. This package accepts connections
+//     (listen.go) and makes them (dial.go), decides between two of them
+//     (restart.go), and hands them to GoBGP over its accept channel (accept.go).
+//  3. What GoBGP reads from a connection was judged before (conn.go, package
+//     judge): malformed UPDATEs are repaired or become withdrawals, and a prefix
+//     that the import policy or the prefix limit refuses is not handed on. The
+//     judge counts; observe.go takes what it reports, and leaves a peer alone
+//     for a while that has announced more than its hard limit.
+//  4. GoBGP reports each change of a best path (onBestPath) and each session
+//     state (onPeer). The callbacks only copy into maps.
+//  5. A route is visible in Routes and TakeChanges when it is GoBGP's best path
+//     and the judge has handed it on and not withdrawn it. So neither a dead
+//     neighbor's route nor one that the policy refuses now is ever seen, however
+//     far GoBGP lags.
 //  6. A prefix goes out with this end's address of the session as its next hop,
 //     or, where it is of the other family, with what the peer can be sent
 //     (nexthop.go).
@@ -31,6 +31,7 @@
 //  8. DeleteNeighbor takes the neighbor's routes away at once and closes the
 //     session in the background.
 //
-// Locks: opMu orders operations on GoBGP, mu guards the maps and is never held
-// across a call into GoBGP. GoBGP's callbacks and its logger take mu only.
+// Locks: opMu orders operations on GoBGP. mu guards the maps and is never held
+// across a call into GoBGP; GoBGP's callbacks and its logger take mu only. The
+// lock of a peerConn is taken inside mu or alone; mu is never taken inside it.
 package bgp

@@ -2,14 +2,16 @@ package bgp
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"warren/bgp/judge"
 )
 
 // ribSize is how many IPv4 paths GoBGP's own table holds.
@@ -22,6 +24,18 @@ func ribSize(t testing.TB, s *Speaker) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// waitRIB waits until GoBGP holds n IPv4 paths: what is refused does not reach
+// it.
+func waitRIB(t testing.TB, s *Speaker, n int) {
+	t.Helper()
+	eventually(t, 40*time.Second, func() string {
+		if got := ribSize(t, s); got != n {
+			return fmt.Sprintf("GoBGP holds %d routes, not %d", got, n)
+		}
+		return ""
+	})
 }
 
 func TestPrefixLimit(t *testing.T) {
@@ -94,7 +108,7 @@ func TestLimitChangesWithPolicy(t *testing.T) {
 	waitRoutes(t, s, "b", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16")
 	set := func(imp Policy, limit int) {
 		t.Helper()
-		if err := s.SetPolicy(t.Context(), "b", imp, Policy{}, limit); err != nil {
+		if err := s.SetPolicy(t.Context(), "b", imp, Policy{}, limit, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,58 +125,72 @@ func TestLimitChangesWithPolicy(t *testing.T) {
 	}
 }
 
-// TestLedger checks random histories against what must always hold.
-func TestLedger(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 2))
-	universe := manyPrefixes(0, 40)
-	for range 100 {
-		limit := rnd.IntN(12)
-		l, imported := newLedger(), make(map[netip.Prefix]bool)
-		imports := func(p netip.Prefix) bool { return p.Addr().As4()[3]>>4%4 != 3 }
-		for range 200 {
-			p := universe[rnd.IntN(len(universe))]
-			switch rnd.IntN(6) {
-			case 0, 1, 2:
-				l.announce(p, imports(p), limit)
-				imported[p] = imports(p)
-			case 3, 4:
-				l.withdraw(p)
-				delete(imported, p)
-			case 5:
-				if rnd.IntN(4) == 0 {
-					limit = rnd.IntN(12)
-					l.judge(imports, limit)
-				} else {
-					l.settle(limit)
-				}
-				if l.needsWork(limit) {
-					t.Fatal("work is left after settling")
-				}
-			}
-			checkLedger(t, &l, imported, limit)
+// TestHardLimit has a peer announce more than it may: the session ends with the
+// Cease that says why, the peer is left alone, and a reload tries again at once.
+func TestHardLimit(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	other := rawSession(t, s, "c", 64514, "10.0.0.3", nil)
+	local, peer := addRaw(t, s, "b", 64513, func(n *Neighbor) { n.MaxPrefixes, n.HardMaxPrefixes = 5, 20 })
+	p := dialWhenActive(t, s, "b", peer, local)
+	p.establish(64513, "10.0.0.2")
+	p.update(64513, manyPrefixes(0, 20), nil)
+	eventually(t, time.Minute, func() string {
+		if st := statusOf(s, "b"); st.Received != 20 || st.Accepted != 5 || st.Refused != 15 {
+			return fmt.Sprintf("%+v", st)
 		}
+		return ""
+	})
+	p.update(64513, manyPrefixes(20, 1000), nil)
+	wantNotification(t, p, gobgp.BGP_ERROR_CEASE, gobgp.BGP_ERROR_SUB_MAXIMUM_NUMBER_OF_PREFIXES_REACHED)
+	waitRoutes(t, s, "")
+	eventually(t, time.Minute, func() string {
+		if st := statusOf(s, "b"); !strings.HasPrefix(st.LastError, "down: too many prefixes") {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+
+	waitState(t, s, "b", "active")
+	again := dialRaw(t, peer, local)
+	if m := again.read(); m != nil {
+		t.Errorf("a peer that is to be left alone got %v", m)
 	}
+	if err := s.SetPolicy(t.Context(), "b", Policy{Any: true}, Policy{Own: true}, 2000, 4000); err != nil {
+		t.Fatal(err)
+	}
+	p = dialWhenActive(t, s, "b", peer, local)
+	p.establish(64513, "10.0.0.2")
+	p.serve()
+	p.update(64513, manyPrefixes(0, 1020), nil)
+	eventually(t, time.Minute, func() string {
+		if n := len(s.Routes()); n != 1020 {
+			return fmt.Sprintf("%d routes", n)
+		}
+		return ""
+	})
+	other.update(64514, prefixes("10.9.0.0/16"), nil)
+	eventually(t, time.Minute, func() string {
+		if s.Routes()[prefixes("10.9.0.0/16")[0]].Neighbor != "c" {
+			return "the other session does not go on"
+		}
+		return ""
+	})
 }
 
-func checkLedger(t *testing.T, l *ledger, imported map[netip.Prefix]bool, limit int) {
-	t.Helper()
-	var acc, ref int
-	for p, e := range l.entries {
-		pass, there := imported[p]
-		if !there || pass != (e.verdict != filtered) {
-			t.Fatalf("%s: %+v, but imported %v, announced %v", p, e, pass, there)
+// TestHoldGrows plays a peer that announces too much again and again.
+func TestHoldGrows(t *testing.T) {
+	n := &neighbor{}
+	want := firstHold
+	for range 12 {
+		n.refuse(&judge.Notification{Code: 6, Subcode: 1})
+		if got := n.heldFor(); got > want || got < want-time.Second {
+			t.Fatalf("held for %v, not %v", got, want)
 		}
-		switch e.verdict {
-		case accepted:
-			acc++
-		case refused:
-			ref++
-		}
+		want = min(2*want, longestHold)
 	}
-	if len(l.entries) != len(imported) || acc != l.accepted || ref != l.refused || limit > 0 && acc > limit {
-		t.Fatalf("%d entries of %d, accepted %d (%d), refused %d (%d), limit %d", len(l.entries), len(imported), acc, l.accepted, ref, l.refused, limit)
-	}
-	if ref > 0 && (limit == 0 || acc < limit) && !l.needsWork(limit) {
-		t.Fatal("refused ones wait though there is room")
+	n.session.state, n.session.since = stateEstablished, time.Now().Add(-2*longestHold)
+	n.refuse(&judge.Notification{Code: 6, Subcode: 1})
+	if got := n.heldFor(); got > firstHold {
+		t.Errorf("held for %v after a session that lasted", got)
 	}
 }

@@ -82,21 +82,48 @@ func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
 // receive hands a connection that n made to GoBGP when GoBGP takes it. No other
 // one is made to n meanwhile: each end would keep its own.
 func (s *Speaker) receive(n *neighbor, conn *net.TCPConn) {
-	s.setWaiting(n, true)
-	defer s.setWaiting(n, false)
-	if s.takesOver(n, conn) {
-		s.endStale(n)
+	if !s.setWaiting(n) {
+		conn.Close()
+		return
+	}
+	defer s.endWaiting(n)
+	if have := s.connection(n); have.conn != nil {
+		if !s.collide(n, conn) {
+			conn.Close()
+			return
+		}
+		s.endCurrent(n)
 	}
 	if !s.waitReady(n) || hungUp(conn) {
 		conn.Close()
 		return
 	}
-	s.handOver(n.ctx, n, conn)
+	s.handOver(n, conn, false)
 }
 
-func (s *Speaker) setWaiting(n *neighbor, waiting bool) {
+// setWaiting notes that a connection of the peer's waits to be taken, and ends
+// an attempt of this end's to make one. It returns false where n is to be left
+// alone.
+func (s *Speaker) setWaiting(n *neighbor) bool {
 	s.mu.Lock()
-	n.session.waiting = waiting
+	defer s.mu.Unlock()
+	if n.heldFor() > 0 {
+		return false
+	}
+	n.session.waiting = true
+	if n.session.cancelDial != nil {
+		n.session.cancelDial()
+	}
+	return true
+}
+
+// endWaiting has n dialled again if nothing has come of the connection.
+func (s *Speaker) endWaiting(n *neighbor) {
+	s.mu.Lock()
+	n.session.waiting = false
+	if s.wantsConnectionLocked(n) {
+		s.startDialLocked(n)
+	}
 	s.mu.Unlock()
 }
 
@@ -108,9 +135,9 @@ func (s *Speaker) setWaiting(n *neighbor, waiting bool) {
 func (s *Speaker) waitReady(n *neighbor) bool {
 	for range readyTries {
 		s.mu.Lock()
-		idle := n.session.state == stateIdle
+		ready := n.readyLocked()
 		s.mu.Unlock()
-		if !idle {
+		if ready {
 			return true
 		}
 		if !pause(n.ctx, readyInterval) {
@@ -118,6 +145,12 @@ func (s *Speaker) waitReady(n *neighbor) bool {
 		}
 	}
 	return false
+}
+
+// readyLocked reports whether GoBGP takes a connection with n. Speaker.mu is
+// held.
+func (n *neighbor) readyLocked() bool {
+	return n.session.state == stateActive && n.session.conn == nil && n.ctx.Err() == nil && n.heldFor() <= 0
 }
 
 // hungUp reports whether the peer has closed a connection that it has not

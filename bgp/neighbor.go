@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
+	"golang.org/x/time/rate"
 )
 
 // Timers, in seconds. The tunnel finds a dead peer by itself and its neighbor
@@ -50,6 +52,16 @@ type Neighbor struct {
 	// MaxPrefixes is how many prefixes of each family are accepted; 0 means
 	// no limit. The ones that came first win, later ones wait for room.
 	MaxPrefixes int
+
+	// HardMaxPrefixes is how many prefixes of each family the peer may announce,
+	// accepted or not; above it the session ends (RFC 4486, Maximum Number of
+	// Prefixes Reached) and is tried again after a pause that grows. 0 means no
+	// limit.
+	HardMaxPrefixes int
+
+	// RTT is the round trip of the tunnel, 0 if it is not known. On a long path
+	// the peer is given more time.
+	RTT time.Duration
 }
 
 // normalize validates n and puts zones and families right.
@@ -60,8 +72,8 @@ func (n *Neighbor) normalize() error {
 	if n.ASN == 0 || n.ASN == 1<<32-1 {
 		return fmt.Errorf("asn %d: must be from 1 to 4294967294", n.ASN)
 	}
-	if n.MaxPrefixes < 0 {
-		return fmt.Errorf("max_prefixes %d: must be 0 (no limit) or more", n.MaxPrefixes)
+	if err := checkLimits(n.MaxPrefixes, n.HardMaxPrefixes); err != nil {
+		return err
 	}
 	for _, a := range []*netip.Addr{&n.LocalAddr, &n.PeerAddr} {
 		*a = a.Unmap()
@@ -84,6 +96,16 @@ func (n *Neighbor) normalize() error {
 	return errors.Join(n.Import.validate(), n.Export.validate())
 }
 
+func checkLimits(maxPrefixes, hardMaxPrefixes int) error {
+	if maxPrefixes < 0 {
+		return fmt.Errorf("max_prefixes %d: must be 0 (no limit) or more", maxPrefixes)
+	}
+	if hardMaxPrefixes < 0 || hardMaxPrefixes > 0 && (maxPrefixes == 0 || hardMaxPrefixes < maxPrefixes) {
+		return fmt.Errorf("hard_max_prefixes %d: must be 0 (no limit), or max_prefixes (%d) or more", hardMaxPrefixes, maxPrefixes)
+	}
+	return nil
+}
+
 // A neighbor is a Neighbor at work. Speaker.mu guards all of it but what is
 // marked as fixed.
 type neighbor struct {
@@ -97,8 +119,11 @@ type neighbor struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	ledgers [2]ledger // by family
-	session session
+	session    session
+	routes     int            // how many best paths are its
+	released   chan struct{}  // capacity 1: what held the neighbor back is gone
+	logged     rate.Sometimes // guards itself: what is malformed goes to the log
+	toldInside atomic.Bool    // see refused
 
 	closed chan struct{} // closed when GoBGP has forgotten the neighbor
 	down   chan struct{} // closed when a neighbor being closed has left Established
@@ -142,13 +167,12 @@ func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
 		key:      n.PeerAddr.WithZone(""),
 		otherHop: otherNextHop(n.Addresses, n.LocalAddr, s.cfg.RouterID),
 		session:  session{state: stateIdle, since: time.Now()},
+		released: make(chan struct{}, 1),
+		logged:   rate.Sometimes{First: 1, Interval: malformedLogged},
 		down:     make(chan struct{}),
 		closed:   make(chan struct{}),
 	}
 	nb.ctx, nb.cancel = context.WithCancel(s.ctx)
-	for f := range nb.ledgers {
-		nb.ledgers[f] = newLedger()
-	}
 	return nb
 }
 
@@ -200,7 +224,7 @@ func (s *Speaker) apiPeer(n Neighbor) *api.Peer {
 			NeighborAddress: n.PeerAddr.String(),
 			PeerAsn:         n.ASN,
 			Description:     n.Name,
-			AllowOwnAsn:     255, // import policy rejects loops; see policy.go
+			AllowOwnAsn:     255, // the judge withdraws what has looped
 		},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry:           connectRetry,
@@ -211,7 +235,7 @@ func (s *Speaker) apiPeer(n Neighbor) *api.Peer {
 		Transport: &api.Transport{
 			LocalAddress:  n.LocalAddr.String(),
 			BindInterface: n.Interface,
-			RemotePort:    uint32(s.port),
+			PassiveMode:   true, // see dial.go
 		},
 		// Both families are named because GoBGP would offer only the one of
 		// the session's addresses.
@@ -219,11 +243,11 @@ func (s *Speaker) apiPeer(n Neighbor) *api.Peer {
 	}
 }
 
-// SetPolicy gives a neighbor other filters and another limit. They are applied
-// by soft reconfiguration: the session stays, and routes that pass both before
-// and after stay too.
-func (s *Speaker) SetPolicy(ctx context.Context, name string, imp, exp Policy, maxPrefixes int) error {
-	if err := errors.Join(imp.validate(), exp.validate()); err != nil {
+// SetPolicy gives a neighbor other filters and other limits. The session stays,
+// and routes that pass both before and after stay too. A neighbor that is held
+// back for too many prefixes is tried again at once.
+func (s *Speaker) SetPolicy(_ context.Context, name string, imp, exp Policy, maxPrefixes, hardMaxPrefixes int) error {
+	if err := errors.Join(imp.validate(), exp.validate(), checkLimits(maxPrefixes, hardMaxPrefixes)); err != nil {
 		return fmt.Errorf("bgp: set policy of %s: %w", name, err)
 	}
 	s.opMu.Lock()
@@ -234,9 +258,14 @@ func (s *Speaker) SetPolicy(ctx context.Context, name string, imp, exp Policy, m
 		s.mu.Unlock()
 		return fmt.Errorf("bgp: set policy of %s: %w", name, ErrUnknownNeighbor)
 	}
-	n.Import, n.Export, n.MaxPrefixes = imp, exp, maxPrefixes
-	s.judgeLocked(n)
+	n.Import, n.Export, n.MaxPrefixes, n.HardMaxPrefixes = imp, exp, maxPrefixes, hardMaxPrefixes
+	n.release()
+	conn, policy := n.session.conn, s.judgePolicyLocked(n)
+	s.rib.touch(n)
 	s.mu.Unlock()
+	if conn != nil {
+		conn.setPolicy(policy, nil)
+	}
 	s.notify()
 	if err := s.writePolicies(n); err != nil {
 		return fmt.Errorf("bgp: set policy of %s: %w", name, err)

@@ -17,17 +17,14 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: own → accept; looped, martians, never → reject; any, default → accept; then per neighbor
-//	export: next hop; martians → reject; own, any, default → accept; then per neighbor
+//	import: communities
+//	export: next hop; communities, martians → reject; own, any, default → accept; then per neighbor
 //
-// and what passes none of them meets the default, reject. (GoBGP puts local
-// paths through import too.) A path is exported with this end's address of the
+// and what passes none of them is accepted on import, as the judge of a
+// neighbor's messages hands on no more than that, and rejected on export. A path is exported with this end's address of the
 // session as its next hop, for iBGP too, which takes a statement: the tunnel's
 // address is all that the far end can be sure to reach. Neighbors that need
 // another next hop for one family have a statement for each such next hop.
-//
-// Paths with this AS in them are rejected by policy because GoBGP's own check
-// drops the UPDATE and keeps the path that it replaces, which is then stale.
 //
 // Sets that are in use are changed in place, entry by entry: replacing one
 // leaves statements with the old one. An empty neighbor set would match every
@@ -35,8 +32,7 @@ import (
 type policies struct {
 	server *server.BgpServer
 	peers  map[netip.Addr]*peerPolicy // by peer address, without zone
-	never  map[match]bool
-	hops   map[string]int // how many neighbors a next hop's set has, by its name
+	hops   map[string]int             // how many neighbors a next hop's set has, by its name
 }
 
 // A peerPolicy is what of one neighbor is in GoBGP.
@@ -69,7 +65,7 @@ func (d direction) api() api.PolicyDirection {
 
 // A rule is the part of a Policy that concerns one place.
 type rule struct {
-	classes map[string]bool // of any, default, own, self
+	classes map[string]bool // of any, default, own, self, outside
 	matches map[match]bool
 	hop     netip.Addr // on export, the next hop if not the session's address
 }
@@ -87,7 +83,7 @@ func matchOf(f Filter) match {
 
 func newRule(p Policy, at place) rule {
 	r := rule{
-		classes: map[string]bool{"any": p.Any, "default": p.Default, "own": p.Own && at.dir == dirExport, "self": false},
+		classes: map[string]bool{"any": p.Any, "default": p.Default, "own": p.Own && at.dir == dirExport, "self": false, "outside": false},
 		matches: make(map[match]bool),
 	}
 	for _, f := range p.Prefixes {
@@ -97,8 +93,6 @@ func newRule(p Policy, at place) rule {
 	}
 	return r
 }
-
-const loopedSet = "import-looped"
 
 var placeholder = netip.MustParseAddr("255.255.255.255")
 
@@ -194,26 +188,4 @@ func (p *policies) forget(addr netip.Addr) error {
 	}
 	delete(p.peers, addr)
 	return errors.Join(errs...)
-}
-
-// setNever makes the prefixes that no neighbor's import lets in equal to want.
-func (p *policies) setNever(ctx context.Context, want map[match]bool) (changed bool, err error) {
-	var errs []error
-	for _, f := range families4and6 {
-		name := place{dirImport, f}.set("never")
-		of := func(ms []match) []match {
-			var in []match
-			for _, m := range ms {
-				if familyOf(m.prefix) == f {
-					in = append(in, m)
-				}
-			}
-			return in
-		}
-		added, removed := of(missing(want, p.never)), of(missing(p.never, want))
-		changed = changed || len(added)+len(removed) > 0
-		errs = append(errs, p.addPrefixes(ctx, name, added...), p.removePrefixes(ctx, name, removed...))
-	}
-	p.never = want
-	return changed, errors.Join(errs...)
 }

@@ -17,6 +17,8 @@ type rawPeer struct {
 	t    testing.TB
 	conn net.Conn
 	addr netip.Addr
+
+	twoOctet bool // it has not offered 4-octet AS numbers
 }
 
 // dialRaw connects from the neighbor's address; the speaker is the accepting
@@ -89,7 +91,7 @@ func (p *rawPeer) read() *gobgp.BGPMessage {
 	if _, err := io.ReadFull(p.conn, body); err != nil {
 		return nil
 	}
-	m, err := gobgp.ParseBGPMessage(append(header, body...))
+	m, err := gobgp.ParseBGPMessage(append(header, body...), &gobgp.MarshallingOption{Use2ByteAS: p.twoOctet})
 	if err != nil {
 		p.t.Errorf("the speaker sent a bad message: %v", err)
 		return nil
@@ -121,6 +123,10 @@ func (p *rawPeer) establishAs(open *gobgp.BGPMessage) {
 func (p *rawPeer) serve() {
 	p.conn.SetReadDeadline(time.Time{})
 	go io.Copy(io.Discard, p.conn)
+	p.keepAlive()
+}
+
+func (p *rawPeer) keepAlive() {
 	go func() {
 		for range time.Tick(time.Second) {
 			b, _ := gobgp.NewBGPKeepAliveMessage().Serialize()
@@ -154,12 +160,24 @@ func (p *rawPeer) updatePath(asPath []uint32, announce, withdraw []netip.Prefix)
 			nextHop, _ := gobgp.NewPathAttributeNextHop(p.addr)
 			attrs = []gobgp.PathAttributeInterface{
 				gobgp.NewPathAttributeOrigin(0),
-				gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, asPath)}),
+				gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{p.segment(asPath)}),
 				nextHop,
 			}
 		}
 		p.send(gobgp.NewBGPUpdateMessage(w, attrs, a))
 	}
+}
+
+// segment is an AS_SEQUENCE with AS numbers of the width that p uses.
+func (p *rawPeer) segment(asPath []uint32) gobgp.AsPathParamInterface {
+	if !p.twoOctet {
+		return gobgp.NewAs4PathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, asPath)
+	}
+	var narrow []uint16
+	for _, as := range asPath {
+		narrow = append(narrow, uint16(as))
+	}
+	return gobgp.NewAsPathParam(gobgp.BGP_ASPATH_ATTR_TYPE_SEQ, narrow)
 }
 
 func (p *rawPeer) nlri(x netip.Prefix) gobgp.PathNLRI {
@@ -193,6 +211,30 @@ func addRaw(t testing.TB, s *Speaker, name string, asn uint32, edit func(*Neighb
 		t.Fatal(err)
 	}
 	return local, peer
+}
+
+// dialWhenActive connects once the speaker takes a connection.
+func dialWhenActive(t testing.TB, s *Speaker, name string, peer, local netip.Addr) *rawPeer {
+	t.Helper()
+	waitState(t, s, name, "active")
+	return dialRaw(t, peer, local)
+}
+
+// wantNotification reads until the peer gets this NOTIFICATION.
+func wantNotification(t testing.TB, p *rawPeer, code, subcode uint8) {
+	t.Helper()
+	for {
+		m := p.read()
+		if m == nil {
+			t.Fatalf("the connection ended without NOTIFICATION %d/%d", code, subcode)
+		}
+		if n, ok := m.Body.(*gobgp.BGPNotification); ok {
+			if n.ErrorCode != code || n.ErrorSubcode != subcode {
+				t.Fatalf("NOTIFICATION %d/%d, not %d/%d", n.ErrorCode, n.ErrorSubcode, code, subcode)
+			}
+			return
+		}
+	}
 }
 
 // rawSession is a raw peer in an established session.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -76,30 +77,43 @@ func (s *Speaker) restart(n *neighbor, delay time.Duration) {
 	}
 }
 
-// A peer that opens a connection while the session is up here has lost that
-// session, after a restart for one, and the news of it was lost too. RFC 4271
-// 6.8 would have the new connection closed, and the peer wait until this end's
-// hold timer expires. Behind a tunnel is only the one peer, whose word is good
-// enough: the old session ends, and the new connection waits (RFC 4724 section
-// 4.2 does the same). What the two ends' dialling at once leaves over must not
-// be taken for that, hence the time that has to be between.
+// What follows decides between two connections with one peer.
 const (
-	openTimeout   = time.Second // for a peer that connects to send its OPEN
+	openTimeout   = time.Second // for a peer that connects to send its OPEN, plus patience
 	takeoverAfter = time.Second // from Established to an OPEN that counts
 )
 
-// takesOver reports whether conn is of a peer that has lost its session.
-func (s *Speaker) takesOver(n *neighbor, conn *net.TCPConn) bool {
-	deadline := time.Now().Add(openTimeout)
+// connection returns what n has of a connection: its state, since when, and the
+// connection itself.
+func (s *Speaker) connection(n *neighbor) session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return session{state: n.session.state, since: n.session.since, conn: n.session.conn}
+}
+
+// collide reports whether conn, which the peer has made, replaces the
+// connection that n has.
+//
+// Before the session is established that is a collision, and both ends must
+// decide alike: the connection that the end with the higher router ID has made
+// stays (RFC 4271 6.8). Of two that the peer has made the later one stays.
+//
+// A peer that opens a connection while the session is up here has lost that
+// session, after a restart for one, and the news of it was lost too. RFC 4271
+// would have the new connection closed, and the peer wait until this end's hold
+// timer expires. Behind a tunnel is only the one peer, so the old session ends,
+// and the new connection waits (RFC 4724 section 4.2 does the same). What a
+// collision leaves over must not be taken for that, hence the time that has to
+// be between.
+func (s *Speaker) collide(n *neighbor, conn *net.TCPConn) bool {
+	deadline := time.Now().Add(n.patience(openTimeout))
 	for {
-		s.mu.Lock()
-		established, since := n.session.state == stateEstablished, n.session.since
-		s.mu.Unlock()
-		if !established {
-			return false
+		have := s.connection(n)
+		if have.conn == nil {
+			return true
 		}
-		if arrived, ok := openArrived(conn); ok {
-			return arrived.Sub(since) > takeoverAfter
+		if arrived, id, ok := openArrived(conn); ok {
+			return have.replacedBy(arrived, s.cfg.RouterID.Less(id))
 		}
 		if time.Now().After(deadline) || !pause(n.ctx, readyInterval) {
 			return false
@@ -117,17 +131,28 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// replacedBy decides for collide about a connection whose OPEN arrived at a
+// given time, from a peer with a higher router ID or not.
+func (have session) replacedBy(arrived time.Time, higherID bool) bool {
+	if have.state == stateEstablished {
+		return arrived.Sub(have.since) > takeoverAfter
+	}
+	return !have.conn.dialed || higherID
+}
+
 // openArrived reports whether a peer has sent its OPEN on a connection that
-// nothing was read from yet, and when the last of what it sent came in.
-func openArrived(conn *net.TCPConn) (at time.Time, ok bool) {
+// nothing was read from yet, when the last of what it sent came in, and the
+// router ID in it.
+func openArrived(conn *net.TCPConn) (at time.Time, id netip.Addr, ok bool) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return time.Time{}, false
+		return time.Time{}, netip.Addr{}, false
 	}
+	const idAt = gobgp.BGP_HEADER_LENGTH + 5 // version, AS number, hold time (RFC 4271 4.2)
 	err = raw.Control(func(fd uintptr) {
-		header := make([]byte, gobgp.BGP_HEADER_LENGTH)
-		n, _, err := unix.Recvfrom(int(fd), header, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if err != nil || n < len(header) || header[18] != gobgp.BGP_MSG_OPEN {
+		b := make([]byte, idAt+4)
+		n, _, err := unix.Recvfrom(int(fd), b, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if err != nil || n < len(b) || b[18] != gobgp.BGP_MSG_OPEN {
 			return
 		}
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
@@ -135,24 +160,23 @@ func openArrived(conn *net.TCPConn) (at time.Time, ok bool) {
 			return
 		}
 		at, ok = time.Now().Add(-time.Duration(info.Last_data_recv)*time.Millisecond), true
+		id = netip.AddrFrom4([4]byte(b[idAt:]))
 	})
-	return at, ok && err == nil
+	return at, id, ok && err == nil
 }
 
-// endStale ends a session that the peer has lost, and waits until it has ended.
-// What follows on the end of any session then follows on this one's.
-func (s *Speaker) endStale(n *neighbor) {
+// endCurrent ends what n has, and waits until it has ended. What follows on the
+// end of any connection then follows on this one's.
+func (s *Speaker) endCurrent(n *neighbor) {
+	had := s.connection(n)
 	// Not from here: close waits for this goroutine and holds opMu.
 	s.work.Go(func() {
-		if s.disable(n, stateEstablished) {
+		if s.disable(n, had.state) && had.state == stateEstablished {
 			s.log.Info("the peer opens a new BGP session: the old one is over", slog.String("peer", n.Name))
 		}
 	})
 	for range readyTries {
-		s.mu.Lock()
-		established := n.session.state == stateEstablished
-		s.mu.Unlock()
-		if !established || !pause(n.ctx, readyInterval) {
+		if now := s.connection(n); now.conn != had.conn || !pause(n.ctx, readyInterval) {
 			return
 		}
 	}
@@ -183,12 +207,11 @@ func (s *Speaker) disable(n *neighbor, state string) bool {
 // which it sends at once.
 const openConfirmTime = 4 * time.Second
 
-// watchOpen gives n a new start if it does not get out of OpenConfirm. When both
-// ends have dialled at once, each may have settled for the connection that the
-// other one made, and set its own aside: GoBGP looks for a collision (RFC 4271
-// 6.8) only up to OpenSent, and has no hold timer before the first session.
+// watchOpen gives n a new start if it does not get out of OpenConfirm: the peer
+// may have settled for another connection that has not arrived here, and
+// GoBGP's hold timer in that state lasts longer.
 func (s *Speaker) watchOpen(n *neighbor, since time.Time) {
-	if !pause(n.ctx, openConfirmTime) {
+	if !pause(n.ctx, n.patience(openConfirmTime)) {
 		return
 	}
 	s.mu.Lock()

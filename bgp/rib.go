@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -18,42 +17,67 @@ type Route struct {
 
 // A rib mirrors GoBGP's best paths. Speaker.mu guards it.
 type rib struct {
-	best    map[netip.Prefix]*neighbor // learned ones only, also if not accepted
+	best    map[netip.Prefix]*neighbor // learned ones only
 	changed map[netip.Prefix]struct{}  // since TakeChanges
+	scopes  map[netip.Prefix]scope     // of the best ones that may not be sent to all
 }
 
 func newRIB() rib {
-	return rib{best: make(map[netip.Prefix]*neighbor), changed: make(map[netip.Prefix]struct{})}
+	return rib{best: make(map[netip.Prefix]*neighbor), changed: make(map[netip.Prefix]struct{}), scopes: make(map[netip.Prefix]scope)}
 }
 
-// set records that p's best path now comes from n, or from none if n is nil.
-func (r *rib) set(p netip.Prefix, n *neighbor) {
-	if n == nil {
-		if _, ok := r.best[p]; !ok {
-			return // a local path, say
-		}
-		delete(r.best, p)
+// set records that p's best path now comes from n, or from none if n is nil,
+// and to whom it may be sent.
+func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
+	if n != nil && to != toAll {
+		r.scopes[p] = to
 	} else {
+		delete(r.scopes, p)
+	}
+	was := r.best[p]
+	switch {
+	case n == nil && was == nil:
+		return // a local path, say
+	case n == nil:
+		delete(r.best, p)
+	default:
 		r.best[p] = n
+		n.routes++
+	}
+	if was != nil {
+		was.routes--
 	}
 	r.changed[p] = struct{}{}
 }
 
 // drop forgets all routes of n.
 func (r *rib) drop(n *neighbor) {
-	for f := range n.ledgers {
-		for p := range n.ledgers[f].entries {
-			if r.best[p] == n {
-				r.set(p, nil)
-			}
+	if n.routes == 0 {
+		return
+	}
+	for p, from := range r.best {
+		if from == n {
+			r.set(p, nil, toAll)
 		}
-		n.ledgers[f] = newLedger()
 	}
 }
 
-// visible returns the neighbor whose route to p is to be used, if any.
+// touch says that all routes of n may have changed.
+func (r *rib) touch(n *neighbor) {
+	if n.routes == 0 {
+		return
+	}
+	for p, from := range r.best {
+		if from == n {
+			r.changed[p] = struct{}{}
+		}
+	}
+}
+
+// visible returns the neighbor whose route to p is to be used, if any: GoBGP
+// may be slow to take back what the peer, or its limit, has taken back.
 func (r *rib) visible(p netip.Prefix) *neighbor {
-	if n := r.best[p]; n != nil && n.ledgers[familyOf(p)].accepts(p) {
+	if n := r.best[p]; n != nil && n.session.conn != nil && n.session.conn.accepts(p) {
 		return n
 	}
 	return nil
@@ -107,49 +131,9 @@ func (s *Speaker) onBestPath(paths []*apiutil.Path, at time.Time) {
 		if !path.Withdrawal && path.PeerAddress.IsValid() {
 			n = s.neighborAtLocked(path.PeerAddress, at)
 		}
-		s.rib.set(p, n)
+		s.rib.set(p, n, scopeOf(path))
 	}
 	s.notify()
-}
-
-// onUpdate is GoBGP's word that an UPDATE came in, before any policy and
-// before its best paths change.
-func (s *Speaker) onUpdate(paths []*apiutil.Path, at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, path := range paths {
-		p, ok := prefixOf(path)
-		if !ok {
-			continue
-		}
-		n := s.neighborAtLocked(path.PeerAddress, at)
-		if n == nil {
-			continue
-		}
-		l := &n.ledgers[familyOf(p)]
-		if path.Withdrawal || looped(path, s.cfg.ASN) {
-			l.withdraw(p)
-		} else {
-			l.announce(p, s.importsLocked(n, p), n.MaxPrefixes)
-		}
-		if l.needsWork(n.MaxPrefixes) {
-			s.wakeEnforcer()
-		}
-	}
-}
-
-// looped reports whether a path has already been in this AS (RFC 4271 9.1.2).
-func looped(path *apiutil.Path, asn uint32) bool {
-	for _, attr := range path.Attrs {
-		if asPath, ok := attr.(*gobgp.PathAttributeAsPath); ok {
-			for _, segment := range asPath.Value {
-				if slices.Contains(segment.GetAS(), asn) {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 // neighborAtLocked finds the neighbor that an event at the given time is
@@ -160,12 +144,6 @@ func (s *Speaker) neighborAtLocked(addr netip.Addr, at time.Time) *neighbor {
 		return nil
 	}
 	return n
-}
-
-// importsLocked reports whether n's import policy lets p in.
-func (s *Speaker) importsLocked(n *neighbor, p netip.Prefix) bool {
-	_, never := s.never[p]
-	return !never && n.Import.Matches(p, false)
 }
 
 // prefixOf returns the prefix of a unicast path.

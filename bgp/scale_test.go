@@ -9,16 +9,33 @@ package bgp
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/osrg/gobgp/v4/pkg/server"
 )
 
+// amended reports whether this is built with the changed copy of GoBGP, as
+// the Makefile does it. The files of a release have its version in their path.
+func amended() bool {
+	pc := reflect.ValueOf(server.NewBgpServer).Pointer()
+	file, _ := runtime.FuncForPC(pc).FileLine(pc)
+	return !strings.Contains(file, "gobgp/v4@v")
+}
+
 // TestMemoryOfIdleNeighbors measures established neighbors with nothing to say.
-// 392 KB of it are two empty tables of GoBGP's, each of 2048 shards with a lock
-// and a map; what this package adds, and the far ends in this process, is small.
+// In GoBGP as released, 392 KB of it are two empty tables, each of 2048 shards
+// with a lock and a map; in the copy that Warren is built with they have 64.
+// What this package adds, and the far ends in this process, is small.
 func TestMemoryOfIdleNeighbors(t *testing.T) {
-	const n, limit = 100, 480 << 10
+	const n = 100
+	limit := 120 << 10
+	if !amended() {
+		limit = 480 << 10
+	}
 	s := startSpeaker(t, 64512, "10.0.0.1")
 	measure := func() int {
 		runtime.GC()

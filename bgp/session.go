@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"context"
 	"net/netip"
 	"time"
 
@@ -40,7 +41,7 @@ type session struct {
 	state    string
 	since    time.Time
 	remoteID netip.Addr
-	seen     openSeen // in the peer's last OPEN on a connection it made
+	seen     openSeen // in the peer's last OPEN
 	problem  problem
 	logged   string // the last problem that went to the log
 
@@ -48,8 +49,17 @@ type session struct {
 	// it takes IPv4 prefixes, and whether with IPv6 next hops.
 	known, ipv4, extended bool
 
-	failures int  // since a session lasted; see restartAfter
-	waiting  bool // a connection of the peer's waits to be taken
+	failures int // since a session lasted; see restartAfter
+
+	conn       *peerConn          // what GoBGP has or is about to have
+	waiting    bool               // a connection of the peer's waits to be taken
+	dialing    bool               // dialUntilConnected runs
+	cancelDial context.CancelFunc // of the attempt under way
+
+	judged    judged    // in connections that are over
+	malformed string    // the last malformed thing in words
+	heldUntil time.Time // no connection before, and how often that was so
+	holds     int
 }
 
 // NeighborStatus is a neighbor as of now. Counts are of both families.
@@ -64,7 +74,17 @@ type NeighborStatus struct {
 	Accepted       int        // of those, the ones that may be used
 	Refused        int        // of those, the ones refused by MaxPrefixes alone
 	Announced      int        // prefixes announced to the peer
+	Malformed      Malformed  // what was wrong with the peer's messages, since AddNeighbor
 	LastError      string     // why there is no session, or what is wrong with it
+}
+
+// Malformed counts what was wrong with a peer's messages and did not end the
+// session (RFC 7606).
+type Malformed struct {
+	Repaired  uint64 // UPDATEs in which something was repaired
+	Withdrawn uint64 // prefixes that were taken for withdrawn
+	Discarded uint64 // attributes and prefixes that were left out
+	Last      string // the last such case in words; empty if there was none
 }
 
 // Neighbors returns the status of all neighbors, in no particular order.
@@ -79,17 +99,28 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 			State: n.session.state, Since: n.session.since, RemoteRouterID: n.session.remoteID,
 			LastError: s.problemLocked(n, ids),
 		}
-		for f := range n.ledgers {
-			st.Received += len(n.ledgers[f].entries)
-			st.Accepted += n.ledgers[f].accepted
-			st.Refused += n.ledgers[f].refused
-		}
+		n.count(&st)
 		if st.State == stateEstablished {
 			st.Announced = s.announcedToLocked(n)
 		}
 		all = append(all, st)
 	}
 	return all
+}
+
+// count fills in what the judge counts. Speaker.mu is held.
+func (n *neighbor) count(st *NeighborStatus) {
+	total := n.session.judged
+	if c := n.session.conn; c != nil {
+		counts := c.counts()
+		total.add(counts)
+		for _, f := range counts.Families {
+			st.Received += f.Received
+			st.Accepted += f.Accepted
+			st.Refused += f.Refused
+		}
+	}
+	st.Malformed = Malformed{total.repaired, total.withdrawn, total.discarded, n.session.malformed}
 }
 
 // onPeer is GoBGP's word that a session changed its state.
@@ -123,8 +154,13 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	} else {
 		n.explainDown(reason, message)
 	}
-	if state == stateActive && n.ctx.Err() == nil {
-		n.work.Go(func() { s.dialEarly(n) })
+	var over *peerConn
+	if state == stateIdle {
+		over = n.session.conn // GoBGP does not close all that fail
+		s.setConnLocked(n, nil)
+	}
+	if state == stateActive {
+		s.startDialLocked(n)
 	}
 	if state == stateOpenConfirm && was != state {
 		s.work.Go(func() { s.watchOpen(n, at) })
@@ -135,6 +171,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		}
 	}
 	s.mu.Unlock()
+	if over != nil {
+		over.Close()
+	}
 	s.logProblems()
 	s.notify()
 }
@@ -154,13 +193,23 @@ func (s *Speaker) announcedToLocked(n *neighbor) int {
 	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
 		return count // the usual case, without a walk through all routes
 	}
+	internal := n.ASN == s.cfg.ASN
 	for p, from := range s.rib.best {
-		if from == n || from.ASN == s.cfg.ASN && n.ASN == s.cfg.ASN {
+		if from == n || from.ASN == s.cfg.ASN && internal {
 			continue // never back, nor from iBGP to iBGP (RFC 4271 9.2.1)
+		}
+		if to := s.rib.scopes[p]; to == toNobody || to == toInternal && !internal {
+			continue
 		}
 		if _, own := s.announced[p]; !own && sends[familyOf(p)] && s.rib.visible(p) != nil && n.Export.Matches(p, false) {
 			count++
 		}
 	}
 	return count
+}
+
+// openSeen is who the peer says it is.
+type openSeen struct {
+	asn uint32
+	id  netip.Addr
 }

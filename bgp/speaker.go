@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -49,13 +50,13 @@ type Speaker struct {
 	closing   map[netip.Addr]*neighbor // deleted, but still in GoBGP
 	rib       rib
 	announced map[netip.Prefix]struct{} // what SetAnnounced gave to GoBGP
-	never     map[netip.Prefix]struct{} // what SetNeverImport said
+	protected *Protected                // what SetProtected said
 
-	events   chan struct{}      // capacity 1
-	overflow chan struct{}      // capacity 1: some neighbor's limit needs work
-	cancel   context.CancelFunc // stops background work
-	work     sync.WaitGroup     // listeners, closing neighbors
-	ctx      context.Context    // of the background work
+	events    chan struct{}      // capacity 1
+	cancel    context.CancelFunc // stops background work
+	work      sync.WaitGroup     // closing neighbors, restarts
+	ctx       context.Context    // of the background work
+	releasing atomic.Bool        // releaseMemory is at work
 }
 
 // New starts a speaker with no neighbors; Run must follow, since it is what
@@ -82,9 +83,7 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		closing:   make(map[netip.Addr]*neighbor),
 		rib:       newRIB(),
 		announced: make(map[netip.Prefix]struct{}),
-		never:     make(map[netip.Prefix]struct{}),
 		events:    make(chan struct{}, 1),
-		overflow:  make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 
@@ -125,18 +124,16 @@ func (s *Speaker) start() error {
 	if err != nil {
 		return fmt.Errorf("bgp: start: %w", err)
 	}
-	if s.policies, err = newPolicies(s.ctx, s.server, s.cfg.ASN); err != nil {
+	if s.policies, err = newPolicies(s.ctx, s.server); err != nil {
 		return err
 	}
 	err = s.server.WatchEvent(s.ctx, server.WatchEventMessageCallbacks{
-		OnPathUpdate: s.onUpdate,
 		OnBestPath:   s.onBestPath,
 		OnPeerUpdate: s.onPeer,
-	}, server.WatchUpdate(false, "", ""), server.WatchBestPath(false), server.WatchPeer())
+	}, server.WatchBestPath(false), server.WatchPeer())
 	if err != nil {
 		return fmt.Errorf("bgp: watch: %w", err)
 	}
-	s.work.Go(s.enforceLimits)
 	return nil
 }
 

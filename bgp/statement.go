@@ -13,58 +13,60 @@ import (
 )
 
 // newPolicies writes the parts that concern all neighbors.
-func newPolicies(ctx context.Context, srv *server.BgpServer, asn uint32) (*policies, error) {
-	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), never: make(map[match]bool), hops: make(map[string]int)}
-	err := srv.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: &api.DefinedSet{
-		DefinedType: api.DefinedType_DEFINED_TYPE_AS_PATH, Name: loopedSet, List: []string{fmt.Sprintf("_%d_", asn)},
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("bgp: import policy: %w", err)
-	}
+func newPolicies(ctx context.Context, srv *server.BgpServer) (*policies, error) {
+	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), hops: make(map[string]int)}
 	if err := p.writeNextHop(ctx); err != nil {
 		return nil, fmt.Errorf("bgp: next hop policy: %w", err)
 	}
-	for _, dir := range []direction{dirImport, dirExport} {
-		if err := p.writeGlobal(ctx, dir); err != nil {
-			return nil, fmt.Errorf("bgp: %s policy: %w", dir, err)
-		}
+	if err := errors.Join(p.writeImport(ctx), p.writeExport(ctx)); err != nil {
+		return nil, fmt.Errorf("bgp: policy: %w", err)
 	}
 	return p, nil
 }
 
-func (p *policies) writeGlobal(ctx context.Context, dir direction) error {
-	var statements []*api.Statement
-	if dir == dirImport {
-		statements = append(statements, &api.Statement{
-			Name:       "import-own",
-			Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_LOCAL},
-			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_ACCEPT},
-		}, &api.Statement{
-			Name:       loopedSet,
-			Conditions: &api.Conditions{AsPathSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: loopedSet}},
-			Actions:    &api.Actions{RouteAction: api.RouteAction_ROUTE_ACTION_REJECT},
-		})
+// writeImport writes what is done with paths on import. All are accepted: the
+// judge hands on no others.
+func (p *policies) writeImport(ctx context.Context) error {
+	statements, err := p.honorCommunities(ctx, dirImport)
+	if err != nil {
+		return err
+	}
+	if err := p.addPolicy(ctx, dirImport.String(), statements); err != nil {
+		return err
+	}
+	if err := zeroLocalPref(p.server, shutdownStatement); err != nil {
+		return err
+	}
+	return p.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+		Name:          "global",
+		Direction:     dirImport.api(),
+		Policies:      []*api.Policy{{Name: dirImport.String()}},
+		DefaultAction: api.RouteAction_ROUTE_ACTION_ACCEPT,
+	}})
+}
+
+// writeExport writes what concerns all neighbors.
+func (p *policies) writeExport(ctx context.Context) error {
+	statements, err := p.honorCommunities(ctx, dirExport)
+	if err != nil {
+		return err
 	}
 	for _, write := range []func(context.Context, place) ([]*api.Statement, error){p.rejects, p.classes} {
 		for _, f := range families4and6 {
-			sts, err := write(ctx, place{dir, f})
+			sts, err := write(ctx, place{dirExport, f})
 			if err != nil {
 				return err
 			}
 			statements = append(statements, sts...)
 		}
 	}
-	if err := p.addPolicy(ctx, dir.String(), statements); err != nil {
+	if err := p.addPolicy(ctx, dirExport.String(), statements); err != nil {
 		return err
-	}
-	assigned := []*api.Policy{{Name: dir.String()}}
-	if dir == dirExport {
-		assigned = append([]*api.Policy{{Name: nextHopPolicy}}, assigned...)
 	}
 	return p.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
 		Name:          "global",
-		Direction:     dir.api(),
-		Policies:      assigned,
+		Direction:     dirExport.api(),
+		Policies:      []*api.Policy{{Name: nextHopPolicy}, {Name: dirExport.String()}},
 		DefaultAction: api.RouteAction_ROUTE_ACTION_REJECT,
 	}})
 }
@@ -79,13 +81,7 @@ func (p *policies) rejects(ctx context.Context, at place) ([]*api.Statement, err
 	}
 	name := at.set("martians")
 	err := p.addPrefixes(ctx, name, ms...)
-	sts := []*api.Statement{statement(name, name, "", false)}
-	if at.dir == dirImport {
-		name := at.set("never")
-		err = errors.Join(err, p.addPrefixes(ctx, name))
-		sts = append(sts, statement(name, name, "", false))
-	}
-	return sts, err
+	return []*api.Statement{statement(name, name, "", false)}, err
 }
 
 // classes writes the statements that accept a class of prefixes from or for
@@ -100,9 +96,6 @@ func (p *policies) classes(ctx context.Context, at place) (sts []*api.Statement,
 		{"any", match{all, 1, bits}},
 		{"default", match{all, 0, 0}},
 	} {
-		if c.class == "own" && at.dir == dirImport {
-			continue
-		}
 		name := at.set(c.class)
 		err = errors.Join(err, p.addPrefixes(ctx, name, c.match), p.addNeighbor(ctx, name, placeholder))
 		st := statement(name, name, name, true)

@@ -84,7 +84,7 @@ type fakeSpeaker struct {
 	w         *world
 	neighbors map[string]bgp.Neighbor
 	announced []netip.Prefix
-	never     []netip.Prefix
+	protected *bgp.Protected
 	changes   map[netip.Prefix]bgp.Route
 	fail      error
 }
@@ -104,7 +104,7 @@ func (s *fakeSpeaker) DeleteNeighbor(_ context.Context, name string) error {
 	return nil
 }
 
-func (s *fakeSpeaker) SetPolicy(_ context.Context, name string, imp, exp bgp.Policy, limit int) error {
+func (s *fakeSpeaker) SetPolicy(_ context.Context, name string, imp, exp bgp.Policy, limit, _ int) error {
 	s.w.note("policy %s import %v export %v limit %d", name, imp, exp, limit)
 	return nil
 }
@@ -114,8 +114,8 @@ func (s *fakeSpeaker) SetAnnounced(_ context.Context, p []netip.Prefix) error {
 	return nil
 }
 
-func (s *fakeSpeaker) SetNeverImport(_ context.Context, p []netip.Prefix) error {
-	s.never = p
+func (s *fakeSpeaker) SetProtected(_ context.Context, p *bgp.Protected) error {
+	s.protected = p
 	return nil
 }
 
@@ -157,6 +157,7 @@ func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
 
 type fakeLocals struct {
 	locals, connected []netip.Prefix
+	gateways          []netip.Addr
 	addresses         map[string][]netip.Addr
 	looked            time.Time // at the addresses
 }
@@ -166,6 +167,7 @@ func (f *fakeLocals) Locals(link.Redistribute, []string, func(string) bool) []ne
 	return f.locals
 }
 func (f *fakeLocals) Connected() []netip.Prefix { return f.connected }
+func (f *fakeLocals) Gateways() []netip.Addr    { return f.gateways }
 func (f *fakeLocals) Addresses() (map[string][]netip.Addr, time.Time) {
 	return f.addresses, f.looked
 }

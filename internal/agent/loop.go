@@ -32,6 +32,7 @@ type locals interface {
 	Changed() <-chan struct{}
 	Locals(link.Redistribute, []string, func(ifname string) bool) []netip.Prefix
 	Connected() []netip.Prefix
+	Gateways() []netip.Addr
 	Addresses() (map[string][]netip.Addr, time.Time)
 }
 
@@ -58,6 +59,7 @@ type loop struct {
 	started time.Time
 
 	peers  map[string]*peer
+	own    []netip.Prefix // what is announced of this router's
 	state  state
 	fib    fib.Result
 	fibErr string // the last error that was logged, so that it is logged once
@@ -183,6 +185,7 @@ func (l *loop) tunnelReports(ctx context.Context) {
 			last[r.p] = i
 		}
 	}
+	up := false
 	for i, r := range reports {
 		if last[r.p] != i {
 			continue
@@ -195,9 +198,13 @@ func (l *loop) tunnelReports(ctx context.Context) {
 		case r.ev.Up:
 			l.endSession(ctx, r.p)
 			l.tunnelUp(ctx, r.p, r.ev)
+			up = true
 		default:
 			l.tunnelDown(ctx, r.p, r.ev.Reason)
 		}
+	}
+	if up {
+		l.protect(ctx) // the tunnels' own addresses
 	}
 }
 
@@ -216,25 +223,19 @@ func (l *loop) learn() {
 func (l *loop) announce(ctx context.Context) {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
-	if err := l.speaker.SetAnnounced(ctx, announced(a.Networks, found)); err != nil {
+	l.own = announced(a.Networks, found)
+	if err := l.speaker.SetAnnounced(ctx, l.own); err != nil {
 		l.log.Error("cannot announce", "err", err)
 	}
-	l.state.local = localPrefixes(a.Networks, l.locals.Connected())
-	never := make([]netip.Prefix, 0, len(l.state.local))
-	for p := range l.state.local {
-		never = append(never, p)
-	}
-	if err := l.speaker.SetNeverImport(ctx, never); err != nil {
-		l.log.Error("cannot protect local prefixes", "err", err)
-	}
+	l.protect(ctx)
 }
 
 // syncRoutes makes the kernel's routes what they should be.
 func (l *loop) syncRoutes(ctx context.Context) {
-	l.state.up = make(map[string]string, len(l.peers))
+	l.state.up = make(map[string]*config.Peer, len(l.peers))
 	for name, p := range l.peers {
 		if p.session != nil {
-			l.state.up[name] = p.cfg.Tunnel.Interface
+			l.state.up[name] = &p.cfg
 		}
 	}
 	result, err := l.routes.Sync(ctx, desired(l.state))

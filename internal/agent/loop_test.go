@@ -136,27 +136,6 @@ func TestInterfaceThatIsDeletedIsMadeAgain(t *testing.T) {
 	expect(t, "deleted", w.since(mark), []string{"routes []", "delete neighbor b", "close b", "open b on if-b"})
 }
 
-func TestLocalPrefixesAreNeitherInstalledNorImported(t *testing.T) {
-	cfg := router(peerConfig("b", 0))
-	own := netip.MustParsePrefix("10.1.0.0/16")
-	cfg.Announce.Networks = []netip.Prefix{own}
-	w := newWorld(t, cfg)
-	w.locals.locals = []netip.Prefix{own, netip.MustParsePrefix("10.1.5.0/24")}
-	w.locals.connected = []netip.Prefix{netip.MustParsePrefix("10.1.5.0/24"), netip.MustParsePrefix("198.51.100.0/30")}
-	w.announce(t.Context())
-	if !slices.Equal(w.speaker.announced, []netip.Prefix{own, netip.MustParsePrefix("10.1.5.0/24")}) {
-		t.Errorf("announced %v", w.speaker.announced)
-	}
-	if len(w.speaker.never) != 3 {
-		t.Errorf("never imported: %v", w.speaker.never)
-	}
-	w.up(t, "b")
-	for _, p := range []string{"10.1.0.0/16", "198.51.100.0/30", "10.2.0.0/16", "10.1.0.0/17"} {
-		w.learns(t, p, "b")
-	}
-	expect(t, "routes", w.routes.want, []string{"10.1.0.0/17 dev if-b", "10.2.0.0/16 dev if-b"})
-}
-
 func TestConfiguredAddressesAreUsed(t *testing.T) {
 	cfg := peerConfig("b", 0)
 	cfg.Tunnel.Address = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/31"), netip.MustParsePrefix("fe80::1/64")}

@@ -23,9 +23,10 @@ const addPatience = 20 * time.Millisecond
 // goroutine uses it.
 type peer struct {
 	cfg     config.Peer
-	tunnel  openTunnel // nil until it could be opened
-	session *session   // nil while the tunnel is down
-	err     error      // what has to be tried again: opening, or adding the neighbor
+	tunnel  openTunnel   // nil until it could be opened
+	session *session     // nil while the tunnel is down
+	ends    []netip.Addr // of the last session, if there was one: the interface keeps its addresses
+	err     error        // what has to be tried again: opening, or adding the neighbor
 }
 
 // session is the time from a tunnel's coming up to its going down.
@@ -67,9 +68,9 @@ type reporter struct {
 type speaker interface {
 	AddNeighbor(context.Context, bgp.Neighbor) error
 	DeleteNeighbor(ctx context.Context, name string) error
-	SetPolicy(ctx context.Context, name string, imp, exp bgp.Policy, maxPrefixes int) error
+	SetPolicy(ctx context.Context, name string, imp, exp bgp.Policy, maxPrefixes, hardMaxPrefixes int) error
 	SetAnnounced(context.Context, []netip.Prefix) error
-	SetNeverImport(context.Context, []netip.Prefix) error
+	SetProtected(context.Context, *bgp.Protected) error
 	TakeChanges() map[netip.Prefix]bgp.Route
 	Neighbors() []bgp.NeighborStatus
 	Events() <-chan struct{}
@@ -119,6 +120,7 @@ func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
 	log.Info("tunnel up")
 	p.session = &session{}
 	p.session.local, p.session.peer = p.tunnel.Ends(ev)
+	p.ends = []netip.Addr{p.session.local, p.session.peer}
 	l.addNeighbor(ctx, p)
 }
 
@@ -140,15 +142,17 @@ func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 		ctx, cancel := context.WithTimeout(ctx, addPatience)
 		defer cancel()
 		err = l.speaker.AddNeighbor(ctx, bgp.Neighbor{
-			Name:        p.cfg.Name,
-			Interface:   p.cfg.Tunnel.Interface,
-			LocalAddr:   p.session.local,
-			PeerAddr:    p.session.peer,
-			Addresses:   addresses,
-			ASN:         p.cfg.BGP.ASN,
-			Import:      policy(p.cfg.BGP.Import),
-			Export:      policy(p.cfg.BGP.Export),
-			MaxPrefixes: p.cfg.BGP.MaxPrefixes,
+			Name:            p.cfg.Name,
+			Interface:       p.cfg.Tunnel.Interface,
+			LocalAddr:       p.session.local,
+			PeerAddr:        p.session.peer,
+			Addresses:       addresses,
+			ASN:             p.cfg.BGP.ASN,
+			Import:          policy(p.cfg.BGP.Import),
+			Export:          policy(p.cfg.BGP.Export),
+			MaxPrefixes:     p.cfg.BGP.MaxPrefixes,
+			HardMaxPrefixes: p.cfg.BGP.HardMaxPrefixes,
+			RTT:             p.tunnel.Status().RTT,
 		})
 	}
 	p.session.closing = errors.Is(err, context.DeadlineExceeded)

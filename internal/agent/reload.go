@@ -165,7 +165,7 @@ func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[strin
 		default:
 			p.cfg = next
 			if p.session != nil && p.session.neighbor {
-				if err := l.speaker.SetPolicy(ctx, next.Name, policy(next.BGP.Import), policy(next.BGP.Export), next.BGP.MaxPrefixes); err != nil {
+				if err := l.speaker.SetPolicy(ctx, next.Name, policy(next.BGP.Import), policy(next.BGP.Export), next.BGP.MaxPrefixes, next.BGP.HardMaxPrefixes); err != nil {
 					l.log.Error("cannot change the filters", "peer", next.Name, "err", err)
 				}
 			}

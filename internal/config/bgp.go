@@ -14,6 +14,7 @@ func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
 		Export:      Policy{Own: true},
 		MaxPrefixes: int(l.number(raw.MaxPrefixes, defaultMaxPrefixes, 1, 1<<31-1)),
 	}
+	b.HardMaxPrefixes = l.hardMaxPrefixes(raw.HardMaxPrefixes, b.MaxPrefixes)
 	// RFC 8212: without a policy nothing is to be accepted. It is asked for
 	// here, so that an empty one is seen to be meant.
 	switch raw.Import.state {
@@ -26,6 +27,14 @@ func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
 		b.Export = l.policy(raw.Export, true)
 	}
 	return b
+}
+
+// hardMaxPrefixes is twice max_prefixes and at least 1000 more, or what the file
+// says. The difference is room for prefixes that are refused one by one.
+func (l *loader) hardMaxPrefixes(v value[int64], maxPrefixes int) int {
+	const room, most = 1000, 1<<31 - 1
+	least := int64(maxPrefixes)
+	return int(l.number(v, min(max(2*least, least+room), most), least, most))
 }
 
 // policy reads a list of filters.

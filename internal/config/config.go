@@ -240,12 +240,15 @@ type PeerBGP struct {
 	Import      Policy // Own is never set
 	Export      Policy
 	MaxPrefixes int // per family, at least 1
+	// HardMaxPrefixes is how many prefixes of a family the peer may announce,
+	// accepted or not; above it the session ends. At least MaxPrefixes.
+	HardMaxPrefixes int
 }
 
 // Equal reports whether b and o make the same neighbor.
 func (b PeerBGP) Equal(o PeerBGP) bool {
 	return b.ASN == o.ASN && b.Import.Equal(o.Import) && b.Export.Equal(o.Export) &&
-		b.MaxPrefixes == o.MaxPrefixes
+		b.MaxPrefixes == o.MaxPrefixes && b.HardMaxPrefixes == o.HardMaxPrefixes
 }
 
 // Policy is the set of prefixes that a list of filters lets pass: the union

@@ -75,7 +75,7 @@ func TestDefaults(t *testing.T) {
 	if got := cfg.Peers[0].Tunnel; !got.Equal(want) || len(got.Trust.Secret) != SecretSize {
 		t.Errorf("tunnel %+v", got)
 	}
-	if got := cfg.Peers[0].BGP; !got.Equal(PeerBGP{ASN: 64513, Export: Policy{Own: true}, MaxPrefixes: 1000}) {
+	if got := cfg.Peers[0].BGP; !got.Equal(PeerBGP{ASN: 64513, Export: Policy{Own: true}, MaxPrefixes: 1000, HardMaxPrefixes: 2000}) {
 		t.Errorf("bgp %+v", got)
 	}
 }

@@ -71,10 +71,11 @@ type rawTunnel struct {
 }
 
 type rawPeerBGP struct {
-	ASN         value[int64] `toml:"asn"`
-	Import      value[list]  `toml:"import"`
-	Export      value[list]  `toml:"export"`
-	MaxPrefixes value[int64] `toml:"max_prefixes"`
+	ASN             value[int64] `toml:"asn"`
+	Import          value[list]  `toml:"import"`
+	Export          value[list]  `toml:"export"`
+	MaxPrefixes     value[int64] `toml:"max_prefixes"`
+	HardMaxPrefixes value[int64] `toml:"hard_max_prefixes"`
 }
 
 // value is one key of a file: what it was set to, and where, so that a later

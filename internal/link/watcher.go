@@ -74,8 +74,8 @@ func (w *Watcher) Close() {
 	w.source.close()
 }
 
-// Changed delivers a value when the results of Locals, Connected or Addresses may have
-// changed. It holds at most one value, and only while Run runs. A burst of
+// Changed delivers a value when the results of Locals, Connected, Gateways or Addresses
+// may have changed. It holds at most one value, and only while Run runs. A burst of
 // changes gives one value, 50 to 200 ms after it began; where a look takes more
 // than 100 ms because other daemons have large tables, looks are so far apart
 // that they take no more than a tenth of the time.
@@ -93,12 +93,18 @@ func (w *Watcher) Locals(r Redistribute, interfaces []string, exclude func(ifnam
 	return w.snapshot().locals(r, interfaces, exclude)
 }
 
-// Connected returns the subnets of all addresses on interfaces that are up,
-// tunnels and those without a carrier among them, sorted, each once. Link-local
-// and other martians are left out.
+// Connected returns what is reached without another router: of interfaces that
+// are up, tunnels and those without a carrier among them, all addresses and their
+// subnets, and foreign routes without a gateway unless they lead into a
+// point-to-point interface. Sorted, each once; link-local and other martians, and
+// what belongs to a VRF, are left out.
 func (w *Watcher) Connected() []netip.Prefix {
 	return w.snapshot().connected()
 }
+
+// Gateways returns the gateways of all foreign routes of the main table, default
+// routes among them, sorted, each once. Link-local ones are left out.
+func (w *Watcher) Gateways() []netip.Addr { return w.snapshot().gateways }
 
 // Addresses returns the addresses of every interface by its name, without the
 // lengths of their subnets, and when the kernel was asked for them.

@@ -68,6 +68,17 @@ type BGP struct {
 	Accepted  int    `json:"accepted"`
 	Announced int    `json:"announced"`
 	LastError string `json:"last_error"`
+
+	// Refused counts prefixes that pass the import filter and are refused by
+	// max_prefixes.
+	Refused int `json:"refused"`
+	// What was malformed in the peer's messages and did not end the session (RFC
+	// 7606): UPDATEs that were repaired, prefixes that were taken for withdrawn,
+	// attributes and prefixes that were left out, and the last case in words.
+	Repaired           uint64 `json:"repaired"`
+	WithdrawnMalformed uint64 `json:"withdrawn_malformed"`
+	Discarded          uint64 `json:"discarded"`
+	LastMalformed      string `json:"last_malformed,omitempty"`
 }
 
 // FIB counts the owned routes in the kernel.

