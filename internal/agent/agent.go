@@ -169,6 +169,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 	wg := wireguard.NewEndpoint(wireguard.Config{
 		PrivateKey: wireguardKey(a.cfg.WireGuard),
 		Control:    g.Control,
+		Listens:    g.ListensUDP,
 		Logger:     a.log,
 	})
 	t.start("wireguard transport", func(ctx context.Context) error {

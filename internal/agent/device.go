@@ -15,7 +15,10 @@ import (
 // into. Its carrier is the transport's business, who also closes it.
 func (i *interfaces) openDevice(cfg config.Peer, queues int) (*tun.Device, error) {
 	t := cfg.Tunnel
-	dev, err := tun.Open(tun.Config{Name: t.Interface, MTU: t.MTU, Queues: queues, Logger: i.log.With("peer", cfg.Name)})
+	dev, err := tun.Open(tun.Config{
+		Name: t.Interface, MTU: t.MTU, Queues: queues, Logger: i.log.With("peer", cfg.Name),
+		Refuse: func(packet []byte) bool { return i.guard.Own(t.Interface, packet) },
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
+	"warren/internal/underlay"
 	"warren/tunnel"
 )
 
@@ -30,7 +31,8 @@ type world struct {
 	locals  *fakeLocals
 	tunnels *fakeTunnels
 
-	portErr error // what setting the port fails with
+	portErr   error // what setting the port fails with
+	swallowed []underlay.Swallowed
 }
 
 func (w *world) note(format string, args ...any) {
@@ -170,6 +172,8 @@ func (f *fakeLocals) Addresses() (map[string][]netip.Addr, time.Time) {
 type fakeGuard struct{ w *world }
 
 func (g fakeGuard) SetTunnels(names []string) { g.w.note("guard %v", names) }
+
+func (g fakeGuard) Swallowed() []underlay.Swallowed { return g.w.swallowed }
 
 type fakeListener struct{ w *world }
 

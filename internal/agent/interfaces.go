@@ -17,9 +17,11 @@ const aliasPrefix = "warren:"
 
 func isOurs(_, alias string) bool { return strings.HasPrefix(alias, aliasPrefix) }
 
-// controller marks sockets so that they keep to the underlay.
+// controller marks sockets so that they keep to the underlay, and knows their packets if
+// they do not.
 type controller interface {
 	Control(device string) func(network, address string, c syscall.RawConn) error
+	Own(ifname string, packet []byte) bool
 }
 
 // interfaces makes the tunnels of a real machine: the part that the transports

@@ -10,6 +10,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
+	"warren/internal/underlay"
 	"warren/tunnel"
 )
 
@@ -38,6 +39,7 @@ type locals interface {
 // guard is what the loop needs of underlay.Guard.
 type guard interface {
 	SetTunnels([]string)
+	Swallowed() []underlay.Swallowed
 }
 
 // loop owns the agent's state. All of its fields but the inbox belong to the

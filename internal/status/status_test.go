@@ -17,8 +17,11 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func example() Status {
 	return Status{
-		Time:   At(noon),
-		Router: Router{Name: "site-a", ASN: 64512, RouterID: "10.0.0.1", Version: "1.0", UptimeS: 93784},
+		Time: At(noon),
+		Router: Router{
+			Name: "site-a", ASN: 64512, RouterID: "10.0.0.1", Version: "1.0", UptimeS: 93784,
+			Hints: []Hint{{Text: "mind the \x1bgap"}, {Text: "look up", Peer: "site-b"}},
+		},
 		Peers: []Peer{
 			{
 				Name: "site-b",

@@ -29,6 +29,7 @@ type Device struct {
 	vnet      bool
 	supported Offload
 	log       *slog.Logger
+	refuse    func(packet []byte) bool // may be nil
 	queues    []*queue
 	writeOnly bool // writer is a descriptor of its own
 

@@ -16,7 +16,8 @@
 // How packets move:
 //
 //  1. a reader waits for its queue ([Device.Wait]) without holding a buffer;
-//  2. it takes a buffer and reads frames ([Device.TryRead]) until there are none;
+//  2. it takes a buffer and reads frames ([Device.TryRead]) until there are none,
+//     but for those that must not be carried ([Config.Refuse]);
 //  3. the far end checks each frame that came over the network ([Check]), which
 //     may be hostile, and writes it ([Device.Write]).
 //

@@ -25,6 +25,10 @@ type Config struct {
 	MTU    int    // bytes, MinMTU to MaxMTU
 	Queues int    // 1 to MaxQueues; packets of one flow are always in the same queue
 	Logger *slog.Logger
+	// Refuse reports whether a packet that the kernel sends is to be dropped rather than
+	// read; nil refuses none. It is called for each frame, from the goroutines that read
+	// the queues, and keeps nothing of the packet.
+	Refuse func(packet []byte) bool
 
 	plain bool // as on a kernel without IFF_VNET_HDR; for tests
 }
@@ -74,7 +78,7 @@ func Open(c Config) (_ *Device, err error) {
 	if err != nil {
 		return nil, errors.Join(err, removePersistent(c.Name, flags))
 	}
-	d := &Device{name: c.Name, mtu: c.MTU, vnet: vnet, log: c.Logger, inet: -1}
+	d := &Device{name: c.Name, mtu: c.MTU, vnet: vnet, log: c.Logger, inet: -1, refuse: c.Refuse}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

@@ -438,3 +438,49 @@ func echo(t *testing.T, conn net.Conn, l net.Listener) {
 		t.Fatal("the stream came back changed")
 	}
 }
+
+// What is refused is passed by, between other frames too.
+func TestRefusedPacketsAreNotRead(t *testing.T) {
+	netns.Test(t)
+	for _, plain := range []bool{false, true} {
+		refused := 0
+		d := open(t, Config{Name: "tt0", MTU: 1500, Queues: 1, plain: plain, Refuse: func(packet []byte) bool {
+			if packet[0]>>4 != 4 || !bytes.HasSuffix(packet, []byte("bad")) {
+				return false
+			}
+			refused++
+			return true
+		}})
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/tt0/disable_ipv6", []byte("1"), 0); err != nil {
+			t.Fatal(err) // the kernel would send of its own accord
+		}
+		if err := d.SetCarrier(true); err != nil {
+			t.Fatal(err)
+		}
+		ip(t, "addr", "add", "10.55.0.1/24", "dev", "tt0")
+		ip(t, "link", "set", "tt0", "up")
+		conn, err := net.Dial("udp4", "10.55.0.2:5555")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for _, text := range []string{"bad", "bad", "good 1", "bad", "good 2", "bad"} {
+			if _, err := conn.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		buf := make([]byte, MaxFrame)
+		for _, want := range []string{"good 1", "good 2"} {
+			n, err := d.TryRead(0, buf)
+			if err != nil || !bytes.HasSuffix(buf[:n], []byte(want)) {
+				t.Fatalf("plain=%v: read %q, %v; want %q", plain, buf[:n], err, want)
+			}
+		}
+		if _, err := d.TryRead(0, buf); !errors.Is(err, ErrEmpty) || refused != 4 {
+			t.Errorf("plain=%v: %v, %d refused", plain, err, refused)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package wireguard
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,20 @@ func TestPacketsBothWays(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestPortIsTold(t *testing.T) {
+	var told []uint16
+	r := startEndpoint(t, Config{PrivateKey: protocol.NewPrivateKey(), Listens: func(port uint16) { told = append(told, port) }})
+	first := r.e.ListenPort()
+	for _, port := range []uint16{first, 0} {
+		if err := r.e.SetListenPort(port); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []uint16{first, r.e.ListenPort()}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
 	}
 }
 
