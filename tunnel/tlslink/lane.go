@@ -122,7 +122,7 @@ func (ln *lane) handle(typ byte, payload []byte) error {
 // deliver gives a packet to the kernel if it is one.
 func (ln *lane) deliver(frame []byte) error {
 	l := ln.s.link
-	err := tun.Check(frame)
+	err := tun.Check(frame, l.dev.MTU())
 	if err == nil {
 		err = l.dev.Write(frame)
 	}
