@@ -141,7 +141,7 @@ func (l *Link) dialDone(r dialResult) {
 func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 	var errs []error
 	for _, host := range l.cfg.Remotes {
-		addrs, err := remote.Lookup(ctx, "tcp", host)
+		addrs, err := l.lookup(ctx, host)
 		if err != nil {
 			errs = append(errs, err)
 			continue

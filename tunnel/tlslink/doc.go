@@ -8,8 +8,8 @@
 //  1. An end that has remotes resolves and dials them (dial.go). Both ends may.
 //  2. TLS proves the keys of both (trust.go, secret.go). The listening end knows
 //     from the server name which shared secret is meant, or, without one, looks
-//     for the certificate among its peers. Strangers get no further, and can't
-//     hold much (gate.go).
+//     for the certificate among its peers. Strangers get no further, hold little
+//     and keep nobody out (gate.go, turns.go, known.go).
 //  3. The dialing end says hello, the listening end answers or says why not
 //     (hello.go). The link number tells several tunnels of one peer apart.
 //  4. If both dialed, the arbiter says which connection stays (arbiter.go).

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 )
 
 // Endpoint is a router's end of all its TLS tunnels: it listens for all of them.
@@ -22,6 +21,9 @@ type Endpoint struct {
 	fallback tls.Certificate // presented to strangers
 	instance [16]byte
 	gate     *gate
+	pending  pending
+
+	complaints *complaints
 
 	mu        sync.Mutex
 	links     []*Link
@@ -37,9 +39,10 @@ func NewEndpoint(c Config) *Endpoint {
 	}
 	e := &Endpoint{
 		cfg: c, log: c.Logger,
-		gate:      newGate(time.Now),
+		gate:      newGate(),
 		listeners: make(map[netip.AddrPort]net.Listener),
 	}
+	e.complaints = newComplaints(e.log, &e.gate.known)
 	rand.Read(e.instance[:])
 	return e
 }
@@ -155,6 +158,7 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 }
 
 func (e *Endpoint) removeLink(l *Link) {
+	e.gate.known.forget(&l.whereabouts)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, other := range e.links {
@@ -187,21 +191,28 @@ func (e *Endpoint) certifiedLinks(chain []*x509.Certificate) ([]*Link, error) {
 	e.mu.Lock()
 	links := append([]*Link(nil), e.links...)
 	e.mu.Unlock()
+	// Strangers have this done: once, whatever the number of links.
+	identity := CertificateIdentity(chain[0].Raw)
 	var found []*Link
 	var why error
 	for _, l := range links {
-		if l.cred.keys != nil {
-			continue
-		}
-		err := l.cred.verify(chain, true)
-		if err == nil {
-			found = append(found, l)
-		} else if l.cred.trust.CA != nil && checkName(chain[0], l.cred.trust.PeerName) == nil {
-			why = fmt.Errorf("%s: %w", l.cfg.Name, err) // the peer it says it is
+		trust := &l.cred.trust
+		switch {
+		case l.cred.keys != nil:
+		case trust.CA == nil:
+			if trust.Fingerprint == identity {
+				found = append(found, l)
+			}
+		case checkName(chain[0], trust.PeerName) == nil: // the peer it says it is
+			if err := l.cred.verify(chain, true); err != nil {
+				why = fmt.Errorf("%s: %w", l.cfg.Name, err)
+			} else {
+				found = append(found, l)
+			}
 		}
 	}
 	if found == nil && why == nil {
-		why = fmt.Errorf("no peer here has the fingerprint %s", Fingerprint(CertificateIdentity(chain[0].Raw)))
+		why = fmt.Errorf("no peer here has the fingerprint %s", Fingerprint(identity))
 	}
 	if found != nil {
 		why = nil

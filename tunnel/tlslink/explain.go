@@ -58,6 +58,8 @@ func explainAccept(err error) error {
 		return fmt.Errorf("it gave up: %s", alert)
 	}
 	switch {
+	case errors.Is(err, errDisplaced), errors.Is(err, net.ErrClosed):
+		return errDisplaced
 	case isTimeout(err):
 		return fmt.Errorf("handshake not finished within %v", handshakeTimeout)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):

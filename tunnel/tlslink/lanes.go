@@ -109,9 +109,10 @@ func (l *Link) laneArrived(in *incoming) {
 	}
 	h := l.hello(s.id, n)
 	if _, err := in.conn.Write(encode(frameHello, h.marshal())); err != nil {
-		in.wire.Close()
+		in.close()
 		return
 	}
+	in.leave()
 	if old := s.lanes[n]; old != nil {
 		old.lose(errors.New("replaced"))
 	}

@@ -51,6 +51,8 @@ type Link struct {
 	counters report.Counters
 
 	report *report.Report
+
+	whereabouts whereabouts // for known
 }
 
 func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
@@ -78,6 +80,11 @@ func (l *Link) Run(ctx context.Context) error {
 	defer close(l.done)
 	l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
 
+	if len(l.cfg.Remotes) > 0 {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go l.lookupAll(ctx)
+	}
 	pumps := newGroup()
 	for q := range l.dev.Queues() {
 		pumps.Go(func() error { return l.pump(q) })
@@ -182,12 +189,13 @@ func (l *Link) acceptSession(in *incoming) {
 	l.letGo(errors.New("another connection came up"))
 	h := l.hello(in.hello.session, 0)
 	if _, err := in.conn.Write(encode(frameHello, h.marshal())); err != nil {
-		in.wire.Close()
+		in.close()
 		l.fail(fmt.Errorf("answer the hello of %s: %w", in.wire.remote(), err))
 		l.arb.dialEnded()
 		l.backoff.due = true
 		return
 	}
+	in.leave()
 	l.begin(newSession(l, in.conn, in.wire, in.hello, false))
 }
 

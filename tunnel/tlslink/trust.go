@@ -106,10 +106,17 @@ func (c *credential) verify(chain []*x509.Certificate, peerDials bool) error {
 	return nil
 }
 
+// maxChain bounds what a stranger can have verified, as each certificate may take
+// some milliseconds.
+const maxChain = 8
+
 func (c *credential) verifyChain(chain []*x509.Certificate) error {
 	leaf, now := chain[0], c.now()
 	if err := checkName(leaf, c.trust.PeerName); err != nil {
 		return err
+	}
+	if len(chain) > maxChain {
+		return fmt.Errorf("the peer sent %d certificates: at most %d are looked at", len(chain), maxChain)
 	}
 	between := x509.NewCertPool()
 	for _, cert := range chain[1:] {
