@@ -20,6 +20,8 @@ type Endpoint struct {
 	log      *slog.Logger
 	fallback tls.Certificate // presented to strangers
 	instance [16]byte
+	renewal  renewal
+	able     byte // flags of hellos
 	gate     *gate
 	pending  pending
 
@@ -40,6 +42,8 @@ func NewEndpoint(c Config) *Endpoint {
 	e := &Endpoint{
 		cfg: c, log: c.Logger,
 		gate:      newGate(),
+		renewal:   defaultRenewal,
+		able:      flagWidens | flagRenews,
 		listeners: make(map[netip.AddrPort]net.Listener),
 	}
 	e.complaints = newComplaints(e.log, &e.gate.known)

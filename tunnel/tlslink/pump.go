@@ -109,13 +109,21 @@ func (l *Link) cut(queue int, frame []byte) {
 
 func (l *Link) transmit(queue int, frames []byte, packets int) {
 	ln := l.routes[queue].Load()
-	if ln == nil {
+	var err error
+	for ln != nil {
+		if err = ln.sendData(frames, &l.waits[queue]); !errors.Is(err, errMoved) {
+			break
+		}
+		ln = l.routes[queue].Load() // changed before the lane was said to have moved
+	}
+	if ln == nil || err != nil {
 		l.counters.Drops.Add(uint64(packets))
+	}
+	if ln == nil {
 		return
 	}
-	if err := ln.sendData(frames, &l.waits[queue]); err != nil {
-		l.counters.Drops.Add(uint64(packets))
-		if ln.number == 0 {
+	if err != nil {
+		if ln.isVital() {
 			ln.s.fail(err)
 		} else {
 			ln.lose(err)

@@ -194,12 +194,18 @@ func (w *wire) established(heard *atomic.Int64, giveUp time.Duration) {
 	// Each of these is a refinement: without it the tunnel works all the same. An
 	// error that matters comes back from the next read.
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: natIdle, Interval: natIdle})
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return
+	w.setOption(unix.TCP_NOTSENT_LOWAT, notSentLowat)
+	w.giveUpAfter(giveUp)
+}
+
+// giveUpAfter sets when TCP gives up on data that nobody acknowledges; 0: after some
+// minutes.
+func (w *wire) giveUpAfter(d time.Duration) {
+	w.setOption(unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+}
+
+func (w *wire) setOption(option, value int) {
+	if w.raw != nil {
+		_ = w.raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, option, value) })
 	}
-	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(giveUp.Milliseconds()))
-	})
 }
