@@ -7,7 +7,8 @@
 //
 //  1. An end that has remotes resolves and dials them (dial.go). Both ends may.
 //  2. TLS proves the keys of both (trust.go, secret.go). The listening end knows
-//     from the server name which shared secret is meant, or, without one, looks
+//     from the server name, which is encrypted (ech.go; first versions had it in
+//     the clear, form.go), which shared secret is meant, or, without one, looks
 //     for the certificate among its peers. Strangers get no further, hold little
 //     and keep nobody out (gate.go, turns.go, known.go).
 //  3. The dialing end says hello, the listening end answers or says why not

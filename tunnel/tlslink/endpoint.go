@@ -28,6 +28,7 @@ type Endpoint struct {
 	complaints *complaints
 
 	mu        sync.Mutex
+	shown     string // the server name
 	links     []*Link
 	listeners map[netip.AddrPort]net.Listener
 	serving   context.Context // of Run; nil before and after
@@ -125,6 +126,21 @@ func (e *Endpoint) listen(addr netip.AddrPort) (net.Listener, error) {
 		return nil, fmt.Errorf("tlslink: listen on %s: %w", addr, err)
 	}
 	return l, nil
+}
+
+// SetServerName sets the name that the underlay sees in the TLS handshakes of connections
+// that are dialed from now on: a DNS name. With "", which is the default, it is one that
+// changes with the day towards peers with a shared secret, and none towards others.
+func (e *Endpoint) SetServerName(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.shown = name
+}
+
+func (e *Endpoint) serverName() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.shown
 }
 
 // Listening returns the addresses that are open, with the port the kernel chose

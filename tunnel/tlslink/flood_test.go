@@ -133,7 +133,7 @@ func TestPeerHoldsFewConnections(t *testing.T) {
 	var conns []net.Conn
 	for range 3 * perLink {
 		c := from(t, "127.0.6.1", b.addr())
-		tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}, ServerName: keys.serverName, Certificates: []tls.Certificate{keys.dialer}})
+		tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{oldProtocol}, ServerName: keys.serverName, Certificates: []tls.Certificate{keys.dialer}})
 		if err := tc.Handshake(); err != nil {
 			t.Fatal(err)
 		}

@@ -58,6 +58,7 @@ type Link struct {
 	report *report.Report
 
 	whereabouts whereabouts // for known
+	form        form        // of handshakes
 }
 
 func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {

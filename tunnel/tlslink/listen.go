@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -52,9 +53,11 @@ func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
 	defer cancel()
 	conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	w := newWire(conn)
-	v := &visitor{e: e, guest: guest}
+	w.record = true
+	v := &visitor{e: e, guest: guest, wire: w}
 	tc := tls.Server(w, v.config())
 	err := tc.HandshakeContext(ctx)
+	w.record, w.recorded = false, nil
 	if err != nil {
 		e.gate.leave(guest)
 		conn.Close()
@@ -109,6 +112,7 @@ func (in *incoming) identify(links []*Link) error {
 type visitor struct {
 	e       *Endpoint
 	guest   *guest
+	wire    *wire
 	awaited bool
 	links   []*Link // of the peer, at least one once the handshake is done
 }
@@ -125,20 +129,24 @@ func (v *visitor) await(hi *tls.ClientHelloInfo) error {
 // config decides about a connection before anything is presented to it.
 func (v *visitor) config() *tls.Config {
 	cfg := baseConfig()
+	cfg.GetEncryptedClientHelloKeys = func(hi *tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, error) {
+		if err := v.await(hi); err != nil {
+			return nil, err
+		}
+		return v.e.echKeys(hi.ServerName, v.wire.recorded), nil
+	}
 	cfg.GetConfigForClient = func(hi *tls.ClientHelloInfo) (*tls.Config, error) {
 		if err := v.await(hi); err != nil {
 			return nil, err
 		}
 		cfg := baseConfig()
+		cfg.NextProtos = append(slices.Clone(protocols), oldProtocol)
 		cfg.ClientAuth = tls.RequireAnyClientCert
 		if isSecretName(hi.ServerName) {
 			if links := v.e.secretLinks(hi.ServerName); len(links) > 0 {
 				cred := links[0].cred
 				cfg.Certificates = []tls.Certificate{cred.keys.listener}
 				cfg.VerifyConnection = func(s tls.ConnectionState) error {
-					if s.NegotiatedProtocol != ALPN {
-						return errors.New("it does not speak " + ALPN)
-					}
 					v.links = links
 					return cred.verify(s.PeerCertificates, true)
 				}
@@ -151,9 +159,6 @@ func (v *visitor) config() *tls.Config {
 		}
 		cfg.Certificates = []tls.Certificate{*cert}
 		cfg.VerifyConnection = func(s tls.ConnectionState) error {
-			if s.NegotiatedProtocol != ALPN {
-				return errors.New("it does not speak " + ALPN)
-			}
 			if isSecretName(s.ServerName) {
 				return errors.New("no peer here has its shared secret")
 			}

@@ -91,7 +91,7 @@ func TestStrangersGetNothing(t *testing.T) {
 			return err
 		},
 		"no certificate": func(c net.Conn) error {
-			tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}})
+			tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{oldProtocol}})
 			if err := tc.Handshake(); err != nil {
 				return err
 			}
@@ -110,7 +110,7 @@ func TestStrangersGetNothing(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{ALPN}, ServerName: keys.serverName, Certificates: []tls.Certificate{other}})
+			tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{oldProtocol}, ServerName: keys.serverName, Certificates: []tls.Certificate{other}})
 			if err := tc.Handshake(); err != nil {
 				return err
 			}

@@ -26,6 +26,9 @@ type wire struct {
 	raw   syscall.RawConn              // nil: use Conn
 	heard atomic.Pointer[atomic.Int64] // where to note it; nil before the session
 
+	record   bool   // during the handshake: keep what is read first
+	recorded []byte // up to maxRecordedHello
+
 	in struct { // one read
 		call func(fd uintptr) bool
 		p    []byte
@@ -68,6 +71,9 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n > 0 {
 		if heard := w.heard.Load(); heard != nil {
 			heard.Store(int64(monotonic()))
+		}
+		if w.record {
+			w.recorded = append(w.recorded, p[:min(n, maxRecordedHello-len(w.recorded))]...)
 		}
 	}
 	return n, err
