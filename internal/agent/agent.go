@@ -165,6 +165,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 		Control:     g.Control(""),
 		Logger:      a.log,
 	})
+	endpoint.SetServerName(a.cfg.TLS.ServerName)
 	t.start("tls transport", endpoint.Run)
 	wg := wireguard.NewEndpoint(wireguard.Config{
 		PrivateKey: wireguardKey(a.cfg.WireGuard),

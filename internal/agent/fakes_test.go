@@ -182,6 +182,8 @@ func (l fakeListener) SetListen(a []netip.AddrPort) error {
 	return nil
 }
 
+func (l fakeListener) SetServerName(name string) { l.w.note("server name %s", name) }
+
 func (l fakeListener) SetPort(port uint16) error {
 	l.w.note("port %d", port)
 	return l.w.portErr

@@ -49,5 +49,8 @@ func (i *interfaces) Open(cfg config.Peer, report reporter) (openTunnel, error) 
 // SetListen has the tls transport listen there and nowhere else.
 func (i *interfaces) SetListen(addrs []netip.AddrPort) error { return i.tls.SetListen(addrs) }
 
+// SetServerName has the tls transport show a name when it dials.
+func (i *interfaces) SetServerName(name string) { i.tls.SetServerName(name) }
+
 // SetPort has the wireguard transport use this UDP port.
 func (i *interfaces) SetPort(port uint16) error { return i.wireguard.SetListenPort(port) }

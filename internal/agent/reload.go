@@ -16,6 +16,7 @@ import (
 type listener interface {
 	SetListen([]netip.AddrPort) error
 	SetPort(uint16) error
+	SetServerName(string)
 }
 
 // reload reads the config again and applies the difference. What did not
@@ -63,6 +64,10 @@ func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
 		err = l.listen.SetPort(port)
 		l.portErr = err
 		done = append(done, "wireguard: on "+portText(port))
+	}
+	if name := next.TLS.ServerName; err == nil && name != l.cfg.TLS.ServerName {
+		l.listen.SetServerName(name)
+		done = append(done, "tls: another server_name, for connections from now on")
 	}
 	if err != nil {
 		l.setListen() // the port that could not be had has left the old one as it was
@@ -112,6 +117,7 @@ func needsRestart(old, next *config.Config) error {
 	add("[api]", old.API == next.API)
 	oldTLS, nextTLS := old.TLS, next.TLS
 	oldTLS.Listen, nextTLS.Listen = nil, nil
+	oldTLS.ServerName, nextTLS.ServerName = "", ""
 	add("the TLS certificate", oldTLS.Equal(nextTLS))
 	add("the WireGuard private key", bytes.Equal(old.WireGuard.PrivateKey, next.WireGuard.PrivateKey))
 	if keys == nil {

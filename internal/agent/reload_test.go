@@ -119,10 +119,11 @@ func TestReloadChangesTheDoors(t *testing.T) {
 	w := newWorld(t, router())
 	next := router()
 	next.TLS.Listen = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:443")}
+	next.TLS.ServerName = "www.example.net"
 	next.WireGuard.ListenPort = 51820
 	noted, lines := w.reloads(t, next)
-	expect(t, "noted", noted, []string{"listen [192.0.2.1:443]", "port 51820", "guard []"})
-	expect(t, "lines", lines, []string{"tls: listening on 192.0.2.1:443", "wireguard: on port 51820"})
+	expect(t, "noted", noted, []string{"listen [192.0.2.1:443]", "port 51820", "server name www.example.net", "guard []"})
+	expect(t, "lines", lines, []string{"tls: listening on 192.0.2.1:443", "wireguard: on port 51820", "tls: another server_name, for connections from now on"})
 
 	w.portErr = errors.New("port taken")
 	w.load = func() (*config.Config, error) { return router(), nil }

@@ -52,15 +52,16 @@ func (a Announce) Equal(o Announce) bool {
 // TLS is the router's side of the tls transport.
 type TLS struct {
 	Listen      []netip.AddrPort // empty: this router only dials
+	ServerName  string           // a DNS name, shown to the underlay when dialing; "": see tlslink
 	CertFile    string           // absolute, whether the file exists or not
 	KeyFile     string           // absolute, whether the file exists or not
 	Certificate *tls.Certificate // with Leaf set; nil when there is none and no peer needs one
 }
 
 // Equal reports whether t and o listen at the same addresses with the same
-// certificate and key, wherever those were read from.
+// certificate and key, wherever those were read from, and show the same name.
 func (t TLS) Equal(o TLS) bool {
-	if !slices.Equal(t.Listen, o.Listen) || (t.Certificate == nil) != (o.Certificate == nil) {
+	if !slices.Equal(t.Listen, o.Listen) || t.ServerName != o.ServerName || (t.Certificate == nil) != (o.Certificate == nil) {
 		return false
 	}
 	if t.Certificate == nil {

@@ -147,6 +147,12 @@ func (l *loader) tls(raw *rawTLS) TLS {
 	if raw.KeyFile.state == given {
 		t.KeyFile = l.resolve(raw.KeyFile.v)
 	}
+	if raw.ServerName.state == given {
+		t.ServerName = raw.ServerName.v
+		if err := checkServerName(t.ServerName); err != nil {
+			l.fail(raw.ServerName.place, "%q %v", t.ServerName, err)
+		}
+	}
 	for _, e := range raw.Listen.v {
 		ap, err := parseListen(e.text)
 		if err != nil {

@@ -31,7 +31,7 @@ func testConfigurations(t *testing.T, transport, secret string) {
 		if err := os.Mkdir(filepath.Join(dir, "peers.d"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		made, err := keys.Router(dir, "bench")
+		made, err := keys.Router(dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ func TestConfigurationsAreValid(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(dir, "peers.d"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		made, err := keys.Router(dir, "demo")
+		made, err := keys.Router(dir)
 		if err != nil {
 			t.Fatal(err)
 		}

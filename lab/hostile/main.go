@@ -9,6 +9,10 @@
 //	hostile bgp LOCAL PEER ASN     PEER's port 179, from address LOCAL, as a router of AS ASN
 //	hostile bgp-flood LOCAL PEER ASN SECS    the same, announcing ever new prefixes
 //	hostile tls HOST:PORT          the transport's port: silence, garbage, half a handshake
+//	hostile tls-flood HOST:PORT PREFIX N SECS silent|hello
+//	                               the same port, from N addresses of a prefix that is this host's:
+//	                               thousands of connections a second that hold still
+//	hostile relay LISTEN TO DELAY  no attack: a path with a delay, each way, for TCP
 //
 // The WireGuard port of VICTIM, which is ADDRESS:PORT, IPv4. All of these tell
 // what came back, and nothing should:
@@ -63,8 +67,24 @@ func run(args []string) error {
 		return floodBGP(args[1], args[2], uint16(asn), time.Duration(secs)*time.Second)
 	case len(args) == 2 && args[0] == "tls":
 		return attackTLS(args[1])
+	case len(args) == 6 && args[0] == "tls-flood":
+		n, err := strconv.Atoi(args[3])
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q addresses", args[3])
+		}
+		seconds, err := strconv.Atoi(args[4])
+		if err != nil {
+			return err
+		}
+		return floodTLS(args[1], args[2], n, time.Duration(seconds)*time.Second, args[5])
+	case len(args) == 4 && args[0] == "relay":
+		delay, err := time.ParseDuration(args[3])
+		if err != nil {
+			return err
+		}
+		return relay(args[1], args[2], delay)
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile wireguard ATTACK ARG")
 }

@@ -18,7 +18,9 @@
 //  1. a reader waits for its queue ([Device.Wait]) without holding a buffer;
 //  2. it takes a buffer and reads frames ([Device.TryRead]) until there are none,
 //     but for those that must not be carried ([Config.Refuse]);
-//  3. the far end checks each frame that came over the network ([Check]), which
+//  3. a frame whose segments are too short for the far end is cut before it is
+//     sent ([IsFine]);
+//  4. the far end checks each frame that came over the network ([Check]), which
 //     may be hostile, and writes it ([Device.Write]).
 //
 // A frame is a virtio_net_hdr (include/uapi/linux/virtio_net.h, 10 bytes, little

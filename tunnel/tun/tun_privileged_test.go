@@ -390,7 +390,7 @@ func shovel(t *testing.T, from, to *Device, queue int) (largest int) {
 				return largest
 			}
 			largest = max(largest, n)
-			if err := Check(buf[:n]); err != nil {
+			if err := Check(buf[:n], from.MTU()); err != nil {
 				t.Errorf("a frame of this kernel was refused: %v: %x", err, buf[:min(n, 100)])
 				continue
 			}
