@@ -32,6 +32,9 @@ type Device struct {
 	queues    []*queue
 	writeOnly bool // writer is a descriptor of its own
 
+	setting sync.Mutex // orders SetCarrier and Mend
+	carrier bool       // what SetCarrier set; guarded by setting
+
 	mu     sync.RWMutex // held for reading around each use of writer, for writing to close it
 	writer int
 	closed bool
@@ -154,8 +157,15 @@ func (d *Device) SetOffload(o Offload) error {
 // SetCarrier tells the kernel whether there is anyone at the far end. Without a
 // carrier the interface's routes are marked linkdown, and it sends nothing.
 func (d *Device) SetCarrier(up bool) error {
+	d.setting.Lock()
+	defer d.setting.Unlock()
+	d.carrier = up
+	return d.setCarrier()
+}
+
+func (d *Device) setCarrier() error {
 	carrier := 0
-	if up {
+	if d.carrier {
 		carrier = 1
 	}
 	return d.control("TUNSETCARRIER", func(fd int) error {
