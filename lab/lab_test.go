@@ -47,7 +47,17 @@ func TestScenarios(t *testing.T) {
 		RequireUniqueNames: true,
 		Setup:              setup,
 		Cmds:               commands,
+		Condition:          condition,
 	})
+}
+
+// condition knows one condition: [users], whether there is any user besides root. A user
+// namespace that an ordinary user made has no other.
+func condition(name string) (bool, error) {
+	if name != "users" {
+		return false, fmt.Errorf("there is no condition %q", name)
+	}
+	return !topo.Unprivileged(), nil
 }
 
 // setup gives each scenario an empty topology.

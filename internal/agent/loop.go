@@ -31,7 +31,7 @@ type locals interface {
 	Changed() <-chan struct{}
 	Locals(link.Redistribute, []string, func(ifname string) bool) []netip.Prefix
 	Connected() []netip.Prefix
-	Addresses() (map[string][]netip.Addr, time.Time)
+	Interfaces() (map[string]link.Interface, time.Time)
 }
 
 // guard is what the loop needs of underlay.Guard.
@@ -123,7 +123,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.learn()
 			l.syncRoutes(ctx)
 		case <-l.locals.Changed():
-			l.mendAddresses()
+			l.mend(false)
 			l.announce(ctx)
 			l.syncRoutes(ctx)
 		case <-l.routes.Changed():
@@ -131,9 +131,10 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case f := <-l.request:
 			f(ctx)
 		case <-retry.C:
-			l.mendAddresses()
+			l.mend(false)
 			l.retry(ctx)
 		case <-resync.C:
+			l.mend(true)
 			l.announce(ctx)
 			l.syncRoutes(ctx)
 		}

@@ -8,6 +8,7 @@
 //
 //	hostile bgp LOCAL PEER ASN     PEER's port 179, from address LOCAL, as a router of AS ASN
 //	hostile tls HOST:PORT          the transport's port: silence, garbage, half a handshake
+//	hostile tun INTERFACE UID      the interface of a tunnel, as user UID of the same machine
 //
 // The WireGuard port of VICTIM, which is ADDRESS:PORT, IPv4. All of these tell
 // what came back, and nothing should:
@@ -51,8 +52,10 @@ func run(args []string) error {
 		return attackBGP(args[1], args[2], uint16(asn))
 	case len(args) == 2 && args[0] == "tls":
 		return attackTLS(args[1])
+	case len(args) == 3 && args[0] == "tun":
+		return attackTUN(args[1], args[2])
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile tls HOST:PORT | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile tls HOST:PORT | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }
