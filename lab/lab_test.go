@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	// With one that lets a group write, the scenarios' files would be refused.
+	syscall.Umask(0o022)
 	if err := topo.Reexec(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -12,16 +12,19 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // File checks a file that is trusted, by what Stat or Fstat said of it: it belongs to root or
 // to the user of this process, and nobody else may write to it. Like sshd, it does not
-// look at which group may.
+// look at which group may. What is mounted read-only, as configurations in a container often
+// are with every bit set, nobody can write to.
 func File(path string, info fs.FileInfo) error {
 	if err := Owner(path, info); err != nil {
 		return err
 	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+	if mode := info.Mode().Perm(); mode&0o022 != 0 && !readOnly(path) {
 		return fmt.Errorf("others than its owner can change it (mode %04o); run: chmod go-w %s", mode, path)
 	}
 	return nil
@@ -34,6 +37,11 @@ func Dir(path string, info fs.FileInfo) error {
 		return Owner(path, info)
 	}
 	return File(path, info)
+}
+
+func readOnly(path string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(path, &fs) == nil && fs.Flags&unix.ST_RDONLY != 0
 }
 
 // Owner checks that a file or a directory belongs to root or to the user of this process.
