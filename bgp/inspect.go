@@ -30,8 +30,9 @@ const (
 
 // ServeInspection answers the gobgp command on l, which may look and not change anything, until
 // ctx is done or l fails; it closes l. The RPCs are those of GoBGP's API, with answers as GoBGP
-// gives them. What it costs is bounded, see inspectbounds.go, but how many connections there are is
-// for l to bound.
+// gives them. What it costs is bounded (inspectbounds.go), but for how many connections there are,
+// which l has to bound. A connection of l's may have a method User, as those of package
+// internal/socket do: then no user gets in the way of another's questions.
 func (s *Speaker) ServeInspection(ctx context.Context, l net.Listener) error {
 	srv := grpc.NewServer(
 		grpc.UnaryInterceptor(inspectUnary),
@@ -42,52 +43,69 @@ func (s *Speaker) ServeInspection(ctx context.Context, l net.Listener) error {
 		grpc.ReadBufferSize(grpcBuffer),
 		grpc.WriteBufferSize(grpcBuffer),
 		grpc.ConnectionTimeout(setupTime),
+		grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(grpckeepalive.ServerParameters{MaxConnectionIdle: idleTime, Time: probeEvery, Timeout: probeTime}),
 	)
 	api.RegisterGoBgpServiceServer(srv, s.inspection)
 	stop := context.AfterFunc(ctx, srv.Stop)
 	defer stop()
-	err := srv.Serve(closableListener{l})
+	err := srv.Serve(knownListener{l})
+	srv.Stop() // waits for what is being answered
 	if ctx.Err() != nil {
 		return nil
 	}
-	srv.Stop()
 	if err == nil {
 		err = net.ErrClosed
 	}
 	return fmt.Errorf("bgp: serve the gobgp command on %s: %w", l.Addr(), err)
 }
 
-// closableListener makes connections that an RPC can find and close.
-type closableListener struct{ net.Listener }
+// knownListener makes connections that an RPC can find.
+type knownListener struct{ net.Listener }
 
-func (l closableListener) Accept() (net.Conn, error) {
+func (l knownListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return closableConn{c}, nil
+	k := knownConn{Conn: c, client: client{conn: c, user: -1}}
+	// What a listener of package internal/socket knows of its clients.
+	if u, ok := c.(interface {
+		User() (uid int64, trusted bool)
+	}); ok {
+		k.client.user, k.client.trusted = u.User()
+	}
+	return k, nil
 }
 
-type closableConn struct{ net.Conn }
+type knownConn struct {
+	net.Conn
+	client client
+}
 
 // RemoteAddr is what gRPC hands on to the RPC.
-func (c closableConn) RemoteAddr() net.Addr { return closableAddr{c.Conn.RemoteAddr(), c.Conn} }
+func (c knownConn) RemoteAddr() net.Addr { return knownAddr{c.Conn.RemoteAddr(), c.client} }
 
-type closableAddr struct {
+type knownAddr struct {
 	net.Addr
-	io.Closer
+	client client
 }
 
-// connectionOf returns the connection that an RPC came on. Closing it is the one way to end an
-// RPC whose client does not read: its handler is inside of Send then.
-func connectionOf(ctx context.Context) io.Closer {
+// client is who asks.
+type client struct {
+	conn    io.Closer // closing it is the one way to end an RPC whose handler is inside of Send
+	user    int64     // -1 if that is not known
+	trusted bool      // root, or this process's own user: does not make room for others
+}
+
+// clientOf returns who asks by an RPC.
+func clientOf(ctx context.Context) client {
 	if p, ok := peer.FromContext(ctx); ok {
-		if c, ok := p.Addr.(closableAddr); ok {
-			return c
+		if a, ok := p.Addr.(knownAddr); ok {
+			return a.client
 		}
 	}
-	return io.NopCloser(nil)
+	return client{conn: io.NopCloser(nil), user: -1}
 }
 
 // The port for the gobgp command is for looking. RPCs whose names begin with

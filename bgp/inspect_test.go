@@ -52,18 +52,23 @@ func TestEveryRPCIsClassified(t *testing.T) {
 	}
 }
 
-// serveInspection serves a speaker's inspection until the test ends, with at most so many
-// connections.
+// serveInspection serves inspection until the test ends, with at most so many connections.
 func serveInspection(t testing.TB, i *inspection, connections int) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveListener(t, i, socket.Limit(l, connections))
+	return l.Addr().String()
+}
+
+func serveListener(t testing.TB, i *inspection, l net.Listener) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	s := &Speaker{inspection: i}
-	go func() { done <- s.ServeInspection(ctx, socket.Limit(l, connections)) }()
+	go func() { done <- s.ServeInspection(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
 		select {
@@ -75,7 +80,6 @@ func serveInspection(t testing.TB, i *inspection, connections int) (addr string)
 			t.Error("ServeInspection did not return")
 		}
 	})
-	return l.Addr().String()
 }
 
 func inspectClient(t testing.TB, addr string) api.GoBgpServiceClient {

@@ -30,7 +30,7 @@ type stream[M any] interface {
 
 // list answers an RPC with what ask gives to its function, each as a message made by wrap.
 func list[T, M any](i *inspection, s stream[M], ask func(context.Context, func(T)) error, wrap func(T) M) error {
-	a, err := i.bounds.answer(s.Context())
+	a, err := i.bounds.lists.wait(s.Context())
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func (i *inspection) GetTable(ctx context.Context, r *api.GetTableRequest) (*api
 	if _, err := knownFamily(r.GetFamily()); err != nil {
 		return nil, err
 	}
-	a, err := i.bounds.answer(ctx)
+	a, err := i.bounds.tables.wait(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (i *inspection) ListPath(r *api.ListPathRequest, s api.GoBgpService_ListPat
 	if err != nil {
 		return err
 	}
-	a, err := i.bounds.answer(s.Context())
+	a, err := i.bounds.tables.wait(s.Context())
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,10 @@ import (
 // take 4 MiB by default.
 const maxBatch = 256
 
-// watcher is one WatchEvent RPC. What follows bounds is guarded by bounds.mu.
+// watcher is one WatchEvent RPC. The last fields are guarded by bounds.mu.
 type watcher struct {
-	answer // for its sends; it is none of those that are bounded
+	answer // for its sends; it has no turn to end
+	bounds *inspectBounds
 	cancel context.CancelCauseFunc
 	more   chan struct{} // capacity 1: the queue is no longer empty
 
@@ -134,7 +135,7 @@ func (i *inspection) sendCurrent(ctx context.Context, r *api.WatchEventRequest, 
 }
 
 func (i *inspection) sendTables(ctx context.Context, f *api.WatchEventRequest_Table_Filter, send func([]*apiutil.Path) error) error {
-	a, err := i.bounds.answer(ctx)
+	a, err := i.bounds.tables.wait(ctx)
 	if err != nil {
 		return err
 	}
@@ -199,16 +200,39 @@ func (w *watcher) sendPaths(s api.GoBgpService_WatchEventServer, paths []*apiuti
 	}
 }
 
-// watch adds a watcher; cancel ends its RPC. If there are too many, the oldest ends.
+// watch adds a watcher; cancel ends its RPC. If there are too many, one of them ends.
 func (b *inspectBounds) watch(ctx context.Context, cancel context.CancelCauseFunc) *watcher {
-	w := &watcher{answer: answer{bounds: b, conn: connectionOf(ctx)}, cancel: cancel, more: make(chan struct{}, 1)}
+	w := &watcher{answer: answer{client: clientOf(ctx)}, bounds: b, cancel: cancel, more: make(chan struct{}, 1)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.watchers = append(b.watchers, w)
 	if len(b.watchers) > maxWatchers {
-		b.watchers[0].drop(errReplaced)
+		b.oneTooMany().drop(errReplaced)
 	}
 	return w
+}
+
+// oneTooMany chooses the watcher that ends: the oldest of the user that has the most, root's for
+// root's alone. It is called with mu held.
+func (b *inspectBounds) oneTooMany() *watcher {
+	counts := map[int64]int{}
+	for _, w := range b.watchers {
+		counts[w.client.user]++
+	}
+	newest := b.watchers[len(b.watchers)-1]
+	goes := newest
+	for _, w := range b.watchers[:len(b.watchers)-1] {
+		switch {
+		case w.client.trusted && !newest.client.trusted:
+		case w.client.trusted != goes.client.trusted:
+			if goes.client.trusted {
+				goes = w
+			}
+		case goes == newest && counts[w.client.user] >= counts[goes.client.user], counts[w.client.user] > counts[goes.client.user]:
+			goes = w
+		}
+	}
+	return goes
 }
 
 // put queues an event, which must not block: GoBGP queues without bounds what is not taken.
@@ -228,7 +252,7 @@ func (w *watcher) put(e watchEvent) {
 	default:
 	}
 	if b.queued > maxQueued {
-		slices.MaxFunc(b.watchers, func(v, w *watcher) int { return v.size - w.size }).drop(errTooSlow)
+		slices.MaxFunc(b.watchers, func(x, y *watcher) int { return x.size - y.size }).drop(errTooSlow)
 	}
 }
 
@@ -267,7 +291,7 @@ func (w *watcher) drop(why error) {
 	w.cancel(why)
 	time.AfterFunc(busyStall, func() {
 		if current, _ := w.slowness(time.Now()); current > 0 {
-			_ = w.conn.Close()
+			_ = w.client.conn.Close()
 		}
 	})
 }

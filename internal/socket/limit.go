@@ -11,7 +11,7 @@ import (
 
 // Limit bounds how many connections that l accepted are open at a time: most, at least 1.
 // One too many closes another, as the package's comment tells; the newest itself if all others
-// are root's or the daemon's own and it is not.
+// are root's or the daemon's own and it is not. The connections have a method User.
 func Limit(l net.Listener, most int) net.Listener {
 	return &limited{Listener: l, most: most, open: map[*conn]struct{}{}}
 }
@@ -96,6 +96,10 @@ type user int64
 const unknown user = -1
 
 func (u user) trusted() bool { return u != unknown && access.Trusted(uint32(u)) }
+
+// User returns who is at the other end, -1 if that is not known, and whether that is root or the
+// daemon's own user.
+func (c *conn) User() (uid int64, trusted bool) { return int64(c.user), c.user.trusted() }
 
 func (c *conn) touch() { c.moved.Store(time.Now().UnixNano()) }
 
