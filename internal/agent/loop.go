@@ -49,6 +49,7 @@ type loop struct {
 	guard   guard
 	tunnels tunnelOpener
 	listen  listener
+	gobgp   *gobgpPort // nil if it is turned off
 
 	cfg     *config.Config
 	load    func() (*config.Config, error)

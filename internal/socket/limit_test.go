@@ -1,11 +1,15 @@
 package socket
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -144,6 +148,62 @@ func TestUserOfAClosedSocket(t *testing.T) {
 		c.Close()
 		if got := userOf(accepted); got != unknown {
 			t.Errorf("%s: user %d of a closed socket", host, got)
+		}
+	}
+}
+
+// connectVariable has the test binary connect to an address and wait, as another user.
+const connectVariable = "WARREN_SOCKET_CONNECT"
+
+func TestMain(m *testing.M) {
+	if network, address, ok := strings.Cut(os.Getenv(connectVariable), " "); ok {
+		c, err := net.Dial(network, address)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		_, _ = c.Read(make([]byte, 1)) // until the test closes it
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// Another user is told from root, by TCP and by a unix socket.
+func TestUserOfAnotherUser(t *testing.T) {
+	const other = 65534
+	if os.Geteuid() != 0 {
+		t.Skip("only root can start processes of other users")
+	}
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	dir := tempDir(t)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []net.Listener{tcp, listenAt(t, filepath.Join(dir, "w.sock"), 0o666)} {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), connectVariable+"="+l.Addr().Network()+" "+l.Addr().String())
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: other, Gid: other}}
+		var out strings.Builder
+		cmd.Stdout = &out
+		if err := cmd.Start(); errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) {
+			t.Skip("this user namespace has no other user: ", err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Limit(l, 2).Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if uid, trusted := c.(*conn).User(); uid != other || trusted {
+			t.Errorf("%s: user %d, trusted %v", l.Addr(), uid, trusted)
+		}
+		c.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %s", err, out.String())
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Table writes a status for people: the router, a line per peer, what is wrong
-// with a peer, and the kernel's routes. Control characters in what peers and
+// with a peer or with the router, and the kernel's routes. Control characters in what peers and
 // the network have said do not get through to the terminal.
 func Table(w io.Writer, s Status) error {
 	var b strings.Builder
@@ -20,6 +20,9 @@ func Table(w io.Writer, s Status) error {
 	for _, p := range s.Peers {
 		problem(&b, p.Name, "tunnel", p.Tunnel.LastError)
 		problem(&b, p.Name, "bgp", p.BGP.LastError)
+	}
+	for _, h := range s.Router.Hints {
+		hint(&b, h)
 	}
 	fmt.Fprintf(&b, "\nkernel routes: %d IPv4, %d IPv6; %d pending, %d refused\n",
 		s.FIB.IPv4, s.FIB.IPv6, s.FIB.Pending, s.FIB.Errors)
@@ -51,6 +54,14 @@ func peerTable(b *strings.Builder, s Status) {
 		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
 	_ = t.Flush() // a strings.Builder does not fail
+}
+
+func hint(b *strings.Builder, h Hint) {
+	who := "router"
+	if h.Peer != "" {
+		who = h.Peer
+	}
+	fmt.Fprintf(b, "%s: %s\n", clean(who), clean(h.Text))
 }
 
 func problem(b *strings.Builder, peer, where, text string) {
