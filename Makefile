@@ -22,7 +22,7 @@ PACKAGES := bird2 ethtool iproute2 iperf3 iputils-ping nftables openvpn procps t
             gcc libc6-dev # for the race detector
 TOOLS    := bird ethtool ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze gcc
 
-.PHONY: help build bin deps check test test-unit test-privileged lab demo demo-down bench fuzz clean
+.PHONY: help build bin deps check licenses test test-unit test-privileged lab demo demo-down bench fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,14 @@ build: bin/warren.mod ## bin/warren, bin/gobgp (of the GoBGP version that warren
 	go build -modfile bin/warren.mod -trimpath -ldflags '$(LDFLAGS)' -o bin/warren ./cmd/warren
 	go build -trimpath -o bin/gobgp github.com/osrg/gobgp/v4/cmd/gobgp
 	go build -trimpath -o bin/hostile ./lab/hostile
+	cp LICENSE THIRD-PARTY-LICENSES bin/
+
+bin/licenses: tools/licenses/main.go tools/go.mod
+	@mkdir -p bin
+	go build -C tools -o ../bin/licenses ./licenses
+
+licenses: bin/licenses ## THIRD-PARTY-LICENSES, of what is linked into bin/warren and bin/gobgp
+	bin/licenses THIRD-PARTY-LICENSES
 
 # The lint tool and wireguard-go have a module of their own (tools/go.mod), so
 # that what they depend on stays out of Warren's.
@@ -74,10 +82,11 @@ deps: ## install what a bare Debian machine lacks for lab, demo and bench
 	echo "deps: installing what is missing:$$missing"; \
 	export DEBIAN_FRONTEND=noninteractive; apt-get update -q && apt-get install -qy --no-install-recommends $(PACKAGES)
 
-check: bin/golangci-lint ## formatting, vet, linters, the dependency rules
+check: bin/golangci-lint bin/licenses ## formatting, vet, linters, the dependency rules, third parties' licenses
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change: $$out"; exit 1; fi
 	go vet -tags privileged,lab ./...
 	bin/golangci-lint run --build-tags privileged,lab ./...
+	bin/licenses -check THIRD-PARTY-LICENSES
 
 test: deps check test-unit test-privileged lab ## everything CI runs
 

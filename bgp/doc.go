@@ -28,7 +28,9 @@
 //  7. When a session or a connection fails, the neighbor is soon deleted from
 //     GoBGP and added again, instead of its pause of 5 s; a peer that offers a
 //     new session ends the old one (restart.go).
-//  8. DeleteNeighbor takes the neighbor's routes away at once and closes the
+//  8. ServeInspection answers the gobgp command, from GoBGP's tables and with bounds
+//     of its own (inspect.go and what begins with that).
+//  9. DeleteNeighbor takes the neighbor's routes away at once and closes the
 //     session in the background.
 //
 // Locks: opMu orders operations on GoBGP, mu guards the maps and is never held
