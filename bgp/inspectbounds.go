@@ -19,7 +19,7 @@ const (
 	stallTime = 10 * time.Second
 	// While others wait for their turn, less patience is left: for one message, and for all
 	// messages of an answer together.
-	busyStall, busySlow = 250 * time.Millisecond, 5 * time.Second
+	busyStall, busySlow = 500 * time.Millisecond, 5 * time.Second
 	busyLook            = 100 * time.Millisecond
 	// maxWatchers is how many WatchEvent RPCs there are at a time, as each costs something at
 	// each event.

@@ -122,6 +122,10 @@ func TestUnreadStreams(t *testing.T) {
 		start := time.Now()
 		client := inspectClient(t, addr)
 		all, err := collect(client.ListPath(ctx, wholeTable))
+		for err != nil && c.user == 1000 && ctx.Err() == nil {
+			// On a busy machine it may be taken for one of those of its user that do not read.
+			all, err = collect(client.ListPath(ctx, wholeTable))
+		}
 		if err != nil || len(all) != prefixes {
 			t.Fatalf("%+v: %d prefixes, %v", c, len(all), err)
 		}

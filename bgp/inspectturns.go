@@ -102,10 +102,7 @@ func (a *answer) end() {
 
 // next chooses among those that wait, -1 for none. It is called with mu held.
 func (t *turns) next() int {
-	under := map[int64]int{}
-	for a := range t.busy {
-		under[a.client.user]++
-	}
+	under := t.perUser()
 	best := -1
 	for i, w := range t.waiting {
 		c := w.answer.client
@@ -128,14 +125,29 @@ func (t *turns) next() int {
 	return best
 }
 
+// perUser counts the answers under way. It is called with mu held.
+func (t *turns) perUser() map[int64]int {
+	under := map[int64]int{}
+	for a := range t.busy {
+		under[a.client.user]++
+	}
+	return under
+}
+
 // closeSlowest closes the connection of the answer whose client reads the slowest, if that is
-// too slow for one who waits. Root's makes room for root's alone.
+// too slow for one who waits. Root's makes room for root's alone, and a user's for another who
+// would not have more then.
 func (t *turns) closeSlowest(waits client, now time.Time) {
 	t.mu.Lock()
+	under := t.perUser()
 	var slowest *answer
 	var most time.Duration
 	for a := range t.busy {
-		if a.client.trusted && !waits.trusted {
+		switch {
+		case a.client.trusted && !waits.trusted:
+			continue
+		case a.client.trusted != waits.trusted, a.client.user == waits.user:
+		case under[a.client.user] <= under[waits.user]:
 			continue
 		}
 		if current, total := a.slowness(now); (current >= busyStall || total >= busySlow) && total > most {

@@ -36,22 +36,22 @@ type gobgpPort struct {
 
 // Run listens and serves until ctx is done.
 func (g *gobgpPort) Run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		l, err := g.listen(ctx)
 		if err == nil {
 			g.works()
 			err = g.serve(ctx, socket.Limit(l, gobgpClients))
 		}
-		if ctx.Err() != nil {
-			return nil
+		if err == nil || ctx.Err() != nil {
+			continue
 		}
 		g.fails(err)
 		select {
 		case <-time.After(g.retry):
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 func (g *gobgpPort) listen(ctx context.Context) (net.Listener, error) {

@@ -51,13 +51,14 @@ func isOwned(index int) bool {
 	if err != nil || len(answers) != 1 || len(answers[0]) < unix.SizeofIfInfomsg {
 		return true
 	}
-	data, found := answers[0][unix.SizeofIfInfomsg:], true
+	data := answers[0][unix.SizeofIfInfomsg:]
 	for _, t := range []uint16{unix.IFLA_LINKINFO, unix.IFLA_INFO_DATA} {
+		var found bool
 		if data, found = attribute(data, t); !found {
 			return true
 		}
 	}
-	_, found = attribute(data, nl.IFLA_TUN_OWNER)
+	_, found := attribute(data, nl.IFLA_TUN_OWNER)
 	return found
 }
 

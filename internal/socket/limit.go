@@ -50,7 +50,7 @@ func (l *limited) Accept() (net.Conn, error) {
 		}
 		l.mu.Unlock()
 		if victim != nil {
-			victim.Close()
+			_ = victim.Close()
 		}
 		if victim != c {
 			return c, nil
