@@ -17,7 +17,7 @@ import (
 // Which connection goes when one is too many: those of most come first, in the order in which
 // something last moved through them.
 func TestVictim(t *testing.T) {
-	const root, anna, bert = 0, 1000, 1001
+	const root, anna, bert = 0, 54321, 54322
 	for _, c := range []struct {
 		what string
 		open []user // the last is the newest

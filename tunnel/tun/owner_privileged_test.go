@@ -64,12 +64,17 @@ func attackOnce(name string) {
 }
 
 // attackEver tries to attach with each descriptor, from a thread each, until its input is
-// closed; an interface that it got at it makes its own, and keeps.
+// closed; an interface that it got at it makes its own, and keeps. Every other thread looks for
+// interfaces of any name.
 func attackEver(name string) {
 	for fd := 3; fd < 3+attackers; fd++ {
 		go func() {
 			for {
-				if attachTo(fd, name, attackFlags[0]) != nil {
+				target := name
+				if fd%2 == 0 {
+					target = newest(name)
+				}
+				if attachTo(fd, target, attackFlags[0]) != nil {
 					continue
 				}
 				_ = unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
@@ -84,6 +89,20 @@ func attackEver(name string) {
 }
 
 const attackers = 8
+
+// newest is the last interface that there is, or otherwise if there is none.
+func newest(otherwise string) string {
+	b, err := os.ReadFile("/proc/thread-self/net/dev")
+	if err != nil {
+		return otherwise
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	name, _, _ := strings.Cut(strings.TrimSpace(lines[len(lines)-1]), ":")
+	if name == "lo" || strings.Contains(name, " ") {
+		return otherwise
+	}
+	return name
+}
 
 // attack is the command of a process of another user that attacks name.
 func attack(t *testing.T, how, name string, descriptors int) *exec.Cmd {
