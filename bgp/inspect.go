@@ -91,14 +91,14 @@ type knownAddr struct {
 	client client
 }
 
-// client is who asks.
+// client is the process at the other end of a connection.
 type client struct {
 	conn    io.Closer // closing it is the one way to end an RPC whose handler is inside of Send
 	user    int64     // -1 if that is not known
 	trusted bool      // root, or this process's own user: does not make room for others
 }
 
-// clientOf returns who asks by an RPC.
+// clientOf returns the client of an RPC.
 func clientOf(ctx context.Context) client {
 	if p, ok := peer.FromContext(ctx); ok {
 		if a, ok := p.Addr.(knownAddr); ok {

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// turns lets so many answers be under way at a time. Who waits comes in this order: root; the
-// users with the fewest answers under way; the newest, or old ones that nobody reads could
+// turns lets so many answers be under way at a time. Those that wait come in this order: root's;
+// the users' with the fewest answers under way; the newest, or old ones that nobody reads could
 // keep it waiting.
 type turns struct {
 	mu      *sync.Mutex
@@ -135,8 +135,8 @@ func (t *turns) perUser() map[int64]int {
 }
 
 // closeSlowest closes the connection of the answer whose client reads the slowest, if that is
-// too slow for one who waits. Root's makes room for root's alone, and a user's for another who
-// would not have more then.
+// too slow while another client waits. Root's makes room for root's alone, and a user's for that of
+// another user with fewer answers under way.
 func (t *turns) closeSlowest(waits client, now time.Time) {
 	t.mu.Lock()
 	under := t.perUser()

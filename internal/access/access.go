@@ -30,7 +30,7 @@ func File(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// Dir checks a directory in the same way: who can write to it can replace what is in it. A
+// Dir checks a directory in the same way: a user that can write to it can replace what is in it. A
 // sticky one, such as /tmp, passes: there only the owner of a file can replace it.
 func Dir(path string, info fs.FileInfo) error {
 	if info.Mode()&fs.ModeSticky != 0 {

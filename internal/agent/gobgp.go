@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// gobgpMode lets a group look at the speaker, that of the socket's directory if that is
-	// setgid.
+	// gobgpMode lets the socket's group look at the speaker: the group of its directory if
+	// the directory is setgid, else the daemon's.
 	gobgpMode = 0o660
 	// gobgpClients is how many connections of the gobgp command there are at a time.
 	gobgpClients = 64

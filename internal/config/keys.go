@@ -85,11 +85,11 @@ func parseFingerprint(s string) (sum [32]byte, err error) {
 	return [32]byte(raw), nil
 }
 
-// exposure says who may get at a file.
+// exposure says which users may get at a file.
 type exposure int
 
 const (
-	private exposure = iota // nobody but its owner, who is root or the user of this process
+	private exposure = iota // nobody but its owner, root or the user of this process
 	trusted                 // anybody may read it, only that owner change it
 	public                  // anybody: nothing depends on what it says
 )

@@ -12,10 +12,10 @@ import (
 	"warren/internal/access"
 )
 
-// read reads a file that the configuration consists of. Who can write to its directory can
-// put another in its place, so that is looked at too, and so is the directory that a
-// symbolic link leads to. The directories above are not: who replaced one of them could not
-// put files of root's into the new one.
+// read reads a file that the configuration consists of. A user that can write to its directory
+// can put another in its place, so that is looked at too, and so is the directory that a
+// symbolic link leads to. The directories above are not: a user that replaced one of them
+// could not put files of root's into the new one.
 func (l *loader) read(path string, e exposure) ([]byte, error) {
 	l.checkDir(filepath.Dir(path))
 	if real, err := filepath.EvalSymlinks(path); err == nil && filepath.Dir(real) != filepath.Dir(path) {
@@ -43,7 +43,7 @@ func (l *loader) checkDir(dir string) {
 }
 
 // peerSources reads the peer files of a directory, and lists the visible ones that are none.
-// Whoever can add a file there adds a peer, so a sticky directory will not do.
+// A file that is added there adds a peer, so a sticky directory will not do.
 func (l *loader) peerSources(dir string) (sources []source, unread []string) {
 	entries, err := l.peerEntries(dir)
 	if errors.Is(err, fs.ErrNotExist) {

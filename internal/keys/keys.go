@@ -217,8 +217,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// ours makes sure that a file which is kept was not put there by another user, who would be the
-// one that peers are told to trust.
+// ours makes sure that a file which is kept was not put there by another user: it is what peers
+// are told to trust.
 func ours(path string) error {
 	info, err := os.Stat(path)
 	if err == nil {

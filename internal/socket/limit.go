@@ -97,7 +97,7 @@ const unknown user = -1
 
 func (u user) trusted() bool { return u != unknown && access.Trusted(uint32(u)) }
 
-// User returns who is at the other end, -1 if that is not known, and whether that is root or the
+// User returns the user at the other end, -1 if that is not known, and whether it is root or the
 // daemon's own user.
 func (c *conn) User() (uid int64, trusted bool) { return int64(c.user), c.user.trusted() }
 

@@ -51,7 +51,7 @@ const (
 	diagEstablished = 1 // TCP_ESTABLISHED
 )
 
-// userOfTCP asks the kernel who has the socket with these two ends. A socket that its process
+// userOfTCP asks the kernel which user has the socket with these two ends. A socket that its process
 // has closed belongs to nobody, for which the kernel gives root.
 func userOfTCP(its, remote netip.AddrPort) user {
 	its, remote = unmap(its), unmap(remote)

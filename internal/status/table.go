@@ -57,11 +57,11 @@ func peerTable(b *strings.Builder, s Status) {
 }
 
 func hint(b *strings.Builder, h Hint) {
-	who := "router"
+	subject := "router"
 	if h.Peer != "" {
-		who = h.Peer
+		subject = h.Peer
 	}
-	fmt.Fprintf(b, "%s: %s\n", clean(who), clean(h.Text))
+	fmt.Fprintf(b, "%s: %s\n", clean(subject), clean(h.Text))
 }
 
 func problem(b *strings.Builder, peer, where, text string) {

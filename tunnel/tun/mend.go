@@ -7,7 +7,7 @@ import (
 )
 
 // Mend puts right what another process has changed of the interface: its carrier, its
-// persistence, and who may attach to it. Only root can have done so, or a program with
+// persistence, and its owner. Only root can have done so, or a program with
 // CAP_NET_ADMIN. Mend returns what it was, in words such as "carrier"; nothing if all was
 // as it should be. It works in the calling thread's network namespace.
 func (d *Device) Mend() (changed []string, err error) {

@@ -79,8 +79,8 @@ func makePersistent(name string, multiQueue bool) (state, error) {
 	return s, nil
 }
 
-// owner is who may attach to the interfaces besides a process with CAP_NET_ADMIN: the
-// user and the group that this process acts for.
+// owner is the user and the group that this process acts for. Besides processes with
+// CAP_NET_ADMIN only theirs may attach to the interfaces.
 func owner() (uid, gid int64) { return int64(os.Geteuid()), int64(os.Getegid()) }
 
 // shared says how others can get at an interface to which this process has attached n

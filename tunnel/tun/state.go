@@ -13,7 +13,7 @@ type state struct {
 	index    int
 	carrier  bool
 	persist  bool
-	uid, gid int64 // who may attach; -1: any user, any group
+	uid, gid int64 // the owner's; -1: any user, any group may attach
 	queues   int   // attached, with detached ones; 0 if the interface was made for one
 }
 
