@@ -25,7 +25,7 @@ PACKAGES := bird2 frr openbgpd ethtool iproute2 iperf3 iputils-ping nftables ope
 ROUTING  := bird frr openbgpd bgplgd
 TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze gcc
 
-.PHONY: help build bin deps check test test-unit test-privileged lab demo demo-down bench fuzz clean
+.PHONY: help build bin deps check licenses test test-unit test-privileged lab demo demo-down bench fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,14 @@ build: bin/warren.mod ## bin/warren, bin/gobgp (of the GoBGP version that warren
 	go build $(AMENDED) -trimpath -ldflags '$(LDFLAGS)' -o bin/warren ./cmd/warren
 	go build -trimpath -o bin/gobgp $(GOBGP)/cmd/gobgp
 	go build -trimpath -o bin/hostile ./lab/hostile
+	cp LICENSE THIRD-PARTY-LICENSES bin/
+
+bin/licenses: tools/licenses/main.go tools/go.mod
+	@mkdir -p bin
+	go build -C tools -o ../bin/licenses ./licenses
+
+licenses: bin/licenses ## THIRD-PARTY-LICENSES, of what is linked into bin/warren and bin/gobgp
+	bin/licenses THIRD-PARTY-LICENSES
 
 # The lint tool, wireguard-go and amend have a module of their own (tools/go.mod),
 # so that what they depend on stays out of Warren's.
@@ -74,12 +82,13 @@ deps: ## install what a bare Debian machine lacks for lab, demo and bench
 	export DEBIAN_FRONTEND=noninteractive; apt-get update -q; apt-get install -qy --no-install-recommends $(PACKAGES); \
 	if command -v systemctl >/dev/null; then for s in $$quiet; do systemctl -q disable $$s; done; fi
 
-check: bin/golangci-lint ## formatting, vet, linters, the dependency rules
+check: bin/golangci-lint bin/licenses ## formatting, vet, linters, the dependency rules, third parties' licenses
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change: $$out"; exit 1; fi
 	go vet -tags privileged,lab ./...
 	bin/golangci-lint run --build-tags privileged,lab ./...
 	go vet -C tools ./...
 	cd tools && ../bin/golangci-lint run ./...
+	bin/licenses -check THIRD-PARTY-LICENSES
 
 test: deps check test-unit test-privileged lab ## everything CI runs
 

@@ -30,8 +30,10 @@
 //  7. When a session or a connection fails, the neighbor is soon deleted from
 //     GoBGP and added again, instead of its pause of 5 s; a peer that offers a
 //     new session ends the old one (restart.go).
-//  8. Want takes the routes of a neighbor that is not wanted away at once and closes the
-//     session in the background.
+//  8. ServeInspection answers the gobgp command, from GoBGP's tables and with bounds
+//     of its own (inspect.go and what begins with that).
+//  9. Want takes the routes of a neighbor that is not wanted any more away at once
+//     and closes the session in the background.
 //
 // Locks: opMu orders operations on GoBGP. mu guards the maps and is never held
 // across a call into GoBGP; GoBGP's callbacks and its logger take mu only. The

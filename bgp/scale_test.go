@@ -7,6 +7,7 @@
 package bgp
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/server"
 )
 
@@ -131,4 +133,40 @@ func waitCount(b *testing.B, s *Speaker, want int) {
 		}
 		return ""
 	})
+}
+
+// TestMemoryOfUnreadStreams measures 1,500 RPCs that nobody reads, their clients included, which
+// are in this process too.
+func TestMemoryOfUnreadStreams(t *testing.T) {
+	const prefixes, limit = 20000, 150 << 20
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	if err := s.SetAnnounced(t.Context(), hostRoutes(prefixes)); err != nil {
+		t.Fatal(err)
+	}
+	addr := serveInspection(t, s.inspection, 64)
+	measure := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapInuse + m.StackInuse)
+	}
+	before, most := measure(), 0
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	attackUnread(ctx, t, addr, 250, 6)
+	news := hostRoutes(prefixes + 5000)
+	for n := range 10 { // and there is something to watch
+		if err := s.SetAnnounced(t.Context(), news[:prefixes+500*n]); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, measure()-before)
+		time.Sleep(300 * time.Millisecond)
+	}
+	t.Logf("%d MB at most", most>>20)
+	if most > limit {
+		t.Errorf("%d bytes, want at most %d", most, limit)
+	}
+	if all, err := collect(inspectClient(t, addr).ListPeer(ctx, &api.ListPeerRequest{})); err != nil {
+		t.Errorf("a client that reads: %v, %v", all, err)
+	}
 }

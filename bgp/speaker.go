@@ -12,19 +12,13 @@ import (
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/server"
-	"google.golang.org/grpc"
 )
 
 // Config is what a Speaker is made of. It cannot change later.
 type Config struct {
-	ASN      uint32     // this router's AS number, 1 to 4294967294
-	RouterID netip.Addr // IPv4 form, unique among all peers (RFC 6286)
-
-	// GobgpAddr is the host:port where the gobgp command may look, and only
-	// look. Empty means nowhere.
-	GobgpAddr string
-
-	Logger *slog.Logger // nil means slog.Default()
+	ASN      uint32       // this router's AS number, 1 to 4294967294
+	RouterID netip.Addr   // IPv4 form, unique among all peers (RFC 6286)
+	Logger   *slog.Logger // nil means slog.Default()
 }
 
 // A Speaker is one BGP router. Its methods may be called at any time after
@@ -36,6 +30,8 @@ type Speaker struct {
 	port   uint16 // 179, but for tests
 	server *server.BgpServer
 	accept chan<- net.Conn // into GoBGP; see accept.go
+
+	inspection *inspection // the gobgp command's
 
 	// opMu serialises what changes GoBGP's configuration: neighbors, policy
 	// objects, local paths. It is taken before mu and may be held for long.
@@ -65,8 +61,7 @@ type Speaker struct {
 }
 
 // New starts a speaker with no neighbors; Run must follow, since it is what
-// stops it. It fails if the address for the gobgp command cannot be listened
-// on, or if GoBGP is not the release this package knows.
+// stops it. It fails if GoBGP is not the release this package knows.
 func New(cfg Config) (*Speaker, error) { return newSpeaker(cfg, bgpPort) }
 
 func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
@@ -96,18 +91,8 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 
-	opts := []server.ServerOption{server.LoggerOption(s.gobgpLogger(), nil)}
-	if cfg.GobgpAddr != "" {
-		if err := checkBindable(cfg.GobgpAddr); err != nil {
-			return nil, err
-		}
-		opts = append(opts, server.GrpcListenAddress(cfg.GobgpAddr),
-			server.GrpcOption([]grpc.ServerOption{
-				grpc.UnaryInterceptor(inspectUnary),
-				grpc.StreamInterceptor(inspectStream),
-			}))
-	}
-	s.server = server.NewBgpServer(opts...)
+	s.server = server.NewBgpServer(server.LoggerOption(s.gobgpLogger(), nil))
+	s.inspection = newInspection(s.server)
 	accept, err := openAcceptChannel(s.server)
 	if err != nil {
 		s.server.Stop()
@@ -175,13 +160,4 @@ func (s *Speaker) notify() {
 	case s.events <- struct{}{}:
 	default:
 	}
-}
-
-// checkBindable finds out what GoBGP would only log: that it cannot listen.
-func checkBindable(addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("bgp: [api] gobgp: cannot listen on %s (is another router or gobgpd running? give a free address, or \"\" to turn it off): %w", addr, err)
-	}
-	return l.Close()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	// With one that lets a group write, the scenarios' files would be refused.
+	syscall.Umask(0o022)
 	if err := topo.Reexec(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -53,7 +56,17 @@ func TestScenarios(t *testing.T) {
 		RequireUniqueNames: true,
 		Setup:              setup,
 		Cmds:               commands,
+		Condition:          holdsHere,
 	})
+}
+
+// holdsHere knows one condition: [users], whether there is any user besides root. A user
+// namespace that an ordinary user made has no other.
+func holdsHere(name string) (bool, error) {
+	if name != "users" {
+		return false, fmt.Errorf("there is no condition %q", name)
+	}
+	return !topo.Unprivileged(), nil
 }
 
 // setup gives each scenario an empty topology.

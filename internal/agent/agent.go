@@ -211,12 +211,16 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 }
 
 func (a *Agent) startSpeaker(l *loop, t *tasks) error {
-	s, err := bgp.New(bgp.Config{ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, GobgpAddr: a.cfg.API.Gobgp, Logger: a.log})
+	s, err := bgp.New(bgp.Config{ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, Logger: a.log})
 	if err != nil {
 		return err
 	}
 	l.speaker = s
 	t.start("bgp", s.Run)
+	if a.cfg.API.Gobgp != "" {
+		l.gobgp = &gobgpPort{api: a.cfg.API, serve: s.ServeInspection, log: a.log, retry: retryInterval}
+		t.start("gobgp port", l.gobgp.Run)
+	}
 	return nil
 }
 

@@ -155,8 +155,8 @@ func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
 type fakeLocals struct {
 	locals, connected []netip.Prefix
 	gateways          []netip.Addr
-	addresses         map[string][]netip.Addr
-	looked            time.Time // at the addresses
+	interfaces        map[string]link.Interface
+	looked            time.Time // at the interfaces
 }
 
 func (f *fakeLocals) Changed() <-chan struct{} { return nil }
@@ -165,8 +165,8 @@ func (f *fakeLocals) Locals(link.Redistribute, []string, func(string) bool) []ne
 }
 func (f *fakeLocals) Connected() []netip.Prefix { return f.connected }
 func (f *fakeLocals) Gateways() []netip.Addr    { return f.gateways }
-func (f *fakeLocals) Addresses() (map[string][]netip.Addr, time.Time) {
-	return f.addresses, f.looked
+func (f *fakeLocals) Interfaces() (map[string]link.Interface, time.Time) {
+	return f.interfaces, f.looked
 }
 
 type fakeGuard struct{ w *world }
@@ -192,10 +192,11 @@ func (l fakeListener) SetPort(port uint16) error {
 // fakeTunnels opens tunnels that do nothing. open holds how to report for
 // those that are open, fail what opening an interface fails with.
 type fakeTunnels struct {
-	w    *world
-	mu   sync.Mutex // several are opened at once
-	open map[string]reporter
-	fail map[string]error
+	w       *world
+	mu      sync.Mutex // several are opened at once
+	open    map[string]reporter
+	fail    map[string]error
+	changed map[string][]string // what Mend finds, by peer
 }
 
 func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
@@ -238,5 +239,11 @@ func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
 func (t *fakeTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	t.f.w.note("addresses %s from %s", t.name, local)
 	return []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}, nil
+}
+func (t *fakeTunnel) Mend() ([]string, error) {
+	t.f.w.note("mend %s", t.name)
+	changed := t.f.changed[t.name]
+	delete(t.f.changed, t.name)
+	return changed, nil
 }
 func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

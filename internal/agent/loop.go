@@ -33,7 +33,7 @@ type locals interface {
 	Locals(link.Redistribute, []string, func(ifname string) bool) []netip.Prefix
 	Connected() []netip.Prefix
 	Gateways() []netip.Addr
-	Addresses() (map[string][]netip.Addr, time.Time)
+	Interfaces() (map[string]link.Interface, time.Time)
 }
 
 // guard is what the loop needs of underlay.Guard.
@@ -52,6 +52,7 @@ type loop struct {
 	guard   guard
 	tunnels tunnelOpener
 	listen  listener
+	gobgp   *gobgpPort // nil if it is turned off
 
 	cfg     *config.Config
 	load    func() (*config.Config, error)
@@ -127,7 +128,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.learn()
 			l.syncRoutes(ctx)
 		case <-l.locals.Changed():
-			l.mendAddresses()
+			l.mend(false)
 			l.announce()
 			l.syncRoutes(ctx)
 		case <-l.routes.Changed():
@@ -135,9 +136,10 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case f := <-l.request:
 			f(ctx)
 		case <-retry.C:
-			l.mendAddresses()
+			l.mend(false)
 			l.retry(ctx)
 		case <-resync.C:
+			l.mend(true)
 			l.announce()
 			l.syncRoutes(ctx)
 		}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"warren/internal/config"
 	"warren/tunnel"
@@ -154,22 +153,4 @@ func TestTheLastReportCounts(t *testing.T) {
 	if w.peers["b"].tunnel != nil || w.peers["b"].session != nil {
 		t.Error("a tunnel without an interface is open")
 	}
-}
-
-// An interface that was set down and up again has lost its IPv6 addresses.
-func TestAddressesThatAreTakenAreGivenBack(t *testing.T) {
-	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
-	w.up(t, "b")
-	local, _ := tunnel.Addresses(tunnel.Identity{1}, tunnel.Identity{2}, 0)
-	w.locals.addresses = map[string][]netip.Addr{"if-b": {local}}
-	w.locals.looked = time.Now()
-	mark := len(w.diary)
-	w.mendAddresses()
-	expect(t, "all there", w.since(mark), nil)
-	w.locals.addresses = nil
-	w.mendAddresses()
-	expect(t, "gone", w.since(mark), []string{fmt.Sprintf("addresses b from %s", local)})
-	mark = len(w.diary)
-	w.mendAddresses()
-	expect(t, "not seen yet", w.since(mark), nil)
 }

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"warren/bgp"
 	"warren/internal/config"
-	"warren/internal/link"
 	"warren/tunnel"
 )
 
@@ -24,6 +22,7 @@ type peer struct {
 	session *session     // nil while the tunnel is down
 	ends    []netip.Addr // of the last session, if there was one: the interface keeps its addresses
 	err     error        // what has to be tried again: opening, or adding the neighbor
+	mended  time.Time    // when the log last said that the interface was mended
 }
 
 // session is the time from a tunnel's coming up to its going down.
@@ -45,6 +44,9 @@ type openTunnel interface {
 	// SetAddresses gives the interface the addresses that a session from local
 	// needs, and returns what it has then.
 	SetAddresses(local netip.Addr) ([]netip.Prefix, error)
+	// Mend puts right what something else changed of an interface of our own,
+	// and returns what that was.
+	Mend() (changed []string, err error)
 	// Close ends the session and tells the peer why. An interface of our own
 	// is gone when it returns.
 	Close(reason string)
@@ -170,38 +172,6 @@ func (p *peer) neighbor() bgp.Neighbor {
 		HardMaxPrefixes: p.cfg.BGP.HardMaxPrefixes,
 		RTT:             p.session.rtt,
 	}
-}
-
-// mendAddresses gives interfaces back what somebody took from them. The kernel
-// itself takes IPv6 addresses when an interface is set down, and does not bring
-// them back when it is set up; without, its session could never return.
-func (l *loop) mendAddresses() {
-	have, looked := l.locals.Addresses()
-	for _, p := range l.peers {
-		// What was set since cannot have been seen.
-		if p.session == nil || !p.session.addressed.Before(looked) || !lacks(have[p.cfg.Tunnel.Interface], p.session.addresses) {
-			continue
-		}
-		addresses, err := p.tunnel.SetAddresses(p.session.local)
-		if errors.Is(err, link.ErrNotFound) {
-			continue // the tunnel itself will tell
-		}
-		if err != nil {
-			if p.err == nil || p.err.Error() != err.Error() {
-				l.log.Error("cannot give the tunnel's interface its addresses back; trying again", "peer", p.cfg.Name, "err", err)
-			}
-			p.err = err
-			continue
-		}
-		l.log.Warn("gave the tunnel's interface the addresses back that it had lost", "peer", p.cfg.Name)
-		p.err = nil
-		p.session.addresses, p.session.addressed = addresses, time.Now()
-	}
-}
-
-// lacks reports whether one of the wanted addresses is not there.
-func lacks(have []netip.Addr, want []netip.Prefix) bool {
-	return slices.ContainsFunc(want, func(p netip.Prefix) bool { return !slices.Contains(have, p.Addr()) })
 }
 
 // tunnelDown takes away what a dead tunnel must not have: its neighbor, and

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -96,9 +97,12 @@ type FIB struct {
 
 // API is where the daemon can be asked. It can be compared with ==.
 type API struct {
-	Gobgp  string // loopback IP:port of the read-only gRPC service; "" is off
+	Gobgp  string // loopback IP:port or unix:PATH of the read-only gRPC service; "" is off
 	Socket string // absolute path of the status socket
 }
+
+// GobgpSocket returns the path of the unix socket for the gobgp command, if it is one.
+func (a API) GobgpSocket() (path string, isUnix bool) { return strings.CutPrefix(a.Gobgp, unixScheme) }
 
 // Peer is one file of peers.d.
 type Peer struct {

@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"warren/internal/access"
 )
 
 // Names of the files that [Router] makes in its directory.
@@ -70,6 +72,9 @@ func (m *Made) tls(dir string) error {
 	haveCrt, haveKey := exists(crt), exists(key)
 	switch {
 	case haveCrt && haveKey:
+		if err := errors.Join(ours(crt), ours(key)); err != nil {
+			return err
+		}
 		m.Kept = append(m.Kept, crt, key)
 	case haveCrt:
 		return fmt.Errorf("keys: %s is there but %s is not: put the key back, or move the certificate away to make a new pair", crt, key)
@@ -102,6 +107,9 @@ func (m *Made) tls(dir string) error {
 func (m *Made) wireguard(dir string) error {
 	file := filepath.Join(dir, WireGuardFile)
 	if exists(file) {
+		if err := ours(file); err != nil {
+			return err
+		}
 		m.Kept = append(m.Kept, file)
 	} else {
 		private, _, err := newWireGuard()
@@ -217,6 +225,19 @@ func line(b []byte) []byte {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// ours makes sure that a file which is kept was not put there by another user: it is what peers
+// are told to trust.
+func ours(path string) error {
+	info, err := os.Stat(path)
+	if err == nil {
+		err = access.File(path, info)
+	}
+	if err != nil {
+		return fmt.Errorf("keys: %s is there already: %w; or move it away to make a new one", path, err)
+	}
+	return nil
 }
 
 // create writes a file that must not exist yet. O_EXCL makes the kernel, not a

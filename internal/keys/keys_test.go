@@ -153,3 +153,38 @@ func TestCertificateOfAWrongClock(t *testing.T) {
 		t.Fatalf("valid from %v, %v", cert.NotBefore, err)
 	}
 }
+
+// What another user put there is not taken for the router's own, nor is a link followed to make
+// a file.
+func TestFilesOfOthers(t *testing.T) {
+	for _, name := range []string{CertFile, KeyFile, WireGuardFile} {
+		dir := t.TempDir()
+		if _, err := Router(dir); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, name)
+		if err := os.Chmod(file, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Router(dir); err == nil || !strings.Contains(err.Error(), "run: chmod go-w "+file) {
+			t.Errorf("%s that others can change: %v", name, err)
+		}
+		if os.Chmod(file, 0o600) != nil || os.Chown(file, 54321, -1) != nil {
+			continue // only root can, where there are other users
+		}
+		if _, err := Router(dir); err == nil || !strings.Contains(err.Error(), "belongs to user 54321") {
+			t.Errorf("%s of another user: %v", name, err)
+		}
+	}
+	dir := t.TempDir()
+	link, target := filepath.Join(dir, "s"), filepath.Join(dir, "target")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := Secret(link); err == nil {
+		t.Error("a link was followed")
+	}
+	if _, err := os.Lstat(target); err == nil {
+		t.Error("a file was made where a link leads")
+	}
+}

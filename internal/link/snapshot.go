@@ -29,11 +29,13 @@ type snapshot struct {
 }
 
 type iface struct {
-	name     string
-	up       bool // administratively
-	running  bool // up, and has a carrier as far as one can know (IFF_RUNNING)
-	loopback bool
-	vrf      bool // part of a VRF: its prefixes are not in the main table
+	name       string
+	up         bool // administratively
+	carrier    bool // up, and has a carrier (IFF_LOWER_UP)
+	running    bool // up, and has a carrier as far as one can know (IFF_RUNNING)
+	loopback   bool
+	vrf        bool // part of a VRF: its prefixes are not in the main table
+	persistent bool // a TUN device that outlives the process that holds it
 
 	pointToPoint bool // IFF_POINTOPOINT
 }
@@ -107,12 +109,15 @@ func (s *source) readOnce() (*snapshot, error) {
 	}
 	for _, l := range links {
 		a := l.Attrs()
+		tun, isTUN := l.(*netlink.Tuntap)
 		snap.interfaces[a.Index] = iface{
-			name:     a.Name,
-			up:       a.RawFlags&unix.IFF_UP != 0,
-			running:  a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_RUNNING != 0,
-			loopback: a.RawFlags&unix.IFF_LOOPBACK != 0,
-			vrf:      vrfs[a.MasterIndex],
+			name:       a.Name,
+			up:         a.RawFlags&unix.IFF_UP != 0,
+			carrier:    a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOWER_UP != 0,
+			running:    a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_RUNNING != 0,
+			loopback:   a.RawFlags&unix.IFF_LOOPBACK != 0,
+			vrf:        vrfs[a.MasterIndex],
+			persistent: isTUN && !tun.NonPersist,
 
 			pointToPoint: a.RawFlags&unix.IFF_POINTOPOINT != 0,
 		}

@@ -74,7 +74,7 @@ func (w *Watcher) Close() {
 	w.source.close()
 }
 
-// Changed delivers a value when the results of Locals, Connected, Gateways or Addresses
+// Changed delivers a value when the results of Locals, Connected, Gateways or Interfaces
 // may have changed. It holds at most one value, and only while Run runs. A burst of
 // changes gives one value, 50 to 200 ms after it began; where a look takes more
 // than 100 ms because other daemons have large tables, looks are so far apart
@@ -106,14 +106,26 @@ func (w *Watcher) Connected() []netip.Prefix {
 // routes among them, sorted, each once. Link-local ones are left out.
 func (w *Watcher) Gateways() []netip.Addr { return w.snapshot().gateways }
 
-// Addresses returns the addresses of every interface by its name, without the
-// lengths of their subnets, and when the kernel was asked for them.
-func (w *Watcher) Addresses() (map[string][]netip.Addr, time.Time) {
+// Interface is what a Watcher saw of an interface.
+type Interface struct {
+	Up         bool         // administratively
+	Carrier    bool         // only to be seen of an interface that is up
+	Persistent bool         // a TUN device that outlives the process that holds it
+	Addresses  []netip.Addr // without the lengths of their subnets
+}
+
+// Interfaces returns every interface by its name, and when the kernel was asked for them.
+func (w *Watcher) Interfaces() (map[string]Interface, time.Time) {
 	s := w.snapshot()
-	all := make(map[string][]netip.Addr, len(s.interfaces))
+	all := make(map[string]Interface, len(s.interfaces))
+	for _, i := range s.interfaces {
+		all[i.name] = Interface{Up: i.up, Carrier: i.carrier, Persistent: i.persistent}
+	}
 	for _, a := range s.addresses {
 		name := s.interfaces[a.index].name
-		all[name] = append(all[name], a.host)
+		i := all[name]
+		i.Addresses = append(i.Addresses, a.host)
+		all[name] = i
 	}
 	return all, s.began
 }

@@ -5,6 +5,7 @@ package link
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"syscall"
 	"testing"
@@ -97,6 +98,43 @@ func TestWatchConnected(t *testing.T) {
 	becomes(t, w, "a name that matches", "10.3.0.2/32", c, "lan*")
 	ip(t, "link del lan7")
 	becomes(t, w, "the link is deleted", "", c, "lan*")
+}
+
+// What is changed of a TUN device from outside is seen.
+func TestWatchInterfaces(t *testing.T) {
+	netns.Test(t)
+	device := openTUN(t, "site-b")
+	defer device.Close()
+	w := watch(t, 186)
+	for _, step := range []struct {
+		what   string
+		change func() error
+		want   Interface
+	}{
+		{"down", func() error { return nil }, Interface{}},
+		{"up", func() error { return SetUp("site-b", 0) }, Interface{Up: true, Carrier: true}},
+		{"no carrier", func() error { ip(t, "link set site-b carrier off"); return nil }, Interface{Up: true}},
+		{"persistent", func() error { return unix.IoctlSetInt(int(device.Fd()), unix.TUNSETPERSIST, 1) }, Interface{Up: true, Persistent: true}},
+		{"carrier", func() error { ip(t, "link set site-b carrier on"); return nil }, Interface{Up: true, Carrier: true, Persistent: true}},
+	} {
+		if err := step.change(); err != nil {
+			t.Fatal(err)
+		}
+		timeout := time.After(30 * time.Second)
+		for {
+			all, _ := w.Interfaces()
+			got := all["site-b"]
+			got.Addresses = nil // the kernel's own, which come and go
+			if reflect.DeepEqual(got, step.want) {
+				break
+			}
+			select {
+			case <-w.Changed():
+			case <-timeout:
+				t.Fatalf("%s: %+v; want %+v", step.what, got, step.want)
+			}
+		}
+	}
 }
 
 func TestWatchRoutes(t *testing.T) {

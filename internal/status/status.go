@@ -160,6 +160,15 @@ func (s Status) MarshalJSON() ([]byte, error) {
 }
 
 // MarshalJSON implements json.Marshaler: a list is never null.
+func (r Router) MarshalJSON() ([]byte, error) {
+	type plain Router
+	if r.Hints == nil {
+		r.Hints = []Hint{}
+	}
+	return json.Marshal(plain(r))
+}
+
+// MarshalJSON implements json.Marshaler: a list is never null.
 func (r ReloadResult) MarshalJSON() ([]byte, error) {
 	type plain ReloadResult
 	if r.Changes == nil {

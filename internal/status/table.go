@@ -10,8 +10,9 @@ import (
 )
 
 // Table writes a status for people: the router, a line per peer, what is wrong
-// with a peer, what there is to know otherwise, and the kernel's routes. Control characters in what peers and
-// the network have said do not get through to the terminal.
+// with a peer, what there is to know otherwise, and the kernel's routes. Control
+// characters in what peers and the network have said do not get through to the
+// terminal.
 func Table(w io.Writer, s Status) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  AS %d  router ID %s  version %s  up %s\n\n", clean(s.Router.Name), s.Router.ASN,

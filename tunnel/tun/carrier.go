@@ -18,15 +18,20 @@ const sendingTimeout = time.Second
 // sends when SetCarrier returns, unless it is not up, or the kernel takes longer than a
 // second, which is an error.
 func (d *Device) SetCarrier(up bool) error {
-	if err := d.setCarrier(up); err != nil || !up {
+	d.setting.Lock()
+	d.carrier = up
+	err := d.setCarrier()
+	d.setting.Unlock()
+	if err != nil || !up {
 		return err
 	}
 	return d.waitSending()
 }
 
-func (d *Device) setCarrier(up bool) error {
+// setCarrier sets it as d.carrier says. setting is held.
+func (d *Device) setCarrier() error {
 	carrier := 0
-	if up {
+	if d.carrier {
 		carrier = 1
 	}
 	return d.control("TUNSETCARRIER", func(fd int) error {

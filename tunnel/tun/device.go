@@ -33,6 +33,9 @@ type Device struct {
 	queues    []*queue
 	writeOnly bool // writer is a descriptor of its own
 
+	setting sync.Mutex // orders SetCarrier and Mend
+	carrier bool       // what SetCarrier set; guarded by setting
+
 	mu     sync.RWMutex // held for reading around each use of writer and inet, for writing to close them
 	writer int
 	inet   int // a socket of the interface's network namespace, to look at it; -1: none
@@ -129,7 +132,7 @@ func (d *Device) setUp() error {
 	if d.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("tun: %s: open a socket: %w", d.name, err)
 	}
-	return d.setCarrier(false)
+	return d.setCarrier()
 }
 
 // control does an ioctl on the interface through one of its descriptors.

@@ -5,13 +5,16 @@
 // How an interface is made ([Open]):
 //
 //  1. whatever a crash left under the name goes, unless it is no TUN or in use;
-//  2. water makes a persistent interface, and lets go of it;
+//  2. water makes a persistent interface, gives it an owner and lets go of it; one
+//     that another process attached to before it was owned is made again (owner.go);
 //  3. the first queue is attached anew, with IFF_VNET_HDR, for which water has no
 //     flag and which the kernel takes only from the first queue of an interface;
 //  4. the persistence ends, so that the interface now lives as long as its
 //     descriptors, also if the process is killed;
 //  5. the other queues follow, and with several of them a descriptor that only
 //     writes.
+//
+// What root changes of an interface afterwards, [Device.Mend] puts right.
 //
 // How packets move:
 //
