@@ -52,6 +52,7 @@ type loop struct {
 
 	cfg     *config.Config
 	load    func() (*config.Config, error)
+	setLog  func(config.Log) (change string)
 	version string
 	started time.Time
 

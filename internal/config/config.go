@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -26,6 +27,7 @@ type Config struct {
 	WireGuard WireGuard
 	FIB       FIB
 	API       API
+	Log       Log
 	Peers     []Peer   // sorted by name, which is unique
 	Unread    []string // what is in peers.d and is no peer, for its name does not end in .toml; sorted
 }
@@ -97,6 +99,12 @@ type FIB struct {
 type API struct {
 	Gobgp  string // loopback IP:port of the read-only gRPC service; "" is off
 	Socket string // absolute path of the status socket
+}
+
+// Log says what the daemon logs and how. It can be compared with ==.
+type Log struct {
+	Level  slog.Level // one of those that ParseLevel knows
+	Format LogFormat
 }
 
 // Peer is one file of peers.d.
