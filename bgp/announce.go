@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -40,6 +41,8 @@ func (s *Speaker) SetAnnounced(_ context.Context, prefixes []netip.Prefix) error
 		}
 	}
 	s.mu.Unlock()
+	slices.SortFunc(add, netip.Prefix.Compare) // so that the same error has the same words
+	slices.SortFunc(remove, netip.Prefix.Compare)
 	err := inBatches(add, func(paths []*apiutil.Path) error {
 		_, err := s.server.AddPath(apiutil.AddPathRequest{Paths: paths})
 		return err

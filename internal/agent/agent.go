@@ -140,17 +140,18 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 
 func (a *Agent) newLoop() *loop {
 	return &loop{
-		log:     a.log,
-		cfg:     a.cfg,
-		load:    func() (*config.Config, error) { return config.Load(a.opts.Path) },
-		setLog:  a.setLog,
-		version: a.opts.Version,
-		started: time.Now(),
-		peers:   map[string]*peer{},
-		state:   newState(),
-		inbox:   inbox{signal: make(chan struct{}, 1)},
-		request: make(chan func(context.Context)),
-		begun:   make(chan struct{}),
+		log:      a.log,
+		cfg:      a.cfg,
+		troubles: newTroubles(a.log),
+		load:     func() (*config.Config, error) { return config.Load(a.opts.Path) },
+		setLog:   a.setLog,
+		version:  a.opts.Version,
+		started:  time.Now(),
+		peers:    map[string]*peer{},
+		state:    newState(),
+		inbox:    inbox{signal: make(chan struct{}, 1)},
+		request:  make(chan func(context.Context)),
+		begun:    make(chan struct{}),
 	}
 }
 

@@ -50,7 +50,7 @@ func newWorld(t *testing.T, cfg *config.Config) *world {
 		log: slog.New(slog.DiscardHandler), speaker: w.speaker, routes: w.routes, locals: w.locals,
 		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
 		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
-		setLog:  func(config.Log) string { return "" },
+		setLog: func(config.Log) string { return "" }, troubles: newTroubles(slog.New(slog.DiscardHandler)),
 		started: time.Now(), peers: map[string]*peer{}, state: newState(),
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
 	}

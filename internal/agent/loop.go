@@ -56,10 +56,10 @@ type loop struct {
 	version string
 	started time.Time
 
-	peers  map[string]*peer
-	state  state
-	fib    fib.Result
-	fibErr string // the last error that was logged, so that it is logged once
+	peers    map[string]*peer
+	state    state
+	fib      fib.Result
+	troubles *troubles
 
 	listenErr, portErr error // what cannot be listened on yet
 
@@ -215,17 +215,13 @@ func (l *loop) learn() {
 func (l *loop) announce(ctx context.Context) {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
-	if err := l.speaker.SetAnnounced(ctx, announced(a.Networks, found)); err != nil {
-		l.log.Error("cannot announce", "err", err)
-	}
+	l.troubles.note("announce", "", l.speaker.SetAnnounced(ctx, announced(a.Networks, found)))
 	l.state.local = localPrefixes(a.Networks, l.locals.Connected())
 	never := make([]netip.Prefix, 0, len(l.state.local))
 	for p := range l.state.local {
 		never = append(never, p)
 	}
-	if err := l.speaker.SetNeverImport(ctx, never); err != nil {
-		l.log.Error("cannot protect local prefixes", "err", err)
-	}
+	l.troubles.note("protect local prefixes", "", l.speaker.SetNeverImport(ctx, never))
 }
 
 // syncRoutes makes the kernel's routes what they should be.
@@ -238,14 +234,7 @@ func (l *loop) syncRoutes(ctx context.Context) {
 	}
 	result, err := l.routes.Sync(ctx, desired(l.state))
 	l.fib = result
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != l.fibErr && text != "" {
-		l.log.Error("some routes cannot be written", "err", err)
-	}
-	l.fibErr = text
+	l.troubles.noteRoutes(err)
 }
 
 func (l *loop) isTunnel(ifname string) bool {

@@ -100,10 +100,8 @@ func (l *loop) openOne(p *peer) {
 		event:  func(ev tunnel.Event) { l.inbox.put(report{p: p, ev: ev}) },
 		failed: func(err error) { l.inbox.put(report{p: p, failed: err}) },
 	})
+	l.troubles.note("make the tunnel", p.cfg.Name, err)
 	if err != nil {
-		if p.err == nil || p.err.Error() != err.Error() {
-			l.log.Error("cannot make the tunnel; trying again", "peer", p.cfg.Name, "err", err)
-		}
 		p.err = err
 		return
 	}
@@ -154,15 +152,11 @@ func (l *loop) addNeighbor(ctx context.Context, p *peer) {
 		})
 	}
 	p.session.closing = errors.Is(err, context.DeadlineExceeded)
-	switch {
-	case err == nil:
-		p.session.neighbor, p.err = true, nil
-	case !p.session.closing:
-		if p.err == nil || p.err.Error() != err.Error() {
-			l.log.Error("cannot start BGP over the tunnel; trying again", "peer", p.cfg.Name, "err", err)
-		}
-		p.err = err
+	if p.session.closing {
+		return
 	}
+	l.troubles.note("start BGP over the tunnel", p.cfg.Name, err)
+	p.session.neighbor, p.err = err == nil, err
 }
 
 // mendAddresses gives interfaces back what somebody took from them. The kernel
@@ -179,10 +173,8 @@ func (l *loop) mendAddresses() {
 		if errors.Is(err, link.ErrNotFound) {
 			continue // the tunnel itself will tell
 		}
+		l.troubles.note("give the tunnel's interface its addresses back", p.cfg.Name, err)
 		if err != nil {
-			if p.err == nil || p.err.Error() != err.Error() {
-				l.log.Error("cannot give the tunnel's interface its addresses back; trying again", "peer", p.cfg.Name, "err", err)
-			}
 			p.err = err
 			continue
 		}
@@ -245,6 +237,7 @@ func (l *loop) tunnelFailed(ctx context.Context, p *peer, err error) {
 // still carries it, then the tunnel.
 func (l *loop) closePeer(ctx context.Context, p *peer, reason string) {
 	l.endSession(ctx, p)
+	l.troubles.forget(p.cfg.Name)
 	if p.tunnel == nil {
 		return
 	}
@@ -276,20 +269,14 @@ func (l *loop) retry(ctx context.Context) {
 // an address may come later than the daemon, and a port that is taken is no
 // reason not to dial.
 func (l *loop) setListen() {
-	l.listenErr = l.doorError(l.listenErr, l.listen.SetListen(l.cfg.TLS.Listen))
+	l.listenErr = l.listen.SetListen(l.cfg.TLS.Listen)
+	l.troubles.note("listen for peers over TLS", "", l.listenErr)
 }
 
 // setPort does the same for the port of the wireguard transport.
 func (l *loop) setPort() {
-	l.portErr = l.doorError(l.portErr, l.listen.SetPort(l.cfg.WireGuard.ListenPort))
-}
-
-// doorError logs what is new, and returns it.
-func (l *loop) doorError(before, now error) error {
-	if now != nil && (before == nil || before.Error() != now.Error()) {
-		l.log.Error("cannot listen for peers; trying again", "err", now)
-	}
-	return now
+	l.portErr = l.listen.SetPort(l.cfg.WireGuard.ListenPort)
+	l.troubles.note("use the port for peers over WireGuard", "", l.portErr)
 }
 
 // policy is the config's list of filters in the words of package bgp.

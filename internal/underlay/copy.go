@@ -141,9 +141,10 @@ func (g *Guard) copyRoutes(k *kernel, family int, tunnels map[uint32]bool) (comp
 	}
 	var failures int
 	var first error
+	var firstKey routeKey // the lowest, so that the same trouble has the same words
 	err = k.apply(g.protocol, difference(have, want, whole), func(c change, err error) {
-		if failures++; first == nil {
-			first = fmt.Errorf("underlay: %s copy of %s metric %d: %w", verb(c), c.key.dst, c.key.metric, err)
+		if failures++; first == nil || compareKeys(c.key, firstKey) < 0 {
+			first, firstKey = fmt.Errorf("underlay: %s copy of %s metric %d: %w", verb(c), c.key.dst, c.key.metric, err), c.key
 		}
 	})
 	if err != nil {
@@ -154,6 +155,10 @@ func (g *Guard) copyRoutes(k *kernel, family int, tunnels map[uint32]bool) (comp
 	}
 	g.reportFailures(family, failures, first)
 	return whole && wholeHave, nil
+}
+
+func compareKeys(a, b routeKey) int {
+	return cmp.Or(a.dst.Compare(b.dst), cmp.Compare(a.metric, b.metric))
 }
 
 func verb(c change) string {
