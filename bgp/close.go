@@ -19,16 +19,21 @@ const closeTimeout = 3 * time.Second
 // closed in the background, as that takes a while when the far end is dead.
 func (s *Speaker) DeleteNeighbor(_ context.Context, name string) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	n, ok := s.neighbors[name]
 	if !ok {
+		s.mu.Unlock()
 		return fmt.Errorf("bgp: delete neighbor %s: %w", name, ErrUnknownNeighbor)
 	}
 	delete(s.neighbors, name)
 	delete(s.byAddr, n.key)
 	s.closing[n.key] = n
 	s.rib.drop(n)
+	established, lasted := n.session.state == stateEstablished, time.Since(n.session.since)
 	s.work.Go(func() { s.close(n) })
+	s.mu.Unlock()
+	if established {
+		s.logEnded(slog.LevelInfo, n, closedHere, lasted)
+	}
 	s.notify()
 	return nil
 }

@@ -43,7 +43,8 @@ type session struct {
 	remoteID netip.Addr
 	seen     openSeen // in the peer's last OPEN
 	problem  problem
-	logged   string // the last problem that went to the log
+	logged   string          // the last problem that went to the log, or was the end of the session
+	said     map[string]bool // problems that went to the log since the session was established last
 
 	// Of the peer's last OPEN that led to a session, if there was one: whether
 	// it takes IPv4 prefixes, and whether with IPv6 next hops.
@@ -141,6 +142,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	}
 	s.rib.drop(n) // GoBGP does so too, a little later
 	state, was, since := stateName(ev.Peer.State.SessionState), n.session.state, n.session.since
+	var news func() // what goes to the log
 	if state != was {
 		n.session.state, n.session.since = state, at
 	}
@@ -148,11 +150,18 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	if state == stateEstablished {
 		n.session.remoteID = ev.Peer.State.RouterID
 		n.session.problem = problem{}
+		n.session.said = nil
+		if was != state {
+			news = s.establishedLocked(n)
+		}
 		if n.setCapabilities(ev.Peer.State.RemoteCap) {
 			s.work.Go(func() { s.reviseExport(n) })
 		}
 	} else {
 		n.explainDown(reason, message)
+		if was == stateEstablished {
+			news = s.endedLocked(n, at.Sub(since))
+		}
 	}
 	var over *peerConn
 	if state == stateIdle {
@@ -173,6 +182,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	s.mu.Unlock()
 	if over != nil {
 		over.Close()
+	}
+	if news != nil {
+		news()
 	}
 	s.logProblems()
 	s.notify()
