@@ -19,7 +19,7 @@ import (
 func (s *scenario) argv(host string, args []string) []string {
 	if args[0] == "warren" && len(args) > 1 {
 		switch args[1] {
-		case "status", "reload", "check":
+		case "status", "reload", "check", "log-level":
 			return append(args[:len(args):len(args)], "-c", s.configFile(host))
 		}
 	}
