@@ -22,6 +22,9 @@ type scenario struct {
 	daemons map[string]*topo.Process // by host
 	other   []*topo.Process
 	sites   *topo.TwoSites
+
+	homes        map[string]*home  // by host; those of hosts that have one
+	fingerprints map[string]string // that README's keygen printed, by host
 }
 
 type scenarioKey struct{}
@@ -50,6 +53,7 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	cut LINK | blackhole LINK | heal LINK
 //	log HOST REGEXP             the daemon's log has (or, with !, has not) a matching line
 //	running HOST                the daemon has not died
+//	readme HEADING [HEADING]    types a section of README.md, with the files of another one where it has them
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"two-sites":  do(twoSites),
 	"host":       do(addHost),
@@ -73,6 +77,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"heal":       do(heal),
 	"log":        do(logHas),
 	"running":    do(running),
+	"readme":     do(readme),
 }
 
 func do(c command) func(*testscript.TestScript, bool, []string) {

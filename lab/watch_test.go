@@ -17,6 +17,9 @@ import (
 // argv is the command to run on a host: `warren` gets the host's config, as an
 // operator's shell has it.
 func (s *scenario) argv(host string, args []string) []string {
+	if m := s.homes[host]; m != nil {
+		return m.inside(args)
+	}
 	if args[0] == "warren" && len(args) > 1 {
 		switch args[1] {
 		case "status", "reload", "check", "log-level":
