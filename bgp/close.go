@@ -21,7 +21,13 @@ func (s *Speaker) dropLocked(n *neighbor) {
 	delete(s.confirming, n)
 	s.closing[n.key] = n
 	s.rib.drop(n)
-	s.work.Go(func() { s.close(n) })
+	established, lasted := n.session.state == stateEstablished, time.Since(n.session.since)
+	s.work.Go(func() {
+		if established {
+			s.logEnded(slog.LevelInfo, n, closedHere, lasted)
+		}
+		s.close(n)
+	})
 }
 
 // close takes n out of GoBGP. The session is shut down first, and the peer

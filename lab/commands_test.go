@@ -24,6 +24,9 @@ type scenario struct {
 	ended   map[*topo.Process]bool   // daemons that the scenario has ended
 	other   []*topo.Process
 	sites   *topo.TwoSites
+
+	homes        map[string]*home  // by host; those of hosts that have one
+	fingerprints map[string]string // that README's keygen printed, by host
 }
 
 type scenarioKey struct{}
@@ -58,10 +61,13 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	masquerade HOST IF              NAT for what leaves through the interface
 //	keygen HOST                     `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST> and $PUBLIC_KEY_<HOST>
 //	start HOST                      fills in variables in $WORK/HOST's config, then `warren run`
+//	start-to HOST FILE              the same, standard error going to FILE, such as a FIFO
 //	hup HOST                        SIGHUP
 //	terminate HOST | kill9 HOST     SIGTERM and wait | SIGKILL and wait
 //	config HOST FROM                puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
 //	cut LINK | blackhole LINK | heal LINK
+//
+//	readme HEADING [HEADING]        types a section of README.md, with the files of another one where it has them
 //
 //	each WORD[,WORD]... COMMAND...  does a command for each word, which takes the place of @ in it
 var commands = map[string]func(*testscript.TestScript, bool, []string){
@@ -72,6 +78,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"masquerade": do(masquerade),
 	"keygen":     do(keygen),
 	"start":      do(start),
+	"start-to":   do(startTo),
 	"hup":        do(hup),
 	"terminate":  do(terminate),
 	"kill9":      do(kill9),
@@ -87,6 +94,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"heal":       do(heal),
 	"log":        do(logHas),
 	"running":    do(running),
+	"readme":     do(readme),
 }
 
 func init() { commands["each"] = do(each) } // which looks into commands
