@@ -45,6 +45,9 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	running HOST                the daemon has not died; whoever waits, and the end of the
 //	                            scenario, finds that out too
 //
+// `wg` deletes the socket of a wireguard-go that does not listen yet: wait for
+// `ss -xlH -- /INTERFACE.sock` before its first use.
+//
 // What is done is done once, and has its result when it returns:
 //
 //	on HOST CMD... [CONDITIONS]     runs CMD, which must succeed, or with ! fail; `warren` gets
