@@ -45,8 +45,11 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	holds DURATION HOST CMD... CONDITIONS       they are met all that time
 //	log HOST REGEXP             waits until the daemon's log has a matching line; with !, it
 //	                            has had none, and gets none for a second
-//	running HOST                the daemon has not died; of those that still should run when
-//	                            the scenario ends, this is found out without it
+//	running HOST                the daemon has not died; whoever waits, and the end of the
+//	                            scenario, finds that out too
+//
+// `wg` deletes the socket of a wireguard-go that does not listen yet: wait for
+// `ss -xlH -- /INTERFACE.sock` before its first use.
 //
 // What is done is done once, and has its result when it returns:
 //
@@ -153,13 +156,21 @@ func tail(text string, lines int) string {
 
 // faults returns what is wrong with the daemons when the script is through.
 func (s *scenario) faults() error {
+	errs := []error{s.died()}
+	for name, p := range s.daemons {
+		if _, race, ok := strings.Cut(p.Log(), "WARNING: DATA RACE"); ok {
+			errs = append(errs, fmt.Errorf("a data race on %s:%s", name, race))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// died returns which daemons have ended by themselves.
+func (s *scenario) died() error {
 	var errs []error
 	for name, p := range s.daemons {
 		if !s.ended[p] && !p.Running() {
 			errs = append(errs, fmt.Errorf("the daemon on %s has died:\n%s", name, tail(p.Log(), 60)))
-		}
-		if _, race, ok := strings.Cut(p.Log(), "WARNING: DATA RACE"); ok {
-			errs = append(errs, fmt.Errorf("a data race on %s:%s", name, race))
 		}
 	}
 	return errors.Join(errs...)

@@ -186,7 +186,9 @@ func await(s *scenario, ts *testscript.TestScript, bound time.Duration, args []s
 	defer cancel()
 	var out string
 	took, err := topo.Eventually(ctx, waitInterval, bound, func() (err error) {
-		out, err = c.check(ctx, s)
+		if out, err = c.check(ctx, s); err != nil && s.died() != nil {
+			cancel() // nothing comes of waiting any more
+		}
 		return err
 	})
 	if err != nil {

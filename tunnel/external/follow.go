@@ -51,7 +51,7 @@ func (l *Link) glance() {
 	l.local = local
 	l.mu.Unlock()
 	if !l.cfg.Ping {
-		l.up()
+		l.up(0)
 		return
 	}
 	l.probe(local)
@@ -121,8 +121,7 @@ func (l *Link) answered(a ping.Answer) {
 	}
 	l.answeredOnce = true
 	l.silent.Reset(l.cfg.DeadAfter)
-	l.up()
-	l.report.Measured(a.RTT)
+	l.up(a.RTT)
 }
 
 // unanswered is called when the peer has been silent for DeadAfter. Echoes go
@@ -143,14 +142,19 @@ func (l *Link) stopPing() {
 	}
 }
 
-func (l *Link) up() {
-	if l.report.IsUp() {
-		return
+// up takes note of a sign of life, and of the round trip that it took; 0 is unknown.
+func (l *Link) up(rtt time.Duration) {
+	now, was := time.Now(), l.report.IsUp()
+	if !was {
+		l.report.SetError("")
+		l.report.Up(now, netip.AddrPort{})
 	}
-	now := time.Now()
-	l.report.SetError("")
-	l.report.Up(now, netip.AddrPort{})
-	l.tell(tunnel.Event{Up: true, Time: now})
+	if rtt > 0 {
+		l.report.Measured(rtt)
+	}
+	if !was {
+		l.tell(tunnel.Event{Up: true, Time: now})
+	}
 }
 
 // down goes to a state that is not up, and notes why. The same reason again is
