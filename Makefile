@@ -17,45 +17,49 @@ FUZZTIME ?= 20s
 BENCHFLAGS ?=
 
 # What the lab, the demo and the bench call, and the package that has it.
-PACKAGES := bird2 ethtool iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
+PACKAGES := bird2 frr openbgpd ethtool iproute2 iperf3 iputils-ping nftables openvpn procps tcpdump \
             wireguard-tools netcat-openbsd openssl util-linux systemd \
             gcc libc6-dev # for the race detector
-TOOLS    := bird ethtool ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze gcc
+# Their daemons are run by hand in the lab. What was not there before is neither
+# started when it is installed nor at boot.
+ROUTING  := bird frr openbgpd bgplgd
+TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl tcpdump wg nc openssl unshare systemd-analyze gcc
 
-.PHONY: help build bin deps check test test-unit test-privileged lab demo demo-down bench fuzz clean
+.PHONY: help build bin deps check licenses test test-unit test-privileged lab demo demo-down bench fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
-# GoBGP gives each neighbor two tables of 2048 shards, each with a lock and a
-# map of its own: 390 KB before the first prefix, nine tenths of what an idle
-# tunnel costs. A constant says how many; with 64 there are still more shards
-# than cores to contend for them. bin/warren is built with a copy of the module
-# in which that constant alone is changed. A plain `go build ./cmd/warren` works
-# too, and makes a binary that needs more memory.
-SHARDS := 64
-TABLE  := internal/pkg/table/table.go
-bin/warren.mod: go.mod go.sum Makefile
+# Warren is built and tested with a copy of GoBGP in which a few places are
+# changed: tools/amend/changes.go says which, and why. A plain `go build` and
+# `go test` work too, with GoBGP as released; they only need more memory and time.
+GOBGP   := github.com/osrg/gobgp/v4
+AMENDED := -modfile bin/warren.mod
+bin/warren.mod: go.mod go.sum tools/go.mod $(wildcard tools/amend/*.go)
 	@mkdir -p bin
-	@go mod download github.com/osrg/gobgp/v4; \
-	dir=$$(go list -m -f '{{.Dir}}' github.com/osrg/gobgp/v4); \
-	rm -rf bin/gobgp-module; cp -r "$$dir" bin/gobgp-module; chmod -R u+w bin/gobgp-module; \
-	sed -i 's/^const destinationShardCount = 2048$$/const destinationShardCount = $(SHARDS)/' bin/gobgp-module/$(TABLE); \
-	grep -q '^const destinationShardCount = $(SHARDS)$$' bin/gobgp-module/$(TABLE) || \
-	  { echo "build: $(TABLE) of GoBGP is not as expected: see the comment in the Makefile" >&2; exit 1; }; \
-	cp go.sum bin/warren.sum; cp go.mod $@.tmp; \
-	go mod edit -replace github.com/osrg/gobgp/v4=./bin/gobgp-module $@.tmp; mv $@.tmp $@
+	@go mod download $(GOBGP)
+	go run -C tools ./amend "$$(go list -m -f '{{.Dir}}' $(GOBGP))" "$(CURDIR)/bin/gobgp-module"
+	@cp go.sum bin/warren.sum; cp go.mod $@.tmp; \
+	go mod edit -replace $(GOBGP)=./bin/gobgp-module $@.tmp; mv $@.tmp $@
 
 # Without cgo the binary runs on any Linux, whatever its C library, and takes 6 MB
 # less memory. Names are resolved by Go itself, from /etc/hosts and DNS.
 build: export CGO_ENABLED = 0
 build: bin/warren.mod ## bin/warren, bin/gobgp (of the GoBGP version that warren embeds), the lab's attacker
-	go build -modfile bin/warren.mod -trimpath -ldflags '$(LDFLAGS)' -o bin/warren ./cmd/warren
-	go build -trimpath -o bin/gobgp github.com/osrg/gobgp/v4/cmd/gobgp
+	go build $(AMENDED) -trimpath -ldflags '$(LDFLAGS)' -o bin/warren ./cmd/warren
+	go build -trimpath -o bin/gobgp $(GOBGP)/cmd/gobgp
 	go build -trimpath -o bin/hostile ./lab/hostile
+	cp LICENSE THIRD-PARTY-LICENSES bin/
 
-# The lint tool and wireguard-go have a module of their own (tools/go.mod), so
-# that what they depend on stays out of Warren's.
+bin/licenses: tools/licenses/main.go tools/go.mod
+	@mkdir -p bin
+	go build -C tools -o ../bin/licenses ./licenses
+
+licenses: bin/licenses ## THIRD-PARTY-LICENSES, of what is linked into bin/warren and bin/gobgp
+	bin/licenses THIRD-PARTY-LICENSES
+
+# The lint tool, wireguard-go and amend have a module of their own (tools/go.mod),
+# so that what they depend on stays out of Warren's.
 bin/golangci-lint: tools/go.mod
 	@mkdir -p bin
 	go build -C tools -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -72,25 +76,33 @@ deps: ## install what a bare Debian machine lacks for lab, demo and bench
 	if [ "$$(id -u)" != 0 ]; then \
 	  echo "deps: missing commands:$$missing; as root: apt-get install $(PACKAGES)" >&2; exit 1; fi; \
 	echo "deps: installing what is missing:$$missing"; \
-	export DEBIAN_FRONTEND=noninteractive; apt-get update -q && apt-get install -qy --no-install-recommends $(PACKAGES)
+	quiet=; for s in $(ROUTING); do [ -e /lib/systemd/system/$$s.service ] || quiet="$$quiet $$s"; done; \
+	policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then \
+	  trap "rm -f $$policy" EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; fi; \
+	export DEBIAN_FRONTEND=noninteractive; apt-get update -q; apt-get install -qy --no-install-recommends $(PACKAGES); \
+	if command -v systemctl >/dev/null; then for s in $$quiet; do systemctl -q disable $$s; done; fi
 
-check: bin/golangci-lint ## formatting, vet, linters, the dependency rules
+check: bin/golangci-lint bin/licenses ## formatting, vet, linters, the dependency rules, third parties' licenses
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change: $$out"; exit 1; fi
 	go vet -tags privileged,lab ./...
 	bin/golangci-lint run --build-tags privileged,lab ./...
+	go vet -C tools ./...
+	cd tools && ../bin/golangci-lint run ./...
+	bin/licenses -check THIRD-PARTY-LICENSES
 
 test: deps check test-unit test-privileged lab ## everything CI runs
 
-test-unit: ## what needs no privileges, with the race detector
-	go test -race -count=1 -timeout 20m -p 2 ./...
-	go test -count=1 -timeout 10m -run "Memory|Cheap" ./bgp ./tunnel/tlslink # what the detector would falsify
+test-unit: bin/warren.mod ## what needs no privileges, with the race detector
+	go test -C tools -race -count=1 ./...
+	go test $(AMENDED) -race -count=1 -timeout 20m -p 2 ./...
+	go test $(AMENDED) -count=1 -timeout 10m -run "Memory|Cheap" ./bgp ./tunnel/tlslink # what the detector would falsify
 
 test-privileged: deps build bin/wireguard-go ## the packages against the real kernel, in network namespaces
-	go run ./lab/privileged go test -race -count=1 -timeout 20m -p 2 -tags privileged \
+	go run ./lab/privileged go test $(AMENDED) -race -count=1 -timeout 20m -p 2 -tags privileged \
 	  $$(go list ./... | grep -v '/lab$$')
 
 lab: deps build bin/wireguard-go ## whole topologies with the real binary; one: make lab RUN=two-sites
-	go run ./lab/privileged go test -count=1 -timeout 30m -parallel 3 -tags lab -run 'TestCommands|TestScenarios/$(RUN)' ./lab/
+	go run ./lab/privileged go test $(AMENDED) -count=1 -timeout 30m -parallel 3 -tags lab -run 'TestCommands|TestScenarios/$(RUN)' ./lab/
 
 demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
 	@go run ./lab/demo
@@ -101,10 +113,10 @@ demo-down: ## take down what KEEP=1 left up
 bench: deps build bin/wireguard-go ## Warren beside OpenVPN and wireguard-go, to docs/bench.md, .json and README.md
 	go run ./lab/bench -readme README.md $(BENCHFLAGS)
 
-fuzz: ## run every fuzz target for FUZZTIME
+fuzz: bin/warren.mod ## run every fuzz target for FUZZTIME
 	@for pkg in $$(go list ./...); do \
-	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
+	  for f in $$(go test $(AMENDED) -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$f"; go test $(AMENDED) -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
 	  done; done
 
 clean: ## remove what was built

@@ -1,7 +1,7 @@
 package bgp
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -15,20 +15,11 @@ import (
 // in the meantime.
 const announceBatch = 500
 
-// SetAnnounced makes the locally originated prefixes equal to the given ones:
-// it announces what is new and withdraws what is gone. Each neighbor gets of
-// them what its export policy passes.
-func (s *Speaker) SetAnnounced(_ context.Context, prefixes []netip.Prefix) error {
-	want := make(map[netip.Prefix]struct{}, len(prefixes))
-	for _, p := range prefixes {
-		if !p.IsValid() || p.Addr().Is4In6() {
-			return fmt.Errorf("bgp: announce %s: not a prefix", p)
-		}
-		want[p.Masked()] = struct{}{}
-	}
-	s.opMu.Lock()
-	defer s.opMu.Unlock()
+// announce makes the locally originated prefixes in GoBGP equal to what is
+// wanted: it announces what is new and withdraws what is gone.
+func (s *Speaker) announce() error {
 	s.mu.Lock()
+	want := s.wanted.announced
 	var add, remove []netip.Prefix
 	for p := range want {
 		if _, ok := s.announced[p]; !ok {
@@ -41,40 +32,51 @@ func (s *Speaker) SetAnnounced(_ context.Context, prefixes []netip.Prefix) error
 		}
 	}
 	s.mu.Unlock()
+	if len(add)+len(remove) == 0 {
+		return nil
+	}
 	slices.SortFunc(add, netip.Prefix.Compare) // so that the same error has the same words
 	slices.SortFunc(remove, netip.Prefix.Compare)
-	err := inBatches(add, func(paths []*apiutil.Path) error {
-		_, err := s.server.AddPath(apiutil.AddPathRequest{Paths: paths})
-		return err
-	})
-	if err == nil {
-		err = inBatches(remove, func(paths []*apiutil.Path) error {
-			return s.server.DeletePath(apiutil.DeletePathRequest{Paths: paths})
-		})
-	}
+	s.opMu.Lock()
+	defer s.opMu.Unlock()
+	err := errors.Join(s.announceBatches(remove, false), s.announceBatches(add, true))
+	s.notify()
 	if err != nil {
 		return fmt.Errorf("bgp: announce: %w", err)
 	}
-	s.mu.Lock()
-	s.announced = want
-	s.mu.Unlock()
 	return nil
 }
 
-func inBatches(prefixes []netip.Prefix, do func([]*apiutil.Path) error) error {
-	paths := make([]*apiutil.Path, 0, min(len(prefixes), announceBatch))
-	for i, p := range prefixes {
-		path, err := localPath(p)
-		if err != nil {
-			return fmt.Errorf("%s: %w", p, err)
-		}
-		paths = append(paths, path)
-		if len(paths) == announceBatch || i == len(prefixes)-1 {
-			if err := do(paths); err != nil {
-				return fmt.Errorf("%s and others: %w", p, err)
+// announceBatches announces or withdraws prefixes, and remembers those that
+// GoBGP has taken.
+func (s *Speaker) announceBatches(prefixes []netip.Prefix, add bool) error {
+	for batch := range slices.Chunk(prefixes, announceBatch) {
+		paths := make([]*apiutil.Path, 0, len(batch))
+		for _, p := range batch {
+			path, err := localPath(p)
+			if err != nil {
+				return fmt.Errorf("%s: %w", p, err)
 			}
-			paths = paths[:0]
+			paths = append(paths, path)
 		}
+		var err error
+		if add {
+			_, err = s.server.AddPath(apiutil.AddPathRequest{Paths: paths})
+		} else {
+			err = s.server.DeletePath(apiutil.DeletePathRequest{Paths: paths})
+		}
+		if err != nil {
+			return fmt.Errorf("%s and others: %w", batch[0], err)
+		}
+		s.mu.Lock()
+		for _, p := range batch {
+			if add {
+				s.announced[p] = struct{}{}
+			} else {
+				delete(s.announced, p)
+			}
+		}
+		s.mu.Unlock()
 	}
 	return nil
 }

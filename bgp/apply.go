@@ -1,49 +1,57 @@
 package bgp
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
-
-	"warren/bgp/judge"
 )
 
 // writePolicies brings GoBGP's export policies for n up to date, and has GoBGP
-// apply them. opMu is held.
+// apply them to what it has sent. opMu is held.
 func (s *Speaker) writePolicies(n *neighbor) error {
 	s.mu.Lock()
+	export, hops := n.Export, n.hops()
 	want := make(map[place]rule)
 	for _, f := range families4and6 {
 		at := place{dirExport, f}
 		want[at] = newRule(Policy{}, at)
-		if hop, ok := n.nextHop(f); ok {
-			r := newRule(n.Export, at)
-			r.classes["self"], r.hop = n.ASN == s.cfg.ASN, hop
+		if hops[f].ok {
+			r := newRule(export, at)
+			r.hop = hops[f].addr
 			want[at] = r
 		}
+		want[at].classes["self"] = n.ASN == s.cfg.ASN
 	}
 	s.mu.Unlock()
 	var changed bool
 	var errs []error
-	for at, r := range want {
-		c, err := s.policies.set(s.ctx, n.key, at, r)
+	for _, f := range families4and6 { // in order, so that the same error has the same words
+		at := place{dirExport, f}
+		c, err := s.policies.set(s.ctx, n.key, at, want[at])
 		changed = changed || c
 		errs = append(errs, err)
 	}
-	if err := errors.Join(errs...); err != nil {
+	err := errors.Join(errs...)
+	s.mu.Lock()
+	n.applied.resetting = n.applied.resetting || changed
+	n.applied.exported, n.applied.export, n.applied.hops = err == nil, export, hops
+	reset := n.applied.resetting
+	s.mu.Unlock()
+	if err != nil || !reset {
 		return err
 	}
-	if !changed || !s.waitEstablished(n) {
-		return nil
+	// Without a session nothing was sent.
+	if s.waitEstablished(n) {
+		err := s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
+		if err != nil {
+			return fmt.Errorf("soft reset: %w", err)
+		}
 	}
-	err := s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
-	if err != nil {
-		return fmt.Errorf("soft reset: %w", err)
-	}
+	s.mu.Lock()
+	n.applied.resetting = false
+	s.mu.Unlock()
 	return nil
 }
 
@@ -70,52 +78,4 @@ func (s *Speaker) waitEstablished(n *neighbor) bool {
 		}
 	}
 	return false
-}
-
-// SetNeverImport refuses exactly these prefixes from every neighbor, whatever
-// its import policy says: this router's own networks and the connected ones.
-// The list replaces the one before.
-func (s *Speaker) SetNeverImport(_ context.Context, prefixes []netip.Prefix) error {
-	never := make(map[netip.Prefix]struct{}, len(prefixes))
-	for _, p := range prefixes {
-		never[p.Masked()] = struct{}{}
-	}
-	s.opMu.Lock()
-	defer s.opMu.Unlock()
-	s.mu.Lock()
-	moved := difference(s.never, never)
-	s.never = never
-	policies := make(map[*peerConn]judge.Policy)
-	for _, n := range s.neighbors {
-		if c := n.session.conn; c != nil && len(moved) > 0 {
-			policies[c] = s.judgePolicyLocked(n)
-		}
-	}
-	for p := range moved {
-		s.rib.changed[p] = struct{}{}
-	}
-	s.mu.Unlock()
-	for c, policy := range policies {
-		c.setPolicy(policy, func(p netip.Prefix) bool { _, ok := moved[p]; return ok })
-	}
-	if len(moved) > 0 {
-		s.notify()
-	}
-	return nil
-}
-
-// difference returns what is in one of the sets only.
-func difference(a, b map[netip.Prefix]struct{}) map[netip.Prefix]struct{} {
-	only := make(map[netip.Prefix]struct{})
-	for p := range a {
-		if _, ok := b[p]; !ok {
-			only[p] = struct{}{}
-		}
-	}
-	for p := range b {
-		if _, ok := a[p]; !ok {
-			only[p] = struct{}{}
-		}
-	}
-	return only
 }

@@ -3,7 +3,6 @@ package bgp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -14,28 +13,21 @@ import (
 // GoBGP itself gives up on writing the Cease after one second.
 const closeTimeout = 3 * time.Second
 
-// DeleteNeighbor ends the session with a Cease. The neighbor's routes are gone
-// from Routes when it returns, which it does at once: the session itself is
-// closed in the background, as that takes a while when the far end is dead.
-func (s *Speaker) DeleteNeighbor(_ context.Context, name string) error {
-	s.mu.Lock()
-	n, ok := s.neighbors[name]
-	if !ok {
-		s.mu.Unlock()
-		return fmt.Errorf("bgp: delete neighbor %s: %w", name, ErrUnknownNeighbor)
+// dropLocked takes a neighbor's routes away at once and closes its session, with
+// a Cease, in the background: that takes a while when the far end is dead. It
+// returns what logs that, nil if there was no session.
+func (s *Speaker) dropLocked(n *neighbor) (news func()) {
+	if n.session.state == stateEstablished {
+		lasted := time.Since(n.session.since)
+		news = func() { s.logEnded(slog.LevelInfo, n, closedHere, lasted) }
 	}
-	delete(s.neighbors, name)
+	delete(s.neighbors, n.Name)
 	delete(s.byAddr, n.key)
+	delete(s.confirming, n)
 	s.closing[n.key] = n
 	s.rib.drop(n)
-	established, lasted := n.session.state == stateEstablished, time.Since(n.session.since)
 	s.work.Go(func() { s.close(n) })
-	s.mu.Unlock()
-	if established {
-		s.logEnded(slog.LevelInfo, n, closedHere, lasted)
-	}
-	s.notify()
-	return nil
+	return news
 }
 
 // close takes n out of GoBGP. The session is shut down first, and the peer
@@ -45,7 +37,7 @@ func (s *Speaker) DeleteNeighbor(_ context.Context, name string) error {
 func (s *Speaker) close(n *neighbor) {
 	defer close(n.closed)
 	addr := n.PeerAddr.String()
-	s.opMu.Lock() // lets an AddNeighbor of n finish
+	s.opMu.Lock() // lets addNeighbor finish
 	n.stop()
 	s.opMu.Unlock()
 	s.mu.Lock()
@@ -67,7 +59,7 @@ func (s *Speaker) close(n *neighbor) {
 	s.mu.Lock()
 	delete(s.closing, n.key)
 	s.mu.Unlock()
-	s.notify() // somebody may wait for the address to be free
+	s.wake() // another neighbor may wait for the address
 }
 
 // waitClosed waits until no neighbor is being closed any more.

@@ -118,7 +118,9 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		see:  func(seen observation) { s.onConn(n, seen) },
 		gone: func(c *peerConn) { s.onGone(n, c) },
 	}
+	n.toldInside.Store(false)
 	s.setConnLocked(n, c)
+	n.applied.judged = s.judgedWithLocked(n)
 	s.mu.Unlock()
 	select {
 	case s.accept <- c:

@@ -3,6 +3,7 @@ package bgp
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"warren/martian"
@@ -78,9 +79,10 @@ func (f Filter) Matches(p netip.Prefix) bool {
 }
 
 // A Policy says which prefixes pass in one direction: the union of its parts.
-// The zero Policy passes nothing. Martians never pass, whatever it says.
+// The zero Policy passes nothing. Martians never pass, whatever it says. On
+// export Matches decides, on import Accepts.
 type Policy struct {
-	Any      bool     // every prefix but the default routes
+	Any      bool     // every prefix but the default routes; on import see Accepts
 	Default  bool     // 0.0.0.0/0 and ::/0
 	Own      bool     // what SetAnnounced originates; means nothing on import
 	Prefixes []Filter // and these
@@ -103,8 +105,8 @@ func (p Policy) String() string {
 	return "[" + strings.Join(words, ", ") + "]"
 }
 
-// Matches reports whether p passes the policy. local says that p is announced
-// by this router itself, which is what Own is about.
+// Matches reports whether p passes the policy on export. local says that p is
+// announced by this router itself, which is what Own is about.
 func (p Policy) Matches(prefix netip.Prefix, local bool) bool {
 	if martian.Is(prefix) {
 		return false
@@ -118,6 +120,53 @@ func (p Policy) Matches(prefix netip.Prefix, local bool) bool {
 		}
 	}
 	return false
+}
+
+// Accepts reports whether p passes the policy on import, where prot is what must
+// not be taken from this router, and if not, why.
+//
+// Any takes no prefix shorter than /8 (IPv4) or /16 (IPv6). What lies inside an
+// own prefix passes only if one of the filters that match has a prefix which
+// lies inside it too, or is equal to it: that filter was written with this
+// network in mind, which Any, Default and wider filters were not. Where several
+// own prefixes contain p, the filter must lie inside the longest of them, and so
+// lies inside all.
+func (p Policy) Accepts(prefix netip.Prefix, prot *Protected) (bool, Reason) {
+	if m, ok := martian.Covering(prefix); ok {
+		return false, Reason{ReasonMartian, m}
+	}
+	against := prot.look(prefix)
+	if against.Kind == ReasonOwn || against.Kind == ReasonReserved {
+		return false, against
+	}
+	inside := against.Kind == ReasonInside
+	isDefault, short := prefix.Bits() == 0, prefix.Bits() < shortestAny(prefix)
+	matched := p.Default && isDefault || p.Any && !short
+	if matched && !inside {
+		return true, Reason{}
+	}
+	for _, f := range p.Prefixes {
+		if !f.Matches(prefix) {
+			continue
+		}
+		if !inside || f.Prefix.Bits() >= against.By.Bits() {
+			return true, Reason{}
+		}
+		matched = true
+	}
+	switch {
+	case matched:
+		return false, against
+	case p.Any && !isDefault:
+		return false, Reason{Kind: ReasonShort}
+	default:
+		return false, Reason{Kind: ReasonFiltered}
+	}
+}
+
+// Equal reports whether both policies are written alike.
+func (p Policy) Equal(o Policy) bool {
+	return p.Any == o.Any && p.Default == o.Default && p.Own == o.Own && slices.Equal(p.Prefixes, o.Prefixes)
 }
 
 // validate reports the first bad filter.

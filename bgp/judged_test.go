@@ -164,9 +164,16 @@ func TestMalformedIsNotRelayed(t *testing.T) {
 				}
 			}
 			listener.wantUpdate(t, after)
-			if _, there := s.Routes()[prefix]; there != tt.arrives {
-				t.Errorf("it is a route: %v", there)
-			}
+			eventually(t, time.Minute, func() string {
+				routes := s.Routes()
+				if routes[netip.MustParsePrefix(after)].Neighbor == "" {
+					return after + " is no route"
+				}
+				if _, there := routes[prefix]; there != tt.arrives {
+					return fmt.Sprintf("it is a route: %v", there)
+				}
+				return ""
+			})
 		})
 	}
 	st := statusOf(s, "b")

@@ -62,7 +62,7 @@ func TestPrefixLimit(t *testing.T) {
 		}
 	}()
 	p.update(64513, all, nil)
-	eventually(t, 20*time.Second, func() string {
+	eventually(t, 40*time.Second, func() string {
 		if st := statusOf(s, "b"); st.Received != flood || st.Accepted != limit || st.Refused != flood-limit || st.State != "established" {
 			return fmt.Sprintf("%+v", st)
 		}
@@ -73,7 +73,7 @@ func TestPrefixLimit(t *testing.T) {
 	})
 	wantFirst := func(ps []netip.Prefix) {
 		t.Helper()
-		eventually(t, 20*time.Second, func() string {
+		eventually(t, 40*time.Second, func() string {
 			routes := s.Routes()
 			if len(routes) != len(ps) {
 				return fmt.Sprintf("%d routes, not %d", len(routes), len(ps))

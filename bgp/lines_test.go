@@ -69,9 +69,9 @@ func TestSessionsAreLogged(t *testing.T) {
 	connect(t, a, b, nil, nil)
 	waitState(t, a, "b", stateEstablished)
 	waitState(t, b, "a", stateEstablished)
-	up := `level=INFO msg="BGP session established" peer=b address=127.179.`
+	up := `level=INFO msg="BGP session established" peer=b address=127.`
 	bookA.want(t, up)
-	bookB.want(t, `level=INFO msg="BGP session established" peer=a address=127.179.`)
+	bookB.want(t, `level=INFO msg="BGP session established" peer=a address=127.`)
 	if !strings.Contains(bookA.sessionLines()[0], " asn=64513 router_id=10.0.0.2") {
 		t.Error(bookA.sessionLines())
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -22,12 +24,6 @@ const (
 	holdTime      = 9
 	keepalive     = 3
 	idleAfterDown = 1
-)
-
-// Errors that callers may test for.
-var (
-	ErrUnknownNeighbor = errors.New("no such neighbor")
-	ErrNeighborExists  = errors.New("neighbor exists already")
 )
 
 // A Neighbor is the BGP side of one peer.
@@ -59,12 +55,32 @@ type Neighbor struct {
 	HardMaxPrefixes int
 
 	// RTT is the round trip of the tunnel, 0 if it is not known. On a long path
-	// the peer is given more time.
+	// the peer is given more time. What it is when the session starts counts.
 	RTT time.Duration
+
+	// Generation tells one time that the tunnel is up from the next: the session
+	// of another generation ends, and a new one starts.
+	Generation uint64
 }
 
-// normalize validates n and puts zones and families right.
-func (n *Neighbor) normalize() error {
+// sameSession reports whether a session with n can go on as one with o.
+func (n *Neighbor) sameSession(o *Neighbor) bool {
+	return n.Generation == o.Generation && n.Interface == o.Interface && n.LocalAddr == o.LocalAddr && n.PeerAddr == o.PeerAddr &&
+		n.ASN == o.ASN && slices.Equal(n.Addresses, o.Addresses)
+}
+
+// normalizeAddresses puts zones and IPv4-mapped addresses right.
+func (n *Neighbor) normalizeAddresses() {
+	for _, a := range []*netip.Addr{&n.LocalAddr, &n.PeerAddr} {
+		*a = a.Unmap().WithZone("")
+		if a.IsLinkLocalUnicast() && a.Is6() {
+			*a = a.WithZone(n.Interface)
+		}
+	}
+}
+
+// validate reports the first mistake.
+func (n *Neighbor) validate() error {
 	if n.Name == "" {
 		return errors.New("no name")
 	}
@@ -74,16 +90,12 @@ func (n *Neighbor) normalize() error {
 	if err := checkLimits(n.MaxPrefixes, n.HardMaxPrefixes); err != nil {
 		return err
 	}
-	for _, a := range []*netip.Addr{&n.LocalAddr, &n.PeerAddr} {
-		*a = a.Unmap()
+	for _, a := range []netip.Addr{n.LocalAddr, n.PeerAddr} {
 		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
 			return fmt.Errorf("address %s: must be a unicast address", a)
 		}
-		if *a = a.WithZone(""); a.IsLinkLocalUnicast() && a.Is6() {
-			if n.Interface == "" {
-				return fmt.Errorf("address %s: a link-local address needs an interface", a)
-			}
-			*a = a.WithZone(n.Interface)
+		if a.IsLinkLocalUnicast() && a.Is6() && n.Interface == "" {
+			return fmt.Errorf("address %s: a link-local address needs an interface", a)
 		}
 	}
 	if n.LocalAddr.Is4() != n.PeerAddr.Is4() {
@@ -108,7 +120,7 @@ func checkLimits(maxPrefixes, hardMaxPrefixes int) error {
 // A neighbor is a Neighbor at work. Speaker.mu guards all of it but what is
 // marked as fixed.
 type neighbor struct {
-	Neighbor            // fixed, but for Import, Export and MaxPrefixes
+	Neighbor            // fixed, but for Import, Export and the limits, which are as wanted
 	key      netip.Addr // fixed: PeerAddr without zone, how GoBGP names it
 	otherHop netip.Addr // fixed: see otherNextHop
 	added    time.Time  // fixed: events before this concern a predecessor
@@ -118,45 +130,17 @@ type neighbor struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	session  session
-	routes   int            // how many best paths are its
-	released chan struct{}  // capacity 1: what held the neighbor back is gone
-	logged   rate.Sometimes // guards itself: what is malformed goes to the log
+	session    session
+	routes     int            // how many best paths are its
+	released   chan struct{}  // capacity 1: what held the neighbor back is gone
+	logged     rate.Sometimes // guards itself: what is malformed goes to the log
+	toldInside atomic.Bool    // see refused
+
+	applied applied // what is so of what is wanted
 
 	closed chan struct{} // closed when GoBGP has forgotten the neighbor
 	down   chan struct{} // closed when a neighbor being closed has left Established
 	isDown bool
-}
-
-// AddNeighbor starts a session with n and returns at once; it waits only for
-// a neighbor of the same name or address that is still being closed. If ctx is
-// done before that, its error is returned; Events tells when to try again.
-func (s *Speaker) AddNeighbor(ctx context.Context, n Neighbor) error {
-	if err := n.normalize(); err != nil {
-		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, err)
-	}
-	nb := s.newNeighbor(n)
-	if err := s.reserve(ctx, nb); err != nil {
-		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, err)
-	}
-	s.opMu.Lock()
-	defer s.opMu.Unlock()
-	err := s.writePolicies(nb)
-	if err == nil {
-		renewZone(nb.ctx, n.LocalAddr)
-		s.listen(nb)
-		err = s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: s.apiPeer(n)})
-	}
-	if err != nil {
-		s.mu.Lock()
-		delete(s.neighbors, n.Name)
-		delete(s.byAddr, nb.key)
-		s.mu.Unlock()
-		nb.stop()
-		return fmt.Errorf("bgp: add neighbor %s: %w", n.Name, errors.Join(err, s.policies.forget(nb.key)))
-	}
-	s.notify()
-	return nil
 }
 
 func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
@@ -180,39 +164,8 @@ func (n *neighbor) stop() {
 	n.work.Wait()
 }
 
-// reserve enters n under its name and address. If the last neighbor with that
-// address is still being closed, it waits for that.
-func (s *Speaker) reserve(ctx context.Context, n *neighbor) error {
-	for {
-		s.mu.Lock()
-		if _, ok := s.neighbors[n.Name]; ok {
-			s.mu.Unlock()
-			return ErrNeighborExists
-		}
-		if other, ok := s.byAddr[n.key]; ok {
-			s.mu.Unlock()
-			return fmt.Errorf("peer address %s is also that of peer %s: give each tunnel an address of its own (another `link`, or `address` and `peer_address`)", n.key, other.Name)
-		}
-		old, closing := s.closing[n.key]
-		if !closing {
-			n.added = time.Now()
-			s.neighbors[n.Name], s.byAddr[n.key] = n, n
-			s.mu.Unlock()
-			return nil
-		}
-		s.mu.Unlock()
-		select {
-		case <-old.closed:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.ctx.Done():
-			return errors.New("the speaker has stopped")
-		}
-	}
-}
-
-// apiPeer is n in GoBGP's terms.
-func (s *Speaker) apiPeer(n Neighbor) *api.Peer {
+// apiPeer is n in GoBGP's terms: what is fixed of it.
+func (s *Speaker) apiPeer(n *neighbor) *api.Peer {
 	var families []*api.AfiSafi
 	for _, f := range families4and6 {
 		families = append(families, &api.AfiSafi{Config: &api.AfiSafiConfig{Family: f.api(), Enabled: true}})
@@ -239,34 +192,4 @@ func (s *Speaker) apiPeer(n Neighbor) *api.Peer {
 		// the session's addresses.
 		AfiSafis: families,
 	}
-}
-
-// SetPolicy gives a neighbor other filters and other limits. The session stays,
-// and routes that pass both before and after stay too. A neighbor that is held
-// back for too many prefixes is tried again at once.
-func (s *Speaker) SetPolicy(_ context.Context, name string, imp, exp Policy, maxPrefixes, hardMaxPrefixes int) error {
-	if err := errors.Join(imp.validate(), exp.validate(), checkLimits(maxPrefixes, hardMaxPrefixes)); err != nil {
-		return fmt.Errorf("bgp: set policy of %s: %w", name, err)
-	}
-	s.opMu.Lock()
-	defer s.opMu.Unlock()
-	s.mu.Lock()
-	n, ok := s.neighbors[name]
-	if !ok {
-		s.mu.Unlock()
-		return fmt.Errorf("bgp: set policy of %s: %w", name, ErrUnknownNeighbor)
-	}
-	n.Import, n.Export, n.MaxPrefixes, n.HardMaxPrefixes = imp, exp, maxPrefixes, hardMaxPrefixes
-	n.release()
-	conn, policy := n.session.conn, s.judgePolicyLocked(n)
-	s.rib.touch(n)
-	s.mu.Unlock()
-	if conn != nil {
-		conn.setPolicy(policy, nil)
-	}
-	s.notify()
-	if err := s.writePolicies(n); err != nil {
-		return fmt.Errorf("bgp: set policy of %s: %w", name, err)
-	}
-	return nil
 }

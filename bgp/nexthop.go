@@ -1,7 +1,6 @@
 package bgp
 
 import (
-	"log/slog"
 	"net/netip"
 
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -84,10 +83,8 @@ func otherNextHop(addrs []netip.Prefix, local, routerID netip.Addr) netip.Addr {
 }
 
 // setCapabilities takes what the peer can do from the OPEN of a session that
-// is established now, and reports whether that makes a difference to what may
-// be sent. Speaker.mu is held.
-func (n *neighbor) setCapabilities(caps []gobgp.ParameterCapabilityInterface) (differs bool) {
-	known, was := n.session.known, n.session.extended
+// is established now. Speaker.mu is held.
+func (n *neighbor) setCapabilities(caps []gobgp.ParameterCapabilityInterface) {
 	n.session.known, n.session.ipv4, n.session.extended = true, false, false
 	for _, c := range caps {
 		switch c := c.(type) {
@@ -103,21 +100,4 @@ func (n *neighbor) setCapabilities(caps []gobgp.ParameterCapabilityInterface) (d
 			}
 		}
 	}
-	return (!known || n.session.extended != was) && n.LocalAddr.Is6()
-}
-
-// reviseExport brings n's export policies in line with its capabilities.
-func (s *Speaker) reviseExport(n *neighbor) {
-	s.opMu.Lock()
-	defer s.opMu.Unlock()
-	s.mu.Lock()
-	gone := s.neighbors[n.Name] != n
-	s.mu.Unlock()
-	if gone {
-		return
-	}
-	if err := s.writePolicies(n); err != nil {
-		s.log.Error("BGP export not adapted to the peer", slog.String("peer", n.Name), slog.Any("err", err))
-	}
-	s.notify()
 }

@@ -101,7 +101,7 @@ func TestBird(t *testing.T) {
 		}
 	}
 	// A tunnel has no duplicate address detection, the pair of interfaces here has.
-	eventually(t, 10*time.Second, func() string { return far.output("ip addr show tentative") })
+	eventually(t, 40*time.Second, func() string { return far.output("ip addr show tentative") })
 	for _, tt := range []struct{ name, local, peer, options, via4, via6 string }{
 		{"IPv4", "10.179.0.1", "10.179.0.2", "", "via 10.179.0.1 dev tun0", "via fd00:179::1 dev tun0"},
 		{"global IPv6", "fd00:179::1", "fd00:179::2", "extended next hop on;", "via inet6 fd00:179::1 dev tun0", "via fd00:179::1 dev tun0"},
@@ -115,7 +115,7 @@ func TestBird(t *testing.T) {
 		for table, want := range map[string]string{
 			"ip -4 route show proto bird": "10.1.0.0/16 " + tt.via4, "ip -6 route show proto bird": "2001:db8:1::/48 " + tt.via6,
 		} {
-			eventually(t, 10*time.Second, func() string {
+			eventually(t, 40*time.Second, func() string {
 				if out := far.output(table); !strings.Contains(out, want) {
 					return fmt.Sprintf("%s: %s: %s", tt.name, table, out)
 				}
@@ -124,7 +124,7 @@ func TestBird(t *testing.T) {
 		}
 		since := statusOf(s, "b").Since
 		announce("10.1.0.0/16", "10.3.0.0/16", "2001:db8:1::/48")
-		eventually(t, 10*time.Second, func() string {
+		eventually(t, 40*time.Second, func() string {
 			if out := far.output("ip -4 route show proto bird"); !strings.Contains(out, "10.3.0.0/16") {
 				return tt.name + ": " + out
 			}

@@ -40,11 +40,14 @@ func (s *Speaker) judgeConfigLocked(n *neighbor) judge.Config {
 // judgePolicyLocked is n's import policy and limits. What the function refers
 // to is replaced, never changed.
 func (s *Speaker) judgePolicyLocked(n *neighbor) judge.Policy {
-	imports, never := n.Import, s.never
+	imports, protected := n.Import, s.protected
 	return judge.Policy{
 		Accept: func(p netip.Prefix) bool {
-			_, own := never[p]
-			return !own && imports.Matches(p, false)
+			ok, reason := imports.Accepts(p, protected)
+			if reason.Protected() {
+				n.refused(s.log, p, reason)
+			}
+			return ok
 		},
 		MaxPrefixes:     n.MaxPrefixes,
 		HardMaxPrefixes: n.HardMaxPrefixes,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,10 +16,13 @@ const testPort = 17900
 
 var lastNet atomic.Uint32
 
+// testNet keeps test processes that run at the same time apart.
+var testNet = byte(os.Getpid()%250 + 1)
+
 // testAddrs returns two addresses that no other test uses.
 func testAddrs() (a, b netip.Addr) {
 	n := byte(lastNet.Add(1))
-	return netip.AddrFrom4([4]byte{127, 179, n, 1}), netip.AddrFrom4([4]byte{127, 179, n, 2})
+	return netip.AddrFrom4([4]byte{127, testNet, n, 1}), netip.AddrFrom4([4]byte{127, testNet, n, 2})
 }
 
 // testLog sends a speaker's log to the test's.

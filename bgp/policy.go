@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/osrg/gobgp/v4/api"
-	"github.com/osrg/gobgp/v4/pkg/server"
 )
 
 // GoBGP has per-neighbor policies for route-server clients only, so filters
@@ -17,27 +18,41 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: own → accept; looped, martians, never → reject; any, default → accept; then per neighbor
-//	export: next hop; martians → reject; own, any, default → accept; then per neighbor
+//	import: communities
+//	export: next hop; communities, martians → reject; own, any, default → accept; then per neighbor
 //
-// and what passes none of them meets the default, reject. (GoBGP puts local
-// paths through import too.) A path is exported with this end's address of the
-// session as its next hop, for iBGP too, which takes a statement: the tunnel's
-// address is all that the far end can be sure to reach. Neighbors that need
-// another next hop for one family have a statement for each such next hop.
+// and what passes none of them is accepted on import, as the judge of a
+// neighbor's messages hands on no more than that, and rejected on export. A path
+// is exported with this end's address of the session as its next hop, for iBGP
+// too, which takes a statement: the tunnel's address is all that the far end can
+// be sure to reach. Neighbors that need another next hop for one family have a
+// statement for each such next hop.
 //
 // Sets that are in use are changed in place, entry by entry: replacing one
 // leaves statements with the old one. An empty neighbor set would match every
 // neighbor, hence the placeholder.
 type policies struct {
-	server *server.BgpServer
+	server policyServer
 	peers  map[netip.Addr]*peerPolicy // by peer address, without zone
 	hops   map[string]int             // how many neighbors a next hop's set has, by its name
 }
 
+// policyServer is what policies need of GoBGP.
+type policyServer interface {
+	AddDefinedSet(context.Context, *api.AddDefinedSetRequest) error
+	DeleteDefinedSet(context.Context, *api.DeleteDefinedSetRequest) error
+	AddStatement(context.Context, *api.AddStatementRequest) error
+	DeleteStatement(context.Context, *api.DeleteStatementRequest) error
+	AddPolicy(context.Context, *api.AddPolicyRequest) error
+	DeletePolicy(context.Context, *api.DeletePolicyRequest) error
+	AddPolicyAssignment(context.Context, *api.AddPolicyAssignmentRequest) error
+	DeletePolicyAssignment(context.Context, *api.DeletePolicyAssignmentRequest) error
+	SetPolicyAssignment(context.Context, *api.SetPolicyAssignmentRequest) error
+}
+
 // A peerPolicy is what of one neighbor is in GoBGP.
 type peerPolicy struct {
-	rules   map[place]rule
+	rules   map[place]*rule
 	objects map[place]bool // has sets and statements of its own
 }
 
@@ -97,40 +112,80 @@ func newRule(p Policy, at place) rule {
 var placeholder = netip.MustParseAddr("255.255.255.255")
 
 // set makes GoBGP's rule for addr at a place equal to want, and reports
-// whether that took a change.
+// whether that took a change. What p remembers follows each step that GoBGP has
+// taken, so that after an error another call goes on with the rest.
 func (p *policies) set(ctx context.Context, addr netip.Addr, at place, want rule) (changed bool, err error) {
 	pp := p.peers[addr]
 	if pp == nil {
-		pp = &peerPolicy{rules: make(map[place]rule), objects: make(map[place]bool)}
+		pp = &peerPolicy{rules: make(map[place]*rule), objects: make(map[place]bool)}
 		p.peers[addr] = pp
 	}
+	if pp.rules[at] == nil {
+		pp.rules[at] = &rule{classes: make(map[string]bool), matches: make(map[match]bool)}
+	}
 	have := pp.rules[at]
-	var errs []error
-	for class, on := range want.classes {
-		if set := at.set(class); on != have.classes[class] {
-			changed = true
-			if on {
-				errs = append(errs, p.addNeighbor(ctx, set, addr))
-			} else {
-				errs = append(errs, p.removeNeighbor(ctx, set, addr))
-			}
-		}
-	}
-	if want.hop != have.hop {
-		changed = true
-		errs = append(errs, p.removeHop(ctx, addr, at, have.hop), p.addHop(ctx, addr, at, want.hop))
-	}
+	errs := []error{p.setClasses(ctx, addr, at, have, want, &changed), p.setHop(ctx, addr, at, have, want.hop, &changed)}
 	added, removed := missing(want.matches, have.matches), missing(have.matches, want.matches)
-	if len(added) > 0 && !pp.objects[at] {
-		errs = append(errs, p.addObjects(ctx, addr, at))
+	if len(added)+len(removed) == 0 {
+		return changed, errors.Join(errs...)
+	}
+	changed = true
+	if !pp.objects[at] {
+		if err := p.addObjects(ctx, addr, at); err != nil {
+			return changed, errors.Join(append(errs, err, p.removeObjects(ctx, addr, at))...)
+		}
 		pp.objects[at] = true
 	}
-	if set := at.set(addr.String()); len(added)+len(removed) > 0 {
-		changed = true
-		errs = append(errs, p.addPrefixes(ctx, set, added...), p.removePrefixes(ctx, set, removed...))
+	set := at.set(addr.String())
+	if err = p.removePrefixes(ctx, set, removed...); err == nil {
+		for _, m := range removed {
+			delete(have.matches, m)
+		}
 	}
-	pp.rules[at] = want
-	return changed, errors.Join(errs...)
+	errs = append(errs, err)
+	if err = p.addPrefixes(ctx, set, added...); err == nil {
+		for _, m := range added {
+			have.matches[m] = true
+		}
+	}
+	return changed, errors.Join(append(errs, err)...)
+}
+
+func (p *policies) setClasses(ctx context.Context, addr netip.Addr, at place, have *rule, want rule, changed *bool) error {
+	var errs []error
+	for _, class := range slices.Sorted(maps.Keys(want.classes)) {
+		on := want.classes[class]
+		if on == have.classes[class] {
+			continue
+		}
+		*changed = true
+		do := p.removeNeighbor
+		if on {
+			do = p.addNeighbor
+		}
+		err := do(ctx, at.set(class), addr)
+		if err == nil {
+			have.classes[class] = on
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (p *policies) setHop(ctx context.Context, addr netip.Addr, at place, have *rule, hop netip.Addr, changed *bool) error {
+	if hop == have.hop {
+		return nil
+	}
+	*changed = true
+	if err := p.removeHop(ctx, addr, at, have.hop); err != nil {
+		return err
+	}
+	have.hop = netip.Addr{}
+	if err := p.addHop(ctx, addr, at, hop); err != nil {
+		return err
+	}
+	have.hop = hop
+	return nil
 }
 
 // missing returns what a has and b has not.
@@ -164,7 +219,19 @@ func (p *policies) addObjects(ctx context.Context, addr netip.Addr, at place) er
 	}})
 }
 
-// forget removes all that concerns addr.
+// removeObjects takes that back.
+func (p *policies) removeObjects(ctx context.Context, addr netip.Addr, at place) error {
+	name := at.set(addr.String())
+	return errors.Join(
+		p.server.DeletePolicyAssignment(ctx, &api.DeletePolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+			Name: "global", Direction: at.dir.api(), Policies: []*api.Policy{{Name: name}},
+		}}),
+		p.server.DeletePolicy(ctx, &api.DeletePolicyRequest{Policy: &api.Policy{Name: name}, All: true}),
+		p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: prefixSet(name), All: true}),
+		p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: neighborSet(name, addr), All: true}))
+}
+
+// forget removes all that concerns addr. After an error it can be called again.
 func (p *policies) forget(addr netip.Addr) error {
 	ctx := context.Background()
 	pp := p.peers[addr]
@@ -177,15 +244,15 @@ func (p *policies) forget(addr netip.Addr) error {
 		errs = append(errs, err)
 	}
 	for at := range pp.objects {
-		name := at.set(addr.String())
-		errs = append(errs,
-			p.server.DeletePolicyAssignment(ctx, &api.DeletePolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
-				Name: "global", Direction: at.dir.api(), Policies: []*api.Policy{{Name: name}},
-			}}),
-			p.server.DeletePolicy(ctx, &api.DeletePolicyRequest{Policy: &api.Policy{Name: name}, All: true}),
-			p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: prefixSet(name), All: true}),
-			p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: neighborSet(name, addr), All: true}))
+		err := p.removeObjects(ctx, addr, at)
+		if err == nil {
+			delete(pp.objects, at)
+		}
+		errs = append(errs, err)
 	}
-	delete(p.peers, addr)
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	if err == nil {
+		delete(p.peers, addr)
+	}
+	return err
 }

@@ -54,22 +54,6 @@ func TestImport(t *testing.T) {
 	}
 }
 
-func TestNeverImport(t *testing.T) {
-	s := startSpeaker(t, 64512, "10.0.0.1")
-	p := rawSession(t, s, "b", 64513, "10.0.0.2", nil)
-	p.update(64513, prefixes("10.1.0.0/16", "10.1.1.0/24", "10.2.0.0/16"), nil)
-	waitRoutes(t, s, "b", "10.1.0.0/16", "10.1.1.0/24", "10.2.0.0/16")
-	if err := s.SetNeverImport(t.Context(), prefixes("10.1.0.0/16", "2001:db8::/32")); err != nil {
-		t.Fatal(err)
-	}
-	waitRoutes(t, s, "b", "10.1.1.0/24", "10.2.0.0/16")
-	waitRIB(t, s, 2)
-	if err := s.SetNeverImport(t.Context(), prefixes("10.2.0.0/16")); err != nil {
-		t.Fatal(err)
-	}
-	waitRoutes(t, s, "b", "10.1.0.0/16", "10.1.1.0/24")
-}
-
 // TestLoopReplacesRoute announces a route again with this AS in its path: that
 // takes the place of the first, and cannot be used itself.
 func TestLoopReplacesRoute(t *testing.T) {

@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -25,7 +26,7 @@ type rawPeer struct {
 // end, the neighbor's own listener does not exist.
 func dialRaw(t testing.TB, from, to netip.Addr) *rawPeer {
 	t.Helper()
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: time.Second}
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 30 * time.Second}
 	conn, err := d.Dial("tcp", net.JoinHostPort(to.String(), strconv.Itoa(testPort)))
 	if err != nil {
 		t.Fatal(err)
@@ -109,13 +110,43 @@ func (p *rawPeer) establish(asn uint32, id string) {
 
 func (p *rawPeer) establishAs(open *gobgp.BGPMessage) {
 	p.t.Helper()
+	if wrong := p.handshake(open); wrong != "" {
+		p.t.Fatal(wrong)
+	}
+}
+
+// handshake returns what went wrong.
+func (p *rawPeer) handshake(open *gobgp.BGPMessage) string {
+	p.t.Helper()
 	p.send(open)
 	p.send(gobgp.NewBGPKeepAliveMessage())
 	for _, want := range []uint8{gobgp.BGP_MSG_OPEN, gobgp.BGP_MSG_KEEPALIVE} {
-		if m := p.read(); m == nil || m.Header.Type != want {
-			p.t.Fatalf("handshake: got %v, not type %d", m, want)
+		m := p.read()
+		if m == nil {
+			return fmt.Sprintf("handshake: the connection ended before type %d", want)
+		}
+		if m.Header.Type != want {
+			return fmt.Sprintf("handshake: got %v, not type %d", m, want)
 		}
 	}
+	return ""
+}
+
+// establishFrom dials and does the handshake until the speaker goes through with it. A
+// speaker hangs up while it is not ready, as it is for a moment after each session, when
+// the routes of that are gone already.
+func establishFrom(t testing.TB, from, to netip.Addr, asn uint32, id string) *rawPeer {
+	t.Helper()
+	var p *rawPeer
+	eventually(t, 40*time.Second, func() string {
+		p = dialRaw(t, from, to)
+		if wrong := p.handshake(openMessage(t, asn, id, extendedNextHop)); wrong != "" {
+			p.conn.Close()
+			return wrong
+		}
+		return ""
+	})
+	return p
 }
 
 // serve discards what the speaker sends, so that it never blocks, and keeps the
@@ -123,6 +154,10 @@ func (p *rawPeer) establishAs(open *gobgp.BGPMessage) {
 func (p *rawPeer) serve() {
 	p.conn.SetReadDeadline(time.Time{})
 	go io.Copy(io.Discard, p.conn)
+	p.keepAlive()
+}
+
+func (p *rawPeer) keepAlive() {
 	go func() {
 		for range time.Tick(time.Second) {
 			b, _ := gobgp.NewBGPKeepAliveMessage().Serialize()

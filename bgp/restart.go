@@ -71,7 +71,7 @@ func (s *Speaker) restart(n *neighbor, delay time.Duration) {
 		return
 	}
 	err := s.server.DeletePeer(s.ctx, &api.DeletePeerRequest{Address: n.PeerAddr.String()})
-	err = errors.Join(err, s.server.AddPeer(s.ctx, &api.AddPeerRequest{Peer: s.apiPeer(n.Neighbor)}))
+	err = errors.Join(err, s.server.AddPeer(s.ctx, &api.AddPeerRequest{Peer: s.apiPeer(n)}))
 	if err != nil && s.ctx.Err() == nil {
 		s.log.Error("BGP neighbor not started again", slog.String("peer", n.Name), slog.Any("err", err))
 	}
@@ -79,8 +79,8 @@ func (s *Speaker) restart(n *neighbor, delay time.Duration) {
 
 // What follows decides between two connections with one peer.
 const (
-	openTimeout   = time.Second // for a peer that connects to send its OPEN, plus patience
-	takeoverAfter = time.Second // from Established to an OPEN that counts
+	openTimeout   = 5 * time.Second // for a peer that connects to send its OPEN, plus patience
+	takeoverAfter = time.Second     // from Established to an OPEN that counts
 )
 
 // connection returns what n has of a connection: its state, since when, and the
@@ -113,10 +113,7 @@ func (s *Speaker) collide(n *neighbor, conn *net.TCPConn) bool {
 			return true
 		}
 		if arrived, id, ok := openArrived(conn); ok {
-			if have.state == stateEstablished {
-				return arrived.Sub(have.since) > takeoverAfter
-			}
-			return !have.conn.dialed || s.cfg.RouterID.Less(id)
+			return have.replacedBy(arrived, s.cfg.RouterID.Less(id))
 		}
 		if time.Now().After(deadline) || !pause(n.ctx, readyInterval) {
 			return false
@@ -132,6 +129,15 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// replacedBy decides for collide about a connection whose OPEN arrived at a
+// given time, from a peer with a higher router ID or not.
+func (have session) replacedBy(arrived time.Time, higherID bool) bool {
+	if have.state == stateEstablished {
+		return arrived.Sub(have.since) > takeoverAfter
+	}
+	return !have.conn.dialed || higherID
 }
 
 // openArrived reports whether a peer has sent its OPEN on a connection that

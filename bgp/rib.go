@@ -19,14 +19,21 @@ type Route struct {
 type rib struct {
 	best    map[netip.Prefix]*neighbor // learned ones only
 	changed map[netip.Prefix]struct{}  // since TakeChanges
+	scopes  map[netip.Prefix]scope     // of the best ones that may not be sent to all
 }
 
 func newRIB() rib {
-	return rib{best: make(map[netip.Prefix]*neighbor), changed: make(map[netip.Prefix]struct{})}
+	return rib{best: make(map[netip.Prefix]*neighbor), changed: make(map[netip.Prefix]struct{}), scopes: make(map[netip.Prefix]scope)}
 }
 
-// set records that p's best path now comes from n, or from none if n is nil.
-func (r *rib) set(p netip.Prefix, n *neighbor) {
+// set records that p's best path now comes from n, or from none if n is nil,
+// and to whom it may be sent.
+func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
+	if n != nil && to != toAll {
+		r.scopes[p] = to
+	} else {
+		delete(r.scopes, p)
+	}
 	was := r.best[p]
 	switch {
 	case n == nil && was == nil:
@@ -50,18 +57,19 @@ func (r *rib) drop(n *neighbor) {
 	}
 	for p, from := range r.best {
 		if from == n {
-			r.set(p, nil)
+			r.set(p, nil, toAll)
 		}
 	}
 }
 
-// touch says that all routes of n may have changed.
-func (r *rib) touch(n *neighbor) {
+// touch says that the routes of n may have changed for which affected is true;
+// nil means all.
+func (r *rib) touch(n *neighbor, affected func(netip.Prefix) bool) {
 	if n.routes == 0 {
 		return
 	}
 	for p, from := range r.best {
-		if from == n {
+		if from == n && (affected == nil || affected(p)) {
 			r.changed[p] = struct{}{}
 		}
 	}
@@ -115,6 +123,9 @@ func (s *Speaker) TakeChanges() map[netip.Prefix]Route {
 func (s *Speaker) onBestPath(paths []*apiutil.Path, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.confirming) > 0 {
+		s.lookForMissedLocked(paths, at)
+	}
 	for _, path := range paths {
 		p, ok := prefixOf(path)
 		if !ok {
@@ -124,7 +135,7 @@ func (s *Speaker) onBestPath(paths []*apiutil.Path, at time.Time) {
 		if !path.Withdrawal && path.PeerAddress.IsValid() {
 			n = s.neighborAtLocked(path.PeerAddress, at)
 		}
-		s.rib.set(p, n)
+		s.rib.set(p, n, scopeOf(path))
 	}
 	s.notify()
 }

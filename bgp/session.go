@@ -104,7 +104,19 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 		if st.State == stateEstablished {
 			st.Announced = s.announcedToLocked(n)
 		}
+		if f := s.failures[n.Name]; f != nil {
+			st.LastError = f.err.Error()
+		}
 		all = append(all, st)
+	}
+	for name, n := range s.wanted.neighbors {
+		if s.neighbors[name] == nil {
+			st := NeighborStatus{Name: name, PeerAddr: n.PeerAddr, ASN: n.ASN, State: stateIdle}
+			if f := s.failures[name]; f != nil {
+				st.LastError = f.err.Error()
+			}
+			all = append(all, st)
+		}
 	}
 	return all
 }
@@ -154,10 +166,11 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		if was != state {
 			news = s.establishedLocked(n)
 		}
-		if n.setCapabilities(ev.Peer.State.RemoteCap) {
-			s.work.Go(func() { s.reviseExport(n) })
-		}
+		n.setCapabilities(ev.Peer.State.RemoteCap)
+		s.confirming[n] = &confirmation{from: since}
+		s.wake() // what may be sent may be something else now
 	} else {
+		delete(s.confirming, n)
 		n.explainDown(reason, message)
 		if was == stateEstablished {
 			news = s.endedLocked(n, at.Sub(since))
@@ -205,9 +218,13 @@ func (s *Speaker) announcedToLocked(n *neighbor) int {
 	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
 		return count // the usual case, without a walk through all routes
 	}
+	internal := n.ASN == s.cfg.ASN
 	for p, from := range s.rib.best {
-		if from == n || from.ASN == s.cfg.ASN && n.ASN == s.cfg.ASN {
+		if from == n || from.ASN == s.cfg.ASN && internal {
 			continue // never back, nor from iBGP to iBGP (RFC 4271 9.2.1)
+		}
+		if to := s.rib.scopes[p]; to == toNobody || to == toInternal && !internal {
+			continue
 		}
 		if _, own := s.announced[p]; !own && sends[familyOf(p)] && s.rib.visible(p) != nil && n.Export.Matches(p, false) {
 			count++

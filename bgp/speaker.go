@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,19 +12,13 @@ import (
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/server"
-	"google.golang.org/grpc"
 )
 
 // Config is what a Speaker is made of. It cannot change later.
 type Config struct {
-	ASN      uint32     // this router's AS number, 1 to 4294967294
-	RouterID netip.Addr // IPv4 form, unique among all peers (RFC 6286)
-
-	// GobgpAddr is the host:port where the gobgp command may look, and only
-	// look. Empty means nowhere.
-	GobgpAddr string
-
-	Logger *slog.Logger // nil means slog.Default()
+	ASN      uint32       // this router's AS number, 1 to 4294967294
+	RouterID netip.Addr   // IPv4 form, unique among all peers (RFC 6286)
+	Logger   *slog.Logger // nil means slog.Default()
 }
 
 // A Speaker is one BGP router. Its methods may be called at any time after
@@ -38,21 +31,29 @@ type Speaker struct {
 	server *server.BgpServer
 	accept chan<- net.Conn // into GoBGP; see accept.go
 
+	inspection *inspection // the gobgp command's
+
 	// opMu serialises what changes GoBGP's configuration: neighbors, policy
 	// objects, local paths. It is taken before mu and may be held for long.
 	opMu     sync.Mutex
 	policies *policies
 
 	// mu guards what follows; it is never held across a call into GoBGP.
-	mu        sync.Mutex
-	neighbors map[string]*neighbor     // by name
-	byAddr    map[netip.Addr]*neighbor // by peer address, without zone
-	closing   map[netip.Addr]*neighbor // deleted, but still in GoBGP
-	rib       rib
-	announced map[netip.Prefix]struct{} // what SetAnnounced gave to GoBGP
-	never     map[netip.Prefix]struct{} // what SetNeverImport said
+	mu         sync.Mutex
+	neighbors  map[string]*neighbor     // by name
+	byAddr     map[netip.Addr]*neighbor // by peer address, without zone
+	closing    map[netip.Addr]*neighbor // deleted, but still in GoBGP
+	rib        rib
+	announced  map[netip.Prefix]struct{} // local prefixes in GoBGP
+	protected  *Protected                // what judges are told
+	wanted     wanted
+	failures   map[string]*failure         // by neighbor; see announceFailure
+	confirming map[*neighbor]*confirmation // see missed.go
+	settled    uint64                      // the serial of what was last gone through
+	passed     chan struct{}               // closed after each pass
 
 	events    chan struct{}      // capacity 1
+	kick      chan struct{}      // capacity 1: there is something to reconcile
 	cancel    context.CancelFunc // stops background work
 	work      sync.WaitGroup     // closing neighbors, restarts
 	ctx       context.Context    // of the background work
@@ -60,8 +61,7 @@ type Speaker struct {
 }
 
 // New starts a speaker with no neighbors; Run must follow, since it is what
-// stops it. It fails if the address for the gobgp command cannot be listened
-// on, or if GoBGP is not the release this package knows.
+// stops it. It fails if GoBGP is not the release this package knows.
 func New(cfg Config) (*Speaker, error) { return newSpeaker(cfg, bgpPort) }
 
 func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
@@ -75,31 +75,24 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		return nil, fmt.Errorf("bgp: router_id %s: must be an IPv4 address other than 0.0.0.0", cfg.RouterID)
 	}
 	s := &Speaker{
-		cfg:       cfg,
-		log:       cfg.Logger,
-		port:      port,
-		neighbors: make(map[string]*neighbor),
-		byAddr:    make(map[netip.Addr]*neighbor),
-		closing:   make(map[netip.Addr]*neighbor),
-		rib:       newRIB(),
-		announced: make(map[netip.Prefix]struct{}),
-		never:     make(map[netip.Prefix]struct{}),
-		events:    make(chan struct{}, 1),
+		cfg:        cfg,
+		log:        cfg.Logger,
+		port:       port,
+		neighbors:  make(map[string]*neighbor),
+		byAddr:     make(map[netip.Addr]*neighbor),
+		closing:    make(map[netip.Addr]*neighbor),
+		rib:        newRIB(),
+		announced:  make(map[netip.Prefix]struct{}),
+		failures:   make(map[string]*failure),
+		confirming: make(map[*neighbor]*confirmation),
+		passed:     make(chan struct{}),
+		events:     make(chan struct{}, 1),
+		kick:       make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 
-	opts := []server.ServerOption{server.LoggerOption(s.gobgpLogger(), nil)}
-	if cfg.GobgpAddr != "" {
-		if err := checkBindable(cfg.GobgpAddr); err != nil {
-			return nil, err
-		}
-		opts = append(opts, server.GrpcListenAddress(cfg.GobgpAddr),
-			server.GrpcOption([]grpc.ServerOption{
-				grpc.UnaryInterceptor(inspectUnary),
-				grpc.StreamInterceptor(inspectStream),
-			}))
-	}
-	s.server = server.NewBgpServer(opts...)
+	s.server = server.NewBgpServer(server.LoggerOption(s.gobgpLogger(), nil))
+	s.inspection = newInspection(s.server)
 	accept, err := openAcceptChannel(s.server)
 	if err != nil {
 		s.server.Stop()
@@ -125,7 +118,7 @@ func (s *Speaker) start() error {
 	if err != nil {
 		return fmt.Errorf("bgp: start: %w", err)
 	}
-	if s.policies, err = newPolicies(s.ctx, s.server, s.cfg.ASN); err != nil {
+	if s.policies, err = newPolicies(s.ctx, s.server); err != nil {
 		return err
 	}
 	err = s.server.WatchEvent(s.ctx, server.WatchEventMessageCallbacks{
@@ -135,6 +128,7 @@ func (s *Speaker) start() error {
 	if err != nil {
 		return fmt.Errorf("bgp: watch: %w", err)
 	}
+	s.work.Go(s.reconcileLoop)
 	return nil
 }
 
@@ -145,23 +139,12 @@ func (s *Speaker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	stopCtx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	s.mu.Lock()
-	names := make([]string, 0, len(s.neighbors))
-	for name := range s.neighbors {
-		names = append(names, name)
-	}
-	s.mu.Unlock()
-	var errs []error
-	for _, name := range names {
-		if err := s.DeleteNeighbor(stopCtx, name); err != nil && !errors.Is(err, ErrUnknownNeighbor) {
-			errs = append(errs, err)
-		}
-	}
+	s.Want(Wanted{})
 	s.waitClosed(stopCtx)
 	s.cancel()
 	s.work.Wait()
 	s.server.Stop()
-	return errors.Join(errs...)
+	return nil
 }
 
 const stopTimeout = 3 * time.Second
@@ -177,13 +160,4 @@ func (s *Speaker) notify() {
 	case s.events <- struct{}{}:
 	default:
 	}
-}
-
-// checkBindable finds out what GoBGP would only log: that it cannot listen.
-func checkBindable(addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("bgp: [api] gobgp: cannot listen on %s (is another router or gobgpd running? give a free address, or \"\" to turn it off): %w", addr, err)
-	}
-	return l.Close()
 }

@@ -13,26 +13,44 @@ import (
 )
 
 // newPolicies writes the parts that concern all neighbors.
-func newPolicies(ctx context.Context, srv *server.BgpServer, asn uint32) (*policies, error) {
+func newPolicies(ctx context.Context, srv *server.BgpServer) (*policies, error) {
 	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), hops: make(map[string]int)}
 	if err := p.writeNextHop(ctx); err != nil {
 		return nil, fmt.Errorf("bgp: next hop policy: %w", err)
 	}
-	err := srv.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
-		Name: "global", Direction: dirImport.api(), DefaultAction: api.RouteAction_ROUTE_ACTION_ACCEPT,
-	}})
-	if err == nil {
-		err = p.writeExport(ctx)
-	}
-	if err != nil {
+	if err := errors.Join(p.writeImport(ctx, srv), p.writeExport(ctx)); err != nil {
 		return nil, fmt.Errorf("bgp: policy: %w", err)
 	}
 	return p, nil
 }
 
+// writeImport writes what is done with paths on import. All are accepted: the
+// judge hands on no others.
+func (p *policies) writeImport(ctx context.Context, srv *server.BgpServer) error {
+	statements, err := p.honorCommunities(ctx, dirImport)
+	if err != nil {
+		return err
+	}
+	if err := p.addPolicy(ctx, dirImport.String(), statements); err != nil {
+		return err
+	}
+	if err := zeroLocalPref(srv, shutdownStatement); err != nil {
+		return err
+	}
+	return p.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+		Name:          "global",
+		Direction:     dirImport.api(),
+		Policies:      []*api.Policy{{Name: dirImport.String()}},
+		DefaultAction: api.RouteAction_ROUTE_ACTION_ACCEPT,
+	}})
+}
+
 // writeExport writes what concerns all neighbors.
 func (p *policies) writeExport(ctx context.Context) error {
-	var statements []*api.Statement
+	statements, err := p.honorCommunities(ctx, dirExport)
+	if err != nil {
+		return err
+	}
 	for _, write := range []func(context.Context, place) ([]*api.Statement, error){p.rejects, p.classes} {
 		for _, f := range families4and6 {
 			sts, err := write(ctx, place{dirExport, f})

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// unit reads warren.service: the values of each key, in order.
+// unit reads warren.service: the values of each key, in order. The key of a setting that is
+// commented out begins with #.
 func unit(t *testing.T) map[string][]string {
 	t.Helper()
 	data, err := os.ReadFile("warren.service")
@@ -20,7 +21,8 @@ func unit(t *testing.T) map[string][]string {
 	}
 	settings := map[string][]string{}
 	for _, line := range strings.Split(string(data), "\n") {
-		if key, val, found := strings.Cut(line, "="); found && !strings.HasPrefix(line, "#") {
+		// A comment that is a setting has no space behind its sign.
+		if key, val, found := strings.Cut(line, "="); found && !strings.HasPrefix(line, "# ") {
 			settings[key] = append(settings[key], val)
 		}
 	}
@@ -38,6 +40,10 @@ func TestUnit(t *testing.T) {
 		"ExecStart":    "/usr/local/bin/warren run -c /etc/warren/warren.toml",
 		"ExecReload":   "/usr/local/bin/warren reload -c /etc/warren/warren.toml",
 		"Restart":      "always",
+		// It is never given up: nothing else brings the tunnels back.
+		"StartLimitIntervalSec": "0",
+		// Keys stay out of memory images.
+		"LimitCORE": "0",
 		// The default of api.socket is /run/warren/warren.sock.
 		"RuntimeDirectory": "warren",
 		"LimitNOFILE":      "65536",
@@ -59,6 +65,12 @@ func TestUnit(t *testing.T) {
 	}
 	if want := []string{"@system-service", "~@privileged @resources"}; !slices.Equal(got["SystemCallFilter"], want) {
 		t.Errorf("SystemCallFilter is %q, want %q", got["SystemCallFilter"], want)
+	}
+	// How much memory is too much only the operator knows: the advice is there, and not in force.
+	for _, key := range []string{"MemoryHigh", "MemoryMax"} {
+		if got[key] != nil || len(got["#"+key]) != 1 {
+			t.Errorf("%s is %q, as a comment %q", key, got[key], got["#"+key])
+		}
 	}
 	// Each of these would take away something that the daemon uses: sysctls
 	// of the tunnels, /proc/sys itself, /dev/net/tun, the host's network.

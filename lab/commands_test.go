@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ type scenario struct {
 	hosts   map[string]*topo.Host
 	links   map[string]*topo.Link
 	daemons map[string]*topo.Process // by host
+	ended   map[*topo.Process]bool   // daemons that the scenario has ended
 	other   []*topo.Process
 	sites   *topo.TwoSites
 
@@ -33,27 +35,40 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 
 // commands of a scenario, beyond testscript's own. DURATION is as in Go.
 //
-//	two-sites [rp-filter]       the picture of topo.TwoSites
-//	host NAME [router]          one more host
+// To look at something is to wait for it: what a scenario asks for may come later on a
+// busy machine, and nothing here looks once at it. CONDITIONS are about a command's
+// output: `-- REGEXP` it matches, `-! REGEXP` it does not, all of them at once.
+//
+//	until HOST CMD... [CONDITIONS]       runs CMD again and again until the conditions are
+//	                                     met, without any until it succeeds; see patience
+//	within DURATION HOST CMD... [CONDITIONS]    the same where a promise names a time
+//	holds DURATION HOST CMD... CONDITIONS       they are met all that time
+//	log HOST REGEXP             waits until the daemon's log has a matching line; with !, it
+//	                            has had none, and gets none for a second
+//	running HOST                the daemon has not died; of those that still should run when
+//	                            the scenario ends, this is found out without it
+//
+// What is done is done once, and has its result when it returns:
+//
+//	on HOST CMD... [CONDITIONS]     runs CMD, which must succeed, or with ! fail; `warren` gets
+//	                                the host's -c. Commands that only look are refused.
+//	reload HOST [CONDITIONS]        `warren reload`, likewise
+//	bg HOST CMD...                  runs CMD in the background, until the scenario ends
+//	two-sites [rp-filter]           the picture of topo.TwoSites
+//	host NAME [router]              one more host
 //	connect A:IF ADDR[,ADDR] B:IF ADDR[,ADDR]    a link, named "A-B"
-//	route HOST PREFIX VIA       a static route; with !, not any more
-//	masquerade HOST IF          NAT for what leaves through the interface
-//	keygen HOST                 `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST> and $PUBLIC_KEY_<HOST>
-//	start HOST                  fills in variables in $WORK/HOST's config, then `warren run`
-//	start-to HOST FILE          the same, standard error going to FILE, such as a FIFO
-//	hup HOST                    SIGHUP
-//	terminate HOST | kill9 HOST      SIGTERM and wait | SIGKILL and wait
-//	config HOST FROM            puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
-//	reload HOST                 `warren reload`; [!] says that it must fail
-//	on HOST CMD...              runs CMD there; `warren` gets the host's -c
-//	bg HOST CMD...              the same in the background, until the scenario ends
-//	within DURATION HOST CMD... -- REGEXP   runs CMD again and again until its output matches
-//	within DURATION HOST CMD... -! REGEXP   … until it does not
-//	holds DURATION HOST CMD... -- REGEXP    the output matches all that time (-! : does not)
+//	route HOST PREFIX VIA           a static route; with !, not any more
+//	masquerade HOST IF              NAT for what leaves through the interface
+//	keygen HOST                     `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST> and $PUBLIC_KEY_<HOST>
+//	start HOST                      fills in variables in $WORK/HOST's config, then `warren run`
+//	start-to HOST FILE              the same, standard error going to FILE, such as a FIFO
+//	hup HOST                        SIGHUP
+//	terminate HOST | kill9 HOST     SIGTERM and wait | SIGKILL and wait
+//	config HOST FROM                puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
 //	cut LINK | blackhole LINK | heal LINK
-//	log HOST REGEXP             the daemon's log has (or, with !, has not) a matching line
-//	running HOST                the daemon has not died
-//	readme HEADING [HEADING]    types a section of README.md, with the files of another one where it has them
+//	readme HEADING [HEADING]        types a section of README.md, with the files of another one where it has them
+//
+//	each WORD[,WORD]... COMMAND...  does a command for each word, which takes the place of @ in it
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"two-sites":  do(twoSites),
 	"host":       do(addHost),
@@ -70,6 +85,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"reload":     do(reload),
 	"on":         do(on),
 	"bg":         do(background),
+	"until":      do(until),
 	"within":     do(within),
 	"holds":      do(holds),
 	"cut":        do(cut),
@@ -78,6 +94,32 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"log":        do(logHas),
 	"running":    do(running),
 	"readme":     do(readme),
+}
+
+func init() { commands["each"] = do(each) } // which looks into commands
+
+// each does one of the other commands several times.
+func each(_ *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	if err := need(args, 2, "each WORD[,WORD]... [!] COMMAND..."); err != nil {
+		return err
+	}
+	words, args := strings.Split(args[0], ","), args[1:]
+	neg := args[0] == "!"
+	if neg {
+		args = args[1:]
+	}
+	if len(args) == 0 || commands[args[0]] == nil {
+		return fmt.Errorf("each: %q is no command", args)
+	}
+	for _, word := range words {
+		one := make([]string, len(args)-1)
+		for i, a := range args[1:] {
+			one[i] = strings.ReplaceAll(a, "@", word)
+		}
+		ts.Logf("[each] %s", word)
+		commands[args[0]](ts, neg, one)
+	}
+	return nil
 }
 
 func do(c command) func(*testscript.TestScript, bool, []string) {
@@ -90,16 +132,36 @@ func do(c command) func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// dump shows the daemons' logs with a failure: what they say is usually why.
+// dump shows the daemons' logs with a failure, and those of what has ended in the
+// background: what they say is usually why.
 func (s *scenario) dump(ts *testscript.TestScript) {
 	for name, p := range s.daemons {
 		ts.Logf("--- log of %s ---\n%s", name, tail(p.Log(), 60))
+	}
+	for _, p := range s.other {
+		if !p.Running() {
+			ts.Logf("--- output of %s, which has ended ---\n%s", p, tail(p.Log(), 20))
+		}
 	}
 }
 
 func tail(text string, lines int) string {
 	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// faults returns what is wrong with the daemons when the script is through.
+func (s *scenario) faults() error {
+	var errs []error
+	for name, p := range s.daemons {
+		if !s.ended[p] && !p.Running() {
+			errs = append(errs, fmt.Errorf("the daemon on %s has died:\n%s", name, tail(p.Log(), 60)))
+		}
+		if _, race, ok := strings.Cut(p.Log(), "WARNING: DATA RACE"); ok {
+			errs = append(errs, fmt.Errorf("a data race on %s:%s", name, race))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *scenario) stopAll() {

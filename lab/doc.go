@@ -4,10 +4,12 @@
 //  1. Each file in scenarios/ is one scenario: the story as commands on top,
 //     the routers' configs below (a txtar archive, run by testscript).
 //  2. The commands beyond testscript's own are in commands_test.go: they build
-//     the network, start and stop routers, break links, and wait, with a
-//     bound, until something can be seen.
+//     the network, start and stop routers, break links, and wait until something
+//     can be seen, for a minute at most, or for what LAB_PATIENCE says. No command
+//     looks once at what may come later.
 //  3. lab/topo has the namespaces, links and processes that they use.
 //
 // `make lab` runs all scenarios, `make lab RUN=name` those whose file name
-// contains name.
+// contains name. They are to pass on a machine that does something else besides:
+// how fast Warren is, lab/bench says.
 package lab

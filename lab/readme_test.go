@@ -198,12 +198,13 @@ func (s *scenario) do(ctx context.Context, st step) error {
 	case "systemctl enable --now warren":
 		return s.startUnit(ctx, st.host)
 	case "systemctl restart warren":
+		s.ended[s.daemons[st.host]] = true
 		if err := s.daemons[st.host].Stop(ctx); err != nil {
 			return err
 		}
 		return s.startUnit(ctx, st.host)
 	}
-	out, err := s.run(ctx, []string{st.host, "sh", "-c", st.command})
+	out, err := call{host: st.host, args: []string{"sh", "-c", st.command}}.run(ctx, s)
 	if m := fingerprint.FindStringSubmatch(out); m != nil {
 		s.fingerprints[st.host] = m[1]
 	}
@@ -231,7 +232,7 @@ func (s *scenario) startUnit(ctx context.Context, name string) error {
 	}
 	s.daemons[name] = p
 	_, err = topo.Eventually(ctx, 50*time.Millisecond, 30*time.Second, func() error {
-		_, err := s.run(ctx, []string{name, "warren", "status"})
+		_, err := call{host: name, args: []string{"warren", "status"}}.run(ctx, s)
 		return err
 	})
 	return err

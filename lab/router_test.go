@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -127,6 +128,7 @@ func terminate(s *scenario, _ *testscript.TestScript, _ bool, args []string) err
 	if err != nil {
 		return err
 	}
+	s.ended[p] = true
 	ctx, cancel := bounded()
 	defer cancel()
 	return p.Stop(ctx)
@@ -137,6 +139,7 @@ func kill9(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
 	if err != nil {
 		return err
 	}
+	s.ended[p] = true
 	p.Kill9()
 	ctx, cancel := bounded()
 	defer cancel()
@@ -160,11 +163,14 @@ func putConfig(s *scenario, ts *testscript.TestScript, _ bool, args []string) er
 }
 
 func reload(s *scenario, ts *testscript.TestScript, neg bool, args []string) error {
-	if err := need(args, 1, "reload HOST"); err != nil {
+	if err := need(args, 1, "reload HOST [CONDITIONS]"); err != nil {
 		return err
 	}
-	return on(s, ts, neg, []string{args[0], "warren", "reload"})
+	return on(s, ts, neg, append([]string{args[0], "warren", "reload"}, args[1:]...))
 }
+
+// logQuiet is how long a log is watched for a line that must not come.
+const logQuiet = time.Second
 
 func logHas(s *scenario, _ *testscript.TestScript, neg bool, args []string) error {
 	if err := need(args, 2, "log HOST REGEXP"); err != nil {
@@ -178,10 +184,19 @@ func logHas(s *scenario, _ *testscript.TestScript, neg bool, args []string) erro
 	if err != nil {
 		return err
 	}
-	if re.MatchString(p.Log()) == neg {
-		return fmt.Errorf("log of %s, looking for %q (not: %v)", args[0], args[1], neg)
+	look := func() error {
+		if re.MatchString(p.Log()) == neg {
+			return fmt.Errorf("log of %s, looking for %q (not: %v)", args[0], args[1], neg)
+		}
+		return nil
 	}
-	return nil
+	ctx, cancel := bounded()
+	defer cancel()
+	if neg {
+		return topo.Throughout(ctx, holdInterval, logQuiet, look)
+	}
+	_, err = topo.Eventually(ctx, waitInterval, patience, look)
+	return err
 }
 
 func running(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {

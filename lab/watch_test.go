@@ -7,11 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"warren/lab/topo"
+)
+
+const (
+	waitInterval = 20 * time.Millisecond
+	holdInterval = 100 * time.Millisecond
 )
 
 // argv is the command to run on a host: `warren` gets the host's config, as an
@@ -29,29 +36,114 @@ func (s *scenario) argv(host string, args []string) []string {
 	return args
 }
 
-func (s *scenario) run(ctx context.Context, args []string) (string, error) {
-	h, err := s.host(args[0])
+// call is a command on a host and what its output is to be like.
+type call struct {
+	host  string
+	args  []string
+	conds []condition
+}
+
+type condition struct {
+	re  *regexp.Regexp
+	not bool
+}
+
+// parseCall reads HOST CMD... and pairs of -- or -! and REGEXP at the end.
+func parseCall(args []string) (c call, err error) {
+	for len(args) > 2 && (args[len(args)-2] == "--" || args[len(args)-2] == "-!") {
+		re, err := regexp.Compile("(?m)" + args[len(args)-1])
+		if err != nil {
+			return c, err
+		}
+		c.conds = append(c.conds, condition{re: re, not: args[len(args)-2] == "-!"})
+		args = args[:len(args)-2]
+	}
+	slices.Reverse(c.conds)
+	if len(args) < 2 {
+		return c, errors.New("usage: HOST CMD... [-- REGEXP | -! REGEXP]...")
+	}
+	c.host, c.args = args[0], args[1:]
+	return c, nil
+}
+
+// run runs the command once. The error is the command's own.
+func (c call) run(ctx context.Context, s *scenario) (out string, err error) {
+	h, err := s.host(c.host)
 	if err != nil {
 		return "", err
 	}
-	return h.Run(ctx, s.argv(args[0], args[1:])...)
+	return h.Run(ctx, s.argv(c.host, c.args)...)
+}
+
+// met returns what is wrong with the output.
+func (c call) met(out string) error {
+	for _, cond := range c.conds {
+		if matched := cond.re.MatchString(out); matched == cond.not {
+			return fmt.Errorf("output of %s, looking for %q (not: %v):\n%s", strings.Join(c.args, " "), cond.re, cond.not, out)
+		}
+	}
+	return nil
+}
+
+// check runs the command, and compares: its output, or if nothing is asked of that,
+// its success. What was printed is testscript's stdout.
+func (c call) check(ctx context.Context, s *scenario) (string, error) {
+	out, err := c.run(ctx, s)
+	if len(c.conds) == 0 {
+		return out, err
+	}
+	if wrong := c.met(out); wrong != nil {
+		if err != nil {
+			wrong = fmt.Errorf("%w\n%w", wrong, err)
+		}
+		return out, wrong
+	}
+	return out, nil
+}
+
+// looks reports whether the command changes nothing, so that what it prints is what is
+// so at that moment, and may be something else in the next.
+func (c call) looks() bool {
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(c.args, func(a string) bool { return slices.Contains(words, a) })
+	}
+	shows := slices.ContainsFunc(c.args[1:], func(a string) bool { return strings.HasPrefix(a, "show") })
+	switch c.args[0] {
+	case "cat", "ls", "tail", "ss":
+		return true
+	case "warren":
+		return has("status")
+	case "nft":
+		return has("list")
+	case "ip":
+		return !has("add", "change", "replace", "append", "del", "flush", "set")
+	case "gobgp":
+		return !has("add", "del", "shutdown", "reset", "softreset", "enable", "disable")
+	case "wg", "birdc", "vtysh", "bgpctl":
+		return shows
+	}
+	return false
 }
 
 func on(s *scenario, ts *testscript.TestScript, neg bool, args []string) error {
-	if err := need(args, 2, "on HOST CMD..."); err != nil {
+	c, err := parseCall(args)
+	if err != nil {
 		return err
+	}
+	if c.looks() {
+		return fmt.Errorf("`on` does things once, and %q only looks: use until or holds", strings.Join(c.args, " "))
 	}
 	ctx, cancel := bounded()
 	defer cancel()
-	out, err := s.run(ctx, args)
+	out, err := c.run(ctx, s)
 	fmt.Fprint(ts.Stdout(), out)
-	switch {
-	case neg && err == nil:
+	if neg && err == nil {
 		return fmt.Errorf("succeeded, but should not have:\n%s", out)
-	case !neg:
+	}
+	if !neg && err != nil {
 		return err
 	}
-	return nil
+	return c.met(out)
 }
 
 func background(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
@@ -70,77 +162,60 @@ func background(s *scenario, _ *testscript.TestScript, _ bool, args []string) er
 	return nil
 }
 
-// watch is what within and holds have in common: DURATION HOST CMD... --|-! REGEXP.
-type watch struct {
-	bound time.Duration
-	args  []string // host and command
-	want  *regexp.Regexp
-	not   bool
-}
-
-func parseWatch(args []string) (w watch, err error) {
-	if len(args) < 5 {
-		return w, errors.New("usage: DURATION HOST CMD... -- REGEXP (or -! REGEXP)")
-	}
-	if w.bound, err = time.ParseDuration(args[0]); err != nil {
-		return w, err
-	}
-	switch sep := args[len(args)-2]; sep {
-	case "--":
-	case "-!":
-		w.not = true
-	default:
-		return w, fmt.Errorf("the last but one word is %q, not -- or -!", sep)
-	}
-	if w.want, err = regexp.Compile("(?m)" + args[len(args)-1]); err != nil {
-		return w, err
-	}
-	w.args = args[1 : len(args)-2]
-	return w, nil
-}
-
-func (w watch) check(ctx context.Context, s *scenario) error {
-	out, err := s.run(ctx, w.args)
-	matched := w.want.MatchString(out)
-	switch {
-	case w.not && matched:
-		return fmt.Errorf("output still matches %q:\n%s", w.want, out)
-	case !w.not && !matched:
-		if err != nil {
-			return fmt.Errorf("output does not match %q: %w", w.want, err)
-		}
-		return fmt.Errorf("output does not match %q:\n%s", w.want, out)
-	}
-	return nil
+func until(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	return await(s, ts, patience, args)
 }
 
 func within(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
-	w, err := parseWatch(args)
+	if err := need(args, 3, "within DURATION HOST CMD... [CONDITIONS]"); err != nil {
+		return err
+	}
+	bound, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	return await(s, ts, bound, args[1:])
+}
+
+func await(s *scenario, ts *testscript.TestScript, bound time.Duration, args []string) error {
+	c, err := parseCall(args)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := bounded()
 	defer cancel()
-	took, err := topo.Eventually(ctx, 20*time.Millisecond, w.bound, func() error { return w.check(ctx, s) })
-	if err == nil {
-		ts.Logf("[within] after %v", took.Round(time.Millisecond))
+	var out string
+	took, err := topo.Eventually(ctx, waitInterval, bound, func() (err error) {
+		out, err = c.check(ctx, s)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	return err
+	fmt.Fprint(ts.Stdout(), out)
+	ts.Logf("[waited] %v", took.Round(time.Millisecond))
+	return nil
 }
 
 func holds(s *scenario, _ *testscript.TestScript, _ bool, args []string) error {
-	w, err := parseWatch(args)
+	if err := need(args, 5, "holds DURATION HOST CMD... CONDITIONS"); err != nil {
+		return err
+	}
+	all, err := time.ParseDuration(args[0])
 	if err != nil {
 		return err
 	}
+	c, err := parseCall(args[1:])
+	if err != nil {
+		return err
+	}
+	if len(c.conds) == 0 {
+		return errors.New("holds: no condition")
+	}
 	ctx, cancel := bounded()
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(w.bound); time.Now().Before(end); <-tick.C {
-		if err := w.check(ctx, s); err != nil {
-			return err
-		}
-	}
-	return nil
+	return topo.Throughout(ctx, holdInterval, all, func() error {
+		_, err := c.check(ctx, s)
+		return err
+	})
 }

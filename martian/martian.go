@@ -5,13 +5,15 @@ package martian
 import "net/netip"
 
 // all are this-network, loopback, link-local, multicast and reserved addresses
-// (RFC 6890), and the IPv6 low block that holds unspecified, loopback and the
-// IPv4-mapped and -compatible forms. Private, shared and documentation ranges
+// (RFC 6890), the dummy address that tunnels without an IPv4 address have (RFC
+// 7600, section 4.8), and the IPv6 low block that holds unspecified, loopback and
+// the IPv4-mapped and -compatible forms. Private, shared and documentation ranges
 // are ordinary prefixes.
 var all = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("192.0.0.8/32"),
 	netip.MustParsePrefix("224.0.0.0/4"),
 	netip.MustParsePrefix("240.0.0.0/4"),
 	netip.MustParsePrefix("::/8"),

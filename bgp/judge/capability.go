@@ -75,18 +75,20 @@ func (s *Session) ownOpen(dst, msg []byte) []byte {
 	if len(body) < openLen {
 		return append(dst, msg...)
 	}
-	o, n := s.parseOpen(body, func(uint8, int) {})
-	s.ours = o
+	var n *Notification
+	s.ours, n = parseOpen(body, func(uint8, int) {})
+	if n != nil {
+		return append(dst, msg...)
+	}
 	var caps []byte
-	fits := n == nil
-	eachCapability(body, func(code uint8, value []byte, cut bool) {
-		if cut {
-			fits = false
-		} else if code != capExtendedMessage {
+	whole := true
+	n = eachCapability(body, func(code uint8, value []byte, cut bool) {
+		whole = whole && !cut
+		if code != capExtendedMessage {
 			caps = append(append(caps, code, uint8(len(value))), value...)
 		}
 	})
-	if !fits || len(caps) > maxParameter {
+	if n != nil || !whole || len(caps) > maxParameter {
 		return append(dst, msg...)
 	}
 	return appendOpenMessage(dst, body[:openLen-1], caps)

@@ -1,5 +1,7 @@
 package judge
 
+import "maps"
+
 // An attrTable has each distinct set of attributes of the tables once, and
 // counts what refers to it.
 type attrTable struct {
@@ -7,6 +9,7 @@ type attrTable struct {
 	sets  []attrSet
 	free  []attrID
 	bytes int // in all sets
+	peak  int // most sets since ids was made
 }
 
 // An attrID stands for a set of attributes: its index in attrTable.sets.
@@ -35,7 +38,7 @@ func (t *attrTable) hold(blob []byte, hard int) (attrID, *Notification) {
 		return id, nil
 	}
 	if hard > 0 && t.bytes+len(blob) > baseBudget+2*hard*prefixBudget {
-		return 0, &Notification{Code: errCease, Subcode: 8, Text: "the attributes of the peer's routes take more memory than hard_max_prefixes allows for"}
+		return 0, &Notification{Code: errCease, Subcode: 8, Text: "the attributes of the peer's routes take more memory than its limit of prefixes allows for"}
 	}
 	var id attrID
 	if n := len(t.free); n > 0 {
@@ -47,6 +50,7 @@ func (t *attrTable) hold(blob []byte, hard int) (attrID, *Notification) {
 	t.sets[id] = attrSet{string(blob), 1}
 	t.ids[t.sets[id].blob] = id
 	t.bytes += len(blob)
+	t.peak = max(t.peak, len(t.ids))
 	return id, nil
 }
 
@@ -62,8 +66,14 @@ func (t *attrTable) release(id attrID) {
 	t.bytes -= len(set.blob)
 	*set = attrSet{}
 	t.free = append(t.free, id)
-	if len(t.ids) == 0 {
+	switch {
+	case len(t.ids) == 0:
 		*t = newAttrTable()
+	case t.peak > minShrink && len(t.ids) < t.peak/8:
+		// A map never gives memory back by itself.
+		ids := make(map[string]attrID, len(t.ids))
+		maps.Copy(ids, t.ids)
+		t.ids, t.peak = ids, len(ids)
 	}
 }
 

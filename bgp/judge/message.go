@@ -107,7 +107,7 @@ func checkHeader(h []byte) *Notification {
 		if n < headerLen || n > maxMessage {
 			break
 		}
-		return &Notification{Code: errHeader, Subcode: 3, Data: []byte{typ}, Text: fmt.Sprintf("the peer sent a message of type %d, which there is not (RFC 4271 section 6.1)", typ)}
+		return &Notification{Code: errHeader, Subcode: 3, Data: []byte{typ}, Text: fmt.Sprintf("the peer sent a message of unknown type %d (RFC 4271 section 6.1)", typ)}
 	}
 	if n < shortest || n > longest {
 		return &Notification{

@@ -69,7 +69,7 @@ func (s *Session) peerOpen(dst, body []byte) []byte {
 		s.fail(&Notification{Code: errOpen, Subcode: 1, Data: []byte{0, 4}, Text: fmt.Sprintf("the peer speaks BGP version %d, not 4 (RFC 4271 section 6.2)", body[0])})
 		return dst
 	}
-	o, n := s.parseOpen(body, func(code uint8, length int) {
+	o, n := parseOpen(body, func(code uint8, length int) {
 		s.noteDiscard(0, malformedCapability, int(code), length)
 	})
 	if n == nil && (o.ASN == 0 || binary.BigEndian.Uint16(body[1:]) == 0) {
@@ -87,7 +87,7 @@ func (s *Session) peerOpen(dst, body []byte) []byte {
 // parseOpen reads an OPEN's body, which is at least openLen long. odd is told of
 // capabilities that are malformed, which are left out (RFC 5492 section 5 ends
 // sessions only for what is missing).
-func (s *Session) parseOpen(body []byte, odd func(code uint8, length int)) (Open, *Notification) {
+func parseOpen(body []byte, odd func(code uint8, length int)) (Open, *Notification) {
 	o := Open{
 		ASN:      uint32(binary.BigEndian.Uint16(body[1:])),
 		HoldTime: binary.BigEndian.Uint16(body[3:]),

@@ -15,8 +15,11 @@ import (
 // peer announces more than the new hard limit. dst is not kept.
 func (s *Session) SetPolicy(dst []byte, p Policy, affected func(netip.Prefix) bool) ([]byte, error) {
 	s.cfg.Policy = p
-	if s.err != nil {
+	switch {
+	case s.err != nil:
 		return dst, s.err
+	case s.state == closed:
+		return dst, nil
 	}
 	for f := range s.tables {
 		s.refilter(f, affected)

@@ -97,8 +97,8 @@ func (s *Session) discard(a *attributes, typ uint8, why string, args ...int) {
 	a.fixed = true
 }
 
-// checkNextHop checks NEXT_HOP, which is nobody's next hop where there are no
-// prefixes in the NLRI field (RFC 4760 section 3).
+// checkNextHop checks NEXT_HOP. It is ignored, whatever it says, where there are
+// no prefixes in the NLRI field (RFC 4760 section 3).
 func (s *Session) checkNextHop(a *attributes, classic bool) {
 	if !a.has(attrNextHop) {
 		return

@@ -36,6 +36,7 @@ func (u *update) reset() {
 func (s *Session) judgeUpdate(dst, body []byte) []byte {
 	u := &s.update
 	u.reset()
+	defer func() { u.attrs.raw = nil }() // it is the caller's
 	if n := s.readUpdate(body); n != nil {
 		s.fail(n)
 		return dst

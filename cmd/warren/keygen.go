@@ -40,11 +40,7 @@ func keygenCmd() *cobra.Command {
 			if err := checkEndpoint(endpoint, wgConfig); err != nil {
 				return err
 			}
-			name, err := os.Hostname()
-			if err != nil {
-				return fmt.Errorf("host name for the certificate: %w", err)
-			}
-			made, err := keys.Router(dir, name)
+			made, err := keys.Router(dir)
 			if err != nil {
 				return err
 			}
@@ -54,6 +50,10 @@ func keygenCmd() *cobra.Command {
 				return nil
 			}
 			printMade(cmd.ErrOrStderr(), made)
+			name, err := os.Hostname()
+			if err != nil {
+				return fmt.Errorf("host name for the configuration: %w", err)
+			}
 			text, err := keys.FarEnd(made, name, endpoint)
 			if err != nil {
 				return err

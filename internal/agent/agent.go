@@ -186,10 +186,12 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 		Control:     g.Control(""),
 		Logger:      a.log,
 	})
+	endpoint.SetServerName(a.cfg.TLS.ServerName)
 	t.start("tls transport", endpoint.Run)
 	wg := wireguard.NewEndpoint(wireguard.Config{
 		PrivateKey: wireguardKey(a.cfg.WireGuard),
 		Control:    g.Control,
+		Listens:    g.ListensUDP,
 		Logger:     a.log,
 	})
 	t.start("wireguard transport", func(ctx context.Context) error {
@@ -230,12 +232,16 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 }
 
 func (a *Agent) startSpeaker(l *loop, t *tasks) error {
-	s, err := bgp.New(bgp.Config{ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, GobgpAddr: a.cfg.API.Gobgp, Logger: a.log})
+	s, err := bgp.New(bgp.Config{ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, Logger: a.log})
 	if err != nil {
 		return err
 	}
 	l.speaker = s
 	t.start("bgp", s.Run)
+	if a.cfg.API.Gobgp != "" {
+		l.gobgp = &gobgpPort{api: a.cfg.API, serve: s.ServeInspection, log: a.log, retry: retryInterval}
+		t.start("gobgp port", l.gobgp.Run)
+	}
 	return nil
 }
 
@@ -263,7 +269,19 @@ func (a *Agent) reload(ctx context.Context, l *loop) (lines []string, err error)
 	if asked := l.ask(ctx, func(ctx context.Context) { lines, err = l.reload(ctx) }); asked != nil {
 		return nil, asked
 	}
-	return lines, err
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	if err := l.speaker.Settle(ctx); err != nil {
+		lines = append(lines, fmt.Sprintf("not all is applied yet, and tried again: %v", err))
+	}
+	return lines, nil
 }
+
+// settleTimeout is how long a reload waits for the speaker to have done what has
+// changed. It goes on by itself afterwards.
+const settleTimeout = 5 * time.Second
 
 func hashIdentity(text string) tunnel.Identity { return sha256.Sum256([]byte(text)) }

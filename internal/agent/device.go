@@ -15,7 +15,10 @@ import (
 // into. Its carrier is the transport's business, who also closes it.
 func (i *interfaces) openDevice(cfg config.Peer, queues int) (*tun.Device, error) {
 	t := cfg.Tunnel
-	dev, err := tun.Open(tun.Config{Name: t.Interface, MTU: t.MTU, Queues: queues, Logger: i.log.With("peer", cfg.Name)})
+	dev, err := tun.Open(tun.Config{
+		Name: t.Interface, MTU: t.MTU, Queues: queues, Logger: i.log.With("peer", cfg.Name),
+		Refuse: func(packet []byte) bool { return i.guard.Own(t.Interface, packet) },
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +56,7 @@ type worker interface {
 // deviceTunnel is a tunnel over an interface of our own, at work.
 type deviceTunnel struct {
 	worker
+	device *tun.Device
 	cfg    config.Tunnel
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -60,9 +64,9 @@ type deviceTunnel struct {
 
 // runTunnel runs the tunnel until Close. If it ends by itself before, because
 // the device is gone, failed is called.
-func runTunnel(w worker, cfg config.Tunnel, failed func(error)) *deviceTunnel {
+func runTunnel(w worker, dev *tun.Device, cfg config.Tunnel, failed func(error)) *deviceTunnel {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	t := &deviceTunnel{worker: w, cfg: cfg, cancel: cancel, done: make(chan struct{})}
+	t := &deviceTunnel{worker: w, device: dev, cfg: cfg, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(t.done)
 		if err := w.Run(ctx); err != nil && ctx.Err() == nil {
@@ -89,6 +93,9 @@ func (t *deviceTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	}
 	return addresses, link.SetAddresses(t.cfg.Interface, link.WithIPv4(addresses))
 }
+
+// Mend puts right the interface's carrier, its persistence and its owner.
+func (t *deviceTunnel) Mend() ([]string, error) { return t.device.Mend() }
 
 // Close returns when the interface is gone.
 func (t *deviceTunnel) Close(reason string) {

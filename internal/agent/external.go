@@ -86,6 +86,9 @@ func (e *externalTunnel) SetAddresses(netip.Addr) ([]netip.Prefix, error) {
 	return link.Addresses(e.cfg.Interface)
 }
 
+// Mend has nothing to put right: what the interface is like is its owner's business.
+func (e *externalTunnel) Mend() ([]string, error) { return nil, nil }
+
 // Close takes away the addresses that were added.
 func (e *externalTunnel) Close(string) {
 	e.cancel()

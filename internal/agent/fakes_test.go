@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
+	"warren/internal/underlay"
 	"warren/tunnel"
 )
 
@@ -29,7 +31,8 @@ type world struct {
 	locals  *fakeLocals
 	tunnels *fakeTunnels
 
-	portErr error // what setting the port fails with
+	portErr   error // what setting the port fails with
+	swallowed []underlay.Swallowed
 }
 
 func (w *world) note(format string, args ...any) {
@@ -83,40 +86,36 @@ type fakeSpeaker struct {
 	w         *world
 	neighbors map[string]bgp.Neighbor
 	announced []netip.Prefix
-	never     []netip.Prefix
+	protected *bgp.Protected
 	changes   map[netip.Prefix]bgp.Route
-	fail      error
+	fails     string // what each neighbor's status says
 }
 
-func (s *fakeSpeaker) AddNeighbor(_ context.Context, n bgp.Neighbor) error {
-	if s.fail != nil {
-		return s.fail
+// Want notes what is another than it was.
+func (s *fakeSpeaker) Want(w bgp.Wanted) {
+	next := make(map[string]bgp.Neighbor, len(w.Neighbors))
+	for _, n := range w.Neighbors {
+		next[n.Name] = n
 	}
-	s.w.note("add neighbor %s", n.Name)
-	s.neighbors[n.Name] = n
-	return nil
+	for _, name := range slices.Sorted(maps.Keys(s.neighbors)) {
+		if n, ok := next[name]; !ok || n.Generation != s.neighbors[name].Generation || n.ASN != s.neighbors[name].ASN {
+			s.w.note("delete neighbor %s", name)
+			delete(s.neighbors, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(next)) {
+		n := next[name]
+		switch old, ok := s.neighbors[name]; {
+		case !ok:
+			s.w.note("add neighbor %s", name)
+		case !n.Import.Equal(old.Import) || !n.Export.Equal(old.Export) || n.MaxPrefixes != old.MaxPrefixes:
+			s.w.note("policy %s import %v export %v limit %d", name, n.Import, n.Export, n.MaxPrefixes)
+		}
+	}
+	s.neighbors, s.announced, s.protected = next, w.Announced, w.Protected
 }
 
-func (s *fakeSpeaker) DeleteNeighbor(_ context.Context, name string) error {
-	s.w.note("delete neighbor %s", name)
-	delete(s.neighbors, name)
-	return nil
-}
-
-func (s *fakeSpeaker) SetPolicy(_ context.Context, name string, imp, exp bgp.Policy, limit, _ int) error {
-	s.w.note("policy %s import %v export %v limit %d", name, imp, exp, limit)
-	return nil
-}
-
-func (s *fakeSpeaker) SetAnnounced(_ context.Context, p []netip.Prefix) error {
-	s.announced = p
-	return nil
-}
-
-func (s *fakeSpeaker) SetNeverImport(_ context.Context, p []netip.Prefix) error {
-	s.never = p
-	return nil
-}
+func (s *fakeSpeaker) Settle(context.Context) error { return nil }
 
 func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
 	c := s.changes
@@ -126,7 +125,7 @@ func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
 
 func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 	for name := range s.neighbors {
-		all = append(all, bgp.NeighborStatus{Name: name, State: "established"})
+		all = append(all, bgp.NeighborStatus{Name: name, State: "established", LastError: s.fails})
 	}
 	return all
 }
@@ -156,8 +155,9 @@ func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
 
 type fakeLocals struct {
 	locals, connected []netip.Prefix
-	addresses         map[string][]netip.Addr
-	looked            time.Time // at the addresses
+	gateways          []netip.Addr
+	interfaces        map[string]link.Interface
+	looked            time.Time // at the interfaces
 }
 
 func (f *fakeLocals) Changed() <-chan struct{} { return nil }
@@ -165,13 +165,16 @@ func (f *fakeLocals) Locals(link.Redistribute, []string, func(string) bool) []ne
 	return f.locals
 }
 func (f *fakeLocals) Connected() []netip.Prefix { return f.connected }
-func (f *fakeLocals) Addresses() (map[string][]netip.Addr, time.Time) {
-	return f.addresses, f.looked
+func (f *fakeLocals) Gateways() []netip.Addr    { return f.gateways }
+func (f *fakeLocals) Interfaces() (map[string]link.Interface, time.Time) {
+	return f.interfaces, f.looked
 }
 
 type fakeGuard struct{ w *world }
 
 func (g fakeGuard) SetTunnels(names []string) { g.w.note("guard %v", names) }
+
+func (g fakeGuard) Swallowed() []underlay.Swallowed { return g.w.swallowed }
 
 type fakeListener struct{ w *world }
 
@@ -179,6 +182,8 @@ func (l fakeListener) SetListen(a []netip.AddrPort) error {
 	l.w.note("listen %v", a)
 	return nil
 }
+
+func (l fakeListener) SetServerName(name string) { l.w.note("server name %s", name) }
 
 func (l fakeListener) SetPort(port uint16) error {
 	l.w.note("port %d", port)
@@ -188,10 +193,12 @@ func (l fakeListener) SetPort(port uint16) error {
 // fakeTunnels opens tunnels that do nothing. open holds how to report for
 // those that are open, fail what opening an interface fails with.
 type fakeTunnels struct {
-	w    *world
-	mu   sync.Mutex // several are opened at once
-	open map[string]reporter
-	fail map[string]error
+	addresses error // of setting them
+	w         *world
+	mu        sync.Mutex // several are opened at once
+	open      map[string]reporter
+	fail      map[string]error
+	changed   map[string][]string // what Mend finds, by peer
 }
 
 func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
@@ -232,7 +239,16 @@ func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
 	return endpoints(t.cfg, ev.Local, ev.Peer)
 }
 func (t *fakeTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
+	if err := t.f.addresses; err != nil {
+		return nil, err
+	}
 	t.f.w.note("addresses %s from %s", t.name, local)
 	return []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}, nil
+}
+func (t *fakeTunnel) Mend() ([]string, error) {
+	t.f.w.note("mend %s", t.name)
+	changed := t.f.changed[t.name]
+	delete(t.f.changed, t.name)
+	return changed, nil
 }
 func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

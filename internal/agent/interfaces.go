@@ -17,9 +17,11 @@ const aliasPrefix = "warren:"
 
 func isOurs(_, alias string) bool { return strings.HasPrefix(alias, aliasPrefix) }
 
-// controller marks sockets so that they keep to the underlay.
+// controller marks sockets so that they keep to the underlay, and knows their packets if
+// they do not.
 type controller interface {
 	Control(device string) func(network, address string, c syscall.RawConn) error
+	Own(ifname string, packet []byte) bool
 }
 
 // interfaces makes the tunnels of a real machine: the part that the transports
@@ -46,6 +48,9 @@ func (i *interfaces) Open(cfg config.Peer, report reporter) (openTunnel, error) 
 
 // SetListen has the tls transport listen there and nowhere else.
 func (i *interfaces) SetListen(addrs []netip.AddrPort) error { return i.tls.SetListen(addrs) }
+
+// SetServerName has the tls transport show a name when it dials.
+func (i *interfaces) SetServerName(name string) { i.tls.SetServerName(name) }
 
 // SetPort has the wireguard transport use this UDP port.
 func (i *interfaces) SetPort(port uint16) error { return i.wireguard.SetListenPort(port) }

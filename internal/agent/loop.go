@@ -10,6 +10,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
+	"warren/internal/underlay"
 	"warren/tunnel"
 )
 
@@ -31,12 +32,14 @@ type locals interface {
 	Changed() <-chan struct{}
 	Locals(link.Redistribute, []string, func(ifname string) bool) []netip.Prefix
 	Connected() []netip.Prefix
-	Addresses() (map[string][]netip.Addr, time.Time)
+	Gateways() []netip.Addr
+	Interfaces() (map[string]link.Interface, time.Time)
 }
 
 // guard is what the loop needs of underlay.Guard.
 type guard interface {
 	SetTunnels([]string)
+	Swallowed() []underlay.Swallowed
 }
 
 // loop owns the agent's state. All of its fields but the inbox belong to the
@@ -49,6 +52,7 @@ type loop struct {
 	guard   guard
 	tunnels tunnelOpener
 	listen  listener
+	gobgp   *gobgpPort // nil if it is turned off
 
 	cfg     *config.Config
 	load    func() (*config.Config, error)
@@ -56,10 +60,12 @@ type loop struct {
 	version string
 	started time.Time
 
-	peers    map[string]*peer
-	state    state
-	fib      fib.Result
-	troubles *troubles
+	peers      map[string]*peer
+	generation uint64         // of the last session
+	own        []netip.Prefix // what is announced of this router's
+	state      state
+	fib        fib.Result
+	troubles   *troubles
 
 	listenErr, portErr error // what cannot be listened on yet
 
@@ -120,22 +126,22 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-l.inbox.signal:
 			l.tunnelReports(ctx)
 		case <-l.speaker.Events():
-			l.addClosing(ctx)
 			l.learn()
 			l.syncRoutes(ctx)
 		case <-l.locals.Changed():
-			l.mendAddresses()
-			l.announce(ctx)
+			l.mend(false)
+			l.announce()
 			l.syncRoutes(ctx)
 		case <-l.routes.Changed():
 			l.syncRoutes(ctx)
 		case f := <-l.request:
 			f(ctx)
 		case <-retry.C:
-			l.mendAddresses()
+			l.mend(false)
 			l.retry(ctx)
 		case <-resync.C:
-			l.announce(ctx)
+			l.mend(true)
+			l.announce()
 			l.syncRoutes(ctx)
 		}
 	}
@@ -155,7 +161,7 @@ func (l *loop) begin(ctx context.Context) {
 		peers = append(peers, p)
 	}
 	l.open(peers)
-	l.announce(ctx)
+	l.announce()
 	l.setListen()
 }
 
@@ -182,6 +188,7 @@ func (l *loop) tunnelReports(ctx context.Context) {
 			last[r.p] = i
 		}
 	}
+	up := false
 	for i, r := range reports {
 		if last[r.p] != i {
 			continue
@@ -194,9 +201,14 @@ func (l *loop) tunnelReports(ctx context.Context) {
 		case r.ev.Up:
 			l.endSession(ctx, r.p)
 			l.tunnelUp(ctx, r.p, r.ev)
+			up = true
 		default:
 			l.tunnelDown(ctx, r.p, r.ev.Reason)
 		}
+	}
+	if up {
+		l.protect() // the tunnels' own addresses
+		l.want()
 	}
 }
 
@@ -212,24 +224,20 @@ func (l *loop) learn() {
 }
 
 // announce brings the speaker in line with the local prefixes.
-func (l *loop) announce(ctx context.Context) {
+func (l *loop) announce() {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
-	l.troubles.note("announce", "", l.speaker.SetAnnounced(ctx, announced(a.Networks, found)))
-	l.state.local = localPrefixes(a.Networks, l.locals.Connected())
-	never := make([]netip.Prefix, 0, len(l.state.local))
-	for p := range l.state.local {
-		never = append(never, p)
-	}
-	l.troubles.note("protect local prefixes", "", l.speaker.SetNeverImport(ctx, never))
+	l.own = announced(a.Networks, found)
+	l.protect()
+	l.want()
 }
 
 // syncRoutes makes the kernel's routes what they should be.
 func (l *loop) syncRoutes(ctx context.Context) {
-	l.state.up = make(map[string]string, len(l.peers))
+	l.state.up = make(map[string]*config.Peer, len(l.peers))
 	for name, p := range l.peers {
 		if p.session != nil {
-			l.state.up[name] = p.cfg.Tunnel.Interface
+			l.state.up[name] = &p.cfg
 		}
 	}
 	result, err := l.routes.Sync(ctx, desired(l.state))

@@ -1,14 +1,12 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"warren/internal/config"
 	"warren/tunnel"
@@ -74,35 +72,13 @@ func TestNewSessionReplacesTheOldOne(t *testing.T) {
 	}
 }
 
-func TestNeighborIsTriedAgain(t *testing.T) {
+// What the speaker cannot have yet shows in status; it tries again by itself.
+func TestSpeakersErrorShows(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0)))
-	w.speaker.fail = errors.New("address in use")
+	w.speaker.fails = "address in use"
 	w.up(t, "b")
 	if s := w.status(); s.Peers[0].BGP.LastError != "address in use" {
 		t.Errorf("status says %q", s.Peers[0].BGP.LastError)
-	}
-	w.speaker.fail = nil
-	w.retry(t.Context())
-	if _, ok := w.speaker.neighbors["b"]; !ok {
-		t.Error("the neighbor was not added")
-	}
-}
-
-// A neighbor whose predecessor is still being closed waits for the speaker's
-// word, and nobody waits with it.
-func TestNeighborWaitsForItsPredecessor(t *testing.T) {
-	w := newWorld(t, router(peerConfig("b", 0)))
-	w.speaker.fail = context.DeadlineExceeded
-	w.up(t, "b")
-	if s := w.status(); s.Peers[0].BGP.LastError != "" {
-		t.Errorf("status says %q", s.Peers[0].BGP.LastError)
-	}
-	w.speaker.fail = nil
-	w.addClosing(t.Context())
-	mark := len(w.diary)
-	w.addClosing(t.Context())
-	if _, ok := w.speaker.neighbors["b"]; !ok || len(w.since(mark)) > 0 {
-		t.Errorf("neighbors %v, then %v", w.speaker.neighbors, w.since(mark))
 	}
 }
 
@@ -134,27 +110,6 @@ func TestInterfaceThatIsDeletedIsMadeAgain(t *testing.T) {
 	w.tunnelReports(t.Context())
 	w.retry(t.Context())
 	expect(t, "deleted", w.since(mark), []string{"routes []", "delete neighbor b", "close b", "open b on if-b"})
-}
-
-func TestLocalPrefixesAreNeitherInstalledNorImported(t *testing.T) {
-	cfg := router(peerConfig("b", 0))
-	own := netip.MustParsePrefix("10.1.0.0/16")
-	cfg.Announce.Networks = []netip.Prefix{own}
-	w := newWorld(t, cfg)
-	w.locals.locals = []netip.Prefix{own, netip.MustParsePrefix("10.1.5.0/24")}
-	w.locals.connected = []netip.Prefix{netip.MustParsePrefix("10.1.5.0/24"), netip.MustParsePrefix("198.51.100.0/30")}
-	w.announce(t.Context())
-	if !slices.Equal(w.speaker.announced, []netip.Prefix{own, netip.MustParsePrefix("10.1.5.0/24")}) {
-		t.Errorf("announced %v", w.speaker.announced)
-	}
-	if len(w.speaker.never) != 3 {
-		t.Errorf("never imported: %v", w.speaker.never)
-	}
-	w.up(t, "b")
-	for _, p := range []string{"10.1.0.0/16", "198.51.100.0/30", "10.2.0.0/16", "10.1.0.0/17"} {
-		w.learns(t, p, "b")
-	}
-	expect(t, "routes", w.routes.want, []string{"10.1.0.0/17 dev if-b", "10.2.0.0/16 dev if-b"})
 }
 
 func TestConfiguredAddressesAreUsed(t *testing.T) {
@@ -198,22 +153,4 @@ func TestTheLastReportCounts(t *testing.T) {
 	if w.peers["b"].tunnel != nil || w.peers["b"].session != nil {
 		t.Error("a tunnel without an interface is open")
 	}
-}
-
-// An interface that was set down and up again has lost its IPv6 addresses.
-func TestAddressesThatAreTakenAreGivenBack(t *testing.T) {
-	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
-	w.up(t, "b")
-	local, _ := tunnel.Addresses(tunnel.Identity{1}, tunnel.Identity{2}, 0)
-	w.locals.addresses = map[string][]netip.Addr{"if-b": {local}}
-	w.locals.looked = time.Now()
-	mark := len(w.diary)
-	w.mendAddresses()
-	expect(t, "all there", w.since(mark), nil)
-	w.locals.addresses = nil
-	w.mendAddresses()
-	expect(t, "gone", w.since(mark), []string{fmt.Sprintf("addresses b from %s", local)})
-	mark = len(w.diary)
-	w.mendAddresses()
-	expect(t, "not seen yet", w.since(mark), nil)
 }

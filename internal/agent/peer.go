@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,29 +11,28 @@ import (
 
 	"warren/bgp"
 	"warren/internal/config"
-	"warren/internal/link"
 	"warren/tunnel"
 )
-
-// addPatience is how long the loop waits for a neighbor that is being closed.
-const addPatience = 20 * time.Millisecond
 
 // peer is one configured peer and what exists for it now. Only the loop's
 // goroutine uses it.
 type peer struct {
 	cfg     config.Peer
-	tunnel  openTunnel // nil until it could be opened
-	session *session   // nil while the tunnel is down
-	err     error      // what has to be tried again: opening, or adding the neighbor
+	tunnel  openTunnel   // nil until it could be opened
+	session *session     // nil while the tunnel is down
+	ends    []netip.Addr // of the last session, if there was one: the interface keeps its addresses
+	err     error        // what has to be tried again: opening, or adding the neighbor
+	mended  time.Time    // when the log last said that the interface was mended
 }
 
 // session is the time from a tunnel's coming up to its going down.
 type session struct {
+	generation  uint64         // tells it from the tunnel's other sessions
 	local, peer netip.Addr     // the two ends inside the tunnel
+	rtt         time.Duration  // of the tunnel when it came up
+	ready       bool           // the interface has its addresses: the speaker is to have the neighbor
 	addresses   []netip.Prefix // what the interface was given
 	addressed   time.Time      // when it was
-	neighbor    bool           // the speaker has the neighbor
-	closing     bool           // the last session's neighbor is in the way
 }
 
 // openTunnel is a tunnel interface, and what works it or watches it.
@@ -46,6 +44,9 @@ type openTunnel interface {
 	// SetAddresses gives the interface the addresses that a session from local
 	// needs, and returns what it has then.
 	SetAddresses(local netip.Addr) ([]netip.Prefix, error)
+	// Mend puts right what something else changed of an interface of our own,
+	// and returns what that was.
+	Mend() (changed []string, err error)
 	// Close ends the session and tells the peer why. An interface of our own
 	// is gone when it returns.
 	Close(reason string)
@@ -65,11 +66,8 @@ type reporter struct {
 
 // speaker is what the loop needs of bgp.Speaker.
 type speaker interface {
-	AddNeighbor(context.Context, bgp.Neighbor) error
-	DeleteNeighbor(ctx context.Context, name string) error
-	SetPolicy(ctx context.Context, name string, imp, exp bgp.Policy, maxPrefixes, hardMaxPrefixes int) error
-	SetAnnounced(context.Context, []netip.Prefix) error
-	SetNeverImport(context.Context, []netip.Prefix) error
+	Want(bgp.Wanted)
+	Settle(context.Context) error
 	TakeChanges() map[netip.Prefix]bgp.Route
 	Neighbors() []bgp.NeighborStatus
 	Events() <-chan struct{}
@@ -115,9 +113,11 @@ func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
 		log = log.With("remote", ev.Remote)
 	}
 	log.Info("tunnel up")
-	p.session = &session{}
+	l.generation++
+	p.session = &session{generation: l.generation, rtt: p.tunnel.Status().RTT}
 	p.session.local, p.session.peer = p.tunnel.Ends(ev)
-	l.addNeighbor(ctx, p)
+	p.ends = []netip.Addr{p.session.local, p.session.peer}
+	l.setAddresses(p)
 }
 
 func withZone(a netip.Addr, ifname string) netip.Addr {
@@ -127,74 +127,46 @@ func withZone(a netip.Addr, ifname string) netip.Addr {
 	return a
 }
 
-// addNeighbor gives the speaker the neighbor behind a tunnel that is up. It is
+// setAddresses gives the interface of a tunnel that is up its addresses. It is
 // called again until it succeeds.
-func (l *loop) addNeighbor(ctx context.Context, p *peer) {
+func (l *loop) setAddresses(p *peer) {
 	addresses, err := p.tunnel.SetAddresses(p.session.local)
-	if err == nil {
-		p.session.addresses, p.session.addressed = addresses, time.Now()
-		// The neighbor of the tunnel's last session may still be closing, over
-		// a path that is dead. Waiting for it would hold up all other peers.
-		ctx, cancel := context.WithTimeout(ctx, addPatience)
-		defer cancel()
-		err = l.speaker.AddNeighbor(ctx, bgp.Neighbor{
-			Name:            p.cfg.Name,
-			Interface:       p.cfg.Tunnel.Interface,
-			LocalAddr:       p.session.local,
-			PeerAddr:        p.session.peer,
-			Addresses:       addresses,
-			ASN:             p.cfg.BGP.ASN,
-			Import:          policy(p.cfg.BGP.Import),
-			Export:          policy(p.cfg.BGP.Export),
-			MaxPrefixes:     p.cfg.BGP.MaxPrefixes,
-			HardMaxPrefixes: p.cfg.BGP.HardMaxPrefixes,
-			RTT:             p.tunnel.Status().RTT,
-		})
-	}
-	p.session.closing = errors.Is(err, context.DeadlineExceeded)
-	if p.session.closing {
+	l.troubles.note("start BGP over the tunnel", p.cfg.Name, err)
+	if err != nil {
+		p.err = err
 		return
 	}
-	l.troubles.note("start BGP over the tunnel", p.cfg.Name, err)
-	p.session.neighbor, p.err = err == nil, err
+	p.session.addresses, p.session.addressed = addresses, time.Now()
+	p.session.ready, p.err = true, nil
 }
 
-// mendAddresses gives interfaces back what somebody took from them. The kernel
-// itself takes IPv6 addresses when an interface is set down, and does not bring
-// them back when it is set up; without, its session could never return.
-func (l *loop) mendAddresses() {
-	have, looked := l.locals.Addresses()
+// want tells the speaker all that it is to do: a neighbor behind each tunnel that
+// is up.
+func (l *loop) want() {
+	w := bgp.Wanted{Announced: l.own, Protected: l.state.protected}
 	for _, p := range l.peers {
-		// What was set since cannot have been seen.
-		if p.session == nil || !p.session.addressed.Before(looked) || !lacks(have[p.cfg.Tunnel.Interface], p.session.addresses) {
-			continue
+		if p.session != nil && p.session.ready {
+			w.Neighbors = append(w.Neighbors, p.neighbor())
 		}
-		addresses, err := p.tunnel.SetAddresses(p.session.local)
-		if errors.Is(err, link.ErrNotFound) {
-			continue // the tunnel itself will tell
-		}
-		l.troubles.note("give the tunnel's interface its addresses back", p.cfg.Name, err)
-		if err != nil {
-			p.err = err
-			continue
-		}
-		l.log.Warn("gave the tunnel's interface the addresses back that it had lost", "peer", p.cfg.Name)
-		p.err = nil
-		p.session.addresses, p.session.addressed = addresses, time.Now()
 	}
+	l.speaker.Want(w)
 }
 
-// lacks reports whether one of the wanted addresses is not there.
-func lacks(have []netip.Addr, want []netip.Prefix) bool {
-	return slices.ContainsFunc(want, func(p netip.Prefix) bool { return !slices.Contains(have, p.Addr()) })
-}
-
-// addClosing adds the neighbors that had to wait for their predecessors.
-func (l *loop) addClosing(ctx context.Context) {
-	for _, p := range l.peers {
-		if p.session != nil && p.session.closing {
-			l.addNeighbor(ctx, p)
-		}
+// neighbor is the peer's side of BGP. There is a session.
+func (p *peer) neighbor() bgp.Neighbor {
+	return bgp.Neighbor{
+		Name:            p.cfg.Name,
+		Generation:      p.session.generation,
+		Interface:       p.cfg.Tunnel.Interface,
+		LocalAddr:       p.session.local,
+		PeerAddr:        p.session.peer,
+		Addresses:       p.session.addresses,
+		ASN:             p.cfg.BGP.ASN,
+		Import:          policy(p.cfg.BGP.Import),
+		Export:          policy(p.cfg.BGP.Export),
+		MaxPrefixes:     p.cfg.BGP.MaxPrefixes,
+		HardMaxPrefixes: p.cfg.BGP.HardMaxPrefixes,
+		RTT:             p.session.rtt,
 	}
 }
 
@@ -212,16 +184,10 @@ func (l *loop) endSession(ctx context.Context, p *peer) {
 	if p.session == nil {
 		return
 	}
-	had := p.session.neighbor
 	p.session = nil
 	// The kernel first: the routes' way out is gone, whatever BGP thinks.
 	l.syncRoutes(ctx)
-	if !had {
-		return
-	}
-	if err := l.speaker.DeleteNeighbor(ctx, p.cfg.Name); err != nil {
-		l.log.Error("cannot end the BGP session", "peer", p.cfg.Name, "err", err)
-	}
+	l.want()
 }
 
 // tunnelFailed is for a tunnel whose interface something else has removed. It
@@ -258,8 +224,10 @@ func (l *loop) retry(ctx context.Context) {
 		switch {
 		case p.tunnel == nil:
 			closed = append(closed, p)
-		case p.session != nil && !p.session.neighbor:
-			l.addNeighbor(ctx, p)
+		case p.session != nil && !p.session.ready:
+			if l.setAddresses(p); p.session.ready {
+				l.want()
+			}
 		}
 	}
 	l.open(closed)

@@ -16,6 +16,7 @@ import (
 type listener interface {
 	SetListen([]netip.AddrPort) error
 	SetPort(uint16) error
+	SetServerName(string)
 }
 
 // reload reads the config again and applies the difference. What did not
@@ -47,7 +48,7 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	if line := l.setLog(next.Log); line != "" {
 		done = append(done, line)
 	}
-	l.announce(ctx)
+	l.announce()
 	l.syncRoutes(ctx)
 	for _, line := range done {
 		l.log.Info("reload", "change", line)
@@ -66,6 +67,10 @@ func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
 		err = l.listen.SetPort(port)
 		l.portErr = err
 		done = append(done, "wireguard: on "+portText(port))
+	}
+	if name := next.TLS.ServerName; err == nil && name != l.cfg.TLS.ServerName {
+		l.listen.SetServerName(name)
+		done = append(done, "tls: another server_name, for connections from now on")
 	}
 	if err != nil {
 		l.setListen() // the port that could not be had has left the old one as it was
@@ -115,6 +120,7 @@ func needsRestart(old, next *config.Config) error {
 	add("[api]", old.API == next.API)
 	oldTLS, nextTLS := old.TLS, next.TLS
 	oldTLS.Listen, nextTLS.Listen = nil, nil
+	oldTLS.ServerName, nextTLS.ServerName = "", ""
 	add("the TLS certificate", oldTLS.Equal(nextTLS))
 	add("the WireGuard private key", bytes.Equal(old.WireGuard.PrivateKey, next.WireGuard.PrivateKey))
 	if keys == nil {
@@ -157,21 +163,9 @@ func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[strin
 			done = append(done, "peer "+next.Name+": tunnel changed, reconnecting")
 		case p.cfg.BGP.ASN != next.BGP.ASN:
 			p.cfg = next
-			if p.session != nil && p.session.neighbor {
-				if err := l.speaker.DeleteNeighbor(ctx, next.Name); err != nil {
-					l.log.Error("cannot end the BGP session", "peer", next.Name, "err", err)
-				}
-				p.session.neighbor = false // so that it is tried again if it cannot be had now
-				l.addNeighbor(ctx, p)
-			}
 			done = append(done, fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", next.Name, next.BGP.ASN))
 		default:
 			p.cfg = next
-			if p.session != nil && p.session.neighbor {
-				if err := l.speaker.SetPolicy(ctx, next.Name, policy(next.BGP.Import), policy(next.BGP.Export), next.BGP.MaxPrefixes, next.BGP.HardMaxPrefixes); err != nil {
-					l.log.Error("cannot change the filters", "peer", next.Name, "err", err)
-				}
-			}
 			done = append(done, "peer "+next.Name+": filters changed, session kept")
 		}
 	}

@@ -42,8 +42,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	noted, lines := w.reloads(t, router(filtered, moved, added))
 	expect(t, "noted", noted, []string{
 		"delete neighbor d", "close d",
-		"policy b import [any] export [] limit 5",
-		"delete neighbor c", "close c",
+		"delete neighbor c", "policy b import [any] export [] limit 5", "close c",
 		"guard [if-b if-c if-e]",
 		"open c on if-c", "open e on if-e",
 	})
@@ -120,10 +119,11 @@ func TestReloadChangesTheDoors(t *testing.T) {
 	w := newWorld(t, router())
 	next := router()
 	next.TLS.Listen = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:443")}
+	next.TLS.ServerName = "www.example.net"
 	next.WireGuard.ListenPort = 51820
 	noted, lines := w.reloads(t, next)
-	expect(t, "noted", noted, []string{"listen [192.0.2.1:443]", "port 51820", "guard []"})
-	expect(t, "lines", lines, []string{"tls: listening on 192.0.2.1:443", "wireguard: on port 51820"})
+	expect(t, "noted", noted, []string{"listen [192.0.2.1:443]", "port 51820", "server name www.example.net", "guard []"})
+	expect(t, "lines", lines, []string{"tls: listening on 192.0.2.1:443", "wireguard: on port 51820", "tls: another server_name, for connections from now on"})
 
 	w.portErr = errors.New("port taken")
 	w.load = func() (*config.Config, error) { return router(), nil }
@@ -132,24 +132,6 @@ func TestReloadChangesTheDoors(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	expect(t, "back again", w.since(mark), []string{"listen []", "port 0", "listen [192.0.2.1:443]"})
-}
-
-// A neighbor that could not be added with its new AS at once is not forgotten.
-func TestNeighborWithNewASIsTriedAgain(t *testing.T) {
-	w := newWorld(t, router(peerConfig("b", 0)))
-	w.up(t, "b")
-	next := peerConfig("b", 0)
-	next.BGP.ASN = 64599
-	w.load = func() (*config.Config, error) { return router(next), nil }
-	w.speaker.fail = errors.New("not now")
-	if _, err := w.reload(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	w.speaker.fail = nil
-	w.retry(t.Context())
-	if n, ok := w.speaker.neighbors["b"]; !ok || n.ASN != 64599 {
-		t.Errorf("neighbor %+v", n)
-	}
 }
 
 // Keys that `warren keygen` makes while the daemon runs matter when a peer needs them.

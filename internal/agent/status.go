@@ -23,22 +23,36 @@ func (l *loop) status() status.Status {
 	for _, n := range l.speaker.Neighbors() {
 		neighbors[n.Name] = n
 	}
+	now, swallowed := time.Now(), l.guard.Swallowed()
 	s := status.Status{
-		Time: status.At(time.Now()),
+		Time: status.At(now),
 		Router: status.Router{
 			Name: l.cfg.Name, ASN: l.cfg.ASN, RouterID: l.cfg.RouterID.String(),
 			Version: l.version, UptimeS: int64(time.Since(l.started).Seconds()),
+			Hints: append(l.hints(), l.swallowedHints(swallowed, now)...),
 		},
 		Peers: make([]status.Peer, 0, len(l.peers)),
 		FIB:   status.FIB{IPv4: l.fib.Installed4, IPv6: l.fib.Installed6, Pending: l.fib.Pending, Errors: l.fib.Errors},
 	}
 	for _, cfg := range l.cfg.Peers {
 		p := l.peers[cfg.Name]
-		s.Peers = append(s.Peers, status.Peer{
-			Name: cfg.Name, Tunnel: p.tunnelStatus(), BGP: p.bgpStatus(neighbors),
-		})
+		t := p.tunnelStatus()
+		for _, lost := range swallowed {
+			if lost.Interface == t.Interface {
+				t.Drops += lost.Packets
+			}
+		}
+		s.Peers = append(s.Peers, status.Peer{Name: cfg.Name, Tunnel: t, BGP: p.bgpStatus(neighbors)})
 	}
 	return s
+}
+
+// hints is what an operator should know of the router as a whole.
+func (l *loop) hints() (hints []status.Hint) {
+	if text := l.gobgp.hint(); text != "" {
+		hints = append(hints, status.Hint{Text: text})
+	}
+	return hints
 }
 
 func (p *peer) tunnelStatus() status.Tunnel {

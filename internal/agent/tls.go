@@ -29,7 +29,7 @@ func (i *interfaces) openTLS(cfg config.Peer, report reporter) (openTunnel, erro
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	return runTunnel(l, t, report.failed), nil
+	return runTunnel(l, dev, t, report.failed), nil
 }
 
 // trust translates the config's words into the transport's.

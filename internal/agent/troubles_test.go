@@ -107,7 +107,7 @@ func TestRetryingIsQuiet(t *testing.T) {
 	said := heard(w)
 	w.cfg = router(peerConfig("b", 0), peerConfig("c", 1))
 	w.tunnels.fail["c"] = errors.New("name is taken")
-	w.speaker.fail = errors.New("no")
+	w.tunnels.addresses = errors.New("no")
 	w.portErr = errors.New("port is taken")
 	w.begin(t.Context())
 	w.up(t, "b")
@@ -122,7 +122,7 @@ func TestRetryingIsQuiet(t *testing.T) {
 	}
 	expect(t, "retries", said(), nil)
 	delete(w.tunnels.fail, "c")
-	w.speaker.fail, w.portErr = nil, nil
+	w.tunnels.addresses, w.portErr = nil, nil
 	w.retry(t.Context())
 	if got := said(); len(got) != 3 {
 		t.Errorf("over: %q", got)

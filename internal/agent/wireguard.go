@@ -41,7 +41,7 @@ func (i *interfaces) openWireGuard(cfg config.Peer, report reporter) (openTunnel
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	return runTunnel(l, t, report.failed), nil
+	return runTunnel(l, dev, t, report.failed), nil
 }
 
 // maxQueues bounds the cores that seal one tunnel's packets.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -54,15 +55,16 @@ func (a Announce) Equal(o Announce) bool {
 // TLS is the router's side of the tls transport.
 type TLS struct {
 	Listen      []netip.AddrPort // empty: this router only dials
+	ServerName  string           // a DNS name, shown to the underlay when dialing; "": see tlslink
 	CertFile    string           // absolute, whether the file exists or not
 	KeyFile     string           // absolute, whether the file exists or not
 	Certificate *tls.Certificate // with Leaf set; nil when there is none and no peer needs one
 }
 
 // Equal reports whether t and o listen at the same addresses with the same
-// certificate and key, wherever those were read from.
+// certificate and key, wherever those were read from, and show the same name.
 func (t TLS) Equal(o TLS) bool {
-	if !slices.Equal(t.Listen, o.Listen) || (t.Certificate == nil) != (o.Certificate == nil) {
+	if !slices.Equal(t.Listen, o.Listen) || t.ServerName != o.ServerName || (t.Certificate == nil) != (o.Certificate == nil) {
 		return false
 	}
 	if t.Certificate == nil {
@@ -97,9 +99,12 @@ type FIB struct {
 
 // API is where the daemon can be asked. It can be compared with ==.
 type API struct {
-	Gobgp  string // loopback IP:port of the read-only gRPC service; "" is off
+	Gobgp  string // loopback IP:port or unix:PATH of the read-only gRPC service; "" is off
 	Socket string // absolute path of the status socket
 }
+
+// GobgpSocket returns the path of the unix socket for the gobgp command, if it is one.
+func (a API) GobgpSocket() (path string, isUnix bool) { return strings.CutPrefix(a.Gobgp, unixScheme) }
 
 // Log says what the daemon logs and how. It can be compared with ==.
 type Log struct {
@@ -262,7 +267,7 @@ func (b PeerBGP) Equal(o PeerBGP) bool {
 // Policy is the set of prefixes that a list of filters lets pass: the union
 // of its fields. The zero Policy lets nothing pass.
 type Policy struct {
-	Any      bool // every prefix but the default route and martians
+	Any      bool // every prefix but the default route and martians; on import none shorter than /8 or /16
 	Default  bool // 0.0.0.0/0 and ::/0
 	Own      bool // what this router itself announces
 	Prefixes []PrefixFilter

@@ -4,7 +4,8 @@
 //
 // The flow of [Load]:
 //
-//  1. Read warren.toml and every peers.d/*.toml beside it (load.go).
+//  1. Read warren.toml and every peers.d/*.toml beside it (load.go), unless others
+//     can change them (read.go).
 //  2. Decode each into a private struct of raw values. Every value remembers
 //     the line it came from; unknown keys, wrong types and syntax errors are
 //     collected, not returned (decode.go, raw.go, unknown.go).

@@ -13,6 +13,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"warren/internal/access"
 )
 
 // SecretSize is the length of a shared secret in bytes.
@@ -83,11 +85,18 @@ func parseFingerprint(s string) (sum [32]byte, err error) {
 	return [32]byte(raw), nil
 }
 
-// readFile reads a regular file of at most maxFile bytes. A private file is
-// refused if anyone but its owner can read or change it, or if that owner is
-// neither root nor the user who runs this process. The error does not repeat
-// the path.
-func readFile(path string, private bool) ([]byte, error) {
+// exposure says which users may get at a file.
+type exposure int
+
+const (
+	private exposure = iota // nobody but its owner, root or the user of this process
+	trusted                 // anybody may read it, only that owner change it
+	public                  // anybody: nothing depends on what it says
+)
+
+// readFile reads a regular file of at most maxFile bytes, unless more may get at it than e
+// allows. The error does not repeat the path.
+func readFile(path string, e exposure) ([]byte, error) {
 	// Without O_NONBLOCK, opening a named pipe would wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -101,10 +110,8 @@ func readFile(path string, private bool) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("is not a regular file")
 	}
-	if private {
-		if err := checkPrivate(path, info); err != nil {
-			return nil, err
-		}
+	if err := e.check(path, info); err != nil {
+		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
@@ -116,17 +123,18 @@ func readFile(path string, private bool) ([]byte, error) {
 	return data, nil
 }
 
-// checkPrivate reports whether others than the owner can get at a file.
-func checkPrivate(path string, info fs.FileInfo) error {
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("others than the owner can use it (mode %04o); run: chmod 600 %s", mode, path)
+func (e exposure) check(path string, info fs.FileInfo) error {
+	switch e {
+	case private:
+		if mode := info.Mode().Perm(); mode&0o077 != 0 {
+			return fmt.Errorf("others than the owner can use it (mode %04o); run: chmod 600 %s", mode, path)
+		}
+		return access.Owner(path, info)
+	case trusted:
+		return access.File(path, info)
+	default:
+		return nil
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if euid := os.Geteuid(); ok && st.Uid != 0 && int(st.Uid) != euid {
-		return fmt.Errorf("belongs to user %d; it must belong to root or to user %d, who runs this; run: chown %d %s",
-			st.Uid, euid, euid, path)
-	}
-	return nil
 }
 
 // plain strips an error of the path that the message around it names already.

@@ -116,10 +116,10 @@ func TestReadFile(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readFile(file, true); err == nil || !strings.Contains(err.Error(), "chmod 600 "+file) {
+		if _, err := readFile(file, private); err == nil || !strings.Contains(err.Error(), "chmod 600 "+file) {
 			t.Errorf("mode %o: %v", mode, err)
 		}
-		if _, err := readFile(file, false); err != nil {
+		if _, err := readFile(file, public); err != nil {
 			t.Errorf("mode %o of a public file: %v", mode, err)
 		}
 	}
@@ -127,17 +127,17 @@ func TestReadFile(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		if data, err := readFile(file, true); err != nil || string(data) != "x" {
+		if data, err := readFile(file, private); err != nil || string(data) != "x" {
 			t.Errorf("mode %o: %q, %v", mode, data, err)
 		}
 	}
 
 	write(t, filepath.Join(dir, "large"), strings.Repeat("#", maxFile))
-	if _, err := readFile(filepath.Join(dir, "large"), false); err != nil {
+	if _, err := readFile(filepath.Join(dir, "large"), trusted); err != nil {
 		t.Error(err)
 	}
 	write(t, filepath.Join(dir, "larger"), strings.Repeat("#", maxFile+1))
-	if _, err := readFile(filepath.Join(dir, "larger"), false); err == nil {
+	if _, err := readFile(filepath.Join(dir, "larger"), trusted); err == nil {
 		t.Error("a file over the limit was read")
 	}
 	pipe := filepath.Join(dir, "pipe")
@@ -145,7 +145,7 @@ func TestReadFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, irregular := range []string{pipe, dir, "/dev/null"} {
-		if _, err := readFile(irregular, false); err == nil {
+		if _, err := readFile(irregular, trusted); err == nil {
 			t.Errorf("%s was read", irregular)
 		}
 	}
@@ -161,7 +161,7 @@ func TestOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	for uid, ok := range map[uint32]bool{0: true, uint32(os.Geteuid()): true, uint32(os.Geteuid()) + 1: false} {
-		if err := checkPrivate(file, owned{info, uid}); (err == nil) != ok {
+		if err := private.check(file, owned{info, uid}); (err == nil) != ok {
 			t.Errorf("user %d: %v", uid, err)
 		}
 	}

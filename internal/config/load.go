@@ -1,10 +1,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,13 +10,15 @@ import (
 // Load reads and validates warren.toml at path, and peers.d/*.toml beside it.
 // Hidden files and those with another ending are left out; a missing or empty
 // peers.d makes a Config without peers. Files that keys refer to are read too.
+// A file or a directory that others than root and the user of this process can
+// change is a mistake.
 //
 // The error, if any, is always an [Errors] with every mistake that was found.
 func Load(path string) (*Config, error) {
 	l := &loader{}
 	main := source{file: path}
 	var err error
-	if main.data, err = readFile(path, false); err != nil {
+	if main.data, err = l.read(path, trusted); err != nil {
 		l.fail(place{file: path}, "cannot be read: %v", err)
 		return nil, l.errs
 	}
@@ -33,7 +32,8 @@ func Load(path string) (*Config, error) {
 
 // loader collects what is wrong while a configuration is put together.
 type loader struct {
-	dir  string // absolute; file names are relative to it
+	dir  string          // absolute; file names are relative to it
+	dirs map[string]bool // those that were looked at
 	errs Errors
 }
 
@@ -47,36 +47,6 @@ type source struct {
 // follows it after a colon.
 func (l *loader) fail(at place, format string, args ...any) {
 	l.errs = append(l.errs, Error{File: at.file, Line: at.line, Key: at.key, Text: fmt.Sprintf(format, args...)})
-}
-
-// peerSources reads the peer files of a directory, and lists the visible ones that are none.
-func (l *loader) peerSources(dir string) (sources []source, unread []string) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		l.fail(place{file: dir}, "cannot be read: %v", plain(err))
-		return nil, nil
-	}
-	for _, e := range entries {
-		// A leading dot marks hidden files and some editors' lock files;
-		// backups and swap files have another ending.
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		if filepath.Ext(e.Name()) != ".toml" {
-			unread = append(unread, filepath.Join(dir, e.Name()))
-			continue
-		}
-		s := source{file: filepath.Join(dir, e.Name())}
-		if s.data, err = readFile(s.file, false); err != nil {
-			l.fail(place{file: s.file}, "cannot be read: %v", err)
-			continue
-		}
-		sources = append(sources, s)
-	}
-	return sources, unread
 }
 
 // load makes a Config of the files' contents.

@@ -157,7 +157,7 @@ func TestCertificate(t *testing.T) {
 	mustFail(t, path, "warren.toml:4: tls.key_file: "+key+": others than the owner can use it (mode 0640); run: chmod 600 "+key)
 
 	other := t.TempDir()
-	if _, err := keys.Router(other, "other"); err != nil {
+	if _, err := keys.Router(other); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(filepath.Join(other, "tls.key"), key); err != nil {

@@ -60,7 +60,7 @@ func TestMistakes(t *testing.T) {
 func keyDir(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	if _, err := keys.Router(dir, "router"); err != nil {
+	if _, err := keys.Router(dir); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "x", "site-c", "a-b"} {

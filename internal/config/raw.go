@@ -22,9 +22,10 @@ type rawAnnounce struct {
 }
 
 type rawTLS struct {
-	Listen   value[list]   `toml:"listen"`
-	CertFile value[string] `toml:"cert_file"`
-	KeyFile  value[string] `toml:"key_file"`
+	Listen     value[list]   `toml:"listen"`
+	ServerName value[string] `toml:"server_name"`
+	CertFile   value[string] `toml:"cert_file"`
+	KeyFile    value[string] `toml:"key_file"`
 }
 
 type rawWireGuard struct {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"warren/martian"
 )
@@ -148,6 +149,12 @@ func (l *loader) tls(raw *rawTLS) TLS {
 	if raw.KeyFile.state == given {
 		t.KeyFile = l.resolve(raw.KeyFile.v)
 	}
+	if raw.ServerName.state == given {
+		t.ServerName = raw.ServerName.v
+		if err := checkServerName(t.ServerName); err != nil {
+			l.fail(raw.ServerName.place, "%q %v", t.ServerName, err)
+		}
+	}
 	for _, e := range raw.Listen.v {
 		ap, err := parseListen(e.text)
 		if err != nil {
@@ -207,24 +214,53 @@ var hostProtocols = map[int]string{9: "IPv6 router advertisements", 16: "the DHC
 func (l *loader) api(raw *rawAPI) API {
 	a := API{Gobgp: defaultGobgp, Socket: l.socket(raw.Socket)}
 	if raw.Gobgp.state == given {
-		a.Gobgp = raw.Gobgp.v
+		a.Gobgp = l.gobgp(raw.Gobgp)
 	}
-	if a.Gobgp != "" {
-		ap, err := netip.ParseAddrPort(a.Gobgp)
-		if err != nil || ap.Port() == 0 || !ap.Addr().IsLoopback() {
-			l.fail(raw.Gobgp.place, `%q cannot be used, as the port has no password; allowed is a loopback address with a port, such as %s, or "" for none`,
-				a.Gobgp, defaultGobgp)
-		}
+	if path, isUnix := a.GobgpSocket(); isUnix && path == a.Socket {
+		l.fail(raw.Gobgp.place, "%q is api.socket too; it must be another path", raw.Gobgp.v)
 	}
 	return a
+}
+
+// gobgp reads where the gobgp command may look: "" for nowhere, a loopback address with a
+// port, or unix: with a path, which may also be written as the command takes it, unix:///….
+func (l *loader) gobgp(v value[string]) string {
+	const allowed = `allowed is a loopback address with a port, such as ` + defaultGobgp + `, a unix socket with an absolute path, such as unix:/run/warren/gobgp.sock, or "" for none`
+	if v.v == "" {
+		return ""
+	}
+	if path, isUnix := strings.CutPrefix(v.v, unixScheme); isUnix {
+		if strings.HasPrefix(path, "///") {
+			path = path[2:]
+		}
+		if !isSocketPath(path) {
+			l.fail(v.place, "%q cannot be a socket: the path must be absolute, of at most %d bytes; %s", v.v, maxSocketPath, allowed)
+		}
+		return unixScheme + filepath.Clean(path)
+	}
+	ap, err := netip.ParseAddrPort(v.v)
+	if err != nil || ap.Port() == 0 || !ap.Addr().IsLoopback() {
+		l.fail(v.place, "%q cannot be used, as the port has no password; %s", v.v, allowed)
+	}
+	return v.v
+}
+
+const (
+	unixScheme = "unix:"
+	// sun_path of unix(7) has 108 bytes, the last of them zero.
+	maxSocketPath = 107
+)
+
+func isSocketPath(path string) bool {
+	return filepath.IsAbs(path) && !strings.HasPrefix(path, "//") && filepath.Clean(path) != "/" &&
+		len(filepath.Clean(path)) <= maxSocketPath && !strings.HasSuffix(path, "/")
 }
 
 func (l *loader) socket(v value[string]) string {
 	if v.state != given {
 		return defaultSocket
 	}
-	// sun_path of unix(7) has 108 bytes, the last of them zero.
-	if !filepath.IsAbs(v.v) || len(filepath.Clean(v.v)) > 107 {
+	if !filepath.IsAbs(v.v) || len(filepath.Clean(v.v)) > maxSocketPath {
 		l.fail(v.place, "%q cannot be a socket; allowed is an absolute path of at most 107 bytes, such as %s", v.v, defaultSocket)
 	}
 	return filepath.Clean(v.v)

@@ -12,7 +12,7 @@ import (
 // Without a config at the default place, or without leave to read it, that is the
 // default socket.
 func Socket(path string) (string, error) {
-	data, err := readFile(path, false)
+	data, err := readFile(path, public)
 	if path == DefaultPath && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
 		return defaultSocket, nil
 	}

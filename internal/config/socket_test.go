@@ -35,3 +35,42 @@ func TestSocket(t *testing.T) {
 		t.Error("a config that is not there was no error")
 	}
 }
+
+func TestGobgp(t *testing.T) {
+	const long = "/a-path-of-more-bytes-than-fit-into-the-address-of-a-unix-socket/which-has-one-hundred-and-eight-of-them/g.sock"
+	for _, tt := range []struct{ value, want, err string }{
+		{`"127.0.0.1:50051"`, "127.0.0.1:50051", ""},
+		{`"127.0.0.9:179"`, "127.0.0.9:179", ""},
+		{`"[::1]:50052"`, "[::1]:50052", ""},
+		{`""`, "", ""},
+		{`"unix:/run/warren/gobgp.sock"`, "unix:/run/warren/gobgp.sock", ""},
+		{`"unix:///run/warren/gobgp.sock"`, "unix:/run/warren/gobgp.sock", ""},
+		{`"unix:/run/warren/../g.sock"`, "unix:/run/g.sock", ""},
+		{`"unix:gobgp.sock"`, "", "must be absolute"},
+		{`"unix://run/gobgp.sock"`, "", "must be absolute"},
+		{`"unix:"`, "", "must be absolute"},
+		{`"unix:/"`, "", "must be absolute"},
+		{`"unix:/run/"`, "", "must be absolute"},
+		{`"unix:` + long + `"`, "", "at most 107 bytes"},
+		{`"unix:/run/warren/warren.sock"`, "", "is api.socket too"},
+		{`"/run/warren/gobgp.sock"`, "", "such as unix:/run/warren/gobgp.sock"},
+		{`"0.0.0.0:50051"`, "", "has no password"},
+		{`"192.0.2.1:50051"`, "", "has no password"},
+		{`"localhost:50051"`, "", "a loopback address with a port"},
+		{`"127.0.0.1"`, "", "a loopback address with a port"},
+		{`"127.0.0.1:0"`, "", "a loopback address with a port"},
+		{`50051`, "", "in quotes"},
+	} {
+		path := setUp(t, routerText+"[api]\ngobgp = "+tt.value+"\n", nil)
+		cfg, err := Load(path)
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %v, want one line with %q", tt.value, err, tt.err)
+			}
+			continue
+		}
+		if err != nil || cfg.API.Gobgp != tt.want {
+			t.Errorf("%s: %+v, %v; want %q", tt.value, cfg, err, tt.want)
+		}
+	}
+}

@@ -16,8 +16,11 @@ const (
 	tableLocal   = 255
 )
 
-// GuardTable is where package underlay copies the host's routes for the transports.
-const GuardTable = 8279
+// GuardTable is where package underlay copies the host's routes for the transports:
+// those of table main. The copy of another table is near to it, within guardTables.
+const GuardTable = 827900254
+
+const guardTables = 100_000 // of the same number without the last five digits
 
 // tableFiles are where iproute2 looks up the names of tables, as patterns.
 var tableFiles = []string{
@@ -39,7 +42,7 @@ func parseTable(s string) (int, error) {
 		return 0, errors.New("is the kernel's own; allowed are main, another name from " + tableFiles[0] +
 			", or 1 to 4294967295 without 255")
 	}
-	if n == GuardTable {
+	if n/guardTables == GuardTable/guardTables {
 		return 0, errors.New("holds the host's routes for the transports; take another")
 	}
 	return int(n), nil

@@ -66,7 +66,7 @@ func (l *loader) trustFingerprint(v value[string]) Trust {
 
 func (l *loader) trustSecret(v value[string]) Trust {
 	file := l.resolve(v.v)
-	data, err := readFile(file, true)
+	data, err := l.read(file, private)
 	if err == nil {
 		data, err = ParseSecret(data)
 	}
@@ -89,7 +89,7 @@ func (l *loader) trustCA(raw *rawTunnel) Trust {
 		l.fail(raw.PeerName.place, "%q is not a name; allowed is %s", t.PeerName, allowed)
 	}
 	file := l.resolve(raw.CAFile.v)
-	data, err := readFile(file, false)
+	data, err := l.read(file, trusted)
 	if err == nil {
 		t.CA, err = parseCAs(data)
 	}
@@ -138,8 +138,8 @@ func (l *loader) certificate(raw *rawTLS, t TLS, drafts []draft) *tls.Certificat
 	if !wanted {
 		return nil
 	}
-	cert := l.keyFile(raw.CertFile.place, t.CertFile, false)
-	key := l.keyFile(raw.KeyFile.place, t.KeyFile, true)
+	cert := l.keyFile(raw.CertFile.place, t.CertFile, trusted)
+	key := l.keyFile(raw.KeyFile.place, t.KeyFile, private)
 	if cert == nil || key == nil {
 		return nil
 	}
@@ -152,8 +152,8 @@ func (l *loader) certificate(raw *rawTLS, t TLS, drafts []draft) *tls.Certificat
 }
 
 // keyFile reads one half of the router's own key pair.
-func (l *loader) keyFile(at place, file string, private bool) []byte {
-	data, err := readFile(file, private)
+func (l *loader) keyFile(at place, file string, e exposure) []byte {
+	data, err := l.read(file, e)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		l.fail(at, "%s: %v; `warren keygen` makes it", file, err)

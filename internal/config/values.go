@@ -146,6 +146,21 @@ func validHost(s string) bool {
 	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
+// checkServerName checks a name for TLS to show (RFC 6066, section 3): a DNS name, no
+// address, and no dot at its end.
+func checkServerName(s string) error {
+	_, err := netip.ParseAddr(s)
+	switch {
+	case err == nil:
+		return errors.New("is an address; allowed is a DNS name, such as www.example.net")
+	case !validHost(s) || strings.HasSuffix(s, ".") || strings.Contains(s, "_") || !strings.Contains(s, "."):
+		return errors.New("is not a DNS name such as www.example.net")
+	case strings.HasSuffix(strings.ToLower(s), ".warren"):
+		return errors.New("cannot be used: names below .warren say which shared secret is meant")
+	}
+	return nil
+}
+
 // parseInterfaceAddress reads an address with the length of its subnet.
 func parseInterfaceAddress(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)

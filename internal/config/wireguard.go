@@ -34,7 +34,7 @@ func (l *loader) privateKey(raw *rawWireGuard, w WireGuard, drafts []draft) Secr
 	if !wanted {
 		return nil
 	}
-	data := l.keyFile(raw.PrivateKeyFile.place, w.PrivateKeyFile, true)
+	data := l.keyFile(raw.PrivateKeyFile.place, w.PrivateKeyFile, private)
 	if data == nil {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (l *loader) trustPublicKey(raw *rawTunnel) Trust {
 		return t
 	}
 	file := l.resolve(raw.PresharedKeyFile.v)
-	data, err := readFile(file, true)
+	data, err := l.read(file, private)
 	if err == nil {
 		t.PresharedKey, err = parseKey(data, "as `wg genpsk` and `warren keygen --secret FILE` make it")
 	}

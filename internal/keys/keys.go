@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"warren/internal/access"
 )
 
 // Names of the files that [Router] makes in its directory.
@@ -30,10 +32,17 @@ const (
 // SecretSize is the length in bytes of a shared secret before base64.
 const SecretSize = 32
 
-// validity of a self-signed certificate. A pinned certificate is trusted by
-// its fingerprint, so the end date protects nobody and must not be what takes
-// a site off the network; RFC 5280 section 4.1.2.5 has this date for "none".
-var noExpiry = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+// A self-signed certificate is shown to any stranger who connects, so it looks like
+// one that a web server was installed with. A pinned certificate is trusted by its
+// fingerprint, whatever its name and dates.
+const (
+	neutralName = "localhost"
+	validDays   = 3650
+)
+
+// earliest is from when a certificate is valid if the clock says something
+// earlier: a router's may be wrong at first boot.
+var earliest = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Made is what a router's key files hold for its peers.
 type Made struct {
@@ -45,31 +54,34 @@ type Made struct {
 
 // Router makes in dir whatever is missing of the router's TLS certificate and
 // key and its WireGuard key, and returns what a peer needs to know of them.
-// name becomes the certificate's subject and DNS name. The directory is
-// created (0700) if needed.
-func Router(dir, name string) (Made, error) {
+// Nothing in the certificate says whose it is. The directory is created (0700)
+// if needed.
+func Router(dir string) (Made, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Made{}, fmt.Errorf("keys: %w", err)
 	}
 	var m Made
-	if err := m.tls(dir, name); err != nil {
+	if err := m.tls(dir); err != nil {
 		return m, err
 	}
 	return m, m.wireguard(dir)
 }
 
-func (m *Made) tls(dir, name string) error {
+func (m *Made) tls(dir string) error {
 	crt, key := filepath.Join(dir, CertFile), filepath.Join(dir, KeyFile)
 	haveCrt, haveKey := exists(crt), exists(key)
 	switch {
 	case haveCrt && haveKey:
+		if err := errors.Join(ours(crt), ours(key)); err != nil {
+			return err
+		}
 		m.Kept = append(m.Kept, crt, key)
 	case haveCrt:
 		return fmt.Errorf("keys: %s is there but %s is not: put the key back, or move the certificate away to make a new pair", crt, key)
 	case haveKey:
 		return fmt.Errorf("keys: %s is there but %s is not: put the certificate back, or move the key away to make a new pair", key, crt)
 	default:
-		certPEM, keyPEM, err := selfSigned(name)
+		certPEM, keyPEM, err := selfSigned(time.Now())
 		if err != nil {
 			return err
 		}
@@ -95,6 +107,9 @@ func (m *Made) tls(dir, name string) error {
 func (m *Made) wireguard(dir string) error {
 	file := filepath.Join(dir, WireGuardFile)
 	if exists(file) {
+		if err := ours(file); err != nil {
+			return err
+		}
 		m.Kept = append(m.Kept, file)
 	} else {
 		private, _, err := newWireGuard()
@@ -155,7 +170,7 @@ func Fingerprint(der []byte) string {
 	return "SHA256:" + strings.Join(hex, ":")
 }
 
-func selfSigned(name string) (certPEM, keyPEM []byte, err error) {
+func selfSigned(now time.Time) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("keys: %w", err)
@@ -164,19 +179,22 @@ func selfSigned(name string) (certPEM, keyPEM []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("keys: %w", err)
 	}
+	if now.Before(earliest) {
+		now = earliest
+	}
 	tmpl := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: name},
-		DNSNames:     []string{name},
-		// A router's clock may be wrong at first boot.
-		NotBefore:   time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
-		NotAfter:    noExpiry,
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: neutralName},
+		DNSNames:              []string{neutralName},
+		NotBefore:             now,
+		NotAfter:              now.AddDate(0, 0, validDays),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("keys: make certificate for %q: %w", name, err)
+		return nil, nil, fmt.Errorf("keys: make certificate: %w", err)
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -207,6 +225,19 @@ func line(b []byte) []byte {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// ours makes sure that a file which is kept was not put there by another user: it is what peers
+// are told to trust.
+func ours(path string) error {
+	info, err := os.Stat(path)
+	if err == nil {
+		err = access.File(path, info)
+	}
+	if err != nil {
+		return fmt.Errorf("keys: %s is there already: %w; or move it away to make a new one", path, err)
+	}
+	return nil
 }
 
 // create writes a file that must not exist yet. O_EXCL makes the kernel, not a

@@ -1,17 +1,21 @@
 package keys
 
 import (
+	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRouterMakesFilesThatOnlyTheOwnerReads(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "warren")
-	m, err := Router(dir, "site-a")
+	m, err := Router(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,11 +48,11 @@ func TestRouterMakesFilesThatOnlyTheOwnerReads(t *testing.T) {
 
 func TestRouterKeepsWhatIsThere(t *testing.T) {
 	dir := t.TempDir()
-	first, err := Router(dir, "site-a")
+	first, err := Router(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Router(dir, "site-a")
+	again, err := Router(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,13 +67,13 @@ func TestRouterKeepsWhatIsThere(t *testing.T) {
 func TestRouterRefusesHalfAPair(t *testing.T) {
 	for _, lost := range []string{CertFile, KeyFile} {
 		dir := t.TempDir()
-		if _, err := Router(dir, "site-a"); err != nil {
+		if _, err := Router(dir); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Remove(filepath.Join(dir, lost)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Router(dir, "site-a"); err == nil || !strings.Contains(err.Error(), lost) {
+		if _, err := Router(dir); err == nil || !strings.Contains(err.Error(), lost) {
 			t.Errorf("without %s: %v", lost, err)
 		}
 		if exists(filepath.Join(dir, lost)) {
@@ -95,5 +99,92 @@ func TestSecretNeverOverwrites(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(file); string(after) != string(before) {
 		t.Error("the secret changed")
+	}
+}
+
+// Strangers are shown the certificate: it says nothing of whose it is, or of what.
+func TestCertificateIsNeutral(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serials [2]string
+	for i := range serials {
+		dir := t.TempDir()
+		if _, err := Router(dir); err != nil {
+			t.Fatal(err)
+		}
+		der, err := certificate(filepath.Join(dir, CertFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cert.Subject.String() != "CN=localhost" || cert.Issuer.String() != "CN=localhost" || len(cert.DNSNames) != 1 || cert.DNSNames[0] != "localhost" {
+			t.Errorf("subject %v, issuer %v, names %v", cert.Subject, cert.Issuer, cert.DNSNames)
+		}
+		for _, word := range []string{host, "warren", "Warren"} {
+			if word != "localhost" && bytes.Contains(der, []byte(word)) {
+				t.Errorf("%q is in it", word)
+			}
+		}
+		if days := cert.NotAfter.Sub(cert.NotBefore).Hours() / 24; days != validDays || cert.NotBefore.Before(earliest) {
+			t.Errorf("valid from %v for %v days", cert.NotBefore, days)
+		}
+		serials[i] = cert.SerialNumber.String()
+	}
+	if serials[0] == serials[1] {
+		t.Error("the same serial number twice")
+	}
+}
+
+// A clock that is wrong at first boot makes no certificate that has expired by the time
+// it is right.
+func TestCertificateOfAWrongClock(t *testing.T) {
+	text, _, err := selfSigned(time.Unix(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || cert.NotBefore != earliest {
+		t.Fatalf("valid from %v, %v", cert.NotBefore, err)
+	}
+}
+
+// What another user put there is not taken for the router's own, nor is a link followed to make
+// a file.
+func TestFilesOfOthers(t *testing.T) {
+	for _, name := range []string{CertFile, KeyFile, WireGuardFile} {
+		dir := t.TempDir()
+		if _, err := Router(dir); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, name)
+		if err := os.Chmod(file, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Router(dir); err == nil || !strings.Contains(err.Error(), "run: chmod go-w "+file) {
+			t.Errorf("%s that others can change: %v", name, err)
+		}
+		if os.Chmod(file, 0o600) != nil || os.Chown(file, 54321, -1) != nil {
+			continue // only root can, where there are other users
+		}
+		if _, err := Router(dir); err == nil || !strings.Contains(err.Error(), "belongs to user 54321") {
+			t.Errorf("%s of another user: %v", name, err)
+		}
+	}
+	dir := t.TempDir()
+	link, target := filepath.Join(dir, "s"), filepath.Join(dir, "target")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := Secret(link); err == nil {
+		t.Error("a link was followed")
+	}
+	if _, err := os.Lstat(target); err == nil {
+		t.Error("a file was made where a link leads")
 	}
 }

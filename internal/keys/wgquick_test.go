@@ -12,7 +12,7 @@ import (
 )
 
 func TestFarEnd(t *testing.T) {
-	made, err := Router(t.TempDir(), "site-a")
+	made, err := Router(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,6 @@
 //     [Watcher.Changed] if the snapshots differ. That way a lost event, or
 //     something the kernel does without one, can't leave a wrong picture
 //     behind.
-//  3. [Watcher.Locals] and [Watcher.Connected] are pure functions of the last
-//     snapshot.
+//  3. [Watcher.Locals], [Watcher.Connected] and the others are pure functions of
+//     the last snapshot.
 package link

@@ -92,34 +92,6 @@ func Name(index int) (string, error) {
 	return l.Attrs().Name, nil
 }
 
-// RemoveStale removes the TUN devices that a killed daemon left behind, and
-// returns their names. Those are the persistent ones for which isOurs is true: a
-// TUN that works is not persistent, it goes with the process that holds it, so
-// the tunnels of another running daemon are safe.
-//
-// A device that cannot be removed does not keep the others; the errors are
-// joined.
-func RemoveStale(isOurs func(name, alias string) bool) (removed []string, err error) {
-	links, err := netlink.LinkList()
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil, fmt.Errorf("link: list the interfaces: %w", err)
-	}
-	var errs []error
-	for _, l := range links {
-		tun, ok := l.(*netlink.Tuntap)
-		a := l.Attrs()
-		if !ok || tun.NonPersist || !isOurs(a.Name, a.Alias) {
-			continue
-		}
-		if err := netlink.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {
-			errs = append(errs, fmt.Errorf("link: delete %s: %w", a.Name, err))
-			continue
-		}
-		removed = append(removed, a.Name)
-	}
-	return removed, errors.Join(errs...)
-}
-
 // ErrNotFound is wrapped by the errors of functions that name an interface that
 // does not exist.
 var ErrNotFound = errors.New("no such interface")

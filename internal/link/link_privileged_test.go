@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/internal/netns"
 )
 
@@ -270,17 +272,22 @@ func TestRemoveStale(t *testing.T) {
 	}
 	ip(t, "link add veth0 type veth peer name veth1")
 	live := openTUN(t, "live") // held by a process, as of a running daemon
-	for _, name := range []string{"ours1", "ours2", "veth0", "live"} {
+	if err := unix.IoctlSetInt(int(live.Fd()), unix.TUNSETOWNER, os.Geteuid()); err != nil {
+		t.Fatal(err)
+	}
+	held := openTUN(t, "held") // by a stranger who attached before there were owners
+	defer held.Close()
+	for _, name := range []string{"ours1", "ours2", "veth0", "live", "held"} {
 		if err := SetAlias(name, "warren:"+name); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := RemoveStale(func(name, alias string) bool { return alias == "warren:"+name })
 	slices.Sort(got)
-	if err != nil || !slices.Equal(got, []string{"ours1", "ours2"}) {
-		t.Errorf("removed %v, %v; want ours1 and ours2", got, err)
+	if err != nil || !slices.Equal(got, []string{"held", "ours1", "ours2"}) {
+		t.Errorf("removed %v, %v; want held, ours1 and ours2", got, err)
 	}
-	for name, want := range map[string]bool{"ours1": false, "ours2": false, "theirs": true, "veth0": true, "live": true} {
+	for name, want := range map[string]bool{"ours1": false, "ours2": false, "theirs": true, "veth0": true, "live": true, "held": false} {
 		if ok, err := Exists(name); ok != want || err != nil {
 			t.Errorf("Exists(%s) = %v, %v", name, ok, err)
 		}

@@ -49,9 +49,21 @@ func (s *snapshot) locals(r Redistribute, globs []string, exclude func(ifname st
 // connected is Watcher.Connected on one snapshot.
 func (s *snapshot) connected() []netip.Prefix {
 	var out []netip.Prefix
+	add := func(index int, p netip.Prefix) {
+		if i := s.interfaces[index]; i.up && !i.vrf && announceable(p) {
+			out = append(out, p)
+		}
+	}
 	for _, a := range s.addresses {
-		if i := s.interfaces[a.index]; i.up && !i.vrf && announceable(a.subnet) {
-			out = append(out, a.subnet)
+		add(a.index, a.subnet)
+		if a.host.IsValid() {
+			add(a.index, netip.PrefixFrom(a.host, a.host.BitLen()))
+		}
+	}
+	for _, r := range s.routes {
+		// What is routed into a tunnel without a gateway is at its far end.
+		if i := s.interfaces[r.indexes[0]]; r.typ == unix.RTN_UNICAST && !r.gateway && !i.pointToPoint && !i.loopback {
+			add(r.indexes[0], r.prefix)
 		}
 	}
 	slices.SortFunc(out, netip.Prefix.Compare)

@@ -34,7 +34,7 @@ func testSnapshot() *snapshot {
 	s := &snapshot{
 		interfaces: map[int]iface{
 			lo:   {name: "lo", up: true, running: true, loopback: true},
-			lan0: running("lan0"), lan1: running("lan1"), wan: running("wan"), tun: running("site-b"),
+			lan0: running("lan0"), lan1: running("lan1"), wan: running("wan"), tun: {name: "site-b", up: true, running: true, pointToPoint: true},
 			down:     {name: "lan-down"},
 			nolink:   {name: "lan-nolink", up: true},
 			enslaved: {name: "lan-vrf", up: true, running: true, vrf: true},
@@ -47,7 +47,10 @@ func testSnapshot() *snapshot {
 			addr(wan, "198.51.100.0/24"), addr(tun, "fd00::/127"), addr(tun, "10.0.0.0/31"),
 			addr(down, "10.3.0.0/24"), addr(nolink, "10.4.0.0/24"), addr(enslaved, "10.5.0.0/24"), addr(gone, "10.6.0.0/24"),
 			{index: lan1, subnet: netip.MustParsePrefix("10.7.0.0/24"), noRoute: true},
-			{index: lan1, subnet: netip.MustParsePrefix("10.8.0.0/24"), noRoute: true},
+			{index: lan1, host: netip.MustParseAddr("10.8.0.1"), subnet: netip.MustParsePrefix("10.8.0.0/24"), noRoute: true},
+			{index: tun, host: netip.MustParseAddr("10.9.0.1"), subnet: netip.MustParsePrefix("10.9.0.2/32")},
+			{index: lan1, host: netip.MustParseAddr("fe80::1"), subnet: netip.MustParsePrefix("fe80::/64")},
+			{index: enslaved, host: netip.MustParseAddr("10.5.0.1"), subnet: netip.MustParsePrefix("10.5.0.0/24")},
 		},
 		routes: []localRoute{
 			route("10.8.0.0/24", unix.RTPROT_DHCP, unix.RTN_UNICAST, false, lan1),
@@ -62,6 +65,7 @@ func testSnapshot() *snapshot {
 			route("192.168.0.0/16", unix.RTPROT_OSPF, unix.RTN_UNICAST, true, lan0),
 			route("192.168.9.0/24", unix.RTPROT_OSPF, unix.RTN_BLACKHOLE, false),
 			route("192.0.2.0/24", unix.RTPROT_DHCP, unix.RTN_UNICAST, true, wan),
+			route("203.0.113.1/32", unix.RTPROT_DHCP, unix.RTN_UNICAST, false, wan),
 		},
 	}
 	return s
@@ -87,7 +91,7 @@ func TestLocals(t *testing.T) {
 		{"static of the LANs", Redistribute{Static: true}, "lan*", "172.16.0.0/16 172.18.0.0/16"},
 		{"static of all", Redistribute{Static: true}, "", "10.0.0.0/8 172.16.0.0/16 172.17.0.0/16 172.18.0.0/16 2001:db8::/32"},
 		{"kernel of the LANs", Redistribute{Kernel: true}, "lan*", "10.8.0.0/24 192.168.0.0/16"},
-		{"kernel of all", Redistribute{Kernel: true}, "", "10.8.0.0/24 192.0.2.0/24 192.168.0.0/16"},
+		{"kernel of all", Redistribute{Kernel: true}, "", "10.8.0.0/24 192.0.2.0/24 192.168.0.0/16 203.0.113.1/32"},
 		{"each prefix once", Redistribute{Connected: true, Kernel: true}, "lan1", "10.2.0.0/24 10.8.0.0/24"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -100,8 +104,8 @@ func TestLocals(t *testing.T) {
 }
 
 func TestConnected(t *testing.T) {
-	want := prefixes("10.0.0.0/31 10.1.0.0/24 10.2.0.0/24 10.4.0.0/24 10.7.0.0/24 10.8.0.0/24 10.255.0.1/32 " +
-		"198.51.100.0/24 2001:db8:1::/64 2001:db8:ff::1/128 fd00::/127")
+	want := prefixes("10.0.0.0/31 10.1.0.0/24 10.2.0.0/24 10.4.0.0/24 10.7.0.0/24 10.8.0.0/24 10.8.0.1/32 10.9.0.1/32 10.9.0.2/32 " +
+		"10.255.0.1/32 198.51.100.0/24 203.0.113.1/32 2001:db8:1::/64 2001:db8:ff::1/128 fd00::/127")
 	if got := testSnapshot().connected(); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}

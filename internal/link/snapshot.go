@@ -18,21 +18,26 @@ import (
 // changed under it.
 const dumpTries = 5
 
-// snapshot is what the kernel has at one moment, reduced to what Locals and
-// Connected look at. It is never changed once made.
+// snapshot is what the kernel has at one moment, reduced to what Watcher's
+// methods look at. It is never changed once made.
 type snapshot struct {
 	began      time.Time     // when the kernel was asked; of no matter for equal
 	interfaces map[int]iface // by index
 	addresses  []address     // sorted
+	gateways   []netip.Addr  // of foreign routes, sorted, each once
 	routes     []localRoute  // sorted; announceable ones of the main table, neither owned nor the kernel's own
 }
 
 type iface struct {
-	name     string
-	up       bool // administratively
-	running  bool // up, and has a carrier as far as one can know (IFF_RUNNING)
-	loopback bool
-	vrf      bool // part of a VRF: its prefixes are not in the main table
+	name       string
+	up         bool // administratively
+	carrier    bool // up, and has a carrier (IFF_LOWER_UP)
+	running    bool // up, and has a carrier as far as one can know (IFF_RUNNING)
+	loopback   bool
+	vrf        bool // part of a VRF: its prefixes are not in the main table
+	persistent bool // a TUN device that outlives the process that holds it
+
+	pointToPoint bool // IFF_POINTOPOINT
 }
 
 type address struct {
@@ -42,20 +47,10 @@ type address struct {
 	noRoute bool         // the kernel adds no route of the subnet (noprefixroute)
 }
 
-type localRoute struct {
-	prefix   netip.Prefix
-	protocol uint8
-	typ      uint8
-	gateway  bool
-	indexes  [maxHops]int // of the outgoing interfaces, the first maxHops of them
-}
-
-// maxHops is how many next hops of a foreign route are looked at.
-const maxHops = 8
-
 func (s *snapshot) equal(t *snapshot) bool {
 	return maps.Equal(s.interfaces, t.interfaces) &&
-		slices.Equal(s.addresses, t.addresses) && slices.Equal(s.routes, t.routes)
+		slices.Equal(s.addresses, t.addresses) && slices.Equal(s.routes, t.routes) &&
+		slices.Equal(s.gateways, t.gateways)
 }
 
 // source reads snapshots. Its sockets stay in the namespace they were opened in.
@@ -114,12 +109,17 @@ func (s *source) readOnce() (*snapshot, error) {
 	}
 	for _, l := range links {
 		a := l.Attrs()
+		tun, isTUN := l.(*netlink.Tuntap)
 		snap.interfaces[a.Index] = iface{
-			name:     a.Name,
-			up:       a.RawFlags&unix.IFF_UP != 0,
-			running:  a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_RUNNING != 0,
-			loopback: a.RawFlags&unix.IFF_LOOPBACK != 0,
-			vrf:      vrfs[a.MasterIndex],
+			name:       a.Name,
+			up:         a.RawFlags&unix.IFF_UP != 0,
+			carrier:    a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOWER_UP != 0,
+			running:    a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_RUNNING != 0,
+			loopback:   a.RawFlags&unix.IFF_LOOPBACK != 0,
+			vrf:        vrfs[a.MasterIndex],
+			persistent: isTUN && !tun.NonPersist,
+
+			pointToPoint: a.RawFlags&unix.IFF_POINTOPOINT != 0,
 		}
 	}
 	for _, a := range addrs {
@@ -130,6 +130,7 @@ func (s *source) readOnce() (*snapshot, error) {
 	slices.SortFunc(snap.addresses, func(a, b address) int {
 		return cmp.Or(a.subnet.Compare(b.subnet), cmp.Compare(a.index, b.index), a.host.Compare(b.host))
 	})
+	slices.SortFunc(snap.gateways, netip.Addr.Compare)
 	slices.SortStableFunc(snap.routes, func(a, b localRoute) int { return a.prefix.Compare(b.prefix) })
 	return snap, interruptedLast(errL, errA, errR)
 }
@@ -163,80 +164,4 @@ func parseAddress(a netlink.Addr) (out address, ok bool) {
 	}
 	p, ok := prefixOf(n)
 	return address{index: a.LinkIndex, host: own.Addr(), subnet: p.Masked(), noRoute: a.Flags&unix.IFA_F_NOPREFIXROUTE != 0}, ok
-}
-
-// readRoutes appends the routes of a family. It looks at the protocol before
-// anything else, so that a million owned routes cost little.
-func (s *source) readRoutes(snap *snapshot, family uint8) error {
-	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s.routes}}
-	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Table: unix.RT_TABLE_MAIN}})
-	var parseErr error
-	err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, func(m []byte) bool {
-		if len(m) < unix.SizeofRtMsg {
-			return true
-		}
-		msg := nl.DeserializeRtMsg(m)
-		if msg.Family != family || msg.Table != unix.RT_TABLE_MAIN || msg.Flags&unix.RTM_F_CLONED != 0 ||
-			msg.Protocol <= unix.RTPROT_KERNEL || slices.Contains(s.owned, int(msg.Protocol)) {
-			return true
-		}
-		r, err := parseRoute(msg, m[unix.SizeofRtMsg:])
-		if err != nil {
-			parseErr = err
-		} else if announceable(r.prefix) {
-			snap.routes = append(snap.routes, r)
-		}
-		return true
-	})
-	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EOPNOTSUPP):
-		return nil // no such table yet, or no IPv6
-	case err != nil:
-		return err
-	}
-	return parseErr
-}
-
-func parseRoute(msg *nl.RtMsg, b []byte) (r localRoute, err error) {
-	r = localRoute{protocol: msg.Protocol, typ: msg.Type}
-	dst := netip.IPv4Unspecified()
-	if msg.Family == unix.AF_INET6 {
-		dst = netip.IPv6Unspecified()
-	}
-	attrs, err := nl.ParseRouteAttr(b)
-	if err != nil {
-		return r, fmt.Errorf("parse a route: %w", err)
-	}
-	for _, a := range attrs {
-		switch a.Attr.Type {
-		case unix.RTA_DST:
-			dst, _ = netip.AddrFromSlice(a.Value)
-		case unix.RTA_GATEWAY, unix.RTA_VIA:
-			r.gateway = true
-		case unix.RTA_OIF:
-			if len(a.Value) >= 4 {
-				r.indexes[0] = int(nl.NativeEndian().Uint32(a.Value))
-			}
-		case unix.RTA_MULTIPATH:
-			r.gateway = true
-			r.indexes = hopIndexes(a.Value)
-		}
-	}
-	r.prefix = netip.PrefixFrom(dst, int(msg.Dst_len))
-	return r, nil
-}
-
-// hopIndexes reads the interfaces of a list of struct rtnexthop.
-func hopIndexes(b []byte) (indexes [maxHops]int) {
-	for i := 0; i < maxHops && len(b) >= unix.SizeofRtNexthop; i++ {
-		hop := nl.DeserializeRtNexthop(b)
-		indexes[i] = int(hop.Ifindex)
-		n := (int(hop.RtNexthop.Len) + 3) &^ 3
-		if n < unix.SizeofRtNexthop || n > len(b) {
-			break
-		}
-		b = b[n:]
-	}
-	return indexes
 }

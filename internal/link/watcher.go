@@ -74,8 +74,8 @@ func (w *Watcher) Close() {
 	w.source.close()
 }
 
-// Changed delivers a value when the results of Locals, Connected or Addresses may have
-// changed. It holds at most one value, and only while Run runs. A burst of
+// Changed delivers a value when the results of Locals, Connected, Gateways or Interfaces
+// may have changed. It holds at most one value, and only while Run runs. A burst of
 // changes gives one value, 50 to 200 ms after it began; where a look takes more
 // than 100 ms because other daemons have large tables, looks are so far apart
 // that they take no more than a tenth of the time.
@@ -93,21 +93,39 @@ func (w *Watcher) Locals(r Redistribute, interfaces []string, exclude func(ifnam
 	return w.snapshot().locals(r, interfaces, exclude)
 }
 
-// Connected returns the subnets of all addresses on interfaces that are up,
-// tunnels and those without a carrier among them, sorted, each once. Link-local
-// and other martians are left out.
+// Connected returns what is reached without another router: of interfaces that
+// are up, tunnels and those without a carrier among them, all addresses and their
+// subnets, and foreign routes without a gateway unless they lead into a
+// point-to-point interface. Sorted, each once; link-local and other martians, and
+// what belongs to a VRF, are left out.
 func (w *Watcher) Connected() []netip.Prefix {
 	return w.snapshot().connected()
 }
 
-// Addresses returns the addresses of every interface by its name, without the
-// lengths of their subnets, and when the kernel was asked for them.
-func (w *Watcher) Addresses() (map[string][]netip.Addr, time.Time) {
+// Gateways returns the gateways of all foreign routes of the main table, default
+// routes among them, sorted, each once. Link-local ones are left out.
+func (w *Watcher) Gateways() []netip.Addr { return w.snapshot().gateways }
+
+// Interface is what a Watcher saw of an interface.
+type Interface struct {
+	Up         bool         // administratively
+	Carrier    bool         // only to be seen of an interface that is up
+	Persistent bool         // a TUN device that outlives the process that holds it
+	Addresses  []netip.Addr // without the lengths of their subnets
+}
+
+// Interfaces returns every interface by its name, and when the kernel was asked for them.
+func (w *Watcher) Interfaces() (map[string]Interface, time.Time) {
 	s := w.snapshot()
-	all := make(map[string][]netip.Addr, len(s.interfaces))
+	all := make(map[string]Interface, len(s.interfaces))
+	for _, i := range s.interfaces {
+		all[i.name] = Interface{Up: i.up, Carrier: i.carrier, Persistent: i.persistent}
+	}
 	for _, a := range s.addresses {
 		name := s.interfaces[a.index].name
-		all[name] = append(all[name], a.host)
+		i := all[name]
+		i.Addresses = append(i.Addresses, a.host)
+		all[name] = i
 	}
 	return all, s.began
 }

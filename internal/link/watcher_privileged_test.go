@@ -5,6 +5,7 @@ package link
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"syscall"
 	"testing"
@@ -99,6 +100,43 @@ func TestWatchConnected(t *testing.T) {
 	becomes(t, w, "the link is deleted", "", c, "lan*")
 }
 
+// What is changed of a TUN device from outside is seen.
+func TestWatchInterfaces(t *testing.T) {
+	netns.Test(t)
+	device := openTUN(t, "site-b")
+	defer device.Close()
+	w := watch(t, 186)
+	for _, step := range []struct {
+		what   string
+		change func() error
+		want   Interface
+	}{
+		{"down", func() error { return nil }, Interface{}},
+		{"up", func() error { return SetUp("site-b", 0) }, Interface{Up: true, Carrier: true}},
+		{"no carrier", func() error { ip(t, "link set site-b carrier off"); return nil }, Interface{Up: true}},
+		{"persistent", func() error { return unix.IoctlSetInt(int(device.Fd()), unix.TUNSETPERSIST, 1) }, Interface{Up: true, Persistent: true}},
+		{"carrier", func() error { ip(t, "link set site-b carrier on"); return nil }, Interface{Up: true, Carrier: true, Persistent: true}},
+	} {
+		if err := step.change(); err != nil {
+			t.Fatal(err)
+		}
+		timeout := time.After(30 * time.Second)
+		for {
+			all, _ := w.Interfaces()
+			got := all["site-b"]
+			got.Addresses = nil // the kernel's own, which come and go
+			if reflect.DeepEqual(got, step.want) {
+				break
+			}
+			select {
+			case <-w.Changed():
+			case <-timeout:
+				t.Fatalf("%s: %+v; want %+v", step.what, got, step.want)
+			}
+		}
+	}
+}
+
 func TestWatchRoutes(t *testing.T) {
 	lan(t)
 	ip(t, "addr add 10.1.0.1/24 dev lan0")
@@ -140,9 +178,48 @@ func TestWatchConnectedPrefixes(t *testing.T) {
 	ip(t, "link set site-b up")
 	ip(t, "addr add fd00::1/127 dev site-b")
 	w := watch(t)
-	if got := w.Connected(); !slices.Equal(got, prefixes("10.1.0.0/24 fd00::/127")) {
+	if got := w.Connected(); !slices.Equal(got, prefixes("10.1.0.0/24 10.1.0.1/32 fd00::/127 fd00::1/128")) {
 		t.Errorf("Connected is %v", got)
 	}
+}
+
+// TestWatchGateways: a gateway need not be in a connected prefix.
+func TestWatchGateways(t *testing.T) {
+	lan(t)
+	ip(t, "addr add 203.0.113.9/32 dev lan0")
+	ip(t, "addr add 2001:db8:1::9/128 dev lan0 nodad")
+	w := watch(t, 186)
+	until := func(what, gateways, connected string) {
+		t.Helper()
+		timeout := time.After(30 * time.Second)
+		for {
+			g, c := w.Gateways(), w.Connected()
+			if fmt.Sprint(g) == "["+gateways+"]" && slices.Equal(c, prefixes(connected)) {
+				return
+			}
+			select {
+			case <-w.Changed():
+			case <-timeout:
+				t.Fatalf("%s: gateways are %v, connected is %v", what, g, c)
+			}
+		}
+	}
+	until("no routes", "", "203.0.113.9/32 2001:db8:1::9/128")
+	ip(t, "route add 203.0.113.1 dev lan0 proto dhcp")
+	ip(t, "route add default via 203.0.113.1 dev lan0")
+	until("a host route to the gateway", "203.0.113.1", "203.0.113.1/32 203.0.113.9/32 2001:db8:1::9/128")
+	ip(t, "route del default")
+	ip(t, "route del 203.0.113.1 dev lan0")
+	ip(t, "route add default via 203.0.113.2 dev lan0 onlink")
+	ip(t, "-6 route add default via 2001:db8:2::1 dev lan0 onlink")
+	until("onlink", "203.0.113.2 2001:db8:2::1", "203.0.113.9/32 2001:db8:1::9/128")
+	ip(t, "route add 10.5.0.0/16 proto static nexthop via 203.0.113.3 dev lan0 onlink nexthop via 203.0.113.4 dev lan0 onlink")
+	ip(t, "route add 10.6.0.0/16 via inet6 2001:db8:2::2 dev lan0 onlink")
+	ip(t, "route add 10.7.0.0/16 via inet6 fe80::2 dev lan0")
+	ip(t, "route add 10.8.0.0/16 via 203.0.113.5 dev lan0 onlink proto 186") // owned
+	until("several", "203.0.113.2 203.0.113.3 203.0.113.4 2001:db8:2::1 2001:db8:2::2", "203.0.113.9/32 2001:db8:1::9/128")
+	ip(t, "route del 10.5.0.0/16")
+	until("some go", "203.0.113.2 2001:db8:2::1 2001:db8:2::2", "203.0.113.9/32 2001:db8:1::9/128")
 }
 
 // TestOwnRoutesAreSilent: what the FIB writes must not make the watcher work.

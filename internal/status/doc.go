@@ -5,7 +5,8 @@
 //
 //  1. The daemon runs a Server on a unix socket that only its own user may
 //     open. A socket that a killed daemon left is replaced, one that a living
-//     daemon holds is not.
+//     daemon holds is not. How many clients there may be is bounded, and how
+//     long each may take to ask and to read (see package socket).
 //  2. GET /status answers with a Status as JSON, taken from the agent at that
 //     moment. POST /reload has the agent read its files again, waits, and
 //     answers with a ReloadResult. POST /log-level?level=L changes the level of

@@ -8,21 +8,20 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"warren/internal/socket"
 )
 
 const (
-	dirMode    = 0o755
 	socketMode = 0o600
 	// A client that sends nothing, or reads nothing, must not hold the server.
-	readTimeout = 5 * time.Second
-	stopTimeout = 2 * time.Second
-	probeTime   = time.Second
+	readTimeout  = 5 * time.Second
+	writeTimeout = 5 * time.Second
+	stopTimeout  = 2 * time.Second
+	maxClients   = 64
+	maxHeader    = 16 << 10
+	maxQuestion  = 64 << 10
 )
 
 // ErrRunning says that a living daemon holds the socket.
@@ -66,24 +65,18 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // Run listens on the socket and serves until ctx is done; then it removes the
 // socket and returns nil. An error says why it cannot listen: one that wraps
 // ErrRunning, that another daemon holds the socket. Call it once.
-//
-// The lock beside the socket stays: removing it would let two daemons that
-// start at the same moment each hold a different file of that name.
 func (s *Server) Run(ctx context.Context) error {
-	lock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = lock.Close() }()
 	l, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
 	close(s.ready)
 	server := &http.Server{
-		Handler:           s.handler(ctx),
+		Handler:           http.MaxBytesHandler(s.handler(ctx), maxQuestion),
 		ReadTimeout:       readTimeout,
 		ReadHeaderTimeout: readTimeout,
+		IdleTimeout:       readTimeout,
+		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
@@ -104,64 +97,16 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// lock makes sure that no two daemons use the same socket. The kernel releases
-// it when the process ends, however it ends.
-func (s *Server) lock() (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(s.config.Socket), dirMode); err != nil {
-		return nil, fmt.Errorf("status: make the socket's directory: %w", err)
-	}
-	f, err := os.OpenFile(s.config.Socket+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("status: open the socket's lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: it holds %s; stop it first, or give this one another api.socket", ErrRunning, s.config.Socket)
-		}
-		return nil, fmt.Errorf("status: lock %s: %w", f.Name(), err)
-	}
-	return f, nil
-}
-
+// listen takes the socket, or says which daemon has it.
 func (s *Server) listen(ctx context.Context) (net.Listener, error) {
-	if err := s.removeStale(); err != nil {
-		return nil, err
+	l, err := socket.ListenUnix(ctx, s.config.Socket, socketMode)
+	if errors.Is(err, socket.ErrHeld) {
+		return nil, fmt.Errorf("%w at %s (%w); stop it first, or give this one another api.socket", ErrRunning, s.config.Socket, err)
 	}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var chmodErr error
-		// The file that bind makes takes its mode from the socket, so there is
-		// no moment at which others could connect.
-		err := c.Control(func(fd uintptr) { chmodErr = unix.Fchmod(int(fd), socketMode) })
-		return errors.Join(err, chmodErr)
-	}}
-	l, err := lc.Listen(ctx, "unix", s.config.Socket)
 	if err != nil {
-		return nil, fmt.Errorf("status: listen on %s: %w", s.config.Socket, err)
+		return nil, fmt.Errorf("status: %w; api.socket can name another", err)
 	}
-	return l, nil
-}
-
-// removeStale removes what a killed daemon left, and nothing else.
-func (s *Server) removeStale() error {
-	info, err := os.Lstat(s.config.Socket)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("status: look for an old socket: %w", err)
-	case info.Mode().Type() != os.ModeSocket:
-		return fmt.Errorf("status: %s is there and is no socket: move it away, or set another api.socket", s.config.Socket)
-	}
-	// Whoever holds no lock may still be listening: the lock may have been removed by hand.
-	if c, err := net.DialTimeout("unix", s.config.Socket, probeTime); err == nil {
-		_ = c.Close()
-		return fmt.Errorf("%w: it answers at %s; stop it first, or give this one another api.socket", ErrRunning, s.config.Socket)
-	}
-	if err := os.Remove(s.config.Socket); err != nil {
-		return fmt.Errorf("status: remove an old socket: %w", err)
-	}
-	return nil
+	return socket.Limit(l, maxClients), nil
 }
 
 func (s *Server) handler(run context.Context) http.Handler {
@@ -193,9 +138,16 @@ func (s *Server) answer(w http.ResponseWriter, v any, err error) {
 	if err != nil {
 		code, v = http.StatusInternalServerError, failure{err.Error()}
 	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		s.config.Logger.Error("cannot write a status answer", "err", err)
+		code = http.StatusInternalServerError
+	}
 	w.Header().Set("Content-Type", "application/json")
+	// From now, not from the question: a reload takes its time.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.WriteHeader(code)
-	if err := json.NewEncoder(w).Encode(v); err != nil {
+	if _, err := w.Write(body); err != nil {
 		s.config.Logger.Debug("the status client went away", "err", err)
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -202,6 +204,66 @@ func TestLivingSocketIsRefused(t *testing.T) {
 				t.Errorf("the first was disturbed: %v", err)
 			}
 		})
+	}
+}
+
+// Clients that send nothing, or half a question, or that read no answer, keep nobody from
+// being answered.
+func TestBadClients(t *testing.T) {
+	path := socketPath(t)
+	var peers []Peer
+	for range 600 {
+		peers = append(peers, Peer{Name: "a-peer-with-a-name"})
+	}
+	start(t, Config{Socket: path, Source: func(context.Context) (Status, error) { return Status{Peers: peers}, nil }})
+	for i := range 3 * maxClients {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for _, text := range []string{"", "GET /status HTTP/1.1\r\nHost:", "GET /status HTTP/1.1\r\nHost: x\r\n\r\n"}[i%3:][:1] {
+			if _, err := c.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 3 {
+		begun := time.Now()
+		s, err := Get(t.Context(), path)
+		t.Logf("answered after %v", time.Since(begun))
+		if err != nil || len(s.Peers) != len(peers) {
+			t.Fatalf("%d peers, %v", len(s.Peers), err)
+		}
+	}
+}
+
+// The answers to clients that do not read end by themselves.
+func TestUnreadAnswersEnd(t *testing.T) {
+	path := socketPath(t)
+	peers := make([]Peer, 600)
+	var asked atomic.Int32
+	before := runtime.NumGoroutine()
+	start(t, Config{Socket: path, Source: func(context.Context) (Status, error) {
+		asked.Add(1)
+		return Status{Peers: peers}, nil
+	}})
+	const clients = maxClients / 2
+	for range clients {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte("GET /status HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(patience); asked.Load() < clients || runtime.NumGoroutine() > before+10; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d asked, %d goroutines; %d before", asked.Load(), clients, runtime.NumGoroutine(), before)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

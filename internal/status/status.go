@@ -23,6 +23,13 @@ type Router struct {
 	RouterID string `json:"router_id"`
 	Version  string `json:"version"`
 	UptimeS  int64  `json:"uptime_s"` // whole seconds since the daemon started
+	Hints    []Hint `json:"hints"`
+}
+
+// Hint is what an operator should know, and do something about.
+type Hint struct {
+	Text string `json:"text"`
+	Peer string `json:"peer"` // whom it is about; empty: the router
 }
 
 // Peer is one peer: its tunnel and its neighbor.
@@ -150,6 +157,15 @@ func (s Status) MarshalJSON() ([]byte, error) {
 		s.Peers = []Peer{}
 	}
 	return json.Marshal(plain(s))
+}
+
+// MarshalJSON implements json.Marshaler: a list is never null.
+func (r Router) MarshalJSON() ([]byte, error) {
+	type plain Router
+	if r.Hints == nil {
+		r.Hints = []Hint{}
+	}
+	return json.Marshal(plain(r))
 }
 
 // MarshalJSON implements json.Marshaler: a list is never null.

@@ -10,8 +10,9 @@ import (
 )
 
 // Table writes a status for people: the router, a line per peer, what is wrong
-// with a peer, and the kernel's routes. Control characters in what peers and
-// the network have said do not get through to the terminal.
+// with a peer, what there is to know otherwise, and the kernel's routes. Control
+// characters in what peers and the network have said do not get through to the
+// terminal.
 func Table(w io.Writer, s Status) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  AS %d  router ID %s  version %s  up %s\n\n", clean(s.Router.Name), s.Router.ASN,
@@ -21,6 +22,9 @@ func Table(w io.Writer, s Status) error {
 		problem(&b, p.Name, "tunnel", p.Tunnel.LastError)
 		problem(&b, p.Name, "bgp", p.BGP.LastError)
 		problem(&b, p.Name, "bgp", malformed(p.BGP))
+	}
+	for _, h := range s.Router.Hints {
+		hint(&b, h)
 	}
 	fmt.Fprintf(&b, "\nkernel routes: %d IPv4, %d IPv6; %d pending, %d refused\n",
 		s.FIB.IPv4, s.FIB.IPv6, s.FIB.Pending, s.FIB.Errors)
@@ -58,6 +62,13 @@ func problem(b *strings.Builder, peer, where, text string) {
 	if text != "" {
 		fmt.Fprintf(b, "%s: %s: %s\n", clean(peer), where, clean(text))
 	}
+}
+
+func hint(b *strings.Builder, h Hint) {
+	if h.Peer != "" {
+		fmt.Fprintf(b, "%s: ", clean(h.Peer))
+	}
+	fmt.Fprintf(b, "hint: %s\n", clean(h.Text))
 }
 
 // malformed tells what was wrong with a peer's messages, or nothing.

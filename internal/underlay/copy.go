@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -49,48 +48,41 @@ func preference(pref uint8) int {
 	return 0
 }
 
-// lastResort is the route that ends the guard's table: without it a lookup that
-// finds nothing would go on to main, and into the tunnel.
-func lastResort(family int) (routeKey, route) {
-	var head [unix.SizeofRtMsg]byte
-	head[rtFamily], head[rtType] = uint8(family), unix.RTN_UNREACHABLE
-	any := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	if family == unix.AF_INET6 {
-		any = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-	}
-	return routeKey{dst: any, metric: math.MaxUint32}, route{body: string(head[:])}
-}
-
-// wanted reads what the guard's table should hold: main, without owned routes
-// and without ways through tunnels.
-func (g *Guard) wanted(k *kernel, family int, tunnels map[uint32]bool) (t table, complete bool, err error) {
+// wanted reads what the copy of a table should hold: the table's routes, without owned
+// ones and without ways through tunnels.
+func (g *Guard) wanted(k *kernel, family int, original uint32, tunnels map[uint32]bool) (t table, complete bool, err error) {
 	t = make(table)
 	avoid := func(ifindex uint32) bool { return tunnels[ifindex] }
-	complete, err = k.routes(family, unix.RT_TABLE_MAIN, func(m []byte) error {
-		if g.isOwned(m) {
+	complete, err = k.routes(family, original, func(m []byte) error {
+		if g.isOwned(original, m) {
 			return nil
 		}
 		key, r, ok, err := parseRoute(m, avoid)
 		if err != nil {
-			return fmt.Errorf("underlay: read a route of table main: %w", err)
+			return fmt.Errorf("underlay: read a route of table %d: %w", original, err)
 		}
-		if ok {
-			t.add(key, r)
+		if !ok {
+			return nil
 		}
+		if original != unix.RT_TABLE_MAIN {
+			r = r.onLink()
+		}
+		t.add(key, r)
 		return nil
 	})
-	key, r := lastResort(family)
-	t[key] = r
 	return t, complete, err
 }
 
-// present reads what the guard's table holds.
-func present(k *kernel, family int) (t table, complete bool, err error) {
+// present reads what a table of the guard's holds.
+func (g *Guard) present(k *kernel, family int, number uint32) (t table, complete bool, err error) {
 	t = make(table)
-	complete, err = k.routes(family, Table, func(m []byte) error {
+	complete, err = k.routes(family, number, func(m []byte) error {
+		if number == formerTable && m[rtProtocol] != g.protocol {
+			return nil
+		}
 		key, r, _, err := parseRoute(m, func(uint32) bool { return false })
 		if err != nil {
-			return fmt.Errorf("underlay: read a route of table %d: %w", Table, err)
+			return fmt.Errorf("underlay: read a route of table %d: %w", number, err)
 		}
 		t[key] = r
 		return nil
@@ -98,20 +90,20 @@ func present(k *kernel, family int) (t table, complete bool, err error) {
 	return t, complete, err
 }
 
-// difference is what makes have equal to want: first what needs nothing else,
+// difference is what makes have, the content of table number, equal to want: first what needs nothing else,
 // then what needs a gateway to be reachable, and what goes last, so that there
 // is always a way. Where want is not complete nothing goes.
-func difference(have, want table, complete bool) []change {
+func difference(number uint32, have, want table, complete bool) []change {
 	var changes []change
 	for key, r := range want {
 		if old, ok := have[key]; !ok || old.body != r.body {
-			changes = append(changes, change{key: key, route: r})
+			changes = append(changes, change{table: number, key: key, route: r})
 		}
 	}
 	if complete {
 		for key, r := range have {
 			if _, ok := want[key]; !ok {
-				changes = append(changes, change{key: key, route: r, delete: true})
+				changes = append(changes, change{table: number, key: key, route: r, delete: true})
 			}
 		}
 	}
@@ -128,33 +120,38 @@ func difference(have, want table, complete bool) []change {
 	return changes
 }
 
-// copyRoutes makes the guard's table of one family equal to what is wanted. It
-// reports whether it saw the whole of both tables.
-func (g *Guard) copyRoutes(k *kernel, family int, tunnels map[uint32]bool) (complete bool, err error) {
-	want, whole, err := g.wanted(k, family, tunnels)
+// copyRoutes makes the copy of a table equal to what is wanted. It reports whether it
+// saw the whole of both. Routes that cannot be written are counted and do not keep the
+// others back.
+func (g *Guard) copyRoutes(k *kernel, family int, original, number uint32, tunnels map[uint32]bool) (complete bool, failed failures, err error) {
+	want, whole, err := g.wanted(k, family, original, tunnels)
 	if err != nil {
-		return false, err
+		return false, failed, err
 	}
-	have, wholeHave, err := present(k, family)
+	have, wholeHave, err := g.present(k, family, number)
 	if err != nil {
-		return false, err
+		return false, failed, err
 	}
-	var failures int
-	var first error
-	var firstKey routeKey // the lowest, so that the same trouble has the same words
-	err = k.apply(g.protocol, difference(have, want, whole), func(c change, err error) {
-		if failures++; first == nil || compareKeys(c.key, firstKey) < 0 {
-			first, firstKey = fmt.Errorf("underlay: %s copy of %s metric %d: %w", verb(c), c.key.dst, c.key.metric, err), c.key
+	var lowest routeKey // of those that failed, so that the same trouble has the same words
+	err = k.apply(g.protocol, difference(number, have, want, whole), func(c change, err error) {
+		if failed.n++; failed.first == nil || compareKeys(c.key, lowest) < 0 {
+			lowest = c.key
+			failed.first = fmt.Errorf("underlay: %s copy of %s metric %d: %w", verb(c), c.key.dst, c.key.metric, err)
 		}
 	})
 	if err != nil {
-		return false, err
+		return false, failed, err
 	}
-	if errors.Is(first, unix.EPERM) {
-		return false, first // no use trying the others
+	if errors.Is(failed.first, unix.EPERM) {
+		return false, failed, failed.first // no use trying the others
 	}
-	g.reportFailures(family, failures, first)
-	return whole && wholeHave, nil
+	return whole && wholeHave, failed, nil
+}
+
+// failures are routes that could not be written.
+type failures struct {
+	n     int
+	first error
 }
 
 func compareKeys(a, b routeKey) int {
@@ -170,40 +167,28 @@ func verb(c change) string {
 
 // reportFailures logs routes that could not be copied when their number
 // changes, not at every reconciliation.
-func (g *Guard) reportFailures(family, n int, first error) {
-	if g.failures[family] == n {
+func (g *Guard) reportFailures(family int, f failures) {
+	if g.failures[family] == f.n {
 		return
 	}
-	g.failures[family] = n
-	if n > 0 {
+	g.failures[family] = f.n
+	if f.n > 0 {
 		g.log.Warn("some of the host's routes could not be copied for the transports; they will be tried again",
-			"family", familyName(family), "routes", n, "err", first)
+			"family", familyName(family), "routes", f.n, "err", f.first)
 	}
 }
 
-func familyName(family int) string {
-	if family == unix.AF_INET {
-		return "ipv4"
+// clear removes a table of the guard's.
+func (g *Guard) clear(k *kernel, family int, number uint32) error {
+	have, _, err := g.present(k, family, number)
+	if err != nil {
+		return err
 	}
-	return "ipv6"
-}
-
-// clear removes the guard's table of both families.
-func (g *Guard) clear(k *kernel) error {
-	for _, family := range families {
-		have, _, err := present(k, family)
-		if err != nil {
-			return err
+	var first error
+	err = k.apply(g.protocol, difference(number, have, nil, true), func(c change, err error) {
+		if first == nil {
+			first = fmt.Errorf("underlay: delete copy of %s: %w", c.key.dst, err)
 		}
-		var first error
-		err = k.apply(g.protocol, difference(have, nil, true), func(c change, err error) {
-			if first == nil {
-				first = fmt.Errorf("underlay: delete copy of %s: %w", c.key.dst, err)
-			}
-		})
-		if err = cmp.Or(err, first); err != nil {
-			return err
-		}
-	}
-	return nil
+	})
+	return cmp.Or(err, first)
 }

@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +43,7 @@ type host struct {
 	t          *testing.T
 	ns, router *netns.NS
 	swallowed  atomic.Int64
+	own        atomic.Pointer[Guard] // is asked about what comes out of tun0
 }
 
 func newHost(t *testing.T) *host {
@@ -131,7 +134,15 @@ func runCommand(command string, n ...*netns.NS) (string, error) {
 // returned function.
 func (h *host) guard(logs *bytes.Buffer, set ...func(*Guard)) (g *Guard, stop func()) {
 	h.t.Helper()
-	var w = &lockedBuffer{b: logs}
+	if logs == nil {
+		logs = new(bytes.Buffer)
+	}
+	w := &lockedBuffer{b: logs}
+	h.t.Cleanup(func() {
+		if h.t.Failed() {
+			h.t.Logf("the guard said:\n%s", w)
+		}
+	})
 	g, err := New(Config{FIBProtocol: owned, Logger: slog.New(slog.NewTextHandler(w, nil))})
 	if err != nil {
 		h.t.Fatal(err)
@@ -187,7 +198,9 @@ func (h *host) openTunnel() {
 	}
 	f := os.NewFile(uintptr(fd), "tun0") // after TUNSETIFF: only then can it be polled
 	h.t.Cleanup(func() { _ = f.Close() })
-	go h.count(f)
+	go func() {
+		_ = h.ns.Do(func() error { h.count(f); return nil })
+	}()
 	h.ip("link set tun0 up")
 }
 
@@ -198,6 +211,9 @@ func (h *host) count(f *os.File) {
 		n, err := f.Read(buf)
 		if err != nil {
 			return
+		}
+		if g := h.own.Load(); g != nil {
+			g.Own("tun0", buf[:n])
 		}
 		switch p := buf[:n]; {
 		case n >= 20 && p[0]>>4 == 4 && bytes.Equal(p[16:20], want4),
@@ -291,6 +307,16 @@ func (h *host) routes(family string) string {
 	return out
 }
 
+// rules shows all rules of a family, the transports' as if they were in the first half.
+func (h *host) rules(flag string) string {
+	h.t.Helper()
+	out := regexp.MustCompile(`82790\d\d:.*goto 8289000.*\n`).ReplaceAllString(h.ip(flag+" rule"), "")
+	return regexp.MustCompile(`82890\d\d`).ReplaceAllStringFunc(out, func(s string) string {
+		n, _ := strconv.Atoi(s)
+		return strconv.Itoa(n - second + first)
+	})
+}
+
 // way asks the kernel where a marked packet would go.
 func (h *host) way(addr string) string {
 	out, err := runCommand(fmt.Sprintf("ip route get %s mark %d", addr, Mark))
@@ -316,10 +342,13 @@ type lockedBuffer struct {
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.b == nil {
-		return len(p), nil
-	}
 	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func (h *host) index(name string) uint32 {

@@ -3,6 +3,7 @@ package underlay
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,10 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// Table is the routing table that holds the guard's copy of the host's routes.
-// Whatever is in it belongs to the guard.
-const Table = 0x2057 // 8279
 
 // Config says which routes the guard must keep the transports away from.
 type Config struct {
@@ -27,22 +24,28 @@ type Config struct {
 // documentation for how. All methods may be called from any goroutine; Run
 // owns the kernel's state.
 type Guard struct {
-	fibTable int
+	fibTable uint32
 	protocol uint8
+	uid      uint32 // that the transports' sockets belong to
 	log      *slog.Logger
 
 	ready chan struct{}
 	kick  chan struct{} // has room for one: something below has changed
 	dirty atomic.Uint32 // flags of type dirty
 
-	// Of Run's goroutine; the first two by address family.
-	failures      map[int]int
-	priority      map[int]int
-	tunnelIndexes map[uint32]bool
-	strictNames   []string
-	underlay      map[uint32]bool
-	lastError     string
-	minRest       time.Duration // for tests
+	// watched is by address family, and set by Run's goroutine alone.
+	watched map[int]*atomic.Pointer[watched]
+
+	outer *outer
+
+	// Of Run's goroutine; the first three by address family.
+	failures    map[int]int
+	priority    map[int]uint32
+	made        map[int]map[uint32]bool // tables that hold copies, or are left from before
+	strictNames []string
+	lastError   string
+	remarked    time.Time     // when packets were last seen to that they are marked again
+	minRest     time.Duration // for tests
 
 	mu      sync.Mutex
 	tunnels []string
@@ -60,22 +63,32 @@ func New(c Config) (*Guard, error) {
 	if c.FIBTable == 0 {
 		c.FIBTable = unix.RT_TABLE_MAIN
 	}
-	if c.FIBTable == Table {
-		return nil, fmt.Errorf("underlay: table %d is the guard's own: configure another one for learned routes", Table)
+	if isOwnTable(uint32(c.FIBTable)) {
+		return nil, fmt.Errorf("underlay: table %d is the guard's own: configure another one for learned routes", c.FIBTable)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Guard{
-		fibTable: c.FIBTable,
+	g := &Guard{
+		fibTable: uint32(c.FIBTable),
 		protocol: uint8(c.FIBProtocol),
+		uid:      uint32(os.Geteuid()),
 		log:      c.Logger,
 		ready:    make(chan struct{}),
 		kick:     make(chan struct{}, 1),
 		applied:  make(chan struct{}),
 		failures: make(map[int]int),
-		priority: make(map[int]int),
-	}, nil
+		priority: make(map[int]uint32),
+		outer:    newOuter(),
+		made:     make(map[int]map[uint32]bool),
+		watched:  make(map[int]*atomic.Pointer[watched]),
+	}
+	for _, family := range families {
+		g.made[family] = make(map[uint32]bool)
+		g.watched[family] = new(atomic.Pointer[watched])
+		g.watched[family].Store(&watched{})
+	}
+	return g, nil
 }
 
 // Ready is closed once the rules and the first copy are in place: transports
@@ -96,7 +109,8 @@ func (g *Guard) SetTunnels(names []string) {
 	}
 }
 
-// Control is like the function Control and, while an underlay interface has
+// Control is like the function Control. It remembers where the socket is to be
+// connected to, for Own, and, while an underlay interface has
 // strict reverse path filtering, also lets the answers to this socket in. The
 // returned function serves net.Dialer and net.ListenConfig alike, and may be
 // used before Run.
@@ -106,6 +120,7 @@ func (g *Guard) Control(device string) func(network, address string, c syscall.R
 		if err := mark(network, address, c); err != nil {
 			return err
 		}
+		g.noteEnd(network, address, c)
 		g.expectAnswers(network, address)
 		return nil
 	}

@@ -216,36 +216,92 @@ func TestForeignStateIsLeftAlone(t *testing.T) {
 	}
 }
 
+// What is left may be of this version or of one before, which had one table and no
+// rules behind the others'.
 func TestLeftoversOfAKilledDaemon(t *testing.T) {
-	h := newHost(t)
-	h.ip(fmt.Sprintf("rule add pref 31000 fwmark %#x lookup %d proto bgp", Mark, Table))
-	h.ip(fmt.Sprintf("rule add pref 32765 iif lo to 192.0.2.9 lookup %d proto bgp", Table))
-	h.ip(fmt.Sprintf("-6 rule add pref 32765 fwmark %#x/%#x lookup %d proto bgp", Mark, MarkMask, Table))
-	h.ip(fmt.Sprintf("route add 192.0.2.0/24 via 10.9.2.2 table %d proto bgp", Table))
-	h.ip(fmt.Sprintf("-6 route add 2001:db8:7::/48 via fd09:2::2 table %d proto bgp", Table))
-	_, stop := h.guard(nil)
-	for _, family := range []string{"-4", "-6"} {
-		if out := h.routes(family); strings.Contains(out, "192.0.2.0") || strings.Contains(out, "2001:db8:7") {
-			t.Errorf("a stale copy is still there:\n%s", out)
-		}
-		if n := strings.Count(h.ip(family+" rule"), fmt.Sprintf("lookup %d", Table)); n != 1 {
-			t.Errorf("%d rules:\n%s", n, h.ip(family+" rule"))
-		}
+	for _, left := range []struct {
+		name     string
+		table    int
+		commands []string
+	}{
+		{"of this version", Table + 1, []string{
+			"rule add pref 31000 fwmark 0x2057/0x30ff goto 8279007 proto bgp",
+			"rule add pref 32765 fwmark 0x2057/0x30ff goto 8279001 proto kernel",
+			"rule add pref 32765 iif lo to 192.0.2.9 goto 8279001 proto bgp",
+			"rule add pref 8279001 to 192.0.2.0/24 lookup 827900255 proto bgp",
+			"rule add pref 8279002 goto 8279007 proto bgp",
+			"rule add pref 8279007 lookup 827900255 proto bgp",
+			"-6 rule add pref 32765 fwmark 0x2057/0x30ff goto 8279001 proto bgp",
+			"-6 rule add pref 8279001 lookup 827900255 proto bgp",
+		}},
+		{"of one before", formerTable, []string{
+			"rule add pref 31000 fwmark 0x2057/0x30ff lookup 8279 proto kernel",
+			"rule add pref 32765 iif lo to 192.0.2.9 lookup 8279 proto bgp",
+			"-6 rule add pref 32765 fwmark 0x2057/0x30ff lookup 8279 proto bgp",
+		}},
+		{"tables without rules", Table + 1, nil},
+	} {
+		t.Run(left.name, func(t *testing.T) {
+			h := newHost(t)
+			for _, c := range left.commands {
+				h.ip(c)
+			}
+			h.ip(fmt.Sprintf("route add 192.0.2.0/24 via 10.9.2.2 table %d proto bgp", left.table))
+			h.ip(fmt.Sprintf("-6 route add 2001:db8:7::/48 via fd09:2::2 table %d proto bgp", left.table))
+			_, stop := h.guard(nil)
+			for _, family := range []string{"-4", "-6"} {
+				if out, err := runCommand(fmt.Sprintf("ip %s route show table %d", family, left.table)); err == nil && out != "" {
+					t.Errorf("a stale copy is still there:\n%s", out)
+				}
+				out := h.ip(family + " rule")
+				if strings.Count(out, "fwmark 0x2057") != 1 || strings.Contains(out, "192.0.2") || strings.Contains(out, "8279007") ||
+					strings.Contains(out, fmt.Sprintf("lookup %d ", left.table)) || !strings.Contains(out, "lookup 827900254") {
+					t.Errorf("rules:\n%s", out)
+				}
+			}
+			stop()
+			if out := h.ip("rule") + h.ip("-6 rule"); strings.Contains(out, "8279") {
+				t.Errorf("a rule is left:\n%s", out)
+			}
+		})
 	}
-	stop()
-	if out := h.ip("rule"); strings.Contains(out, fmt.Sprint(Table)) {
-		t.Errorf("a rule is left:\n%s", out)
-	}
+}
+
+// wg-quick uses the mark that it is told to use as the number of its table, and
+// README tells operators to use Warren's mark.
+func TestTableOfTheMarksNumberIsLeftAlone(t *testing.T) {
+	both(t, func(t *testing.T, flag, remote, _, _ string) {
+		h := newHost(t)
+		h.ip("tuntap add mode tun name wg0")
+		h.ip("link set wg0 up")
+		h.ip(flag + " route add default dev wg0 table 8279")
+		h.ip(flag + " rule add not fwmark 0x2057 table 8279")
+		h.ip(flag + " rule add table main suppress_prefixlength 0")
+		_, stop := h.guard(nil)
+		if way := h.way(remote); !strings.Contains(way, "dev u1") {
+			t.Errorf("marked packets go %s", way)
+		}
+		if out := h.ip("route get " + remote); !strings.Contains(out, "dev wg0 table 8279") {
+			t.Errorf("unmarked packets go %s", out)
+		}
+		stop()
+		if out := h.ip("route get " + remote); !strings.Contains(out, "dev wg0 table 8279") {
+			t.Errorf("after stop unmarked packets go %s", out)
+		}
+	})
 }
 
 func TestCopyRemovedByOthersComesBack(t *testing.T) {
 	h := newHost(t)
 	h.guard(nil)
 	h.ip(fmt.Sprintf("route flush table %d", Table))
-	h.ip(fmt.Sprintf("rule del lookup %d", Table))
-	h.eventually("routes and rule are back", func() bool {
-		return strings.Contains(h.routes("-4"), "default via") && strings.Contains(h.ip("rule"), fmt.Sprint(Table))
-	})
+	before := h.rules("-4")
+	for _, rule := range []string{"lookup 827900254", "pref 8279000", "pref 8279001", "fwmark 0x2057/0x30ff"} {
+		h.ip("rule del " + rule)
+		h.eventually("routes and rules are back after "+rule, func() bool {
+			return strings.Contains(h.routes("-4"), "default via") && h.rules("-4") == before
+		})
+	}
 }
 
 func TestOperatorsRulesComeFirst(t *testing.T) {

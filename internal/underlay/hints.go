@@ -10,7 +10,7 @@ import (
 // whole reconciliation.
 const maxHints = 4096
 
-// hint is a notification of a change in table main. With a table of a million
+// hint is a notification of a change in a table that is copied. With a table of a million
 // routes a comparison takes seconds; so that a new underlay gateway is followed
 // at once all the same, the notified change is made in the copy as it is. That
 // can be wrong for a while, where the kernel has several routes of one metric,
@@ -18,22 +18,25 @@ const maxHints = 4096
 type hint struct {
 	deleted bool
 	message []byte
+	copy    uint32 // the table's copy
 }
 
 func (g *Guard) addHint(nlType uint16, m []byte) {
-	if routeTable(m) != unix.RT_TABLE_MAIN || g.isOwned(m) {
+	table := routeTable(m)
+	number := g.watched[int(m[rtFamily])].Load().copies[table]
+	if number == 0 || g.isOwned(table, m) {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.hints) < maxHints {
-		g.hints = append(g.hints, hint{nlType == unix.RTM_DELROUTE, slices.Clone(m)})
+		g.hints = append(g.hints, hint{nlType == unix.RTM_DELROUTE, slices.Clone(m), number})
 	}
 }
 
-// isOwned recognises a route that learned prefixes have put into main.
-func (g *Guard) isOwned(m []byte) bool {
-	return g.fibTable == unix.RT_TABLE_MAIN && m[rtProtocol] == g.protocol
+// isOwned recognises a route of a table that learned prefixes have put there.
+func (g *Guard) isOwned(table uint32, m []byte) bool {
+	return g.fibTable == table && m[rtProtocol] == g.protocol
 }
 
 // takeHints removes and returns the hints of a family.
@@ -55,15 +58,19 @@ func (g *Guard) takeHints(family int) []hint {
 // interfaces that were known as the underlay's at the last look count: a new
 // interface may be a tunnel.
 func (g *Guard) applyHints(k *kernel) {
-	avoid := func(ifindex uint32) bool { return !g.underlay[ifindex] }
 	var changes []change
 	for _, family := range families {
-		last, _ := lastResort(family)
+		w := g.watched[family].Load()
+		avoid := func(ifindex uint32) bool { return !w.underlay[ifindex] }
 		for _, h := range g.takeHints(family) {
 			key, r, ok, err := parseRoute(h.message, avoid)
-			if err == nil && ok && key != last {
-				changes = append(changes, change{key: key, route: r, delete: h.deleted})
+			if err != nil || !ok {
+				continue
 			}
+			if h.copy != Table {
+				r = r.onLink()
+			}
+			changes = append(changes, change{table: h.copy, key: key, route: r, delete: h.deleted})
 		}
 	}
 	err := k.apply(g.protocol, changes, func(change, error) {}) // found again by the comparison

@@ -1,9 +1,12 @@
 package underlay
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"syscall"
 	"time"
 
@@ -20,7 +23,7 @@ const (
 // kernel is the guard's way to the routing tables of one network namespace.
 // It belongs to the goroutine of Run.
 type kernel struct {
-	handle *netlink.Handle // links, rules
+	handle *netlink.Handle // links
 	dump   *nl.NetlinkSocket
 	write  int    // a socket for batches of route messages
 	port   uint32 // netlink port of write: who caused a notification
@@ -87,11 +90,11 @@ func (k *kernel) close() {
 // routes calls each for every route message of a table; the bytes are valid
 // during the call only. complete is false if the table changed meanwhile: then
 // routes may be missing.
-func (k *kernel) routes(family, table int, each func(m []byte) error) (complete bool, err error) {
+func (k *kernel) routes(family int, table uint32, each func(m []byte) error) (complete bool, err error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
 	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Seq: k.nextSeq(), Socket: k.dump}}
 	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family)}})
-	req.AddData(nl.NewRtAttr(unix.RTA_TABLE, nl.Uint32Attr(uint32(table))))
+	req.AddData(nl.NewRtAttr(unix.RTA_TABLE, nl.Uint32Attr(table)))
 	var eachErr error
 	err = req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, func(m []byte) bool {
 		if len(m) < unix.SizeofRtMsg || int(m[rtFamily]) != family || routeTable(m) != table {
@@ -116,6 +119,56 @@ func (k *kernel) routes(family, table int, each func(m []byte) error) (complete 
 	return true, nil
 }
 
+// tablesOf lists the tables that have routes of a protocol.
+func (k *kernel) tablesOf(family int, protocol uint8) ([]uint32, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Seq: k.nextSeq(), Socket: k.dump}}
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family), Protocol: protocol}})
+	seen := make(map[uint32]bool)
+	err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, func(m []byte) bool {
+		if len(m) >= unix.SizeofRtMsg && int(m[rtFamily]) == family && m[rtProtocol] == protocol {
+			seen[routeTable(m)] = true
+		}
+		return true
+	})
+	return slices.Collect(maps.Keys(seen)), err
+}
+
+// rules lists the policy rules of a family in the order in which they are looked at.
+func (k *kernel) rules(family int) ([]rule, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETRULE, unix.NLM_F_DUMP)
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Seq: k.nextSeq(), Socket: k.dump}}
+	head := make([]byte, frLen)
+	head[frFamily] = uint8(family)
+	req.AddRawData(head)
+	var rules []rule
+	var parseErr error
+	err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWRULE, func(m []byte) bool {
+		if len(m) < frLen || int(m[frFamily]) != family {
+			return true
+		}
+		var r rule
+		r, parseErr = parseRule(m)
+		rules = append(rules, r)
+		return parseErr == nil
+	})
+	return rules, cmp.Or(parseErr, err)
+}
+
+// request sends one message and waits for the answer.
+func (k *kernel) request(typ, flags uint16, body []byte) error {
+	first := k.seq + 1
+	b := appendHeader(nil, typ, flags|unix.NLM_F_ACK, k.nextSeq())
+	b = append(b, body...)
+	binary.NativeEndian.PutUint32(b, uint32(len(b)))
+	if err := unix.Sendto(k.write, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	var answer error
+	err := k.readReplies(first, func(_ uint32, err error) { answer = err })
+	return cmp.Or(err, answer)
+}
+
 func (k *kernel) nextSeq() uint32 {
 	k.seq++
 	return k.seq
@@ -123,6 +176,7 @@ func (k *kernel) nextSeq() uint32 {
 
 // change is one route to write.
 type change struct {
+	table  uint32
 	key    routeKey
 	route  route
 	delete bool
@@ -152,7 +206,7 @@ func (k *kernel) applyBatch(protocol uint8, batch []change, failed func(change, 
 		if i == len(batch)-1 {
 			flags |= unix.NLM_F_ACK
 		}
-		b = appendMessage(b, typ, flags, k.nextSeq(), protocol, c.key, c.route)
+		b = appendMessage(b, typ, flags, k.nextSeq(), protocol, c)
 	}
 	if err := unix.Sendto(k.write, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err

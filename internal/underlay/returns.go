@@ -24,7 +24,7 @@ const maxReturns = 512
 type returnPath struct {
 	remote  netip.Addr // IPv4, or invalid
 	port    uint16     // with an invalid remote
-	ipProto int        // with port: IPPROTO_TCP or IPPROTO_UDP
+	ipProto uint8      // with port: IPPROTO_TCP or IPPROTO_UDP
 }
 
 // returnPathOf reads the arguments of a Control function: for a dialer the

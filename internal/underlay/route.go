@@ -77,17 +77,17 @@ func align(n int) int { return (n + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGN
 
 // routeTable reads the table of a route message, which for numbers over 255 is
 // in an attribute.
-func routeTable(m []byte) int {
+func routeTable(m []byte) uint32 {
 	attrs, err := parseAttrs(m[unix.SizeofRtMsg:])
 	if err != nil {
 		return unix.RT_TABLE_UNSPEC
 	}
 	for _, a := range attrs {
 		if a.typ == unix.RTA_TABLE && len(a.value) >= 4 {
-			return int(binary.NativeEndian.Uint32(a.value))
+			return binary.NativeEndian.Uint32(a.value)
 		}
 	}
-	return int(m[rtTable])
+	return uint32(m[rtTable])
 }
 
 // parseRoute normalises a route message. ok is false if nothing is left of the
@@ -138,10 +138,6 @@ func normalHead(m []byte) (head [unix.SizeofRtMsg]byte) {
 	head[rtTable], head[rtProtocol] = 0, 0
 	flags := binary.NativeEndian.Uint32(head[rtFlags:]) & unix.RTNH_F_ONLINK
 	binary.NativeEndian.PutUint32(head[rtFlags:], flags)
-	if head[rtType] == unix.RTN_THROW {
-		// "Look in the next table" would lead to main, and into a tunnel.
-		head[rtType] = unix.RTN_UNREACHABLE
-	}
 	return head
 }
 
@@ -170,7 +166,7 @@ func isWay(a attr) bool {
 // whether the route still leads anywhere.
 func wayOut(head [unix.SizeofRtMsg]byte, attrs []attr, avoid func(uint32) bool) ([]attr, bool, error) {
 	switch head[rtType] {
-	case unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT:
+	case unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT, unix.RTN_THROW:
 		// IPv6 shows lo as the interface of these, IPv4 refuses to be told one.
 		return slices.DeleteFunc(attrs, isWay), true, nil
 	}
@@ -254,19 +250,24 @@ func prefixOf(family uint8, value []byte, bits uint8) netip.Prefix {
 
 // appendMessage appends the netlink message that adds, replaces or deletes the
 // copy of a route.
-func appendMessage(b []byte, typ, flags uint16, seq uint32, protocol uint8, key routeKey, r route) []byte {
+func appendMessage(b []byte, typ, flags uint16, seq uint32, protocol uint8, c change) []byte {
 	start := len(b)
-	b = binary.NativeEndian.AppendUint32(b, 0) // length
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|flags)
-	b = binary.NativeEndian.AppendUint32(b, seq)
-	b = binary.NativeEndian.AppendUint32(b, 0) // port: the kernel's
-	b = append(b, r.body...)
+	b = appendHeader(b, typ, flags, seq)
+	b = append(b, c.route.body...)
 	b[start+unix.NLMSG_HDRLEN+rtProtocol] = protocol
-	b = appendAttr(b, unix.RTA_TABLE, nl.Uint32Attr(Table))
-	if key.metric != 0 {
-		b = appendAttr(b, unix.RTA_PRIORITY, nl.Uint32Attr(key.metric))
+	b = appendAttr(b, unix.RTA_TABLE, nl.Uint32Attr(c.table))
+	if c.key.metric != 0 {
+		b = appendAttr(b, unix.RTA_PRIORITY, nl.Uint32Attr(c.key.metric))
 	}
 	binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start))
 	return b
+}
+
+// appendHeader appends a struct nlmsghdr whose length is to be set.
+func appendHeader(b []byte, typ, flags uint16, seq uint32) []byte {
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	b = binary.NativeEndian.AppendUint16(b, typ)
+	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|flags)
+	b = binary.NativeEndian.AppendUint32(b, seq)
+	return binary.NativeEndian.AppendUint32(b, 0) // port: the kernel's
 }

@@ -35,11 +35,12 @@ func copied(t *testing.T, tunnels map[uint32]bool) (g *Guard, k *kernel) {
 func syncAll(t *testing.T, g *Guard, k *kernel, tunnels map[uint32]bool) {
 	t.Helper()
 	for _, family := range families {
-		if complete, err := g.copyRoutes(k, family, tunnels); err != nil || !complete {
+		complete, failed, err := g.copyRoutes(k, family, unix.RT_TABLE_MAIN, Table, tunnels)
+		if err != nil || !complete {
 			t.Fatalf("copy %s: complete=%v, %v", familyName(family), complete, err)
 		}
-		if n := g.failures[family]; n != 0 {
-			t.Errorf("%d %s routes could not be copied", n, familyName(family))
+		if failed.n != 0 {
+			t.Errorf("%d %s routes could not be copied: %v", failed.n, familyName(family), failed.first)
 		}
 	}
 }
@@ -49,15 +50,15 @@ func differences(t *testing.T, g *Guard, k *kernel, tunnels map[uint32]bool) int
 	t.Helper()
 	n := 0
 	for _, family := range families {
-		want, _, err := g.wanted(k, family, tunnels)
+		want, _, err := g.wanted(k, family, unix.RT_TABLE_MAIN, tunnels)
 		if err != nil {
 			t.Fatal(err)
 		}
-		have, _, err := present(k, family)
+		have, _, err := g.present(k, family, Table)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n += len(difference(have, want, true))
+		n += len(difference(Table, have, want, true))
 	}
 	return n
 }
@@ -75,9 +76,9 @@ func TestKindsOfRoutes(t *testing.T) {
 		{"blackhole, prohibit, unreachable",
 			[]string{"route add blackhole 203.0.113.0/25", "route add prohibit 203.0.113.128/25", "-6 route add unreachable 2001:db8:5::/48", "-6 route add blackhole 2001:db8:6::/48"},
 			[]string{"blackhole 203.0.113.0/25", "prohibit 203.0.113.128/25", "unreachable 2001:db8:5::/48", "blackhole 2001:db8:6::/48"}, nil},
-		{"throw must not lead on to main",
+		{"throw",
 			[]string{"route add throw 203.0.113.0/25", "-6 route add throw 2001:db8:5::/48"},
-			[]string{"unreachable 203.0.113.0/25", "unreachable 2001:db8:5::/48"}, []string{"throw"}},
+			[]string{"throw 203.0.113.0/25", "throw 2001:db8:5::/48"}, nil},
 		{"attributes",
 			[]string{"route add 203.0.113.0/24 via 10.9.1.2 src 10.9.2.1 mtu 1400 advmss 1300 tos 0x10 metric 33 realms 5",
 				"-6 route add 2001:db8:5::/48 via fe80::77 dev u2 mtu 1400 pref high src fd09:2::1 metric 33"},

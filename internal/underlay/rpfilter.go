@@ -25,6 +25,7 @@ type links struct {
 	tunnels  map[uint32]bool // by index
 	underlay map[uint32]bool // all others
 	strict   []netlink.Link  // those of the underlay with strict reverse path filtering
+	addrs    []netip.Addr    // of the underlay
 }
 
 // links looks at all interfaces; tunnels is sorted.
@@ -54,6 +55,15 @@ func (k *kernel) links(tunnels []string) (links, error) {
 			l.strict = append(l.strict, link)
 		}
 	}
+	addrs, err := retryDump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return links{}, fmt.Errorf("underlay: list addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if addr, ok := netip.AddrFromSlice(a.IP); ok && !l.tunnels[uint32(a.LinkIndex)] {
+			l.addrs = append(l.addrs, addr.Unmap())
+		}
+	}
 	return l, nil
 }
 
@@ -81,7 +91,8 @@ func (k *kernel) rpFilters() (map[int]int, error) {
 	return filters, nil
 }
 
-// returnRules are the rules that let answers in through a strict filter. The
+// returnRules are the selectors of what else goes the transports' way, so that answers
+// come in through a strict filter. The
 // filter asks for the way back to the sender in a lookup that carries no mark,
 // and drops the packet if the answer is the tunnel. It does look like a lookup
 // by this machine itself, so a rule can answer it: by the remote's address, or,
@@ -108,7 +119,9 @@ func (k *kernel) returnRules(strict []netlink.Link, paths []returnPath) ([]rule,
 			addr, _ := netip.AddrFromSlice(a.IP.To4())
 			for _, p := range listeners {
 				// Without an input interface: the kernel looks at ports only for rules without "iif lo".
-				rules = append(rules, rule{from: netip.PrefixFrom(addr, 32), ipProto: p.ipProto, localPort: p.port})
+				rules = append(rules, rule{
+					from: netip.PrefixFrom(addr, 32), ipProto: p.ipProto, sport: span{uint32(p.port), uint32(p.port), true},
+				})
 			}
 		}
 	}

@@ -1,164 +1,235 @@
 package underlay
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// lastPriority is just before the kernel's own rule for table main (32766):
-// whatever the operator's rules say comes first.
-const lastPriority = 32765
-
-// rule is one policy rule of the guard, comparable.
-type rule struct {
-	family    int
-	priority  int
-	mark      uint32
-	mask      uint32
-	iif       string
-	from, to  netip.Prefix // IPv4
-	ipProto   int
-	localPort uint16
+// jumps are the rules that send packets to the transports' rules: one for the mark,
+// and one for each of returns, which are selectors.
+func (p plan) jumps(returns []rule) []rule {
+	mark := newRule(p.jump, nl.FR_ACT_GOTO)
+	mark.mark, mark.mask = Mark, MarkMask
+	jumps := []rule{mark}
+	for _, r := range returns {
+		jumps = append(jumps, newRule(p.jump, nl.FR_ACT_GOTO).selecting(r))
+	}
+	for i := range jumps {
+		jumps[i].target = entry
+	}
+	return jumps
 }
 
-func (r rule) netlink(protocol uint8) *netlink.Rule {
-	n := netlink.NewRule()
-	n.Family, n.Priority, n.Table, n.Protocol = r.family, r.priority, Table, protocol
-	if r.mask != 0 {
-		n.Mark, n.Mask = r.mark, &r.mask
+// isOwnRule recognises the guard's rules: by their priority, or as jumps there.
+// Versions before rules were translated looked up table 8279 instead.
+func (g *Guard) isOwnRule(r rule) bool {
+	switch {
+	case r.priority >= firstOwn && r.priority <= lastOwn:
+		return true
+	case r.action == nl.FR_ACT_GOTO:
+		return r.target >= firstOwn && r.target <= lastOwn
+	case r.action == nl.FR_ACT_TO_TBL && !r.invert:
+		return r.table == formerTable && (r.protocol == g.protocol || r.mark == Mark && r.mask == MarkMask)
 	}
-	n.IifName, n.IPProto = r.iif, r.ipProto
-	n.Src, n.Dst = ipNet(r.from), ipNet(r.to)
-	if r.localPort != 0 {
-		n.Sport = netlink.NewRulePortRange(r.localPort, r.localPort)
-	}
-	return n
+	return false
 }
 
-func ruleOf(n netlink.Rule) rule {
-	r := rule{family: n.Family, priority: n.Priority, mark: n.Mark, iif: n.IifName, ipProto: n.IPProto,
-		from: prefixFrom(n.Src), to: prefixFrom(n.Dst)}
-	if n.Mask != nil {
-		r.mask = *n.Mask
-	}
-	if n.Sport != nil {
-		r.localPort = n.Sport.Start
-	}
-	return r
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	if !p.IsValid() {
-		return nil
-	}
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
-}
-
-func prefixFrom(n *net.IPNet) netip.Prefix {
-	if n == nil {
-		return netip.Prefix{}
-	}
-	addr, _ := netip.AddrFromSlice(n.IP)
-	bits, _ := n.Mask.Size()
-	return netip.PrefixFrom(addr, bits)
-}
-
-// listRules splits the rules of a family into the guard's and the others'.
-func (k *kernel) listRules(family int) (own map[rule]netlink.Rule, others []netlink.Rule, err error) {
-	rules, err := retryDump(func() ([]netlink.Rule, error) { return k.handle.RuleList(family) })
+// listRules splits the rules of a family, in the kernel's order, into the guard's and
+// the others'.
+func (g *Guard) listRules(k *kernel, family int) (own, others []rule, err error) {
+	rules, err := retryDump(func() ([]rule, error) { return k.rules(family) })
 	if err != nil {
 		return nil, nil, fmt.Errorf("underlay: list %s rules: %w", familyName(family), err)
 	}
-	own = make(map[rule]netlink.Rule)
-	for _, n := range rules {
-		n.Family = family
-		if n.Table == Table {
-			own[ruleOf(n)] = n
+	for _, r := range rules {
+		if g.isOwnRule(r) {
+			own = append(own, r)
 		} else {
-			others = append(others, n)
+			others = append(others, r)
 		}
 	}
 	return own, others, nil
 }
 
-// guardPriority is the place of the guard's rule: before the first rule that
-// leads to a table with routes into tunnels, as late as that allows.
-func (g *Guard) guardPriority(others []netlink.Rule) int {
-	priority := lastPriority
-	for _, n := range others {
-		if n.Table != unix.RT_TABLE_MAIN && n.Table != g.fibTable {
-			continue
+// at returns the transports' rules as they are from priority base on.
+func (p plan) at(base uint32) []rule {
+	rules := slices.Clone(p.rules)
+	for i := range rules {
+		rules[i].priority += base
+		if rules[i].action == nl.FR_ACT_GOTO {
+			rules[i].target += base
 		}
-		priority = min(priority, max(n.Priority-1, 0))
 	}
-	return priority
+	return rules
 }
 
-// syncRules makes the guard's rules of a family equal to what is wanted: adds
-// first, then deletes, so that there is always one.
-func (g *Guard) syncRules(k *kernel, family int, returns []rule) error {
-	own, others, err := k.listRules(family)
-	if err != nil {
-		return err
+// syncRules makes the guard's rules of a family equal to what is wanted. The transports'
+// rules are never changed while they are in use: other ones are made beside them, in the
+// other half of the priorities, and one rule is added or deleted that leads there. The
+// kernel could not do it in place: it takes a rule for one that it has if that one has
+// more selectors (net/core/fib_rules.c, rule_exists).
+func (g *Guard) syncRules(k *kernel, family int, own []rule, p plan, returns []rule) error {
+	if len(p.rules) > mostRules {
+		return fmt.Errorf("underlay: %d %s rules: the guard can follow %d", len(p.rules), familyName(family), mostRules)
 	}
-	priority := g.guardPriority(others)
-	g.reportPriority(family, priority)
-	want := map[rule]bool{{family: family, priority: priority, mark: Mark, mask: MarkMask}: true}
-	for _, r := range returns {
-		r.family, r.priority = family, priority
-		want[r] = true
+	g.reportPriority(family, p.jump)
+	s := ruleSync{k: k, family: family, protocol: g.protocol, own: slices.Clone(own)}
+	s.add(newRule(firstOwn, nl.FR_ACT_UNREACHABLE), newRule(entry, nl.FR_ACT_NOP))
+	lead := newRule(toSecond, nl.FR_ACT_GOTO)
+	lead.target = second
+	inSecond := s.has(lead)
+	here, other := p.at(first), p.at(second)
+	if inSecond {
+		here, other = other, here
 	}
-	for r := range want {
-		if _, ok := own[r]; ok {
-			continue
+	if !s.only(here) {
+		s.clearHalf(other[0].priority)
+		s.add(other...)
+		if here = other; inSecond {
+			s.delete(lead)
+		} else {
+			s.add(lead)
 		}
-		if err := k.handle.RuleAdd(r.netlink(g.protocol)); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("underlay: add %s rule of priority %d: %w", familyName(family), r.priority, err)
-		}
+		inSecond = !inSecond
 	}
-	for r, n := range own {
-		if want[r] {
-			continue
-		}
-		if err := k.deleteRule(n); err != nil {
-			return err
-		}
+	jumps := p.jumps(returns)
+	s.add(jumps...)
+	keep := slices.Concat(here, jumps, []rule{newRule(firstOwn, nl.FR_ACT_UNREACHABLE), newRule(entry, nl.FR_ACT_NOP)})
+	if inSecond {
+		keep = append(keep, lead)
 	}
-	return nil
+	s.deleteBut(keep)
+	return s.err
 }
 
-func (k *kernel) deleteRule(n netlink.Rule) error {
-	if err := k.handle.RuleDel(&n); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("underlay: delete %s rule of priority %d: %w", familyName(n.Family), n.Priority, err)
+// ruleSync makes changes to the guard's rules of one family until one fails. The rules
+// that it is given get the guard's protocol.
+type ruleSync struct {
+	k        *kernel
+	family   int
+	protocol uint8
+	own      []rule // as they are
+	err      error
+}
+
+func (s *ruleSync) has(r rule) bool {
+	r.protocol = s.protocol
+	return slices.Contains(s.own, r)
+}
+
+// halfOf returns the base of the half that a priority of the transports' rules is in.
+func halfOf(priority uint32) uint32 {
+	if priority >= second {
+		return second
 	}
-	return nil
+	return first
+}
+
+// only reports whether the half that rules belong in has them and no other.
+func (s *ruleSync) only(rules []rule) bool {
+	n := 0
+	for _, o := range s.own {
+		if o.priority >= first && halfOf(o.priority) == rules[0].priority {
+			n++
+		}
+	}
+	return n == len(rules) && !slices.ContainsFunc(rules, func(r rule) bool { return !s.has(r) })
+}
+
+func (s *ruleSync) add(rules ...rule) {
+	for _, r := range rules {
+		if r.protocol = s.protocol; s.err != nil || slices.Contains(s.own, r) {
+			continue
+		}
+		// To the kernel two rules are the same that differ in these alone, and it takes no
+		// second one.
+		for _, o := range slices.Clone(s.own) {
+			same := o
+			if same.target, same.protocol = r.target, r.protocol; same == r {
+				s.delete(o)
+			}
+		}
+		err := s.k.request(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, r.message(s.family))
+		if err != nil {
+			s.err = cmp.Or(s.err, fmt.Errorf("underlay: add %s rule %q: %w", familyName(s.family), r, err))
+			return
+		}
+		s.own = append(s.own, r)
+	}
+}
+
+// delete deletes a rule; one without a protocol is the guard's.
+func (s *ruleSync) delete(r rule) {
+	if s.err != nil {
+		return
+	}
+	r.protocol = cmp.Or(r.protocol, s.protocol)
+	if err := s.k.request(unix.RTM_DELRULE, 0, r.message(s.family)); err != nil && !errors.Is(err, unix.ENOENT) {
+		s.err = fmt.Errorf("underlay: delete %s rule %q: %w", familyName(s.family), r, err)
+		return
+	}
+	s.own = slices.DeleteFunc(s.own, func(o rule) bool { return o == r })
+}
+
+// clearHalf deletes the rules of the half that begins at base.
+func (s *ruleSync) clearHalf(base uint32) {
+	for _, o := range slices.Clone(s.own) {
+		if o.priority >= first && halfOf(o.priority) == base {
+			s.delete(o)
+		}
+	}
+}
+
+// deleteBut deletes all rules of the guard but those to keep: jumps before what they lead
+// to, and last what keeps other packets from getting there.
+func (s *ruleSync) deleteBut(keep []rule) {
+	for i := range keep {
+		keep[i].protocol = s.protocol
+	}
+	rest := slices.DeleteFunc(slices.Clone(s.own), func(o rule) bool { return slices.Contains(keep, o) })
+	rank := func(r rule) int {
+		switch {
+		case r.priority < firstOwn:
+			return 0
+		case r.priority > firstOwn:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(rest, func(a, b rule) int { return cmp.Compare(rank(a), rank(b)) })
+	for _, o := range rest {
+		s.delete(o)
+	}
 }
 
 // clearRules removes all rules of the guard.
 func (g *Guard) clearRules(k *kernel) error {
 	for _, family := range families {
-		own, _, err := k.listRules(family)
+		own, _, err := g.listRules(k, family)
+		if errors.Is(err, unix.EAFNOSUPPORT) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		for _, n := range own {
-			if err := k.deleteRule(n); err != nil {
-				return err
-			}
+		s := ruleSync{k: k, family: family, protocol: g.protocol, own: own}
+		if s.deleteBut(nil); s.err != nil {
+			return s.err
 		}
 	}
 	return nil
 }
 
-func (g *Guard) reportPriority(family, priority int) {
-	before := g.priority[family]
+func (g *Guard) reportPriority(family int, priority uint32) {
+	before, known := g.priority[family]
 	g.priority[family] = priority
-	if before == priority || before == 0 && priority == lastPriority {
+	if known && before == priority || !known && priority == lastPriority {
 		return
 	}
 	if priority == 0 {
@@ -167,7 +238,7 @@ func (g *Guard) reportPriority(family, priority int) {
 			"family", familyName(family))
 		return
 	}
-	g.log.Info("transports' packets leave the policy rules early, before the first rule that leads to learned routes",
+	g.log.Info("transports' packets leave the policy rules before the first rule that leads them to learned routes",
 		"family", familyName(family), "priority", priority)
 }
 

@@ -58,9 +58,12 @@ func (g *Guard) Run(ctx context.Context) (err error) {
 			err = cleanErr
 		}
 	}()
-	// What a killed daemon left is in the guard's table and rules, so the first
+	// What a killed daemon left is in the guard's tables and rules, so the first
 	// reconciliation deals with it like with any other difference.
-	again, err := g.reconcile(k, dirtyAll)
+	var again dirty
+	if err = errors.Join(clearMarks(), g.findLeftovers(k)); err == nil {
+		again, err = g.reconcile(k, dirtyAll)
+	}
 	if err != nil {
 		socket.Close()
 		_ = group.Wait()
@@ -95,6 +98,7 @@ func (g *Guard) follow(ctx context.Context, k *kernel) {
 		if !pause(ctx, settle) {
 			return
 		}
+		g.remark(time.Now())
 		var next time.Duration
 		start := time.Now()
 		if rest := time.Until(rested); rest > settle {
@@ -145,25 +149,7 @@ func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if !maps.Equal(l.tunnels, g.tunnelIndexes) {
-		what |= dirty4 | dirty6
-	}
-	g.underlay = l.underlay
-	for _, family := range families {
-		flag := flagOf(family)
-		if what&flag == 0 {
-			continue
-		}
-		g.takeHints(family) // the dump knows better
-		whole, err := g.copyRoutes(k, family, l.tunnels)
-		if err != nil {
-			return 0, err
-		}
-		if !whole {
-			again |= flag
-		}
-	}
-	g.tunnelIndexes = l.tunnels
+	g.outer.setLocals(l.addrs)
 	g.reportStrict(l.strict)
 	g.setStrict(len(l.strict) > 0)
 	var returns []rule
@@ -172,11 +158,48 @@ func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 			return 0, err
 		}
 	}
-	// Rules come after the copy they lead to.
-	if err := g.syncRules(k, unix.AF_INET, returns); err != nil {
-		return 0, err
+	for _, family := range families {
+		whole, err := g.reconcileFamily(k, family, what&flagOf(family) != 0, l, returns)
+		if errors.Is(err, unix.EAFNOSUPPORT) && family == unix.AF_INET6 {
+			continue // this kernel has no IPv6, or is told not to
+		}
+		if err != nil {
+			return 0, err
+		}
+		if !whole {
+			again |= flagOf(family)
+		}
+		returns = nil // IPv6 has no such filter
 	}
-	return again, g.syncRules(k, unix.AF_INET6, nil)
+	return again, nil
+}
+
+// reconcileFamily is reconcile for one family: what the rules say of the tables, the
+// copies of those, the rules that lead to the copies, in this order. Without routes only
+// the tables are looked at that were not known yet.
+func (g *Guard) reconcileFamily(k *kernel, family int, routes bool, l links, returns []rule) (whole bool, err error) {
+	own, others, err := g.listRules(k, family)
+	if err != nil {
+		return false, err
+	}
+	if !maps.Equal(l.tunnels, g.watched[family].Load().tunnels) {
+		routes = true
+	}
+	if routes {
+		g.takeHints(family) // the dump knows better
+	}
+	w, err := g.examine(k, family, lookedUp(others, g.uid), l, routes)
+	if err != nil {
+		return false, err
+	}
+	if whole, err = g.copyTables(k, family, w, routes); err != nil {
+		return false, err
+	}
+	g.watched[family].Store(w)
+	if err := g.syncRules(k, family, own, newPlan(others, g.uid, w.copies), returns); err != nil {
+		return false, err
+	}
+	return whole, g.clearTables(k, family, w)
 }
 
 func flagOf(family int) dirty {
@@ -202,10 +225,14 @@ func (g *Guard) snapshot() (tunnels []string, paths []returnPath, done chan stru
 	return g.tunnels, slices.Clone(g.returns), done
 }
 
-// cleanUp removes the rules, then the copy they lead to.
+// cleanUp removes the rules, then the copies they lead to.
 func (g *Guard) cleanUp(k *kernel) error {
 	g.setStrict(false) // nobody waits for a rule any more
-	return errors.Join(g.clearRules(k), g.clear(k))
+	errs := []error{clearMarks(), g.clearRules(k)}
+	for _, family := range families {
+		errs = append(errs, g.clearTables(k, family, &watched{}))
+	}
+	return errors.Join(errs...)
 }
 
 func (g *Guard) markDirty(what dirty) {

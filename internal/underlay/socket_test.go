@@ -17,6 +17,7 @@ func TestNewRefuses(t *testing.T) {
 		{Config{}, "1 to 255"},
 		{Config{FIBProtocol: 256}, "1 to 255"},
 		{Config{FIBProtocol: 186, FIBTable: Table}, "guard's own"},
+		{Config{FIBProtocol: 186, FIBTable: lastTable}, "guard's own"},
 	} {
 		if _, err := New(tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("New(%+v) = %v, want %q", tt.config, err, tt.want)

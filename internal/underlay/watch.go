@@ -91,9 +91,7 @@ func (g *Guard) affected(ownPort uint32, nlType uint16, port uint32, m []byte) d
 		if port == ownPort || len(m) < unix.SizeofRtMsg {
 			return 0
 		}
-		table := routeTable(m)
-		owned := table == g.fibTable && m[rtProtocol] == g.protocol
-		if owned || table != unix.RT_TABLE_MAIN && table != Table {
+		if !g.concerned(nlType == unix.RTM_DELROUTE, m) {
 			return 0
 		}
 		if m[rtFamily] == unix.AF_INET {
@@ -107,4 +105,25 @@ func (g *Guard) affected(ownPort uint32, nlType uint16, port uint32, m []byte) d
 		return dirtyAll
 	}
 	return 0
+}
+
+// concerned reports whether a change of a route has to be looked at: one in a table that
+// is copied or is a copy, or one that leads through what is not known as the underlay.
+func (g *Guard) concerned(deleted bool, m []byte) bool {
+	table := routeTable(m)
+	if isOwnTable(table) {
+		return true
+	}
+	family, ok := g.watched[int(m[rtFamily])]
+	if !ok || g.isOwned(table, m) {
+		return false
+	}
+	w := family.Load()
+	switch number, can := w.copies[table]; {
+	case !can:
+		return false
+	case number != 0:
+		return true
+	}
+	return !deleted && leadsThrough(m, func(ifindex uint32) bool { return !w.underlay[ifindex] })
 }

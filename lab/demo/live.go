@@ -47,7 +47,7 @@ func waitRoute(ctx context.Context, h *topo.Host, prefix string, there bool) err
 	if strings.Contains(prefix, ":") {
 		family = "-6"
 	}
-	_, err := topo.Eventually(ctx, time.Millisecond, liveWithin, func() error {
+	_, err := topo.Eventually(ctx, time.Millisecond, stepWithin, func() error {
 		out, err := h.Run(ctx, "ip", family, "route", "show", "proto", "bgp", prefix)
 		if err != nil {
 			return err

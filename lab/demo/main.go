@@ -17,11 +17,10 @@ import (
 const (
 	// name is that of a kept demo: namespaces demo-site-a, demo-lan-a, …
 	name = "demo"
-	// within bounds the whole demo.
-	within = 60 * time.Second
-	// firstPingWithin and liveWithin are the promised times.
-	firstPingWithin = 5 * time.Second
-	liveWithin      = time.Second
+	// within bounds the whole demo, stepWithin what it waits for; how long that took is
+	// printed. A machine that does something else besides takes many times as long.
+	within     = 3 * time.Minute
+	stepWithin = time.Minute
 )
 
 func main() {
@@ -146,7 +145,7 @@ func (d *demo) start(ctx context.Context) error {
 		}
 	}
 	for _, addr := range []string{topo.LANB4, topo.LANB6} {
-		if err := d.firstPing(ctx, addr, firstPingWithin-time.Since(began)); err != nil {
+		if err := d.firstPing(ctx, addr); err != nil {
 			return fmt.Errorf("first ping from lan-a to %s: %w", addr, err)
 		}
 		d.step("first ping from lan-a to %s, %d ms after the start", addr, time.Since(began).Milliseconds())
@@ -155,7 +154,7 @@ func (d *demo) start(ctx context.Context) error {
 		w    *topo.Warren
 		peer string
 	}{{d.a, "site-b"}, {d.b, "site-a"}} {
-		if _, err := end.w.WaitEstablished(ctx, end.peer, firstPingWithin); err != nil {
+		if _, err := end.w.WaitEstablished(ctx, end.peer, stepWithin); err != nil {
 			return err
 		}
 	}
@@ -164,17 +163,17 @@ func (d *demo) start(ctx context.Context) error {
 
 // firstPing pings from lan-a until there is an answer, and gives up at once when a
 // daemon has ended.
-func (d *demo) firstPing(ctx context.Context, addr string, within time.Duration) error {
+func (d *demo) firstPing(ctx context.Context, addr string) error {
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	_, err := topo.Eventually(ctx, 10*time.Millisecond, within, func() error {
+	_, err := topo.Eventually(ctx, 10*time.Millisecond, stepWithin, func() error {
 		for _, w := range []*topo.Warren{d.a, d.b} {
 			if !w.Process.Running() {
 				giveUp()
 				return fmt.Errorf("the daemon of %s has ended", w.Host.Name)
 			}
 		}
-		_, err := d.sites.LanA.Run(ctx, "ping", "-n", "-c", "1", "-W", "0.1", addr)
+		_, err := d.sites.LanA.Run(ctx, "ping", "-n", "-c", "1", "-W", "1", addr)
 		return err
 	})
 	return err

@@ -9,19 +9,24 @@
 //	hostile bgp LOCAL PEER ASN     PEER's port 179, from address LOCAL, as a router of AS ASN
 //	hostile bgp-flood LOCAL PEER ASN SECS    the same, announcing ever new prefixes
 //	hostile tls HOST:PORT          the transport's port: silence, garbage, half a handshake
+//	hostile tls-flood HOST:PORT PREFIX N SECS silent|hello
+//	                               the same port, from N addresses of a prefix that is this host's:
+//	                               thousands of connections a second that hold still
+//	hostile relay LISTEN TO DELAY  no attack: a path with a delay, each way, for TCP
+//	hostile tun INTERFACE UID      the interface of a tunnel, as user UID of the same machine
 //
 // The WireGuard port of VICTIM, which is ADDRESS:PORT, IPv4. All of these tell
 // what came back, and nothing should:
 //
 //	hostile wireguard garbage VICTIM          all types and lengths, oversized datagrams, fragments
 //	hostile wireguard flood VICTIM KEY SECS   initiations from many ports, by who knows VICTIM's public key;
-//	                                          cookies are to come back
+//	                                          cookies are to come back; until then, or SIGTERM
 //	hostile wireguard icmp VICTIM PEER        forged errors about what VICTIM sends to PEER
 //
 // Those of who is on the path between two routers, and has recorded what they sent
 // one another:
 //
-//	hostile wireguard record INTERFACE ROUTER ROUTER SECS FILE    until then, FILE.part
+//	hostile wireguard record INTERFACE ROUTER ROUTER SECS FILE    until then, or SIGTERM, FILE.part
 //	hostile wireguard replay FILE VICTIM       what VICTIM was sent, again
 //	hostile wireguard reflect FILE VICTIM      what VICTIM sent, to itself
 //	hostile wireguard forge FILE VICTIM        what VICTIM was sent, changed
@@ -63,8 +68,26 @@ func run(args []string) error {
 		return floodBGP(args[1], args[2], uint16(asn), time.Duration(secs)*time.Second)
 	case len(args) == 2 && args[0] == "tls":
 		return attackTLS(args[1])
+	case len(args) == 3 && args[0] == "tun":
+		return attackTUN(args[1], args[2])
+	case len(args) == 6 && args[0] == "tls-flood":
+		n, err := strconv.Atoi(args[3])
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q addresses", args[3])
+		}
+		seconds, err := strconv.Atoi(args[4])
+		if err != nil {
+			return err
+		}
+		return floodTLS(args[1], args[2], n, time.Duration(seconds)*time.Second, args[5])
+	case len(args) == 4 && args[0] == "relay":
+		delay, err := time.ParseDuration(args[3])
+		if err != nil {
+			return err
+		}
+		return relay(args[1], args[2], delay)
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }

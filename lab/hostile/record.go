@@ -41,7 +41,8 @@ func record(ifname string, a, b netip.AddrPort, d time.Duration, file string) er
 	}
 	var all []datagram
 	frame := make([]byte, 1<<17)
-	for end := time.Now().Add(d); time.Now().Before(end) && len(all) < maxRecorded; {
+	stop := stopped()
+	for end := time.Now().Add(d); time.Now().Before(end) && stop.Err() == nil && len(all) < maxRecorded; {
 		n, _, err := unix.Recvfrom(fd, frame, 0)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			continue // it wakes now and then to look at the clock

@@ -1,18 +1,21 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // lateAnswers is how long answers are waited for after the last datagram.
-const lateAnswers = time.Second
+const lateAnswers = 2 * time.Second
 
 // sources are UDP sockets of the attacker's own, which send to one victim and
 // count what it sends back.
@@ -95,14 +98,20 @@ func (s *sources) cameBack() string {
 	return strings.Join(words, ", ")
 }
 
-// pace calls send at a rate, or as fast as it can, n times or for a while, whichever
-// is over first. It returns how often. What the machine does not give is not made up
-// for.
+// stopped is done when this process gets SIGTERM, which ends what it does before its time.
+var stopped = sync.OnceValue(func() context.Context {
+	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	return ctx
+})
+
+// pace calls send at a rate, or as fast as it can, n times or for a while or until it
+// is stopped, whichever is first. It returns how often. What the machine does not give
+// is not made up for.
 func pace(perSecond, n int, d time.Duration, send func(i int) error) (int, error) {
-	begin := time.Now()
+	begin, stop := time.Now(), stopped()
 	burst := max(perSecond/50, 1)
 	sent, skipped := 0, 0
-	for elapsed := time.Duration(0); sent < n && elapsed < d; elapsed = time.Since(begin) {
+	for elapsed := time.Duration(0); sent < n && elapsed < d && stop.Err() == nil; elapsed = time.Since(begin) {
 		due := int(elapsed.Seconds()*float64(perSecond)) - sent - skipped
 		if due > burst {
 			skipped += due - burst

@@ -47,7 +47,7 @@ func attackTLS(addr string) error {
 		conns = append(conns, c)
 	}
 	// The certificate is not looked at: a stranger does not care whom it talks to.
-	stranger := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"warren/1"}}
+	stranger := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}}
 	if c, err := tls.DialWithDialer(&net.Dialer{Timeout: dialLimit}, "tcp", addr, stranger); err == nil {
 		conns = append(conns, c)
 		c.SetReadDeadline(time.Now().Add(dialLimit)) //nolint:errcheck // a fresh connection takes it

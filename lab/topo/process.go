@@ -59,6 +59,9 @@ func (h *Host) Start(argv ...string) (*Process, error) {
 	return p, nil
 }
 
+// String names the program and its host.
+func (p *Process) String() string { return p.name }
+
 // PID is the process number of the command itself.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // newTopology makes a topology that ends with the test, and a context that bounds it.
 func newTopology(t *testing.T) (context.Context, *Topology) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	tp, err := New(ctx, "topotest")
 	if err != nil {
@@ -61,7 +61,7 @@ func ping(ctx context.Context, h *Host, addr string) error {
 
 func mustReach(ctx context.Context, t *testing.T, h *Host, addr string) {
 	t.Helper()
-	if _, err := Eventually(ctx, 50*time.Millisecond, 30*time.Second, func() error {
+	if _, err := Eventually(ctx, 50*time.Millisecond, time.Minute, func() error {
 		return ping(ctx, h, addr)
 	}); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestProcessLife(t *testing.T) {
 
 	p, err := h.Start("sh", "-c", "echo hello; exec sleep 60")
 	must(t)(err)
-	_, err = Eventually(ctx, 10*time.Millisecond, 30*time.Second, func() error {
+	_, err = Eventually(ctx, 10*time.Millisecond, time.Minute, func() error {
 		if !strings.Contains(p.Log(), "hello") {
 			return fmt.Errorf("log is %q", p.Log())
 		}
@@ -217,7 +217,7 @@ func TestNewRemovesWhatTheDeadLeft(t *testing.T) {
 }
 
 func TestKeptTopologyIsReplacedByTheNextOfItsName(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	first, err := New(ctx, "topokeep", FixedName(), Keep())
 	must(t)(err)

@@ -42,6 +42,48 @@ func TestEventuallyGivesTheLastError(t *testing.T) {
 	})
 }
 
+// TestEventuallyLooksAtTheEnd: what takes long itself gets a second look, after the time.
+func TestEventuallyLooksAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		_, err := Eventually(t.Context(), time.Millisecond, 2*time.Second, func() error {
+			time.Sleep(3 * time.Second)
+			if calls++; calls < 2 {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		if err != nil || calls != 2 {
+			t.Errorf("%d calls, %v", calls, err)
+		}
+	})
+}
+
+func TestThroughout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls, start := 0, time.Now()
+		count := func() error { calls++; return nil }
+		if err := Throughout(t.Context(), time.Second, 2500*time.Millisecond, count); err != nil || calls != 4 || time.Since(start) != 2500*time.Millisecond {
+			t.Errorf("%d calls in %v, %v; want 4 in 2.5s", calls, time.Since(start), err)
+		}
+		broken, start := errors.New("it broke"), time.Now()
+		err := Throughout(t.Context(), time.Second, time.Minute, func() error {
+			if time.Since(start) >= 3*time.Second {
+				return broken
+			}
+			return nil
+		})
+		if !errors.Is(err, broken) || time.Since(start) != 3*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := Throughout(ctx, time.Second, time.Minute, count); !errors.Is(err, context.Canceled) {
+			t.Errorf("with a context that is done: %v", err)
+		}
+	})
+}
+
 func TestKeygenOutputIsUnderstood(t *testing.T) {
 	fingerprint := "SHA256:" + strings.Repeat("9F:", 31) + "86"
 	key := strings.Repeat("ab+/", 10) + "abc="

@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	keepalive = 50 * time.Millisecond
-	deadAfter = 300 * time.Millisecond
-	patience  = 30 * time.Second
+	keepalive = 100 * time.Millisecond
+	deadAfter = 2 * time.Second
+	patience  = 60 * time.Second
 )
 
 // ip runs ip(8) in the calling thread's namespace.
@@ -177,7 +177,7 @@ func follow(t *testing.T, setUp, local, peer string) {
 	f.answers.Store(false)
 	began := time.Now()
 	next(t, l, events, false, "no reply to pings from "+peer)
-	if took := time.Since(began); took > deadAfter+500*time.Millisecond || took < deadAfter-2*keepalive {
+	if took := time.Since(began); took < deadAfter/2 { // what came last may have come long before
 		t.Errorf("dead after %v", took)
 	}
 	f.answers.Store(true)

@@ -16,9 +16,13 @@ import (
 	"warren/tunnel/tun"
 )
 
-// ALPN is the protocol name in the TLS handshake. The number is that of the
-// frames and the hello inside.
-const ALPN = "warren/1"
+// protocols are what the TLS handshake says it is for (ALPN), as any HTTPS client and
+// server do. What is really spoken is said by the version in the hello inside, when
+// both ends have proved who they are.
+var protocols = []string{"h2", "http/1.1"}
+
+// oldProtocol is what the first versions offer, and insist on.
+const oldProtocol = "warren/1"
 
 // MaxLanes is how many connections one tunnel has at most.
 const MaxLanes = 4

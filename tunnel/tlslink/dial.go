@@ -141,7 +141,7 @@ func (l *Link) dialDone(r dialResult) {
 func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 	var errs []error
 	for _, host := range l.cfg.Remotes {
-		addrs, err := remote.Lookup(ctx, "tcp", host)
+		addrs, err := l.lookup(ctx, host)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -164,8 +164,22 @@ func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 	return dialResult{dial: d, err: remote.OneLine(errs)}
 }
 
-// connect brings up TLS to one address.
+// connect brings up TLS to one address, in the old form if the peer's version is one of
+// the first.
 func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (*tls.Conn, *wire, error) {
+	conn, w, err := l.connectAs(ctx, addr, false)
+	switch {
+	case err == nil:
+		l.form.isNew()
+	case errors.Is(err, errOtherProtocol) && l.form.mayBeOld(time.Now()):
+		if conn, w, err = l.connectAs(ctx, addr, true); err == nil {
+			l.form.isOld()
+		}
+	}
+	return conn, w, err
+}
+
+func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*tls.Conn, *wire, error) {
 	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: l.control}
 	nd.SetMultipathTCP(false)
 	conn, err := nd.DialContext(ctx, "tcp", addr.String())
@@ -175,7 +189,7 @@ func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (*tls.Conn, *wi
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	w := newWire(conn)
-	tc := tls.Client(w, l.cred.dialConfig())
+	tc := tls.Client(w, l.cred.dialConfig(l.e.serverName(), old))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, nil, explainDial(err, l.cred)

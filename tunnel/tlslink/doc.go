@@ -7,9 +7,10 @@
 //
 //  1. An end that has remotes resolves and dials them (dial.go). Both ends may.
 //  2. TLS proves the keys of both (trust.go, secret.go). The listening end knows
-//     from the server name which shared secret is meant, or, without one, looks
-//     for the certificate among its peers. Strangers get no further, and can't
-//     hold much (gate.go).
+//     from the server name, which is encrypted (ech.go; first versions had it in
+//     the clear, form.go), which shared secret is meant, or, without one, looks
+//     for the certificate among its peers. Strangers get no further, hold little
+//     and keep nobody out (gate.go, turns.go, known.go).
 //  3. The dialing end says hello, the listening end answers or says why not
 //     (hello.go). The link number tells several tunnels of one peer apart.
 //  4. If both dialed, the arbiter says which connection stays (arbiter.go).
@@ -33,9 +34,20 @@
 //     its window bounds them. A flow alone waits for nobody.
 //  2. The end that didn't dial asks the other to (frameWiden).
 //  3. The end that dialed dials the lanes that are missing (lanes.go). They stay
-//     until they fail or the session ends.
+//     until they fail or the session ends, or they are replaced.
 //  4. Each queue moves to its lane. A flow stays in one queue and so in order, but
 //     for the packets that it has on the way when its queue moves.
+//
+// How a lane gets new keys, lane 0 included, within an hour and before too many records
+// were sent with the old ones (renew.go):
+//
+//  1. The end that dialed dials another connection with the lane's number. The other
+//     end asks for that if it finds the lane old (frameRenew).
+//  2. When the hello is answered the dialing end moves to the new connection: it
+//     sends a ping there first, and frameDone on the old one last.
+//  3. With the ping the listening end moves too.
+//  4. Each end reads the new connection after the frameDone of the old one, and closes
+//     that when both directions are done. So nothing is lost or overtaken.
 //
 // How a tunnel goes down: the peer says so, the connection fails, or nothing came
 // from the peer for dead_after (session.go). Then the carrier drops, the event

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 )
 
 // Endpoint is a router's end of all its TLS tunnels: it listens for all of them.
@@ -21,9 +20,15 @@ type Endpoint struct {
 	log      *slog.Logger
 	fallback tls.Certificate // presented to strangers
 	instance [16]byte
+	renewal  renewal
+	able     byte // flags of hellos
 	gate     *gate
+	pending  pending
+
+	complaints *complaints
 
 	mu        sync.Mutex
+	shown     string // the server name
 	links     []*Link
 	listeners map[netip.AddrPort]net.Listener
 	serving   context.Context // of Run; nil before and after
@@ -37,9 +42,12 @@ func NewEndpoint(c Config) *Endpoint {
 	}
 	e := &Endpoint{
 		cfg: c, log: c.Logger,
-		gate:      newGate(time.Now),
+		gate:      newGate(),
+		renewal:   defaultRenewal,
+		able:      flagWidens | flagRenews,
 		listeners: make(map[netip.AddrPort]net.Listener),
 	}
+	e.complaints = newComplaints(e.log, &e.gate.known)
 	rand.Read(e.instance[:])
 	return e
 }
@@ -120,6 +128,21 @@ func (e *Endpoint) listen(addr netip.AddrPort) (net.Listener, error) {
 	return l, nil
 }
 
+// SetServerName sets the name that the underlay sees in the TLS handshakes of connections
+// that are dialed from now on: a DNS name. With "", which is the default, it is one that
+// changes with the day towards peers with a shared secret, and none towards others.
+func (e *Endpoint) SetServerName(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.shown = name
+}
+
+func (e *Endpoint) serverName() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.shown
+}
+
 // Listening returns the addresses that are open, with the port the kernel chose
 // where 0 was asked for.
 func (e *Endpoint) Listening() []netip.AddrPort {
@@ -155,6 +178,7 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 }
 
 func (e *Endpoint) removeLink(l *Link) {
+	e.gate.known.forget(&l.whereabouts)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, other := range e.links {
@@ -187,21 +211,28 @@ func (e *Endpoint) certifiedLinks(chain []*x509.Certificate) ([]*Link, error) {
 	e.mu.Lock()
 	links := append([]*Link(nil), e.links...)
 	e.mu.Unlock()
+	// Strangers have this done: once, whatever the number of links.
+	identity := CertificateIdentity(chain[0].Raw)
 	var found []*Link
 	var why error
 	for _, l := range links {
-		if l.cred.keys != nil {
-			continue
-		}
-		err := l.cred.verify(chain, true)
-		if err == nil {
-			found = append(found, l)
-		} else if l.cred.trust.CA != nil && checkName(chain[0], l.cred.trust.PeerName) == nil {
-			why = fmt.Errorf("%s: %w", l.cfg.Name, err) // the peer it says it is
+		trust := &l.cred.trust
+		switch {
+		case l.cred.keys != nil:
+		case trust.CA == nil:
+			if trust.Fingerprint == identity {
+				found = append(found, l)
+			}
+		case checkName(chain[0], trust.PeerName) == nil: // the peer it says it is
+			if err := l.cred.verify(chain, true); err != nil {
+				why = fmt.Errorf("%s: %w", l.cfg.Name, err)
+			} else {
+				found = append(found, l)
+			}
 		}
 	}
 	if found == nil && why == nil {
-		why = fmt.Errorf("no peer here has the fingerprint %s", Fingerprint(CertificateIdentity(chain[0].Raw)))
+		why = fmt.Errorf("no peer here has the fingerprint %s", Fingerprint(identity))
 	}
 	if found != nil {
 		why = nil

@@ -26,16 +26,21 @@ func explainConnect(err error) error {
 	return err
 }
 
+// alertProtocol is what an end says that shares no protocol (RFC 7301).
+const alertProtocol = "no application protocol"
+
+var errOtherProtocol = errors.New("the listener wants another protocol: is it warren?")
+
 // explainDial is about a handshake, or a hello, that this end began.
 func explainDial(err error, c *credential) error {
 	switch alert := remoteAlert(err); {
 	case alert == "":
+	case alert == alertProtocol:
+		return errOtherProtocol
 	case c.keys != nil:
 		return fmt.Errorf("the peer refused the shared secret (%s): is the secret file the same at both ends, and known there?", alert)
 	case alert == "bad certificate", alert == "unknown certificate", alert == "internal error":
 		return fmt.Errorf("the peer refused this router's certificate (%s), whose fingerprint is %s: is that what the peer expects?", alert, Fingerprint(c.local))
-	case alert == "no application protocol":
-		return fmt.Errorf("the listener does not speak %s: is it warren?", ALPN)
 	}
 	switch {
 	case isTimeout(err):
@@ -58,6 +63,8 @@ func explainAccept(err error) error {
 		return fmt.Errorf("it gave up: %s", alert)
 	}
 	switch {
+	case errors.Is(err, errDisplaced), errors.Is(err, net.ErrClosed):
+		return errDisplaced
 	case isTimeout(err):
 		return fmt.Errorf("handshake not finished within %v", handshakeTimeout)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):

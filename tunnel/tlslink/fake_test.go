@@ -24,6 +24,7 @@ type fakeDevice struct {
 	accepted tun.Offload
 	written  [][]byte
 	keep     bool // written
+	onWrite  func(frame []byte)
 }
 
 func newFakeDevice(name string, queues int) *fakeDevice {
@@ -88,6 +89,9 @@ func (d *fakeDevice) TryRead(queue int, p []byte) (int, error) {
 
 func (d *fakeDevice) Write(frame []byte) error {
 	return d.update(func() {
+		if d.onWrite != nil {
+			d.onWrite(frame)
+		}
 		if d.keep {
 			d.written = append(d.written, slices.Clone(frame))
 		}

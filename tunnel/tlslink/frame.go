@@ -21,6 +21,8 @@ const (
 	framePong   byte = 5
 	frameClose  byte = 6 // the sender ends the session, and why, as text
 	frameWiden  byte = 7 // nothing: open further lanes; to a dialing end that has flagWidens
+	frameDone   byte = 8 // nothing: the sender has moved to the lane that replaces this one; to an end that has flagRenews
+	frameRenew  byte = 9 // 1 byte, a lane: replace it; to a dialing end that has flagRenews
 )
 
 const (
@@ -32,6 +34,7 @@ const (
 var maxPayload = [...]int{
 	frameHello: maxHello, frameReject: maxText, frameData: tun.MaxFrame,
 	framePing: pingLen, framePong: pingLen, frameClose: maxText, frameWiden: 0,
+	frameDone: 0, frameRenew: 1,
 }
 
 // A protocolError is the peer's fault and ends the session.
@@ -56,6 +59,9 @@ func parseHeader(b []byte) (typ byte, n int, err error) {
 	}
 	if (typ == framePing || typ == framePong) && n != pingLen {
 		return 0, 0, protocolError(fmt.Sprintf("ping with %d bytes: want %d", n, pingLen))
+	}
+	if typ == frameRenew && n != 1 {
+		return 0, 0, protocolError("renewal of no lane")
 	}
 	return typ, n, nil
 }

@@ -2,109 +2,188 @@ package tlslink
 
 import (
 	"container/list"
+	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
 )
 
-// Limits on connections that have not yet proved who they are.
+// Limits on connections that have not yet proved whose they are. A place costs some
+// 50 KB, a handshake 0.3 ms of a processor.
 const (
-	maxStrangers          = 256
-	maxStrangersPerSource = 16
-	logInterval           = 10 * time.Second // between log lines about one source
-	maxLogSources         = 1024
+	strangerPlaces = 512
+	knownPlaces    = 128 // for addresses of peers, see known
+	perSource      = 16  // places of one source, in either
+	handshakeRate  = 500 // a second, for strangers and for the known each
+	handshakeBurst = 100
 )
 
-// gate bounds what strangers can hold. A source that has its share is refused. When
-// all places are taken the oldest goes: a peer is done in a few round trips, so
-// what has been there longest is least likely one.
+// stage is how far a connection has come.
+type stage int
+
+const (
+	silent   stage = iota // it has sent no TLS hello yet
+	waiting               // it has, and waits for its turn
+	answered              // its handshake is being worked on
+	stages
+)
+
+// gate bounds what strangers can hold and cost, and sees that they keep no peer out.
 //
-// A source is an IPv4 address or an IPv6 /64. All methods may be called from any
-// goroutine.
+//	enter ──► silent ──await──► waiting ──its turn──► answered ──► leave
+//
+// When all places are taken one is taken back: of the silent if there are any, else of
+// the waiting, else of the answered; among these of the fullest network, where the
+// oldest has to go. A peer's hello comes with the last packet of TCP's handshake, and
+// so a peer is silent for no time, waits in turn with the other networks, and once
+// it is answered stays.
+//
+// Addresses of peers have places and handshakes of their own. A source is an IPv4
+// address or an IPv6 /64. All methods may be called from any goroutine.
 type gate struct {
-	now func() time.Time
+	known known
 
-	mu     sync.Mutex
-	guests *list.List // of *guest, oldest first
-	count  map[netip.Addr]int
-	logged map[netip.Addr]time.Time
+	mu        sync.Mutex
+	strangers *pool
+	peers     *pool
 }
 
+// errDisplaced is why a connection that is not known yet was closed.
+var errDisplaced = errors.New("others needed its place")
+
+// guest is a connection in the gate.
 type guest struct {
-	source netip.Addr
-	conn   net.Conn
+	pool     *pool
+	conn     net.Conn
+	networks []*network // that it is in, widest first; the last is its source
+	stage    stage
+	place    *list.Element // in the pool's list of the stage; nil: it has left
+	turn     chan bool     // true: answer it; closed: it was displaced
 }
 
-func newGate(now func() time.Time) *gate {
-	return &gate{now: now, guests: list.New(), count: make(map[netip.Addr]int), logged: make(map[netip.Addr]time.Time)}
+// pool is a number of places, and of handshakes a second. The gate's mutex guards it.
+type pool struct {
+	places   int
+	guests   [stages]*list.List // of *guest, oldest first
+	networks map[netip.Prefix]*network
+	turns    turns
 }
 
-// source is what limits are counted by.
-func source(a netip.Addr) netip.Addr {
-	a = a.Unmap()
-	if a.Is6() {
-		p, err := a.WithZone("").Prefix(64)
-		if err == nil {
-			return p.Addr()
+// network is how many guests a network has, by stage.
+type network struct {
+	prefix netip.Prefix
+	count  [stages]int
+}
+
+func newGate() *gate {
+	return &gate{strangers: newPool(strangerPlaces), peers: newPool(knownPlaces)}
+}
+
+func newPool(places int) *pool {
+	p := &pool{places: places, networks: make(map[netip.Prefix]*network), turns: newTurns()}
+	for i := range p.guests {
+		p.guests[i] = list.New()
+	}
+	return p
+}
+
+// enter gives a connection a place, or says no. leave must be called once when it is
+// known or closed.
+func (g *gate) enter(conn net.Conn) (*guest, bool) {
+	addr := addrPort(conn.RemoteAddr()).Addr()
+	isKnown := g.known.has(addr)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.strangers
+	if isKnown {
+		p = g.peers
+	}
+	v := &guest{pool: p, conn: conn, turn: make(chan bool, 1)}
+	for _, prefix := range networksOf(addr) {
+		n := p.networks[prefix]
+		if n == nil {
+			n = &network{prefix: prefix}
+			p.networks[prefix] = n
+		}
+		v.networks = append(v.networks, n)
+	}
+	v.put(silent) // so that its networks count while another goes
+	if v.source().total() > perSource {
+		old := p.oldestOf(v)
+		if old == nil {
+			v.remove()
+			return nil, false
+		}
+		old.displace()
+	} else if p.size() > p.places {
+		p.victim(v).displace()
+	}
+	return v, true
+}
+
+// await returns when a connection that has sent its TLS hello may be answered.
+func (g *gate) await(ctx context.Context, v *guest) error {
+	g.mu.Lock()
+	if v.place != nil {
+		v.put(waiting)
+		g.grant(v.pool)
+	}
+	g.mu.Unlock()
+	select {
+	case ok := <-v.turn:
+		if !ok {
+			return errDisplaced
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// grant answers those whose turn it is, now and later.
+func (g *gate) grant(p *pool) {
+	for p.guests[waiting].Len() > 0 {
+		if !p.turns.take(time.Now()) {
+			if !p.turns.planned {
+				p.turns.planned = true
+				time.AfterFunc(turnInterval, func() {
+					g.mu.Lock()
+					defer g.mu.Unlock()
+					p.turns.planned = false
+					g.grant(p)
+				})
+			}
+			return
+		}
+		v := p.turns.next(p.guests[waiting])
+		v.put(answered)
+		v.turn <- true
+	}
+}
+
+func (g *gate) leave(v *guest) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	v.remove()
+}
+
+// makeRoom takes a place back because something else than places is scarce.
+func (g *gate) makeRoom() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range []*pool{g.strangers, g.peers} {
+		if v := p.victim(nil); v != nil {
+			v.displace()
+			return
 		}
 	}
-	return a
-}
-
-// enter lets a connection in, or says no. leave must be called once when the
-// connection is known or closed.
-func (g *gate) enter(conn net.Conn) (leave func(), ok bool) {
-	src := source(addrPort(conn.RemoteAddr()).Addr())
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.count[src] >= maxStrangersPerSource {
-		return nil, false
-	}
-	if g.guests.Len() >= maxStrangers {
-		oldest := g.guests.Front()
-		oldest.Value.(*guest).conn.Close()
-		g.removeLocked(oldest)
-	}
-	g.count[src]++
-	place := g.guests.PushBack(&guest{source: src, conn: conn})
-	return func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.removeLocked(place)
-	}, true
-}
-
-func (g *gate) removeLocked(place *list.Element) {
-	v := place.Value.(*guest)
-	if v.conn == nil {
-		return // it was made to leave before
-	}
-	v.conn = nil
-	g.guests.Remove(place)
-	if g.count[v.source]--; g.count[v.source] == 0 {
-		delete(g.count, v.source)
-	}
-}
-
-// mayLog reports whether a line about this source is due.
-func (g *gate) mayLog(a netip.Addr) bool {
-	src, now := source(a), g.now()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if last, ok := g.logged[src]; ok && now.Sub(last) < logInterval {
-		return false
-	}
-	if len(g.logged) >= maxLogSources {
-		clear(g.logged)
-	}
-	g.logged[src] = now
-	return true
 }
 
 // size is how many connections are in.
 func (g *gate) size() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.guests.Len()
+	return g.strangers.size() + g.peers.size()
 }

@@ -35,8 +35,12 @@ type hello struct {
 	flags      byte // what else this end can do; missing in the hello of the first versions
 }
 
-// flagWidens says that this end understands frameWiden.
-const flagWidens byte = 1
+// What a hello says beyond what the first versions did.
+const (
+	flagWidens   byte = 1 // this end understands frameWiden
+	flagRenews   byte = 2 // this end can replace lanes: it understands frameDone, frameRenew and flagReplaces
+	flagReplaces byte = 4 // this connection is to take over from the lane that has its number now, be it lane 0
+)
 
 func (h *hello) marshal() []byte {
 	b := make([]byte, 0, helloLen)

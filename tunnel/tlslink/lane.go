@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"warren/tunnel/tun"
 )
@@ -20,15 +21,32 @@ type lane struct {
 	s      *session
 	conn   *tls.Conn
 	wire   *wire
-	lost   atomic.Bool // of a lane other than lane 0, which is given up
+	lost   atomic.Bool // it is given up; the session ends with lane 0, unless that is replaced
 
 	sending sync.Mutex
+	moved   bool         // nothing more is sent; with sending
 	queues  atomic.Int32 // how many are in sendData
+
+	// For its replacement (renew.go).
+	began, renewAt, nextTry time.Time     // of the goroutine of Run
+	sent, received          atomic.Uint64 // records, or more; of the latter no more than these
+	replaced                atomic.Bool   // another has its number now
+	joining                 bool          // it has replaced none until the first frame comes
+	after                   chan struct{} // of the lane that it replaces; nil: none
+	ended                   chan struct{} // closed when nothing more comes
+	finished                atomic.Int32  // directions that are done
 }
 
 func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
-	return &lane{number: number, s: s, conn: conn, wire: w}
+	now := time.Now()
+	return &lane{
+		number: number, s: s, conn: conn, wire: w,
+		began: now, renewAt: s.link.renewal.plan(now), ended: make(chan struct{}),
+	}
 }
+
+// isVital reports whether the session ends with this lane.
+func (ln *lane) isVital() bool { return ln == ln.s.first.Load() }
 
 // sendData is send for packets of a queue. waits counts how long they wait while
 // another queue is here too.
@@ -43,20 +61,27 @@ func (ln *lane) sendData(frames []byte, waits *waits) error {
 		waits.end()
 	}
 	defer ln.sending.Unlock()
+	if ln.moved {
+		return errMoved
+	}
 	return ln.write(frames)
 }
 
 // send writes whole frames. What they become on the wire leaves in as few system
-// calls as possible, before send returns.
+// calls as possible, before send returns. It returns errMoved if the lane was replaced.
 func (ln *lane) send(frames []byte) error {
 	ln.sending.Lock()
 	defer ln.sending.Unlock()
+	if ln.moved {
+		return errMoved
+	}
 	return ln.write(frames)
 }
 
 // write is for who has the lock.
 func (ln *lane) write(frames []byte) error {
 	var err error
+	ln.sent.Add(records(len(frames)))
 	if len(frames) <= recordLen { // one record, and so one write
 		_, err = ln.conn.Write(frames)
 	} else {
@@ -73,12 +98,18 @@ func (ln *lane) write(frames []byte) error {
 // recordLen is the most that a TLS record carries (RFC 8446, section 5.1).
 const recordLen = 16 << 10
 
+// records is how many records so many bytes take.
+func records(n int) uint64 { return uint64(n+recordLen-1) / recordLen }
+
 // receive reads frames until the connection fails, which it returns.
 func (ln *lane) receive() error { return ln.receiveFrom(ln.conn) }
 
 func (ln *lane) receiveFrom(r io.Reader) error {
 	var header [headerLen]byte
 	for {
+		if !ln.joining {
+			ln.waitTurn()
+		}
 		// Idle tunnels wait here, without a buffer.
 		if _, err := io.ReadFull(r, header[:]); err != nil {
 			return ln.explain(err)
@@ -94,9 +125,36 @@ func (ln *lane) receiveFrom(r io.Reader) error {
 			err = ln.handle(typ, buf[:n])
 		}
 		buffers.Put(buf)
+		ln.received.Add(records(headerLen + n))
+		if err == nil && ln.joining {
+			err = ln.arrive()
+		}
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// waitTurn waits until nothing more comes on the lane that this one replaces.
+func (ln *lane) waitTurn() {
+	if ln.after == nil {
+		return
+	}
+	select {
+	case <-ln.after:
+	case <-ln.s.done:
+	}
+	ln.after = nil
+}
+
+// arrive tells the link that the first frame came on a lane that is to replace another.
+func (ln *lane) arrive() error {
+	ln.joining = false
+	select {
+	case ln.s.link.laneJoins <- ln:
+		return nil
+	case <-ln.s.done:
+		return errMoved
 	}
 }
 
@@ -111,6 +169,12 @@ func (ln *lane) handle(typ byte, payload []byte) error {
 		ln.s.pong(payload)
 	case frameWiden:
 		ln.s.asked.Store(true)
+	case frameRenew:
+		if n := payload[0]; n < MaxLanes {
+			ln.s.renewAsked.Or(1 << n)
+		}
+	case frameDone:
+		return errDone
 	case frameClose:
 		return fmt.Errorf("peer closed the tunnel: %s", clean(payload))
 	default:
@@ -122,7 +186,7 @@ func (ln *lane) handle(typ byte, payload []byte) error {
 // deliver gives a packet to the kernel if it is one.
 func (ln *lane) deliver(frame []byte) error {
 	l := ln.s.link
-	err := tun.Check(frame)
+	err := tun.Check(frame, l.dev.MTU())
 	if err == nil {
 		err = l.dev.Write(frame)
 	}

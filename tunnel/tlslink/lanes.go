@@ -10,11 +10,11 @@ import (
 )
 
 type laneResult struct {
-	s      *session
-	number int
-	conn   *tls.Conn
-	wire   *wire
-	err    error
+	s     *session
+	hello hello // what was said, to the peer
+	conn  *tls.Conn
+	wire  *wire
+	err   error
 }
 
 // widen is called at each tick and dials the lanes that traffic asks for, or, at
@@ -44,7 +44,7 @@ func (l *Link) widen(ctx context.Context) {
 func (l *Link) missingLanes() []int {
 	var missing []int
 	for n := 1; n < min(l.maxLanes(), int(l.session.peer.lanes)); n++ {
-		if l.session.lanes[n] == nil {
+		if l.session.lanes[n] == nil && !l.session.renewing[n] {
 			missing = append(missing, n)
 		}
 	}
@@ -54,7 +54,7 @@ func (l *Link) missingLanes() []int {
 // forgetLost makes room for lanes that replace lost ones.
 func (l *Link) forgetLost() {
 	for n, ln := range l.session.lanes {
-		if ln != nil && ln.lost.Load() {
+		if n > 0 && ln != nil && ln.lost.Load() {
 			l.session.lanes[n] = nil
 			l.route()
 		}
@@ -65,7 +65,7 @@ func (l *Link) forgetLost() {
 func (l *Link) dialLane(ctx context.Context, s *session, mine hello) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout+2*handshakeTimeout)
 	defer cancel()
-	r := laneResult{s: s, number: int(mine.lane)}
+	r := laneResult{s: s, hello: mine}
 	r.conn, r.wire, r.err = l.connect(ctx, s.remote)
 	if r.err == nil {
 		_, r.err = l.exchange(ctx, r.conn, r.wire, &mine)
@@ -81,19 +81,34 @@ func (l *Link) dialLane(ctx context.Context, s *session, mine hello) {
 
 // laneDialed takes the result of dialLane.
 func (l *Link) laneDialed(r laneResult) {
-	r.s.laneDials--
+	n := int(r.hello.lane)
+	renews := r.s.renewing[n]
+	if renews {
+		r.s.renewing[n] = false
+	} else {
+		r.s.laneDials--
+	}
 	if r.err != nil {
 		if r.wire != nil {
 			r.wire.Close()
 		}
-		l.log.Warn("cannot open a further connection for the tunnel", "lane", r.number, "err", r.err)
+		text := "cannot open a further connection for the tunnel"
+		if renews {
+			text = "cannot replace a connection of the tunnel, whose keys get old; trying again"
+		}
+		l.log.Warn(text, "lane", n, "err", r.err)
 		return
 	}
 	if l.session != r.s {
 		r.wire.Close()
 		return
 	}
-	l.addLane(newLane(r.s, r.number, r.conn, r.wire))
+	ln := newLane(r.s, n, r.conn, r.wire)
+	if renews {
+		l.renewed(ln, r.hello.flags&flagReplaces != 0)
+	} else {
+		l.addLane(ln)
+	}
 }
 
 // laneArrived answers a hello that asks to join the session.
@@ -103,19 +118,28 @@ func (l *Link) laneArrived(in *incoming) {
 	case s == nil || in.hello.session != s.id || s.dialer:
 		go in.reject("no such session")
 		return
+	case n == 0 && in.hello.flags&flagReplaces == 0:
+		go in.reject("the tunnel is up already")
+		return
 	case n >= min(l.maxLanes(), int(s.peer.lanes)):
 		go in.reject(fmt.Sprintf("no lane %d", n))
 		return
 	}
 	h := l.hello(s.id, n)
 	if _, err := in.conn.Write(encode(frameHello, h.marshal())); err != nil {
-		in.wire.Close()
+		in.close()
 		return
 	}
-	if old := s.lanes[n]; old != nil {
+	in.leave()
+	ln, old := newLane(s, n, in.conn, in.wire), s.lanes[n]
+	if old != nil && !old.lost.Load() && in.hello.flags&flagReplaces != 0 {
+		l.joins(ln, old)
+		return
+	}
+	if old != nil {
 		old.lose(errors.New("replaced"))
 	}
-	l.addLane(newLane(s, n, in.conn, in.wire))
+	l.addLane(ln)
 }
 
 // addLane lets a lane carry its queue. Packets that are still on lane 0 may be
@@ -158,7 +182,7 @@ func (ln *lane) lose(err error) {
 	ln.wire.Close()
 	l := ln.s.link
 	for q := range l.routes {
-		l.routes[q].CompareAndSwap(ln, ln.s.lanes[0])
+		l.routes[q].CompareAndSwap(ln, ln.s.first.Load())
 	}
 	select {
 	case <-ln.s.done:

@@ -30,6 +30,9 @@ type Link struct {
 	e    *Endpoint
 	cfg  LinkConfig
 	cred *credential
+
+	renewal renewal
+
 	log  *slog.Logger
 	dev  Device
 	done chan struct{} // closed when Run returns
@@ -38,6 +41,8 @@ type Link struct {
 	greets   chan greetRequest
 	dialed   chan dialResult
 	laneUps  chan laneResult
+
+	laneJoins chan *lane
 
 	// Of the goroutine of Run.
 	arb     arbiter
@@ -51,6 +56,9 @@ type Link struct {
 	counters report.Counters
 
 	report *report.Report
+
+	whereabouts whereabouts // for known
+	form        form        // of handshakes
 }
 
 func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
@@ -62,9 +70,13 @@ func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
 		greets:   make(chan greetRequest),
 		dialed:   make(chan dialResult),
 		laneUps:  make(chan laneResult),
-		arb:      arbiter{local: cred.local},
-		routes:   make([]atomic.Pointer[lane], c.Device.Queues()),
-		waits:    make([]waits, c.Device.Queues()),
+
+		laneJoins: make(chan *lane),
+
+		renewal: e.renewal,
+		arb:     arbiter{local: cred.local},
+		routes:  make([]atomic.Pointer[lane], c.Device.Queues()),
+		waits:   make([]waits, c.Device.Queues()),
 	}
 	l.report = report.New("tls", l.dev.Name(), l.dev.MTU())
 	return l
@@ -78,6 +90,11 @@ func (l *Link) Run(ctx context.Context) error {
 	defer close(l.done)
 	l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
 
+	if len(l.cfg.Remotes) > 0 {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go l.lookupAll(ctx)
+	}
 	pumps := newGroup()
 	for q := range l.dev.Queues() {
 		pumps.Go(func() error { return l.pump(q) })
@@ -124,11 +141,14 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.arrived(in)
 		case r := <-l.laneUps:
 			l.laneDialed(r)
+		case ln := <-l.laneJoins:
+			l.joined(ln)
 		case <-l.session.over():
 			l.endSession(l.session.reason(), false)
 		case <-l.session.ticks():
 			l.session.tick()
 			l.widen(ctx)
+			l.renew(ctx)
 		case <-l.session.deadline():
 			l.session.checkAlive()
 		}
@@ -145,7 +165,7 @@ func (l *Link) arrived(in *incoming) {
 		go in.reject("this connection cannot be used")
 		return
 	}
-	if in.hello.lane > 0 {
+	if in.hello.lane > 0 || l.session != nil && in.hello.session == l.session.id {
 		l.laneArrived(in)
 		return
 	}
@@ -182,12 +202,13 @@ func (l *Link) acceptSession(in *incoming) {
 	l.letGo(errors.New("another connection came up"))
 	h := l.hello(in.hello.session, 0)
 	if _, err := in.conn.Write(encode(frameHello, h.marshal())); err != nil {
-		in.wire.Close()
+		in.close()
 		l.fail(fmt.Errorf("answer the hello of %s: %w", in.wire.remote().Addr(), err))
 		l.arb.dialEnded()
 		l.backoff.due = true
 		return
 	}
+	in.leave()
 	l.begin(newSession(l, in.conn, in.wire, in.hello, false))
 }
 
@@ -214,7 +235,7 @@ func (l *Link) hello(session [16]byte, laneNumber int) hello {
 		instance: l.e.instance, generation: l.arb.generation,
 		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes()),
 		offload: l.dev.Offload(), mtu: uint32(l.dev.MTU()), maxFrame: tun.MaxFrame,
-		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter, flags: flagWidens,
+		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter, flags: l.e.able,
 	}
 }
 

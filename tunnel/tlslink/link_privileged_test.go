@@ -35,9 +35,14 @@ type router struct {
 // newRouters runs a tunnel between 10.66.0.1, which dials, and 10.66.0.2.
 func newRouters(t *testing.T, mtu, queues int) (a, b *router) {
 	t.Helper()
+	return newRenewingRouters(t, mtu, queues, defaultRenewal)
+}
+
+func newRenewingRouters(t *testing.T, mtu, queues int, r renewal) (a, b *router) {
+	t.Helper()
 	netns.RequireRoot(t)
-	b = startRouter(t, 2, mtu, queues)
-	a = startRouter(t, 1, mtu, queues, b.endpoint.Listening()[0].String())
+	b = startRouter(t, 2, mtu, queues, r)
+	a = startRouter(t, 1, mtu, queues, r, b.endpoint.Listening()[0].String())
 	for _, r := range []*router{a, b} {
 		if ev := r.next(t); !ev.Up {
 			t.Fatalf("event %+v", ev)
@@ -57,7 +62,7 @@ func (r *router) next(t *testing.T) tunnel.Event {
 	}
 }
 
-func startRouter(t *testing.T, id byte, mtu, queues int, remotes ...string) *router {
+func startRouter(t *testing.T, id byte, mtu, queues int, renewal renewal, remotes ...string) *router {
 	t.Helper()
 	ns, err := netns.NewAnonymous()
 	if err != nil {
@@ -65,6 +70,7 @@ func startRouter(t *testing.T, id byte, mtu, queues int, remotes ...string) *rou
 	}
 	t.Cleanup(func() { ns.Close() })
 	r := &router{id: id, ns: ns, events: make(chan tunnel.Event, 16), endpoint: NewEndpoint(Config{Identity: tunnel.Identity{id}})}
+	r.endpoint.renewal = renewal
 	if err := ns.Do(func() (err error) {
 		if r.dev, err = tun.Open(tun.Config{Name: "tt0", MTU: mtu, Queues: queues}); err != nil {
 			return err
@@ -156,7 +162,7 @@ func TestTunnelBetweenKernels(t *testing.T) {
 			transfer(t, a, b, 40<<20)
 			transfer(t, b, a, 4<<20)
 			if err := a.ns.Do(func() error { // larger than the MTU's fragments, and than a TLS record
-				out, err := exec.Command("ping", "-c3", "-i0.05", "-W2", "-s20000", "10.66.0.2").CombinedOutput()
+				out, err := exec.Command("ping", "-c3", "-i0.05", "-W30", "-s20000", "10.66.0.2").CombinedOutput()
 				if err != nil {
 					return fmt.Errorf("%w: %s", err, out)
 				}
@@ -200,5 +206,52 @@ func TestCarrierOfARealInterface(t *testing.T) {
 	<-b.link.done
 	if err := b.ns.Do(func() error { return ip("link", "show", "tt0") }); err == nil {
 		t.Fatal("the interface is still there")
+	}
+}
+
+// Connections are replaced while packets go through: pings, of which none is lost, comes
+// twice or is overtaken, and streams both ways.
+func TestKeysAreReplacedUnderTraffic(t *testing.T) {
+	a, b := newRenewingRouters(t, 1500, 4, renewal{age: 400 * time.Millisecond, records: 1 << 40})
+	pings := make(chan string, 1)
+	go func() {
+		var out []byte
+		err := a.ns.Do(func() (err error) {
+			out, err = exec.Command("ping", "-c400", "-i0.01", "-W5", "10.66.0.2").CombinedOutput()
+			return err
+		})
+		pings <- fmt.Sprint(string(out), err)
+	}()
+	first, last, replaced := a.link.routes[0].Load(), a.link.routes[0].Load(), 0
+	for replaced < 10 {
+		transfer(t, a, b, 4<<20)
+		transfer(t, b, a, 4<<20)
+		if now := a.link.routes[0].Load(); now != last {
+			last = now
+			replaced++
+		}
+	}
+	if first == last {
+		t.Fatal("the connection is the first one still")
+	}
+	out := <-pings
+	if !strings.Contains(out, "400 received, 0% packet loss") || strings.Contains(out, "DUP!") {
+		t.Fatal(out)
+	}
+	seq := 0
+	for line := range strings.Lines(out) {
+		if _, rest, ok := strings.Cut(line, "icmp_seq="); ok {
+			var n int
+			fmt.Sscan(rest, &n)
+			if n != seq+1 {
+				t.Fatalf("ping %d came after %d", n, seq)
+			}
+			seq = n
+		}
+	}
+	for _, r := range []*router{a, b} {
+		if st := r.link.Status(); st.Stats.Drops > 0 || len(r.events) > 0 {
+			t.Fatalf("%+v, events %d", st, len(r.events))
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -15,13 +16,18 @@ const handshakeTimeout = 5 * time.Second
 // serve accepts connections of one listener until it is closed.
 func (e *Endpoint) serve(ctx context.Context, l net.Listener) {
 	e.serves.Go(func() {
+		var told time.Time
 		for {
 			conn, err := l.Accept()
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			if err != nil { // out of descriptors, or the like: others need time to give some back
-				e.log.Error("cannot accept connections", "address", l.Addr().String(), "err", err)
+				if time.Since(told) >= logInterval {
+					told = time.Now()
+					e.log.Error("cannot accept connections", "address", l.Addr().String(), "err", err)
+				}
+				e.gate.makeRoom()
 				select {
 				case <-time.After(100 * time.Millisecond):
 					continue
@@ -29,40 +35,45 @@ func (e *Endpoint) serve(ctx context.Context, l net.Listener) {
 					return
 				}
 			}
-			leave, ok := e.gate.enter(conn)
+			guest, ok := e.gate.enter(conn)
 			if !ok {
 				conn.Close()
 				e.complain(conn, errors.New("too many unfinished handshakes from this source"))
 				continue
 			}
-			e.serves.Go(func() { e.welcome(ctx, conn, leave) })
+			e.serves.Go(func() { e.welcome(ctx, conn, guest) })
 		}
 	})
 }
 
 // welcome finds out who is there and hands the connection to the link's goroutine,
 // which answers the hello.
-func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, leave func()) {
+func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	w := newWire(conn)
-	tc := tls.Server(w, e.acceptConfig())
+	w.record = true
+	v := &visitor{e: e, guest: guest, wire: w}
+	tc := tls.Server(w, v.config())
 	err := tc.HandshakeContext(ctx)
-	leave()
+	w.record, w.recorded = false, nil
 	if err != nil {
+		e.gate.leave(guest)
 		conn.Close()
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			e.complain(conn, explainAccept(err))
 		}
 		return
 	}
-	in, err := e.identify(tc, w)
-	if err != nil {
+	in := &incoming{conn: tc, wire: w, leave: e.pending.enter(v.links[0].cred.id(), perLink*len(v.links), conn)}
+	e.gate.leave(guest)
+	if err := in.identify(v.links); err != nil {
 		e.complain(conn, err)
 		in.reject(err.Error())
 		return
 	}
+	e.gate.known.sawPeer(&in.link.whereabouts, w.remote().Addr())
 	select {
 	case in.link.incoming <- in:
 	case <-in.link.done:
@@ -72,74 +83,86 @@ func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, leave func()) {
 	}
 }
 
-// identify reads the hello and finds the link that it is for.
-func (e *Endpoint) identify(tc *tls.Conn, w *wire) (*incoming, error) {
-	in := &incoming{conn: tc, wire: w}
-	state := tc.ConnectionState()
-	var links []*Link
-	if isSecretName(state.ServerName) {
-		links = e.secretLinks(state.ServerName)
-	} else {
-		var err error
-		if links, err = e.certifiedLinks(state.PeerCertificates); err != nil {
-			return in, err // its link was removed just now
-		}
-	}
-	typ, payload, err := readSmall(tc)
+// identify reads the hello and finds the link that it is for, among those of the peer.
+func (in *incoming) identify(links []*Link) error {
+	typ, payload, err := readSmall(in.conn)
 	if err != nil {
-		return in, fmt.Errorf("hello: %w", explainAccept(err))
+		return fmt.Errorf("hello: %w", explainAccept(err))
 	}
 	if typ != frameHello {
-		return in, protocolError(fmt.Sprintf("frame of type %d instead of the hello", typ))
+		return protocolError(fmt.Sprintf("frame of type %d instead of the hello", typ))
 	}
 	if in.hello, err = parseHello(payload); err != nil {
-		return in, err
+		return err
 	}
 	for _, l := range links {
 		if l.cfg.Link != in.hello.link {
 			continue
 		}
-		if err := l.checkIdentity(state.PeerCertificates, &in.hello); err != nil {
-			return in, err
+		if err := l.checkIdentity(in.conn.ConnectionState().PeerCertificates, &in.hello); err != nil {
+			return err
 		}
 		in.link = l
-		return in, nil
+		return nil
 	}
-	return in, fmt.Errorf("no tunnel here has this peer and link number %d", in.hello.link)
+	return fmt.Errorf("no tunnel here has this peer and link number %d", in.hello.link)
 }
 
-// acceptConfig decides about a connection before anything is presented to it.
-func (e *Endpoint) acceptConfig() *tls.Config {
+// visitor is a connection during its handshake.
+type visitor struct {
+	e       *Endpoint
+	guest   *guest
+	wire    *wire
+	awaited bool
+	links   []*Link // of the peer, at least one once the handshake is done
+}
+
+// await waits until the handshake may go on, which takes a processor some time.
+func (v *visitor) await(hi *tls.ClientHelloInfo) error {
+	if v.awaited {
+		return nil
+	}
+	v.awaited = true
+	return v.e.gate.await(hi.Context(), v.guest)
+}
+
+// config decides about a connection before anything is presented to it.
+func (v *visitor) config() *tls.Config {
 	cfg := baseConfig()
+	cfg.GetEncryptedClientHelloKeys = func(hi *tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, error) {
+		if err := v.await(hi); err != nil {
+			return nil, err
+		}
+		return v.e.echKeys(hi.ServerName, v.wire.recorded), nil
+	}
 	cfg.GetConfigForClient = func(hi *tls.ClientHelloInfo) (*tls.Config, error) {
+		if err := v.await(hi); err != nil {
+			return nil, err
+		}
 		cfg := baseConfig()
+		cfg.NextProtos = append(slices.Clone(protocols), oldProtocol)
 		cfg.ClientAuth = tls.RequireAnyClientCert
 		if isSecretName(hi.ServerName) {
-			if links := e.secretLinks(hi.ServerName); len(links) > 0 {
+			if links := v.e.secretLinks(hi.ServerName); len(links) > 0 {
 				cred := links[0].cred
 				cfg.Certificates = []tls.Certificate{cred.keys.listener}
 				cfg.VerifyConnection = func(s tls.ConnectionState) error {
-					if s.NegotiatedProtocol != ALPN {
-						return errors.New("it does not speak " + ALPN)
-					}
+					v.links = links
 					return cred.verify(s.PeerCertificates, true)
 				}
 				return cfg, nil
 			}
 		}
-		cert, err := e.ownCertificate()
+		cert, err := v.e.ownCertificate()
 		if err != nil {
 			return nil, err
 		}
 		cfg.Certificates = []tls.Certificate{*cert}
 		cfg.VerifyConnection = func(s tls.ConnectionState) error {
-			if s.NegotiatedProtocol != ALPN {
-				return errors.New("it does not speak " + ALPN)
-			}
 			if isSecretName(s.ServerName) {
 				return errors.New("no peer here has its shared secret")
 			}
-			_, err := e.certifiedLinks(s.PeerCertificates)
+			v.links, err = v.e.certifiedLinks(s.PeerCertificates)
 			return err
 		}
 		return cfg, nil
@@ -166,18 +189,16 @@ func (e *Endpoint) ownCertificate() (*tls.Certificate, error) {
 
 // complain logs that a connection was refused, now and then.
 func (e *Endpoint) complain(conn net.Conn, err error) {
-	remote := addrPort(conn.RemoteAddr())
-	if e.gate.mayLog(remote.Addr()) {
-		e.log.Warn("refused a connection", "remote", remote.String(), "err", err)
-	}
+	e.complaints.refused(time.Now(), addrPort(conn.RemoteAddr()), err)
 }
 
-// incoming is a connection whose peer is known and has said hello.
+// incoming is a connection whose peer is known.
 type incoming struct {
-	link  *Link
 	conn  *tls.Conn
 	wire  *wire
-	hello hello
+	hello hello // once identified, as is link
+	link  *Link
+	leave func() // when it is part of a session, or closed
 }
 
 // reject says why and closes. It takes a moment: a close with unread input would
@@ -188,5 +209,10 @@ func (in *incoming) reject(reason string) {
 		in.conn.CloseWrite()
 		_, _ = in.conn.Read(make([]byte, 1)) // ends when the peer has hung up
 	}
+	in.close()
+}
+
+func (in *incoming) close() {
 	in.wire.Close()
+	in.leave()
 }

@@ -4,3 +4,6 @@ package tlslink
 
 // idleCost bounds the heap and stacks of one end of an idle tunnel, in bytes.
 const idleCost = 100 << 10
+
+// raceDetector tells tests that what they do takes ten times as long.
+const raceDetector = false

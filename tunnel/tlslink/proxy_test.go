@@ -13,6 +13,7 @@ type proxy struct {
 	l      net.Listener
 	frozen atomic.Bool
 	rate   atomic.Int64 // bytes per second; 0: as fast as it goes
+	delay  atomic.Int64 // nanoseconds that bytes take each way; set before any come
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -50,6 +51,11 @@ func newProxy(t *testing.T, to string) *proxy {
 			p.mu.Lock()
 			p.conns = append(p.conns, out)
 			p.mu.Unlock()
+			if d := time.Duration(p.delay.Load()); d > 0 {
+				go p.late(in, out, d)
+				go p.late(out, in, d)
+				continue
+			}
 			go p.copy(in, out)
 			go p.copy(out, in)
 		}
@@ -87,6 +93,36 @@ func (p *proxy) copy(from, to net.Conn) {
 		if err != nil {
 			to.Close()
 			return
+		}
+	}
+}
+
+// late copies what comes a while after it came.
+func (p *proxy) late(from, to net.Conn, delay time.Duration) {
+	type piece struct {
+		due time.Time
+		b   []byte // nil: the end
+	}
+	way := make(chan piece, 1024)
+	go func() {
+		defer close(way)
+		for {
+			buf := make([]byte, 16<<10)
+			n, err := from.Read(buf)
+			if n > 0 {
+				way <- piece{time.Now().Add(delay), buf[:n]}
+			}
+			if err != nil {
+				way <- piece{due: time.Now().Add(delay)}
+				return
+			}
+		}
+	}()
+	defer to.Close()
+	for piece := range way {
+		time.Sleep(time.Until(piece.due))
+		if piece.b != nil {
+			_, _ = to.Write(piece.b) // an error comes back from the other way's read
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/segment"
 )
 
 // batchEnough is when a batch of packets is sent without looking for more: a full
@@ -40,9 +41,12 @@ func (l *Link) pump(queue int) error {
 // batches.
 func (l *Link) drain(queue int, buf *buffer) error {
 	for enough := 1; ; enough = batchEnough {
-		n, packets, err := l.fill(queue, buf, enough)
+		n, packets, fine, err := l.fill(queue, buf, enough)
 		if n > 0 {
 			l.transmit(queue, buf[:n], packets)
+		}
+		if fine != nil {
+			l.cut(queue, fine)
 		}
 		if errors.Is(err, tun.ErrEmpty) {
 			return nil
@@ -54,32 +58,72 @@ func (l *Link) drain(queue int, buf *buffer) error {
 }
 
 // fill reads packets until there are enough bytes for a send. The error is that of the
-// last read; what was read before counts all the same.
-func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, err error) {
+// last read; what was read before counts all the same. fine is a frame that comes after
+// them and has to be cut, in buf.
+func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, fine []byte, err error) {
 	for n < enough {
 		size, err := l.dev.TryRead(queue, buf[n+headerLen:])
 		if err != nil {
-			return n, packets, err
+			return n, packets, nil, err
 		}
 		if size <= tun.HeaderLen {
 			continue
+		}
+		if frame := buf[n+headerLen : n+headerLen+size]; tun.IsFine(frame) {
+			return n, packets, frame, nil
 		}
 		putHeader(buf[n:], frameData, size)
 		n += headerLen + size
 		packets++
 	}
-	return n, packets, nil
+	return n, packets, nil, nil
+}
+
+// cut sends the packets of a frame one by one, in batches. The far end does not take
+// a frame of so short segments: a hostile one would make it work for a few bytes.
+func (l *Link) cut(queue int, frame []byte) {
+	s, err := segment.Parse(frame)
+	if err != nil {
+		l.counters.Drops.Add(1)
+		return
+	}
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	n, packets := 0, 0
+	for range s.Count() {
+		packet := buf[n+headerLen+tun.HeaderLen:]
+		size := tun.HeaderLen + s.Next(packet)
+		putHeader(buf[n:], frameData, size)
+		clear(buf[n+headerLen : n+headerLen+tun.HeaderLen])
+		n += headerLen + size
+		packets++
+		if n >= batchEnough {
+			l.transmit(queue, buf[:n], packets)
+			n, packets = 0, 0
+		}
+	}
+	if n > 0 {
+		l.transmit(queue, buf[:n], packets)
+	}
 }
 
 func (l *Link) transmit(queue int, frames []byte, packets int) {
 	ln := l.routes[queue].Load()
-	if ln == nil {
+	var err error
+	for ln != nil {
+		if err = ln.sendData(frames, &l.waits[queue]); !errors.Is(err, errMoved) {
+			break
+		}
+		ln = l.routes[queue].Load() // changed before the lane was said to have moved
+	}
+	if ln == nil || err != nil {
 		l.counters.Drops.Add(uint64(packets))
+	}
+	if ln == nil {
 		return
 	}
-	if err := ln.sendData(frames, &l.waits[queue]); err != nil {
-		l.counters.Drops.Add(uint64(packets))
-		if ln.number == 0 {
+	if err != nil {
+		if ln.isVital() {
 			ln.s.fail(err)
 		} else {
 			ln.lose(err)

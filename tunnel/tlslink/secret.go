@@ -1,13 +1,21 @@
 package tlslink
 
 import (
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base32"
 	"encoding/hex"
 	"fmt"
 	"math/big"
@@ -15,47 +23,90 @@ import (
 	"time"
 )
 
-// serverNameSuffix marks the server name of a dialer that has a shared secret.
+// serverNameSuffix marks the server name of a secret. The first versions showed it to
+// the underlay.
 const serverNameSuffix = ".warren"
 
 // secretKeys are what both ends derive from a shared secret: a key pair for the
 // end that dials and another for the end that listens, so that neither can be
-// answered with its own messages, and the server name by which the listening end
-// knows which secret is meant. The name is as good as random to anyone else.
+// answered with its own messages; the server name by which the listening end
+// knows which secret is meant; and what hides that name (ech.go).
 type secretKeys struct {
 	dialer, listener tls.Certificate
 	serverName       string
+
+	ech        *ecdh.PrivateKey
+	configIDs  cipher.Block
+	dailyNames []byte // key
 }
 
 func deriveSecret(secret []byte) (*secretKeys, error) {
-	name, err := hkdf.Key(sha256.New, secret, nil, "warren/1 server name", 16)
+	derive := func(what string, n int) ([]byte, error) {
+		key, err := hkdf.Key(sha256.New, secret, nil, what, n)
+		if err != nil {
+			return nil, fmt.Errorf("derive the %s: %w", what, err)
+		}
+		return key, nil
+	}
+	name, err := derive("warren/1 server name", 16)
 	if err != nil {
-		return nil, fmt.Errorf("derive the server name: %w", err)
+		return nil, err
 	}
 	k := &secretKeys{serverName: hex.EncodeToString(name) + serverNameSuffix}
-	for _, end := range []struct {
-		label string
-		cert  *tls.Certificate
-	}{{"warren/1 dialing end", &k.dialer}, {"warren/1 listening end", &k.listener}} {
-		seed, err := hkdf.Key(sha256.New, secret, nil, end.label, ed25519.SeedSize)
+	for label, cert := range map[string]*tls.Certificate{"warren/1 dialing end": &k.dialer, "warren/1 listening end": &k.listener} {
+		seed, err := derive(label, ed25519.SeedSize)
 		if err != nil {
-			return nil, fmt.Errorf("derive the key of the %s: %w", end.label, err)
+			return nil, err
 		}
-		if *end.cert, err = selfSigned(ed25519.NewKeyFromSeed(seed)); err != nil {
+		if *cert, err = selfSigned(ed25519.NewKeyFromSeed(seed)); err != nil {
 			return nil, err
 		}
 	}
-	return k, nil
+	private, err := derive("warren/2 encrypted hello", 32)
+	if err != nil {
+		return nil, err
+	}
+	if k.ech, err = ecdh.X25519().NewPrivateKey(private); err != nil {
+		return nil, fmt.Errorf("derive the key of hellos: %w", err)
+	}
+	ids, err := derive("warren/2 config IDs", 16)
+	if err != nil {
+		return nil, err
+	}
+	if k.configIDs, err = aes.NewCipher(ids); err != nil {
+		return nil, fmt.Errorf("derive the config IDs: %w", err)
+	}
+	k.dailyNames, err = derive("warren/2 daily names", 32)
+	return k, err
 }
 
-// selfSigned wraps a key in the certificate that TLS wants around it. Nothing in
-// it but the key is ever looked at.
-func selfSigned(key ed25519.PrivateKey) (tls.Certificate, error) {
+// dailyName is what the underlay sees of a hello if nothing else is configured: for who
+// has not the secret, a name by chance that is another each day (UTC). The listening end
+// takes any, so that clocks don't have to agree.
+func (k *secretKeys) dailyName(now time.Time) string {
+	h := hmac.New(sha256.New, k.dailyNames)
+	h.Write([]byte(now.UTC().Format(time.DateOnly)))
+	label := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil)[:10])
+	return strings.ToLower(label) + ".net"
+}
+
+// selfSigned wraps a key in the certificate that TLS wants around it. Peers look at
+// nothing in it but the key; for strangers it looks like that of any new web server.
+func selfSigned(key crypto.Signer) (tls.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("certificate: %w", err)
+	}
+	now := time.Now()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "warren"},
-		NotBefore:    time.Unix(0, 0),
-		NotAfter:     time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: "localhost"},
+		DNSNames:              []string{"localhost"},
+		NotBefore:             now,
+		NotAfter:              now.AddDate(0, 0, 3650),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -72,7 +123,7 @@ func selfSigned(key ed25519.PrivateKey) (tls.Certificate, error) {
 // its own: a stranger's handshake then fails at the stranger's end, with words
 // that say why.
 func throwaway() (tls.Certificate, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("key: %w", err)
 	}

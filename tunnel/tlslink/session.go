@@ -20,8 +20,8 @@ var epoch = time.Now()
 
 func monotonic() time.Duration { return time.Since(epoch) }
 
-// session is a tunnel while it is up: lane 0 and, under load, others. Its timers
-// and lanes belong to the goroutine of Link.Run; fail may be called by any. The
+// session is a tunnel while it is up: lane 0 and, under load, others, each of which is
+// replaced now and then (renew.go). Its timers and lanes belong to the goroutine of Link.Run; fail may be called by any. The
 // methods that Run's loop selects on work on a nil session.
 //
 // Liveness: every keepalive a ping goes out, and whatever arrives, on any lane and
@@ -35,6 +35,11 @@ type session struct {
 	remote netip.AddrPort
 	began  time.Time
 	lanes  [MaxLanes]*lane
+	first  atomic.Pointer[lane] // lane 0, for any goroutine
+
+	joining  [MaxLanes]*lane // that are to replace those in lanes
+	draining []*lane         // that were replaced
+	renewing [MaxLanes]bool  // those whose replacement is being dialed
 
 	keepalive *time.Ticker
 	death     *time.Timer
@@ -49,6 +54,8 @@ type session struct {
 	laneDials int         // lanes that are being dialed
 	load      load        // of the link, at the last tick
 	asked     atomic.Bool // whether the peer asks for further lanes
+
+	renewAsked atomic.Uint32 // the lanes, as bits, that the peer asks to be replaced
 }
 
 func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *session {
@@ -60,6 +67,7 @@ func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *sess
 		done:    make(chan struct{}),
 	}
 	s.lanes[0] = newLane(s, 0, conn, w)
+	s.first.Store(s.lanes[0])
 	return s
 }
 
@@ -81,9 +89,13 @@ func (s *session) startLane(ln *lane) {
 	ln.wire.established(&s.heard, giveUp)
 	s.readers.Go(func() {
 		err := ln.receive()
-		if ln.number == 0 {
+		close(ln.ended)
+		switch {
+		case errors.Is(err, errDone):
+			ln.finish()
+		case ln.isVital():
 			s.fail(err)
-		} else {
+		default:
 			ln.lose(err)
 		}
 	})
@@ -124,9 +136,7 @@ func (s *session) reason() error { return s.err }
 // tick is called every keepalive.
 func (s *session) tick() { s.ping() }
 
-func (s *session) ping() {
-	s.enqueue(encode(framePing, binary.BigEndian.AppendUint64(nil, uint64(monotonic()))))
-}
+func (s *session) ping() { s.enqueue(pingFrame()) }
 
 // enqueue sends a frame that is not data, or drops it if many wait already.
 func (s *session) enqueue(frame []byte) {
@@ -144,14 +154,26 @@ func (s *session) sendControl() {
 		case <-s.done:
 			return
 		case frame := <-s.control:
-			if err := s.lanes[0].send(frame); err != nil {
+			ln, err := s.sendFirst(frame)
+			if err != nil {
 				s.fail(err)
 				return
 			}
 			if frame[0] == frameClose {
-				s.lanes[0].conn.CloseWrite()
+				ln.conn.CloseWrite()
 				return
 			}
+		}
+	}
+}
+
+// sendFirst sends on lane 0, whichever that is by the time.
+func (s *session) sendFirst(frame []byte) (*lane, error) {
+	for {
+		ln := s.first.Load()
+		err := ln.send(frame)
+		if err == nil || ln == s.first.Load() {
+			return ln, err
 		}
 	}
 }
@@ -187,9 +209,11 @@ func (s *session) close() {
 	s.fail(errors.New("closed"))
 	s.keepalive.Stop()
 	s.death.Stop()
-	for _, ln := range s.lanes {
-		if ln != nil {
-			ln.wire.Close()
+	for _, lanes := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
+		for _, ln := range lanes {
+			if ln != nil {
+				ln.wire.Close()
+			}
 		}
 	}
 	s.readers.Wait()

@@ -51,30 +51,39 @@ func (c *credential) id() string {
 	return "fingerprint " + hex.EncodeToString(c.trust.Fingerprint[:])
 }
 
+var errOtherSecret = errors.New("the peer does not have this shared secret: is the secret file the same at both ends?")
+
 func baseConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
-		NextProtos:                  []string{ALPN},
+		NextProtos:                  protocols,
 		SessionTicketsDisabled:      true, // a session is resumed by its keys or not at all
 		DynamicRecordSizingDisabled: true,
 	}
 }
 
-// dialConfig is for the dialing end. InsecureSkipVerify only turns off the web's
-// rules; VerifyConnection has ours.
-func (c *credential) dialConfig() *tls.Config {
+// dialConfig is for the dialing end, which shows a server name to the underlay; "" is
+// one of the day with a secret, and otherwise none. An older listening end needs the old
+// form. InsecureSkipVerify only turns off the web's rules; VerifyConnection has ours.
+func (c *credential) dialConfig(serverName string, old bool) *tls.Config {
 	cfg := baseConfig()
 	cfg.InsecureSkipVerify = true
-	cfg.VerifyConnection = func(s tls.ConnectionState) error {
-		if s.NegotiatedProtocol != ALPN {
-			return errors.New("the listener does not speak " + ALPN)
-		}
-		return c.verify(s.PeerCertificates, false)
-	}
+	cfg.VerifyConnection = func(s tls.ConnectionState) error { return c.verify(s.PeerCertificates, false) }
+	cfg.ServerName = serverName
 	cert := c.own
+	if old {
+		cfg.NextProtos = []string{oldProtocol}
+	}
 	if c.keys != nil {
 		cfg.ServerName = c.keys.serverName
 		cert = &c.keys.dialer
+	}
+	if c.keys != nil && !old {
+		if serverName == "" {
+			serverName = c.keys.dailyName(c.now())
+		}
+		cfg.EncryptedClientHelloConfigList = c.keys.echConfigList(serverName)
+		cfg.EncryptedClientHelloRejectionVerify = func(tls.ConnectionState) error { return errOtherSecret }
 	}
 	// Not Certificates: that would be left out if the server asks for another CA.
 	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
@@ -94,7 +103,7 @@ func (c *credential) verify(chain []*x509.Certificate, peerDials bool) error {
 			want = &c.keys.dialer
 		}
 		if !samePublicKey(chain[0], want) {
-			return errors.New("the peer does not have this shared secret: is the secret file the same at both ends?")
+			return errOtherSecret
 		}
 		return nil
 	case c.trust.CA != nil:
@@ -106,10 +115,17 @@ func (c *credential) verify(chain []*x509.Certificate, peerDials bool) error {
 	return nil
 }
 
+// maxChain bounds what a stranger can have verified, as each certificate may take
+// some milliseconds.
+const maxChain = 8
+
 func (c *credential) verifyChain(chain []*x509.Certificate) error {
 	leaf, now := chain[0], c.now()
 	if err := checkName(leaf, c.trust.PeerName); err != nil {
 		return err
+	}
+	if len(chain) > maxChain {
+		return fmt.Errorf("the peer sent %d certificates: at most %d are looked at", len(chain), maxChain)
 	}
 	between := x509.NewCertPool()
 	for _, cert := range chain[1:] {

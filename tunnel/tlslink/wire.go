@@ -26,6 +26,9 @@ type wire struct {
 	raw   syscall.RawConn              // nil: use Conn
 	heard atomic.Pointer[atomic.Int64] // where to note it; nil before the session
 
+	record   bool   // during the handshake: keep what is read first
+	recorded []byte // up to maxRecordedHello
+
 	in struct { // one read
 		call func(fd uintptr) bool
 		p    []byte
@@ -68,6 +71,9 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n > 0 {
 		if heard := w.heard.Load(); heard != nil {
 			heard.Store(int64(monotonic()))
+		}
+		if w.record {
+			w.recorded = append(w.recorded, p[:min(n, maxRecordedHello-len(w.recorded))]...)
 		}
 	}
 	return n, err
@@ -194,12 +200,18 @@ func (w *wire) established(heard *atomic.Int64, giveUp time.Duration) {
 	// Each of these is a refinement: without it the tunnel works all the same. An
 	// error that matters comes back from the next read.
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: natIdle, Interval: natIdle})
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return
+	w.setOption(unix.TCP_NOTSENT_LOWAT, notSentLowat)
+	w.giveUpAfter(giveUp)
+}
+
+// giveUpAfter sets when TCP gives up on data that nobody acknowledges; 0: after some
+// minutes.
+func (w *wire) giveUpAfter(d time.Duration) {
+	w.setOption(unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+}
+
+func (w *wire) setOption(option, value int) {
+	if w.raw != nil {
+		_ = w.raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, option, value) })
 	}
-	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(giveUp.Milliseconds()))
-	})
 }

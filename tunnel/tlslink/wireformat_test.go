@@ -87,7 +87,7 @@ func FuzzFrames(f *testing.F) {
 		}
 		written, _, _ := dev.snapshot()
 		for _, w := range written {
-			if err := tun.Check(bytes.Clone(w)); err != nil {
+			if err := tun.Check(bytes.Clone(w), dev.MTU()); err != nil {
 				t.Fatalf("%x reached the kernel: %v", w, err)
 			}
 		}

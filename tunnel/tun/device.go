@@ -29,11 +29,16 @@ type Device struct {
 	vnet      bool
 	supported Offload
 	log       *slog.Logger
+	refuse    func(packet []byte) bool // may be nil
 	queues    []*queue
 	writeOnly bool // writer is a descriptor of its own
 
-	mu     sync.RWMutex // held for reading around each use of writer, for writing to close it
+	setting sync.Mutex // orders SetCarrier and Mend
+	carrier bool       // what SetCarrier set; guarded by setting
+
+	mu     sync.RWMutex // held for reading around each use of writer and inet, for writing to close them
 	writer int
+	inet   int // a socket of the interface's network namespace, to look at it; -1: none
 	closed bool
 }
 
@@ -102,7 +107,7 @@ func (d *Device) addQueues(n int, flags uint16) error {
 	return nil
 }
 
-// setUp gives the interface its MTU and queue length, and no carrier.
+// setUp gives the interface its MTU and queue length, and no carrier, and opens inet.
 func (d *Device) setUp() error {
 	for _, s := range []struct {
 		what    string
@@ -123,7 +128,11 @@ func (d *Device) setUp() error {
 	if err := ifreq(d.name, nil, unix.SIOCGIFINDEX, func(r *unix.Ifreq) { d.index = int(r.Uint32()) }); err != nil {
 		return fmt.Errorf("tun: %s: index: %w", d.name, err)
 	}
-	return d.SetCarrier(false)
+	var err error
+	if d.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("tun: %s: open a socket: %w", d.name, err)
+	}
+	return d.setCarrier()
 }
 
 // control does an ioctl on the interface through one of its descriptors.
@@ -148,18 +157,6 @@ func (d *Device) SetOffload(o Offload) error {
 	o = d.supported.Intersect(o)
 	return d.control("TUNSETOFFLOAD "+o.String(), func(fd int) error {
 		return unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, int(o))
-	})
-}
-
-// SetCarrier tells the kernel whether there is anyone at the far end. Without a
-// carrier the interface's routes are marked linkdown, and it sends nothing.
-func (d *Device) SetCarrier(up bool) error {
-	carrier := 0
-	if up {
-		carrier = 1
-	}
-	return d.control("TUNSETCARRIER", func(fd int) error {
-		return unix.IoctlSetPointerInt(fd, unix.TUNSETCARRIER, carrier)
 	})
 }
 
@@ -199,6 +196,9 @@ func (d *Device) Close() error {
 	}
 	d.closed = true
 	var errs []error
+	if d.inet >= 0 {
+		errs = append(errs, unix.Close(d.inet))
+	}
 	if d.writeOnly {
 		errs = append(errs, unix.Close(d.writer))
 	}

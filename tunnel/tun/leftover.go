@@ -9,14 +9,15 @@ import (
 )
 
 // clearName makes sure that no interface has the name, and that one can be made:
-// it makes and drops one if there is none.
+// it makes and drops one if there is none. That one is made for a single queue, which
+// this process has, so that nobody else can attach to it meanwhile.
 func clearName(name string, flags uint16, log *slog.Logger) error {
 	found, err := exists(name)
 	if err != nil {
 		return err
 	}
 	if !found {
-		fd, err := attach(name, flags)
+		fd, err := attach(name, flags&^unix.IFF_MULTI_QUEUE)
 		if err != nil {
 			return err
 		}

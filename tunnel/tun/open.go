@@ -6,9 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"syscall"
 
-	"github.com/songgao/water"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,6 +23,10 @@ type Config struct {
 	MTU    int    // bytes, MinMTU to MaxMTU
 	Queues int    // 1 to MaxQueues; packets of one flow are always in the same queue
 	Logger *slog.Logger
+	// Refuse reports whether a packet that the kernel sends is to be dropped rather than
+	// read; nil refuses none. It is called for each frame, from the goroutines that read
+	// the queues, and keeps nothing of the packet.
+	Refuse func(packet []byte) bool
 
 	plain bool // as on a kernel without IFF_VNET_HDR; for tests
 }
@@ -52,7 +54,8 @@ func (c *Config) check() error {
 // Open makes the interface in the network namespace of the calling thread, with
 // no carrier and not up. An interface of this name that a crash left behind is
 // replaced; one that is in use, or is no TUN, is an error and stays as it is.
-// The interface goes when the Device is closed or the process ends.
+// The interface goes when the Device is closed or the process ends. It belongs to the user and
+// the group of this process: other users can't attach to it.
 func Open(c Config) (_ *Device, err error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -67,14 +70,14 @@ func Open(c Config) (_ *Device, err error) {
 	if err := clearName(c.Name, flags, c.Logger); err != nil {
 		return nil, err
 	}
-	if err := makePersistent(c.Name, c.Queues > 1); err != nil {
+	if err := makeOwned(c.Name, c.Queues, c.Logger); err != nil {
 		return nil, err
 	}
 	fd, vnet, err := attachFirst(&c, flags)
 	if err != nil {
 		return nil, errors.Join(err, removePersistent(c.Name, flags))
 	}
-	d := &Device{name: c.Name, mtu: c.MTU, vnet: vnet, log: c.Logger}
+	d := &Device{name: c.Name, mtu: c.MTU, vnet: vnet, log: c.Logger, inet: -1, refuse: c.Refuse}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -94,27 +97,6 @@ func Open(c Config) (_ *Device, err error) {
 		return nil, err
 	}
 	return d, nil
-}
-
-// makePersistent has water make the interface and lets go of it. Water opens its
-// descriptor without O_CLOEXEC, hence the fork lock, and leaks it when it fails,
-// hence clearName before, which fails at whatever would fail here.
-func makePersistent(name string, multiQueue bool) error {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	made, err := water.New(water.Config{
-		DeviceType: water.TUN,
-		PlatformSpecificParams: water.PlatformSpecificParams{
-			Name: name, Persist: true, MultiQueue: multiQueue,
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("tun: make %s: %w", name, err)
-	}
-	if err := made.Close(); err != nil {
-		return fmt.Errorf("tun: make %s: close: %w", name, err)
-	}
-	return nil
 }
 
 // attachFirst attaches the queue that decides about the offload header, and ends
@@ -138,11 +120,23 @@ func attachFirst(c *Config, flags uint16) (fd int, vnet bool, err error) {
 			return -1, false, err
 		}
 	}
-	if err := unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 0); err != nil {
+	err = settle(fd)
+	if err == nil {
+		err = endPersistence(fd)
+	}
+	if err != nil {
 		unix.Close(fd)
-		return -1, false, fmt.Errorf("tun: %s: TUNSETPERSIST: %w", c.Name, err)
+		return -1, false, fmt.Errorf("tun: %s: %w", c.Name, err)
 	}
 	return fd, vnet, nil
+}
+
+// endPersistence makes the interface go when its last descriptor is closed.
+func endPersistence(fd int) error {
+	if err := unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 0); err != nil {
+		return fmt.Errorf("TUNSETPERSIST: %w", err)
+	}
+	return nil
 }
 
 // littleEndian fixes the byte order of the header, which is otherwise that of the

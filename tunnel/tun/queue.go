@@ -78,9 +78,17 @@ func (d *Device) Readable(queue int) bool { return d.queues[queue].state.Readabl
 
 // TryRead reads one frame from a queue into p, which must have room for
 // [MaxFrame] bytes, and returns its length; without a frame to read, [ErrEmpty].
-// It never blocks.
+// What [Config.Refuse] refuses is passed by. It never blocks.
 func (d *Device) TryRead(queue int, p []byte) (int, error) {
-	q := d.queues[queue]
+	for {
+		n, err := d.tryRead(d.queues[queue], p)
+		if err != nil || d.refuse == nil || n <= HeaderLen || !d.refuse(p[HeaderLen:n]) {
+			return n, err
+		}
+	}
+}
+
+func (d *Device) tryRead(q *queue, p []byte) (int, error) {
 	q.buf = p
 	if !q.vnet {
 		clear(p[:HeaderLen])

@@ -110,6 +110,66 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
+// TestCarrierSends: what is sent right after SetCarrier leaves the interface. The kernel
+// drops what is sent in the time that it takes to see the carrier, in half of the tries on
+// a machine with nothing else to do.
+func TestCarrierSends(t *testing.T) {
+	netns.Test(t)
+	for i := range 20 {
+		d := open(t, Config{Name: "tt0", MTU: 1500, Queues: 1})
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/tt0/disable_ipv6", []byte("1"), 0); err != nil {
+			t.Fatal(err) // the kernel would send of its own accord
+		}
+		ip(t, "addr", "add", "10.55.0.1/24", "dev", "tt0")
+		ip(t, "link", "set", "tt0", "up")
+		conn, err := net.Dial("udp4", "10.55.0.2:5555")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.SetCarrier(true); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		if !d.Readable(0) { // what is sent is there at once, or dropped
+			t.Errorf("packet lost after the carrier was set, in try %d", i)
+		}
+		conn.Close()
+		d.Close()
+	}
+}
+
+// TestCarrierFromElsewhere sets the carrier from another network namespace, in which no
+// interface has the name.
+func TestCarrierFromElsewhere(t *testing.T) {
+	netns.RequireRoot(t)
+	ns, err := netns.NewAnonymous()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	var d *Device
+	if err := ns.Do(func() error {
+		d = open(t, Config{Name: "tt0", MTU: 1500, Queues: 2})
+		ip(t, "link", "set", "tt0", "up")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SetCarrier(true); err != nil {
+		t.Fatal(err)
+	}
+	if err := ns.Do(func() error {
+		if got := ip(t, "link", "show", "tt0"); !strings.Contains(got, "LOWER_UP") {
+			t.Errorf("no carrier: %s", got)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestLeftoversAreReplaced(t *testing.T) {
 	netns.Test(t)
 	for _, mode := range [][]string{nil, {"multi_queue"}, {"vnet_hdr", "multi_queue"}} {
@@ -330,7 +390,7 @@ func shovel(t *testing.T, from, to *Device, queue int) (largest int) {
 				return largest
 			}
 			largest = max(largest, n)
-			if err := Check(buf[:n]); err != nil {
+			if err := Check(buf[:n], from.MTU()); err != nil {
 				t.Errorf("a frame of this kernel was refused: %v: %x", err, buf[:min(n, 100)])
 				continue
 			}
@@ -344,7 +404,7 @@ func shovel(t *testing.T, from, to *Device, queue int) (largest int) {
 // echo sends a few megabytes to the listener and back.
 func echo(t *testing.T, conn net.Conn, l net.Listener) {
 	t.Helper()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	go func() {
 		c, err := l.Accept()
 		if err != nil {
@@ -376,5 +436,51 @@ func echo(t *testing.T, conn net.Conn, l net.Listener) {
 	conn.Close()
 	if !bytes.Equal(got, sent) {
 		t.Fatal("the stream came back changed")
+	}
+}
+
+// What is refused is passed by, between other frames too.
+func TestRefusedPacketsAreNotRead(t *testing.T) {
+	netns.Test(t)
+	for _, plain := range []bool{false, true} {
+		refused := 0
+		d := open(t, Config{Name: "tt0", MTU: 1500, Queues: 1, plain: plain, Refuse: func(packet []byte) bool {
+			if packet[0]>>4 != 4 || !bytes.HasSuffix(packet, []byte("bad")) {
+				return false
+			}
+			refused++
+			return true
+		}})
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/tt0/disable_ipv6", []byte("1"), 0); err != nil {
+			t.Fatal(err) // the kernel would send of its own accord
+		}
+		if err := d.SetCarrier(true); err != nil {
+			t.Fatal(err)
+		}
+		ip(t, "addr", "add", "10.55.0.1/24", "dev", "tt0")
+		ip(t, "link", "set", "tt0", "up")
+		conn, err := net.Dial("udp4", "10.55.0.2:5555")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for _, text := range []string{"bad", "bad", "good 1", "bad", "good 2", "bad"} {
+			if _, err := conn.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		buf := make([]byte, MaxFrame)
+		for _, want := range []string{"good 1", "good 2"} {
+			n, err := d.TryRead(0, buf)
+			if err != nil || !bytes.HasSuffix(buf[:n], []byte(want)) {
+				t.Fatalf("plain=%v: read %q, %v; want %q", plain, buf[:n], err, want)
+			}
+		}
+		if _, err := d.TryRead(0, buf); !errors.Is(err, ErrEmpty) || refused != 4 {
+			t.Errorf("plain=%v: %v, %d refused", plain, err, refused)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -14,9 +14,18 @@ const (
 	MaxFrame  = HeaderLen + MaxPacket
 )
 
-// Bounds on how many packets the kernel makes of one frame. A sender's kernel
-// stays below them: its smallest TCP payload is 48 bytes less the options
-// (net.ipv4.tcp_min_snd_mss), and UDP_MAX_SEGMENTS is 128.
+// minSegment is the shortest segment, with its TCP options, that a frame from the
+// network may be cut into: 48 bytes, as the kernel's TCP never sends shorter ones
+// (TCP_MIN_SND_MSS, include/net/tcp.h). Each segment so costs the sender about what
+// a frame of its own would. Only the options of every segment count, the timestamps
+// with their padding: a header full of others is no reason for segments of 8 bytes.
+const (
+	minSegment      = 48
+	timestampOption = 12
+)
+
+// Bounds on how many packets are made of one frame of this machine's kernel. GRO may
+// have joined segments of any size; UDP_MAX_SEGMENTS is 128 (include/linux/udp.h).
 const (
 	maxTCPSegments = 2048
 	maxUDPSegments = 128
@@ -43,34 +52,73 @@ var (
 )
 
 // Check decides whether the kernel may see a frame that came from the network,
-// and rewrites its offload header so that only what was checked is left in it.
-// The kernel checks much of this itself (include/linux/virtio_net.h); what it
-// believes is that lengths in the header describe the packet.
-func Check(frame []byte) error {
+// and rewrites its offload header so that only what was checked is left in it. The
+// kernel checks much of this itself (include/linux/virtio_net.h); what it believes
+// is that lengths in the header describe the packet.
+//
+// mtu is that of the interface, in bytes. No packet of a frame that is cut is longer,
+// and none but the last shorter than [minSegment] allows: TCP segments that are too
+// long are made shorter, which TCP takes from any router on the way; everything
+// else that does not fit is an error.
+func Check(frame []byte, mtu int) error {
+	headers, err := check(frame)
+	if err != nil || headers == 0 {
+		return err
+	}
+	least, size := minSegment, int(get(frame, offGSOSize))
+	if udp := frame[offGSOType] == unix.VIRTIO_NET_HDR_GSO_UDP_L4; !udp {
+		options := headers - int(get(frame, offCsumStart)) - 20
+		least -= min(options, timestampOption)
+		size = min(size, mtu-headers)
+	}
+	if size < least || headers+size > mtu {
+		return errGSOSize
+	}
+	put(frame, offGSOSize, uint16(size))
+	return nil
+}
+
+// CheckLocal is Check for a frame of this machine's own kernel, whose segments may
+// be as short as an application or a neighbor on a LAN made them.
+func CheckLocal(frame []byte) error {
+	_, err := check(frame)
+	return err
+}
+
+// IsFine reports whether a frame of this machine's kernel has segments that are too
+// short for the far end's [Check], so that its packets have to be sent one by one.
+func IsFine(frame []byte) bool {
+	return frame[offGSOType] != unix.VIRTIO_NET_HDR_GSO_NONE && int(get(frame, offGSOSize)) < minSegment &&
+		errors.Is(Check(frame, MaxPacket), errGSOSize)
+}
+
+// check checks all but the size of segments. headers is the length of a packet's
+// headers if the frame will be cut, else 0.
+func check(frame []byte) (headers int, err error) {
 	if len(frame) > MaxFrame {
-		return errLength
+		return 0, errLength
 	}
 	if len(frame) < HeaderLen+1 {
-		return errShort
+		return 0, errShort
 	}
 	h, p := frame[:HeaderLen], frame[HeaderLen:]
 	ip, err := parseIP(p)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	// VIRTIO_NET_HDR_F_DATA_VALID says that somebody checked the sum already. Only
 	// this machine can say that to its kernel.
 	flags := h[offFlags] &^ unix.VIRTIO_NET_HDR_F_DATA_VALID
 	if flags&^unix.VIRTIO_NET_HDR_F_NEEDS_CSUM != 0 {
-		return errFlags
+		return 0, errFlags
 	}
 	sum := flags != 0
 	h[offFlags] = flags
 	if h[offGSOType] == unix.VIRTIO_NET_HDR_GSO_NONE {
-		return checkPlain(h, p, ip, sum)
+		return 0, checkPlain(h, p, ip, sum)
 	}
 	if !sum {
-		return errChecksum
+		return 0, errChecksum
 	}
 	return checkGSO(h, p, ip)
 }
@@ -85,49 +133,50 @@ func checkPlain(h, p []byte, ip ipHeader, sum bool) error {
 		return nil
 	}
 	start, offset := int(get(h, offCsumStart)), int(get(h, offCsumOffst))
-	if start < ip.len || start+offset+2 > len(p) {
+	if start < ip.len || start+offset+2 > len(p) || (start|offset)&1 != 0 { // no header has its sum at an odd place
 		return errChecksum
 	}
 	put(h, offHdrLen, uint16(start+offset+2))
 	return nil
 }
 
-// checkGSO is for a frame that the kernel will cut into segments.
-func checkGSO(h, p []byte, ip ipHeader) error {
+// checkGSO is for a frame that the kernel will cut into segments. It returns the
+// length of their headers.
+func checkGSO(h, p []byte, ip ipHeader) (headers int, err error) {
 	if ip.fragment {
-		return errFragment
+		return 0, errFragment
 	}
 	typ := h[offGSOType]
 	l4, err := ip.transport(p, int(get(h, offCsumStart)))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	var headers, sumOffset, maxSegments int
+	var sumOffset, maxSegments int
 	switch {
 	case l4 == unix.IPPROTO_TCP && (ip.v6 && typ&^unix.VIRTIO_NET_HDR_GSO_ECN == unix.VIRTIO_NET_HDR_GSO_TCPV6 ||
 		!ip.v6 && typ&^unix.VIRTIO_NET_HDR_GSO_ECN == unix.VIRTIO_NET_HDR_GSO_TCPV4):
 		if headers, err = tcpHeaders(p, int(get(h, offCsumStart))); err != nil {
-			return err
+			return 0, err
 		}
 		sumOffset, maxSegments = 16, maxTCPSegments
 	case l4 == unix.IPPROTO_UDP && typ == unix.VIRTIO_NET_HDR_GSO_UDP_L4:
 		headers = int(get(h, offCsumStart)) + 8
 		sumOffset, maxSegments = 6, maxUDPSegments
 	default:
-		return errGSOType
+		return 0, errGSOType
 	}
 	if len(p) < headers {
-		return errShort
+		return 0, errShort
 	}
 	if int(get(h, offCsumOffst)) != sumOffset {
-		return errChecksum
+		return 0, errChecksum
 	}
 	size := int(get(h, offGSOSize))
 	if size == 0 || headers+size > MaxPacket || len(p)-headers > size*maxSegments {
-		return errGSOSize
+		return 0, errGSOSize
 	}
 	put(h, offHdrLen, uint16(headers))
-	return nil
+	return headers, nil
 }
 
 // tcpHeaders returns where the payload begins of a segment whose TCP header

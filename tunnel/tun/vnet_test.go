@@ -70,14 +70,17 @@ func TestCheckAccepts(t *testing.T) {
 		"tso v4":           {frame(sum, tcp4, 1448, 20, 16, ipv4(6, tcp(12, 60000)...)), 52},
 		"tso v6":           {frame(sum, tcp6, 1428, 40, 16, ipv6(6, tcp(12, 60000)...)), 72},
 		"tso v4 ecn":       {frame(sum, tcp4|ecn, 1448, 20, 16, ipv4(6, tcp(12, 60000)...)), 52},
-		"tso smallest":     {frame(sum, tcp4, 36, 20, 16, ipv4(6, tcp(12, 65483)...)), 52},
-		"tso IPv4 options": {frame(sum, tcp4, 1448, 24, 16, withOptions), 56},
+		"tso smallest":     {frame(sum, tcp4, 48, 20, 16, ipv4(6, tcp(0, 65483)...)), 40},
+		"tso timestamps":   {frame(sum, tcp4, 36, 20, 16, ipv4(6, tcp(12, 65483)...)), 52},
+		"tso at the MTU":   {frame(sum, tcp4, 1460, 20, 16, ipv4(6, tcp(0, 60000)...)), 40},
+		"uso smallest":     {frame(sum, usoL4, 48, 20, 6, ipv4(17, udp(6144)...)), 28},
+		"tso IPv4 options": {frame(sum, tcp4, 1444, 24, 16, withOptions), 56},
 		"tso hop-by-hop":   {frame(sum, tcp6, 1428, 48, 16, hopByHop), 68},
 		"uso v4":           {frame(sum, usoL4, 1472, 20, 6, ipv4(17, udp(60000)...)), 28},
 		"uso v6":           {frame(sum, usoL4, 500, 40, 6, ipv6(17, udp(64000)...)), 48},
 	} {
 		want := bytes.Clone(tc.frame)
-		if err := Check(tc.frame); err != nil {
+		if err := Check(tc.frame, 1500); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
@@ -90,7 +93,7 @@ func TestCheckAccepts(t *testing.T) {
 
 func TestCheckClearsWhatItDidNotCheck(t *testing.T) {
 	f := frame(valid, none, 99, 7, 7, ipv4(1, 1, 2))
-	if err := Check(f); err != nil {
+	if err := Check(f, 1500); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(f[:HeaderLen], make([]byte, HeaderLen)) {
@@ -108,6 +111,7 @@ func TestCheckRefuses(t *testing.T) {
 	longIHL := ipv4(6)
 	longIHL[0] = 0x4f
 	v6fragment := ipv6(unix.IPPROTO_FRAGMENT, append([]byte{6, 0, 0, 0, 0, 0, 0, 0}, tcp(0, 3000)...)...)
+	manyHeaders := ipv6(unix.IPPROTO_DSTOPTS, append(append([]byte{unix.IPPROTO_TCP, 179}, make([]byte, 1438)...), tcp(0, 3000)...)...)
 	smallTCP := tcp(0, 3000)
 	smallTCP[12] = 0x40
 	for name, tc := range map[string]struct {
@@ -136,6 +140,17 @@ func TestCheckRefuses(t *testing.T) {
 		"gso unknown":         {frame(sum, 0x40, 1448, 20, 16, ipv4(6, tcp(0, 3000)...)), errGSOType},
 		"gso size 0":          {frame(sum, tcp4, 0, 20, 16, ipv4(6, tcp(0, 3000)...)), errGSOSize},
 		"gso size 1":          {frame(sum, tcp4, 1, 20, 16, ipv4(6, tcp(0, 3000)...)), errGSOSize},
+		"gso size 47":         {frame(sum, tcp4, 47, 20, 16, ipv4(6, tcp(0, 984)...)), errGSOSize},
+		"gso v6 size 1":       {frame(sum, tcp6, 1, 40, 16, ipv6(6, tcp(0, 984)...)), errGSOSize},
+		"gso 35, timestamps":  {frame(sum, tcp4, 35, 20, 16, ipv4(6, tcp(12, 3000)...)), errGSOSize},
+		"gso 8, 40 options":   {frame(sum, tcp4, 8, 20, 16, ipv4(6, tcp(40, 3000)...)), errGSOSize},
+		"uso size 1":          {frame(sum, usoL4, 1, 20, 6, ipv4(17, udp(100)...)), errGSOSize},
+		"uso v6 size 47":      {frame(sum, usoL4, 47, 40, 6, ipv6(17, udp(984)...)), errGSOSize},
+		"uso past the MTU":    {frame(sum, usoL4, 1473, 20, 6, ipv4(17, udp(3000)...)), errGSOSize},
+		"gso no room in MTU":  {frame(sum, tcp6, 1448, 1480, 16, manyHeaders), errGSOSize},
+		"sum at an odd place": {frame(sum, none, 0, 20, 17, ipv4(6, tcp(0, 9)...)), errChecksum},
+		"sum from an odd one": {frame(sum, none, 0, 21, 16, ipv4(6, tcp(0, 9)...)), errChecksum},
+		"ecn without gso":     {frame(sum, ecn, 1448, 20, 16, ipv4(6, tcp(0, 3000)...)), errGSOType},
 		"gso size by frags":   {frame(sum, tcp4, 0xffff, 20, 16, ipv4(6, tcp(0, 3000)...)), errGSOSize},
 		"uso 129 segments":    {frame(sum, usoL4, 100, 20, 6, ipv4(17, udp(12801)...)), errGSOSize},
 		"gso fragment":        {frame(sum, tcp4, 1448, 20, 16, fragment), errFragment},
@@ -148,8 +163,36 @@ func TestCheckRefuses(t *testing.T) {
 		"gso TCP header < 20": {frame(sum, tcp4, 1448, 20, 16, ipv4(6, smallTCP...)), errShort},
 		"uso cut UDP":         {frame(sum, usoL4, 1448, 20, 6, ipv4(17, udp(0)[:7]...)), errShort},
 	} {
-		if err := Check(tc.frame); !errors.Is(err, tc.want) {
+		if err := Check(tc.frame, 1500); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
+		}
+	}
+}
+
+// TCP segments that are longer than the interface's packets may be are made shorter.
+func TestCheckShortensTCPSegments(t *testing.T) {
+	f := frame(sum, tcp4, 8948, 20, 16, ipv4(6, tcp(12, 60000)...))
+	if err := Check(f, 1500); err != nil || get(f, offGSOSize) != 1448 {
+		t.Fatalf("segments of %d bytes, %v; want 1448", get(f, offGSOSize), err)
+	}
+}
+
+// What applications and neighbors of this machine send is taken as it is, and is
+// known if the far end would not take it.
+func TestFineFramesAreKnown(t *testing.T) {
+	for name, tc := range map[string]struct {
+		frame []byte
+		want  bool
+	}{
+		"plain":          {frame(0, none, 1, 0, 0, ipv4(17, udp(100)...)), false},
+		"tso":            {frame(sum, tcp4, 48, 20, 16, ipv4(6, tcp(0, 3000)...)), false},
+		"tso timestamps": {frame(sum, tcp4, 36, 20, 16, ipv4(6, tcp(12, 3000)...)), false},
+		"tso fine":       {frame(sum, tcp4, 5, 20, 16, ipv4(6, tcp(0, 3000)...)), true},
+		"uso jumbo":      {frame(sum, usoL4, 8972, 20, 6, ipv4(17, udp(60000)...)), false},
+		"uso fine":       {frame(sum, usoL4, 1, 20, 6, ipv4(17, udp(128)...)), true},
+	} {
+		if err := CheckLocal(tc.frame); err != nil || IsFine(tc.frame) != tc.want {
+			t.Errorf("%s: %v, fine %v, want %v", name, err, !tc.want, tc.want)
 		}
 	}
 }
@@ -161,7 +204,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add(frame(0, none, 0, 0, 0, ipv4(1, 1, 2, 3)))
 	f.Add(frame(sum, tcp6, 1428, 48, 16, ipv6(0, append([]byte{6, 0, 0, 0, 0, 0, 0, 0}, tcp(0, 3000)...)...)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if Check(b) != nil {
+		if Check(b, 1500) != nil {
 			return
 		}
 		n := len(b) - HeaderLen
@@ -170,11 +213,11 @@ func FuzzCheck(f *testing.F) {
 		if b[offFlags]&sum != 0 && start+offset+2 > n || hdr > n {
 			t.Fatalf("header %x for %d bytes", b[:HeaderLen], n)
 		}
-		if b[offGSOType] != none && (size == 0 || (n-hdr)/size > maxTCPSegments) {
-			t.Fatalf("header %x makes too many segments of %d bytes", b[:HeaderLen], n)
+		if b[offGSOType] != none && (size < minSegment-timestampOption || hdr+size > 1500 || b[offGSOType] == usoL4 && n-hdr > size*maxUDPSegments) {
+			t.Fatalf("header %x makes too many segments of %d bytes, or too long ones", b[:HeaderLen], n)
 		}
 		again := bytes.Clone(b)
-		if err := Check(again); err != nil || !bytes.Equal(again, b) {
+		if err := Check(again, 1500); err != nil || !bytes.Equal(again, b) {
 			t.Fatalf("a checked frame does not pass again: %v", err)
 		}
 	})

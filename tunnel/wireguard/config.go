@@ -30,6 +30,9 @@ type Config struct {
 	// if underlay, which is LinkConfig.Underlay, is not empty. May be nil if no link
 	// has an underlay.
 	Control func(underlay string) func(network, address string, c syscall.RawConn) error
+	// Listens is told the UDP port that all packets leave from, each time it is another. It
+	// must not block; may be nil.
+	Listens func(port uint16)
 	Logger  *slog.Logger // nil discards
 }
 

@@ -135,6 +135,9 @@ func (e *Endpoint) SetListenPort(port uint16) error {
 	if err != nil {
 		return fmt.Errorf("wireguard: listen on UDP port %d: %w", port, err)
 	}
+	if e.cfg.Listens != nil {
+		e.cfg.Listens(p.port)
+	}
 	e.replace(e.free, p)
 	for _, o := range e.bound {
 		e.renew(o)

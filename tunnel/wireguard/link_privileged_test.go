@@ -180,7 +180,7 @@ func TestPingBetweenKernels(t *testing.T) {
 	for _, host := range []string{"10.66.0.2", "fd66::2"} {
 		for _, size := range []string{"0", "1", "56", "1372", "1392", "8000"} {
 			if err := a.ns.Do(func() error {
-				if out, err := exec.Command("ping", "-c2", "-i0.05", "-W2", "-s", size, host).CombinedOutput(); err != nil {
+				if out, err := exec.Command("ping", "-c2", "-i0.05", "-W30", "-s", size, host).CombinedOutput(); err != nil {
 					return fmt.Errorf("%w: %s", err, out)
 				}
 				return nil

@@ -57,7 +57,7 @@ func TestSpoiledDatagramHoldsNothingBack(t *testing.T) {
 
 	r.order.finish(r.order.come(), a) // hands it on, while the datagram waits
 	r.team.start()
-	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		if written, _ := s.l.dev.(*fakeDevice).take(); len(written) == 1 {
 			break
 		}

@@ -40,11 +40,11 @@ type Splitter struct {
 	index   int
 }
 
-// Parse looks at a frame. An error means that it is not one that [tun.Check] lets
-// pass. The frame's header may be rewritten, and its packet is read until the last
+// Parse looks at a frame. An error means that it is not one that
+// [tun.CheckLocal] lets pass. The frame's header may be rewritten, and its packet is read until the last
 // call of Next.
 func Parse(frame []byte) (Splitter, error) {
-	if err := tun.Check(frame); err != nil {
+	if err := tun.CheckLocal(frame); err != nil {
 		return Splitter{}, fmt.Errorf("segment: %w", err)
 	}
 	get := func(off int) int { return int(binary.LittleEndian.Uint16(frame[off:])) }

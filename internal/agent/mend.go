@@ -1,0 +1,80 @@
+package agent
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/internal/link"
+)
+
+// mendSilence is how long the log says nothing more of an interface that something else
+// changes again and again.
+const mendSilence = time.Minute
+
+// mend puts right what was changed from outside on the interfaces of tunnels. all says to
+// look closely also at those that seem to be well.
+func (l *loop) mend(all bool) {
+	seen, looked := l.locals.Interfaces()
+	for _, p := range l.peers {
+		if p.tunnel == nil {
+			continue
+		}
+		i := seen[p.cfg.Tunnel.Interface]
+		if all || i.Persistent || i.Up && i.Carrier != (p.session != nil) {
+			l.mendDevice(p)
+		}
+		// What was set since cannot have been seen.
+		if p.session != nil && p.session.addressed.Before(looked) && lacks(i.Addresses, p.session.addresses) {
+			l.mendAddresses(p)
+		}
+	}
+}
+
+// mendDevice has the tunnel compare its interface with what it should be: its carrier is
+// the transport's to set, and an interface that outlives the daemon would go on taking
+// packets that nobody carries.
+func (l *loop) mendDevice(p *peer) {
+	changed, err := p.tunnel.Mend()
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, os.ErrClosed) {
+		return // the tunnel itself will tell
+	}
+	if len(changed) == 0 && err == nil || time.Since(p.mended) < mendSilence {
+		return
+	}
+	p.mended = time.Now()
+	if err != nil {
+		l.log.Error("cannot put the tunnel's interface right; trying again", "peer", p.cfg.Name, "err", err)
+		return
+	}
+	l.log.Warn("put right what something else had changed of the tunnel's interface",
+		"peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface, "changed", strings.Join(changed, ","))
+}
+
+// mendAddresses gives an interface back what somebody took from it. The kernel
+// itself takes IPv6 addresses when an interface is set down, and does not bring
+// them back when it is set up; without, its session could never return.
+func (l *loop) mendAddresses(p *peer) {
+	addresses, err := p.tunnel.SetAddresses(p.session.local)
+	if errors.Is(err, link.ErrNotFound) {
+		return // the tunnel itself will tell
+	}
+	l.troubles.note("give the tunnel's interface its addresses back", p.cfg.Name, err)
+	if err != nil {
+		p.err = err
+		return
+	}
+	l.log.Warn("gave the tunnel's interface the addresses back that it had lost", "peer", p.cfg.Name)
+	p.err = nil
+	p.session.addresses, p.session.addressed = addresses, time.Now()
+}
+
+// lacks reports whether one of the wanted addresses is not there.
+func lacks(have []netip.Addr, want []netip.Prefix) bool {
+	return slices.ContainsFunc(want, func(p netip.Prefix) bool { return !slices.Contains(have, p.Addr()) })
+}

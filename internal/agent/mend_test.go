@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"warren/internal/link"
+	"warren/tunnel"
+)
+
+// An interface that was set down and up again has lost its IPv6 addresses.
+func TestAddressesThatAreTakenAreGivenBack(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	w.up(t, "b")
+	local, _ := tunnel.Addresses(tunnel.Identity{1}, tunnel.Identity{2}, 0)
+	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true, Addresses: []netip.Addr{local}}}
+	w.locals.looked = time.Now()
+	mark := len(w.diary)
+	w.mend(false)
+	expect(t, "all there", w.since(mark), nil)
+	w.locals.interfaces = nil
+	w.mend(false)
+	expect(t, "gone", w.since(mark), []string{fmt.Sprintf("addresses b from %s", local)})
+	mark = len(w.diary)
+	w.mend(false)
+	expect(t, "not seen yet", w.since(mark), nil)
+}
+
+// An interface that does not look as its tunnel left it is mended, and the log says so once,
+// however often it has to be done.
+func TestInterfacesThatAreChangedAreMended(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	var said strings.Builder
+	w.log = slog.New(slog.NewTextHandler(&said, nil))
+	w.up(t, "b")
+	for _, c := range []struct {
+		what string
+		b, c link.Interface
+		want []string
+	}{
+		{"as left", link.Interface{Up: true, Carrier: true}, link.Interface{Up: true}, nil},
+		{"set down", link.Interface{}, link.Interface{}, nil},
+		{"without carrier", link.Interface{Up: true}, link.Interface{Up: true}, []string{"mend b"}},
+		{"with one too many", link.Interface{Up: true, Carrier: true}, link.Interface{Up: true, Carrier: true}, []string{"mend c"}},
+		{"persistent", link.Interface{Up: true, Carrier: true, Persistent: true}, link.Interface{Up: true}, []string{"mend b"}},
+	} {
+		w.locals.interfaces = map[string]link.Interface{"if-b": c.b, "if-c": c.c}
+		w.tunnels.changed = map[string][]string{"b": {"carrier", "owner"}}
+		mark := len(w.diary)
+		w.mend(false)
+		expect(t, c.what, w.since(mark), c.want)
+	}
+	if got := strings.Count(said.String(), "changed=carrier,owner"); got != 1 {
+		t.Errorf("the log says %d times what was mended:\n%s", got, said.String())
+	}
+
+	// What cannot be seen from afar is found now and then.
+	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true}, "if-c": {Up: true}}
+	mark := len(w.diary)
+	w.mend(true)
+	if got := w.since(mark); len(got) != 2 {
+		t.Errorf("a look at all: %q", got)
+	}
+}

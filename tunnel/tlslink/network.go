@@ -1,0 +1,121 @@
+package tlslink
+
+import "net/netip"
+
+// networkBits are the networks that a source is counted in, widest first: what a
+// provider has, what a site gets, and the source itself. An attacker often has all of
+// an IPv6 /48, and of IPv4 a /24.
+var networkBits = struct{ v4, v6 []int }{v4: []int{16, 24, 32}, v6: []int{32, 48, 56, 64}}
+
+// networksOf returns the networks that an address is counted in.
+func networksOf(a netip.Addr) []netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := networkBits.v6
+	if !a.Is6() {
+		bits = networkBits.v4
+	}
+	networks := make([]netip.Prefix, 0, 4)
+	for _, n := range bits {
+		p, err := a.Prefix(n)
+		if err != nil { // no address at all: all of these are one network
+			p = netip.Prefix{}
+		}
+		networks = append(networks, p)
+	}
+	return networks
+}
+
+// source is what a peer's or a stranger's address is known by.
+func source(a netip.Addr) netip.Addr {
+	networks := networksOf(a)
+	return networks[len(networks)-1].Addr()
+}
+
+func (n *network) total() (sum int) {
+	for _, c := range n.count {
+		sum += c
+	}
+	return sum
+}
+
+func (v *guest) source() *network { return v.networks[len(v.networks)-1] }
+
+// put moves a guest to a stage, behind all that are there.
+func (v *guest) put(to stage) {
+	v.remove()
+	v.stage, v.place = to, v.pool.guests[to].PushBack(v)
+	for _, n := range v.networks {
+		n.count[to]++
+		v.pool.networks[n.prefix] = n
+	}
+}
+
+// remove takes a guest out, if it is in.
+func (v *guest) remove() {
+	if v.place == nil {
+		return
+	}
+	v.pool.guests[v.stage].Remove(v.place)
+	v.place = nil
+	for _, n := range v.networks {
+		if n.count[v.stage]--; n.total() == 0 {
+			delete(v.pool.networks, n.prefix)
+		}
+	}
+}
+
+// displace takes a guest out for another one, and closes its connection.
+func (v *guest) displace() {
+	v.remove()
+	close(v.turn)
+	v.conn.Close()
+}
+
+func (p *pool) size() (sum int) {
+	for _, l := range p.guests {
+		sum += l.Len()
+	}
+	return sum
+}
+
+// victim returns the guest that goes if one has to, other than the newcomer; nil if
+// there is none.
+func (p *pool) victim(newcomer *guest) *guest {
+	for s := range stages {
+		var worst *guest
+		for e := p.guests[s].Front(); e != nil; e = e.Next() {
+			if v := e.Value.(*guest); v != newcomer && (worst == nil || v.isWorse(worst)) {
+				worst = v
+			}
+		}
+		if worst != nil {
+			return worst
+		}
+	}
+	return nil
+}
+
+// isWorse reports whether a guest's networks are fuller than those of another in the
+// same stage: the widest first, and within one of these the next.
+func (v *guest) isWorse(than *guest) bool {
+	for i := range min(len(v.networks), len(than.networks)) {
+		a, b := v.networks[i].count[v.stage], than.networks[i].count[v.stage]
+		if a != b {
+			return a > b
+		}
+	}
+	return false
+}
+
+// oldestOf returns the guest that goes for a newcomer of the same source; nil if all
+// are being answered.
+func (p *pool) oldestOf(newcomer *guest) *guest {
+	for _, s := range []stage{silent, waiting} {
+		for e := p.guests[s].Front(); e != nil; e = e.Next() {
+			if v := e.Value.(*guest); v != newcomer && v.source() == newcomer.source() {
+				return v
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package tlslink
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// renewal says when a lane's connection, and with it its keys, is replaced by another.
+// crypto/tls never updates keys (RFC 8446, section 4.6.3).
+type renewal struct {
+	age     time.Duration // at most; each lane takes between three quarters and all of it
+	records uint64        // in either direction
+}
+
+// Keys are replaced within the hour, with some minutes left to try again, and long
+// before the 2^24.5 full records that AES-GCM is good for (RFC 8446, section 5.5).
+var defaultRenewal = renewal{age: 55 * time.Minute, records: 1 << 22}
+
+// drainTimeout bounds how long a lane that was replaced is kept for what is on its way,
+// as long as the peer acknowledges what is sent.
+const drainTimeout = 5 * time.Minute
+
+// maxDraining is how many lanes that were replaced may be waited for; an end of this
+// version has no more than one for each number.
+const maxDraining = 2 * MaxLanes
+
+// errMoved is what a send on a lane that was replaced returns: nothing was sent.
+var errMoved = errors.New("another connection has taken over")
+
+// errDone ends the receiving on a lane whose other end has moved to another.
+var errDone = errors.New("nothing more comes")
+
+// plan sets when a lane is old.
+func (r *renewal) plan(now time.Time) time.Time {
+	return now.Add(r.age - rand.N(r.age/4+1))
+}
+
+// isOld reports whether a lane should be replaced.
+func (ln *lane) isOld(now time.Time) bool {
+	limit := ln.s.link.renewal.records
+	return !now.Before(ln.renewAt) || ln.sent.Load() >= limit || ln.received.Load() >= limit
+}
+
+// renew is called at each tick and replaces the lanes that are old, or, at the end that
+// does not dial, asks the peer to. An older listening end does not know how to replace
+// lane 0, and loses what is on the way of others; an older dialing end can't be asked.
+func (l *Link) renew(ctx context.Context) {
+	s, now := l.session, time.Now()
+	s.draining = keepOpen(s.draining)
+	asked := s.renewAsked.Swap(0)
+	able := s.peer.flags&flagRenews != 0
+	for n, ln := range s.lanes {
+		if ln == nil || s.renewing[n] || s.isDraining(n) || !able && (n == 0 || !s.dialer) || now.Before(ln.nextTry) {
+			continue
+		}
+		// A peer that asks all the time is not obeyed all the time.
+		wanted := asked&(1<<n) != 0 && now.Sub(ln.began) >= l.renewal.age/256
+		if !wanted && !ln.isOld(now) {
+			continue
+		}
+		ln.nextTry = now.Add(l.renewal.age / 64)
+		if !s.dialer {
+			s.enqueue(encode(frameRenew, []byte{byte(n)}))
+			continue
+		}
+		s.renewing[n] = true
+		h := l.hello(s.id, n)
+		if able {
+			h.flags |= flagReplaces
+		}
+		go l.dialLane(ctx, s, h)
+	}
+}
+
+// renewed takes the connection that the dialing end made to replace a lane. The ping
+// tells the listening end that it can move too.
+func (l *Link) renewed(ln *lane, able bool) {
+	s, old := ln.s, ln.s.lanes[ln.number]
+	if able {
+		if err := ln.send(pingFrame()); err != nil {
+			ln.lose(err)
+			return
+		}
+	}
+	if old == nil || old.lost.Load() {
+		l.addLane(ln)
+		return
+	}
+	ln.after = old.ended
+	s.startLane(ln)
+	l.takeOver(ln, old)
+	if able {
+		s.readers.Go(old.retire)
+	}
+}
+
+// joins takes a connection of the peer that is to replace a lane. Until the first frame
+// comes on it all stays as it is: the answer to its hello may have been lost.
+func (l *Link) joins(ln, old *lane) {
+	s := ln.s
+	if before := s.joining[ln.number]; before != nil {
+		before.lose(errMoved)
+	}
+	s.joining[ln.number] = ln
+	ln.after, ln.joining = old.ended, true
+	s.startLane(ln)
+}
+
+// joined is called when the first frame has come.
+func (l *Link) joined(ln *lane) {
+	s := ln.s
+	if s != l.session || s.joining[ln.number] != ln || ln.lost.Load() {
+		ln.lose(errMoved)
+		return
+	}
+	s.joining[ln.number] = nil
+	old := s.lanes[ln.number]
+	if old == nil || old.lost.Load() {
+		s.lanes[ln.number] = ln
+		l.route()
+		return
+	}
+	l.takeOver(ln, old)
+	s.readers.Go(old.retire)
+}
+
+// takeOver has a lane carry what another did. What comes on it is read after all that
+// comes on the other (waitTurn), so that each flow stays in order.
+func (l *Link) takeOver(ln, old *lane) {
+	s := ln.s
+	old.replaced.Store(true)
+	s.lanes[ln.number] = ln
+	if ln.number == 0 {
+		s.first.Store(ln)
+	}
+	l.route()
+	s.draining = append(s.draining, old)
+	if len(s.draining) > maxDraining {
+		s.draining[0].wire.Close()
+	}
+	old.wire.giveUpAfter(l.cfg.DeadAfter)
+	timeout := time.AfterFunc(drainTimeout, func() { old.wire.Close() })
+	s.readers.Go(func() {
+		<-old.ended
+		timeout.Stop()
+	})
+	l.log.Debug("lane replaced", "lane", ln.number, "remote", ln.wire.remote())
+}
+
+// retire tells the peer that nothing more comes on a lane, once the sends that are under
+// way are done. Others find errMoved.
+func (ln *lane) retire() {
+	ln.sending.Lock()
+	defer ln.sending.Unlock()
+	ln.moved = true
+	if err := ln.write(encode(frameDone, nil)); err != nil {
+		ln.lose(err)
+		return
+	}
+	ln.finish()
+}
+
+// finish is called when a lane is done in one direction, and closes it with the second.
+func (ln *lane) finish() {
+	if ln.finished.Add(1) == 2 {
+		ln.wire.Close()
+	}
+}
+
+// isDraining reports whether a lane of that number was replaced and is waited for.
+func (s *session) isDraining(n int) bool {
+	return slices.ContainsFunc(s.draining, func(ln *lane) bool { return ln.number == n })
+}
+
+// keepOpen leaves out the lanes that are drained.
+func keepOpen(lanes []*lane) []*lane {
+	kept := lanes[:0]
+	for _, ln := range lanes {
+		if ln.finished.Load() < 2 && !ln.lost.Load() {
+			kept = append(kept, ln)
+		}
+	}
+	clear(lanes[len(kept):])
+	return kept
+}
+
+func pingFrame() []byte {
+	return encode(framePing, binary.BigEndian.AppendUint64(nil, uint64(monotonic())))
+}

@@ -1,0 +1,276 @@
+package tlslink
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+
+	"warren/tunnel/tun"
+)
+
+// stream is numbered packets on both queues of one end to the other, of which none may
+// be missing or out of order.
+type stream struct {
+	sent [2]chan uint32 // how many, once it has stopped
+	got  [2]uint32
+	bad  []string
+}
+
+// startStream sends until stop is closed.
+func startStream(from, to *end, stop <-chan struct{}) *stream {
+	st := &stream{}
+	to.dev.update(func() {
+		to.dev.keep = false
+		to.dev.onWrite = func(f []byte) {
+			q, i := f[tun.HeaderLen+28], binary.BigEndian.Uint32(f[tun.HeaderLen+32:])
+			if i != st.got[q] && len(st.bad) < 10 {
+				st.bad = append(st.bad, fmt.Sprintf("queue %d: packet %d, want %d", q, i, st.got[q]))
+			}
+			st.got[q] = i + 1
+		}
+	})
+	for q := range 2 {
+		st.sent[q] = make(chan uint32, 1)
+		go func() {
+			for i := uint32(0); ; i++ {
+				f := packet(3000, byte(q))
+				binary.BigEndian.PutUint32(f[tun.HeaderLen+32:], i)
+				if i%16 == 15 { // not so much that all waits for the processors
+					time.Sleep(time.Millisecond)
+				}
+				select {
+				case from.dev.queues[q] <- f:
+				case <-stop:
+					st.sent[q] <- i
+					return
+				}
+			}
+		}()
+	}
+	return st
+}
+
+// quiet waits until nothing has arrived for some keepalives.
+func quiet(t *testing.T, e *end) {
+	t.Helper()
+	last, since := uint64(0), time.Now()
+	poll(t, func() bool {
+		if n := e.link.Status().Stats.RxPackets; n != last {
+			last, since = n, time.Now()
+		}
+		return time.Since(since) > 5*e.cfg.Keepalive
+	}, func() string { return "packets still arrive" })
+}
+
+// check waits until all that was sent has arrived, in order.
+func (st *stream) check(t *testing.T, to *end) {
+	t.Helper()
+	for q := range 2 {
+		want := <-st.sent[q]
+		var got uint32
+		poll(t, func() bool {
+			to.dev.update(func() { got = st.got[q] })
+			return got >= want
+		}, func() string { return fmt.Sprintf("queue %d: %d packets arrived, want %d; %v", q, got, want, st.bad) })
+	}
+	to.dev.update(func() {
+		for _, bad := range st.bad {
+			t.Error(bad)
+		}
+	})
+}
+
+// replacements waits until the lanes of both queues of an end were replaced so often.
+func replacements(t *testing.T, e *end, n int) {
+	t.Helper()
+	var last [2]*lane
+	var seen [2]int
+	poll(t, func() bool {
+		for q := range 2 {
+			if ln := e.link.routes[q].Load(); ln != nil && ln != last[q] && (last[q] == nil || last[q].number == ln.number) {
+				last[q] = ln
+				seen[q]++
+			} else if ln != nil {
+				last[q] = ln
+			}
+		}
+		return seen[0] > n && seen[1] > n
+	}, func() string { return fmt.Sprintf("the lanes were replaced %v times, want %d", seen, n) })
+}
+
+// All lanes, lane 0 included, are replaced again and again, whichever end finds them old
+// and why, and no packet is lost or overtaken for that.
+func TestLanesAreReplaced(t *testing.T) {
+	never := renewal{age: time.Hour, records: 1 << 40}
+	for name, tc := range map[string]struct{ dialing, listening renewal }{
+		"by age, dialing end":       {renewal{age: 150 * time.Millisecond, records: 1 << 40}, never},
+		"by age, listening end":     {never, renewal{age: 150 * time.Millisecond, records: 1 << 40}},
+		"by records, dialing end":   {renewal{age: time.Hour, records: 100}, never},
+		"by age, both ends at once": {renewal{age: 150 * time.Millisecond, records: 1 << 40}, renewal{age: 150 * time.Millisecond, records: 1 << 40}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := secretPair(t)
+			a.endpoint.renewal, b.endpoint.renewal = tc.dialing, tc.listening
+			b.start(secretTrust(0))
+			a.start(secretTrust(0), b.addr())
+			a.waitEvents(1)
+			b.waitEvents(1)
+			if tc.dialing == never { // it obeys at most every 256th of that
+				a.link.renewal.age = 256 * 50 * time.Millisecond
+			}
+			if tc.dialing.records == 100 {
+				a.link.renewal.age = 64 * 100 * time.Millisecond
+			}
+			busy := make(chan struct{})
+			for q := range 2 {
+				go flood(a, q, busy)
+			}
+			poll(t, func() bool { return a.link.Status().Lanes == 2 && b.link.Status().Lanes == 2 }, func() string { return "not two lanes" })
+			close(busy)
+			quiet(t, a)
+			quiet(t, b)
+			stop := make(chan struct{})
+			there, back := startStream(a, b, stop), startStream(b, a, stop)
+			replacements(t, a, 10)
+			replacements(t, b, 1)
+			close(stop)
+			there.check(t, b)
+			back.check(t, a)
+			if len(a.seen()) != 1 || len(b.seen()) != 1 {
+				t.Fatalf("the session ended: %+v %+v", a.seen(), b.seen())
+			}
+			for _, e := range []*end{a, b} {
+				if st := e.link.Status(); st.Stats.Drops > 0 || st.Lanes != 2 {
+					t.Errorf("%s: %+v", e.cfg.Name, st)
+				}
+			}
+		})
+	}
+}
+
+// An idle tunnel has its one lane replaced as well.
+func TestIdleLaneIsReplaced(t *testing.T) {
+	a, b := secretPair(t)
+	b.endpoint.renewal.age = 200 * time.Millisecond
+	a.endpoint.renewal.age = 256 * 100 * time.Millisecond
+	b.start(secretTrust(0))
+	a.start(secretTrust(0), b.addr())
+	a.waitEvents(1)
+	replacements(t, a, 3)
+	exchangePackets(t, a, b)
+	if len(a.seen()) != 1 || len(b.seen()) != 1 || a.link.Status().Lanes != 1 {
+		t.Fatalf("%+v %+v", a.seen(), b.seen())
+	}
+}
+
+// With an end that cannot replace lanes the tunnel stays as it is.
+func TestOlderEndsKeepTheirLanes(t *testing.T) {
+	for name, able := range map[string][2]byte{
+		"older listening end": {flagWidens | flagRenews, flagWidens},
+		"older dialing end":   {flagWidens, flagWidens | flagRenews},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := secretPair(t)
+			for i, e := range []*end{a, b} {
+				e.endpoint.able = able[i]
+				if able[i]&flagRenews != 0 {
+					e.endpoint.renewal.age = 100 * time.Millisecond
+				}
+			}
+			b.start(secretTrust(0))
+			a.start(secretTrust(0), b.addr())
+			a.waitEvents(1)
+			b.waitEvents(1)
+			first := a.link.routes[0].Load()
+			for range 10 {
+				exchangePackets(t, a, b)
+				before := a.link.Status().RTT
+				poll(t, func() bool { return a.link.Status().RTT != before }, func() string { return "no further tick" })
+			}
+			if len(a.seen()) != 1 || len(b.seen()) != 1 || a.link.routes[0].Load() != first {
+				t.Fatalf("%+v %+v", a.seen(), b.seen())
+			}
+		})
+	}
+}
+
+// A lane that cannot be replaced goes on.
+func TestLaneStaysWithoutReplacement(t *testing.T) {
+	a, b := secretPair(t)
+	a.endpoint.renewal.age = 300 * time.Millisecond
+	b.start(secretTrust(0))
+	via := newProxy(t, b.addr())
+	a.start(secretTrust(0), via.addr())
+	a.waitEvents(1)
+	b.waitEvents(1)
+	via.l.Close()
+	first := a.link.routes[0].Load()
+	poll(t, func() bool { return time.Since(first.began) > 3*a.endpoint.renewal.age }, func() string { return "it is not old" })
+	exchangePackets(t, a, b)
+	if len(a.seen()) != 1 || len(b.seen()) != 1 || a.link.routes[0].Load() != first {
+		t.Fatalf("%+v %+v", a.seen(), b.seen())
+	}
+}
+
+// A peer that has begun to replace a lane and says nothing then leaves all as it was.
+func TestHalfReplacedLaneStays(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	a.start(secretTrust(0), b.addr())
+	a.waitEvents(1)
+	b.waitEvents(1)
+	mine := a.link.hello(a.link.routes[0].Load().s.id, 0)
+	mine.flags |= flagReplaces
+	for range 3 {
+		conn, w, err := a.link.connect(t.Context(), b.endpoint.Listening()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		if _, err := a.link.exchange(t.Context(), conn, w, &mine); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exchangePackets(t, a, b)
+	if len(a.seen()) != 1 || len(b.seen()) != 1 {
+		t.Fatalf("%+v %+v", a.seen(), b.seen())
+	}
+}
+
+// A thousand tunnels that came up together are not replaced together.
+func TestReplacementsAreSpread(t *testing.T) {
+	now, buckets := time.Now(), map[time.Duration]int{}
+	for range 1000 {
+		at := defaultRenewal.plan(now).Sub(now)
+		if at > time.Hour || at < 30*time.Minute {
+			t.Fatalf("replaced after %v", at)
+		}
+		buckets[at/(10*time.Second)]++
+	}
+	for at, n := range buckets {
+		if n > 60 {
+			t.Fatalf("%d of 1000 in the ten seconds after %v", n, at*10*time.Second)
+		}
+	}
+}
+
+func TestRecordsAreCounted(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	a.start(secretTrust(0), b.addr())
+	a.waitEvents(1)
+	b.waitEvents(1)
+	sent, got := a.link.routes[0].Load(), b.link.routes[0].Load()
+	before := sent.sent.Load()
+	for range 20 {
+		a.dev.queues[0] <- packet(60000)
+	}
+	b.waitWritten(20)
+	if n := sent.sent.Load() - before; n < 20*4 {
+		t.Fatalf("%d records sent, want at least 80", n)
+	}
+	if n := got.received.Load(); n < 20*4 {
+		t.Fatalf("%d records received, want at least 80", n)
+	}
+}
