@@ -27,8 +27,9 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	s.mu.Unlock()
 	var changed bool
 	var errs []error
-	for at, r := range want {
-		c, err := s.policies.set(s.ctx, n.key, at, r)
+	for _, f := range families4and6 { // in order, so that the same error has the same words
+		at := place{dirExport, f}
+		c, err := s.policies.set(s.ctx, n.key, at, want[at])
 		changed = changed || c
 		errs = append(errs, err)
 	}

@@ -198,6 +198,7 @@ func (s *scenario) do(ctx context.Context, st step) error {
 	case "systemctl enable --now warren":
 		return s.startUnit(ctx, st.host)
 	case "systemctl restart warren":
+		s.ended[s.daemons[st.host]] = true
 		if err := s.daemons[st.host].Stop(ctx); err != nil {
 			return err
 		}
