@@ -132,23 +132,6 @@ func (p *rawPeer) handshake(open *gobgp.BGPMessage) string {
 	return ""
 }
 
-// establishFrom dials and does the handshake until the speaker goes through with it. A
-// speaker hangs up while it is not ready, as it is for a moment after each session, when
-// the routes of that are gone already.
-func establishFrom(t testing.TB, from, to netip.Addr, asn uint32, id string) *rawPeer {
-	t.Helper()
-	var p *rawPeer
-	eventually(t, 40*time.Second, func() string {
-		p = dialRaw(t, from, to)
-		if wrong := p.handshake(openMessage(t, asn, id, extendedNextHop)); wrong != "" {
-			p.conn.Close()
-			return wrong
-		}
-		return ""
-	})
-	return p
-}
-
 // serve discards what the speaker sends, so that it never blocks, and keeps the
 // session alive.
 func (p *rawPeer) serve() {
