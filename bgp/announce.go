@@ -35,6 +35,8 @@ func (s *Speaker) announce() error {
 	if len(add)+len(remove) == 0 {
 		return nil
 	}
+	slices.SortFunc(add, netip.Prefix.Compare) // so that the same error has the same words
+	slices.SortFunc(remove, netip.Prefix.Compare)
 	s.opMu.Lock()
 	defer s.opMu.Unlock()
 	err := errors.Join(s.announceBatches(remove, false), s.announceBatches(add, true))

@@ -27,8 +27,9 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	s.mu.Unlock()
 	var changed bool
 	var errs []error
-	for at, r := range want {
-		c, err := s.policies.set(s.ctx, n.key, at, r)
+	for _, f := range families4and6 { // in order, so that the same error has the same words
+		at := place{dirExport, f}
+		c, err := s.policies.set(s.ctx, n.key, at, want[at])
 		changed = changed || c
 		errs = append(errs, err)
 	}
@@ -41,40 +42,53 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	if err != nil || !reset {
 		return err
 	}
-	// Without a session nothing was sent.
-	if s.waitEstablished(n) {
+	switch s.takesForEstablished(n) {
+	case yes:
 		err := s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
 		if err != nil {
 			return fmt.Errorf("soft reset: %w", err)
 		}
+	case notYet:
+		s.wakeSoon()
+		return nil
 	}
 	s.mu.Lock()
-	n.applied.resetting = false
+	n.applied.resetting = false // without a session nothing was sent
 	s.mu.Unlock()
 	return nil
 }
 
-// waitEstablished reports whether n has a session whose routes GoBGP would
-// reset. It says that a session is established a moment before it takes it for
-// one itself, and a reset in that moment does nothing.
-func (s *Speaker) waitEstablished(n *neighbor) bool {
-	for range readyTries {
-		s.mu.Lock()
-		established := n.session.state == stateEstablished
-		s.mu.Unlock()
-		if !established {
-			return false
-		}
-		ready := false
-		err := s.server.ListPeer(s.ctx, &api.ListPeerRequest{Address: n.PeerAddr.String()}, func(p *api.Peer) {
-			ready = p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED
-		})
-		if err != nil || ready {
-			return ready
-		}
-		if !pause(n.ctx, time.Millisecond) {
-			return false
-		}
+// What takesForEstablished answers.
+type standing int
+
+const (
+	no standing = iota
+	notYet
+	yes
+)
+
+// takesForEstablished reports whether GoBGP takes n's session for established. It
+// says that a session is established a moment before it takes it for one itself,
+// longer on a busy machine; what it does for sessions it does not do for n until
+// then.
+func (s *Speaker) takesForEstablished(n *neighbor) standing {
+	s.mu.Lock()
+	established := n.session.state == stateEstablished
+	s.mu.Unlock()
+	if !established {
+		return no
 	}
-	return false
+	is := notYet
+	err := s.server.ListPeer(s.ctx, &api.ListPeerRequest{Address: n.PeerAddr.String()}, func(p *api.Peer) {
+		if p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED {
+			is = yes
+		}
+	})
+	if err != nil {
+		return no // it is not there any more
+	}
+	return is
 }
+
+// wakeSoon has the reconciler look again in a moment.
+func (s *Speaker) wakeSoon() { time.AfterFunc(readyInterval, s.wake) }

@@ -14,14 +14,20 @@ import (
 const closeTimeout = 3 * time.Second
 
 // dropLocked takes a neighbor's routes away at once and closes its session, with
-// a Cease, in the background: that takes a while when the far end is dead.
-func (s *Speaker) dropLocked(n *neighbor) {
+// a Cease, in the background: that takes a while when the far end is dead. It
+// returns what logs that, nil if there was no session.
+func (s *Speaker) dropLocked(n *neighbor) (news func()) {
+	if n.session.state == stateEstablished {
+		lasted := time.Since(n.session.since)
+		news = func() { s.logEnded(slog.LevelInfo, n, closedHere, lasted) }
+	}
 	delete(s.neighbors, n.Name)
 	delete(s.byAddr, n.key)
 	delete(s.confirming, n)
 	s.closing[n.key] = n
 	s.rib.drop(n)
 	s.work.Go(func() { s.close(n) })
+	return news
 }
 
 // close takes n out of GoBGP. The session is shut down first, and the peer

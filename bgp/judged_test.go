@@ -15,7 +15,8 @@ import (
 // A watched raw peer notes what the speaker sends it, and keeps its session.
 type watchedPeer struct {
 	*rawPeer
-	got chan *gobgp.BGPMessage
+	got  chan *gobgp.BGPMessage
+	kept []*gobgp.BGPUpdate // that nobody has asked for yet
 }
 
 // watchSession is an established session whose peer looks at all that it is
@@ -28,7 +29,7 @@ func watchSession(t *testing.T, s *Speaker, name string, open *gobgp.BGPMessage,
 	p.twoOctet = len(open.Body.(*gobgp.BGPOpen).OptParams[0].(*gobgp.OptionParameterCapability).Capability) == 2
 	p.establishAs(open)
 	waitState(t, s, name, stateEstablished)
-	w := &watchedPeer{p, make(chan *gobgp.BGPMessage, 1000)}
+	w := &watchedPeer{rawPeer: p, got: make(chan *gobgp.BGPMessage, 1000)}
 	go func() {
 		defer close(w.got)
 		for {
@@ -45,9 +46,16 @@ func watchSession(t *testing.T, s *Speaker, name string, open *gobgp.BGPMessage,
 	return w
 }
 
-// wantUpdate waits for an UPDATE that announces the prefix, and returns it.
+// wantUpdate waits for an UPDATE that announces the prefix, and returns it. What
+// comes before it is kept: UPDATEs of two families may come in any order.
 func (w *watchedPeer) wantUpdate(t *testing.T, prefix string) *gobgp.BGPUpdate {
 	t.Helper()
+	for i, u := range w.kept {
+		if announces(u, prefix) {
+			w.kept = slices.Delete(w.kept, i, i+1)
+			return u
+		}
+	}
 	timeout := time.After(time.Minute)
 	for {
 		select {
@@ -55,8 +63,12 @@ func (w *watchedPeer) wantUpdate(t *testing.T, prefix string) *gobgp.BGPUpdate {
 			if !ok {
 				t.Fatal("the session ended")
 			}
-			if u, ok := m.Body.(*gobgp.BGPUpdate); ok && announces(u, prefix) {
+			u, ok := m.Body.(*gobgp.BGPUpdate)
+			if ok && announces(u, prefix) {
 				return u
+			}
+			if ok {
+				w.kept = append(w.kept, u)
 			}
 		case <-timeout:
 			t.Fatalf("%s was not announced", prefix)

@@ -19,13 +19,18 @@ type confirmation struct {
 	to   time.Time // when GoBGP was seen to take the session for established; zero: not yet
 }
 
-// confirm waits until GoBGP takes n's session for established. opMu is held.
+// confirm notes that GoBGP takes n's session for established, or has that looked
+// at again soon. opMu is held.
 func (s *Speaker) confirm(n *neighbor) {
-	established := s.waitEstablished(n)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.confirming[n]; c != nil && established && c.to.IsZero() {
-		c.to = time.Now()
+	switch s.takesForEstablished(n) {
+	case notYet:
+		s.wakeSoon()
+	case yes:
+		s.mu.Lock()
+		if c := s.confirming[n]; c != nil && c.to.IsZero() {
+			c.to = time.Now()
+		}
+		s.mu.Unlock()
 	}
 }
 

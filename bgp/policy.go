@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/osrg/gobgp/v4/api"
 )
@@ -151,7 +153,8 @@ func (p *policies) set(ctx context.Context, addr netip.Addr, at place, want rule
 
 func (p *policies) setClasses(ctx context.Context, addr netip.Addr, at place, have *rule, want rule, changed *bool) error {
 	var errs []error
-	for class, on := range want.classes {
+	for _, class := range slices.Sorted(maps.Keys(want.classes)) {
+		on := want.classes[class]
 		if on == have.classes[class] {
 			continue
 		}

@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -94,24 +95,70 @@ func (ids routerIDs) rival(n *neighbor) (rival *neighbor) {
 	return rival
 }
 
-// logProblems logs each neighbor's problem once when it changes.
+// maxSaid bounds how many problems of a neighbor are remembered as logged.
+const maxSaid = 32
+
+// logProblems logs each neighbor's problem when it changes to one that was not
+// logged since the last session. What ended a session is in the line about that.
 func (s *Speaker) logProblems() {
 	type line struct{ peer, text string }
 	var lines []line
 	s.mu.Lock()
 	ids := s.routerIDsLocked()
 	for _, n := range s.neighbors {
-		if text := s.problemLocked(n, ids); text != n.session.logged {
-			n.session.logged = text
-			if text != "" {
-				lines = append(lines, line{n.Name, text})
-			}
+		text := s.problemLocked(n, ids)
+		if text == n.session.logged {
+			continue
+		}
+		n.session.logged = text
+		if text != "" && n.session.isNews(text) {
+			lines = append(lines, line{n.Name, text})
 		}
 	}
 	s.mu.Unlock()
 	for _, l := range lines {
 		s.log.Warn("BGP session: "+l.text, slog.String("peer", l.peer))
 	}
+}
+
+// isNews notes a problem as logged, and reports whether it was not.
+func (ss *session) isNews(text string) bool {
+	if ss.said[text] {
+		return false
+	}
+	if ss.said == nil || len(ss.said) >= maxSaid {
+		ss.said = make(map[string]bool)
+	}
+	ss.said[text] = true
+	return true
+}
+
+// establishedLocked returns what logs that n's session is established.
+func (s *Speaker) establishedLocked(n *neighbor) func() {
+	id := n.session.remoteID
+	return func() {
+		s.log.Info("BGP session established", slog.String("peer", n.Name), slog.Any("address", n.PeerAddr),
+			slog.Uint64("asn", uint64(n.ASN)), slog.Any("router_id", id))
+	}
+}
+
+// closedHere is why a session ended that DeleteNeighbor ended.
+const closedHere = "this router closed it: the tunnel is down, or the peer was changed or removed"
+
+// endedLocked returns what logs that n's session is over, and why.
+func (s *Speaker) endedLocked(n *neighbor, lasted time.Duration) func() {
+	cause := n.session.problem.text
+	if cause == "" {
+		cause = "no reason was given"
+	}
+	n.session.logged = cause
+	n.session.isNews(cause) // once here is enough, until the next session
+	return func() { s.logEnded(slog.LevelWarn, n, cause, lasted) }
+}
+
+func (s *Speaker) logEnded(level slog.Level, n *neighbor, cause string, lasted time.Duration) {
+	s.log.Log(context.Background(), level, "BGP session ended", slog.String("peer", n.Name),
+		slog.String("cause", cause), slog.Duration("lasted", lasted.Round(time.Millisecond)))
 }
 
 // notificationCodes finds the codes in GoBGP's words for a NOTIFICATION, as in

@@ -171,9 +171,12 @@ func (s *Speaker) endCurrent(n *neighbor) {
 	had := s.connection(n)
 	// Not from here: close waits for this goroutine and holds opMu.
 	s.work.Go(func() {
-		if s.disable(n, had.state) && had.state == stateEstablished {
-			s.log.Info("the peer opens a new BGP session: the old one is over", slog.String("peer", n.Name))
+		s.mu.Lock()
+		if had.state == stateEstablished && n.session.conn == had.conn {
+			n.setProblem(told, "the peer opened a new session: it had lost this one")
 		}
+		s.mu.Unlock()
+		s.disable(n, had.state)
 	})
 	for range readyTries {
 		if now := s.connection(n); now.conn != had.conn || !pause(n.ctx, readyInterval) {
@@ -186,7 +189,7 @@ func (s *Speaker) endCurrent(n *neighbor) {
 // administrative down, out of which restart brings it: no restart can be between
 // the look at the state and DisablePeer, and one is sure to follow. (GoBGP's
 // reset would not do: if it finds no session any more, it ends the next one.)
-func (s *Speaker) disable(n *neighbor, state string) bool {
+func (s *Speaker) disable(n *neighbor, state string) {
 	s.opMu.Lock()
 	defer s.opMu.Unlock()
 	s.mu.Lock()
@@ -194,13 +197,12 @@ func (s *Speaker) disable(n *neighbor, state string) bool {
 	n.session.failures = min(n.session.failures, maxRestarts-1)
 	s.mu.Unlock()
 	if !due {
-		return false
+		return
 	}
 	err := s.server.DisablePeer(s.ctx, &api.DisablePeerRequest{Address: n.PeerAddr.String()})
 	if err != nil && s.ctx.Err() == nil {
 		s.log.Error("BGP session not ended", slog.String("peer", n.Name), slog.Any("err", err))
 	}
-	return err == nil
 }
 
 // openConfirmTime is how long a peer may take from its OPEN to its KEEPALIVE,

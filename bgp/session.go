@@ -43,7 +43,8 @@ type session struct {
 	remoteID netip.Addr
 	seen     openSeen // in the peer's last OPEN
 	problem  problem
-	logged   string // the last problem that went to the log
+	logged   string          // the last problem that went to the log, or was the end of the session
+	said     map[string]bool // problems that went to the log since the session was established last
 
 	// Of the peer's last OPEN that led to a session, if there was one: whether
 	// it takes IPv4 prefixes, and whether with IPv6 next hops.
@@ -153,6 +154,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	}
 	s.rib.drop(n) // GoBGP does so too, a little later
 	state, was, since := stateName(ev.Peer.State.SessionState), n.session.state, n.session.since
+	var news func() // what goes to the log
 	if state != was {
 		n.session.state, n.session.since = state, at
 	}
@@ -160,12 +162,19 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	if state == stateEstablished {
 		n.session.remoteID = ev.Peer.State.RouterID
 		n.session.problem = problem{}
+		n.session.said = nil
+		if was != state {
+			news = s.establishedLocked(n)
+		}
 		n.setCapabilities(ev.Peer.State.RemoteCap)
 		s.confirming[n] = &confirmation{from: since}
 		s.wake() // what may be sent may be something else now
 	} else {
 		delete(s.confirming, n)
 		n.explainDown(reason, message)
+		if was == stateEstablished {
+			news = s.endedLocked(n, at.Sub(since))
+		}
 	}
 	var over *peerConn
 	if state == stateIdle {
@@ -186,6 +195,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	s.mu.Unlock()
 	if over != nil {
 		over.Close()
+	}
+	if news != nil {
+		news()
 	}
 	s.logProblems()
 	s.notify()

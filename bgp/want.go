@@ -43,9 +43,10 @@ func (s *Speaker) Want(w Wanted) {
 	s.mu.Lock()
 	s.wanted.neighbors, s.wanted.announced, s.wanted.protected = neighbors, announced, w.Protected
 	s.wanted.serial++
+	var news []func() // what goes to the log
 	for name, n := range s.neighbors {
 		if next := neighbors[name]; next == nil || !n.sameSession(next) {
-			s.dropLocked(n)
+			news = append(news, s.dropLocked(n))
 		}
 	}
 	maps.DeleteFunc(s.failures, func(name string, _ *failure) bool { return name != announceFailure && neighbors[name] == nil })
@@ -53,6 +54,11 @@ func (s *Speaker) Want(w Wanted) {
 		f.next = time.Time{} // what has changed may be what was wrong
 	}
 	s.mu.Unlock()
+	for _, f := range news {
+		if f != nil {
+			f()
+		}
+	}
 	s.notify()
 	s.wake()
 }

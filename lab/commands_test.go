@@ -24,6 +24,9 @@ type scenario struct {
 	ended   map[*topo.Process]bool   // daemons that the scenario has ended
 	other   []*topo.Process
 	sites   *topo.TwoSites
+
+	homes        map[string]*home  // by host; those of hosts that have one
+	fingerprints map[string]string // that README's keygen printed, by host
 }
 
 type scenarioKey struct{}
@@ -42,8 +45,11 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	holds DURATION HOST CMD... CONDITIONS       they are met all that time
 //	log HOST REGEXP             waits until the daemon's log has a matching line; with !, it
 //	                            has had none, and gets none for a second
-//	running HOST                the daemon has not died; of those that still should run when
-//	                            the scenario ends, this is found out without it
+//	running HOST                the daemon has not died; whoever waits, and the end of the
+//	                            scenario, finds that out too
+//
+// `wg` deletes the socket of a wireguard-go that does not listen yet: wait for
+// `ss -xlH -- /INTERFACE.sock` before its first use.
 //
 // What is done is done once, and has its result when it returns:
 //
@@ -58,10 +64,14 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	masquerade HOST IF              NAT for what leaves through the interface
 //	keygen HOST                     `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST> and $PUBLIC_KEY_<HOST>
 //	start HOST                      fills in variables in $WORK/HOST's config, then `warren run`
+//	start-to HOST FILE              the same, standard error going to FILE, such as a FIFO
 //	hup HOST                        SIGHUP
 //	terminate HOST | kill9 HOST     SIGTERM and wait | SIGKILL and wait
 //	config HOST FROM                puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
 //	cut LINK | blackhole LINK | heal LINK
+//	readme HEADING [HEADING]        types a section of README.md, with the files of another one where it has them
+//
+//	readme HEADING [HEADING]        types a section of README.md, with the files of another one where it has them
 //
 //	each WORD[,WORD]... COMMAND...  does a command for each word, which takes the place of @ in it
 var commands = map[string]func(*testscript.TestScript, bool, []string){
@@ -72,6 +82,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"masquerade": do(masquerade),
 	"keygen":     do(keygen),
 	"start":      do(start),
+	"start-to":   do(startTo),
 	"hup":        do(hup),
 	"terminate":  do(terminate),
 	"kill9":      do(kill9),
@@ -87,6 +98,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"heal":       do(heal),
 	"log":        do(logHas),
 	"running":    do(running),
+	"readme":     do(readme),
 }
 
 func init() { commands["each"] = do(each) } // which looks into commands
@@ -145,13 +157,21 @@ func tail(text string, lines int) string {
 
 // faults returns what is wrong with the daemons when the script is through.
 func (s *scenario) faults() error {
+	errs := []error{s.died()}
+	for name, p := range s.daemons {
+		if _, race, ok := strings.Cut(p.Log(), "WARNING: DATA RACE"); ok {
+			errs = append(errs, fmt.Errorf("a data race on %s:%s", name, race))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// died returns which daemons have ended by themselves.
+func (s *scenario) died() error {
 	var errs []error
 	for name, p := range s.daemons {
 		if !s.ended[p] && !p.Running() {
 			errs = append(errs, fmt.Errorf("the daemon on %s has died:\n%s", name, tail(p.Log(), 60)))
-		}
-		if _, race, ok := strings.Cut(p.Log(), "WARNING: DATA RACE"); ok {
-			errs = append(errs, fmt.Errorf("a data race on %s:%s", name, race))
 		}
 	}
 	return errors.Join(errs...)

@@ -77,7 +77,8 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	s := &scenario{topo: t, work: env.WorkDir, hosts: map[string]*topo.Host{}, links: map[string]*topo.Link{}, daemons: map[string]*topo.Process{}, ended: map[*topo.Process]bool{}}
+	s := &scenario{topo: t, work: env.WorkDir, hosts: map[string]*topo.Host{}, links: map[string]*topo.Link{}, daemons: map[string]*topo.Process{}, ended: map[*topo.Process]bool{},
+		homes: map[string]*home{}, fingerprints: map[string]string{}}
 	env.Values[scenarioKey{}] = s
 	env.Setenv("PATH", os.Getenv("PATH"))
 	env.Defer(func() {

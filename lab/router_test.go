@@ -88,6 +88,25 @@ func start(s *scenario, ts *testscript.TestScript, _ bool, args []string) error 
 	return nil
 }
 
+func startTo(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	if err := need(args, 2, "start-to HOST FILE"); err != nil {
+		return err
+	}
+	h, err := s.host(args[0])
+	if err != nil {
+		return err
+	}
+	if err := s.expand(ts, args[0]); err != nil {
+		return err
+	}
+	p, err := h.Start("sh", "-c", `exec warren run -c "$0" 2>"$1"`, s.configFile(args[0]), ts.MkAbs(args[1]))
+	if err != nil {
+		return err
+	}
+	s.daemons[args[0]] = p
+	return nil
+}
+
 func (s *scenario) daemon(args []string) (*topo.Process, error) {
 	if len(args) == 0 || s.daemons[args[0]] == nil {
 		return nil, fmt.Errorf("no daemon was started on %v", args)

@@ -24,9 +24,12 @@ const (
 // argv is the command to run on a host: `warren` gets the host's config, as an
 // operator's shell has it.
 func (s *scenario) argv(host string, args []string) []string {
+	if m := s.homes[host]; m != nil {
+		return m.inside(args)
+	}
 	if args[0] == "warren" && len(args) > 1 {
 		switch args[1] {
-		case "status", "reload", "check":
+		case "status", "reload", "check", "log-level":
 			return append(args[:len(args):len(args)], "-c", s.configFile(host))
 		}
 	}
@@ -183,7 +186,9 @@ func await(s *scenario, ts *testscript.TestScript, bound time.Duration, args []s
 	defer cancel()
 	var out string
 	took, err := topo.Eventually(ctx, waitInterval, bound, func() (err error) {
-		out, err = c.check(ctx, s)
+		if out, err = c.check(ctx, s); err != nil && s.died() != nil {
+			cancel() // nothing comes of waiting any more
+		}
 		return err
 	})
 	if err != nil {

@@ -77,11 +77,11 @@ func checkEndpoint(endpoint string, wgConfig bool) error {
 		return nil
 	}
 	if !wgConfig {
-		return errors.New("--endpoint goes with --wg-config only")
+		return usageError{errors.New("--endpoint goes with --wg-config only")}
 	}
 	host, port, err := net.SplitHostPort(endpoint)
 	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n == 0 || host == "" || strings.ContainsAny(host, " \t\r\n#") {
-		return fmt.Errorf("--endpoint %q is not host:port, such as a.example.net:51820 or [2001:db8::1]:51820", endpoint)
+		return usageError{fmt.Errorf("--endpoint %q is not host:port, such as a.example.net:51820 or [2001:db8::1]:51820", endpoint)}
 	}
 	return nil
 }

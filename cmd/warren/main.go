@@ -22,14 +22,57 @@ var version = "unknown"
 
 const defaultConfig = "/etc/warren/warren.toml"
 
+// What the command ends with. Scripts tell by it whether to try again.
+const (
+	exitFailed = 1 // it did not succeed
+	exitUsage  = 3 // it was called wrongly, and has done nothing
+)
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := root().ExecuteContext(ctx); err != nil {
-		report(err)
-		os.Exit(1)
+	code := execute(ctx, root())
+	stop()
+	os.Exit(code)
+}
+
+// execute runs the command that the arguments name, and returns its exit status.
+func execute(ctx context.Context, cmd *cobra.Command) int {
+	begun := false
+	noteBeginning(cmd, &begun)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var usage usageError
+	wrong := !begun || errors.As(err, &usage)
+	if !errors.As(err, new(reported)) {
+		fmt.Fprint(cmd.ErrOrStderr(), text(err))
+	}
+	if wrong {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// noteBeginning has begun become true when a command begins its work. What fails
+// before is what cobra found wrong with the arguments.
+func noteBeginning(cmd *cobra.Command, begun *bool) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*begun = true
+			return run(cmd, args)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		noteBeginning(c, begun)
 	}
 }
+
+// usageError is wrong use that a command itself has found.
+type usageError struct{ error }
+
+// reported is an error that has been told already.
+type reported struct{ error }
 
 func root() *cobra.Command {
 	cmd := &cobra.Command{
@@ -37,29 +80,29 @@ func root() *cobra.Command {
 		Short: "BGP-speaking routing agent over point-to-point tunnels",
 		Long: "Warren keeps an encrypted point-to-point tunnel to each peer, speaks BGP inside it,\n" +
 			"and keeps the kernel's routes in step with what the peers announce.",
-		// Errors are printed by report, once; usage only when asked for.
+		// Errors are printed by execute, once; usage only when asked for.
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("no command is given; `warren --help` lists them")}
+		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), reloadCmd(), versionCmd())
+	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), reloadCmd(), logLevelCmd(), versionCmd())
 	return cmd
 }
 
-// configFlag adds the -c that run, check, status and reload share.
+// configFlag adds the -c that most commands share.
 func configFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", defaultConfig, "the router's config `file`; peers.d is beside it")
 }
 
-// report prints an error for a person. A config's mistakes are a line each,
-// in the form that editors and grep understand.
-func report(err error) {
+// text is an error for a person, a line or more. A config's mistakes are a line
+// each, in the form that editors and grep understand.
+func text(err error) string {
 	var mistakes config.Errors
-	if errors.As(err, &mistakes) {
-		for _, m := range mistakes {
-			fmt.Fprintln(os.Stderr, m.Error())
-		}
-		return
+	if !errors.As(err, &mistakes) {
+		return fmt.Sprintf("warren: %v\n", err)
 	}
-	fmt.Fprintln(os.Stderr, "warren:", err)
+	return mistakes.Error() + "\n"
 }

@@ -15,6 +15,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
+	"warren/internal/logging"
 	"warren/internal/status"
 	"warren/internal/underlay"
 	"warren/tunnel"
@@ -22,33 +23,48 @@ import (
 	"warren/tunnel/wireguard"
 )
 
-// Agent is the daemon. Make it with [New], then call [Agent.Run] once.
-type Agent struct {
-	path    string
-	version string
-	log     *slog.Logger
-	cfg     *config.Config
+// Options are what an Agent is made of.
+type Options struct {
+	Path    string // of the config
+	Version string // of the program
+	Log     *logging.Log
+
+	// OverrideLog returns what holds of the log where the config says c; nil
+	// is c itself.
+	OverrideLog func(c config.Log) config.Log
 }
 
-// New loads the config at path. Nothing else is touched before Run. The error
-// of a bad config is a config.Errors.
-func New(path, version string, log *slog.Logger) (*Agent, error) {
-	cfg, err := config.Load(path)
+// Agent is the daemon. Make it with [New], then call [Agent.Run] once.
+type Agent struct {
+	opts Options
+	log  *slog.Logger
+	cfg  *config.Config
+}
+
+// New loads the config and sets up the log as it says. Nothing else is touched
+// before Run. The error of a bad config is a config.Errors.
+func New(o Options) (*Agent, error) {
+	cfg, err := config.Load(o.Path)
 	if err != nil {
 		return nil, err
 	}
-	return &Agent{path: path, version: version, log: log, cfg: cfg}, nil
+	a := &Agent{opts: o, log: o.Log.Logger(), cfg: cfg}
+	a.setLog(cfg.Log)
+	return a, nil
 }
 
 // Run is the daemon's life: it starts the parts, works until ctx is done or a
-// part fails, and then stops them in the reverse order. SIGHUP reloads.
+// part fails, and then stops them in the reverse order. SIGHUP reloads, SIGUSR1
+// has the log go to debug and back.
 func (a *Agent) Run(ctx context.Context) error {
-	// From the first moment to the last: a SIGHUP that nobody takes ends the
+	// From the first moment to the last: a signal that nobody takes ends the
 	// process, and what it had in the kernel stays there. One that comes during
 	// the start is taken after it.
-	hup := make(chan os.Signal, 1)
+	hup, usr1 := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
+	signal.Notify(usr1, syscall.SIGUSR1)
 	defer signal.Stop(hup)
+	defer signal.Stop(usr1)
 	t := newTasks(a.log)
 	defer t.stopAll()
 	defer notify(a.log, notifyStopping)
@@ -72,6 +88,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			if _, err := a.reload(ctx, l); err != nil {
 				a.log.Error("reload failed, nothing was changed", "err", err)
 			}
+		case <-usr1:
+			a.toggleDebug()
 		}
 	}
 }
@@ -94,7 +112,8 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 			lines, err := a.reload(ctx, l)
 			return reloadResult(lines, err), nil
 		},
-		Logger: a.log,
+		SetLogLevel: a.setLogLevel,
+		Logger:      a.log,
 	})
 	if err != nil {
 		return nil, err
@@ -121,16 +140,18 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 
 func (a *Agent) newLoop() *loop {
 	return &loop{
-		log:     a.log,
-		cfg:     a.cfg,
-		load:    func() (*config.Config, error) { return config.Load(a.path) },
-		version: a.version,
-		started: time.Now(),
-		peers:   map[string]*peer{},
-		state:   newState(),
-		inbox:   inbox{signal: make(chan struct{}, 1)},
-		request: make(chan func(context.Context)),
-		begun:   make(chan struct{}),
+		log:      a.log,
+		cfg:      a.cfg,
+		troubles: newTroubles(a.log),
+		load:     func() (*config.Config, error) { return config.Load(a.opts.Path) },
+		setLog:   a.setLog,
+		version:  a.opts.Version,
+		started:  time.Now(),
+		peers:    map[string]*peer{},
+		state:    newState(),
+		inbox:    inbox{signal: make(chan struct{}, 1)},
+		request:  make(chan func(context.Context)),
+		begun:    make(chan struct{}),
 	}
 }
 

@@ -37,7 +37,7 @@ func (i *interfaces) openExternal(cfg config.Peer, report reporter) (openTunnel,
 		},
 	}
 	l, err := external.New(external.Config{
-		Name: cfg.Name, Interface: t.Interface,
+		Name: cfg.Name, Interface: t.Interface, Look: look,
 		Addresses: t.Address, PeerAddress: t.PeerAddress, AddAddresses: e.addAddresses,
 		Ping: t.Probe == config.ProbeICMP, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter,
 		Events: report.event, Logger: i.log,
@@ -54,6 +54,12 @@ func (i *interfaces) openExternal(cfg config.Peer, report reporter) (openTunnel,
 		}
 	}()
 	return e, nil
+}
+
+// look sees one interface.
+func look(name string) (external.Sight, error) {
+	s, err := link.Look(name)
+	return external.Sight(s), err
 }
 
 // addAddresses remembers what was added: only that is ours to take away. What

@@ -53,6 +53,7 @@ func newWorld(t *testing.T, cfg *config.Config) *world {
 		log: slog.New(slog.DiscardHandler), speaker: w.speaker, routes: w.routes, locals: w.locals,
 		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
 		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
+		setLog: func(config.Log) string { return "" }, troubles: newTroubles(slog.New(slog.DiscardHandler)),
 		started: time.Now(), peers: map[string]*peer{}, state: newState(),
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
 	}
@@ -192,11 +193,12 @@ func (l fakeListener) SetPort(port uint16) error {
 // fakeTunnels opens tunnels that do nothing. open holds how to report for
 // those that are open, fail what opening an interface fails with.
 type fakeTunnels struct {
-	w       *world
-	mu      sync.Mutex // several are opened at once
-	open    map[string]reporter
-	fail    map[string]error
-	changed map[string][]string // what Mend finds, by peer
+	addressErr error // what giving addresses fails with
+	w          *world
+	mu         sync.Mutex // several are opened at once
+	open       map[string]reporter
+	fail       map[string]error
+	changed    map[string][]string // what Mend finds, by peer
 }
 
 func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
@@ -237,6 +239,9 @@ func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
 	return endpoints(t.cfg, ev.Local, ev.Peer)
 }
 func (t *fakeTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
+	if t.f.addressErr != nil {
+		return nil, t.f.addressErr
+	}
 	t.f.w.note("addresses %s from %s", t.name, local)
 	return []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}, nil
 }

@@ -56,6 +56,7 @@ type loop struct {
 
 	cfg     *config.Config
 	load    func() (*config.Config, error)
+	setLog  func(config.Log) (change string)
 	version string
 	started time.Time
 
@@ -64,7 +65,7 @@ type loop struct {
 	own        []netip.Prefix // what is announced of this router's
 	state      state
 	fib        fib.Result
-	fibErr     string // the last error that was logged, so that it is logged once
+	troubles   *troubles
 
 	listenErr, portErr error // what cannot be listened on yet
 
@@ -241,14 +242,7 @@ func (l *loop) syncRoutes(ctx context.Context) {
 	}
 	result, err := l.routes.Sync(ctx, desired(l.state))
 	l.fib = result
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != l.fibErr && text != "" {
-		l.log.Error("some routes cannot be written", "err", err)
-	}
-	l.fibErr = text
+	l.troubles.noteRoutes(err)
 }
 
 func (l *loop) isTunnel(ifname string) bool {

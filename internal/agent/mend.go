@@ -64,15 +64,11 @@ func (l *loop) mendAddresses(p *peer) {
 	if errors.Is(err, link.ErrNotFound) {
 		return // the tunnel itself will tell
 	}
-	if err != nil {
-		if p.err == nil || p.err.Error() != err.Error() {
-			l.log.Error("cannot give the tunnel's interface its addresses back; trying again", "peer", p.cfg.Name, "err", err)
-		}
-		p.err = err
+	l.troubles.note("give the tunnel's interface its addresses back", p.cfg.Name, err)
+	if p.err = err; err != nil {
 		return
 	}
 	l.log.Warn("gave the tunnel's interface the addresses back that it had lost", "peer", p.cfg.Name)
-	p.err = nil
 	p.session.addresses, p.session.addressed = addresses, time.Now()
 }
 

@@ -98,10 +98,8 @@ func (l *loop) openOne(p *peer) {
 		event:  func(ev tunnel.Event) { l.inbox.put(report{p: p, ev: ev}) },
 		failed: func(err error) { l.inbox.put(report{p: p, failed: err}) },
 	})
+	l.troubles.note("make the tunnel", p.cfg.Name, err)
 	if err != nil {
-		if p.err == nil || p.err.Error() != err.Error() {
-			l.log.Error("cannot make the tunnel; trying again", "peer", p.cfg.Name, "err", err)
-		}
 		p.err = err
 		return
 	}
@@ -133,15 +131,11 @@ func withZone(a netip.Addr, ifname string) netip.Addr {
 // called again until it succeeds.
 func (l *loop) setAddresses(p *peer) {
 	addresses, err := p.tunnel.SetAddresses(p.session.local)
-	if err != nil {
-		if p.err == nil || p.err.Error() != err.Error() {
-			l.log.Error("cannot start BGP over the tunnel; trying again", "peer", p.cfg.Name, "err", err)
-		}
-		p.err = err
+	l.troubles.note("start BGP over the tunnel", p.cfg.Name, err)
+	if p.err = err; err != nil {
 		return
 	}
-	p.session.addresses, p.session.addressed = addresses, time.Now()
-	p.session.ready, p.err = true, nil
+	p.session.addresses, p.session.addressed, p.session.ready = addresses, time.Now(), true
 }
 
 // want tells the speaker all that it is to do: a neighbor behind each tunnel that
@@ -207,6 +201,7 @@ func (l *loop) tunnelFailed(ctx context.Context, p *peer, err error) {
 // still carries it, then the tunnel.
 func (l *loop) closePeer(ctx context.Context, p *peer, reason string) {
 	l.endSession(ctx, p)
+	l.troubles.forget(p.cfg.Name)
 	if p.tunnel == nil {
 		return
 	}
@@ -240,20 +235,14 @@ func (l *loop) retry(ctx context.Context) {
 // an address may come later than the daemon, and a port that is taken is no
 // reason not to dial.
 func (l *loop) setListen() {
-	l.listenErr = l.doorError(l.listenErr, l.listen.SetListen(l.cfg.TLS.Listen))
+	l.listenErr = l.listen.SetListen(l.cfg.TLS.Listen)
+	l.troubles.note("listen for peers over TLS", "", l.listenErr)
 }
 
 // setPort does the same for the port of the wireguard transport.
 func (l *loop) setPort() {
-	l.portErr = l.doorError(l.portErr, l.listen.SetPort(l.cfg.WireGuard.ListenPort))
-}
-
-// doorError logs what is new, and returns it.
-func (l *loop) doorError(before, now error) error {
-	if now != nil && (before == nil || before.Error() != now.Error()) {
-		l.log.Error("cannot listen for peers; trying again", "err", now)
-	}
-	return now
+	l.portErr = l.listen.SetPort(l.cfg.WireGuard.ListenPort)
+	l.troubles.note("use the port for peers over WireGuard", "", l.portErr)
 }
 
 // policy is the config's list of filters in the words of package bgp.

@@ -45,6 +45,9 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	if !old.Announce.Equal(next.Announce) {
 		done = append(done, "announce: changed")
 	}
+	if line := l.setLog(next.Log); line != "" {
+		done = append(done, line)
+	}
 	l.announce()
 	l.syncRoutes(ctx)
 	for _, line := range done {

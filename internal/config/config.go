@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -27,6 +28,7 @@ type Config struct {
 	WireGuard WireGuard
 	FIB       FIB
 	API       API
+	Log       Log
 	Peers     []Peer   // sorted by name, which is unique
 	Unread    []string // what is in peers.d and is no peer, for its name does not end in .toml; sorted
 }
@@ -103,6 +105,12 @@ type API struct {
 
 // GobgpSocket returns the path of the unix socket for the gobgp command, if it is one.
 func (a API) GobgpSocket() (path string, isUnix bool) { return strings.CutPrefix(a.Gobgp, unixScheme) }
+
+// Log says what the daemon logs and how. It can be compared with ==.
+type Log struct {
+	Level  slog.Level // one of those that ParseLevel knows
+	Format LogFormat
+}
 
 // Peer is one file of peers.d.
 type Peer struct {

@@ -12,6 +12,7 @@ type rawRouter struct {
 	WireGuard rawWireGuard  `toml:"wireguard"`
 	FIB       rawFIB        `toml:"fib"`
 	API       rawAPI        `toml:"api"`
+	Log       rawLog        `toml:"log"`
 }
 
 type rawAnnounce struct {
@@ -42,6 +43,11 @@ type rawFIB struct {
 type rawAPI struct {
 	Gobgp  value[string] `toml:"gobgp"`
 	Socket value[string] `toml:"socket"`
+}
+
+type rawLog struct {
+	Level  value[string] `toml:"level"`
+	Format value[string] `toml:"format"`
 }
 
 // rawPeer is one file of peers.d as written.

@@ -32,6 +32,7 @@ func (l *loader) router(raw *rawRouter) *Config {
 		WireGuard: l.wireguard(&raw.WireGuard),
 		FIB:       l.fib(&raw.FIB),
 		API:       l.api(&raw.API),
+		Log:       l.log(&raw.Log),
 	}
 }
 

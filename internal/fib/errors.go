@@ -1,76 +1,89 @@
 package fib
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxNamed is how many failures an Error names; it counts the others.
-const maxNamed = 10
+// maxCauses is how many causes an Error has; it counts the others' routes all the
+// same. The kernel knows few.
+const maxCauses = 10
 
-// RouteError is one route that the kernel did not take or did not let go.
-type RouteError struct {
-	Op        string // "add" or "remove"
+// Cause is why routes failed that failed for the same reason.
+type Cause struct {
+	Op     string // "add" or "remove"
+	Err    error  // wraps the kernel's error number
+	Routes int    // that failed for it
+	// The lowest of their prefixes, and where its route leads.
 	Prefix    netip.Prefix
 	Interface string
-	Err       error // wraps the kernel's error number
 }
 
-func (e *RouteError) Error() string {
-	return fmt.Sprintf("%s %s dev %s: %v", e.Op, e.Prefix, e.Interface, e.Err)
+// Reason is the cause without the routes: two Causes with the same Reason are the
+// same cause, of whatever routes.
+func (c Cause) Reason() string { return c.Op + ": " + c.Err.Error() }
+
+func (c Cause) String() string {
+	others := ""
+	if c.Routes > 1 {
+		others = fmt.Sprintf(" and %d more", c.Routes-1)
+	}
+	return fmt.Sprintf("%s %s dev %s%s: %v", c.Op, c.Prefix, c.Interface, others, c.Err)
 }
 
-// Unwrap returns the kernel's error.
-func (e *RouteError) Unwrap() error { return e.Err }
-
-// Error is what Sync returns if routes failed.
+// Error is what Sync returns if routes failed. The same routes that fail for the
+// same reasons make the same Error, whatever their order was.
 type Error struct {
-	Routes []*RouteError // the first ten
-	Total  int
+	Causes []Cause // at least one, ordered by Reason
+	Total  int     // routes that failed
 }
 
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString("fib: ")
-	for i, r := range e.Routes {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(r.Error())
+	texts := make([]string, len(e.Causes))
+	for i, c := range e.Causes {
+		texts[i] = c.String()
 	}
-	if more := e.Total - len(e.Routes); more > 0 {
-		fmt.Fprintf(&b, "; and %d more", more)
-	}
-	return b.String()
+	return "fib: " + strings.Join(texts, "; ")
 }
 
-// Unwrap returns the failures that are named.
+// Unwrap returns the kernel's errors.
 func (e *Error) Unwrap() []error {
-	errs := make([]error, len(e.Routes))
-	for i, r := range e.Routes {
-		errs[i] = r
+	errs := make([]error, len(e.Causes))
+	for i, c := range e.Causes {
+		errs[i] = c.Err
 	}
 	return errs
 }
 
 // failures collects what becomes an Error.
 type failures struct {
-	first    []*RouteError
+	causes   map[string]*Cause // by Reason
 	total    int
 	prefixes map[netip.Prefix]struct{}
 }
 
 func (f *failures) add(op string, prefix netip.Prefix, name string, err error) {
 	if f.prefixes == nil {
-		f.prefixes = make(map[netip.Prefix]struct{})
+		f.prefixes, f.causes = make(map[netip.Prefix]struct{}), make(map[string]*Cause)
 	}
 	f.prefixes[prefix] = struct{}{}
 	f.total++
-	if len(f.first) < maxNamed {
-		f.first = append(f.first, &RouteError{Op: op, Prefix: prefix, Interface: name, Err: err})
+	next := Cause{Op: op, Err: err, Prefix: prefix, Interface: name}
+	reason := next.Reason()
+	c := f.causes[reason]
+	if c == nil {
+		c = &next
+		f.causes[reason] = c
+	}
+	c.Routes++
+	if cmp.Or(prefix.Compare(c.Prefix), cmp.Compare(name, c.Interface)) < 0 {
+		c.Prefix, c.Interface = prefix, name
 	}
 }
 
@@ -78,7 +91,13 @@ func (f *failures) err() error {
 	if f.total == 0 {
 		return nil
 	}
-	return &Error{Routes: f.first, Total: f.total}
+	e := &Error{Total: f.total}
+	for _, reason := range slices.Sorted(maps.Keys(f.causes)) {
+		if len(e.Causes) < maxCauses {
+			e.Causes = append(e.Causes, *f.causes[reason])
+		}
+	}
+	return e
 }
 
 // explain puts the kernel's answer in words that say what to do.

@@ -1,9 +1,13 @@
 package fib
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestConfigValidate(t *testing.T) {
@@ -34,10 +38,40 @@ func TestErrorIsBounded(t *testing.T) {
 	if f.err() != nil {
 		t.Error("no failure is an error")
 	}
-	for range 100_000 {
-		f.add("add", netip.MustParsePrefix("2001:db8::/32"), "site-b", errDuplicate)
+	for i := range 100_000 {
+		f.add("add", netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), "site-b", errDuplicate)
 	}
-	if s := f.err().Error(); len(s) > 2000 || !strings.HasSuffix(s, "; and 99990 more") {
+	for i := range 100 {
+		f.add("remove", netip.MustParsePrefix("2001:db8::/32"), "site-b", fmt.Errorf("reason %d", i))
+	}
+	if s := f.err().Error(); len(s) > 2000 || !strings.HasPrefix(s, "fib: add 10.0.0.0/32 dev site-b and 99999 more: wanted more than once; ") {
 		t.Errorf("%d bytes: %s", len(s), s)
+	}
+}
+
+// The order in which routes fail is that of a map: it must not make one error
+// look like many.
+func TestErrorHasOneText(t *testing.T) {
+	errs := []error{unix.EEXIST, fmt.Errorf("%w: Nexthop has invalid gateway", unix.EINVAL)}
+	texts := map[string]bool{}
+	for range 50 {
+		var f failures
+		for _, i := range rand.Perm(40) {
+			op := "add"
+			if i%4 == 0 {
+				op = "remove"
+			}
+			f.add(op, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32), fmt.Sprint("tun", i%3), errs[i%2])
+		}
+		texts[f.err().Error()] = true
+	}
+	if len(texts) != 1 {
+		t.Errorf("%d texts of one error: %v", len(texts), texts)
+	}
+	want := "fib: add 10.0.0.2/32 dev tun2 and 9 more: file exists; " +
+		"add 10.0.0.1/32 dev tun1 and 19 more: invalid argument: Nexthop has invalid gateway; " +
+		"remove 10.0.0.0/32 dev tun0 and 9 more: file exists"
+	if !texts[want] {
+		t.Errorf("got %v, want %s", texts, want)
 	}
 }

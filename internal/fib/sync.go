@@ -39,7 +39,7 @@ type Result struct {
 // same want sends nothing.
 //
 // A route that fails does not keep the others from being written: the error is
-// then an *[Error] that names it, and Result holds good. Any other error means
+// then an *[Error] that says why, and Result holds good. Any other error means
 // that the kernel could not be asked, or that ctx ended, in which case what was
 // done so far stays. Every error heals by calling Sync again, and Changed says
 // when.

@@ -83,7 +83,7 @@ func TestForeignSameMetric(t *testing.T) {
 
 		r, err := f.Sync(t.Context(), want)
 		var e *Error
-		if !errors.As(err, &e) || e.Total != 1 || e.Routes[0].Prefix != k.dst || !errors.Is(err, unix.EEXIST) ||
+		if !errors.As(err, &e) || e.Total != 1 || e.Causes[0].Prefix != k.dst || !errors.Is(err, unix.EEXIST) ||
 			!strings.Contains(err.Error(), "metric") {
 			t.Errorf("Sync: %v; want an error that names %s and the metric", err, k.dst)
 		}
@@ -325,7 +325,7 @@ func TestGoesOn(t *testing.T) {
 			t.Errorf("%+v; want 102 errors, 1900 installed, 1 pending", r)
 		}
 		var e *Error
-		if !errors.As(err, &e) || len(e.Routes) != 10 || e.Total != 102 || !strings.HasSuffix(err.Error(), "; and 92 more") {
+		if !errors.As(err, &e) || len(e.Causes) != 3 || e.Total != 102 || !strings.Contains(err.Error(), " and 99 more: file exists: another route") {
 			t.Errorf("Sync: %v", err)
 		}
 	})

@@ -148,6 +148,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 // look takes snapshots: after events, and now and then.
 func (w *Watcher) look(ctx context.Context, dirty <-chan struct{}) error {
 	next := time.Duration(0) // at once: there may have been events before Run
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -162,9 +163,13 @@ func (w *Watcher) look(ctx context.Context, dirty <-chan struct{}) error {
 		if err != nil || !whole {
 			next = retryAfter
 		}
-		if err != nil {
+		switch {
+		case err != nil && !failing:
 			w.log.Warn("link: cannot read the kernel's tables, trying again", "err", err)
+		case err == nil && failing:
+			w.log.Info("link: the kernel's tables can be read again")
 		}
+		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return nil

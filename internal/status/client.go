@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"syscall"
 )
@@ -28,6 +29,11 @@ func Reload(ctx context.Context, socket string) (ReloadResult, error) {
 	var r ReloadResult
 	err := ask(ctx, socket, http.MethodPost, "/reload", &r)
 	return r, err
+}
+
+// SetLogLevel has the daemon at socket log from that level on.
+func SetLogLevel(ctx context.Context, socket, level string) error {
+	return ask(ctx, socket, http.MethodPost, "/log-level?"+url.Values{"level": {level}}.Encode(), &struct{}{})
 }
 
 func ask(ctx context.Context, socket, method, path string, answer any) error {

@@ -1,5 +1,5 @@
-// Package status is what `warren status` and `warren reload` see of a running
-// daemon.
+// Package status is what `warren status`, `warren reload` and `warren log-level`
+// see of a running daemon.
 //
 // How it works:
 //
@@ -9,8 +9,9 @@
 //     long each may take to ask and to read (see package socket).
 //  2. GET /status answers with a Status as JSON, taken from the agent at that
 //     moment. POST /reload has the agent read its files again, waits, and
-//     answers with a ReloadResult.
-//  3. Get and Reload are the client's side; their errors tell an operator what
+//     answers with a ReloadResult. POST /log-level?level=L changes the level of
+//     the log.
+//  3. Get, Reload and SetLogLevel are the client's side; their errors tell an operator what
 //     to do. Table writes a Status for a terminal.
 //
 // The JSON names are fixed, as other tools read them. Numbers and lists are

@@ -27,16 +27,19 @@ const (
 // ErrRunning says that a living daemon holds the socket.
 var ErrRunning = errors.New("another warren is running")
 
-// Config is what a Server needs. Source and Reload may be called from several
+// Config is what a Server needs. Its functions may be called from several
 // goroutines at once.
 type Config struct {
 	Socket string // path; its directory is made if it is missing
 	Source func(context.Context) (Status, error)
 	Reload func(context.Context) (ReloadResult, error)
-	Logger *slog.Logger // nil means slog.Default()
+	// SetLogLevel changes the level of the log to the one of that name; its error
+	// says which there are. nil: it cannot be changed.
+	SetLogLevel func(name string) error
+	Logger      *slog.Logger // nil means slog.Default()
 }
 
-// Server answers `warren status` and `warren reload`.
+// Server answers `warren status`, `warren reload` and `warren log-level`.
 type Server struct {
 	config Config
 	ready  chan struct{}
@@ -117,6 +120,11 @@ func (s *Server) handler(run context.Context) http.Handler {
 		v, err := s.config.Reload(run)
 		s.answer(w, v, err)
 	})
+	if s.config.SetLogLevel != nil {
+		mux.HandleFunc("POST /log-level", func(w http.ResponseWriter, r *http.Request) {
+			s.answer(w, struct{}{}, s.config.SetLogLevel(r.URL.Query().Get("level")))
+		})
+	}
 	return mux
 }
 

@@ -66,6 +66,27 @@ func start(t *testing.T, c Config) (stop func()) {
 	return stop
 }
 
+func TestLogLevelOverTheSocket(t *testing.T) {
+	path := socketPath(t)
+	var got []string
+	start(t, Config{Socket: path, SetLogLevel: func(name string) error {
+		got = append(got, name)
+		if name == "lo&ud=" {
+			return errors.New("no such level")
+		}
+		return nil
+	}})
+	if err := SetLogLevel(t.Context(), path, "debug"); err != nil {
+		t.Error(err)
+	}
+	if err := SetLogLevel(t.Context(), path, "lo&ud="); err == nil || err.Error() != "the daemon says: no such level" {
+		t.Error(err)
+	}
+	if len(got) != 2 || got[0] != "debug" || got[1] != "lo&ud=" {
+		t.Errorf("the daemon heard %q", got)
+	}
+}
+
 func TestStatusOverTheSocket(t *testing.T) {
 	path := socketPath(t)
 	stop := start(t, Config{Socket: path})

@@ -23,13 +23,13 @@ type Router struct {
 	RouterID string `json:"router_id"`
 	Version  string `json:"version"`
 	UptimeS  int64  `json:"uptime_s"` // whole seconds since the daemon started
-	Hints    []Hint `json:"hints,omitempty"`
+	Hints    []Hint `json:"hints"`
 }
 
 // Hint is what an operator should know, and do something about.
 type Hint struct {
 	Text string `json:"text"`
-	Peer string `json:"peer,omitempty"` // whom it is about; empty: the router
+	Peer string `json:"peer"` // whom it is about; empty: the router
 }
 
 // Peer is one peer: its tunnel and its neighbor.

@@ -132,8 +132,10 @@ func (g *Guard) copyRoutes(k *kernel, family int, original, number uint32, tunne
 	if err != nil {
 		return false, failed, err
 	}
+	var firstKey routeKey // the lowest, so that the same trouble has the same words
 	err = k.apply(g.protocol, difference(number, have, want, whole), func(c change, err error) {
-		if failed.n++; failed.first == nil {
+		if failed.n++; failed.first == nil || compareKeys(c.key, firstKey) < 0 {
+			firstKey = c.key
 			failed.first = fmt.Errorf("underlay: %s copy of %s metric %d: %w", verb(c), c.key.dst, c.key.metric, err)
 		}
 	})
@@ -150,6 +152,10 @@ func (g *Guard) copyRoutes(k *kernel, family int, original, number uint32, tunne
 type failures struct {
 	n     int
 	first error
+}
+
+func compareKeys(a, b routeKey) int {
+	return cmp.Or(a.dst.Compare(b.dst), cmp.Compare(a.metric, b.metric))
 }
 
 func verb(c change) string {

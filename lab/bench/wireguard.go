@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"warren/lab/topo"
@@ -85,12 +86,19 @@ func (w *wireGuard) start(ctx context.Context, p *pair) (*session, error) {
 }
 
 func (w *wireGuard) configure(ctx context.Context, h *topo.Host, own, peer wireGuardEnd) error {
-	_, err := topo.Eventually(ctx, 2*time.Millisecond, 5*time.Second, func() error {
-		_, err := h.Run(ctx, "wg", "set", own.ifname, "private-key", own.keyFile, "listen-port", wireGuardPort,
-			"peer", peer.public, "endpoint", peer.underlay+":"+wireGuardPort, "allowed-ips", "0.0.0.0/0")
+	// wg deletes a socket on which nobody listens yet.
+	_, err := topo.Eventually(ctx, 2*time.Millisecond, 30*time.Second, func() error {
+		out, err := h.Run(ctx, "ss", "-xlH")
+		if err == nil && !strings.Contains(out, "/"+own.ifname+".sock ") {
+			err = fmt.Errorf("wireguard-go does not listen for wg's commands")
+		}
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if _, err := h.Run(ctx, "wg", "set", own.ifname, "private-key", own.keyFile, "listen-port", wireGuardPort,
+		"peer", peer.public, "endpoint", peer.underlay+":"+wireGuardPort, "allowed-ips", "0.0.0.0/0"); err != nil {
 		return err
 	}
 	return h.IP(ctx, "address add "+own.addr+"/30 dev "+own.ifname, "link set dev "+own.ifname+" mtu 1420 up")

@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-
-	"warren/tunnel"
 )
 
 func prefixes(text string) (all []netip.Prefix) {
@@ -40,24 +38,6 @@ func TestLocalAddress(t *testing.T) {
 		}
 		if !strings.HasPrefix(got, c.want) || addr.IsValid() && problem != "" {
 			t.Errorf("%q towards %s: %s, want %s", c.have, c.peer, got, c.want)
-		}
-	}
-}
-
-func TestParseCounters(t *testing.T) {
-	const text = `Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo: 3940 38 0 0 0 0 0 0 3940 38 0 0 0 0 0 0
-tun-ovpn: 18446744073709551615 2 1 3 0 0 0 0 5 6 10 20 0 0 0 0
- short: 1 2 3
-`
-	want := tunnel.Stats{RxBytes: 1<<64 - 1, RxPackets: 2, TxBytes: 5, TxPackets: 6, Drops: 34}
-	if got := parseCounters(text, "tun-ovpn"); got != want {
-		t.Errorf("got %+v", got)
-	}
-	for _, name := range []string{"tun", "short", "Inter-|   Receive", ""} {
-		if got := parseCounters(text, name); got != (tunnel.Stats{}) {
-			t.Errorf("%q: %+v", name, got)
 		}
 	}
 }

@@ -5,7 +5,8 @@
 // How a [Link] follows its interface:
 //
 //  1. Once every keepalive it looks whether the interface is there, up and
-//     running, and which addresses it has (sight.go).
+//     running, and which addresses it has (sight.go). How to see that it is
+//     given: [Config.Look] asks for the one interface, however many there are.
 //  2. If it was configured with addresses and the interface lacks one, its
 //     owner is asked to add it. Otherwise the interface's own addresses tell
 //     which is this end's (address.go).

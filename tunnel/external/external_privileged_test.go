@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"warren/internal/link"
 	"warren/internal/netns"
 	"warren/tunnel"
 )
@@ -110,6 +111,10 @@ func watch(t *testing.T, ns *netns.NS, c Config) (*Link, chan tunnel.Event) {
 	t.Helper()
 	events := make(chan tunnel.Event, 64)
 	c.Name, c.Interface, c.Keepalive, c.DeadAfter = "b", "tun0", keepalive, deadAfter
+	c.Look = func(name string) (Sight, error) {
+		s, err := link.Look(name)
+		return Sight(s), err
+	}
 	c.Events = func(ev tunnel.Event) { events <- ev }
 	l, err := New(c)
 	if err != nil {

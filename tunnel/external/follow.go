@@ -11,7 +11,7 @@ import (
 
 // glance looks at the interface once, and acts on what it sees.
 func (l *Link) glance() {
-	s, err := l.look(l.cfg.Interface)
+	s, err := l.cfg.Look(l.cfg.Interface)
 	if err != nil && l.report.IsUp() {
 		// That says nothing of the interface. The last sight holds, with a probe
 		// for as long as the peer answers.
@@ -35,30 +35,30 @@ func (l *Link) glance() {
 		l.down(tunnel.StateWaiting, problem)
 		return
 	}
-	if l.index != s.index || l.LocalAddress() != local {
+	if l.index != s.Index || l.LocalAddress() != local {
 		l.stopPing()
 		switch {
 		case !l.report.IsUp():
-		case l.index != s.index:
+		case l.index != s.Index:
 			l.down(tunnel.StateWaiting, fmt.Sprintf("interface %s was made anew", l.cfg.Interface))
 		default:
 			l.down(tunnel.StateWaiting, fmt.Sprintf("this end's address became %s", local))
 		}
-		l.index = s.index
+		l.index = s.Index
 	}
-	l.report.Change(func(t *tunnel.Status) { t.MTU = s.mtu })
+	l.report.Change(func(t *tunnel.Status) { t.MTU = s.MTU })
 	l.mu.Lock()
 	l.local = local
 	l.mu.Unlock()
 	if !l.cfg.Ping {
-		l.up()
+		l.up(0)
 		return
 	}
 	l.probe(local)
 }
 
 // see judges what was seen of the interface and adds the addresses that it lacks.
-func (l *Link) see(s sight, err error) (_ sight, local netip.Addr, problem string) {
+func (l *Link) see(s Sight, err error) (_ Sight, local netip.Addr, problem string) {
 	name := l.cfg.Interface
 	if err != nil {
 		return s, local, err.Error()
@@ -66,10 +66,10 @@ func (l *Link) see(s sight, err error) (_ sight, local netip.Addr, problem strin
 	if problem = s.problem(name); problem != "" {
 		return s, local, problem
 	}
-	have := s.addresses
+	have := s.Addresses
 	if len(l.cfg.Addresses) > 0 {
 		if lacking := missing(l.cfg.Addresses, have); len(lacking) > 0 {
-			if err := l.cfg.AddAddresses(s.index, lacking); err != nil {
+			if err := l.cfg.AddAddresses(s.Index, lacking); err != nil {
 				return s, local, err.Error()
 			}
 		}
@@ -121,8 +121,7 @@ func (l *Link) answered(a ping.Answer) {
 	}
 	l.answeredOnce = true
 	l.silent.Reset(l.cfg.DeadAfter)
-	l.up()
-	l.report.Measured(a.RTT)
+	l.up(a.RTT)
 }
 
 // unanswered is called when the peer has been silent for DeadAfter. Echoes go
@@ -143,14 +142,19 @@ func (l *Link) stopPing() {
 	}
 }
 
-func (l *Link) up() {
-	if l.report.IsUp() {
-		return
+// up takes note of a sign of life, and of the round trip that it took; 0 is unknown.
+func (l *Link) up(rtt time.Duration) {
+	now, was := time.Now(), l.report.IsUp()
+	if !was {
+		l.report.SetError("")
+		l.report.Up(now, netip.AddrPort{})
 	}
-	now := time.Now()
-	l.report.SetError("")
-	l.report.Up(now, netip.AddrPort{})
-	l.tell(tunnel.Event{Up: true, Time: now})
+	if rtt > 0 {
+		l.report.Measured(rtt)
+	}
+	if !was {
+		l.tell(tunnel.Event{Up: true, Time: now})
+	}
 }
 
 // down goes to a state that is not up, and notes why. The same reason again is

@@ -19,6 +19,11 @@ type Config struct {
 	Name      string // of the peer, for events
 	Interface string
 
+	// Look sees the interface of that name, in the network namespace of the
+	// daemon. It is called once every Keepalive, in Run's goroutine, and by
+	// Status. An error means that the kernel could not be asked.
+	Look func(name string) (Sight, error)
+
 	// Addresses are those that the interface should have, host part included.
 	// If there are any, PeerAddress is in the subnet of one of them.
 	Addresses   []netip.Prefix
@@ -44,7 +49,6 @@ type Config struct {
 type Link struct {
 	cfg     Config
 	log     *slog.Logger
-	look    func(name string) (sight, error)
 	newPing func(ifname string, local, peer netip.Addr) (pinger, error)
 
 	// Of the goroutine of Run.
@@ -76,6 +80,8 @@ func New(c Config) (*Link, error) {
 	switch {
 	case c.Interface == "":
 		return nil, errors.New("external: no interface")
+	case c.Look == nil:
+		return nil, fmt.Errorf("external: %s: no Look", c.Name)
 	case !c.PeerAddress.IsValid() || c.PeerAddress.Zone() != "":
 		return nil, fmt.Errorf("external: %s: peer address %s: must be an address without a zone", c.Name, c.PeerAddress)
 	case c.Keepalive <= 0 || c.Ping && c.DeadAfter < 2*c.Keepalive:
@@ -88,8 +94,8 @@ func New(c Config) (*Link, error) {
 	}
 	return &Link{
 		cfg: c, log: c.Logger.With("peer", c.Name, "interface", c.Interface),
-		look: lookAt, newPing: newPing,
-		report: report.New("external", c.Interface, 0),
+		newPing: newPing,
+		report:  report.New("external", c.Interface, 0),
 	}, nil
 }
 
@@ -122,7 +128,9 @@ func (l *Link) Run(ctx context.Context) error {
 // which begin anew when it is made anew.
 func (l *Link) Status() tunnel.Status {
 	s := l.report.Status()
-	s.Stats = counters(l.cfg.Interface)
+	if seen, err := l.cfg.Look(l.cfg.Interface); err == nil {
+		s.Stats = seen.stats()
+	}
 	return s
 }
 

@@ -24,7 +24,7 @@ type stage struct {
 	link *Link
 	mu   sync.Mutex
 
-	sight   sight
+	sight   Sight
 	failing error // of looking
 	answers bool  // the peer answers pings
 	pings   []*fakePing
@@ -57,8 +57,8 @@ func (p *fakePing) Send() error {
 func (p *fakePing) Answers() <-chan ping.Answer { return p.replies }
 func (p *fakePing) Close()                      { close(p.closed) }
 
-func working(index int) sight {
-	return sight{index: index, mtu: 1400, up: true, running: true, addresses: prefixes("10.8.0.1/24")}
+func working(index int) Sight {
+	return Sight{Index: index, MTU: 1400, Up: true, Running: true, Addresses: prefixes("10.8.0.1/24")}
 }
 
 // play runs script on a link to 10.8.0.2.
@@ -83,18 +83,18 @@ func play(t *testing.T, c Config, script func(*stage)) {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				s.added = append(s.added, fmt.Sprint(index, lacking))
-				s.sight.addresses = append(s.sight.addresses, lacking...)
+				s.sight.Addresses = append(s.sight.Addresses, lacking...)
 				return nil
 			}
+		}
+		c.Look = func(string) (Sight, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.sight, s.failing
 		}
 		l, err := New(c)
 		if err != nil {
 			t.Fatal(err)
-		}
-		l.look = func(string) (sight, error) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.sight, s.failing
 		}
 		l.newPing = func(_ string, local, _ netip.Addr) (pinger, error) {
 			s.mu.Lock()
@@ -143,9 +143,16 @@ func (s *stage) expect(t *testing.T, want ...string) {
 	s.events = nil
 }
 
+// now is the link's status, for a script.
+func (s *stage) now() tunnel.Status {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	return s.link.Status()
+}
+
 func (s *stage) status(t *testing.T, state tunnel.State, lastError string) {
 	t.Helper()
-	if st := s.link.Status(); st.State != state || !strings.Contains(st.LastError, lastError) {
+	if st := s.now(); st.State != state || !strings.Contains(st.LastError, lastError) {
 		t.Errorf("status: %s, %q; want %s, %q", st.State, st.LastError, state, lastError)
 	}
 }
@@ -165,7 +172,7 @@ func TestPingDecides(t *testing.T) {
 		s.answers = true
 		s.wait(time.Second) // 5.5 s
 		s.expect(t, "5.01s up")
-		if st := s.link.Status(); st.MTU != 1400 || st.RTT != 10*time.Millisecond || s.link.LocalAddress() != netip.MustParseAddr("10.8.0.1") {
+		if st := s.now(); st.MTU != 1400 || st.RTT != 10*time.Millisecond || s.link.LocalAddress() != netip.MustParseAddr("10.8.0.1") {
 			t.Errorf("%+v, from %s", st, s.link.LocalAddress())
 		}
 
@@ -186,22 +193,22 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 		s.wait(500 * time.Millisecond) // 0.5 s
 		s.answers, s.sight = true, working(7)
 		s.wait(time.Second) // 1.5 s
-		s.sight = sight{}
+		s.sight = Sight{}
 		s.wait(time.Second) // 2.5 s
 		s.status(t, tunnel.StateWaiting, "interface tun0 does not exist (yet)")
 		s.sight = working(8)
 		s.wait(time.Second)  // 3.5 s
 		s.sight = working(9) // gone and back between two looks
 		s.wait(time.Second)  // 4.5 s
-		s.sight.up, s.sight.running = false, false
+		s.sight.Up, s.sight.Running = false, false
 		s.wait(time.Second) // 5.5 s
 		s.status(t, tunnel.StateWaiting, "interface tun0 is down")
-		s.sight.up = true
+		s.sight.Up = true
 		s.wait(time.Second) // 6.5 s
 		s.status(t, tunnel.StateWaiting, "interface tun0 has no carrier")
-		s.sight.running = true
+		s.sight.Running = true
 		s.wait(time.Second) // 7.5 s
-		s.sight.addresses = prefixes("10.8.0.9/24")
+		s.sight.Addresses = prefixes("10.8.0.9/24")
 		s.wait(time.Second) // 8.5 s
 		s.failing = errors.New("no memory")
 		s.wait(time.Second) // 9.5 s
@@ -217,7 +224,7 @@ func TestWithoutPingTheInterfaceDecides(t *testing.T) {
 		s.wait(500 * time.Millisecond)
 		s.sight = working(7)
 		s.wait(10 * time.Second)
-		s.sight.up = false
+		s.sight.Up = false
 		s.wait(time.Second)
 		s.expect(t, "1s up", "11s down: interface tun0 is down: whoever made it has to set it up")
 		if len(s.pings) > 0 {
@@ -255,7 +262,7 @@ func TestConfiguredAddresses(t *testing.T) {
 			t.Errorf("it speaks from %s", got)
 		}
 		s.sight = working(8)
-		s.sight.addresses = prefixes("fd00::1/64")
+		s.sight.Addresses = prefixes("fd00::1/64")
 		s.wait(time.Second)
 		if want := []string{"7 [10.8.0.5/24 fd00::1/64]", "8 [10.8.0.5/24]"}; !slices.Equal(s.added, want) {
 			t.Errorf("added %v, want %v", s.added, want)
@@ -267,7 +274,7 @@ func TestEthernetIsRefused(t *testing.T) {
 	play(t, Config{}, func(s *stage) {
 		s.wait(500 * time.Millisecond)
 		s.sight = working(7)
-		s.sight.broadcast = true
+		s.sight.Broadcast = true
 		s.wait(2 * time.Second)
 		s.status(t, tunnel.StateWaiting, "is an Ethernet segment")
 		s.expect(t)
@@ -275,12 +282,14 @@ func TestEthernetIsRefused(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	good := Config{Name: "b", Interface: "tun0", PeerAddress: netip.MustParseAddr("10.8.0.2"), Ping: true, Keepalive: time.Second, DeadAfter: 2 * time.Second}
+	good := Config{Name: "b", Interface: "tun0", PeerAddress: netip.MustParseAddr("10.8.0.2"), Ping: true, Keepalive: time.Second, DeadAfter: 2 * time.Second,
+		Look: func(string) (Sight, error) { return Sight{}, nil }}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)
 	}
 	for what, spoil := range map[string]func(*Config){
 		"no interface":       func(c *Config) { c.Interface = "" },
+		"no look":            func(c *Config) { c.Look = nil },
 		"no peer address":    func(c *Config) { c.PeerAddress = netip.Addr{} },
 		"a zone":             func(c *Config) { c.PeerAddress = netip.MustParseAddr("fe80::1%tun0") },
 		"no keepalive":       func(c *Config) { c.Keepalive = 0 },

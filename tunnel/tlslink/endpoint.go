@@ -95,7 +95,7 @@ func (e *Endpoint) SetListen(addrs []netip.AddrPort) error {
 		}
 	}
 	var errs []error
-	for addr := range want {
+	for _, addr := range addrs { // in their order, so that the same trouble has the same words
 		if e.listeners[addr] != nil {
 			continue
 		}

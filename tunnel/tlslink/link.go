@@ -161,7 +161,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 // arrived answers the hello of a connection that the peer dialed.
 func (l *Link) arrived(in *incoming) {
 	if err := l.prepare(in); err != nil {
-		l.fail(fmt.Errorf("prepare the connection from %s: %w", in.wire.remote(), err))
+		l.fail(fmt.Errorf("prepare the connection from %s: %w", in.wire.remote().Addr(), err))
 		go in.reject("this connection cannot be used")
 		return
 	}
@@ -203,7 +203,7 @@ func (l *Link) acceptSession(in *incoming) {
 	h := l.hello(in.hello.session, 0)
 	if _, err := in.conn.Write(encode(frameHello, h.marshal())); err != nil {
 		in.close()
-		l.fail(fmt.Errorf("answer the hello of %s: %w", in.wire.remote(), err))
+		l.fail(fmt.Errorf("answer the hello of %s: %w", in.wire.remote().Addr(), err))
 		l.arb.dialEnded()
 		l.backoff.due = true
 		return

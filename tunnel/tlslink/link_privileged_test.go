@@ -84,7 +84,7 @@ func startRouter(t *testing.T, id byte, mtu, queues int, renewal renewal, remote
 	}
 	r.link, err = r.endpoint.AddLink(LinkConfig{
 		Name: "peer", Trust: secretTrust(0), Remotes: remotes, Device: r.dev,
-		Keepalive: 200 * time.Millisecond, DeadAfter: 2 * time.Second, Events: func(ev tunnel.Event) { r.events <- ev },
+		Keepalive: 200 * time.Millisecond, DeadAfter: 15 * time.Second, Events: func(ev tunnel.Event) { r.events <- ev },
 	})
 	if err != nil {
 		t.Fatal(err)

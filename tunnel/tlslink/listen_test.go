@@ -193,3 +193,23 @@ func TestEndpointRunsOnce(t *testing.T) {
 		t.Fatal("ran twice")
 	}
 }
+
+// What cannot be listened on is tried again and again, and compared by its words.
+func TestListenErrorHasOneText(t *testing.T) {
+	var addrs []netip.AddrPort
+	for i := range 8 { // of nobody here (RFC 5737)
+		addrs = append(addrs, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 443))
+	}
+	e := NewEndpoint(Config{})
+	texts := map[string]bool{}
+	for range 30 {
+		err := e.SetListen(addrs)
+		if err == nil {
+			t.Fatal("it listens on an address that is not here")
+		}
+		texts[err.Error()] = true
+	}
+	if len(texts) != 1 {
+		t.Errorf("%d texts of one error", len(texts))
+	}
+}

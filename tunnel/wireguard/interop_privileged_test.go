@@ -3,6 +3,7 @@
 package wireguard
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -56,6 +57,8 @@ func startForeign(t *testing.T) *foreign {
 	t.Cleanup(func() { f.ns.Close() })
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, wireguardGo, "-f", f.name)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that it removes its socket
 	cmd.WaitDelay = patience
 	if err := f.ns.Do(cmd.Start); err != nil {
@@ -65,9 +68,11 @@ func startForeign(t *testing.T) *foreign {
 		cancel()
 		cmd.Wait()
 	})
-	for deadline := time.Now().Add(patience); f.try("wg", "show", f.name) != nil; time.Sleep(5 * time.Millisecond) {
+	// wg would delete a socket on which nobody listens yet.
+	for deadline := time.Now().Add(patience); f.try("sh", "-c", "ss -xlH | grep -F /"+f.name+".sock") != nil; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("wireguard-go does not start")
+			cancel()
+			t.Fatalf("wireguard-go does not start: %v: %s", cmd.Wait(), log.String())
 		}
 	}
 	f.run("wg", "set", f.name, "listen-port", fmt.Sprint(foreignPort), "private-key", f.file(f.key))

@@ -70,7 +70,7 @@ func startRouter(t *testing.T, id byte, queues int, key protocol.PrivateKey, pee
 	var err error
 	r.l, err = r.e.AddLink(LinkConfig{
 		Name: "peer", PublicKey: peer, Remotes: remotes, Device: dev,
-		Keepalive: 200 * time.Millisecond, DeadAfter: 2 * time.Second, Events: func(ev tunnel.Event) { r.events <- ev },
+		Keepalive: 200 * time.Millisecond, DeadAfter: 15 * time.Second, Events: func(ev tunnel.Event) { r.events <- ev },
 	})
 	if err != nil {
 		t.Fatal(err)

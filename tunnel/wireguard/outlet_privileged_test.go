@@ -160,7 +160,7 @@ func TestUnderlays(t *testing.T) {
 			near := u.endpoint(u.near, protocol.NewPrivateKey())
 			for i, underlay := range []string{"", "u1", "u0"} {
 				own := protocol.NewPrivateKey()
-				c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: time.Second}
+				c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: 3 * time.Second}
 				there, here := c, c
 				there.Name, there.PublicKey = "near", own.Public()
 				here.Name, here.PrivateKey, here.PublicKey, here.Underlay = "far", own, farKey.Public(), underlay
@@ -196,7 +196,7 @@ func TestUnderlayComesAndGoes(t *testing.T) {
 	u.in(u.near, "link del u1")
 	farKey, nearKey := protocol.NewPrivateKey(), protocol.NewPrivateKey()
 	far, near := u.endpoint(u.far, farKey), u.endpoint(u.near, nearKey)
-	c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: time.Second}
+	c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: 3 * time.Second}
 	c.Name, c.PublicKey = "near", nearKey.Public()
 	far.startIn(u.far, c)
 	c.Name, c.PublicKey, c.Underlay, c.Remotes = "far", farKey.Public(), "u1", []string{far.addr("10.9.9.9")}

@@ -21,7 +21,7 @@ func TestAnswersFromWhereThePeerSentTo(t *testing.T) {
 			u := newUnderlays(t)
 			nearKey, farKey := protocol.NewPrivateKey(), protocol.NewPrivateKey()
 			far, near := u.endpoint(u.far, farKey), u.endpoint(u.near, nearKey)
-			c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: 2 * time.Second}
+			c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: 4 * time.Second}
 			c.Name, c.PublicKey = "near", nearKey.Public()
 			a := far.startIn(u.far, c)
 			c.Name, c.PublicKey, c.Remotes = "far", farKey.Public(), []string{far.addr(v.host)}

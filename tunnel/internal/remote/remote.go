@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -65,14 +66,17 @@ func explain(remote string, err error) error {
 }
 
 // OneLine joins what went wrong with the remotes for a log line; the first few say
-// enough. Without any error the remotes had no address.
+// enough. They are sorted, each once: a name server gives the addresses in another order
+// each time. Without any error the remotes had no address.
 func OneLine(errs []error) error {
 	if len(errs) == 0 {
 		return errors.New("the names of the remotes have no address")
 	}
-	var texts []string
-	for _, err := range errs[:min(len(errs), 4)] {
-		texts = append(texts, err.Error())
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
 	}
-	return errors.New(strings.Join(texts, "; "))
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
+	return errors.New(strings.Join(texts[:min(len(texts), 4)], "; "))
 }

@@ -4,6 +4,7 @@ package report
 
 import (
 	"net/netip"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ func (c *Counters) Stats() tunnel.Stats {
 type Report struct {
 	mu     sync.Mutex
 	status tunnel.Status
+	said   map[string]time.Time // reasons that were news since the tunnel was up last, and when
 }
 
 // New returns the report of a link that does not run.
@@ -88,7 +90,7 @@ func (r *Report) Up(now time.Time, remote netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.setState(now, tunnel.StateUp)
-	r.status.Remote = remote
+	r.status.Remote, r.said = remote, nil
 }
 
 // Down notes that the tunnel is not up any more, what it is instead, and why.
@@ -96,19 +98,44 @@ func (r *Report) Down(now time.Time, to tunnel.State, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.setState(now, to)
-	r.status.LastError = reason
+	r.status.LastError = steady(reason)
 	r.status.Remote, r.status.RTT, r.status.Lanes = netip.AddrPort{}, 0, 0
 }
 
+// Reasons that take turns are news again after repeatAfter; so many are remembered.
+const (
+	repeatAfter = 10 * time.Minute
+	maxSaid     = 32
+)
+
 // SetError notes why the tunnel is not up, "" to forget it, and reports whether that is
-// news.
+// news. It is not where the reason is the one before, nor where several take turns: a
+// peer that is tried by many ways fails by each of them in its own.
 func (r *Report) SetError(reason string) (news bool) {
+	reason = steady(reason)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	news = r.status.LastError != reason
+	if r.status.LastError == reason {
+		return false
+	}
 	r.status.LastError = reason
-	return news
+	now := time.Now()
+	if at, said := r.said[reason]; said && now.Sub(at) < repeatAfter {
+		return false
+	}
+	if r.said == nil || len(r.said) >= maxSaid {
+		r.said = make(map[string]time.Time)
+	}
+	r.said[reason] = now
+	return true
 }
+
+// localEnd is how package net writes the local end of a connection before the remote one,
+// as in "read udp 127.0.0.1:40123->127.0.0.53:53: i/o timeout".
+var localEnd = regexp.MustCompile(`[0-9A-Za-z.:%\[\]_-]+:[0-9]+->`)
+
+// steady is a reason without the port that the kernel chose for this one try.
+func steady(reason string) string { return localEnd.ReplaceAllString(reason, "") }
 
 // Measured takes a round trip of a tunnel that is up.
 func (r *Report) Measured(rtt time.Duration) {

@@ -84,8 +84,8 @@ func startDevice(t *testing.T, psk PresharedKey) *device {
 		}
 	})
 	wait(t, "wireguard-go's socket", func() bool {
-		_, err := d.try("wg", "show", d.name)
-		return err == nil
+		out, err := d.try("ss", "-xlH") // wg would delete one on which nobody listens yet
+		return err == nil && strings.Contains(out, "/"+d.name+".sock ")
 	})
 	d.addr = netip.MustParseAddrPort("127.0.0.1:51821")
 	d.run("wg", "set", d.name, "listen-port", "51821", "private-key", d.file(PublicKey(d.key)))

@@ -1,0 +1,239 @@
+//go:build lab
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"warren/lab/topo"
+)
+
+// A home is what a machine of its own has and a network namespace has not: its
+// /etc, /run and /usr/local/bin. Commands on a host that has one see it there.
+type home struct {
+	dir string // has etc, run and bin
+}
+
+// enterHome mounts a home, $0, and runs its arguments. `ip netns exec` has put it into a
+// mount namespace already.
+const enterHome = `mount --bind "$0/etc" /etc && mount --bind "$0/run" /run && mount --bind "$0/bin" /usr/local/bin || exit 1
+PATH="/usr/local/bin:$PATH" exec "$@"`
+
+func (m *home) inside(argv []string) []string {
+	return append([]string{"sh", "-c", enterHome, m.dir}, argv...)
+}
+
+// fakeSCP stands for scp between the hosts of a scenario, of which $1 is where all homes
+// are. It knows site a, as site b does, by its address on the underlay, and checks
+// that this can be reached from here.
+const fakeSCP = `#!/bin/sh -e
+[ "$1" != -p ] || shift
+ping -c 1 -W 5 198.51.100.2 >/dev/null
+path() { case $1 in root@198.51.100.2:*) echo "%s/site-a/${1#*:}" ;; *@*|*:*) exit 1 ;; *) echo "$1" ;; esac; }
+cp -p "$(path "$1")" "$(path "$2")"
+`
+
+// makeHome gives a host a home: a copy of this machine's /etc, an empty /run, and
+// what README has copied to both routers before it begins.
+func (s *scenario) makeHome(ctx context.Context, name string) error {
+	m := &home{dir: filepath.Join(s.work, "homes", name)}
+	for _, dir := range []string{"bin", "run"} {
+		if err := os.MkdirAll(filepath.Join(m.dir, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	h, err := s.host(name)
+	if err != nil {
+		return err
+	}
+	// Files that only another user may read are no loss.
+	_, err = h.Run(ctx, "sh", "-c", `cp -a /etc "$1/etc" 2>/dev/null; cp "$2/warren" "$2/gobgp" "$1/bin" &&
+		mkdir -p "$1/etc/systemd/system" && cp ../configs/warren.service "$1/etc/systemd/system"`, "sh", m.dir, bin)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(m.dir, "bin", "scp"), fmt.Appendf(nil, fakeSCP, filepath.Dir(m.dir)), 0o755)
+	}
+	s.homes[name] = m
+	return err
+}
+
+// readme types a section of README.md at the hosts that it names: its files are
+// written and its commands run, as they are there.
+func readme(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	if err := need(args, 1, "readme SECTION [FILES-OF-SECTION]"); err != nil {
+		return err
+	}
+	ctx, cancel := bounded()
+	defer cancel()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		return err
+	}
+	steps, err := readSection(string(text), args[0])
+	if err != nil {
+		return err
+	}
+	if len(args) > 1 {
+		other, err := readSection(string(text), args[1])
+		if err != nil {
+			return err
+		}
+		steps = replaceFiles(steps, other)
+	}
+	for _, st := range steps {
+		if s.homes[st.host] == nil {
+			if err := s.makeHome(ctx, st.host); err != nil {
+				return err
+			}
+		}
+		ts.Logf("[readme] %s", st)
+		if err := s.do(ctx, st); err != nil {
+			return fmt.Errorf("README, %s: %s: %w", args[0], st, err)
+		}
+	}
+	return nil
+}
+
+// A step is a command to type, or a file to write.
+type step struct {
+	host, command string
+	path, text    string
+}
+
+func (st step) String() string {
+	if st.path != "" {
+		return st.host + ": " + st.path
+	}
+	return st.host + "# " + st.command
+}
+
+var (
+	typedLine = regexp.MustCompile(`^(site-[ab])# (.+)$`)
+	fileLine  = regexp.MustCompile(`^# (site-[ab]): (/\S+)$`)
+)
+
+// readSection returns the steps of the section with that heading, without those of
+// the sections below it.
+func readSection(text, heading string) (steps []step, err error) {
+	_, text, found := strings.Cut(text, "\n"+heading+"\n")
+	if !found {
+		return nil, fmt.Errorf("README has no section %q", heading)
+	}
+	var block []string
+	inside := false
+	for line := range strings.Lines(text) {
+		trimmed := strings.TrimRight(line, "\n")
+		switch {
+		case !inside && strings.HasPrefix(line, "#"):
+			return steps, nil
+		case strings.HasPrefix(strings.TrimSpace(trimmed), "```"):
+			if inside {
+				more, err := readBlock(block)
+				if err != nil {
+					return nil, err
+				}
+				steps = append(steps, more...)
+			}
+			inside, block = !inside, nil
+		case inside:
+			block = append(block, strings.TrimPrefix(trimmed, "   ")) // of a list
+		}
+	}
+	return steps, nil
+}
+
+// readBlock makes steps of one block, in which nothing else may be.
+func readBlock(lines []string) (steps []step, err error) {
+	if m := fileLine.FindStringSubmatch(lines[0]); m != nil {
+		return []step{{host: m[1], path: m[2], text: strings.Join(lines, "\n") + "\n"}}, nil
+	}
+	for _, line := range lines {
+		m := typedLine.FindStringSubmatch(line)
+		if m == nil {
+			return nil, fmt.Errorf("README: neither a file nor a command to type: %q", line)
+		}
+		steps = append(steps, step{host: m[1], command: m[2]})
+	}
+	return steps, nil
+}
+
+// replaceFiles takes those files from other that steps write too.
+func replaceFiles(steps, other []step) (out []step) {
+	texts := map[string]string{}
+	for _, st := range other {
+		texts[st.host+st.path] = st.text
+	}
+	for _, st := range steps {
+		if text, ok := texts[st.host+st.path]; ok && st.path != "" {
+			st.text = text
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// printed is where a reader puts in what a command has printed.
+var printed = regexp.MustCompile(`SHA256:… as (site-[ab])'s keygen printed it`)
+
+func (s *scenario) do(ctx context.Context, st step) error {
+	if st.path != "" {
+		m := printed.FindStringSubmatch(st.text)
+		if m != nil && s.homes[m[1]] == nil {
+			return errors.New("nothing was printed there")
+		}
+		if m != nil {
+			st.text = strings.Replace(st.text, m[0], s.fingerprints[m[1]], 1)
+		}
+		return os.WriteFile(filepath.Join(s.homes[st.host].dir, st.path), []byte(st.text), 0o644)
+	}
+	switch st.command {
+	case "systemctl enable --now warren":
+		return s.startUnit(ctx, st.host)
+	case "systemctl restart warren":
+		s.ended[s.daemons[st.host]] = true
+		if err := s.daemons[st.host].Stop(ctx); err != nil {
+			return err
+		}
+		return s.startUnit(ctx, st.host)
+	}
+	out, err := call{host: st.host, args: []string{"sh", "-c", st.command}}.run(ctx, s)
+	if m := fingerprint.FindStringSubmatch(out); m != nil {
+		s.fingerprints[st.host] = m[1]
+	}
+	return err
+}
+
+// startUnit does what systemd does with the unit, as far as it matters here: it runs
+// what ExecStart says, and waits until that is ready.
+func (s *scenario) startUnit(ctx context.Context, name string) error {
+	h, err := s.host(name)
+	if err != nil {
+		return err
+	}
+	unit, err := os.ReadFile(filepath.Join(s.homes[name].dir, "etc/systemd/system/warren.service"))
+	if err != nil {
+		return err
+	}
+	m := regexp.MustCompile(`(?m)^ExecStart=(.+)$`).FindStringSubmatch(string(unit))
+	if m == nil {
+		return errors.New("the unit has no ExecStart")
+	}
+	p, err := h.Start(s.homes[name].inside(strings.Fields(m[1]))...)
+	if err != nil {
+		return err
+	}
+	s.daemons[name] = p
+	_, err = topo.Eventually(ctx, 50*time.Millisecond, 30*time.Second, func() error {
+		_, err := call{host: name, args: []string{"warren", "status"}}.run(ctx, s)
+		return err
+	})
+	return err
+}
