@@ -13,6 +13,7 @@
 //	                               the same port, from N addresses of a prefix that is this host's:
 //	                               thousands of connections a second that hold still
 //	hostile relay LISTEN TO DELAY  no attack: a path with a delay, each way, for TCP
+//	hostile capture INTERFACE FILE no attack: the frames that pass an interface, to a new file, until SIGTERM
 //	hostile tun INTERFACE UID      the interface of a tunnel, as user UID of the same machine
 //
 // The WireGuard port of VICTIM, which is ADDRESS:PORT, IPv4. All of these tell
@@ -68,6 +69,8 @@ func run(args []string) error {
 		return floodBGP(args[1], args[2], uint16(asn), time.Duration(secs)*time.Second)
 	case len(args) == 2 && args[0] == "tls":
 		return attackTLS(args[1])
+	case len(args) == 3 && args[0] == "capture":
+		return capture(args[1], args[2])
 	case len(args) == 3 && args[0] == "tun":
 		return attackTUN(args[1], args[2])
 	case len(args) == 6 && args[0] == "tls-flood":
@@ -89,5 +92,5 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile capture INTERFACE FILE | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }
