@@ -136,6 +136,8 @@ type fakeRoutes struct {
 	w    *world
 	want []string
 	err  error
+
+	sources sources
 }
 
 func (r *fakeRoutes) Sync(_ context.Context, want []fib.Route) (fib.Result, error) {
@@ -153,7 +155,16 @@ func (r *fakeRoutes) Sync(_ context.Context, want []fib.Route) (fib.Result, erro
 
 func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
 
+func (r *fakeRoutes) SetSources(v4, v6 netip.Addr) error {
+	if next := (sources{v4, v6}); next != r.sources {
+		r.w.note("sources %v %v", v4, v6)
+		r.sources = next
+	}
+	return nil
+}
+
 type fakeLocals struct {
+	hosts             []link.Host
 	locals, connected []netip.Prefix
 	gateways          []netip.Addr
 	interfaces        map[string]link.Interface
@@ -165,6 +176,7 @@ func (f *fakeLocals) Locals(link.Redistribute, []string, func(string) bool) []ne
 	return f.locals
 }
 func (f *fakeLocals) Connected() []netip.Prefix { return f.connected }
+func (f *fakeLocals) Hosts() []link.Host        { return slices.Clone(f.hosts) }
 func (f *fakeLocals) Gateways() []netip.Addr    { return f.gateways }
 func (f *fakeLocals) Interfaces() (map[string]link.Interface, time.Time) {
 	return f.interfaces, f.looked

@@ -23,6 +23,7 @@ const (
 
 // routes is what the loop needs of fib.FIB.
 type routes interface {
+	SetSources(v4, v6 netip.Addr) error
 	Sync(context.Context, []fib.Route) (fib.Result, error)
 	Changed() <-chan struct{}
 }
@@ -33,6 +34,7 @@ type locals interface {
 	Locals(link.Redistribute, []string, func(ifname string) bool) []netip.Prefix
 	Connected() []netip.Prefix
 	Gateways() []netip.Addr
+	Hosts() []link.Host
 	Interfaces() (map[string]link.Interface, time.Time)
 }
 
@@ -63,6 +65,7 @@ type loop struct {
 	peers      map[string]*peer
 	generation uint64         // of the last session
 	own        []netip.Prefix // what is announced of this router's
+	source     sources        // of this router's own packets into tunnels
 	state      state
 	fib        fib.Result
 	troubles   *troubles
@@ -228,6 +231,7 @@ func (l *loop) announce() {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
 	l.own = announced(a.Networks, found)
+	l.setSources()
 	l.protect()
 	l.want()
 }

@@ -10,6 +10,7 @@ import (
 // op is one message to the kernel.
 type op struct {
 	add    bool
+	passes bool // it stands in for another one within this plan
 	flags  uint16
 	prefix netip.Prefix
 	held   held
@@ -71,6 +72,10 @@ func (f *FIB) planLocked(want []Route) *plan {
 func (p *plan) change(w Route, h held, old *node) {
 	flags := uint16(unix.NLM_F_CREATE | unix.NLM_F_EXCL)
 	var after []op
+	standIn := op{passes: true, prefix: w.Prefix, held: h, name: w.Interface}
+	if standIn.held.metric++; standIn.held.metric == 0 {
+		standIn.held.metric = h.metric - 1
+	}
 	for n := old; n != nil; n = n.next {
 		if n.seen == p.number {
 			continue
@@ -79,8 +84,13 @@ func (p *plan) change(w Route, h held, old *node) {
 		del := op{prefix: w.Prefix, held: n.held, name: w.Interface}
 		sameKey := n.metric == h.metric && n.tos == h.tos
 		switch {
-		case n.odd, sameKey && n.index == h.index && w.Prefix.Addr().Is6():
+		case n.odd:
 			p.adds = append(p.adds, del)
+		case sameKey && n.index == h.index && w.Prefix.Addr().Is6():
+			add := standIn
+			add.add, add.flags = true, flags
+			p.adds = append(p.adds, add, del)
+			after = append(after, standIn)
 		case sameKey:
 			flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
 			fallthrough

@@ -30,7 +30,7 @@ type Route struct {
 type Result struct {
 	Installed4 int // IPv4 routes in the kernel
 	Installed6 int // IPv6 routes in the kernel
-	Pending    int // wait for an interface that does not exist or is down
+	Pending    int // wait for an interface that does not exist or is down, or for a source
 	Errors     int // could not be added, or are not wanted and could not be removed
 }
 
@@ -153,6 +153,17 @@ func (f *FIB) send(p *plan, batch []op, again bool) (surprised bool, err error) 
 
 // addedLocked notes the answer to an addition. surprised: see execute.
 func (f *FIB) addedLocked(p *plan, o op, a answer, again bool) (surprised bool) {
+	if o.passes { // one that is refused only leaves a moment without a route
+		if a.errno == 0 {
+			f.pic.add(o.prefix, o.held, p.number)
+		}
+		return false
+	}
+	if a.errno == unix.EINVAL && o.held.src == sourceOurs && !f.given.source(o.prefix).IsValid() && sourceRefused(a.text) {
+		p.result.Pending++ // the address went just now: the next SetSources is on the way
+		f.resyncLocked(retrySoon)
+		return false
+	}
 	switch a.errno {
 	case 0:
 		f.pic.add(o.prefix, o.held, p.number)

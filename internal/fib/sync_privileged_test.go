@@ -35,40 +35,102 @@ func TestSyncAddsMovesRemoves(t *testing.T) {
 	})
 }
 
-// TestMoveDoesNotBlink follows the kernel's own account of a move: at every
-// event after the first there has to be a route.
+// neverWithout follows the kernel's own account of what change does to the one
+// route of k.dst: at every event there has to be one.
+func neverWithout(t *testing.T, k *kernel, wantEvents int, change func()) {
+	t.Helper()
+	witness, err := subscribe(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = witness.file.Close() }()
+	change()
+
+	have, events := 1, 0
+	err = witness.raw.Control(func(fd uintptr) {
+		_, err = witness.drain(fd, func(h header, b []byte) {
+			r, ok := parseRoute(b)
+			if !ok || r.prefix != k.dst {
+				return
+			}
+			events++
+			if h.typ == unix.RTM_NEWROUTE {
+				have++
+			} else {
+				have--
+			}
+			if have < 1 {
+				t.Error("there is a moment without a route")
+			}
+		})
+	})
+	if err != nil || events != wantEvents {
+		t.Errorf("%d events, %v; want %d", events, err, wantEvents)
+	}
+}
+
 func TestMoveDoesNotBlink(t *testing.T) {
 	families(t, func(t *testing.T, k *kernel) {
 		f := open(t, config())
 		k.sync(t, f, Route{k.dst, "tunA"})
-		witness, err := subscribe(0)
-		if err != nil {
+		neverWithout(t, k, 4, func() {
+			k.sync(t, f, Route{k.dst, "tunB"})
+			k.sync(t, f, Route{k.dst, "tunC"})
+		})
+	})
+}
+
+// TestSourceChangesWithoutABlink: the preferred source comes, changes and goes, and
+// there is a route all the time.
+func TestSourceChangesWithoutABlink(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		next := k.src.Next()
+		k.ip(t, "addr add %s dev lo"+k.nodad)
+		k.ip(t, "addr add "+next.String()+" dev lo"+k.nodad)
+		f := open(t, config())
+		a := Route{k.dst, "tunA"}
+		k.sync(t, f, a)
+		events := 6
+		if k.opt == "-6" {
+			events = 12
+		}
+		neverWithout(t, k, events, func() {
+			for _, src := range []netip.Addr{k.src, next, {}} {
+				set := [2]netip.Addr{src, {}}
+				words := " src " + src.String()
+				if k.opt == "-6" {
+					set[0], set[1] = set[1], set[0]
+				}
+				if !src.IsValid() {
+					words = ""
+				}
+				if err := f.SetSources(set[0], set[1]); err != nil {
+					t.Fatal(err)
+				}
+				k.sync(t, f, a)
+				k.want(t, "%d dev tunA proto bgp scope link"+words+" metric 20")
+				k.settled(t, f, a)
+			}
+		})
+		// What stands in has another metric; one of others' there stays.
+		k.ip(t, "route add %d dev tunC proto static metric 21")
+		if err := f.SetSources(netip.Addr{}, k.src); k.opt == "-6" && err == nil {
+			k.sync(t, f, a)
+			k.want(t, "%d dev tunA proto bgp src "+k.src.String()+" metric 20", "%d dev tunC proto static metric 21")
+		}
+		// An address that is not there is no error: who said it will say another.
+		missing := [2]netip.Addr{next.Next()}
+		if k.opt == "-6" {
+			missing = [2]netip.Addr{{}, next.Next()}
+		}
+		if err := f.SetSources(missing[0], missing[1]); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = witness.file.Close() }()
-		k.sync(t, f, Route{k.dst, "tunB"})
-		k.sync(t, f, Route{k.dst, "tunC"})
-
-		have, events := 1, 0
-		err = witness.raw.Control(func(fd uintptr) {
-			_, err = witness.drain(fd, func(h header, b []byte) {
-				r, ok := parseRoute(b)
-				if !ok || r.prefix != k.dst {
-					return
-				}
-				events++
-				if h.typ == unix.RTM_NEWROUTE {
-					have++
-				} else {
-					have--
-				}
-				if have < 1 {
-					t.Error("there is a moment without a route")
-				}
-			})
-		})
-		if err != nil || events != 4 {
-			t.Errorf("%d events, %v; want 4", events, err)
+		if r, err := f.Sync(t.Context(), []Route{a}); err != nil || r.Pending != 1 {
+			t.Errorf("a source that went: %+v, %v; want the route to be pending", r, err)
+		}
+		if err := f.SetSources(netip.MustParseAddr("::1"), netip.Addr{}); err == nil {
+			t.Error("an IPv6 address is taken for IPv4 routes")
 		}
 	})
 }
