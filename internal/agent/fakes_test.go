@@ -31,6 +31,8 @@ type world struct {
 	locals  *fakeLocals
 	tunnels *fakeTunnels
 
+	unreachable bool // what the guard was told
+
 	portErr   error // what setting the port fails with
 	swallowed []underlay.Swallowed
 }
@@ -143,7 +145,11 @@ type fakeRoutes struct {
 func (r *fakeRoutes) Sync(_ context.Context, want []fib.Route) (fib.Result, error) {
 	texts := make([]string, 0, len(want))
 	for _, x := range want {
-		texts = append(texts, x.Prefix.String()+" dev "+x.Interface)
+		way := " dev " + x.Interface
+		if x.Interface == "" {
+			way = " unreachable"
+		}
+		texts = append(texts, x.Prefix.String()+way)
 	}
 	slices.Sort(texts)
 	if !slices.Equal(texts, r.want) {
@@ -185,6 +191,8 @@ func (f *fakeLocals) Interfaces() (map[string]link.Interface, time.Time) {
 type fakeGuard struct{ w *world }
 
 func (g fakeGuard) SetTunnels(names []string) { g.w.note("guard %v", names) }
+
+func (g fakeGuard) SetUnreachable(some bool) { g.w.unreachable = some }
 
 func (g fakeGuard) Swallowed() []underlay.Swallowed { return g.w.swallowed }
 

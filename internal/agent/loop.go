@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
@@ -41,6 +43,7 @@ type locals interface {
 // guard is what the loop needs of underlay.Guard.
 type guard interface {
 	SetTunnels([]string)
+	SetUnreachable(bool)
 	Swallowed() []underlay.Swallowed
 }
 
@@ -232,8 +235,20 @@ func (l *loop) announce() {
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
 	l.own = announced(a.Networks, found)
 	l.setSources()
+	l.setUnreachable()
 	l.protect()
 	l.want()
+}
+
+// setUnreachable finds out what must not take another way. In another table than
+// main, which rules mostly have looked up before it, an unreachable network would hide
+// the parts of it that main has.
+func (l *loop) setUnreachable() {
+	l.state.unreachable = nil
+	if l.cfg.FIB.Table == unix.RT_TABLE_MAIN {
+		l.state.unreachable = unreachable(l.cfg.Announce.Networks, l.locals.Connected())
+	}
+	l.guard.SetUnreachable(len(l.state.unreachable) > 0)
 }
 
 // syncRoutes makes the kernel's routes what they should be.

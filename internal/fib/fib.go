@@ -19,7 +19,7 @@ import (
 // wrote them.
 type Config struct {
 	Table    int          // 1 to 2³²-1; 254 is main
-	Metric   int          // 0 to 2³²-1, lower is preferred; IPv6 turns 0 into 1024
+	Metric   int          // 0 to UnreachableMetric-1, lower is preferred; IPv6 turns 0 into 1024
 	Protocol int          // 5 to 255; 186 is bgp
 	Source4  netip.Addr   // preferred source of IPv4 routes; zero: as SetSources says, else the kernel's choice
 	Source6  netip.Addr   // preferred source of IPv6 routes; zero: likewise
@@ -32,8 +32,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("fib: table %d: allowed are 1 to %d", c.Table, uint32(math.MaxUint32))
 	case c.Table == unix.RT_TABLE_LOCAL:
 		return fmt.Errorf("fib: table %d is the kernel's own (local)", c.Table)
-	case c.Metric < 0 || int64(c.Metric) > math.MaxUint32:
-		return fmt.Errorf("fib: metric %d: allowed are 0 to %d", c.Metric, uint32(math.MaxUint32))
+	case c.Metric < 0 || int64(c.Metric) >= UnreachableMetric:
+		return fmt.Errorf("fib: metric %d: allowed are 0 to %d", c.Metric, uint32(UnreachableMetric-1))
 	case c.Protocol <= unix.RTPROT_STATIC || c.Protocol > math.MaxUint8:
 		// Up to 4 are the kernel's and what `ip route add` writes by default.
 		return fmt.Errorf("fib: protocol %d: allowed are 5 to 255", c.Protocol)

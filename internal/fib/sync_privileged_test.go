@@ -227,8 +227,8 @@ func TestRemovalHitsOursAlone(t *testing.T) {
 			families(t, func(t *testing.T, k *kernel) {
 				f := open(t, config())
 				k.sync(t, f)
-				index, _ := f.pic.link("tunA")
-				f.pic.add(k.dst, f.pic.wanted(k.dst, index), 0)
+				h, _ := f.pic.wanted(Route{k.dst, "tunA"})
+				f.pic.add(k.dst, h, 0)
 				k.ip(t, "route add %d "+foreign)
 				k.sync(t, f)
 				if f.Sent() != 1 {
@@ -333,6 +333,51 @@ func TestSource(t *testing.T) {
 		k.sync(t, plain, a)
 		k.want(t, "%d dev tunA proto bgp scope link metric 20")
 		k.settled(t, plain, a)
+	})
+}
+
+// TestUnreachable: a route that leads nowhere stays beneath one that leads somewhere,
+// and takes over by itself when the kernel drops that one with its interface.
+func TestUnreachable(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		f := open(t, config())
+		below := "unreachable %d proto bgp metric 4294967294"
+		if k.opt == "-6" {
+			below = "unreachable %d dev lo proto bgp metric 4294967294"
+		}
+		way := "%d dev tunA proto bgp scope link metric 20"
+		nowhere, a := Route{Prefix: k.dst}, Route{k.dst, "tunA"}
+		k.ip(t, "link set lo up")
+		if r := k.sync(t, f, nowhere); r.Installed4+r.Installed6 != 0 {
+			t.Errorf("%+v; want none that leads anywhere", r)
+		}
+		k.want(t, below)
+		k.settled(t, f, nowhere)
+
+		k.sync(t, f, a, nowhere)
+		k.want(t, way, below)
+		k.settled(t, f, nowhere, a)
+		k.ip(t, "link set tunA down")
+		k.want(t, below)
+		k.ip(t, "link set tunA up")
+		k.sync(t, f, nowhere, a)
+		k.want(t, way, below)
+
+		// Another FIB finds what a killed one left.
+		next := open(t, config())
+		k.sync(t, next, nowhere)
+		k.want(t, below)
+		k.sync(t, next, a)
+		k.want(t, way)
+		k.sync(t, next, a, nowhere)
+		if err := next.Cleanup(t.Context(), nowhere); err != nil {
+			t.Error(err)
+		}
+		k.want(t, below)
+		if err := next.Cleanup(t.Context()); err != nil {
+			t.Error(err)
+		}
+		k.want(t)
 	})
 }
 
