@@ -74,8 +74,8 @@ func (w *Watcher) Close() {
 	w.source.close()
 }
 
-// Changed delivers a value when the results of Locals, Connected, Gateways or Interfaces
-// may have changed. It holds at most one value, and only while Run runs. A burst of
+// Changed delivers a value when the results of Locals, Connected, Gateways, Hosts or
+// Interfaces may have changed. It holds at most one value, and only while Run runs. A burst of
 // changes gives one value, 50 to 200 ms after it began; where a look takes more
 // than 100 ms because other daemons have large tables, looks are so far apart
 // that they take no more than a tenth of the time.
