@@ -153,6 +153,8 @@ func (a *Agent) newLoop() *loop {
 		inbox:    inbox{signal: make(chan struct{}, 1)},
 		request:  make(chan func(context.Context)),
 		begun:    make(chan struct{}),
+
+		forwarding: link.Forwarding,
 	}
 }
 

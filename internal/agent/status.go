@@ -29,7 +29,7 @@ func (l *loop) status() status.Status {
 		Router: status.Router{
 			Name: l.cfg.Name, ASN: l.cfg.ASN, RouterID: l.cfg.RouterID.String(),
 			Version: l.version, UptimeS: int64(time.Since(l.started).Seconds()),
-			Hints: append(l.hints(), l.swallowedHints(swallowed, now)...),
+			Hints: append(l.hints(now), l.swallowedHints(swallowed, now)...),
 		},
 		Peers: make([]status.Peer, 0, len(l.peers)),
 		FIB:   status.FIB{IPv4: l.fib.Installed4, IPv6: l.fib.Installed6, Pending: l.fib.Pending, Errors: l.fib.Errors},
@@ -45,14 +45,6 @@ func (l *loop) status() status.Status {
 		s.Peers = append(s.Peers, status.Peer{Name: cfg.Name, Tunnel: t, BGP: p.bgpStatus(neighbors)})
 	}
 	return s
-}
-
-// hints is what an operator should know of the router as a whole.
-func (l *loop) hints() (hints []status.Hint) {
-	if text := l.gobgp.hint(); text != "" {
-		hints = append(hints, status.Hint{Text: text})
-	}
-	return hints
 }
 
 func (p *peer) tunnelStatus() status.Tunnel {
