@@ -59,6 +59,8 @@ type loop struct {
 	listen  listener
 	gobgp   *gobgpPort // nil if it is turned off
 
+	forwarding func(v4 bool, ifname string) (bool, error) // link.Forwarding
+
 	cfg     *config.Config
 	load    func() (*config.Config, error)
 	setLog  func(config.Log) (change string)

@@ -52,6 +52,22 @@ func prepare(root, name string) error {
 	return errors.Join(errs...)
 }
 
+// Forwarding reports whether the kernel forwards what comes in by an interface. For
+// IPv6 that is a setting of the whole host.
+func Forwarding(v4 bool, name string) (bool, error) { return forwarding(sysctlRoot, v4, name) }
+
+func forwarding(root string, v4 bool, name string) (bool, error) {
+	path := filepath.Join(root, "ipv6/conf/all/forwarding")
+	if v4 {
+		path = filepath.Join(root, "ipv4/conf", name, "forwarding")
+	}
+	value, err := os.ReadFile(path)
+	if err != nil {
+		return false, fmt.Errorf("link: read a sysctl of %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(value)) != "0", nil
+}
+
 // setSysctl writes only where the value differs, so that it works where
 // /proc/sys is read-only and somebody has set it before.
 func setSysctl(path, value string) error {
