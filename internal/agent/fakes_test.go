@@ -233,6 +233,8 @@ type fakeTunnels struct {
 	fail       map[string]error
 	changed    map[string][]string  // what Mend finds, by peer
 	waits      map[string]time.Time // since when, of tunnels that are not up
+	lost       map[string]error     // what Mend fails with, by peer
+	index      int                  // of each interface
 }
 
 func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
@@ -284,10 +286,11 @@ func (t *fakeTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	t.f.w.note("addresses %s from %s", t.name, local)
 	return []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}, nil
 }
+func (t *fakeTunnel) Index() int { return t.f.index }
 func (t *fakeTunnel) Mend() ([]string, error) {
 	t.f.w.note("mend %s", t.name)
 	changed := t.f.changed[t.name]
 	delete(t.f.changed, t.name)
-	return changed, nil
+	return changed, t.f.lost[t.name]
 }
 func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

@@ -137,7 +137,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.learn()
 			l.syncRoutes(ctx)
 		case <-l.locals.Changed():
-			l.mend(false)
+			l.mend(ctx, false)
 			l.announce()
 			l.syncRoutes(ctx)
 		case <-l.routes.Changed():
@@ -145,10 +145,10 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case f := <-l.request:
 			f(ctx)
 		case <-retry.C:
-			l.mend(false)
+			l.mend(ctx, false)
 			l.retry(ctx)
 		case <-resync.C:
-			l.mend(true)
+			l.mend(ctx, true)
 			l.announce()
 			l.syncRoutes(ctx)
 		}
