@@ -3,6 +3,7 @@ package bgp
 import (
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -17,11 +18,14 @@ const (
 )
 
 // largeTable is how many prefixes make it worth the time to give their memory
-// back to the system when they are gone; releaseDelay lets GoBGP drop them
-// first.
+// back to the system when they are gone. GoBGP drops them in its own time, longer
+// on a busy machine, so that is done each releaseInterval for a while, and for as
+// long as it makes a difference.
 const (
-	largeTable   = 20000
-	releaseDelay = 5 * time.Second
+	largeTable       = 20000
+	releaseInterval  = 5 * time.Second
+	releaseMinRounds = 6
+	releaseMaxRounds = 60
 )
 
 // malformedLogged bounds how often what is malformed is logged, per neighbor.
@@ -158,8 +162,18 @@ func (s *Speaker) releaseMemory() {
 	}
 	s.work.Go(func() {
 		defer s.releasing.Store(false)
-		if pause(s.ctx, releaseDelay) {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		for round := range releaseMaxRounds {
+			if !pause(s.ctx, releaseInterval) {
+				return
+			}
 			debug.FreeOSMemory()
+			before := m.HeapAlloc
+			runtime.ReadMemStats(&m)
+			if round >= releaseMinRounds && m.HeapAlloc > before-before/20 {
+				return
+			}
 		}
 	})
 }
