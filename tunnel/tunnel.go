@@ -59,3 +59,11 @@ type Status struct {
 	Stats     Stats
 	LastError string // why the tunnel is not up, or was last not up; empty if never
 }
+
+// Refusal is what one source was refused for, last.
+type Refusal struct {
+	Source netip.Addr // on the underlay; who sends may forge it
+	Reason string     // in words for the operator
+	Count  uint64     // how often
+	Last   time.Time
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"warren/internal/agent"
 	"warren/internal/config"
 )
 
@@ -14,7 +15,10 @@ func checkCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [-c FILE]",
 		Short: "validate the config, the peers' files and the key files",
-		Args:  cobra.NoArgs,
+		Long: "check says for each mistake where it is and what is allowed, and ends with 1. What is\n" +
+			"legal and probably wrong on this host gets a line that begins with \"warning:\", and\n" +
+			"check ends with 0.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(file)
 			if err != nil {
@@ -27,6 +31,9 @@ func checkCmd() *cobra.Command {
 			}
 			if len(cfg.Peers) == 0 {
 				fmt.Fprintf(out, "no peers: put one file for each into %s\n", filepath.Join(filepath.Dir(file), "peers.d"))
+			}
+			for _, line := range agent.Warnings(cfg) {
+				fmt.Fprintln(out, "warning:", line)
 			}
 			return nil
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,6 +62,40 @@ func TestEveryCommandRefusesWhatItDoesNotKnow(t *testing.T) {
 		}
 	}
 	each(root(), nil)
+}
+
+// What is legal and probably wrong is said, and is no reason to end with 1.
+func TestCheckWarns(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"warren.toml":         "asn = 64512\nrouter_id = \"10.0.0.1\"\n[announce]\nnetworks = [\"10.253.77.0/24\"]\n[tls]\nlisten = [\"127.0.0.1:443\"]\n",
+		"peers.d/site-b.toml": "[tunnel]\nremotes = [\"127.0.0.1:443\"]\nsecret_file = \"b.secret\"\n[bgp]\nasn = 64513\nimport = []\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _, stderr := run(t, "keygen", "--secret", filepath.Join(dir, "b.secret")); code != 0 {
+		t.Fatalf("keygen: %s", stderr)
+	}
+	file := filepath.Join(dir, "warren.toml")
+	code, stdout, stderr := run(t, "check", "-c", file)
+	want := []string{
+		"warning: " + filepath.Join(dir, "peers.d/site-b.toml") + ":2: tunnel.remotes: \"127.0.0.1:443\" is this router itself: ",
+		"warning: " + file + ":4: announce.networks: \"10.253.77.0/24\" has no address of this host inside: ",
+	}
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	if code != 0 || stderr != "" || len(lines) != 3 || !strings.HasPrefix(lines[0], file+": ok, ") {
+		t.Fatalf("exit %d, %q, %q", code, stdout, stderr)
+	}
+	for i, w := range want {
+		if !strings.HasPrefix(lines[i+1], w) {
+			t.Errorf("got  %s\nwant %s", lines[i+1], w)
+		}
+	}
 }
 
 // What was called rightly and does not succeed ends with 1.

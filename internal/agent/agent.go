@@ -126,6 +126,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 		return nil, err
 	}
 	l.guard = g
+	a.warn(a.cfg) // while the interfaces are others'
 	if err := a.startInterfaces(l, t, g); err != nil {
 		return nil, err
 	}
@@ -152,6 +153,8 @@ func (a *Agent) newLoop() *loop {
 		inbox:    inbox{signal: make(chan struct{}, 1)},
 		request:  make(chan func(context.Context)),
 		begun:    make(chan struct{}),
+
+		forwarding: link.Forwarding,
 	}
 }
 
@@ -274,12 +277,14 @@ func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {
 func (a *Agent) reload(ctx context.Context, l *loop) (lines []string, err error) {
 	notify(a.log, notifyReloading())
 	defer notify(a.log, notifyReady)
-	if asked := l.ask(ctx, func(ctx context.Context) { lines, err = l.reload(ctx) }); asked != nil {
+	var cfg *config.Config
+	if asked := l.ask(ctx, func(ctx context.Context) { lines, err = l.reload(ctx); cfg = l.cfg }); asked != nil {
 		return nil, asked
 	}
 	if err != nil {
 		return nil, err
 	}
+	a.warn(cfg)
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	if err := l.speaker.Settle(ctx); err != nil {

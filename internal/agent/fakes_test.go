@@ -35,6 +35,9 @@ type world struct {
 
 	portErr   error // what setting the port fails with
 	swallowed []underlay.Swallowed
+	refused   []tunnel.Refusal
+	listenErr error           // what listening fails with
+	stopped   map[string]bool // interfaces that do not forward, with 4: or 6: before
 }
 
 func (w *world) note(format string, args ...any) {
@@ -58,6 +61,12 @@ func newWorld(t *testing.T, cfg *config.Config) *world {
 		setLog: func(config.Log) string { return "" }, troubles: newTroubles(slog.New(slog.DiscardHandler)),
 		started: time.Now(), peers: map[string]*peer{}, state: newState(),
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
+		forwarding: func(v4 bool, ifname string) (bool, error) {
+			if v4 {
+				return !w.stopped["4:"+ifname], nil
+			}
+			return !w.stopped["6:"+ifname], nil
+		},
 	}
 	// What run does first, without the loop itself: a test plays the events.
 	w.begin(t.Context())
@@ -201,7 +210,11 @@ type fakeListener struct{ w *world }
 
 func (l fakeListener) SetListen(a []netip.AddrPort) error {
 	l.w.note("listen %v", a)
-	return nil
+	return l.w.listenErr
+}
+
+func (l fakeListener) Refusals(since time.Time) []tunnel.Refusal {
+	return slices.DeleteFunc(slices.Clone(l.w.refused), func(r tunnel.Refusal) bool { return r.Last.Before(since) })
 }
 
 func (l fakeListener) SetServerName(name string) { l.w.note("server name %s", name) }
@@ -219,7 +232,10 @@ type fakeTunnels struct {
 	mu         sync.Mutex // several are opened at once
 	open       map[string]reporter
 	fail       map[string]error
-	changed    map[string][]string // what Mend finds, by peer
+	changed    map[string][]string  // what Mend finds, by peer
+	waits      map[string]time.Time // since when, of tunnels that are not up
+	lost       map[string]error     // what Mend fails with, by peer
+	index      int                  // of each interface
 }
 
 func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
@@ -255,7 +271,12 @@ type fakeTunnel struct {
 	cfg  config.Tunnel
 }
 
-func (t *fakeTunnel) Status() tunnel.Status { return tunnel.Status{State: tunnel.StateUp} }
+func (t *fakeTunnel) Status() tunnel.Status {
+	if since, ok := t.f.waits[t.name]; ok {
+		return tunnel.Status{State: tunnel.StateWaiting, Since: since}
+	}
+	return tunnel.Status{State: tunnel.StateUp}
+}
 func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
 	return endpoints(t.cfg, ev.Local, ev.Peer)
 }
@@ -266,10 +287,11 @@ func (t *fakeTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	t.f.w.note("addresses %s from %s", t.name, local)
 	return []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}, nil
 }
+func (t *fakeTunnel) Index() int { return t.f.index }
 func (t *fakeTunnel) Mend() ([]string, error) {
 	t.f.w.note("mend %s", t.name)
 	changed := t.f.changed[t.name]
 	delete(t.f.changed, t.name)
-	return changed, nil
+	return changed, t.f.lost[t.name]
 }
 func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

@@ -3,10 +3,13 @@ package agent
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"warren/internal/config"
+	"warren/tunnel"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard"
 )
@@ -51,6 +54,13 @@ func (i *interfaces) SetListen(addrs []netip.AddrPort) error { return i.tls.SetL
 
 // SetServerName has the tls transport show a name when it dials.
 func (i *interfaces) SetServerName(name string) { i.tls.SetServerName(name) }
+
+// Refusals returns who was refused by one of the transports.
+func (i *interfaces) Refusals(since time.Time) []tunnel.Refusal {
+	all := append(i.tls.Refusals(since), i.wireguard.Refusals(since)...)
+	slices.SortStableFunc(all, func(a, b tunnel.Refusal) int { return b.Last.Compare(a.Last) })
+	return all
+}
 
 // SetPort has the wireguard transport use this UDP port.
 func (i *interfaces) SetPort(port uint16) error { return i.wireguard.SetListenPort(port) }

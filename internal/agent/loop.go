@@ -57,6 +57,8 @@ type loop struct {
 	listen  listener
 	gobgp   *gobgpPort // nil if it is turned off
 
+	forwarding func(v4 bool, ifname string) (bool, error) // link.Forwarding
+
 	cfg     *config.Config
 	load    func() (*config.Config, error)
 	setLog  func(config.Log) (change string)
@@ -133,7 +135,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.learn()
 			l.syncRoutes(ctx)
 		case <-l.locals.Changed():
-			l.mend(false)
+			l.mend(ctx, false)
 			l.announce()
 			l.syncRoutes(ctx)
 		case <-l.routes.Changed():
@@ -141,10 +143,10 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case f := <-l.request:
 			f(ctx)
 		case <-retry.C:
-			l.mend(false)
+			l.mend(ctx, false)
 			l.retry(ctx)
 		case <-resync.C:
-			l.mend(true)
+			l.mend(ctx, true)
 			l.forgetWithdrawn(time.Now())
 			l.announce()
 			l.syncRoutes(ctx)

@@ -8,8 +8,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"warren/internal/config"
+	"warren/tunnel"
 )
 
 // listener is what the loop needs of the transports' shared sides.
@@ -17,6 +19,8 @@ type listener interface {
 	SetListen([]netip.AddrPort) error
 	SetPort(uint16) error
 	SetServerName(string)
+	// Refusals returns who was refused since a moment, the latest first.
+	Refusals(since time.Time) []tunnel.Refusal
 }
 
 // reload reads the config again and applies the difference. What did not

@@ -30,7 +30,7 @@ func (l *loop) status() status.Status {
 			Name: l.cfg.Name, ASN: l.cfg.ASN, RouterID: l.cfg.RouterID.String(),
 			Version: l.version, UptimeS: int64(time.Since(l.started).Seconds()),
 			Source: status.Source{IPv4: addrText(l.source.v4), IPv6: addrText(l.source.v6)},
-			Hints:  append(l.hints(), l.swallowedHints(swallowed, now)...),
+			Hints:  append(l.hints(now), l.swallowedHints(swallowed, now)...),
 		},
 		Peers: make([]status.Peer, 0, len(l.peers)),
 		FIB:   status.FIB{IPv4: l.fib.Installed4, IPv6: l.fib.Installed6, Pending: l.fib.Pending, Errors: l.fib.Errors},
@@ -46,14 +46,6 @@ func (l *loop) status() status.Status {
 		s.Peers = append(s.Peers, status.Peer{Name: cfg.Name, Tunnel: t, BGP: p.bgpStatus(neighbors)})
 	}
 	return s
-}
-
-// hints is what an operator should know of the router as a whole.
-func (l *loop) hints() (hints []status.Hint) {
-	if text := l.gobgp.hint(); text != "" {
-		hints = append(hints, status.Hint{Text: text})
-	}
-	return append(hints, l.sourceHints()...)
 }
 
 func (p *peer) tunnelStatus() status.Tunnel {

@@ -31,6 +31,8 @@ type Config struct {
 	Log       Log
 	Peers     []Peer   // sorted by name, which is unique
 	Unread    []string // what is in peers.d and is no peer, for its name does not end in .toml; sorted
+
+	raw *rawRouter // for where the keys are; nil if it was not loaded from files
 }
 
 // Announce is what this router offers to its peers.
@@ -120,6 +122,8 @@ type Peer struct {
 	File   string // its path, for messages
 	Tunnel Tunnel
 	BGP    PeerBGP
+
+	raw *rawPeer // for where the keys are
 }
 
 // Equal reports whether p and o configure the same peer in the same way. To

@@ -62,7 +62,7 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 	var cfg *Config
 	if l.decode(main.file, main.data, &raw) {
 		cfg = l.router(&raw)
-		cfg.Path = path
+		cfg.Path, cfg.raw = path, &raw
 	}
 	drafts := make([]draft, 0, len(peers))
 	for _, s := range peers {
@@ -109,6 +109,7 @@ func (l *loader) peer(s source) (draft, bool) {
 		File:   s.file,
 		Tunnel: l.tunnel(name, &raw.Tunnel),
 		BGP:    l.peerBGP(&raw.BGP),
+		raw:    raw,
 	}}, true
 }
 

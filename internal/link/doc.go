@@ -12,6 +12,8 @@
 // To an interface that somebody else made, [AddAddresses] adds the ones that are
 // ours and [RemoveAddresses] takes them away again; nothing else is changed there.
 //
+// [Inventory] and [Look] say what is there.
+//
 // These work in the calling thread's network namespace, keep no state and may be
 // called from any goroutine.
 //

@@ -25,10 +25,13 @@ var sysctls = []struct{ path, value string }{
 	{"ipv6/conf/*/accept_ra", "0"}, // the peer must not configure this router
 	{"ipv6/conf/*/autoconf", "0"},
 	{"ipv6/conf/*/addr_gen_mode", "1"}, // no link-local address of the kernel's
+	// Hosts turn IPv6 off by conf/default, and this one interface needs it. Last, since the
+	// kernel acts on the others when IPv6 comes (net/ipv6/addrconf.c, dev_disable_change).
+	{"ipv6/conf/*/disable_ipv6", "0"},
 }
 
 // Prepare sets the sysctls of a tunnel interface of our own: loose reverse path
-// filter, no router advertisements, no autoconfiguration, no redirects, no
+// filter, IPv6 but no router advertisements, no autoconfiguration, no redirects, no
 // link-local address of the kernel's making. Call it before SetUp: the kernel
 // makes that address when the interface goes up. Where IPv6 is not there its
 // part is left out.
@@ -50,6 +53,22 @@ func prepare(root, name string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Forwarding reports whether the kernel forwards what comes in by an interface. For
+// IPv6 that is a setting of the whole host.
+func Forwarding(v4 bool, name string) (bool, error) { return forwarding(sysctlRoot, v4, name) }
+
+func forwarding(root string, v4 bool, name string) (bool, error) {
+	path := filepath.Join(root, "ipv6/conf/all/forwarding")
+	if v4 {
+		path = filepath.Join(root, "ipv4/conf", name, "forwarding")
+	}
+	value, err := os.ReadFile(path)
+	if err != nil {
+		return false, fmt.Errorf("link: read a sysctl of %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(value)) != "0", nil
 }
 
 // setSysctl writes only where the value differs, so that it works where

@@ -33,3 +33,26 @@ func TestPrepareRefusesWhatIsNoInterface(t *testing.T) {
 		}
 	}
 }
+
+func TestForwarding(t *testing.T) {
+	root := t.TempDir()
+	for path, value := range map[string]string{"ipv4/conf/eth0": "1\n", "ipv4/conf/eth1": "0\n", "ipv6/conf/all": "0\n"} {
+		if err := os.MkdirAll(filepath.Join(root, path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, path, "forwarding"), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]bool{"eth0": true, "eth1": false} {
+		if on, err := forwarding(root, true, name); err != nil || on != want {
+			t.Errorf("%s: %v, %v", name, on, err)
+		}
+	}
+	if on, err := forwarding(root, false, "eth0"); err != nil || on {
+		t.Errorf("IPv6: %v, %v", on, err)
+	}
+	if _, err := forwarding(root, true, "eth2"); err == nil {
+		t.Error("an interface that is not there")
+	}
+}

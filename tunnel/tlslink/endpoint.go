@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"warren/tunnel/internal/report"
 )
 
 // Endpoint is a router's end of all its TLS tunnels: it listens for all of them.
@@ -26,6 +28,7 @@ type Endpoint struct {
 	pending  pending
 
 	complaints *complaints
+	refusals   report.Refusals
 
 	mu        sync.Mutex
 	shown     string // the server name

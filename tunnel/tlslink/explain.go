@@ -53,12 +53,16 @@ func explainDial(err error, c *credential) error {
 	return unwrapTLS(err)
 }
 
+// errRefusedUs is what the listening end sees of a dialing one that has another secret or
+// expects another certificate.
+var errRefusedUs = errors.New("it refused this router's certificate or secret: does it expect another?")
+
 // explainAccept is about a handshake that somebody else began.
 func explainAccept(err error) error {
 	switch alert := remoteAlert(err); alert {
 	case "":
 	case "bad certificate":
-		return errors.New("it refused this router's certificate or secret: does it expect another?")
+		return errRefusedUs
 	default:
 		return fmt.Errorf("it gave up: %s", alert)
 	}

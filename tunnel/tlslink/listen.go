@@ -8,6 +8,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"warren/tunnel"
 )
 
 // handshakeTimeout bounds a connection's way from TCP to the answered hello.
@@ -62,7 +64,9 @@ func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
 		e.gate.leave(guest)
 		conn.Close()
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			e.complain(conn, explainAccept(err))
+			explained := explainAccept(err)
+			e.complain(conn, explained)
+			e.remember(w, v.refused || errors.Is(explained, errRefusedUs), explained)
 		}
 		return
 	}
@@ -70,9 +74,11 @@ func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
 	e.gate.leave(guest)
 	if err := in.identify(v.links); err != nil {
 		e.complain(conn, err)
+		e.remember(w, true, err)
 		in.reject(err.Error())
 		return
 	}
+	e.refusals.Forget(w.remote().Addr())
 	e.gate.known.sawPeer(&in.link.whereabouts, w.remote().Addr())
 	select {
 	case in.link.incoming <- in:
@@ -114,6 +120,7 @@ type visitor struct {
 	guest   *guest
 	wire    *wire
 	awaited bool
+	refused bool    // by its certificate
 	links   []*Link // of the peer, at least one once the handshake is done
 }
 
@@ -144,11 +151,13 @@ func (v *visitor) config() *tls.Config {
 		cfg.ClientAuth = tls.RequireAnyClientCert
 		if isSecretName(hi.ServerName) {
 			if links := v.e.secretLinks(hi.ServerName); len(links) > 0 {
+				var err error
 				cred := links[0].cred
 				cfg.Certificates = []tls.Certificate{cred.keys.listener}
 				cfg.VerifyConnection = func(s tls.ConnectionState) error {
-					v.links = links
-					return cred.verify(s.PeerCertificates, true)
+					v.links, err = links, cred.verify(s.PeerCertificates, true)
+					v.refused = err != nil
+					return err
 				}
 				return cfg, nil
 			}
@@ -159,10 +168,11 @@ func (v *visitor) config() *tls.Config {
 		}
 		cfg.Certificates = []tls.Certificate{*cert}
 		cfg.VerifyConnection = func(s tls.ConnectionState) error {
-			if isSecretName(s.ServerName) {
+			if v.refused = true; isSecretName(s.ServerName) {
 				return errors.New("no peer here has its shared secret")
 			}
 			v.links, err = v.e.certifiedLinks(s.PeerCertificates)
+			v.refused = err != nil
 			return err
 		}
 		return cfg, nil
@@ -186,6 +196,19 @@ func (e *Endpoint) ownCertificate() (*tls.Certificate, error) {
 	}
 	return &e.fallback, nil
 }
+
+// remember keeps for the status why a connection was refused that is probably a peer's: it
+// comes from where one is expected, or showed what peers show. On a public port there are
+// always others, who speak HTTP or nothing.
+func (e *Endpoint) remember(w *wire, telling bool, err error) {
+	source := w.remote().Addr()
+	if expected := e.gate.known.has(source); telling || expected {
+		e.refusals.Note(time.Now(), source, err.Error(), expected)
+	}
+}
+
+// Refusals returns who was refused since a moment, the latest first.
+func (e *Endpoint) Refusals(since time.Time) []tunnel.Refusal { return e.refusals.List(since) }
 
 // complain logs that a connection was refused, now and then.
 func (e *Endpoint) complain(conn net.Conn, err error) {

@@ -3,6 +3,7 @@ package tlslink
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -27,20 +28,22 @@ func TestRefusalsSaySo(t *testing.T) {
 		dialerT, listenerT Trust
 		link               uint16 // of the dialer
 		want               string
+		refusal            string // what the listener remembers
 	}{
 		"listener is another": {Config{Certificate: a}, Config{Certificate: b}, pin(c), pin(a), 0,
-			"the peer's fingerprint is " + Fingerprint(pin(b).Fingerprint) + ", expected is " + Fingerprint(pin(c).Fingerprint)},
+			"the peer's fingerprint is " + Fingerprint(pin(b).Fingerprint) + ", expected is " + Fingerprint(pin(c).Fingerprint), errRefusedUs.Error()},
 		"dialer is another": {Config{Certificate: a}, Config{Certificate: b}, pin(b), pin(c), 0,
-			"the peer refused this router's certificate (bad certificate), whose fingerprint is " + Fingerprint(pin(a).Fingerprint)},
-		"other secret":   {Config{Identity: self}, Config{Identity: tunnel.Identity{2}}, secretTrust(1), secretTrust(2), 0, "the peer does not have this shared secret"},
-		"secret unknown": {Config{Identity: self}, Config{Certificate: b}, secretTrust(1), pin(a), 0, "the peer does not have this shared secret"},
-		"pin to secret":  {Config{Certificate: a}, Config{Identity: self}, pin(b), secretTrust(1), 0, "expected is " + Fingerprint(pin(b).Fingerprint)},
-		"expired":        {Config{Certificate: a}, Config{Certificate: old}, byName("b"), pin(a), 0, "certificate expired on " + date(old.Leaf.NotAfter)},
-		"not yet valid":  {Config{Certificate: a}, Config{Certificate: early}, byName("b"), pin(a), 0, "check the clocks"},
-		"unknown CA":     {Config{Certificate: a}, Config{Certificate: foreign}, byName("b"), pin(a), 0, "not signed by the configured CA"},
-		"other name":     {Config{Certificate: a}, Config{Certificate: named}, byName("x"), pin(a), 0, `is for "b b2", expected is "x"`},
-		"unknown link":   {Config{Certificate: a}, Config{Certificate: b}, pin(b), pin(a), 5, "the peer refused: no tunnel here has this peer and link number 5"},
-		"same identity":  {Config{Identity: self}, Config{Identity: self}, secretTrust(1), secretTrust(1), 0, "connected to itself"},
+			"the peer refused this router's certificate (bad certificate), whose fingerprint is " + Fingerprint(pin(a).Fingerprint), "no peer here has the fingerprint " + Fingerprint(pin(a).Fingerprint)},
+		"other secret":   {Config{Identity: self}, Config{Identity: tunnel.Identity{2}}, secretTrust(1), secretTrust(2), 0, "the peer does not have this shared secret", errRefusedUs.Error()},
+		"secret unknown": {Config{Identity: self}, Config{Certificate: b}, secretTrust(1), pin(a), 0, "the peer does not have this shared secret", errRefusedUs.Error()},
+		"pin to secret":  {Config{Certificate: a}, Config{Identity: self}, pin(b), secretTrust(1), 0, "expected is " + Fingerprint(pin(b).Fingerprint), errRefusedUs.Error()},
+		"expired":        {Config{Certificate: a}, Config{Certificate: old}, byName("b"), pin(a), 0, "certificate expired on " + date(old.Leaf.NotAfter), errRefusedUs.Error()},
+		"dialer expired": {Config{Certificate: old}, Config{Certificate: a}, pin(a), byName("b"), 0, "the peer refused this router's certificate", "listener: the peer's certificate expired on " + date(old.Leaf.NotAfter)},
+		"not yet valid":  {Config{Certificate: a}, Config{Certificate: early}, byName("b"), pin(a), 0, "check the clocks", errRefusedUs.Error()},
+		"unknown CA":     {Config{Certificate: a}, Config{Certificate: foreign}, byName("b"), pin(a), 0, "not signed by the configured CA", errRefusedUs.Error()},
+		"other name":     {Config{Certificate: a}, Config{Certificate: named}, byName("x"), pin(a), 0, `is for "b b2", expected is "x"`, errRefusedUs.Error()},
+		"unknown link":   {Config{Certificate: a}, Config{Certificate: b}, pin(b), pin(a), 5, "the peer refused: no tunnel here has this peer and link number 5", "no tunnel here has this peer and link number 5"},
+		"same identity":  {Config{Identity: self}, Config{Identity: self}, secretTrust(1), secretTrust(1), 0, "connected to itself", "connected to itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -49,6 +52,14 @@ func TestRefusalsSaySo(t *testing.T) {
 			d.cfg.Link = tc.link
 			d.start(tc.dialerT, l.addr())
 			d.waitError(tc.want)
+			said := func() string {
+				if all := l.endpoint.Refusals(time.Time{}); len(all) == 1 && all[0].Source.IsLoopback() {
+					return all[0].Reason
+				}
+				return ""
+			}
+			poll(t, func() bool { return said() != "" && strings.Contains(said(), tc.refusal) },
+				func() string { return fmt.Sprintf("remembered: %+v", l.endpoint.Refusals(time.Time{})) })
 			if len(d.seen())+len(l.seen()) != 0 {
 				t.Fatalf("a tunnel came up: %+v %+v", d.seen(), l.seen())
 			}

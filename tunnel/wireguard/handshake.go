@@ -56,6 +56,8 @@ func (e *Endpoint) finish(h *handshake, got protocol.Received) {
 	l := e.heard(got.Peer, h.local)
 	if l == nil {
 		e.strangers.note(h.at, h.from, got.Err)
+	} else if got.Err == nil {
+		e.strangers.refusals.Forget(h.from.Addr())
 	}
 	if got.Reply == nil {
 		return

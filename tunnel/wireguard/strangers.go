@@ -2,12 +2,15 @@ package wireguard
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
 	"sync"
 	"time"
 
+	"warren/tunnel"
+	"warren/tunnel/internal/report"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -25,6 +28,8 @@ type strangers struct {
 	log *slog.Logger
 	own protocol.PublicKey
 
+	refusals report.Refusals
+
 	mu   sync.Mutex
 	told map[strangerAt]time.Time
 }
@@ -35,21 +40,31 @@ type strangerAt struct {
 	key  protocol.PublicKey
 }
 
+const textOtherKey = "its handshake is for another key than this router's: if it is a peer, it has another secret or link than this end, or a wrong public_key for this router"
+
 // note takes why a datagram was ignored.
 func (s *strangers) note(now time.Time, from netip.AddrPort, err error) {
 	var stranger *protocol.StrangerError
 	switch {
 	case errors.As(err, &stranger):
+		s.refusals.Note(now, from.Addr(), fmt.Sprintf(
+			"no peer here has its key %v: if it is a peer, public_key in its file here is wrong", stranger.PublicKey), false)
 		if s.mayTell(now, strangerAt{from.Addr(), stranger.PublicKey}) {
 			s.log.Warn("a stranger began a handshake: if this is a peer, its public_key in its file here is wrong",
 				"remote", from, "public_key", stranger.PublicKey)
 		}
 	case errors.Is(err, protocol.ErrOtherKey):
+		s.refusals.Note(now, from.Addr(), textOtherKey, false)
 		if s.mayTell(now, strangerAt{from: from.Addr()}) {
 			s.log.Warn("a handshake came that is not for this router: if it is a peer's, the peer has a wrong public_key for this router, or another secret or link",
 				"remote", from, "own_public_key", s.own)
 		}
 	}
+}
+
+// Refusals returns who began a handshake in vain since a moment, the latest first.
+func (e *Endpoint) Refusals(since time.Time) []tunnel.Refusal {
+	return e.strangers.refusals.List(since)
 }
 
 // mayTell reports whether a line is due.

@@ -36,6 +36,14 @@ func TestStrangersAreBounded(t *testing.T) {
 	if lines() != 3 || !strings.Contains(log.String(), (protocol.PublicKey{2}).String()) {
 		t.Fatalf("one line for each of three:\n%s", &log)
 	}
+	refused := s.refusals.List(now)
+	if len(refused) != 1 || refused[0].Source != at.Addr() || refused[0].Count != 9 || refused[0].Reason != textOtherKey {
+		t.Errorf("remembered: %+v", refused)
+	}
+	s.note(now, at, stranger(2))
+	if r := s.refusals.List(now); r[0].Reason != "no peer here has its key "+(protocol.PublicKey{2}).String()+": if it is a peer, public_key in its file here is wrong" {
+		t.Errorf("remembered: %+v", r)
+	}
 	for b := range byte(100) {
 		s.note(now, at, stranger(b))
 	}

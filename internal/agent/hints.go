@@ -1,0 +1,156 @@
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"warren/internal/config"
+	"warren/internal/status"
+	"warren/tunnel"
+)
+
+const (
+	// silentAfter is how long a peer that has to begin may take before that is a hint.
+	silentAfter = 30 * time.Second
+	// refusedLately is how long a refusal is of interest. A peer tries again within it.
+	refusedLately = 5 * time.Minute
+	// maxRefusedHints bounds the hints about who was refused, as those may be many.
+	maxRefusedHints = 5
+)
+
+// hints is what an operator should know, and do something about.
+func (l *loop) hints(now time.Time) (hints []status.Hint) {
+	add := func(peer, text string) {
+		if text != "" {
+			hints = append(hints, status.Hint{Peer: peer, Text: text})
+		}
+	}
+	add("", l.gobgp.hint())
+	if l.listenErr != nil {
+		add("", fmt.Sprintf("peers cannot connect over TLS: tls.listen: %v", l.listenErr))
+	}
+	if l.portErr != nil {
+		add("", fmt.Sprintf("peers cannot connect over WireGuard: wireguard.listen_port: %v", l.portErr))
+	}
+	add("", certificateHint(l.cfg.TLS, now))
+	add("", l.forwardingHint(true))
+	add("", l.forwardingHint(false))
+	hints = append(hints, l.sourceHints()...)
+	for _, cfg := range l.cfg.Peers {
+		add(cfg.Name, l.silentHint(l.peers[cfg.Name], now))
+	}
+	refused := l.listen.Refusals(now.Add(-refusedLately))
+	for _, r := range refused[:min(len(refused), maxRefusedHints)] {
+		add(l.peerAt(r.Source), refusedText(r, now))
+	}
+	return hints
+}
+
+// certificateHint is about a certificate that ran out while the daemon ran.
+func certificateHint(t config.TLS, now time.Time) string {
+	if t.Certificate == nil || t.Certificate.Leaf == nil || !now.After(t.Certificate.Leaf.NotAfter) {
+		return ""
+	}
+	return fmt.Sprintf("the certificate %s expired on %s: peers that know this router by ca_file refuse it; renew it, or check the clock",
+		t.CertFile, t.Certificate.Leaf.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
+}
+
+// silentHint is about a peer that this router waits for, and that does not come.
+func (l *loop) silentHint(p *peer, now time.Time) string {
+	if p == nil || p.tunnel == nil || len(p.cfg.Tunnel.Remotes) > 0 || p.cfg.Tunnel.Transport == config.TransportExternal {
+		return ""
+	}
+	s := p.tunnel.Status()
+	waits := now.Sub(s.Since).Truncate(time.Second)
+	if s.State != tunnel.StateWaiting || waits < silentAfter {
+		return ""
+	}
+	return fmt.Sprintf("this router waits for the peer to connect and has not heard from it for %v: "+
+		"does the peer have remotes with this router's address and port, and do firewalls let it through? One of the two ends must have remotes", waits)
+}
+
+// peerAt is the name of the peer that is dialed at an address; "" if none is.
+func (l *loop) peerAt(a netip.Addr) string {
+	for _, p := range l.cfg.Peers {
+		for _, r := range p.Tunnel.Remotes {
+			if host, err := netip.ParseAddr(r.Host); err == nil && host.Unmap().WithZone("") == a {
+				return p.Name
+			}
+		}
+	}
+	return ""
+}
+
+func refusedText(r tunnel.Refusal, now time.Time) string {
+	times := fmt.Sprintf("%d times, the last time", r.Count)
+	if r.Count == 1 {
+		times = "once,"
+	}
+	return fmt.Sprintf("%v was refused %s %v ago: %s", r.Source, times, max(now.Sub(r.Last), 0).Truncate(time.Second), r.Reason)
+}
+
+// forwardingHint is about networks that are announced and that the kernel does not
+// forward to. IPv4 is forwarded as the interface says that a packet came in by, IPv6 as
+// conf/all says (Linux, ip_route_input_slow and ip6_forward).
+func (l *loop) forwardingHint(v4 bool) string {
+	seen, _ := l.locals.Interfaces()
+	var networks, off []string
+	note := func(name string) {
+		if on, err := l.forwarding(v4, name); err == nil && !on && !slices.Contains(off, name) {
+			off = append(off, name)
+		}
+	}
+	for name, i := range seen {
+		if name == "lo" || l.isTunnel(name) {
+			continue
+		}
+		for _, n := range l.own {
+			inside := func(a netip.Addr) bool { return n.Contains(a) }
+			if n.Addr().Is4() != v4 || n.Bits() == 0 || n.IsSingleIP() || !slices.ContainsFunc(i.Addresses, inside) {
+				continue
+			}
+			if !slices.Contains(networks, n.String()) {
+				networks = append(networks, n.String())
+			}
+			note(name)
+		}
+	}
+	if len(networks) == 0 {
+		return ""
+	}
+	for _, p := range l.peers {
+		if p.session != nil {
+			note(p.cfg.Tunnel.Interface)
+		}
+	}
+	if len(off) == 0 {
+		return ""
+	}
+	slices.Sort(networks)
+	slices.Sort(off)
+	what, key := "IPv6 packets", "net.ipv6.conf.all.forwarding"
+	if v4 {
+		what, key = "IPv4 packets that come in by "+few(off), "net.ipv4.ip_forward"
+	}
+	return fmt.Sprintf("this host does not forward %s, and %s announced to the peers: "+
+		"they get lost; set %s = 1 (sysctl -w, and in /etc/sysctl.d)", what, few(networks)+isOrAre(networks), key)
+}
+
+func isOrAre(list []string) string {
+	if len(list) == 1 {
+		return " is"
+	}
+	return " are"
+}
+
+// few names the first of a list.
+func few(list []string) string {
+	const most = 3
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+}

@@ -1,0 +1,127 @@
+package agent
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"warren/internal/config"
+	"warren/internal/link"
+	"warren/internal/status"
+	"warren/tunnel"
+)
+
+// hinted compares all hints with those that are wanted, in order.
+func (w *world) hinted(t *testing.T, now time.Time, want ...status.Hint) {
+	t.Helper()
+	got := w.hints(now)
+	if len(got) != len(want) {
+		t.Fatalf("%d hints, want %d: %+v", len(got), len(want), got)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("got  %q: %s\nwant %q: %s", got[i].Peer, got[i].Text, want[i].Peer, want[i].Text)
+		}
+	}
+}
+
+func TestHintsOfPortsThatCannotBeHad(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.hinted(t, time.Now())
+	w.listenErr, w.portErr = errors.New("listen 0.0.0.0:443: address already in use"), errors.New("listen on UDP port 51820: address already in use")
+	w.setListen()
+	w.setPort()
+	w.hinted(t, time.Now(),
+		status.Hint{Text: "peers cannot connect over TLS: tls.listen: listen 0.0.0.0:443: address already in use"},
+		status.Hint{Text: "peers cannot connect over WireGuard: wireguard.listen_port: listen on UDP port 51820: address already in use"})
+	w.listenErr, w.portErr = nil, nil
+	w.setListen()
+	w.setPort()
+	w.hinted(t, time.Now())
+}
+
+func TestHintOfACertificateThatRanOut(t *testing.T) {
+	cfg := router(peerConfig("b", 0))
+	end := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	cfg.TLS.CertFile, cfg.TLS.Certificate = "/etc/warren/tls.crt", &tls.Certificate{Leaf: &x509.Certificate{NotAfter: end}}
+	w := newWorld(t, cfg)
+	w.hinted(t, end)
+	w.hinted(t, end.Add(time.Second), status.Hint{Text: "the certificate /etc/warren/tls.crt expired on 2026-05-01 12:00 UTC: " +
+		"peers that know this router by ca_file refuse it; renew it, or check the clock"})
+}
+
+// Both ends wait for the other: each says that it has heard nothing.
+func TestHintOfAPeerThatDoesNotCome(t *testing.T) {
+	dialed, external := peerConfig("c", 1), peerConfig("d", 2)
+	dialed.Tunnel.Remotes = []config.Remote{{Host: "192.0.2.1", Port: 443}}
+	external.Tunnel.Transport = config.TransportExternal
+	w := newWorld(t, router(peerConfig("b", 0), dialed, external))
+	now := time.Now()
+	w.tunnels.waits = map[string]time.Time{"b": now, "c": now, "d": now}
+	w.hinted(t, now.Add(silentAfter-time.Second))
+	w.hinted(t, now.Add(75*time.Second), status.Hint{Peer: "b", Text: "this router waits for the peer to connect and has not heard from it for 1m15s: " +
+		"does the peer have remotes with this router's address and port, and do firewalls let it through? One of the two ends must have remotes"})
+	w.tunnels.waits = nil
+	w.hinted(t, now.Add(75*time.Second))
+}
+
+func TestHintsOfWhoWasRefused(t *testing.T) {
+	dialed := peerConfig("b", 0)
+	dialed.Tunnel.Remotes = []config.Remote{{Host: "198.51.100.6", Port: 443}}
+	w := newWorld(t, router(dialed))
+	now := time.Now()
+	source := netip.MustParseAddr("203.0.113.1")
+	w.refused = []tunnel.Refusal{
+		{Source: netip.MustParseAddr("198.51.100.6"), Reason: "no tunnel here has this peer and link number 5", Count: 12, Last: now.Add(-4 * time.Second)},
+		{Source: source, Reason: "no peer here has its shared secret", Count: 1, Last: now.Add(-time.Minute)},
+		{Source: source, Reason: "long ago", Count: 1, Last: now.Add(-2 * refusedLately)},
+	}
+	w.hinted(t, now,
+		status.Hint{Peer: "b", Text: "198.51.100.6 was refused 12 times, the last time 4s ago: no tunnel here has this peer and link number 5"},
+		status.Hint{Text: "203.0.113.1 was refused once, 1m0s ago: no peer here has its shared secret"})
+	for range 100 {
+		source = source.Next()
+		w.refused = append(w.refused, tunnel.Refusal{Source: source, Count: 1, Last: now})
+	}
+	if hints := w.hints(now); len(hints) != maxRefusedHints {
+		t.Errorf("%d hints, want %d", len(hints), maxRefusedHints)
+	}
+}
+
+func TestHintsOfForwarding(t *testing.T) {
+	cfg := router(peerConfig("b", 0), peerConfig("c", 1))
+	for _, n := range []string{"10.1.0.0/24", "10.5.0.1/32", "2001:db8:1::/64", "0.0.0.0/0"} {
+		cfg.Announce.Networks = append(cfg.Announce.Networks, netip.MustParsePrefix(n))
+	}
+	cfg.FIB.Source4, cfg.FIB.Source6 = netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("2001:db8:1::1") // which is another hint
+	w := newWorld(t, cfg)
+	addresses := func(texts ...string) (all []netip.Addr) {
+		for _, a := range texts {
+			all = append(all, netip.MustParseAddr(a))
+		}
+		return all
+	}
+	w.locals.interfaces = map[string]link.Interface{
+		"lo":   {Addresses: addresses("127.0.0.1", "10.5.0.1")},
+		"lan0": {Addresses: addresses("10.1.0.1", "2001:db8:1::1")},
+		"wan0": {Addresses: addresses("198.51.100.2", "2001:db8::2")},
+		"if-b": {Addresses: addresses("10.1.0.9")},
+	}
+	w.up(t, "b")
+	// What is not announced need not be forwarded, nor what comes in by a tunnel that is down.
+	w.stopped = map[string]bool{"4:wan0": true, "4:lo": true, "4:if-c": true}
+	w.hinted(t, time.Now())
+	w.stopped = map[string]bool{"4:lan0": true, "4:wan0": true, "4:if-b": true, "6:lan0": true}
+	const four, six = "set net.ipv4.ip_forward = 1", "set net.ipv6.conf.all.forwarding = 1"
+	const keep = " (sysctl -w, and in /etc/sysctl.d)"
+	w.hinted(t, time.Now(),
+		status.Hint{Text: "this host does not forward IPv4 packets that come in by if-b, lan0, and 10.1.0.0/24 is announced to the peers: they get lost; " + four + keep},
+		status.Hint{Text: "this host does not forward IPv6 packets, and 2001:db8:1::/64 is announced to the peers: they get lost; " + six + keep})
+	// A router whose networks are its own addresses forwards nothing.
+	cfg.Announce.Networks = cfg.Announce.Networks[1:2]
+	w.announce()
+	w.hinted(t, time.Now())
+}
