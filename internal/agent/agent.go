@@ -222,7 +222,11 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 	t.cleanup("fib", func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
-		if err := errors.Join(f.Cleanup(ctx), f.Close()); err != nil {
+		var keep []fib.Route
+		if a.cfg.FIB.KeepUnreachable {
+			keep = nowhere(l.state)
+		}
+		if err := errors.Join(f.Cleanup(ctx, keep...), f.Close()); err != nil {
 			a.log.Error("cannot remove the owned routes", "err", err)
 		}
 	})

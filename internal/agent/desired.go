@@ -15,11 +15,12 @@ type state struct {
 	up        map[string]*config.Peer // the peers whose tunnels are up, by name
 	protected *bgp.Protected          // what no neighbor may take
 
-	unreachable []netip.Prefix // what must not take another way, each once
+	unreachable []netip.Prefix // what must never take another way, each once
+	kept        memory         // what must not while the peer is gone that it was learned from
 }
 
 func newState() state {
-	return state{learned: map[netip.Prefix]string{}, up: map[string]*config.Peer{}}
+	return state{learned: map[netip.Prefix]string{}, up: map[string]*config.Peer{}, kept: newMemory()}
 }
 
 // desired says which routes the kernel should have: every learned prefix
@@ -44,8 +45,21 @@ func desired(s state) []fib.Route {
 		}
 		routes = append(routes, fib.Route{Prefix: prefix, Interface: p.Tunnel.Interface})
 	}
+	return append(routes, nowhere(s)...)
+}
+
+// nowhere is the part of desired that leads nowhere: beneath other routes it does
+// nothing, and it takes over by itself when they go. What was learned, and is inside
+// something of this router's own by now, would hide a part of that.
+func nowhere(s state) []fib.Route {
+	routes := make([]fib.Route, 0, len(s.unreachable)+len(s.kept.prefixes))
 	for _, prefix := range s.unreachable {
 		routes = append(routes, fib.Route{Prefix: prefix})
+	}
+	for prefix := range s.kept.prefixes {
+		if !slices.Contains(s.unreachable, prefix) && !s.protected.Concerns(prefix) {
+			routes = append(routes, fib.Route{Prefix: prefix})
+		}
 	}
 	return routes
 }

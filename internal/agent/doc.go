@@ -14,7 +14,8 @@
 //     transport (interfaces.go, and a file for each). What something else changes
 //     of a tunnel's interface is put right (mend.go).
 //  3. desired, a pure function, says from the state which routes the kernel
-//     should have (desired.go), and fib.Sync writes the difference.
+//     should have (desired.go), and fib.Sync writes the difference. Some lead nowhere
+//     (unreachable.go, memory.go). Routes prefer a source of this router's own (source.go).
 //  4. Status and reload are functions that the loop runs between two events
 //     (status.go, reload.go), so they see and change a state that is whole.
 //

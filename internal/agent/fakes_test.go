@@ -99,7 +99,8 @@ type fakeSpeaker struct {
 	announced []netip.Prefix
 	protected *bgp.Protected
 	changes   map[netip.Prefix]bgp.Route
-	fails     string // what each neighbor's status says
+	since     time.Time // of each session
+	fails     string    // what each neighbor's status says
 }
 
 // Want notes what is another than it was.
@@ -136,7 +137,7 @@ func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
 
 func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 	for name := range s.neighbors {
-		all = append(all, bgp.NeighborStatus{Name: name, State: "established", LastError: s.fails})
+		all = append(all, bgp.NeighborStatus{Name: name, State: "established", Since: s.since, LastError: s.fails})
 	}
 	return all
 }

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
@@ -149,6 +147,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.retry(ctx)
 		case <-resync.C:
 			l.mend(ctx, true)
+			l.forgetWithdrawn(time.Now())
 			l.announce()
 			l.syncRoutes(ctx)
 		}
@@ -225,9 +224,10 @@ func (l *loop) learn() {
 	for prefix, route := range l.speaker.TakeChanges() {
 		if route.Neighbor == "" {
 			delete(l.state.learned, prefix)
-		} else {
-			l.state.learned[prefix] = route.Neighbor
+			continue
 		}
+		l.state.learned[prefix] = route.Neighbor
+		l.keep(prefix, route.Neighbor)
 	}
 }
 
@@ -242,19 +242,9 @@ func (l *loop) announce() {
 	l.want()
 }
 
-// setUnreachable finds out what must not take another way. In another table than
-// main, which rules mostly have looked up before it, an unreachable network would hide
-// the parts of it that main has.
-func (l *loop) setUnreachable() {
-	l.state.unreachable = nil
-	if l.cfg.FIB.Table == unix.RT_TABLE_MAIN {
-		l.state.unreachable = unreachable(l.cfg.Announce.Networks, l.locals.Connected())
-	}
-	l.guard.SetUnreachable(len(l.state.unreachable) > 0)
-}
-
 // syncRoutes makes the kernel's routes what they should be.
 func (l *loop) syncRoutes(ctx context.Context) {
+	l.tellUnreachable()
 	l.state.up = make(map[string]*config.Peer, len(l.peers))
 	for name, p := range l.peers {
 		if p.session != nil {

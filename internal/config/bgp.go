@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -25,6 +26,18 @@ func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
 	}
 	if raw.Export.state == given {
 		b.Export = l.policy(raw.Export, true)
+	}
+	b.KeepLearned = raw.Unreachable.v.yes
+	for _, e := range raw.Unreachable.v.list {
+		p, err := parsePrefix(e.text)
+		switch {
+		case err != nil:
+			l.failElement(raw.Unreachable.place, e, err)
+		case slices.Contains(b.Unreachable, p):
+			l.failElement(raw.Unreachable.place, e, errTwice)
+		default:
+			b.Unreachable = append(b.Unreachable, p)
+		}
 	}
 	return b
 }

@@ -97,6 +97,8 @@ type FIB struct {
 	Protocol int        // 5 to 255
 	Source4  netip.Addr // preferred IPv4 source; the zero Addr: the kernel chooses
 	Source6  netip.Addr // preferred IPv6 source; the zero Addr: the kernel chooses
+
+	KeepUnreachable bool // unreachable routes stay after a stop
 }
 
 // API is where the daemon can be asked. It can be compared with ==.
@@ -260,12 +262,19 @@ type PeerBGP struct {
 	// HardMaxPrefixes is how many prefixes of a family the peer may announce,
 	// accepted or not; above it the session ends. At least MaxPrefixes.
 	HardMaxPrefixes int
+
+	// Unreachable are prefixes that never take another way than by tunnels; masked,
+	// no duplicates. With KeepLearned those that were learned from the peer do not
+	// either, while it is gone.
+	Unreachable []netip.Prefix
+	KeepLearned bool
 }
 
 // Equal reports whether b and o make the same neighbor.
 func (b PeerBGP) Equal(o PeerBGP) bool {
 	return b.ASN == o.ASN && b.Import.Equal(o.Import) && b.Export.Equal(o.Export) &&
-		b.MaxPrefixes == o.MaxPrefixes && b.HardMaxPrefixes == o.HardMaxPrefixes
+		b.MaxPrefixes == o.MaxPrefixes && b.HardMaxPrefixes == o.HardMaxPrefixes &&
+		slices.Equal(b.Unreachable, o.Unreachable) && b.KeepLearned == o.KeepLearned
 }
 
 // Policy is the set of prefixes that a list of filters lets pass: the union

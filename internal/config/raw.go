@@ -38,6 +38,8 @@ type rawFIB struct {
 	Metric   value[int64]        `toml:"metric"`
 	Protocol value[int64]        `toml:"protocol"`
 	Source   value[list]         `toml:"source"`
+
+	KeepUnreachable value[bool] `toml:"keep_unreachable"`
 }
 
 type rawAPI struct {
@@ -83,6 +85,8 @@ type rawPeerBGP struct {
 	Export          value[list]  `toml:"export"`
 	MaxPrefixes     value[int64] `toml:"max_prefixes"`
 	HardMaxPrefixes value[int64] `toml:"hard_max_prefixes"`
+
+	Unreachable value[boolOrList] `toml:"unreachable"`
 }
 
 // value is one key of a file: what it was set to, and where, so that a later
@@ -139,6 +143,12 @@ func (l list) texts() []string {
 // nameOrNumber is a string or a whole number, as the text of either.
 type nameOrNumber string
 
+// boolOrList is a boolean or a list of strings.
+type boolOrList struct {
+	yes  bool
+	list list
+}
+
 // settable is what decode fills in: a *value of any type.
 type settable interface {
 	// put stores what the file says and returns "", or what is wrong with
@@ -175,6 +185,21 @@ func assign(target any, line int, data any) string {
 			return fmt.Sprintf("is %s; it must be a whole number, without quotes", kind(data))
 		}
 		*target = n
+	case *bool:
+		b, ok := data.(bool)
+		if !ok {
+			return fmt.Sprintf("is %s; it must be true or false, without quotes", kind(data))
+		}
+		*target = b
+	case *boolOrList:
+		switch data.(type) {
+		case bool:
+			return assign(&target.yes, line, data)
+		case []any:
+			return assign(&target.list, line, data)
+		default:
+			return fmt.Sprintf(`is %s; it must be true, false or a list of strings, such as ["…", "…"]`, kind(data))
+		}
 	case *nameOrNumber:
 		switch data.(type) {
 		case string, int64:

@@ -183,6 +183,7 @@ func (l *loader) fib(raw *rawFIB) FIB {
 		l.fail(raw.Protocol.place, "%d marks the routes of %s, which warren would remove; allowed are 5 to 255 without 9 and 16",
 			f.Protocol, owner)
 	}
+	f.KeepUnreachable = raw.KeepUnreachable.v
 	for _, e := range raw.Source.v {
 		addr, err := netip.ParseAddr(e.text)
 		if err == nil {

@@ -210,6 +210,9 @@ func TestReferenceValues(t *testing.T) {
 	if cfg.WireGuard.ListenPort != 51820 || len(cfg.WireGuard.PrivateKey) != KeySize {
 		t.Errorf("wireguard %+v", cfg.WireGuard)
 	}
+	if !cfg.FIB.KeepUnreachable || !cfg.Peers[0].BGP.KeepLearned || cfg.Peers[1].BGP.KeepLearned {
+		t.Errorf("unreachable: %+v, %+v", cfg.FIB, cfg.Peers[0].BGP)
+	}
 	if len(cfg.Peers) != 5 {
 		t.Fatalf("peers %v", cfg.Peers)
 	}

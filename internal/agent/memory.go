@@ -1,0 +1,87 @@
+package agent
+
+import (
+	"net/netip"
+	"time"
+
+	"warren/bgp"
+)
+
+const (
+	// A peer that is back has announced by then what it has to announce.
+	announcesWithin = time.Minute
+	// A session that ended may be shown as established a moment longer than its
+	// prefixes are.
+	goneFor = 2 * time.Second
+)
+
+// memory holds the prefixes that were learned from peers with unreachable = true, so
+// that they take no other way while the peer is gone. The loop owns it.
+type memory struct {
+	prefixes map[netip.Prefix]*remembered
+	of       map[string]int // how many, by peer
+}
+
+type remembered struct {
+	peer string    // the last that it was learned from
+	gone time.Time // since when the peer is there and does not announce it; zero: it does, or is not there
+}
+
+func newMemory() memory {
+	return memory{prefixes: map[netip.Prefix]*remembered{}, of: map[string]int{}}
+}
+
+// learn takes note that the prefix is learned from peer. most bounds what is
+// remembered of one peer: at it, what is not learned any more is forgotten.
+func (m memory) learn(prefix netip.Prefix, peer string, most int, learned map[netip.Prefix]string) {
+	if r := m.prefixes[prefix]; r != nil {
+		if r.peer == peer {
+			r.gone = time.Time{}
+			return
+		}
+		m.drop(prefix)
+	}
+	if m.of[peer] >= most {
+		for p, r := range m.prefixes {
+			if _, still := learned[p]; r.peer == peer && !still {
+				m.drop(p)
+			}
+		}
+	}
+	m.prefixes[prefix] = &remembered{peer: peer}
+	m.of[peer]++
+}
+
+func (m memory) drop(prefix netip.Prefix) {
+	peer := m.prefixes[prefix].peer
+	delete(m.prefixes, prefix)
+	if m.of[peer]--; m.of[peer] == 0 {
+		delete(m.of, peer)
+	}
+}
+
+// sweep forgets what a peer has withdrawn: its session is up, and has been for long
+// enough.
+func (m memory) sweep(now time.Time, learned map[netip.Prefix]string, neighbors map[string]bgp.NeighborStatus) {
+	for prefix, r := range m.prefixes {
+		n := neighbors[r.peer]
+		_, still := learned[prefix]
+		switch {
+		case still || n.State != "established" || now.Sub(n.Since) < announcesWithin:
+			r.gone = time.Time{}
+		case r.gone.IsZero():
+			r.gone = now
+		case now.Sub(r.gone) >= goneFor:
+			m.drop(prefix)
+		}
+	}
+}
+
+// forget forgets what was learned from peers for which keep is false.
+func (m memory) forget(keep func(peer string) bool) {
+	for prefix, r := range m.prefixes {
+		if !keep(r.peer) {
+			m.drop(prefix)
+		}
+	}
+}
