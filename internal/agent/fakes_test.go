@@ -97,7 +97,8 @@ type fakeSpeaker struct {
 	announced []netip.Prefix
 	protected *bgp.Protected
 	changes   map[netip.Prefix]bgp.Route
-	fails     string // what each neighbor's status says
+	fails     string    // what each neighbor's status says
+	blocked   time.Time // since when there is no answer from any; zero: there is
 }
 
 // Want notes what is another than it was.
@@ -134,6 +135,10 @@ func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
 
 func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 	for name := range s.neighbors {
+		if !s.blocked.IsZero() {
+			all = append(all, bgp.NeighborStatus{Name: name, State: "active", Unanswered: s.blocked})
+			continue
+		}
 		all = append(all, bgp.NeighborStatus{Name: name, State: "established", LastError: s.fails})
 	}
 	return all
