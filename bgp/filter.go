@@ -84,7 +84,7 @@ func (f Filter) Matches(p netip.Prefix) bool {
 type Policy struct {
 	Any      bool     // every prefix but the default routes; on import see Accepts
 	Default  bool     // 0.0.0.0/0 and ::/0
-	Own      bool     // what SetAnnounced originates; means nothing on import
+	Own      bool     // what Wanted.Announced says; means nothing on import
 	Prefixes []Filter // and these
 }
 

@@ -145,7 +145,7 @@ func (s *Speaker) establishedLocked(n *neighbor) func() {
 	}
 }
 
-// closedHere is why a session ended that DeleteNeighbor ended.
+// closedHere is why a session ended that Want has ended.
 const closedHere = "this router closed it: the tunnel is down, or the peer was changed or removed"
 
 // endedLocked returns what logs that n's session is over, and why.

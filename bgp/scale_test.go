@@ -10,8 +10,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +91,76 @@ func somePrefixes(i, n int) []netip.Prefix {
 		ps[j] = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), byte(j), 0}), 24)
 	}
 	return ps
+}
+
+// TestMemoryIsGivenBack has a peer announce a large table that is accepted, and go: the
+// system has the memory back soon.
+func TestMemoryIsGivenBack(t *testing.T) {
+	const n, slack = 100000, 40 // MB
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	p := rawSession(t, s, "b", 64513, "10.0.0.2", nil)
+	debug.FreeOSMemory()
+	before := residentMB(t)
+	p.update(64513, manyPrefixes(0, n), nil)
+	eventually(t, 2*time.Minute, func() string {
+		if st := statusOf(s, "b"); st.Accepted != n || len(s.Routes()) != n {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+	full := residentMB(t)
+	p.conn.Close()
+	eventually(t, 2*time.Minute, func() string {
+		if now := residentMB(t); now > before+slack {
+			return fmt.Sprintf("%d MB before, %d with the table, still %d", before, full, now)
+		}
+		return ""
+	})
+	t.Logf("%d MB before, %d with the table, %d after", before, full, residentMB(t))
+	if full < before+2*slack {
+		t.Errorf("the table takes no more than %d MB: this shows nothing", full-before)
+	}
+}
+
+// TestMemoryOfRefusedPrefixes has a peer announce much more than is accepted.
+func TestMemoryOfRefusedPrefixes(t *testing.T) {
+	const n, limit = 200000, 250 // bytes each
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	p := rawSession(t, s, "b", 64513, "10.0.0.2", func(n *Neighbor) { n.MaxPrefixes = 10 })
+	debug.FreeOSMemory()
+	heap := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := heap()
+	p.update(64513, manyPrefixes(0, n), nil)
+	eventually(t, 2*time.Minute, func() string {
+		if st := statusOf(s, "b"); st.Received != n || st.Refused != n-10 {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+	each := (heap() - before) / n
+	t.Logf("%d bytes for each refused prefix", each)
+	if each > limit {
+		t.Errorf("a refused prefix costs %d bytes, more than %d", each, limit)
+	}
+}
+
+// residentMB is what the process has in memory.
+func residentMB(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size, resident int
+	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+		t.Fatal(err)
+	}
+	return resident * os.Getpagesize() >> 20
 }
 
 // BenchmarkImport is one peer's table with few and with many other neighbors,

@@ -226,7 +226,11 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 			a.log.Error("cannot remove the owned routes", "err", err)
 		}
 	})
-	if err := f.Cleanup(ctx); err != nil {
+	// What must not take another way does not from now on, between a killed daemon
+	// and this one too.
+	l.setUnreachable()
+	var failed *fib.Error
+	if err := f.Cleanup(ctx, desired(l.state)...); err != nil && (!errors.As(err, &failed) || failed.Removals()) {
 		return fmt.Errorf("remove what a killed daemon left: %w", err)
 	}
 	l.routes = f

@@ -14,6 +14,8 @@ type state struct {
 	learned   map[netip.Prefix]string // best routes: the neighbor (peer's name) each came from
 	up        map[string]*config.Peer // the peers whose tunnels are up, by name
 	protected *bgp.Protected          // what no neighbor may take
+
+	unreachable []netip.Prefix // what must not take another way, each once
 }
 
 func newState() state {
@@ -22,7 +24,8 @@ func newState() state {
 
 // desired says which routes the kernel should have: every learned prefix
 // leaves by the tunnel of the neighbor it came from. The way out is the
-// session, not the next hop, because a tunnel has exactly one peer.
+// session, not the next hop, because a tunnel has exactly one peer. Beneath are the
+// unreachable ones, which count where no other route of the same prefix is left.
 //
 // The speaker refuses what is protected itself; it is left out here as well,
 // because a prefix becomes local (an address is added) before the speaker has
@@ -41,7 +44,23 @@ func desired(s state) []fib.Route {
 		}
 		routes = append(routes, fib.Route{Prefix: prefix, Interface: p.Tunnel.Interface})
 	}
+	for _, prefix := range s.unreachable {
+		routes = append(routes, fib.Route{Prefix: prefix})
+	}
 	return routes
+}
+
+// unreachable is what must never take another way than its own. These are the
+// networks that are at home: a packet to a part of one that no route leads to
+// belongs nowhere else, neither to the Internet nor, by a learned default route, to a
+// peer, which would send it back. A network that is connected as a whole needs none.
+func unreachable(networks, connected []netip.Prefix) (prefixes []netip.Prefix) {
+	for _, n := range networks {
+		if atHome(n) && !slices.Contains(connected, n) {
+			prefixes = append(prefixes, n)
+		}
+	}
+	return prefixes
 }
 
 // announced is what this router offers: the configured networks, the prefixes

@@ -88,11 +88,18 @@ func (t *deviceTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	if len(addresses) == 0 {
 		addresses = []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}
 	}
+	// Not what else may have its name by now.
+	if err := t.device.Check(); err != nil {
+		return addresses, err
+	}
 	if err := link.Prepare(t.cfg.Interface); err != nil {
 		return addresses, err
 	}
 	return addresses, link.SetAddresses(t.cfg.Interface, link.WithIPv4(addresses))
 }
+
+// Index returns the interface's.
+func (t *deviceTunnel) Index() int { return t.device.Index() }
 
 // Mend puts right the interface's carrier, its persistence and its owner.
 func (t *deviceTunnel) Mend() ([]string, error) { return t.device.Mend() }

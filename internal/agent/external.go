@@ -86,6 +86,9 @@ func (e *externalTunnel) SetAddresses(netip.Addr) ([]netip.Prefix, error) {
 	return link.Addresses(e.cfg.Interface)
 }
 
+// Index returns 0: the interface may be made again at any time, which is followed.
+func (e *externalTunnel) Index() int { return 0 }
+
 // Mend has nothing to put right: what the interface is like is its owner's business.
 func (e *externalTunnel) Mend() ([]string, error) { return nil, nil }
 

@@ -31,6 +31,8 @@ type world struct {
 	locals  *fakeLocals
 	tunnels *fakeTunnels
 
+	unreachable bool // what the guard was told
+
 	portErr   error // what setting the port fails with
 	swallowed []underlay.Swallowed
 	refused   []tunnel.Refusal
@@ -150,12 +152,18 @@ type fakeRoutes struct {
 	w    *world
 	want []string
 	err  error
+
+	sources sources
 }
 
 func (r *fakeRoutes) Sync(_ context.Context, want []fib.Route) (fib.Result, error) {
 	texts := make([]string, 0, len(want))
 	for _, x := range want {
-		texts = append(texts, x.Prefix.String()+" dev "+x.Interface)
+		way := " dev " + x.Interface
+		if x.Interface == "" {
+			way = " unreachable"
+		}
+		texts = append(texts, x.Prefix.String()+way)
 	}
 	slices.Sort(texts)
 	if !slices.Equal(texts, r.want) {
@@ -167,7 +175,16 @@ func (r *fakeRoutes) Sync(_ context.Context, want []fib.Route) (fib.Result, erro
 
 func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
 
+func (r *fakeRoutes) SetSources(v4, v6 netip.Addr) error {
+	if next := (sources{v4, v6}); next != r.sources {
+		r.w.note("sources %v %v", v4, v6)
+		r.sources = next
+	}
+	return nil
+}
+
 type fakeLocals struct {
+	hosts             []link.Host
 	locals, connected []netip.Prefix
 	gateways          []netip.Addr
 	interfaces        map[string]link.Interface
@@ -179,6 +196,7 @@ func (f *fakeLocals) Locals(link.Redistribute, []string, func(string) bool) []ne
 	return f.locals
 }
 func (f *fakeLocals) Connected() []netip.Prefix { return f.connected }
+func (f *fakeLocals) Hosts() []link.Host        { return slices.Clone(f.hosts) }
 func (f *fakeLocals) Gateways() []netip.Addr    { return f.gateways }
 func (f *fakeLocals) Interfaces() (map[string]link.Interface, time.Time) {
 	return f.interfaces, f.looked
@@ -187,6 +205,8 @@ func (f *fakeLocals) Interfaces() (map[string]link.Interface, time.Time) {
 type fakeGuard struct{ w *world }
 
 func (g fakeGuard) SetTunnels(names []string) { g.w.note("guard %v", names) }
+
+func (g fakeGuard) SetUnreachable(some bool) { g.w.unreachable = some }
 
 func (g fakeGuard) Swallowed() []underlay.Swallowed { return g.w.swallowed }
 
@@ -218,6 +238,8 @@ type fakeTunnels struct {
 	fail       map[string]error
 	changed    map[string][]string  // what Mend finds, by peer
 	waits      map[string]time.Time // since when, of tunnels that are not up
+	lost       map[string]error     // what Mend fails with, by peer
+	index      int                  // of each interface
 }
 
 func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
@@ -269,10 +291,11 @@ func (t *fakeTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	t.f.w.note("addresses %s from %s", t.name, local)
 	return []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}, nil
 }
+func (t *fakeTunnel) Index() int { return t.f.index }
 func (t *fakeTunnel) Mend() ([]string, error) {
 	t.f.w.note("mend %s", t.name)
 	changed := t.f.changed[t.name]
 	delete(t.f.changed, t.name)
-	return changed, nil
+	return changed, t.f.lost[t.name]
 }
 func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
@@ -23,6 +25,7 @@ const (
 
 // routes is what the loop needs of fib.FIB.
 type routes interface {
+	SetSources(v4, v6 netip.Addr) error
 	Sync(context.Context, []fib.Route) (fib.Result, error)
 	Changed() <-chan struct{}
 }
@@ -33,12 +36,14 @@ type locals interface {
 	Locals(link.Redistribute, []string, func(ifname string) bool) []netip.Prefix
 	Connected() []netip.Prefix
 	Gateways() []netip.Addr
+	Hosts() []link.Host
 	Interfaces() (map[string]link.Interface, time.Time)
 }
 
 // guard is what the loop needs of underlay.Guard.
 type guard interface {
 	SetTunnels([]string)
+	SetUnreachable(bool)
 	Swallowed() []underlay.Swallowed
 }
 
@@ -65,6 +70,7 @@ type loop struct {
 	peers      map[string]*peer
 	generation uint64         // of the last session
 	own        []netip.Prefix // what is announced of this router's
+	source     sources        // of this router's own packets into tunnels
 	state      state
 	fib        fib.Result
 	troubles   *troubles
@@ -131,7 +137,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.learn()
 			l.syncRoutes(ctx)
 		case <-l.locals.Changed():
-			l.mend(false)
+			l.mend(ctx, false)
 			l.announce()
 			l.syncRoutes(ctx)
 		case <-l.routes.Changed():
@@ -139,10 +145,10 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case f := <-l.request:
 			f(ctx)
 		case <-retry.C:
-			l.mend(false)
+			l.mend(ctx, false)
 			l.retry(ctx)
 		case <-resync.C:
-			l.mend(true)
+			l.mend(ctx, true)
 			l.announce()
 			l.syncRoutes(ctx)
 		}
@@ -230,8 +236,21 @@ func (l *loop) announce() {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
 	l.own = announced(a.Networks, found)
+	l.setSources()
+	l.setUnreachable()
 	l.protect()
 	l.want()
+}
+
+// setUnreachable finds out what must not take another way. In another table than
+// main, which rules mostly have looked up before it, an unreachable network would hide
+// the parts of it that main has.
+func (l *loop) setUnreachable() {
+	l.state.unreachable = nil
+	if l.cfg.FIB.Table == unix.RT_TABLE_MAIN {
+		l.state.unreachable = unreachable(l.cfg.Announce.Networks, l.locals.Connected())
+	}
+	l.guard.SetUnreachable(len(l.state.unreachable) > 0)
 }
 
 // syncRoutes makes the kernel's routes what they should be.

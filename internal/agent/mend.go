@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"warren/internal/link"
+	"warren/tunnel/tun"
 )
 
 // mendSilence is how long the log says nothing more of an interface that something else
@@ -18,16 +20,19 @@ import (
 const mendSilence = time.Minute
 
 // mend puts right what was changed from outside on the interfaces of tunnels. all says to
-// look closely also at those that seem to be well.
-func (l *loop) mend(all bool) {
+// look closely also at those that seem to be well. One that is not where it was made, by its
+// name and index, is given up for another.
+func (l *loop) mend(ctx context.Context, all bool) {
 	seen, looked := l.locals.Interfaces()
 	for _, p := range l.peers {
 		if p.tunnel == nil {
 			continue
 		}
 		i := seen[p.cfg.Tunnel.Interface]
-		if all || i.Persistent || i.Up && i.Carrier != (p.session != nil) {
-			l.mendDevice(p)
+		index := p.tunnel.Index()
+		moved := index != 0 && i.Index != index && p.opened.Before(looked)
+		if (all || moved || i.Persistent || i.Up && i.Carrier != (p.session != nil)) && !l.mendDevice(ctx, p) {
+			continue
 		}
 		// What was set since cannot have been seen.
 		if p.session != nil && p.session.addressed.Before(looked) && lacks(i.Addresses, p.session.addresses) {
@@ -38,22 +43,27 @@ func (l *loop) mend(all bool) {
 
 // mendDevice has the tunnel compare its interface with what it should be: its carrier is
 // the transport's to set, and an interface that outlives the daemon would go on taking
-// packets that nobody carries.
-func (l *loop) mendDevice(p *peer) {
+// packets that nobody carries. It reports whether the interface is there.
+func (l *loop) mendDevice(ctx context.Context, p *peer) bool {
 	changed, err := p.tunnel.Mend()
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, os.ErrClosed) {
-		return // the tunnel itself will tell
+		return false // the tunnel itself will tell
+	}
+	if errors.Is(err, tun.ErrLost) {
+		l.tunnelFailed(ctx, p, err)
+		return false
 	}
 	if len(changed) == 0 && err == nil || time.Since(p.mended) < mendSilence {
-		return
+		return true
 	}
 	p.mended = time.Now()
 	if err != nil {
 		l.log.Error("cannot put the tunnel's interface right; trying again", "peer", p.cfg.Name, "err", err)
-		return
+		return true
 	}
 	l.log.Warn("put right what something else had changed of the tunnel's interface",
 		"peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface, "changed", strings.Join(changed, ","))
+	return true
 }
 
 // mendAddresses gives an interface back what somebody took from it. The kernel
@@ -61,8 +71,8 @@ func (l *loop) mendDevice(p *peer) {
 // them back when it is set up; without, its session could never return.
 func (l *loop) mendAddresses(p *peer) {
 	addresses, err := p.tunnel.SetAddresses(p.session.local)
-	if errors.Is(err, link.ErrNotFound) {
-		return // the tunnel itself will tell
+	if errors.Is(err, link.ErrNotFound) || errors.Is(err, tun.ErrLost) {
+		return // the tunnel itself will tell, or the next look
 	}
 	l.troubles.note("give the tunnel's interface its addresses back", p.cfg.Name, err)
 	if p.err = err; err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"warren/internal/link"
 	"warren/tunnel"
+	"warren/tunnel/tun"
 )
 
 // An interface that was set down and up again has lost its IPv6 addresses.
@@ -20,13 +21,13 @@ func TestAddressesThatAreTakenAreGivenBack(t *testing.T) {
 	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true, Addresses: []netip.Addr{local}}}
 	w.locals.looked = time.Now()
 	mark := len(w.diary)
-	w.mend(false)
+	w.mend(t.Context(), false)
 	expect(t, "all there", w.since(mark), nil)
 	w.locals.interfaces = nil
-	w.mend(false)
+	w.mend(t.Context(), false)
 	expect(t, "gone", w.since(mark), []string{fmt.Sprintf("addresses b from %s", local)})
 	mark = len(w.diary)
-	w.mend(false)
+	w.mend(t.Context(), false)
 	expect(t, "not seen yet", w.since(mark), nil)
 }
 
@@ -51,7 +52,7 @@ func TestInterfacesThatAreChangedAreMended(t *testing.T) {
 		w.locals.interfaces = map[string]link.Interface{"if-b": c.b, "if-c": c.c}
 		w.tunnels.changed = map[string][]string{"b": {"carrier", "owner"}}
 		mark := len(w.diary)
-		w.mend(false)
+		w.mend(t.Context(), false)
 		expect(t, c.what, w.since(mark), c.want)
 	}
 	if got := strings.Count(said.String(), "changed=carrier,owner"); got != 1 {
@@ -61,8 +62,48 @@ func TestInterfacesThatAreChangedAreMended(t *testing.T) {
 	// What cannot be seen from afar is found now and then.
 	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true}, "if-c": {Up: true}}
 	mark := len(w.diary)
-	w.mend(true)
+	w.mend(t.Context(), true)
 	if got := w.since(mark); len(got) != 2 {
 		t.Errorf("a look at all: %q", got)
 	}
+}
+
+// A tunnel whose interface has got another name or another index, or is not to be seen, is
+// looked at closely; if the interface was taken away, the tunnel is made again.
+func TestInterfacesThatAreTakenAwayAreMadeAgain(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	w.tunnels.index = 7
+	w.up(t, "b")
+	w.learns(t, "10.2.0.0/24", "b")
+	right := link.Interface{Index: 7, Up: true, Carrier: true, Addresses: []netip.Addr{w.peers["b"].session.local}}
+	other := right
+	other.Index = 9
+	w.locals.interfaces = map[string]link.Interface{"if-b": right, "if-c": {Index: 7, Up: true}}
+	w.locals.looked = time.Now()
+	mark := len(w.diary)
+	w.mend(t.Context(), false)
+	expect(t, "where they were made", w.since(mark), nil)
+
+	for what, seen := range map[string]link.Interface{"another index": other, "not there": {}} {
+		w.locals.interfaces["if-b"] = seen
+		w.peers["b"].opened = w.locals.looked.Add(time.Second)
+		mark = len(w.diary)
+		w.mend(t.Context(), false)
+		if seen.Up {
+			expect(t, what+", seen before it was made", w.since(mark), nil)
+		}
+		w.peers["b"].opened = w.locals.looked.Add(-time.Second)
+		mark = len(w.diary)
+		w.mend(t.Context(), false)
+		if got := w.since(mark); len(got) == 0 || got[0] != "mend b" {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+
+	w.tunnels.lost = map[string]error{"b": fmt.Errorf("%w: as b has got the name x", tun.ErrLost)}
+	mark = len(w.diary)
+	w.mend(t.Context(), false)
+	w.tunnels.lost = nil
+	w.retry(t.Context())
+	expect(t, "taken away", w.since(mark), []string{"mend b", "routes []", "delete neighbor b", "close b", "open b on if-b"})
 }

@@ -22,6 +22,7 @@ type peer struct {
 	session *session     // nil while the tunnel is down
 	ends    []netip.Addr // of the last session, if there was one: the interface keeps its addresses
 	err     error        // what has to be tried again: opening, or adding the neighbor
+	opened  time.Time    // when the tunnel was
 	mended  time.Time    // when the log last said that the interface was mended
 }
 
@@ -44,8 +45,11 @@ type openTunnel interface {
 	// SetAddresses gives the interface the addresses that a session from local
 	// needs, and returns what it has then.
 	SetAddresses(local netip.Addr) ([]netip.Prefix, error)
+	// Index returns the index of an interface of our own, and 0 for another.
+	Index() int
 	// Mend puts right what something else changed of an interface of our own,
-	// and returns what that was.
+	// and returns what that was. An error that wraps tun.ErrLost says that the interface
+	// has got another name or is in another namespace.
 	Mend() (changed []string, err error)
 	// Close ends the session and tells the peer why. An interface of our own
 	// is gone when it returns.
@@ -103,7 +107,7 @@ func (l *loop) openOne(p *peer) {
 		p.err = err
 		return
 	}
-	p.tunnel, p.err = t, nil
+	p.tunnel, p.err, p.opened = t, nil, time.Now()
 }
 
 // tunnelUp gives a tunnel that came up its addresses and its neighbor.
@@ -188,8 +192,8 @@ func (l *loop) endSession(ctx context.Context, p *peer) {
 	l.want()
 }
 
-// tunnelFailed is for a tunnel whose interface something else has removed. It
-// is made again with the next retry.
+// tunnelFailed is for a tunnel whose interface something else has removed, renamed or moved
+// to another namespace. It is made again with the next retry.
 func (l *loop) tunnelFailed(ctx context.Context, p *peer, err error) {
 	l.log.Error("the tunnel's interface is gone; making it again", "peer", p.cfg.Name, "err", err)
 	l.endSession(ctx, p)

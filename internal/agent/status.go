@@ -30,7 +30,8 @@ func (l *loop) status() status.Status {
 		Router: status.Router{
 			Name: l.cfg.Name, ASN: l.cfg.ASN, RouterID: l.cfg.RouterID.String(),
 			Version: l.version, UptimeS: int64(time.Since(l.started).Seconds()),
-			Hints: slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.swallowedHints(swallowed, now)),
+			Source: status.Source{IPv4: addrText(l.source.v4), IPv6: addrText(l.source.v6)},
+			Hints:  slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.swallowedHints(swallowed, now)),
 		},
 		Peers: make([]status.Peer, 0, len(l.peers)),
 		FIB:   status.FIB{IPv4: l.fib.Installed4, IPv6: l.fib.Installed6, Pending: l.fib.Pending, Errors: l.fib.Errors},

@@ -93,7 +93,7 @@ func (w WireGuard) Equal(o WireGuard) bool {
 // with ==.
 type FIB struct {
 	Table    int        // 1 to 4294967295, never 255 (local)
-	Metric   int        // 1 to 4294967295
+	Metric   int        // 1 to 4294967293
 	Protocol int        // 5 to 255
 	Source4  netip.Addr // preferred IPv4 source; the zero Addr: the kernel chooses
 	Source6  netip.Addr // preferred IPv6 source; the zero Addr: the kernel chooses

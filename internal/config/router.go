@@ -16,7 +16,8 @@ import (
 // The defaults of warren.toml.
 const (
 	defaultMetric   = 20
-	defaultProtocol = 186 // bgp in /etc/iproute2/rt_protos
+	maxMetric       = 4294967293 // above it is what unreachable routes have
+	defaultProtocol = 186        // bgp in /etc/iproute2/rt_protos
 	defaultGobgp    = "127.0.0.1:50051"
 	defaultSocket   = "/run/warren/warren.sock"
 )
@@ -176,7 +177,7 @@ func (l *loader) fib(raw *rawFIB) FIB {
 			l.fail(raw.Table.place, "%q %v", raw.Table.v, err)
 		}
 	}
-	f.Metric = int(l.number(raw.Metric, defaultMetric, 1, 4294967295))
+	f.Metric = int(l.number(raw.Metric, defaultMetric, 1, maxMetric))
 	f.Protocol = int(l.number(raw.Protocol, defaultProtocol, 5, 255))
 	if owner, ok := hostProtocols[f.Protocol]; ok {
 		l.fail(raw.Protocol.place, "%d marks the routes of %s, which warren would remove; allowed are 5 to 255 without 9 and 16",

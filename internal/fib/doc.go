@@ -35,7 +35,7 @@
 //     so that there is no moment without a route.
 //   - A removal always names protocol, table, metric and interface.
 //
-// The exception is an owned IPv6 route whose interface stays and whose
-// preferred source changes: the kernel takes the two for duplicates, so the old
-// one goes first.
+// An owned IPv6 route whose interface stays and whose preferred source changes
+// cannot be added beside the old one, as the kernel takes the two for duplicates. So
+// a third one with another metric stands in until the new one is there.
 package fib

@@ -20,7 +20,7 @@ type Cause struct {
 	Op     string // "add" or "remove"
 	Err    error  // wraps the kernel's error number
 	Routes int    // that failed for it
-	// The lowest of their prefixes, and where its route leads.
+	// The lowest of their prefixes, and where its route leads; "": it is unreachable.
 	Prefix    netip.Prefix
 	Interface string
 }
@@ -34,7 +34,11 @@ func (c Cause) String() string {
 	if c.Routes > 1 {
 		others = fmt.Sprintf(" and %d more", c.Routes-1)
 	}
-	return fmt.Sprintf("%s %s dev %s%s: %v", c.Op, c.Prefix, c.Interface, others, c.Err)
+	way := "dev " + c.Interface
+	if c.Interface == "" {
+		way = "unreachable"
+	}
+	return fmt.Sprintf("%s %s %s%s: %v", c.Op, c.Prefix, way, others, c.Err)
 }
 
 // Error is what Sync returns if routes failed. The same routes that fail for the
@@ -50,6 +54,11 @@ func (e *Error) Error() string {
 		texts[i] = c.String()
 	}
 	return "fib: " + strings.Join(texts, "; ")
+}
+
+// Removals reports whether routes are left that should not be.
+func (e *Error) Removals() bool {
+	return slices.ContainsFunc(e.Causes, func(c Cause) bool { return c.Op == "remove" })
 }
 
 // Unwrap returns the kernel's errors.

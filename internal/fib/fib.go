@@ -19,10 +19,10 @@ import (
 // wrote them.
 type Config struct {
 	Table    int          // 1 to 2³²-1; 254 is main
-	Metric   int          // 0 to 2³²-1, lower is preferred; IPv6 turns 0 into 1024
+	Metric   int          // 0 to UnreachableMetric-1, lower is preferred; IPv6 turns 0 into 1024
 	Protocol int          // 5 to 255; 186 is bgp
-	Source4  netip.Addr   // preferred source of IPv4 routes; zero: the kernel's choice
-	Source6  netip.Addr   // preferred source of IPv6 routes; zero: the kernel's choice
+	Source4  netip.Addr   // preferred source of IPv4 routes; zero: as SetSources says, else the kernel's choice
+	Source6  netip.Addr   // preferred source of IPv6 routes; zero: likewise
 	Logger   *slog.Logger // nil: slog.Default
 }
 
@@ -32,8 +32,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("fib: table %d: allowed are 1 to %d", c.Table, uint32(math.MaxUint32))
 	case c.Table == unix.RT_TABLE_LOCAL:
 		return fmt.Errorf("fib: table %d is the kernel's own (local)", c.Table)
-	case c.Metric < 0 || int64(c.Metric) > math.MaxUint32:
-		return fmt.Errorf("fib: metric %d: allowed are 0 to %d", c.Metric, uint32(math.MaxUint32))
+	case c.Metric < 0 || int64(c.Metric) >= UnreachableMetric:
+		return fmt.Errorf("fib: metric %d: allowed are 0 to %d", c.Metric, uint32(UnreachableMetric-1))
 	case c.Protocol <= unix.RTPROT_STATIC || c.Protocol > math.MaxUint8:
 		// Up to 4 are the kernel's and what `ip route add` writes by default.
 		return fmt.Errorf("fib: protocol %d: allowed are 5 to 255", c.Protocol)
@@ -41,6 +41,31 @@ func (c *Config) validate() error {
 		return fmt.Errorf("fib: source %s is not an IPv4 address", c.Source4)
 	case c.Source6.IsValid() && (!c.Source6.Is6() || c.Source6.Is4In6() || c.Source6.Zone() != ""):
 		return fmt.Errorf("fib: source %s is not an IPv6 address", c.Source6)
+	}
+	return nil
+}
+
+// SetSources changes the preferred sources of routes, each where Config says none:
+// zero is the kernel's choice. The next Sync rewrites the routes, and no prefix is
+// without a route meanwhile. While the kernel does not have an address (any more) the
+// routes that are to prefer it are pending.
+func (f *FIB) SetSources(v4, v6 netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := f.cfg
+	next.Source4, next.Source6 = v4, v6
+	if err := next.validate(); err != nil {
+		return err
+	}
+	if f.given.Source4.IsValid() {
+		next.Source4 = f.given.Source4
+	}
+	if f.given.Source6.IsValid() {
+		next.Source6 = f.given.Source6
+	}
+	if next != f.cfg {
+		f.cfg = next
+		f.pic.stale = true // it tells sources apart by what is configured
 	}
 	return nil
 }
@@ -67,6 +92,7 @@ const (
 // effect. Run reads events beside them.
 type FIB struct {
 	cfg     Config
+	given   Config // as New got it
 	log     *slog.Logger
 	events  *events
 	changed chan struct{}
@@ -92,6 +118,7 @@ func New(cfg Config) (*FIB, error) {
 	}
 	f := &FIB{
 		cfg:     cfg,
+		given:   cfg,
 		log:     cfg.Logger,
 		changed: make(chan struct{}, 1),
 		rearm:   make(chan struct{}, 1),

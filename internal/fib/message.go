@@ -79,12 +79,12 @@ func appendRoute(b []byte, typ, flags uint16, seq uint32, r route) []byte {
 }
 
 // scope is what rtm_scope has to be. For a removal RT_SCOPE_NOWHERE stands for
-// any; a new IPv4 route without a gateway is on-link; IPv6 has no scopes.
+// any; a new IPv4 route into an interface is on-link; IPv6 has no scopes.
 func scope(typ uint16, r route) uint8 {
 	switch {
 	case typ == unix.RTM_DELROUTE:
 		return unix.RT_SCOPE_NOWHERE
-	case r.prefix.Addr().Is4():
+	case r.prefix.Addr().Is4() && r.typ == unix.RTN_UNICAST:
 		return unix.RT_SCOPE_LINK
 	default:
 		return unix.RT_SCOPE_UNIVERSE

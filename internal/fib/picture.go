@@ -72,17 +72,29 @@ func (p *picture) held(r route) held {
 	return h
 }
 
-// wanted is what the kernel shows when prefix is routed to the link index as
-// it should be.
-func (p *picture) wanted(prefix netip.Prefix, index uint32) held {
-	h := held{metric: uint32(p.cfg.Metric), index: index, typ: unix.RTN_UNICAST}
-	if h.metric == 0 && prefix.Addr().Is6() {
+// loopbackIndex is LOOPBACK_IFINDEX (include/net/flow.h), which the kernel shows in
+// IPv6 routes that lead nowhere.
+const loopbackIndex = 1
+
+// wanted is what the kernel shows when the route is as it should be. ok is false if
+// it cannot be written now, as its interface is down or does not exist.
+func (p *picture) wanted(w Route) (h held, ok bool) {
+	if w.Interface == "" {
+		h = held{metric: UnreachableMetric, typ: unix.RTN_UNREACHABLE}
+		if w.Prefix.Addr().Is6() {
+			h.index = loopbackIndex
+		}
+		return h, true
+	}
+	index, ok := p.link(w.Interface)
+	h = held{metric: uint32(p.cfg.Metric), index: index, typ: unix.RTN_UNICAST}
+	if h.metric == 0 && w.Prefix.Addr().Is6() {
 		h.metric = 1024 // IP6_RT_PRIO_USER
 	}
-	if p.cfg.source(prefix).IsValid() {
+	if p.cfg.source(w.Prefix).IsValid() {
 		h.src = sourceOurs
 	}
-	return h
+	return h, ok
 }
 
 // route is the opposite of held.

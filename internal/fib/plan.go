@@ -10,6 +10,7 @@ import (
 // op is one message to the kernel.
 type op struct {
 	add    bool
+	passes bool // it stands in for another one within this plan
 	flags  uint16
 	prefix netip.Prefix
 	held   held
@@ -43,12 +44,11 @@ func (f *FIB) planLocked(want []Route) *plan {
 			continue
 		}
 		p.names[w.Interface] = struct{}{}
-		index, up := f.pic.link(w.Interface)
+		h, up := f.pic.wanted(w)
 		if !up {
 			p.result.Pending++
 			continue
 		}
-		h := f.pic.wanted(w.Prefix, index)
 		switch n := f.pic.find(w.Prefix, h); {
 		case n == nil:
 			p.change(w, h, f.pic.routes[w.Prefix])
@@ -57,7 +57,7 @@ func (f *FIB) planLocked(want []Route) *plan {
 		default:
 			n.seen = p.number
 			kept++
-			p.installed(w.Prefix)
+			p.installed(w.Prefix, h)
 		}
 	}
 	if kept < f.pic.count {
@@ -67,20 +67,28 @@ func (f *FIB) planLocked(want []Route) *plan {
 }
 
 // change plans a route that the kernel lacks, together with the removal of the
-// owned routes that have its prefix now; doc.go has the reasons for the order.
+// owned routes of its kind that have its prefix now; doc.go has the reasons for the
+// order.
 func (p *plan) change(w Route, h held, old *node) {
 	flags := uint16(unix.NLM_F_CREATE | unix.NLM_F_EXCL)
 	var after []op
+	standIn := op{passes: true, prefix: w.Prefix, held: h, name: w.Interface}
+	standIn.held.metric++
 	for n := old; n != nil; n = n.next {
-		if n.seen == p.number {
-			continue
+		if n.seen == p.number || n.typ != h.typ && n.metric != h.metric {
+			continue // what is not wanted of the other kind goes last
 		}
 		n.seen = p.number
 		del := op{prefix: w.Prefix, held: n.held, name: w.Interface}
 		sameKey := n.metric == h.metric && n.tos == h.tos
 		switch {
-		case n.odd, sameKey && n.index == h.index && w.Prefix.Addr().Is6():
+		case n.odd:
 			p.adds = append(p.adds, del)
+		case sameKey && n.index == h.index && w.Prefix.Addr().Is6():
+			add := standIn
+			add.add, add.flags = true, flags
+			p.adds = append(p.adds, add, del)
+			after = append(after, standIn)
 		case sameKey:
 			flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
 			fallthrough
@@ -103,10 +111,12 @@ func (p *plan) removeUnseen(pic *picture) {
 	}
 }
 
-func (p *plan) installed(prefix netip.Prefix) {
-	if prefix.Addr().Is4() {
+func (p *plan) installed(prefix netip.Prefix, h held) {
+	switch {
+	case h.typ == unix.RTN_UNREACHABLE:
+	case prefix.Addr().Is4():
 		p.result.Installed4++
-	} else {
+	default:
 		p.result.Installed6++
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,22 +22,29 @@ const (
 	dumpTries = 5
 )
 
-// Route is a wanted route: what goes to Prefix leaves by Interface.
+// Route is a wanted route: what goes to Prefix leaves by Interface. Without an
+// Interface it is unreachable: the sender is told so at once, and no shorter prefix
+// counts. Such a route has the metric [UnreachableMetric], so that the two may be
+// wanted for one prefix, and one that leads somewhere comes first.
 type Route struct {
 	Prefix    netip.Prefix // masked; no IPv4-mapped IPv6
 	Interface string       // its name
 }
 
+// UnreachableMetric is worse than that of any route. The one value above it is that of
+// the kernel's own IPv6 routes that stand for no route (net/ipv6/route.c, ip6_null_entry).
+const UnreachableMetric = math.MaxUint32 - 1
+
 // Result counts the wanted routes by what has become of them.
 type Result struct {
-	Installed4 int // IPv4 routes in the kernel
-	Installed6 int // IPv6 routes in the kernel
-	Pending    int // wait for an interface that does not exist or is down
+	Installed4 int // IPv4 routes in the kernel that lead into an interface
+	Installed6 int // IPv6 routes in the kernel that lead into an interface
+	Pending    int // wait for an interface that does not exist or is down, or for a source
 	Errors     int // could not be added, or are not wanted and could not be removed
 }
 
 // Sync makes the kernel's owned routes equal to want, in which each prefix is
-// there at most once. It sends only the differences, so a second Sync with the
+// there at most once with an interface, and once without. It sends only the differences, so a second Sync with the
 // same want sends nothing.
 //
 // A route that fails does not keep the others from being written: the error is
@@ -49,15 +58,16 @@ func (f *FIB) Sync(ctx context.Context, want []Route) (Result, error) {
 	return f.sync(ctx, want)
 }
 
-// Cleanup removes every owned route, after a fresh look at the kernel. It is
-// for the start, to clear what a killed daemon has left, and for the stop.
-func (f *FIB) Cleanup(ctx context.Context) error {
+// Cleanup removes every owned route but those to keep, after a fresh look at the
+// kernel, and adds what lacks of these. It is for the start, to clear what a killed
+// daemon has left, and for the stop.
+func (f *FIB) Cleanup(ctx context.Context, keep ...Route) error {
 	f.syncing.Lock()
 	defer f.syncing.Unlock()
 	f.mu.Lock()
 	f.pic.stale = true
 	f.mu.Unlock()
-	_, err := f.sync(ctx, nil)
+	_, err := f.sync(ctx, keep)
 	return err
 }
 
@@ -153,10 +163,24 @@ func (f *FIB) send(p *plan, batch []op, again bool) (surprised bool, err error) 
 
 // addedLocked notes the answer to an addition. surprised: see execute.
 func (f *FIB) addedLocked(p *plan, o op, a answer, again bool) (surprised bool) {
+	if o.passes { // one that is refused only leaves a moment without a route
+		if a.errno == 0 {
+			f.pic.add(o.prefix, o.held, p.number)
+		}
+		return false
+	}
+	if a.errno == unix.EINVAL && o.held.src == sourceOurs && !f.given.source(o.prefix).IsValid() && sourceRefused(a.text) {
+		p.result.Pending++ // the address went just now: the next SetSources is on the way
+		f.resyncLocked(retrySoon)
+		return false
+	}
+	if o.held.typ == unix.RTN_UNREACHABLE && o.prefix.Addr().Is6() && noIPv6(a.errno) {
+		return false // nothing goes there anyway
+	}
 	switch a.errno {
 	case 0:
 		f.pic.add(o.prefix, o.held, p.number)
-		p.installed(o.prefix)
+		p.installed(o.prefix, o.held)
 	case unix.ENODEV, unix.ENETDOWN: // the link went away just now, its event is on the way
 		p.result.Pending++
 		f.resyncLocked(retrySoon)
@@ -170,6 +194,12 @@ func (f *FIB) addedLocked(p *plan, o op, a answer, again bool) (surprised bool) 
 		p.failed.add("add", o.prefix, o.name, f.explain(o, a))
 	}
 	return false
+}
+
+// noIPv6 tells the kernel's answers where it has no IPv6, or none on the loopback
+// interface, which routes that lead nowhere belong to.
+func noIPv6(errno syscall.Errno) bool {
+	return errno == unix.EAFNOSUPPORT || errno == unix.EOPNOTSUPP || errno == unix.EACCES
 }
 
 // removedLocked notes the answer to a removal. A route that is not there, or

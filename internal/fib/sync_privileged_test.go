@@ -35,40 +35,102 @@ func TestSyncAddsMovesRemoves(t *testing.T) {
 	})
 }
 
-// TestMoveDoesNotBlink follows the kernel's own account of a move: at every
-// event after the first there has to be a route.
+// neverWithout follows the kernel's own account of what change does to the one
+// route of k.dst: at every event there has to be one.
+func neverWithout(t *testing.T, k *kernel, wantEvents int, change func()) {
+	t.Helper()
+	witness, err := subscribe(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = witness.file.Close() }()
+	change()
+
+	have, events := 1, 0
+	err = witness.raw.Control(func(fd uintptr) {
+		_, err = witness.drain(fd, func(h header, b []byte) {
+			r, ok := parseRoute(b)
+			if !ok || r.prefix != k.dst {
+				return
+			}
+			events++
+			if h.typ == unix.RTM_NEWROUTE {
+				have++
+			} else {
+				have--
+			}
+			if have < 1 {
+				t.Error("there is a moment without a route")
+			}
+		})
+	})
+	if err != nil || events != wantEvents {
+		t.Errorf("%d events, %v; want %d", events, err, wantEvents)
+	}
+}
+
 func TestMoveDoesNotBlink(t *testing.T) {
 	families(t, func(t *testing.T, k *kernel) {
 		f := open(t, config())
 		k.sync(t, f, Route{k.dst, "tunA"})
-		witness, err := subscribe(0)
-		if err != nil {
+		neverWithout(t, k, 4, func() {
+			k.sync(t, f, Route{k.dst, "tunB"})
+			k.sync(t, f, Route{k.dst, "tunC"})
+		})
+	})
+}
+
+// TestSourceChangesWithoutABlink: the preferred source comes, changes and goes, and
+// there is a route all the time.
+func TestSourceChangesWithoutABlink(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		next := k.src.Next()
+		k.ip(t, "addr add %s dev lo"+k.nodad)
+		k.ip(t, "addr add "+next.String()+" dev lo"+k.nodad)
+		f := open(t, config())
+		a := Route{k.dst, "tunA"}
+		k.sync(t, f, a)
+		events := 6
+		if k.opt == "-6" {
+			events = 12
+		}
+		neverWithout(t, k, events, func() {
+			for _, src := range []netip.Addr{k.src, next, {}} {
+				set := [2]netip.Addr{src, {}}
+				words := " src " + src.String()
+				if k.opt == "-6" {
+					set[0], set[1] = set[1], set[0]
+				}
+				if !src.IsValid() {
+					words = ""
+				}
+				if err := f.SetSources(set[0], set[1]); err != nil {
+					t.Fatal(err)
+				}
+				k.sync(t, f, a)
+				k.want(t, "%d dev tunA proto bgp scope link"+words+" metric 20")
+				k.settled(t, f, a)
+			}
+		})
+		// What stands in has another metric; one of others' there stays.
+		k.ip(t, "route add %d dev tunC proto static metric 21")
+		if err := f.SetSources(netip.Addr{}, k.src); k.opt == "-6" && err == nil {
+			k.sync(t, f, a)
+			k.want(t, "%d dev tunA proto bgp src "+k.src.String()+" metric 20", "%d dev tunC proto static metric 21")
+		}
+		// An address that is not there is no error: who said it will say another.
+		missing := [2]netip.Addr{next.Next()}
+		if k.opt == "-6" {
+			missing = [2]netip.Addr{{}, next.Next()}
+		}
+		if err := f.SetSources(missing[0], missing[1]); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = witness.file.Close() }()
-		k.sync(t, f, Route{k.dst, "tunB"})
-		k.sync(t, f, Route{k.dst, "tunC"})
-
-		have, events := 1, 0
-		err = witness.raw.Control(func(fd uintptr) {
-			_, err = witness.drain(fd, func(h header, b []byte) {
-				r, ok := parseRoute(b)
-				if !ok || r.prefix != k.dst {
-					return
-				}
-				events++
-				if h.typ == unix.RTM_NEWROUTE {
-					have++
-				} else {
-					have--
-				}
-				if have < 1 {
-					t.Error("there is a moment without a route")
-				}
-			})
-		})
-		if err != nil || events != 4 {
-			t.Errorf("%d events, %v; want 4", events, err)
+		if r, err := f.Sync(t.Context(), []Route{a}); err != nil || r.Pending != 1 {
+			t.Errorf("a source that went: %+v, %v; want the route to be pending", r, err)
+		}
+		if err := f.SetSources(netip.MustParseAddr("::1"), netip.Addr{}); err == nil {
+			t.Error("an IPv6 address is taken for IPv4 routes")
 		}
 	})
 }
@@ -165,8 +227,8 @@ func TestRemovalHitsOursAlone(t *testing.T) {
 			families(t, func(t *testing.T, k *kernel) {
 				f := open(t, config())
 				k.sync(t, f)
-				index, _ := f.pic.link("tunA")
-				f.pic.add(k.dst, f.pic.wanted(k.dst, index), 0)
+				h, _ := f.pic.wanted(Route{k.dst, "tunA"})
+				f.pic.add(k.dst, h, 0)
 				k.ip(t, "route add %d "+foreign)
 				k.sync(t, f)
 				if f.Sent() != 1 {
@@ -271,6 +333,51 @@ func TestSource(t *testing.T) {
 		k.sync(t, plain, a)
 		k.want(t, "%d dev tunA proto bgp scope link metric 20")
 		k.settled(t, plain, a)
+	})
+}
+
+// TestUnreachable: a route that leads nowhere stays beneath one that leads somewhere,
+// and takes over by itself when the kernel drops that one with its interface.
+func TestUnreachable(t *testing.T) {
+	families(t, func(t *testing.T, k *kernel) {
+		f := open(t, config())
+		below := "unreachable %d proto bgp metric 4294967294"
+		if k.opt == "-6" {
+			below = "unreachable %d dev lo proto bgp metric 4294967294"
+		}
+		way := "%d dev tunA proto bgp scope link metric 20"
+		nowhere, a := Route{Prefix: k.dst}, Route{k.dst, "tunA"}
+		k.ip(t, "link set lo up")
+		if r := k.sync(t, f, nowhere); r.Installed4+r.Installed6 != 0 {
+			t.Errorf("%+v; want none that leads anywhere", r)
+		}
+		k.want(t, below)
+		k.settled(t, f, nowhere)
+
+		k.sync(t, f, a, nowhere)
+		k.want(t, way, below)
+		k.settled(t, f, nowhere, a)
+		k.ip(t, "link set tunA down")
+		k.want(t, below)
+		k.ip(t, "link set tunA up")
+		k.sync(t, f, nowhere, a)
+		k.want(t, way, below)
+
+		// Another FIB finds what a killed one left.
+		next := open(t, config())
+		k.sync(t, next, nowhere)
+		k.want(t, below)
+		k.sync(t, next, a)
+		k.want(t, way)
+		k.sync(t, next, a, nowhere)
+		if err := next.Cleanup(t.Context(), nowhere); err != nil {
+			t.Error(err)
+		}
+		k.want(t, below)
+		if err := next.Cleanup(t.Context()); err != nil {
+			t.Error(err)
+		}
+		k.want(t)
 	})
 }
 

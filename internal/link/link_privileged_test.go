@@ -214,11 +214,41 @@ func TestIPv6Off(t *testing.T) {
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/tun0/disable_ipv6", []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := Prepare("tun0"); err != nil {
-		t.Error(err)
-	}
 	if err := SetAddresses("tun0", prefixes("fd00::1/127")); err == nil || !strings.Contains(err.Error(), "net.ipv6.conf.tun0.disable_ipv6") {
 		t.Errorf("SetAddresses: %v; want it to name the sysctl", err)
+	}
+}
+
+// On a host where IPv6 is off, by all of its sysctls, an interface that is prepared has it,
+// with no address but those that it is given.
+func TestPrepareTurnsIPv6On(t *testing.T) {
+	netns.Test(t)
+	for _, which := range []string{"all", "default", "lo"} {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+which+"/disable_ipv6", []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ip(t, "tuntap add mode tun name tun0")
+	ip(t, "tuntap add mode tun name tun1")
+	if err := errors.Join(Prepare("tun0"), SetUp("tun0", 0), SetAddresses("tun0", prefixes("fd00::1/127"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := ip(t, "-6 -o addr show dev tun0"); strings.Count(got, "inet6") != 1 || !strings.Contains(got, "fd00::1/127") {
+		t.Errorf("addresses: %s", got)
+	}
+	if b, err := os.ReadFile("/proc/sys/net/ipv6/conf/tun1/disable_ipv6"); err != nil || strings.TrimSpace(string(b)) != "1" {
+		t.Errorf("on another interface: %q, %v", b, err)
+	}
+
+	// What somebody turns off again comes back with the next look.
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/tun0/disable_ipv6", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(Prepare("tun0"), SetAddresses("tun0", prefixes("fd00::1/127"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := ip(t, "-6 -o addr show dev tun0"); !strings.Contains(got, "fd00::1/127") {
+		t.Errorf("turned off and on: %s", got)
 	}
 }
 

@@ -45,6 +45,7 @@ type address struct {
 	host    netip.Addr   // this end's
 	subnet  netip.Prefix // masked; the far end's on a point-to-point address
 	noRoute bool         // the kernel adds no route of the subnet (noprefixroute)
+	lasting bool         // packets may be sent from it now and later
 }
 
 func (s *snapshot) equal(t *snapshot) bool {
@@ -163,5 +164,12 @@ func parseAddress(a netlink.Addr) (out address, ok bool) {
 		n = a.Peer
 	}
 	p, ok := prefixOf(n)
-	return address{index: a.LinkIndex, host: own.Addr(), subnet: p.Masked(), noRoute: a.Flags&unix.IFA_F_NOPREFIXROUTE != 0}, ok
+	passing := unix.IFA_F_TENTATIVE | unix.IFA_F_DEPRECATED
+	if own.Addr().Is6() { // the number stands for a secondary address in IPv4
+		passing |= unix.IFA_F_TEMPORARY
+	}
+	return address{
+		index: a.LinkIndex, host: own.Addr(), subnet: p.Masked(), noRoute: a.Flags&unix.IFA_F_NOPREFIXROUTE != 0,
+		lasting: a.Flags&passing == 0 && a.Scope != unix.RT_SCOPE_HOST,
+	}, ok
 }

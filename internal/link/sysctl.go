@@ -25,10 +25,13 @@ var sysctls = []struct{ path, value string }{
 	{"ipv6/conf/*/accept_ra", "0"}, // the peer must not configure this router
 	{"ipv6/conf/*/autoconf", "0"},
 	{"ipv6/conf/*/addr_gen_mode", "1"}, // no link-local address of the kernel's
+	// Hosts turn IPv6 off by conf/default, and this one interface needs it. Last, since the
+	// kernel acts on the others when IPv6 comes (net/ipv6/addrconf.c, dev_disable_change).
+	{"ipv6/conf/*/disable_ipv6", "0"},
 }
 
 // Prepare sets the sysctls of a tunnel interface of our own: loose reverse path
-// filter, no router advertisements, no autoconfiguration, no redirects, no
+// filter, IPv6 but no router advertisements, no autoconfiguration, no redirects, no
 // link-local address of the kernel's making. Call it before SetUp: the kernel
 // makes that address when the interface goes up. Where IPv6 is not there its
 // part is left out.

@@ -74,8 +74,8 @@ func (w *Watcher) Close() {
 	w.source.close()
 }
 
-// Changed delivers a value when the results of Locals, Connected, Gateways or Interfaces
-// may have changed. It holds at most one value, and only while Run runs. A burst of
+// Changed delivers a value when the results of Locals, Connected, Gateways, Hosts or
+// Interfaces may have changed. It holds at most one value, and only while Run runs. A burst of
 // changes gives one value, 50 to 200 ms after it began; where a look takes more
 // than 100 ms because other daemons have large tables, looks are so far apart
 // that they take no more than a tenth of the time.
@@ -108,6 +108,7 @@ func (w *Watcher) Gateways() []netip.Addr { return w.snapshot().gateways }
 
 // Interface is what a Watcher saw of an interface.
 type Interface struct {
+	Index      int          // in this network namespace; never 0
 	Up         bool         // administratively
 	Carrier    bool         // only to be seen of an interface that is up
 	Persistent bool         // a TUN device that outlives the process that holds it
@@ -118,8 +119,8 @@ type Interface struct {
 func (w *Watcher) Interfaces() (map[string]Interface, time.Time) {
 	s := w.snapshot()
 	all := make(map[string]Interface, len(s.interfaces))
-	for _, i := range s.interfaces {
-		all[i.name] = Interface{Up: i.up, Carrier: i.carrier, Persistent: i.persistent}
+	for index, i := range s.interfaces {
+		all[i.name] = Interface{Index: index, Up: i.up, Carrier: i.carrier, Persistent: i.persistent}
 	}
 	for _, a := range s.addresses {
 		name := s.interfaces[a.index].name

@@ -5,6 +5,7 @@ package link
 import (
 	"context"
 	"fmt"
+	"net"
 	"reflect"
 	"slices"
 	"syscall"
@@ -105,6 +106,10 @@ func TestWatchInterfaces(t *testing.T) {
 	netns.Test(t)
 	device := openTUN(t, "site-b")
 	defer device.Close()
+	made, err := net.InterfaceByName("site-b")
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := watch(t, 186)
 	for _, step := range []struct {
 		what   string
@@ -120,6 +125,7 @@ func TestWatchInterfaces(t *testing.T) {
 		if err := step.change(); err != nil {
 			t.Fatal(err)
 		}
+		step.want.Index = made.Index
 		timeout := time.After(30 * time.Second)
 		for {
 			all, _ := w.Interfaces()

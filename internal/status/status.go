@@ -23,7 +23,15 @@ type Router struct {
 	RouterID string `json:"router_id"`
 	Version  string `json:"version"`
 	UptimeS  int64  `json:"uptime_s"` // whole seconds since the daemon started
+	Source   Source `json:"source"`
 	Hints    []Hint `json:"hints"`
+}
+
+// Source is which addresses the router's own packets into tunnels come from; empty:
+// the kernel chooses.
+type Source struct {
+	IPv4 string `json:"ipv4"`
+	IPv6 string `json:"ipv6"`
 }
 
 // Hint is what an operator should know, and do something about.

@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,6 +29,9 @@ func Table(w io.Writer, s Status) error {
 	}
 	fmt.Fprintf(&b, "\nkernel routes: %d IPv4, %d IPv6; %d pending, %d refused\n",
 		s.FIB.IPv4, s.FIB.IPv6, s.FIB.Pending, s.FIB.Errors)
+	if own := slices.DeleteFunc([]string{s.Router.Source.IPv4, s.Router.Source.IPv6}, func(a string) bool { return a == "" }); len(own) > 0 {
+		fmt.Fprintf(&b, "own packets into tunnels come from %s\n", clean(strings.Join(own, ", ")))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

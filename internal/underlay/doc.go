@@ -44,7 +44,9 @@
 //     packet. While an underlay interface filters so, the guard adds rules for
 //     the addresses that transports dial and the ports they listen on, which
 //     the filter's lookup meets, and which jump as the rule for the mark does.
-//     With src_valid_mark alone nothing is gained, as packets arrive unmarked.
+//     With src_valid_mark alone nothing is gained, as packets arrive unmarked. The
+//     loose filter (2) drops only what has no way back at all: it counts while there
+//     are unreachable routes (SetUnreachable).
 //
 //  6. The firewall may take a packet's mark away. Own recognises the transports'
 //     packets when they come out of a tunnel's interface (outer.go, sockdiag.go);

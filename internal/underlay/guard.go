@@ -49,6 +49,7 @@ type Guard struct {
 
 	mu      sync.Mutex
 	tunnels []string
+	loose   bool // the loose filter drops as well
 	hints   []hint
 	returns []returnPath  // the latest last
 	strict  bool          // an underlay interface has strict reverse path filtering
@@ -103,6 +104,19 @@ func (g *Guard) SetTunnels(names []string) {
 	g.mu.Lock()
 	changed := !slices.Equal(g.tunnels, names)
 	g.tunnels = names
+	g.mu.Unlock()
+	if changed {
+		g.markDirty(dirtyRules)
+	}
+}
+
+// SetUnreachable tells whether there are owned routes that lead nowhere. For what
+// comes from an address in such a prefix the loose reverse path filter (2) finds no
+// way back either, as it asks without the mark.
+func (g *Guard) SetUnreachable(some bool) {
+	g.mu.Lock()
+	changed := g.loose != some
+	g.loose = some
 	g.mu.Unlock()
 	if changed {
 		g.markDirty(dirtyRules)

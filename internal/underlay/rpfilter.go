@@ -18,18 +18,20 @@ const (
 	netconfaRPFilter = 3
 	netconfIndexAll  = -1
 	rpFilterStrict   = 1
+	rpFilterLoose    = 2
 )
 
 // links is what the guard needs to know of the interfaces.
 type links struct {
 	tunnels  map[uint32]bool // by index
 	underlay map[uint32]bool // all others
-	strict   []netlink.Link  // those of the underlay with strict reverse path filtering
+	strict   []netlink.Link  // those of the underlay whose reverse path filter may drop what arrives for transports
 	addrs    []netip.Addr    // of the underlay
 }
 
-// links looks at all interfaces; tunnels is sorted.
-func (k *kernel) links(tunnels []string) (links, error) {
+// links looks at all interfaces; tunnels is sorted, loose tells that the loose filter
+// counts as strict.
+func (k *kernel) links(tunnels []string, loose bool) (links, error) {
 	all, err := retryDump(k.handle.LinkList)
 	if err != nil {
 		return links{}, fmt.Errorf("underlay: list interfaces: %w", err)
@@ -48,10 +50,11 @@ func (k *kernel) links(tunnels []string) (links, error) {
 			continue
 		}
 		l.underlay[uint32(a.Index)] = true
+		// The kernel uses the greater of an interface's own and the common value.
+		filter := max(filters[a.Index], filters[netconfIndexAll])
 		switch {
 		case a.Flags&net.FlagLoopback != 0 || a.Flags&net.FlagUp == 0:
-		// The kernel uses the stricter of an interface's own and the common value.
-		case max(filters[a.Index], filters[netconfIndexAll]) == rpFilterStrict:
+		case filter == rpFilterStrict, filter == rpFilterLoose && loose:
 			l.strict = append(l.strict, link)
 		}
 	}
@@ -139,8 +142,7 @@ func (g *Guard) reportStrict(strict []netlink.Link) {
 	}
 	g.strictNames = names
 	if len(names) > 0 {
-		g.log.Info("strict rp_filter would drop what arrives for the transports while a learned route covers the sender; "+
-			"rules for the transports' remotes and ports now let it in. "+
-			"With net.ipv4.conf.INTERFACE.rp_filter=2 they are not needed", "interface", names)
+		g.log.Info("rp_filter would drop what arrives for the transports where a learned route (with strict rp_filter) or "+
+			"an unreachable one covers the sender; rules for the transports' remotes and ports now let it in", "interface", names)
 	}
 }

@@ -61,7 +61,7 @@ func TestStrictFilter(t *testing.T) {
 			h.run("sysctl -qw net.ipv4.conf." + setting + ".rp_filter=0")
 			h.eventually("the extra rules are gone", func() bool { return strings.Count(h.ip("rule"), "goto 8279001") == 1 })
 			stop()
-			if n := strings.Count(logs.String(), "strict rp_filter"); n != 1 {
+			if n := strings.Count(logs.String(), "rp_filter would drop"); n != 1 {
 				t.Errorf("logged %d times:\n%s", n, logs.String())
 			}
 		})
@@ -107,4 +107,34 @@ func TestStrictFilterAndListener(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The loose filter drops what comes from where an owned route says unreachable.
+func TestLooseFilterWithUnreachableRoutes(t *testing.T) {
+	h := newHost(t)
+	addr := h.serve(remote4)
+	g, stop := h.guard(nil)
+	defer stop()
+	h.ip("route add unreachable " + remote4 + "/32 proto 186 metric 4294967294")
+	h.run("sysctl -qw net.ipv4.conf.u1.rp_filter=2")
+	if c, err := dial(g.Control(""), addr, 300*time.Millisecond); err == nil {
+		c.Close()
+		t.Error("connected: the rest proves nothing")
+	}
+	g.SetUnreachable(true)
+	h.eventually("the guard counts the loose filter", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.strict
+	})
+	c, err := dial(g.Control(""), addr, patience)
+	if err != nil {
+		t.Fatalf("dial: %v", err)
+	}
+	defer c.Close()
+	if err := roundTrip(c); err != nil {
+		t.Fatal(err)
+	}
+	g.SetUnreachable(false)
+	h.eventually("the extra rules are gone", func() bool { return strings.Count(h.ip("rule"), "goto 8279001") == 1 })
 }

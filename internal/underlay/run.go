@@ -145,7 +145,10 @@ func (g *Guard) reconcileDirty(k *kernel, mask dirty) time.Duration {
 func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 	tunnels, paths, done := g.snapshot()
 	defer close(done)
-	l, err := k.links(tunnels)
+	g.mu.Lock()
+	loose := g.loose
+	g.mu.Unlock()
+	l, err := k.links(tunnels, loose)
 	if err != nil {
 		return 0, err
 	}

@@ -104,7 +104,7 @@ func holdStill(ctx context.Context, victim string, addrs []netip.Addr, worker in
 	}
 }
 
-// addrOf returns an address of a prefix, by chance.
+// addrOf returns a random address of a prefix.
 func addrOf(p netip.Prefix) netip.Addr {
 	a, random := p.Masked().Addr().AsSlice(), make([]byte, 16)
 	rand.Read(random)

@@ -2,6 +2,7 @@ package tlslink
 
 import (
 	"bytes"
+	"slices"
 
 	"warren/tunnel"
 )
@@ -32,7 +33,9 @@ import (
 //	up        replace if the peer has given up the session that we believe in, or
 //	          never got our answer: it is a new instance (it restarted), or one that
 //	          has given up more than when this session began. Otherwise reject: a
-//	          late duplicate.
+//	          late duplicate. An instance that was replaced while its session was up
+//	          is dead if it was a restart; if it comes again, another machine has the
+//	          same identity, and each would replace the other for ever: refuse.
 //
 // So of two hellos that cross, both ends keep the one that the lower identity
 // sent, and neither end takes a session up and down again. That an end which
@@ -42,7 +45,12 @@ type arbiter struct {
 	phase      phase
 	generation uint64 // hellos and sessions that this end has given up
 	peer       hello  // of the session, while up
+
+	replaced [][16]byte // the instances whose sessions another one replaced, the latest last
 }
+
+// maxReplaced is how many machines with one identity are told from a restart.
+const maxReplaced = 8
 
 type phase int
 
@@ -60,6 +68,7 @@ const (
 	replace         // end the session, then accept
 	hold            // decide when our dial is done
 	reject
+	refuse // it is of another machine than the session
 )
 
 // start begins a dial; false: there is nothing to dial for.
@@ -117,7 +126,15 @@ func (a *arbiter) incoming(h *hello) verdict {
 		}
 		return accept
 	case up:
-		if h.instance != a.peer.instance || h.generation > a.peer.generation {
+		switch {
+		case h.instance != a.peer.instance:
+			if slices.Contains(a.replaced, h.instance) {
+				return refuse
+			}
+			a.replaced = append(a.replaced, a.peer.instance)
+			a.replaced = a.replaced[max(0, len(a.replaced)-maxReplaced):]
+			return replace
+		case h.generation > a.peer.generation:
 			return replace
 		}
 		return reject

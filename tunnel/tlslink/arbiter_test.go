@@ -187,6 +187,42 @@ func TestArbitersSurviveLostAnswers(t *testing.T) {
 	}
 }
 
+// Two machines with one identity: the second is taken for the first, restarted. When the
+// first comes again, it is refused for as long as the session lasts. Restarts are none of that.
+func TestArbiterKnowsTwins(t *testing.T) {
+	one, two := &hello{instance: [16]byte{1}}, &hello{instance: [16]byte{2}}
+	a := arbiter{local: tunnel.Identity{9}}
+	take := func(h *hello, want verdict) {
+		t.Helper()
+		got := a.incoming(h)
+		if got != want {
+			t.Fatalf("instance %d: verdict %d, want %d", h.instance[0], got, want)
+		}
+		if got == replace {
+			a.ended()
+		}
+		if got == replace || got == accept {
+			a.established(*h)
+		}
+	}
+	take(one, accept)
+	take(two, replace)
+	for range 10 {
+		take(one, refuse)
+		take(two, reject)
+	}
+	a.ended()
+	take(one, accept)
+	take(two, replace) // it may have been restarted before, for all that is known
+	take(one, refuse)
+	for i := range 100 { // restarts
+		take(&hello{instance: [16]byte{3, byte(i)}}, replace)
+	}
+	if len(a.replaced) > maxReplaced {
+		t.Errorf("%d instances are remembered", len(a.replaced))
+	}
+}
+
 // One end restarts, or gives up on the session, without the other noticing.
 func TestArbitersRecover(t *testing.T) {
 	for seed := range uint64(20000) {

@@ -18,7 +18,7 @@ import (
 
 // protocols are what the TLS handshake says it is for (ALPN), as any HTTPS client and
 // server do. What is really spoken is said by the version in the hello inside, when
-// both ends have proved who they are.
+// both ends have proved their keys.
 var protocols = []string{"h2", "http/1.1"}
 
 // oldProtocol is what the first versions offer, and insist on.

@@ -33,8 +33,8 @@ const (
 	echConfigListHead = 2
 )
 
-// configID is the byte by which a listening end finds the secret. To who does not know
-// that it is another with each public name, and says nothing.
+// configID is the byte by which a listening end finds the secret. Without the secret it
+// is a random one for each public name.
 func (k *secretKeys) configID(publicName string) byte {
 	hash := sha256.Sum256([]byte(publicName))
 	var id [16]byte

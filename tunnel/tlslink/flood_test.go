@@ -66,7 +66,7 @@ func newFlood(t *testing.T, to string, source func(i int) string, hello []byte) 
 	return f
 }
 
-// recordedHello is a client's first message, which costs whoever sends it again nothing.
+// recordedHello is a client's first message, which costs nothing to send again.
 func recordedHello(t *testing.T) []byte {
 	t.Helper()
 	here, there := net.Pipe()
@@ -96,6 +96,7 @@ func TestFloodKeepsNoPeerOut(t *testing.T) {
 		"40 in a /24, silent":   {func(i int) string { return fmt.Sprintf("127.1.1.%d", 1+i%40) }, nil},
 		"40 networks, silent":   {func(i int) string { return fmt.Sprintf("127.%d.1.1", 1+i%40) }, nil},
 		"4000 networks, silent": {func(i int) string { return fmt.Sprintf("127.%d.%d.1", 1+i%200, i/200%20) }, nil},
+		"4000 networks, hello":  {func(i int) string { return fmt.Sprintf("127.%d.%d.1", 1+i%200, i/200%20) }, hello},
 		"the same /24, silent":  {func(i int) string { return fmt.Sprintf("127.0.0.%d", 2+i%40) }, nil},
 		"40 networks, hello":    {func(i int) string { return fmt.Sprintf("127.%d.1.1", 1+i%40) }, hello},
 		"40 in a /24, hello":    {func(i int) string { return fmt.Sprintf("127.1.1.%d", 1+i%40) }, hello},

@@ -30,15 +30,17 @@ const (
 	stages
 )
 
+var allStages = []stage{silent, waiting, answered}
+
 // gate bounds what strangers can hold and cost, and sees that they keep no peer out.
 //
 //	enter ──► silent ──await──► waiting ──its turn──► answered ──► leave
 //
-// When all places are taken one is taken back: of the silent if there are any, else of
-// the waiting, else of the answered; among these of the fullest network, where the
-// oldest has to go. A peer's hello comes with the last packet of TCP's handshake, and
-// so a peer is silent for no time, waits in turn with the other networks, and once
-// it is answered stays.
+// When all places are taken the fullest network loses one: a silent one before one that
+// waits, and the oldest of these. Half of the places are for the answered. A peer's hello
+// comes with the last packet of TCP's handshake, so a peer is silent for a moment only,
+// wherever it is; it waits in turn with the other networks, and once it is answered has
+// half a second.
 //
 // Addresses of peers have places and handshakes of their own. A source is an IPv4
 // address or an IPv6 /64. All methods may be called from any goroutine.

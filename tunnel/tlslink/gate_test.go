@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -43,8 +44,8 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// Whoever has the most networks, and however they lie, a connection that was there
-// before keeps its place while theirs go.
+// A connection that was there before a flood keeps its place, whatever the networks
+// that the flood comes from.
 func TestFullestNetworkLosesPlaces(t *testing.T) {
 	for name, at := range map[string]func(i int) string{
 		"one address":       func(i int) string { return "203.0.113.7" },
@@ -59,7 +60,7 @@ func TestFullestNetworkLosesPlaces(t *testing.T) {
 			g := newGate()
 			_, v4 := enterFrom(t, g, "198.51.100.9")
 			_, v6 := enterFrom(t, g, "2001:ffff::9")
-			for i := range 3000 {
+			for i := range 1500 {
 				g.enter(&fakeConn{addr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(at(i)), 1))})
 			}
 			if v4.closed || v6.closed || g.size() > strangerPlaces {
@@ -121,52 +122,55 @@ func TestKnownHavePlaces(t *testing.T) {
 	}
 }
 
-// Handshakes have a rate, and each network its turn.
-func TestTurns(t *testing.T) {
+// Each network has its turn, however many of another wait.
+func TestNetworksTakeTurns(t *testing.T) {
+	g := newGate()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	waits := func(addr string) *guest {
+		g.mu.Unlock()
+		v, _ := enterFrom(t, g, addr)
+		g.mu.Lock()
+		v.put(waiting)
+		return v
+	}
+	for i := range 100 {
+		waits(fmt.Sprintf("203.0.113.%d", i))
+	}
+	p := g.strangers
+	next := func() *guest {
+		v := p.turns.next(p.guests[waiting])
+		v.put(answered)
+		return v
+	}
+	next()
+	for _, addr := range []string{"198.51.100.9", "2001:db8::1"} {
+		if peer := waits(addr); next() != peer {
+			t.Errorf("%s does not have its turn", addr)
+		}
+	}
+	if v := next(); v.neighborhood().String() != "203.0.113.0/24" {
+		t.Errorf("%v has its turn", v.neighborhood())
+	}
+}
+
+// No more handshakes than so many a second are worked on.
+func TestHandshakesHaveARate(t *testing.T) {
 	g := newGate()
 	began := time.Now()
-	done := make(chan string)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	attackers := 0
-	for i := range handshakeBurst + 200 {
-		v, ok := g.enter(&fakeConn{addr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 1))})
-		if !ok {
-			continue
-		}
-		attackers++
-		go func() {
-			if g.await(ctx, v) == nil {
-				done <- "attacker"
+	var waiters sync.WaitGroup
+	const more = 100
+	for i := range handshakeBurst + more {
+		v, _ := enterFrom(t, g, fmt.Sprintf("203.%d.113.1", i))
+		waiters.Go(func() {
+			if err := g.await(t.Context(), v); err != nil {
+				t.Error(err)
 			}
-		}()
+		})
 	}
-	for range handshakeBurst {
-		<-done
-	}
-	v, _ := enterFrom(t, g, "198.51.100.9")
-	go func() {
-		if g.await(ctx, v) == nil {
-			done <- "peer"
-		}
-	}()
-	poll(t, func() bool {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		return v.stage != silent
-	}, func() string { return "the peer does not wait" })
-	before := 0
-	for <-done != "peer" {
-		before++
-	}
-	if before > 100 {
-		t.Fatalf("%d of %d had their turn before", before, attackers)
-	}
-	for range attackers - handshakeBurst - before {
-		<-done
-	}
-	if took, least := time.Since(began), time.Duration(attackers-handshakeBurst)*time.Second/handshakeRate; took < least {
-		t.Fatalf("%d handshakes in %v: at least %v", attackers, took, least)
+	waiters.Wait()
+	if took, least := time.Since(began), more*time.Second/handshakeRate; took < least {
+		t.Fatalf("%d handshakes in %v: at least %v", handshakeBurst+more, took, least)
 	}
 }
 
@@ -252,5 +256,23 @@ func TestPeersBecomeKnown(t *testing.T) {
 	b.halt(nil)
 	if b.endpoint.gate.known.has(netip.MustParseAddr("127.0.0.1")) {
 		t.Fatal("still known without the link")
+	}
+}
+
+// When descriptors are scarce a stranger's is given back before a peer's.
+func TestRoomIsMadeByStrangers(t *testing.T) {
+	g := newGate()
+	var w whereabouts
+	g.known.sawPeer(&w, netip.MustParseAddr("192.0.2.1"))
+	_, peer := enterFrom(t, g, "192.0.2.1")
+	_, stranger := enterFrom(t, g, "203.0.113.1")
+	g.makeRoom()
+	if !stranger.closed || peer.closed {
+		t.Fatalf("stranger's closed: %v, peer's: %v", stranger.closed, peer.closed)
+	}
+	g.makeRoom()
+	g.makeRoom()
+	if !peer.closed || g.size() != 0 {
+		t.Fatalf("%d are in", g.size())
 	}
 }

@@ -57,6 +57,8 @@ type Link struct {
 
 	report *report.Report
 
+	twin twin
+
 	whereabouts whereabouts // for known
 	form        form        // of handshakes
 }
@@ -147,6 +149,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.endSession(l.session.reason(), false)
 		case <-l.session.ticks():
 			l.session.tick()
+			l.forgetTwin(time.Now())
 			l.widen(ctx)
 			l.renew(ctx)
 		case <-l.session.deadline():
@@ -175,6 +178,8 @@ func (l *Link) arrived(in *incoming) {
 		l.held = in
 	case reject:
 		go in.reject("the tunnel is up already")
+	case refuse:
+		l.refuseTwin(in)
 	case replace:
 		reason := "the peer began a new session"
 		if in.hello.instance != l.arb.peer.instance {

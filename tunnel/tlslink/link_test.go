@@ -146,6 +146,29 @@ func TestRestartedPeerReplacesItsSession(t *testing.T) {
 	exchangePackets(t, again, b)
 }
 
+// Two machines with the same keys do not replace each other for ever: the one that was
+// replaced is refused while the other is connected, and status at both ends says why.
+func TestTwoMachinesWithOneKey(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secretTrust(0))
+	a.start(secretTrust(0), b.addr())
+	b.waitEvents(1)
+	copied := newEnd(t, Config{Identity: tunnel.Identity{1}}, "copy")
+	copied.start(secretTrust(0), b.addr())
+	b.waitError("somebody else has this peer's key, at 127.0.0.1")
+	a.waitError("another router with this router's keys is connected")
+	if evs := b.seen(); len(evs) != 3 || b.link.Status().State != tunnel.StateUp {
+		t.Errorf("events %+v", evs)
+	}
+	exchangePackets(t, copied, b)
+
+	// When the copy is gone, the first is let in, and nothing is said any more.
+	copied.halt(nil)
+	b.waitEvents(5)
+	poll(t, func() bool { return a.link.Status().State == tunnel.StateUp && b.link.Status().LastError == "" },
+		func() string { return "the first is not let in again: " + a.link.Status().LastError })
+}
+
 // An end that has given up on a session dials again; the other may still believe.
 func TestNewSessionReplacesOneThatThePeerEnded(t *testing.T) {
 	a, b := secretPair(t)

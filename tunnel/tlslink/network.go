@@ -1,6 +1,9 @@
 package tlslink
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // networkBits are the networks that a source is counted in, widest first: what a
 // provider has, what a site gets, and the source itself. An attacker often has all of
@@ -31,12 +34,7 @@ func source(a netip.Addr) netip.Addr {
 	return networks[len(networks)-1].Addr()
 }
 
-func (n *network) total() (sum int) {
-	for _, c := range n.count {
-		sum += c
-	}
-	return sum
-}
+func (n *network) total() int { return n.in(allStages) }
 
 func (v *guest) source() *network { return v.networks[len(v.networks)-1] }
 
@@ -79,32 +77,51 @@ func (p *pool) size() (sum int) {
 }
 
 // victim returns the guest that goes if one has to, other than the newcomer; nil if
-// there is none.
+// there is none. Those that are answered have half of the places for themselves, and
+// at handshakeRate so at least half a second to finish; so have the others.
 func (p *pool) victim(newcomer *guest) *guest {
-	for s := range stages {
-		var worst *guest
-		for e := p.guests[s].Front(); e != nil; e = e.Next() {
-			if v := e.Value.(*guest); v != newcomer && (worst == nil || v.isWorse(worst)) {
-				worst = v
-			}
-		}
-		if worst != nil {
-			return worst
+	groups := [][]stage{{silent, waiting}, {answered}}
+	if p.guests[answered].Len() > p.places/2 {
+		slices.Reverse(groups)
+	}
+	for _, group := range groups {
+		if v := p.worst(group, newcomer); v != nil {
+			return v
 		}
 	}
 	return nil
 }
 
-// isWorse reports whether a guest's networks are fuller than those of another in the
-// same stage: the widest first, and within one of these the next.
-func (v *guest) isWorse(than *guest) bool {
+// worst returns the guest in some stages that is in the fullest network; there the one
+// in the first of the stages, and the oldest.
+func (p *pool) worst(group []stage, newcomer *guest) (worst *guest) {
+	for _, s := range group {
+		for e := p.guests[s].Front(); e != nil; e = e.Next() {
+			if v := e.Value.(*guest); v != newcomer && (worst == nil || v.isWorse(worst, group)) {
+				worst = v
+			}
+		}
+	}
+	return worst
+}
+
+// isWorse reports whether a guest's networks are fuller than those of another, by guests
+// in some stages: the widest first, and within one of these the next.
+func (v *guest) isWorse(than *guest, group []stage) bool {
 	for i := range min(len(v.networks), len(than.networks)) {
-		a, b := v.networks[i].count[v.stage], than.networks[i].count[v.stage]
+		a, b := v.networks[i].in(group), than.networks[i].in(group)
 		if a != b {
 			return a > b
 		}
 	}
 	return false
+}
+
+func (n *network) in(group []stage) (sum int) {
+	for _, s := range group {
+		sum += n.count[s]
+	}
+	return sum
 }
 
 // oldestOf returns the guest that goes for a newcomer of the same source; nil if all

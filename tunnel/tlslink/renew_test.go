@@ -34,9 +34,9 @@ func startStream(from, to *end, stop <-chan struct{}) *stream {
 		st.sent[q] = make(chan uint32, 1)
 		go func() {
 			for i := uint32(0); ; i++ {
-				f := packet(3000, byte(q))
+				f := packet(1000, byte(q))
 				binary.BigEndian.PutUint32(f[tun.HeaderLen+32:], i)
-				if i%16 == 15 { // not so much that all waits for the processors
+				if i%8 == 7 { // not so much that all waits for the processors
 					time.Sleep(time.Millisecond)
 				}
 				select {
@@ -49,6 +49,14 @@ func startStream(from, to *end, stop <-chan struct{}) *stream {
 		}()
 	}
 	return st
+}
+
+// patientPair is secretPair for tests in which a busy machine must not end the session.
+func patientPair(t *testing.T) (a, b *end) {
+	t.Helper()
+	a, b = secretPair(t)
+	a.cfg.DeadAfter, b.cfg.DeadAfter = MaxDeadAfter, MaxDeadAfter
+	return a, b
 }
 
 // quiet waits until nothing has arrived for some keepalives.
@@ -103,14 +111,18 @@ func replacements(t *testing.T, e *end, n int) {
 // and why, and no packet is lost or overtaken for that.
 func TestLanesAreReplaced(t *testing.T) {
 	never := renewal{age: time.Hour, records: 1 << 40}
-	for name, tc := range map[string]struct{ dialing, listening renewal }{
-		"by age, dialing end":       {renewal{age: 150 * time.Millisecond, records: 1 << 40}, never},
-		"by age, listening end":     {never, renewal{age: 150 * time.Millisecond, records: 1 << 40}},
-		"by records, dialing end":   {renewal{age: time.Hour, records: 100}, never},
-		"by age, both ends at once": {renewal{age: 150 * time.Millisecond, records: 1 << 40}, renewal{age: 150 * time.Millisecond, records: 1 << 40}},
+	often := renewal{age: 150 * time.Millisecond, records: 1 << 40}
+	for name, tc := range map[string]struct {
+		dialing, listening renewal
+		times              int
+	}{
+		"by age, dialing end":       {often, never, 10},
+		"by age, listening end":     {never, often, 3},
+		"by records, dialing end":   {renewal{age: time.Hour, records: 100}, never, 3},
+		"by age, both ends at once": {often, often, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := secretPair(t)
+			a, b := patientPair(t)
 			a.endpoint.renewal, b.endpoint.renewal = tc.dialing, tc.listening
 			b.start(secretTrust(0))
 			a.start(secretTrust(0), b.addr())
@@ -132,7 +144,7 @@ func TestLanesAreReplaced(t *testing.T) {
 			quiet(t, b)
 			stop := make(chan struct{})
 			there, back := startStream(a, b, stop), startStream(b, a, stop)
-			replacements(t, a, 10)
+			replacements(t, a, tc.times)
 			replacements(t, b, 1)
 			close(stop)
 			there.check(t, b)
@@ -151,7 +163,7 @@ func TestLanesAreReplaced(t *testing.T) {
 
 // An idle tunnel has its one lane replaced as well.
 func TestIdleLaneIsReplaced(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := patientPair(t)
 	b.endpoint.renewal.age = 200 * time.Millisecond
 	a.endpoint.renewal.age = 256 * 100 * time.Millisecond
 	b.start(secretTrust(0))
@@ -171,7 +183,7 @@ func TestOlderEndsKeepTheirLanes(t *testing.T) {
 		"older dialing end":   {flagWidens, flagWidens | flagRenews},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := secretPair(t)
+			a, b := patientPair(t)
 			for i, e := range []*end{a, b} {
 				e.endpoint.able = able[i]
 				if able[i]&flagRenews != 0 {
@@ -197,7 +209,7 @@ func TestOlderEndsKeepTheirLanes(t *testing.T) {
 
 // A lane that cannot be replaced goes on.
 func TestLaneStaysWithoutReplacement(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := patientPair(t)
 	a.endpoint.renewal.age = 300 * time.Millisecond
 	b.start(secretTrust(0))
 	via := newProxy(t, b.addr())
@@ -215,7 +227,7 @@ func TestLaneStaysWithoutReplacement(t *testing.T) {
 
 // A peer that has begun to replace a lane and says nothing then leaves all as it was.
 func TestHalfReplacedLaneStays(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := patientPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(1)
@@ -256,7 +268,7 @@ func TestReplacementsAreSpread(t *testing.T) {
 }
 
 func TestRecordsAreCounted(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := patientPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(1)

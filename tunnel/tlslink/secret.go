@@ -80,9 +80,9 @@ func deriveSecret(secret []byte) (*secretKeys, error) {
 	return k, err
 }
 
-// dailyName is what the underlay sees of a hello if nothing else is configured: for who
-// has not the secret, a name by chance that is another each day (UTC). The listening end
-// takes any, so that clocks don't have to agree.
+// dailyName is the name in a hello that the underlay sees if none is configured: without
+// the secret, a random one for each day (UTC). The listening end takes any, so that
+// clocks don't have to agree.
 func (k *secretKeys) dailyName(now time.Time) string {
 	h := hmac.New(sha256.New, k.dailyNames)
 	h.Write([]byte(now.UTC().Format(time.DateOnly)))

@@ -186,8 +186,8 @@ func (d *Device) Write(frame []byte) error {
 	}
 }
 
-// Close removes the interface and ends all that wait for it. Further calls do
-// nothing.
+// Close removes the interface, whatever its name and its namespace are now, and ends all
+// that wait for it. Further calls do nothing.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -196,6 +196,10 @@ func (d *Device) Close() error {
 	}
 	d.closed = true
 	var errs []error
+	if len(d.queues) > 0 {
+		// Root may have made it outlive its descriptors. One that is gone has nothing to end.
+		_ = endPersistence(d.writer)
+	}
 	if d.inet >= 0 {
 		errs = append(errs, unix.Close(d.inet))
 	}

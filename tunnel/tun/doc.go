@@ -14,7 +14,9 @@
 //  5. the other queues follow, and with several of them a descriptor that only
 //     writes.
 //
-// What root changes of an interface afterwards, [Device.Mend] puts right.
+// What root changes of an interface afterwards, [Device.Mend] puts right. One that has
+// got another name or another namespace is not brought back: its owner closes the device,
+// which removes it, and makes another.
 //
 // How packets move:
 //

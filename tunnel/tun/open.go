@@ -180,6 +180,16 @@ func attach(name string, flags uint16) (int, error) {
 	return fd, nil
 }
 
+// queueName returns the name that the interface has now that fd is a queue of.
+func queueName(fd int) (string, error) {
+	req, err := unix.NewIfreq("")
+	if err != nil {
+		return "", err
+	}
+	err = unix.IoctlIfreq(fd, unix.TUNGETIFF, req)
+	return req.Name(), err
+}
+
 // queueFlags returns the flags of the interface that fd is a queue of.
 func queueFlags(fd int) (uint16, error) {
 	req, err := unix.NewIfreq("")

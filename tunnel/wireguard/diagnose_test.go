@@ -1,6 +1,7 @@
 package wireguard
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -87,4 +88,40 @@ func TestOneWay(t *testing.T) {
 	}
 	s.expect("3s down")
 	s.expectError("does not take our answers")
+}
+
+// A peer whose clock was an hour fast before it was started anew is connected to at once,
+// and status says for a while what is wrong. The log says it once.
+func TestPeerWithAClockThatWasFast(t *testing.T) {
+	s := newStage(t, LinkConfig{Keepalive: time.Second, DeadAfter: 3 * time.Second}, time.Second)
+	var said strings.Builder
+	s.l.log = slog.New(slog.NewTextHandler(&said, nil))
+	s.pass(6 * time.Second) // the pace of handshakes
+	fast := s.now.Add(time.Hour)
+	s.peer.SetEndpoint(nearAddr)
+	s.peer.Initiate(fast)
+	for _, msg := range s.peer.Tick(fast) {
+		s.l.e.machine.Receive(s.now, farAddr, msg)
+	}
+	s.restart()
+	s.peer.SetEndpoint(nearAddr)
+	s.peer.Initiate(s.now)
+	s.pass(0)
+	if !s.peer.Status(s.now).Established {
+		t.Error("the peer has no session at once")
+	}
+	for range 5 {
+		s.pass(6 * time.Second)
+		s.peer.Initiate(s.now)
+	}
+	s.expect() // it was up all the time
+	s.expectError("the peer's clock is behind by 1h0m0s")
+	if got := strings.Count(said.String(), "clock is behind"); got != 1 {
+		t.Errorf("said %d times:\n%s", got, said.String())
+	}
+	// It tries for a minute and a half more.
+	s.pass(protocol.RejectAfterTime + 2*time.Minute)
+	if e := s.l.Status().LastError; e != "" {
+		t.Errorf("long after the last that was refused: %q", e)
+	}
 }

@@ -41,6 +41,7 @@ type Link struct {
 	distrust  distrust
 	wasAlive  bool      // the peer was, since the tunnel came up
 	measured  time.Time // the session whose handshake's round trip is in the status
+	behind    string    // of the peer's clock, while its handshakes are refused for it
 	unsent    error     // why the last message of the protocol could not be sent
 	initiated time.Time // when a handshake was begun last
 

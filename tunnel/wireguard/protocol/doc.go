@@ -17,6 +17,10 @@
 //  3. it calls [Peer.Tick] at [Peer.NextDeadline], and sends what that returns. When
 //     the deadline moves closer, PeerConfig.Notify tells.
 //
+// An initiation that is authentic and older than one before is not answered. But this end
+// begins a handshake because of it, now and then, and only with where the peer was heard
+// last: the peer's clock may have been fast once (stale.go).
+//
 // How a session comes about:
 //
 //  1. Tick begins a handshake when one was asked for: by [Peer.Initiate], by a packet

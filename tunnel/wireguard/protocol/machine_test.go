@@ -20,6 +20,7 @@ type end struct {
 	m        *Machine
 	p        *Peer
 	addr     netip.AddrPort
+	ahead    time.Duration // of the network's clock
 	notified int
 	packets  [][]byte // that came out
 	errs     []error
@@ -62,6 +63,9 @@ func newEnd(t *testing.T, key PrivateKey, c PeerConfig, addr netip.AddrPort) *en
 	return e
 }
 
+// at is what an end's clock says.
+func (n *network) at(e *end) time.Time { return n.now.Add(e.ahead) }
+
 func (n *network) other(e *end) *end {
 	if e == n.a {
 		return n.b
@@ -81,7 +85,7 @@ func (n *network) send(from *end, msg []byte) {
 
 func (n *network) deliver(to *end, from netip.AddrPort, msg []byte) error {
 	n.t.Helper()
-	r := to.m.Receive(n.now, from, bytes.Clone(msg))
+	r := to.m.Receive(n.at(to), from, bytes.Clone(msg))
 	if r.Packet != nil {
 		to.packets = append(to.packets, bytes.Clone(r.Packet))
 	}
@@ -100,11 +104,11 @@ func (n *network) settle() {
 	for busy := true; busy; {
 		busy = false
 		for _, e := range []*end{n.a, n.b} {
-			if d := e.p.NextDeadline(); d.IsZero() || d.After(n.now) {
+			if d := e.p.NextDeadline(); d.IsZero() || d.After(n.at(e)) {
 				continue
 			}
 			busy = true
-			for _, msg := range e.p.Tick(n.now) {
+			for _, msg := range e.p.Tick(n.at(e)) {
 				n.send(e, msg)
 			}
 		}
@@ -118,8 +122,8 @@ func (n *network) pass(d time.Duration) {
 	for {
 		next := until
 		for _, e := range []*end{n.a, n.b} {
-			if at := e.p.NextDeadline(); !at.IsZero() && at.Before(next) {
-				next = at
+			if at := e.p.NextDeadline(); !at.IsZero() && at.Add(-e.ahead).Before(next) {
+				next = at.Add(-e.ahead)
 			}
 		}
 		n.now = next
@@ -132,10 +136,10 @@ func (n *network) pass(d time.Duration) {
 
 func (n *network) handshake(from *end) {
 	n.t.Helper()
-	from.p.Initiate(n.now)
+	from.p.Initiate(n.at(from))
 	n.settle()
 	for _, e := range []*end{n.a, n.b} {
-		if s := e.p.Status(n.now); !s.Established {
+		if s := e.p.Status(n.at(e)); !s.Established {
 			n.t.Fatalf("no session: %+v, errors %v", s, e.errs)
 		}
 	}

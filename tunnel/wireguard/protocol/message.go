@@ -37,13 +37,14 @@ func (e *StrangerError) Error() string {
 	return "of an unknown peer with public key " + e.PublicKey.String()
 }
 
-// Why else a datagram was ignored. Nothing is ever sent because of any of these; they
-// are for the log and for tests.
+// Why else a datagram was ignored. Nothing is ever sent because of any of these but
+// errStale and errTooMany; they are for the log and for tests.
 var (
 	errMalformed = errors.New("not a WireGuard message")
 	errForged    = errors.New("not authentic")
 	errRemoved   = errors.New("of a peer that is not there any more")
 	errReplay    = errors.New("replayed, or too old to tell")
+	errStale     = errors.New("an initiation older than one before: replayed, or the peer's clock was put back")
 	errIndex     = errors.New("for a session that is not there")
 	errExpired   = errors.New("for a session that is over")
 	errTooMany   = errors.New("too many handshakes")

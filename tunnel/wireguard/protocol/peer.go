@@ -43,11 +43,13 @@ type Peer struct {
 	spoke     time.Time // the same without initiations
 	latest    timestamp // of the initiations answered
 	answered  time.Time // when the last of them was
+	stale     stale
 	unused    int       // of our responses in a row, how many the peer has not used
 	unopened  time.Time // when a response last came that could not be opened
 	initiated time.Time // when we last sent one
 	attempt   time.Time // when we began to try
 	ours      *initiation
+	stamped   timestamp // of the initiation that we sent last
 	stamper   stamper
 	timers    timers
 	reported  time.Time // what NextDeadline last said
@@ -73,6 +75,12 @@ type Status struct {
 	// older session, then it does not hear us.
 	Unconfirmed bool
 
+	// Behind is how far the timestamp of the latest initiation lies before that of an
+	// earlier one, for which it was refused at Stale. Either the peer's clock was put back,
+	// or an old initiation was sent once more. Both are zero when a newer one was answered.
+	Behind time.Duration
+	Stale  time.Time
+
 	// Hints at two ends that have not the same preshared key. Unopened can be made
 	// by who sees our initiations and knows our public key.
 	Unused   int       // of our responses in a row, how many the peer has not used
@@ -94,6 +102,7 @@ func (p *Peer) Status(now time.Time) Status {
 	s := Status{
 		Endpoint: p.endpoint, Heard: p.heard, Spoke: p.spoke, Trying: !p.timers.handshake.IsZero(),
 		Unconfirmed: p.next != nil, Unused: p.unused, Unopened: p.unopened,
+		Behind: p.stale.by, Stale: p.stale.at,
 	}
 	if p.current != nil {
 		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
@@ -184,16 +193,30 @@ func (p *Peer) initiateLocked(now time.Time, out [][]byte) [][]byte {
 		}
 		return out
 	}
+	if msg := p.beginLocked(now); msg != nil {
+		out = append(out, msg)
+	}
+	return out
+}
+
+// beginLocked makes an initiation, in place of one that is under way. Its timestamp is later than the one before, also where
+// our clock was put back meanwhile: the peer would refuse it.
+func (p *Peer) beginLocked(now time.Time) []byte {
+	p.dropOursLocked()
+	ts := newTimestamp(now)
+	if !ts.after(&p.stamped) {
+		ts = p.stamped.next()
+	}
 	index := p.m.newIndex(slot{peer: p})
-	hs, msg, err := newInitiation(p.me, &p.remote, index, newTimestamp(now))
+	hs, msg, err := newInitiation(p.me, &p.remote, index, ts)
 	if err != nil { // impossible: AddPeer has refused such a key
 		p.m.freeIndex(index)
-		return out
+		return nil
 	}
-	p.ours, p.initiated = hs, now
+	p.ours, p.initiated, p.stamped = hs, now, ts
 	p.timers.handshake = now.Add(rekeyTimeout + jitter())
 	p.sentLocked(now, false)
-	return append(out, p.stamper.stamp(now, msg))
+	return p.stamper.stamp(now, msg)
 }
 
 // dropOursLocked ends the handshake that we began, if any.

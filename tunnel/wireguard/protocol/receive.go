@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"time"
 )
@@ -23,6 +24,11 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b
 		return Received{Err: errRemoved}
 	}
 	reply, err := p.answerLocked(now, r)
+	if errors.Is(err, errStale) {
+		reply = p.counterLocked(now, from)
+		p.unlockChanged()
+		return Received{Reply: reply, Err: err}
+	}
 	if err != nil {
 		p.mu.Unlock()
 		return Received{Err: err}
@@ -41,8 +47,12 @@ func (p *Peer) answerLocked(now time.Time, r *received) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !ts.after(&p.latest) {
+	if ts == p.latest {
 		return nil, errReplay
+	}
+	if !ts.after(&p.latest) {
+		p.stale.by, p.stale.at = p.latest.since(&ts), now
+		return nil, errStale
 	}
 	if !p.answered.IsZero() && now.Sub(p.answered) < minInitiations {
 		return nil, errTooMany
@@ -53,7 +63,7 @@ func (p *Peer) answerLocked(now time.Time, r *received) ([]byte, error) {
 		p.m.freeIndex(index)
 		return nil, err
 	}
-	p.latest, p.answered = ts, now
+	p.latest, p.answered, p.stale.by, p.stale.at = ts, now, 0, time.Time{}
 	if p.next != nil {
 		p.unused++
 	}

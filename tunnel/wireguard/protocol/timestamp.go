@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"time"
 )
 
@@ -19,6 +20,27 @@ func newTimestamp(t time.Time) (s timestamp) {
 	binary.BigEndian.PutUint64(s[:], 1<<62+10+uint64(t.Unix()))
 	binary.BigEndian.PutUint32(s[8:], uint32(t.Nanosecond())&^(coarse-1))
 	return s
+}
+
+// next is the earliest label that is later, of those that newTimestamp makes.
+func (s *timestamp) next() (n timestamp) {
+	seconds, nanoseconds := binary.BigEndian.Uint64(s[:]), binary.BigEndian.Uint32(s[8:])&^(coarse-1)+coarse
+	if nanoseconds >= 1e9 {
+		seconds, nanoseconds = seconds+1, 0
+	}
+	binary.BigEndian.PutUint64(n[:], seconds)
+	binary.BigEndian.PutUint32(n[8:], nanoseconds)
+	return n
+}
+
+// since is the time from another label to this one, at least 0, and at most 292 years.
+func (s *timestamp) since(other *timestamp) time.Duration {
+	seconds := int64(binary.BigEndian.Uint64(s[:]) - binary.BigEndian.Uint64(other[:]))
+	if seconds < 0 || seconds >= math.MaxInt64/int64(time.Second) {
+		return math.MaxInt64
+	}
+	nanoseconds := int64(binary.BigEndian.Uint32(s[8:])) - int64(binary.BigEndian.Uint32(other[8:]))
+	return max(0, time.Duration(seconds)*time.Second+time.Duration(nanoseconds))
 }
 
 func (s *timestamp) after(other *timestamp) bool { return bytes.Compare(s[:], other[:]) > 0 }

@@ -18,10 +18,9 @@ func ClampMSS(p []byte, mtu int) {
 		}
 		start, limit = int(p[0]&15)*4, mtu-40
 	case len(p) >= 60 && p[0]>>4 == 6:
-		if p[6] != unix.IPPROTO_TCP {
-			return
-		}
-		start, limit = 40, mtu-60
+		// What the extension headers take is not taken off: later segments need not have them
+		// (RFC 6691, section 3).
+		start, limit = tcpBehind(p), mtu-60
 	default:
 		return
 	}
@@ -32,6 +31,45 @@ func ClampMSS(p []byte, mtu int) {
 		clampOptions(p[start:], end-start, limit)
 	}
 }
+
+// maxHeaders bounds the walk along a packet's headers, TCP's own included. Real packets have
+// one or two before it; RFC 8200 section 4.1 has seven places for them.
+const maxHeaders = 8
+
+// tcpBehind returns where the TCP header of an IPv6 packet of at least 40 bytes begins,
+// which may be behind the packet's end; 0 if it has none, or is a fragment without it.
+func tcpBehind(p []byte) int {
+	next, at := p[6], 40
+	for range maxHeaders {
+		if next == unix.IPPROTO_TCP {
+			return at
+		}
+		if len(p) < at+8 {
+			return 0
+		}
+		length := 8
+		switch next {
+		case unix.IPPROTO_HOPOPTS, unix.IPPROTO_DSTOPTS, unix.IPPROTO_ROUTING, unix.IPPROTO_MH, protocolHIP, protocolShim6:
+			length += int(p[at+1]) * 8 // RFC 8200, sections 4.3, 4.4 and 4.6; RFC 6564
+		case unix.IPPROTO_FRAGMENT:
+			if binary.BigEndian.Uint16(p[at+2:])&^7 != 0 { // the offset, section 4.5
+				return 0
+			}
+		case unix.IPPROTO_AH:
+			length = int(p[at+1])*4 + 8 // RFC 4302, section 2.2
+		default:
+			return 0
+		}
+		next, at = p[at], at+length
+	}
+	return 0
+}
+
+// Extension headers for which unix has no names (IANA, "IPv6 Extension Header Types").
+const (
+	protocolHIP   = 139 // RFC 7401
+	protocolShim6 = 140 // RFC 5533
+)
 
 // clampOptions looks for the option in a TCP header of n bytes (RFC 9293, section
 // 3.2).

@@ -3,7 +3,10 @@ package segment
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestClampMSS(t *testing.T) {
@@ -40,4 +43,106 @@ func TestClampMSS(t *testing.T) {
 			t.Errorf("%s: options %x, want an MSS of %d", name, p[start+20:], tc.want)
 		}
 	}
+}
+
+// extension is a header between that of IPv6 and what follows: its kind, and its bytes but
+// for the first, which says what is next.
+type extension struct {
+	kind byte
+	rest []byte
+}
+
+// behind puts extension headers into an IPv6 packet.
+func behind(p []byte, extensions ...extension) []byte {
+	p = bytes.Clone(p)
+	for i := len(extensions) - 1; i >= 0; i-- {
+		e := extensions[i]
+		p = slices.Insert(p, 40, append([]byte{p[6]}, e.rest...)...)
+		p[6] = e.kind
+	}
+	binary.BigEndian.PutUint16(p[4:], uint16(len(p)-40))
+	return p
+}
+
+func fragment(offset, more uint16) extension {
+	rest := make([]byte, 7)
+	binary.BigEndian.PutUint16(rest[1:], offset<<3|more)
+	return extension{unix.IPPROTO_FRAGMENT, rest}
+}
+
+func TestClampMSSBehindExtensionHeaders(t *testing.T) {
+	plain := flow{v6: true, flags: tcpSYN, options: []byte{2, 4, 5, 0xa0}}.packet(nil)
+	short, long := make([]byte, 7), append([]byte{2}, make([]byte, 22)...)
+	hop, destination, routing := extension{unix.IPPROTO_HOPOPTS, short}, extension{unix.IPPROTO_DSTOPTS, long}, extension{unix.IPPROTO_ROUTING, short}
+	many := slices.Repeat([]extension{destination}, maxHeaders)
+	for name, tc := range map[string]struct {
+		extensions []extension
+		clamped    bool
+	}{
+		"none":                        {nil, true},
+		"hop-by-hop":                  {[]extension{hop}, true},
+		"destination":                 {[]extension{destination}, true},
+		"routing":                     {[]extension{routing}, true},
+		"mobility":                    {[]extension{{unix.IPPROTO_MH, short}}, true},
+		"authentication":              {[]extension{{unix.IPPROTO_AH, append([]byte{4}, make([]byte, 22)...)}}, true},
+		"first fragment":              {[]extension{fragment(0, 1)}, true},
+		"the only fragment":           {[]extension{fragment(0, 0)}, true},
+		"second fragment":             {[]extension{fragment(1, 1)}, false},
+		"last fragment":               {[]extension{fragment(1, 0)}, false},
+		"all":                         {[]extension{hop, destination, routing, fragment(0, 1), destination}, true},
+		"behind the second fragment":  {[]extension{hop, fragment(7, 0), destination}, false},
+		"as many as are looked at":    {many[1:], true},
+		"more than anybody needs":     {many, false},
+		"encrypted":                   {[]extension{{unix.IPPROTO_ESP, short}}, false},
+		"nothing behind":              {[]extension{{unix.IPPROTO_NONE, short}}, false},
+		"one that is not known":       {[]extension{{253, short}}, false},
+		"longer than the packet":      {[]extension{{unix.IPPROTO_HOPOPTS, append([]byte{255}, make([]byte, 6)...)}}, false},
+		"to the end, with no segment": {[]extension{{unix.IPPROTO_HOPOPTS, append([]byte{3}, make([]byte, 6)...)}}, false},
+	} {
+		before := behind(plain, tc.extensions...)
+		p := bytes.Clone(before)
+		ClampMSS(p, 1420)
+		want := bytes.Clone(before)
+		if tc.clamped {
+			// What the same segment is without them.
+			tcp := bytes.Clone(plain)
+			ClampMSS(tcp, 1420)
+			if bytes.Equal(tcp, plain) {
+				t.Fatal("the plain segment is not clamped")
+			}
+			copy(want[len(want)-24:], tcp[40:])
+		}
+		if !bytes.Equal(p, want) {
+			t.Errorf("%s:\n%x\n%x wanted of\n%x", name, p, want, before)
+		}
+		for n := range before { // cut short anywhere
+			ClampMSS(bytes.Clone(before[:n:n]), 1420)
+		}
+	}
+}
+
+// FuzzClampMSS changes nothing of a hostile packet but an MSS and the checksum over it.
+func FuzzClampMSS(f *testing.F) {
+	syn := flow{v6: true, flags: tcpSYN, options: []byte{2, 4, 5, 0xa0}}.packet(nil)
+	f.Add(syn)
+	f.Add(flow{flags: tcpSYN, options: []byte{1, 2, 4, 5, 0xb4, 1, 1, 0}}.packet(nil))
+	f.Add(behind(syn, extension{unix.IPPROTO_HOPOPTS, make([]byte, 7)}, fragment(0, 1)))
+	f.Add(behind(syn, extension{unix.IPPROTO_AH, append([]byte{4}, make([]byte, 22)...)}))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		before := bytes.Clone(p)
+		ClampMSS(p, 1420)
+		changed := 0
+		for i := range p {
+			if p[i] != before[i] {
+				changed++
+			}
+		}
+		if changed > 4 {
+			t.Fatalf("%d bytes are changed:\n%x\n%x", changed, before, p)
+		}
+		again := bytes.Clone(p)
+		if ClampMSS(again, 1420); !bytes.Equal(again, p) {
+			t.Fatalf("clamped once more:\n%x\n%x", p, again)
+		}
+	})
 }

@@ -1,0 +1,48 @@
+package link
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+func TestHosts(t *testing.T) {
+	addr := func(index int, text string, flags int, scope int) address {
+		ip, n, err := net.ParseCIDR(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, ok := parseAddress(netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: n.Mask}, LinkIndex: index, Flags: flags, Scope: scope})
+		if !ok {
+			t.Fatalf("%s is no address", text)
+		}
+		return a
+	}
+	s := &snapshot{
+		interfaces: map[int]iface{1: {name: "lan0", up: true}, 2: {name: "down0"}, 3: {name: "vrf0", up: true, vrf: true}},
+		addresses: []address{
+			addr(1, "10.1.0.1/24", unix.IFA_F_PERMANENT, 0),
+			addr(1, "10.1.0.2/24", unix.IFA_F_SECONDARY, 0), // a second one of the subnet, which lasts
+			addr(1, "10.1.0.3/24", unix.IFA_F_DEPRECATED, 0),
+			addr(1, "192.0.0.8/32", 0, unix.RT_SCOPE_HOST),
+			addr(2, "10.2.0.1/24", 0, 0),
+			addr(3, "10.3.0.1/24", 0, 0),
+			addr(1, "2001:db8:1::1/64", unix.IFA_F_PERMANENT, 0),
+			addr(1, "2001:db8:1::2/64", unix.IFA_F_TENTATIVE, 0),
+			addr(1, "2001:db8:1::3/64", unix.IFA_F_TEMPORARY, 0),
+			addr(1, "2001:db8:1::4/64", unix.IFA_F_DEPRECATED, 0),
+		},
+	}
+	var got []string
+	for _, h := range s.hosts() {
+		got = append(got, netip.PrefixFrom(h.Addr, h.Subnet.Bits()).String()+" "+h.Interface)
+	}
+	want := []string{"10.1.0.1/24 lan0", "10.1.0.2/24 lan0", "2001:db8:1::1/64 lan0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
