@@ -126,7 +126,7 @@ func TestHintsOfForwarding(t *testing.T) {
 	for _, n := range []string{"10.1.0.0/24", "10.5.0.1/32", "2001:db8:1::/64", "0.0.0.0/0"} {
 		cfg.Announce.Networks = append(cfg.Announce.Networks, netip.MustParsePrefix(n))
 	}
-	cfg.FIB.Source4, cfg.FIB.Source6 = netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("2001:db8:1::1")
+	cfg.FIB.Source4, cfg.FIB.Source6 = netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("2001:db8:1::1") // which is another hint
 	w := newWorld(t, cfg)
 	addresses := func(texts ...string) (all []netip.Addr) {
 		for _, a := range texts {
