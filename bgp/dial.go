@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -50,10 +51,31 @@ func (s *Speaker) dialUntilConnected(n *neighbor) {
 			interval = slowInterval
 		}
 		next := time.Now().Add(interval)
-		if conn, err := s.dial(n, timeout); err == nil {
+		conn, err := s.dial(n, timeout)
+		if i >= quickDials {
+			s.noteDial(n, err)
+		}
+		if err == nil {
 			s.handOver(n, conn, true)
 		}
 		pause(n.ctx, time.Until(next))
+	}
+}
+
+// noteDial takes what an attempt came to. One that a connection of the peer's has ended
+// says nothing; a refusal comes from the peer, so that packets get there and back.
+func (s *Speaker) noteDial(n *neighbor, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	var timeout net.Error
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch silent := errors.As(err, &timeout) && timeout.Timeout(); {
+	case !silent:
+		n.session.unanswered = time.Time{}
+	case n.session.unanswered.IsZero():
+		n.session.unanswered = time.Now()
 	}
 }
 

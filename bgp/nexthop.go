@@ -85,13 +85,12 @@ func otherNextHop(addrs []netip.Prefix, local, routerID netip.Addr) netip.Addr {
 // setCapabilities takes what the peer can do from the OPEN of a session that
 // is established now. Speaker.mu is held.
 func (n *neighbor) setCapabilities(caps []gobgp.ParameterCapabilityInterface) {
-	n.session.known, n.session.ipv4, n.session.extended = true, false, false
+	n.session.known, n.session.ipv4, n.session.ipv6, n.session.extended = true, false, false, false
 	for _, c := range caps {
 		switch c := c.(type) {
 		case *gobgp.CapMultiProtocol:
-			if c.CapValue == gobgp.RF_IPv4_UC {
-				n.session.ipv4 = true
-			}
+			n.session.ipv4 = n.session.ipv4 || c.CapValue == gobgp.RF_IPv4_UC
+			n.session.ipv6 = n.session.ipv6 || c.CapValue == gobgp.RF_IPv6_UC
 		case *gobgp.CapExtendedNexthop:
 			for _, t := range c.Tuples {
 				if t.NLRIAFI == gobgp.AFI_IP && t.NLRISAFI == gobgp.SAFI_UNICAST && t.NexthopAFI == gobgp.AFI_IP6 {

@@ -48,9 +48,12 @@ func (s *Speaker) problemLocked(n *neighbor, ids routerIDs) string {
 		if s.withheldLocked(n) {
 			return "IPv4 prefixes are not announced: the peer takes none with an IPv6 next hop (RFC 8950); allow it there (BIRD: extended next hop, FRR: capability extended-nexthop), or give this end of the tunnel an IPv4 address"
 		}
-		return ""
+		return n.missing(time.Now())
 	}
 	if n.session.problem.text == "" && time.Since(n.session.since) > quietAfter && time.Since(n.added) > quietAfter {
+		if !n.session.unanswered.IsZero() {
+			return fmt.Sprintf("no answer from %s on TCP port %d, not even a refusal: do firewalls at both ends let it through inside the tunnel?", n.PeerAddr, s.port)
+		}
 		return fmt.Sprintf("no answer from %s on TCP port %d: is BGP running at the peer, with this router as its neighbor?", n.PeerAddr, s.port)
 	}
 	return n.session.problem.text

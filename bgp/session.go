@@ -47,14 +47,15 @@ type session struct {
 	said     map[string]bool // problems that went to the log since the session was established last
 
 	// Of the peer's last OPEN that led to a session, if there was one: whether
-	// it takes IPv4 prefixes, and whether with IPv6 next hops.
-	known, ipv4, extended bool
+	// it offers each family, and whether it takes IPv4 prefixes with IPv6 next hops.
+	known, ipv4, ipv6, extended bool
 
 	failures int // since a session lasted; see restartAfter
 
 	conn       *peerConn          // what GoBGP has or is about to have
 	waiting    bool               // a connection of the peer's waits to be taken
 	dialing    bool               // dialUntilConnected runs
+	unanswered time.Time          // since when attempts are neither taken nor refused; zero: they are
 	cancelDial context.CancelFunc // of the attempt under way
 
 	judged    judged    // in connections that are over
@@ -77,6 +78,7 @@ type NeighborStatus struct {
 	Announced      int        // prefixes announced to the peer
 	Malformed      Malformed  // what was wrong with the peer's messages, since the neighbor was added
 	LastError      string     // why there is no session, or what is wrong with it
+	Unanswered     time.Time  // since when the peer neither takes connections nor refuses them; zero: it does, or there is a session
 }
 
 // Malformed counts what was wrong with a peer's messages and did not end the
@@ -99,6 +101,9 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 			Name: n.Name, PeerAddr: n.PeerAddr, ASN: n.ASN,
 			State: n.session.state, Since: n.session.since, RemoteRouterID: n.session.remoteID,
 			LastError: s.problemLocked(n, ids),
+		}
+		if st.State != stateEstablished && n.session.conn == nil {
+			st.Unanswered = n.session.unanswered
 		}
 		n.count(&st)
 		if st.State == stateEstablished {
@@ -161,7 +166,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	reason, message := ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage
 	if state == stateEstablished {
 		n.session.remoteID = ev.Peer.State.RouterID
-		n.session.problem = problem{}
+		n.session.problem, n.session.unanswered = problem{}, time.Time{}
 		n.session.said = nil
 		if was != state {
 			news = s.establishedLocked(n)

@@ -101,6 +101,7 @@ type fakeSpeaker struct {
 	changes   map[netip.Prefix]bgp.Route
 	since     time.Time // of each session
 	fails     string    // what each neighbor's status says
+	blocked   time.Time // since when there is no answer from any; zero: there is
 }
 
 // Want notes what is another than it was.
@@ -137,6 +138,10 @@ func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
 
 func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 	for name := range s.neighbors {
+		if !s.blocked.IsZero() {
+			all = append(all, bgp.NeighborStatus{Name: name, State: "active", Unanswered: s.blocked})
+			continue
+		}
 		all = append(all, bgp.NeighborStatus{Name: name, State: "established", Since: s.since, LastError: s.fails})
 	}
 	return all

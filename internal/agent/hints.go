@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/status"
 	"warren/tunnel"
@@ -15,6 +16,8 @@ import (
 const (
 	// silentAfter is how long a peer that has to begin may take before that is a hint.
 	silentAfter = 30 * time.Second
+	// blockedAfter is how long a tunnel is up without an answer over BGP before that is a hint.
+	blockedAfter = 30 * time.Second
 	// refusedLately is how long a refusal is of interest. A peer tries again within it.
 	refusedLately = 5 * time.Minute
 	// maxRefusedHints bounds the hints about who was refused, as those may be many.
@@ -70,6 +73,23 @@ func (l *loop) silentHint(p *peer, now time.Time) string {
 	}
 	return fmt.Sprintf("this router waits for the peer to connect and has not heard from it for %v: "+
 		"does the peer have remotes with this router's address and port, and do firewalls let it through? One of the two ends must have remotes", waits)
+}
+
+// blockedHints is about BGP that does not get through tunnels that do.
+func (l *loop) blockedHints(neighbors map[string]bgp.NeighborStatus, now time.Time) (hints []status.Hint) {
+	for _, cfg := range l.cfg.Peers {
+		p := l.peers[cfg.Name]
+		since := neighbors[cfg.Name].Unanswered
+		if p == nil || p.session == nil || since.IsZero() {
+			continue
+		}
+		if tries := now.Sub(since).Truncate(time.Second); tries >= blockedAfter {
+			hints = append(hints, status.Hint{Peer: cfg.Name, Text: fmt.Sprintf(
+				"the tunnel is up, and for %v nothing has come back from TCP port 179 of %v, not even a refusal: "+
+					"let BGP through on interface %s, in the firewalls of both ends", tries, p.session.peer, cfg.Tunnel.Interface)})
+		}
+	}
+	return hints
 }
 
 // peerAt is the name of the peer that is dialed at an address; "" if none is.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/link"
 	"warren/internal/status"
@@ -66,6 +67,35 @@ func TestHintOfAPeerThatDoesNotCome(t *testing.T) {
 		"does the peer have remotes with this router's address and port, and do firewalls let it through? One of the two ends must have remotes"})
 	w.tunnels.waits = nil
 	w.hinted(t, now.Add(75*time.Second))
+}
+
+func TestHintOfBGPThatIsBlocked(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	began := time.Now()
+	w.speaker.blocked = began
+	w.up(t, "b")
+	neighbors := map[string]bgp.NeighborStatus{}
+	for _, n := range w.speaker.Neighbors() {
+		neighbors[n.Name] = n
+	}
+	if hints := w.blockedHints(neighbors, began.Add(blockedAfter-time.Second)); len(hints) != 0 {
+		t.Errorf("too early: %+v", hints)
+	}
+	hints := w.blockedHints(neighbors, began.Add(45*time.Second))
+	_, peer := tunnel.Addresses(tunnel.Identity{1}, tunnel.Identity{2}, 0)
+	want := status.Hint{Peer: "b", Text: "the tunnel is up, and for 45s nothing has come back from TCP port 179 of " + peer.String() +
+		", not even a refusal: let BGP through on interface if-b, in the firewalls of both ends"}
+	if len(hints) != 1 || hints[0] != want {
+		t.Errorf("got %+v, want %+v", hints, want)
+	}
+	w.speaker.blocked = began.Add(-time.Minute)
+	if all := w.status().Router.Hints; len(all) != 1 || all[0].Peer != "b" {
+		t.Errorf("status has %+v", all)
+	}
+	w.down(t, "b")
+	if all := w.status().Router.Hints; len(all) != 0 {
+		t.Errorf("the tunnel is down: %+v", all)
+	}
 }
 
 func TestHintsOfWhoWasRefused(t *testing.T) {
