@@ -13,14 +13,16 @@ import (
 const (
 	answerTime = 5 * time.Second  // after which the protocol tries again
 	hintTime   = 15 * time.Second // that what was seen of a handshake is of interest
-	manyUnused = 2                // answers that the peer did not use; one may have been lost
+	// suspicionTime is how long is told what is wrong with who has the peer's key.
+	suspicionTime = 3 * time.Minute
+	manyUnused    = 2 // answers that the peer did not use; one may have been lost
 )
 
 // diagnose notes why there is no session, as far as this end can tell: who has not the
 // right keys gets no answer from the other.
 func (l *Link) diagnose(now time.Time) {
 	s := l.peer.Status(now)
-	l.compareClocks(now, &s)
+	l.suspect(now, &s)
 	if l.up.Load() || l.unsent != nil {
 		return
 	}
@@ -29,30 +31,44 @@ func (l *Link) diagnose(now time.Time) {
 		l.fail(fmt.Errorf("%s has another preshared key: preshared_key_file must hold the same at both ends, or be absent at both", s.Endpoint))
 	case s.Unused >= manyUnused && now.Sub(s.Heard) < hintTime:
 		l.fail(errors.New("the peer begins handshakes and does not take our answers: do they reach it, and is the preshared key the same at both ends?"))
-	case l.behind != "":
+	case l.suspected != "":
 	case !l.initiated.IsZero() && now.Sub(l.initiated) >= answerTime && s.Heard.Before(l.initiated):
 		l.fail(l.noAnswer(s.Endpoint))
 	}
 }
 
-// compareClocks tells of a peer whose handshakes are refused because their timestamps go
-// back, also while the tunnel is up by handshakes of this end's own.
-func (l *Link) compareClocks(now time.Time, s *protocol.Status) {
-	if s.Stale.IsZero() || now.Sub(s.Stale) >= protocol.RejectAfterTime {
-		if l.behind != "" && l.report.Status().LastError == l.behind {
+// suspicion is what is wrong with who has the peer's key, and may be so while the tunnel is
+// up; "" is nothing. It is the same for as long as it lasts.
+func (l *Link) suspicion(now time.Time, s *protocol.Status) string {
+	switch {
+	case s.Twin.IsValid() && now.Sub(s.TwinHeard) < suspicionTime:
+		return fmt.Sprintf("somebody else has this peer's key, at %s, and is refused while %s is connected: give each router a key of its own",
+			s.Twin, s.Endpoint)
+	case !s.Stale.IsZero() && now.Sub(s.Stale) < suspicionTime:
+		if l.behind == 0 { // the difference shrinks with every try
+			l.behind = max(time.Second, s.Behind.Round(time.Second))
+		}
+		return fmt.Sprintf("the peer's clock is behind by %v of what it was at an earlier handshake, "+
+			"or somebody repeats its old ones: they are refused until that time, and this end begins them", l.behind)
+	}
+	l.behind = 0
+	return ""
+}
+
+// suspect tells of it.
+func (l *Link) suspect(now time.Time, s *protocol.Status) {
+	why := l.suspicion(now, s)
+	if why == "" {
+		if l.suspected != "" && l.report.Status().LastError == l.suspected {
 			l.report.SetError("")
 		}
-		l.behind = ""
-		return
+	} else {
+		l.report.SetError(why)
+		if why != l.suspected {
+			l.log.Warn("a handshake with the peer's key was refused", "err", why)
+		}
 	}
-	if l.behind == "" {
-		// The same for as long as it lasts: the difference shrinks with every try.
-		l.behind = fmt.Sprintf("the peer's clock is behind by %v of what it was at an earlier handshake, "+
-			"or somebody repeats its old ones: they are refused until that time, and this end begins them",
-			s.Behind.Round(time.Second))
-		l.log.Warn("a handshake of the peer was refused", "err", l.behind)
-	}
-	l.report.SetError(l.behind)
+	l.suspected = why
 }
 
 func (l *Link) noAnswer(last netip.AddrPort) error {

@@ -2,6 +2,7 @@ package wireguard
 
 import (
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -123,5 +124,42 @@ func TestPeerWithAClockThatWasFast(t *testing.T) {
 	s.pass(protocol.RejectAfterTime + 2*time.Minute)
 	if e := s.l.Status().LastError; e != "" {
 		t.Errorf("long after the last that was refused: %q", e)
+	}
+}
+
+// Status names where another machine is that has the peer's key, while the tunnel is up with
+// the peer, and for a while after.
+func TestSomebodyElseHasThePeersKey(t *testing.T) {
+	s := newStage(t, watched, time.Second)
+	var said strings.Builder
+	s.l.log = slog.New(slog.NewTextHandler(&said, nil))
+	elsewhere := netip.MustParseAddrPort("203.0.113.9:51820")
+	m := protocol.New(protocol.Config{PrivateKey: s.key})
+	far := s.far
+	far.Endpoint = nearAddr
+	twin, err := m.AddPeer(far)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 12 {
+		s.peer.SetEndpoint(nearAddr)
+		s.peer.Initiate(s.now)
+		s.pass(6 * time.Second)
+		twin.Initiate(s.now)
+		for _, msg := range twin.Tick(s.now) {
+			if r := s.l.e.machine.Receive(s.now, elsewhere, msg); r.Reply != nil {
+				m.Receive(s.now, nearAddr, r.Reply)
+			}
+		}
+		s.pass(0)
+	}
+	s.expectError("somebody else has this peer's key, at 203.0.113.9:51820, and is refused while 192.0.2.2:51820 is connected")
+	if got := strings.Count(said.String(), "somebody else"); got != 1 {
+		t.Errorf("said %d times:\n%s", got, said.String())
+	}
+	s.expect()
+	s.pass(suspicionTime)
+	if e := s.l.Status().LastError; e != "" {
+		t.Errorf("long after: %q", e)
 	}
 }

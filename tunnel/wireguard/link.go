@@ -39,11 +39,12 @@ type Link struct {
 	turn      int       // of the addresses of the remotes
 	probe     prober
 	distrust  distrust
-	wasAlive  bool      // the peer was, since the tunnel came up
-	measured  time.Time // the session whose handshake's round trip is in the status
-	behind    string    // of the peer's clock, while its handshakes are refused for it
-	unsent    error     // why the last message of the protocol could not be sent
-	initiated time.Time // when a handshake was begun last
+	wasAlive  bool          // the peer was, since the tunnel came up
+	measured  time.Time     // the session whose handshake's round trip is in the status
+	behind    time.Duration // of the peer's clock, while its handshakes are refused for it
+	suspected string        // what is wrong with who has the peer's key
+	unsent    error         // why the last message of the protocol could not be sent
+	initiated time.Time     // when a handshake was begun last
 
 	up atomic.Bool // set by the goroutine of Run
 

@@ -110,8 +110,15 @@ func (p *Peer) acceptedLocked(now time.Time, from netip.AddrPort, s *session, fr
 	}
 	agreed := p.agreeLocked(s)
 	s.alive = s.alive || !confirmed && !agreed || fresh > 1
-	moved := p.endpoint != from
-	p.endpoint = from
+	// In an older session than the one that is heard come packets that were on their way,
+	// and those of another machine with the same key.
+	moved := p.endpoint != from && (s != p.previous || p.current == nil || !p.current.alive)
+	if moved {
+		p.endpoint = from
+	}
+	if p.endpoint == from {
+		p.twin.spoke = now
+	}
 	p.heardLocked(now, data > 0)
 	if data > 1 {
 		p.heardLocked(now, true) // it matters whether there was more than one

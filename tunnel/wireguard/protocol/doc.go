@@ -21,6 +21,9 @@
 // begins a handshake because of it, now and then, and only with where the peer was heard
 // last: the peer's clock may have been fast once (stale.go).
 //
+// Where two machines have the key of a peer, each takes the other's session away. The one
+// whose session works keeps it, and the other is refused (twin.go).
+//
 // How a session comes about:
 //
 //  1. Tick begins a handshake when one was asked for: by [Peer.Initiate], by a packet

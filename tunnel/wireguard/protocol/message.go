@@ -45,6 +45,7 @@ var (
 	errRemoved   = errors.New("of a peer that is not there any more")
 	errReplay    = errors.New("replayed, or too old to tell")
 	errStale     = errors.New("an initiation older than one before: replayed, or the peer's clock was put back")
+	errTwin      = errors.New("of another machine with the peer's key")
 	errIndex     = errors.New("for a session that is not there")
 	errExpired   = errors.New("for a session that is over")
 	errTooMany   = errors.New("too many handshakes")

@@ -44,6 +44,7 @@ type Peer struct {
 	latest    timestamp // of the initiations answered
 	answered  time.Time // when the last of them was
 	stale     stale
+	twin      twin
 	unused    int       // of our responses in a row, how many the peer has not used
 	unopened  time.Time // when a response last came that could not be opened
 	initiated time.Time // when we last sent one
@@ -81,6 +82,11 @@ type Status struct {
 	Behind time.Duration
 	Stale  time.Time
 
+	// Twin is where another machine is that has the peer's key as well, by which it was
+	// refused at TwinHeard while a session with the peer works. Both are zero without one.
+	Twin      netip.AddrPort
+	TwinHeard time.Time
+
 	// Hints at two ends that have not the same preshared key. Unopened can be made
 	// by who sees our initiations and knows our public key.
 	Unused   int       // of our responses in a row, how many the peer has not used
@@ -103,6 +109,7 @@ func (p *Peer) Status(now time.Time) Status {
 		Endpoint: p.endpoint, Heard: p.heard, Spoke: p.spoke, Trying: !p.timers.handshake.IsZero(),
 		Unconfirmed: p.next != nil, Unused: p.unused, Unopened: p.unopened,
 		Behind: p.stale.by, Stale: p.stale.at,
+		Twin: p.twin.at, TwinHeard: p.twin.heard,
 	}
 	if p.current != nil {
 		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
@@ -115,7 +122,7 @@ func (p *Peer) Status(now time.Time) Status {
 func (p *Peer) SetEndpoint(to netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.endpoint = to
+	p.endpoint, p.twin.spoke = to, time.Time{}
 }
 
 // TryEndpoint asks for a handshake with the peer at another place, unless anything
@@ -123,7 +130,7 @@ func (p *Peer) SetEndpoint(to netip.AddrPort) {
 func (p *Peer) TryEndpoint(now time.Time, to netip.AddrPort, unlessHeardAfter time.Time) {
 	p.mu.Lock()
 	if !p.removed && !p.heard.After(unlessHeardAfter) {
-		p.endpoint = to
+		p.endpoint, p.twin.spoke = to, time.Time{}
 		p.wantHandshakeLocked(now)
 	}
 	p.unlock()

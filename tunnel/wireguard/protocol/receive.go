@@ -23,17 +23,23 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b
 		p.mu.Unlock()
 		return Received{Err: errRemoved}
 	}
-	reply, err := p.answerLocked(now, r)
+	reply, err := p.answerLocked(now, from, r)
 	if errors.Is(err, errStale) {
 		reply = p.counterLocked(now, from)
 		p.unlockChanged()
 		return Received{Reply: reply, Err: err}
 	}
+	if errors.Is(err, errTwin) {
+		p.unlockChanged()
+		return Received{Err: err}
+	}
 	if err != nil {
 		p.mu.Unlock()
 		return Received{Err: err}
 	}
-	p.endpoint = from
+	if p.endpoint != from {
+		p.endpoint, p.twin.spoke = from, time.Time{}
+	}
 	p.heardLocked(now, false)
 	p.sentLocked(now, false)
 	p.unlockChanged()
@@ -42,7 +48,7 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b
 }
 
 // answerLocked makes the response, and the session that it begins.
-func (p *Peer) answerLocked(now time.Time, r *received) ([]byte, error) {
+func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, r *received) ([]byte, error) {
 	ts, err := r.prove(&p.remote)
 	if err != nil {
 		return nil, err
@@ -56,6 +62,9 @@ func (p *Peer) answerLocked(now time.Time, r *received) ([]byte, error) {
 	}
 	if !p.answered.IsZero() && now.Sub(p.answered) < minInitiations {
 		return nil, errTooMany
+	}
+	if p.isTwinLocked(now, from) {
+		return nil, errTwin
 	}
 	index := p.m.newIndex(slot{peer: p})
 	keys, msg, err := r.respond(&p.remote, index)
@@ -100,7 +109,7 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 	s := p.newSessionLocked(now, &keys, msg.receiver, msg.sender, true)
 	s.rtt = now.Sub(p.initiated)
 	p.adoptLocked(s)
-	p.endpoint = from
+	p.endpoint, p.twin.spoke = from, now
 	p.heardLocked(now, false)
 	p.spoke = now
 	// The responder may send only after it has heard something of this session. If
