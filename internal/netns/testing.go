@@ -1,13 +1,13 @@
 package netns
 
 import (
-	"os"
 	"testing"
+
+	"warren/internal/skip"
 )
 
-// RequireRoot ends the test unless namespaces can be made here. Where the
-// environment says CI=true that is a failure, because a test that cannot run
-// proves nothing; elsewhere the test is skipped with what is missing.
+// RequireRoot ends the test unless namespaces can be made here, as
+// skip.OutsideCI does.
 func RequireRoot(t testing.TB) {
 	t.Helper()
 	n, err := NewAnonymous()
@@ -15,11 +15,7 @@ func RequireRoot(t testing.TB) {
 		_ = n.Close()
 		return
 	}
-	const hint = "run as root or under `unshare -Urnm`"
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("this test needs the right to make network namespaces (%s): %v", hint, err)
-	}
-	t.Skipf("needs the right to make network namespaces (%s): %v", hint, err)
+	skip.OutsideCI(t, "this test needs the right to make network namespaces (run as root or under `unshare -Urnm`): %v", err)
 }
 
 // Test moves the calling test into a fresh network namespace until it ends.

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"warren/internal/skip"
 )
 
 // Which connection goes when one is too many: those of most come first, in the order in which
@@ -172,7 +174,7 @@ func TestMain(m *testing.M) {
 func TestUserOfAnotherUser(t *testing.T) {
 	const other = 65534
 	if os.Geteuid() != 0 {
-		t.Skip("only root can start processes of other users")
+		skip.OutsideCI(t, "only root can start processes of other users")
 	}
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,7 +192,7 @@ func TestUserOfAnotherUser(t *testing.T) {
 		var out strings.Builder
 		cmd.Stdout = &out
 		if err := cmd.Start(); errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) {
-			t.Skip("this user namespace has no other user: ", err)
+			skip.OutsideCI(t, "this user namespace has no other user: %v", err)
 		} else if err != nil {
 			t.Fatal(err)
 		}
