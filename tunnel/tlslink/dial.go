@@ -180,7 +180,13 @@ func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (*tls.Conn, *wi
 }
 
 func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*tls.Conn, *wire, error) {
-	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: l.control}
+	size := l.segments.next(time.Now(), addr.Addr())
+	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
+		if err := l.control(network, address, c); err != nil {
+			return err
+		}
+		return clampSegments(c, size)
+	}}
 	nd.SetMultipathTCP(false)
 	conn, err := nd.DialContext(ctx, "tcp", addr.String())
 	if err != nil {
@@ -189,8 +195,11 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*t
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	w := newWire(conn)
+	w.clamp = size
 	tc := tls.Client(w, l.cred.dialConfig(l.e.serverName(), old))
-	if err := tc.HandshakeContext(ctx); err != nil {
+	err = tc.HandshakeContext(ctx)
+	l.handshook(addr.Addr(), size, err)
+	if err != nil {
 		conn.Close()
 		return nil, nil, explainDial(err, l.cred)
 	}

@@ -44,7 +44,7 @@ func explainDial(err error, c *credential) error {
 	}
 	switch {
 	case isTimeout(err):
-		return errors.New("connected, but the handshake got no answer")
+		return errors.New("connected, but the handshake got no answer: is it warren, and do large packets get through on the way? Small ones are tried in turn")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return errors.New("the peer hung up during the handshake")
 	case strings.Contains(err.Error(), "first record does not look like a TLS handshake"):

@@ -61,6 +61,7 @@ type Link struct {
 
 	whereabouts whereabouts // for known
 	form        form        // of handshakes
+	segments    segments    // of connections that are dialed
 }
 
 func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
@@ -149,11 +150,14 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.endSession(l.session.reason(), false)
 		case <-l.session.ticks():
 			l.session.tick()
+			l.watchSegments(time.Now())
 			l.forgetTwin(time.Now())
 			l.widen(ctx)
 			l.renew(ctx)
 		case <-l.session.deadline():
-			l.session.checkAlive()
+			if !l.session.checkAlive() {
+				l.watchEnd(time.Now())
+			}
 		}
 		if l.session == nil && l.dial == nil && len(l.cfg.Remotes) > 0 && l.backoff.due {
 			redial.Reset(l.backoff.next())
