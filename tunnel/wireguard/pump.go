@@ -164,19 +164,20 @@ func (l *Link) seal(b *batch) {
 		return
 	}
 	b.sealed.to = sealer.To
-	bytes := 0
+	bytes, limit := 0, int(l.limit.Load())
 	for i := range b.frames {
 		s := &b.frames[i]
-		longest := protocol.Overhead + max(s.Longest(), protocol.PaddedLen(s.Longest(), l.mtu))
+		l.sendsLarge(s.Longest())
+		longest := protocol.Overhead + max(s.Longest(), protocol.PaddedLen(s.Longest(), limit))
 		for {
 			at := b.sealed.room(longest)
 			n := s.Next(at[protocol.HeaderLen:])
 			if n == 0 {
 				break
 			}
-			segment.ClampMSS(at[protocol.HeaderLen:protocol.HeaderLen+n], l.mtu)
+			segment.ClampMSS(at[protocol.HeaderLen:protocol.HeaderLen+n], limit)
 			bytes += n
-			b.sealed.add(len(sealer.Add(at, n, l.mtu)))
+			b.sealed.add(len(sealer.Add(at, n, limit)))
 		}
 	}
 	sealer.Seal()
