@@ -197,10 +197,15 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*t
 	w := newWire(conn)
 	w.clamp = size
 	tc := tls.Client(w, l.cred.dialConfig(l.e.serverName(), old))
+	began := time.Now()
 	err = tc.HandshakeContext(ctx)
-	l.handshook(addr.Addr(), size, err)
+	took := time.Since(began)
+	l.handshook(addr.Addr(), size, took, err)
 	if err != nil {
 		conn.Close()
+		if gotNoAnswer(err, took) {
+			return nil, nil, errNoAnswer
+		}
 		return nil, nil, explainDial(err, l.cred)
 	}
 	return tc, w, nil

@@ -44,13 +44,19 @@ func explainDial(err error, c *credential) error {
 	}
 	switch {
 	case isTimeout(err):
-		return errors.New("connected, but the handshake got no answer: is it warren, and do large packets get through on the way? Small ones are tried in turn")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errNoAnswer
+	case hungUp(err):
 		return errors.New("the peer hung up during the handshake")
 	case strings.Contains(err.Error(), "first record does not look like a TLS handshake"):
 		return errors.New("the listener does not speak TLS: is it warren?")
 	}
 	return unwrapTLS(err)
+}
+
+var errNoAnswer = errors.New("connected, but the handshake got no answer: is it warren, and do large packets get through on the way? Small ones are tried in turn")
+
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // errRefusedUs is what the listening end sees of a dialing one that has another secret or

@@ -1,10 +1,15 @@
 package tlslink
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -207,5 +212,26 @@ func TestLargePacketsVanish(t *testing.T) {
 	b.waitWritten(1)
 	if n := len(a.seen()); n != 1 {
 		t.Errorf("%d events", n)
+	}
+}
+
+// Two ends that wait equally long: a listening one that gives up first is no other case.
+func TestGotNoAnswer(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		took time.Duration
+		want bool
+	}{
+		{context.DeadlineExceeded, handshakeTimeout, true},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, handshakeTimeout, true},
+		{io.EOF, handshakeTimeout - 50*time.Millisecond, true},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, handshakeTimeout - 50*time.Millisecond, true},
+		{io.EOF, 100 * time.Millisecond, false},
+		{errors.New("tls: bad certificate"), handshakeTimeout, false},
+		{context.Canceled, handshakeTimeout, false},
+	} {
+		if got := gotNoAnswer(tc.err, tc.took); got != tc.want {
+			t.Errorf("%v after %v: %v", tc.err, tc.took, got)
+		}
 	}
 }

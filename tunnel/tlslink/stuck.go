@@ -25,12 +25,12 @@ func clampSegments(c syscall.RawConn, size int) error {
 	return err
 }
 
-// handshook takes note of what came of a handshake on a connection that was dialed with
-// segments of a size.
-func (l *Link) handshook(addr netip.Addr, size int, err error) {
+// handshook takes note of what came of a handshake, and of how long it took, on a connection
+// that was dialed with segments of a size.
+func (l *Link) handshook(addr netip.Addr, size int, took time.Duration, err error) {
 	now := time.Now()
 	if err != nil {
-		if isTimeout(err) {
+		if gotNoAnswer(err, took) {
 			l.segments.timedOut(now, addr, size)
 		}
 		return
@@ -42,6 +42,12 @@ func (l *Link) handshook(addr netip.Addr, size int, err error) {
 	case largePass:
 		l.log.Info("large packets reach the peer again: TCP segments are not clamped any more", "remote", addr)
 	}
+}
+
+// gotNoAnswer reports whether a handshake failed as it does where large packets vanish: the
+// listening end, which waits as long as this one, may be the first that gives up.
+func gotNoAnswer(err error, took time.Duration) bool {
+	return isTimeout(err) || hungUp(err) && took >= handshakeTimeout*3/4
 }
 
 // flow is what the kernel knows of a connection that tells whether its large packets vanish.

@@ -75,8 +75,9 @@ type Search struct {
 // the tunnel, in bytes, at least Base.
 func New(largest int) *Search { return &Search{largest: largest, limit: largest} }
 
-// Limit returns the longest packet that may be sent, in bytes, from Floor to the largest.
-// While the search is on it may be less than what passes.
+// Limit returns the longest packet that may be sent, in bytes, from Floor to the largest. It
+// changes when a search is done and not before: senders remember for minutes the least that
+// they were told (RFC 1191, section 6.3).
 func (s *Search) Limit() int { return s.limit }
 
 // Settled reports whether the limit is what the last search has found.
@@ -196,12 +197,6 @@ func (s *Search) unanswered(now time.Time) {
 	if s.lost < enough {
 		s.next = now.Add(pause)
 		return
-	}
-	if s.candidate <= s.limit { // what is in use vanishes
-		s.limit = min(s.limit, Floor)
-		if s.candidate > Base {
-			s.limit = Base
-		}
 	}
 	switch s.phase {
 	case raise:
