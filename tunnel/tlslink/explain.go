@@ -45,7 +45,7 @@ func explainDial(err error, c *credential) error {
 	switch {
 	case isTimeout(err):
 		return errNoAnswer
-	case hungUp(err):
+	case isHangUp(err):
 		return errors.New("the peer hung up during the handshake")
 	case strings.Contains(err.Error(), "first record does not look like a TLS handshake"):
 		return errors.New("the listener does not speak TLS: is it warren?")
@@ -55,7 +55,7 @@ func explainDial(err error, c *credential) error {
 
 var errNoAnswer = errors.New("connected, but the handshake got no answer: is it warren, and do large packets get through on the way? Small ones are tried in turn")
 
-func hungUp(err error) bool {
+func isHangUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 

@@ -47,7 +47,7 @@ func (l *Link) handshook(addr netip.Addr, size int, took time.Duration, err erro
 // gotNoAnswer reports whether a handshake failed as it does where large packets vanish: the
 // listening end, which waits as long as this one, may be the first that gives up.
 func gotNoAnswer(err error, took time.Duration) bool {
-	return isTimeout(err) || hungUp(err) && took >= handshakeTimeout*3/4
+	return isTimeout(err) || isHangUp(err) && took >= handshakeTimeout*3/4
 }
 
 // flow is what the kernel knows of a connection that tells whether its large packets vanish.
