@@ -83,6 +83,11 @@ func explainAccept(err error) error {
 	return unwrapTLS(err)
 }
 
+// errHoled is what the listening end sees of a path where large packets vanish. What can be
+// done about it the dialing end does, if it is of this version.
+var errHoled = fmt.Errorf("handshake not finished within %v: the end of its TLS hello has arrived and the large packet before it has not; "+
+	"do large packets get through on the way?", handshakeTimeout)
+
 // remoteAlert is the text of a TLS alert that the other end sent (RFC 8446,
 // section 6), or "".
 func remoteAlert(err error) string {

@@ -116,6 +116,19 @@ func (w *wire) flow() (f flow, ok bool) {
 	return f, ok && err == nil
 }
 
+// lacksLarge reports whether the first packet of what the far end sends is missing, and later
+// ones are there.
+func (w *wire) lacksLarge() (lacks bool) {
+	if w.raw == nil {
+		return false
+	}
+	_ = w.raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		lacks = err == nil && info.Bytes_received == 0 && info.Rcv_ooopack > 0
+	})
+	return lacks
+}
+
 // watchSegments looks at each tick whether large packets of a connection that this end
 // dialed vanish, so that the next ones have small segments: the handshake said nothing of
 // it if the path became another since, or if the packets are larger than the handshake's.

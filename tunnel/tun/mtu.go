@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -24,11 +25,12 @@ func (d *Device) SetMTU(mtu int) error {
 			return err
 		}
 		// What has the name where the interface was made may be another one by now.
-		if err := unix.IoctlIfreq(d.inet, unix.SIOCGIFINDEX, req); err != nil {
-			return fmt.Errorf("SIOCGIFINDEX: %w", err)
-		}
-		if name != d.name || int(req.Uint32()) != d.index {
+		err = unix.IoctlIfreq(d.inet, unix.SIOCGIFINDEX, req)
+		if errors.Is(err, unix.ENODEV) || name != d.name || int(req.Uint32()) != d.index {
 			return ErrLost
+		}
+		if err != nil {
+			return fmt.Errorf("SIOCGIFINDEX: %w", err)
 		}
 		req.SetUint32(uint32(mtu))
 		if err := unix.IoctlIfreq(d.inet, unix.SIOCSIFMTU, req); err != nil {
