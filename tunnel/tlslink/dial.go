@@ -180,7 +180,8 @@ func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (*tls.Conn, *wi
 }
 
 func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*tls.Conn, *wire, error) {
-	size := l.segments.next(time.Now(), addr.Addr())
+	host := addr.Addr().Unmap()
+	size := l.segments.next(time.Now(), host)
 	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
 		if err := l.control(network, address, c); err != nil {
 			return err
@@ -200,7 +201,7 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*t
 	began := time.Now()
 	err = tc.HandshakeContext(ctx)
 	took := time.Since(began)
-	l.handshook(addr.Addr(), size, took, err)
+	l.handshook(host, size, took, err)
 	if err != nil {
 		conn.Close()
 		if gotNoAnswer(err, took) {
