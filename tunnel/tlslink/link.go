@@ -62,6 +62,7 @@ type Link struct {
 	whereabouts whereabouts // for known
 	form        form        // of handshakes
 	segments    segments    // of connections that are dialed
+	dialedIt    atomic.Bool // this end dialed the session
 }
 
 func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
@@ -268,6 +269,7 @@ func (l *Link) checkIdentity(chain []*x509.Certificate, h *hello) error {
 func (l *Link) begin(s *session) {
 	l.arb.established(s.peer)
 	l.session = s
+	l.dialedIt.Store(s.dialer)
 	offload := l.dev.Offload().Intersect(s.peer.offload)
 	if err := l.dev.SetOffload(offload); err != nil {
 		l.log.Warn("cannot set the offload that both ends have", "err", err)

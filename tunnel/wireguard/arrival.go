@@ -75,7 +75,7 @@ func (a *arrival) join(l *Link, got []protocol.Received, at, size int) {
 			}
 			continue
 		}
-		if pathmtu.IsICMP(g.Packet) && l.path.take(g.Packet) {
+		if pathmtu.IsICMP(g.Packet) && l.takeProbe(g.Packet) {
 			continue
 		}
 		segment.ClampMSS(g.Packet, limit)

@@ -144,10 +144,6 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.found(time.Now(), r)
 		case a := <-l.probe.answers():
 			l.echoed(a)
-		case packet := <-l.path.answers:
-			l.answerProbe(time.Now(), packet)
-		case token := <-l.path.tokens:
-			l.probeAnswered(time.Now(), token)
 		case <-l.wake:
 		case <-timer.C:
 		}
@@ -168,8 +164,8 @@ func (l *Link) tick(now time.Time) (began bool) {
 	l.diagnose(now)
 	if l.up.Load() {
 		l.probe.ask(now, l.peer.Status(now).Spoke)
-		l.tryPath(now)
 	}
+	l.tryPath(now)
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)
 		if protocol.IsKeepalive(msg) && l.hushed(now, &s) {

@@ -48,25 +48,26 @@ func newPath(c *LinkConfig, mtu int) path {
 	}
 }
 
-// take looks at a packet that arrived and may be a probe or the answer to one, and reports
-// whether it was. It may be called from any goroutine. What is too much at once is lost.
-func (p *path) take(packet []byte) bool {
-	answer, token, answers := p.ends.Take(packet)
+// takeProbe looks at a packet that arrived and may be a probe or the answer to one, and
+// reports whether it was. It may be called from any goroutine. What is too much at once is lost.
+func (l *Link) takeProbe(packet []byte) bool {
+	answer, token, answers := l.path.ends.Take(packet)
 	switch {
 	case answers:
 		select {
-		case p.tokens <- token:
+		case l.path.tokens <- token:
 		default:
 		}
-		return true
 	case answer != nil:
 		select {
-		case p.answers <- answer:
+		case l.path.answers <- answer:
 		default:
 		}
-		return true
+	default:
+		return false
 	}
-	return false
+	l.notify()
+	return true
 }
 
 // sendsLarge is told of each frame that is sealed, by its longest packet. It may be called from
@@ -85,9 +86,25 @@ func (l *Link) restartPath(now time.Time) {
 	}
 }
 
-// tryPath sends the probes that are due.
+// tryPath does what is due: it answers the peer's probes, takes the answers to this end's,
+// and sends others.
 func (l *Link) tryPath(now time.Time) {
 	p := &l.path
+	for done := false; !done; {
+		select {
+		case packet := <-p.answers:
+			if err := l.sendInside(now, packet); err != nil {
+				l.log.Debug("cannot answer how large packets may be", "err", err)
+			}
+		case token := <-p.tokens:
+			l.probeAnswered(now, token)
+		default:
+			done = true
+		}
+	}
+	if !l.up.Load() {
+		return
+	}
 	if p.large.Load() {
 		p.search.Busy()
 	}
@@ -126,20 +143,12 @@ func (l *Link) sendInside(now time.Time, packet []byte) error {
 	return l.transmit(single(msg), sealer.To)
 }
 
-// answerProbe sends the answer to a probe of the peer.
-func (l *Link) answerProbe(now time.Time, packet []byte) {
-	if err := l.sendInside(now, packet); err != nil {
-		l.log.Debug("cannot answer how large packets may be", "err", err)
-	}
-}
-
 // probeAnswered takes the token of a probe that the peer has answered.
 func (l *Link) probeAnswered(now time.Time, token pathmtu.Token) {
 	for i, sent := range l.path.probes {
 		if sent.token == token {
 			l.path.probes[i] = sentProbe{}
 			l.path.search.Answered(now, sent.size)
-			l.clamp()
 			return
 		}
 	}
