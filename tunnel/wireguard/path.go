@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
+	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
 )
@@ -30,6 +31,7 @@ type path struct {
 	confirmed time.Time // when the search last was
 
 	large   atomic.Bool        // large packets were sent since; for any goroutine
+	refused atomic.Int64       // Unix time in ns when a sender was told of a packet that is too large; likewise
 	answers chan []byte        // to probes of the peer, which are to be sent
 	tokens  chan pathmtu.Token // of probes that the peer has answered
 }
@@ -77,6 +79,41 @@ func (l *Link) sendsLarge(longest int) {
 		l.path.large.Store(true)
 		l.notify()
 	}
+}
+
+// tooLargeEvery is the least time between two ICMP errors of a link. A sender needs one.
+const tooLargeEvery = 20 * time.Millisecond
+
+// refuseLarge takes from a batch the frames that are too large for the path though not for the
+// interface, which keeps the 1280 bytes that IPv6 demands of it, and tells their senders. Those
+// that cannot be told, because they are of IPv6 or let routers fragment, go and get lost. It may
+// be called from any goroutine.
+func (l *Link) refuseLarge(b *batch, limit int) {
+	if limit >= pathmtu.Base {
+		return
+	}
+	kept := b.frames[:0]
+	for i := range b.frames {
+		s := &b.frames[i]
+		var told []byte
+		if s.Longest() > limit {
+			told = pathmtu.TooLarge(s.Packet(), limit)
+		}
+		if told == nil {
+			kept = append(kept, *s)
+			continue
+		}
+		l.counters.Drops.Add(uint64(s.Count()))
+		last, now := l.path.refused.Load(), time.Now().UnixNano()
+		if now-last < int64(tooLargeEvery) || !l.path.refused.CompareAndSwap(last, now) {
+			continue
+		}
+		if err := l.dev.Write(append(make([]byte, tun.HeaderLen), told...)); err != nil {
+			l.log.Debug("an ICMP error was not delivered", "err", err)
+		}
+	}
+	clear(b.frames[len(kept):])
+	b.frames = kept
 }
 
 // restartPath begins to look at a path that may be another.
@@ -202,5 +239,5 @@ func (l *Link) narrow(limit int) string {
 			limit, cure, limit)
 	}
 	return fmt.Sprintf("large packets vanish on the way to the peer, and no ICMP error says so: TCP in the tunnel is clamped to packets of %d bytes, "+
-		"and larger ones of other protocols get lost, as an interface needs %d for IPv6; %s", limit, pathmtu.Base, cure)
+		"and so is IPv4 by ICMP errors, but larger IPv6 packets of other protocols get lost, as IPv6 demands %d of an interface; %s", limit, pathmtu.Base, cure)
 }

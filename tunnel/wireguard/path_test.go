@@ -1,35 +1,81 @@
 package wireguard
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
 )
 
-// Between two Warrens, over a path that drops large datagrams and says nothing: each end
-// finds the size that passes, clamps its interface and what TCP offers, and says so; the
-// probes reach neither interface.
-func TestLargePacketsVanish(t *testing.T) {
+// newNarrowPair returns two ends that are up, on a path on which packets in the tunnel of more
+// than some bytes vanish.
+func newNarrowPair(t *testing.T, passes int) (a, b *end) {
+	t.Helper()
 	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
 	addrA, addrB := netip.MustParseAddr("fe80::a%a"), netip.MustParseAddr("fe80::b%b")
 	c := LinkConfig{
 		Name: "a", PublicKey: keyA.Public(), Keepalive: time.Second, DeadAfter: patience,
 		LocalAddress: addrB, PeerAddress: addrA,
 	}
-	b := startEnd(t, keyB, c)
-	const passes = 1347
+	b = startEnd(t, keyB, c)
 	path := newWire(t, b.addr("127.0.0.1"))
-	path.longest.Store(protocol.Overhead + passes)
+	path.longest.Store(int32(protocol.Overhead + passes))
 	c.Name, c.PublicKey, c.LocalAddress, c.PeerAddress, c.Remotes = "b", keyB.Public(), addrA, addrB, []string{path.addr}
-	a := startEnd(t, keyA, c)
+	a = startEnd(t, keyA, c)
 	a.next(true)
 	b.next(true)
+	return a, b
+}
+
+// Where less passes than IPv6 demands of the interface, IPv4 senders are told by ICMP.
+func TestLargePacketsBelowIPv6sMinimumAreRefused(t *testing.T) {
+	const passes = 1000
+	a, b := newNarrowPair(t, passes)
+	waitFor(t, func() bool { return a.l.limit.Load() == passes && b.l.limit.Load() == passes }, func() any { return a.l.Status() })
+	large, fits, fragments := frame(passes+1, 1), frame(passes, 2), frame(passes+1, 3)
+	for i, f := range [][]byte{large, fits} {
+		p := f[tun.HeaderLen:]
+		p[6] = 0x40 // don't fragment
+		copy(p[12:], []byte{10, 0, 0, 1, 10, 0, 0, byte(2 + i)})
+	}
+	a.dev.frames <- large
+	a.dev.frames <- fragments // is lost on the path
+	a.dev.frames <- fits
+	b.arrives(fits)
+	written, _ := a.dev.take()
+	if len(written) != 1 {
+		t.Fatalf("%d frames were written, want an ICMP error", len(written))
+	}
+	p := written[0][tun.HeaderLen:]
+	h, err := icmp.ParseIPv4Header(p)
+	if err != nil || h.Dst.String() != "10.0.0.1" || h.Src.String() != "10.0.0.2" || h.TotalLen != len(p) {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	m, err := icmp.ParseMessage(1, p[20:])
+	if err != nil || m.Type != ipv4.ICMPTypeDestinationUnreachable || m.Code != 4 || binary.BigEndian.Uint16(p[26:]) != passes ||
+		!bytes.Equal(p[28:56], large[tun.HeaderLen:][:28]) {
+		t.Errorf("%+v, %v, % x", m, err, p)
+	}
+	if s := a.l.Status(); s.Stats.Drops != 1 {
+		t.Errorf("%d drops, want 1", s.Stats.Drops)
+	}
+}
+
+// Between two Warrens, over a path that drops large datagrams and says nothing: each end
+// finds the size that passes, clamps its interface and what TCP offers, and says so; the
+// probes reach neither interface.
+func TestLargePacketsVanish(t *testing.T) {
+	const passes = 1347
+	a, b := newNarrowPair(t, passes)
 	for _, n := range []*end{a, b} {
 		waitFor(t, func() bool {
 			return n.l.Status().MTU == passes && strings.Contains(n.l.Status().Hint, "clamped to packets of 1347 bytes")

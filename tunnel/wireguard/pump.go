@@ -151,6 +151,8 @@ func (p *pump) fill(b *batch, one bool) error {
 // seal makes messages of the frames of a batch.
 func (l *Link) seal(b *batch) {
 	defer b.letRead()
+	limit := int(l.limit.Load())
+	l.refuseLarge(b, limit)
 	count := 0
 	for i := range b.frames {
 		count += b.frames[i].Count()
@@ -164,7 +166,7 @@ func (l *Link) seal(b *batch) {
 		return
 	}
 	b.sealed.to = sealer.To
-	bytes, limit := 0, int(l.limit.Load())
+	bytes := 0
 	for i := range b.frames {
 		s := &b.frames[i]
 		l.sendsLarge(s.Longest())

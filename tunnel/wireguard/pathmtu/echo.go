@@ -82,14 +82,7 @@ func (e Ends) ipv4Header(n int) []byte {
 	src, dst := e.Local.As4(), e.Peer.As4()
 	copy(h[12:], src[:])
 	copy(h[16:], dst[:])
-	sum := uint32(0)
-	for i := 0; i < ipv4Len; i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(h[i:]))
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	binary.BigEndian.PutUint16(h[10:], ^uint16(sum))
+	binary.BigEndian.PutUint16(h[10:], checksum(h))
 	return h
 }
 

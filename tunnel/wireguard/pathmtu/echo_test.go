@@ -138,3 +138,24 @@ func TestOtherPacketsAreLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestTooLarge(t *testing.T) {
+	p := make([]byte, 1200)
+	p[0], p[6] = 0x46, 0x40
+	copy(p[12:], []byte{10, 0, 0, 1, 10, 0, 0, 2})
+	e := TooLarge(p, 1000)
+	if len(e) != ipv4Len+icmpLen+24+8 || checksum(e[:ipv4Len]) != 0 || checksum(e[ipv4Len:]) != 0 {
+		t.Errorf("% x", e)
+	}
+	for name, change := range map[string]func([]byte) []byte{
+		"IPv6":         func(p []byte) []byte { p[0] = 0x60; return p },
+		"may be cut":   func(p []byte) []byte { p[6] = 0; return p },
+		"short header": func(p []byte) []byte { p[0] = 0x44; return p },
+		"cut short":    func(p []byte) []byte { return p[:31] },
+		"empty":        func([]byte) []byte { return nil },
+	} {
+		if e := TooLarge(change(append([]byte(nil), p...)), 1000); e != nil {
+			t.Errorf("%s: % x", name, e)
+		}
+	}
+}
