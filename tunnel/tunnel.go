@@ -58,6 +58,7 @@ type Status struct {
 	Lanes     int           // connections that carry this tunnel now
 	Stats     Stats
 	LastError string // why the tunnel is not up, or was last not up; empty if never
+	Hint      string // what the operator should know of a tunnel that is up; empty: nothing
 }
 
 // Refusal is what one source was refused for, last.

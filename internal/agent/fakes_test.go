@@ -239,6 +239,7 @@ type fakeTunnels struct {
 	fail       map[string]error
 	changed    map[string][]string  // what Mend finds, by peer
 	waits      map[string]time.Time // since when, of tunnels that are not up
+	hints      map[string]string    // of tunnels that are up
 	lost       map[string]error     // what Mend fails with, by peer
 	index      int                  // of each interface
 }
@@ -280,7 +281,7 @@ func (t *fakeTunnel) Status() tunnel.Status {
 	if since, ok := t.f.waits[t.name]; ok {
 		return tunnel.Status{State: tunnel.StateWaiting, Since: since}
 	}
-	return tunnel.Status{State: tunnel.StateUp}
+	return tunnel.Status{State: tunnel.StateUp, Hint: t.f.hints[t.name]}
 }
 func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
 	return endpoints(t.cfg, ev.Local, ev.Peer)

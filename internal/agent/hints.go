@@ -44,6 +44,7 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 	hints = append(hints, l.sourceHints()...)
 	for _, cfg := range l.cfg.Peers {
 		add(cfg.Name, l.silentHint(l.peers[cfg.Name], now))
+		add(cfg.Name, pathHint(l.peers[cfg.Name]))
 	}
 	refused := l.listen.Refusals(now.Add(-refusedLately))
 	for _, r := range refused[:min(len(refused), maxRefusedHints)] {
@@ -73,6 +74,14 @@ func (l *loop) silentHint(p *peer, now time.Time) string {
 	}
 	return fmt.Sprintf("this router waits for the peer to connect and has not heard from it for %v: "+
 		"does the peer have remotes with this router's address and port, and do firewalls let it through? One of the two ends must have remotes", waits)
+}
+
+// pathHint is about a tunnel that is up and whose large packets vanish on the underlay.
+func pathHint(p *peer) string {
+	if p == nil || p.tunnel == nil {
+		return ""
+	}
+	return p.tunnel.Status().Hint
 }
 
 // blockedHints is about BGP that does not get through tunnels that do.

@@ -23,7 +23,7 @@ func (i *interfaces) openWireGuard(cfg config.Peer, report reporter) (openTunnel
 	if t.Trust.Method == config.TrustSecret {
 		local = keys.PrivateKey.Public()
 	}
-	_, peer := endpoints(t, tunnel.Identity(local), tunnel.Identity(keys.PeerPublicKey))
+	own, peer := endpoints(t, tunnel.Identity(local), tunnel.Identity(keys.PeerPublicKey))
 	l, err := i.wireguard.AddLink(wireguard.LinkConfig{
 		Name:         cfg.Name,
 		PrivateKey:   keys.PrivateKey,
@@ -33,6 +33,7 @@ func (i *interfaces) openWireGuard(cfg config.Peer, report reporter) (openTunnel
 		Underlay:     t.Underlay,
 		Probe:        t.Probe == config.ProbeICMP,
 		PeerAddress:  peer,
+		LocalAddress: own,
 		Keepalive:    sendEvery(t),
 		DeadAfter:    t.DeadAfter,
 		Device:       dev,

@@ -13,6 +13,9 @@
 //	                               the same port, from N addresses of a prefix that is this host's:
 //	                               thousands of connections a second that hold still
 //	hostile relay LISTEN TO DELAY  no attack: a path with a delay, each way, for TCP
+//	hostile relay-udp LISTEN TO DELAY LONGEST LOST
+//	                               the same for UDP, on which payloads of more than LONGEST bytes and LOST per cent
+//	                               of the others get lost
 //	hostile capture INTERFACE FILE no attack: the frames that pass an interface, to a new file, until SIGTERM
 //	hostile tun INTERFACE UID      the interface of a tunnel, as user UID of the same machine
 //
@@ -89,8 +92,14 @@ func run(args []string) error {
 			return err
 		}
 		return relay(args[1], args[2], delay)
+	case len(args) == 6 && args[0] == "relay-udp":
+		path, err := parseBadPath(args[3:])
+		if err != nil {
+			return err
+		}
+		return relayDatagrams(args[1], args[2], path)
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile capture INTERFACE FILE | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile relay-udp LISTEN TO DELAY LONGEST LOST | hostile capture INTERFACE FILE | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }

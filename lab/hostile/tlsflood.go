@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os/signal"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,59 +124,4 @@ func recordHello() ([]byte, error) {
 	b := make([]byte, 16<<10)
 	n, err := there.Read(b)
 	return b[:n], err
-}
-
-// relay listens, and carries what comes to another address, each way after a delay. It
-// ends with the first error of its listener.
-func relay(listen, to string, delay time.Duration) error {
-	l, err := net.Listen("tcp", listen)
-	if err != nil {
-		return err
-	}
-	for {
-		in, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			out, err := net.Dial("tcp", to)
-			if err != nil {
-				in.Close()
-				return
-			}
-			go carryLate(in, out, delay)
-			carryLate(out, in, delay)
-		}()
-	}
-}
-
-// carryLate copies what comes a while after it came, and then closes.
-func carryLate(from, to net.Conn, delay time.Duration) {
-	type piece struct {
-		due time.Time
-		b   []byte
-		err error
-	}
-	way := make(chan piece, 4096)
-	go func() {
-		defer close(way)
-		for {
-			b := make([]byte, 16<<10)
-			n, err := from.Read(b)
-			way <- piece{time.Now().Add(delay), b[:n], err}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	defer to.Close()
-	for p := range way {
-		time.Sleep(time.Until(p.due))
-		if _, err := to.Write(p.b); err != nil {
-			from.Close()
-		}
-		if p.err != nil && !errors.Is(p.err, io.EOF) && !errors.Is(p.err, unix.ECONNRESET) && !strings.Contains(p.err.Error(), "closed") {
-			fmt.Println("relay:", p.err)
-		}
-	}
 }

@@ -180,7 +180,14 @@ func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (*tls.Conn, *wi
 }
 
 func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*tls.Conn, *wire, error) {
-	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: l.control}
+	host := addr.Addr().Unmap()
+	size := l.segments.next(time.Now(), host)
+	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
+		if err := l.control(network, address, c); err != nil {
+			return err
+		}
+		return clampSegments(c, size)
+	}}
 	nd.SetMultipathTCP(false)
 	conn, err := nd.DialContext(ctx, "tcp", addr.String())
 	if err != nil {
@@ -189,9 +196,17 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*t
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	w := newWire(conn)
+	w.clamp = size
 	tc := tls.Client(w, l.cred.dialConfig(l.e.serverName(), old))
-	if err := tc.HandshakeContext(ctx); err != nil {
+	began := time.Now()
+	err = tc.HandshakeContext(ctx)
+	took := time.Since(began)
+	l.handshook(host, size, took, err)
+	if err != nil {
 		conn.Close()
+		if gotNoAnswer(err, took) {
+			return nil, nil, errNoAnswer
+		}
 		return nil, nil, explainDial(err, l.cred)
 	}
 	return tc, w, nil

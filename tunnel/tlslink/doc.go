@@ -49,6 +49,11 @@
 //  4. Each end reads the new connection after the frameDone of the old one, and closes
 //     that when both directions are done. So nothing is lost or overtaken.
 //
+// Where large packets vanish on the way, without the ICMP error that would say so, a
+// handshake gets no answer, and the next connection to that address has small segments
+// (segments.go). So it is if they begin to vanish later (stuck.go). Now and then a
+// connection without them is tried.
+//
 // How a tunnel goes down: the peer says so, the connection fails, or nothing came
 // from the peer for dead_after (session.go). Then the carrier drops, the event
 // goes out, and dialing begins again.

@@ -44,13 +44,19 @@ func explainDial(err error, c *credential) error {
 	}
 	switch {
 	case isTimeout(err):
-		return errors.New("connected, but the handshake got no answer")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errNoAnswer
+	case isHangUp(err):
 		return errors.New("the peer hung up during the handshake")
 	case strings.Contains(err.Error(), "first record does not look like a TLS handshake"):
 		return errors.New("the listener does not speak TLS: is it warren?")
 	}
 	return unwrapTLS(err)
+}
+
+var errNoAnswer = errors.New("connected, but the handshake got no answer: is it warren, and do large packets get through on the way? Small ones are tried in turn")
+
+func isHangUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // errRefusedUs is what the listening end sees of a dialing one that has another secret or
@@ -76,6 +82,11 @@ func explainAccept(err error) error {
 	}
 	return unwrapTLS(err)
 }
+
+// errHoled is what the listening end sees of a path where large packets vanish. What can be
+// done about it the dialing end does, if it is of this version.
+var errHoled = fmt.Errorf("handshake not finished within %v: the end of its TLS hello has arrived and the large packet before it has not; "+
+	"do large packets get through on the way?", handshakeTimeout)
 
 // remoteAlert is the text of a TLS alert that the other end sent (RFC 8446,
 // section 6), or "".

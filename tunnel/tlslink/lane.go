@@ -22,6 +22,7 @@ type lane struct {
 	conn   *tls.Conn
 	wire   *wire
 	lost   atomic.Bool // it is given up; the session ends with lane 0, unless that is replaced
+	stall  stall       // of the goroutine of Run
 
 	sending sync.Mutex
 	moved   bool         // nothing more is sent; with sending

@@ -15,6 +15,7 @@ type laneResult struct {
 	conn  *tls.Conn
 	wire  *wire
 	err   error
+	trial bool // whether larger segments pass: it replaces a lane that is as good as before
 }
 
 // widen is called at each tick and dials the lanes that traffic asks for, or, at
@@ -35,7 +36,7 @@ func (l *Link) widen(ctx context.Context) {
 	}
 	for _, n := range l.missingLanes() {
 		s.laneDials++
-		go l.dialLane(ctx, s, l.hello(s.id, n))
+		go l.dialLane(ctx, s, l.hello(s.id, n), false)
 	}
 }
 
@@ -62,10 +63,10 @@ func (l *Link) forgetLost() {
 }
 
 // dialLane dials to where the session is.
-func (l *Link) dialLane(ctx context.Context, s *session, mine hello) {
+func (l *Link) dialLane(ctx context.Context, s *session, mine hello, trial bool) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout+2*handshakeTimeout)
 	defer cancel()
-	r := laneResult{s: s, hello: mine}
+	r := laneResult{s: s, hello: mine, trial: trial}
 	r.conn, r.wire, r.err = l.connect(ctx, s.remote)
 	if r.err == nil {
 		_, r.err = l.exchange(ctx, r.conn, r.wire, &mine)
@@ -91,6 +92,10 @@ func (l *Link) laneDialed(r laneResult) {
 	if r.err != nil {
 		if r.wire != nil {
 			r.wire.Close()
+		}
+		if r.trial {
+			l.log.Debug("large packets still vanish", "lane", n, "err", r.err)
+			return
 		}
 		text := "cannot open a further connection for the tunnel"
 		if renews {

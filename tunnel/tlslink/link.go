@@ -61,6 +61,8 @@ type Link struct {
 
 	whereabouts whereabouts // for known
 	form        form        // of handshakes
+	segments    segments    // of connections that are dialed
+	dialedIt    atomic.Bool // this end dialed the session
 }
 
 func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
@@ -149,11 +151,14 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.endSession(l.session.reason(), false)
 		case <-l.session.ticks():
 			l.session.tick()
+			l.watchSegments(time.Now())
 			l.forgetTwin(time.Now())
 			l.widen(ctx)
 			l.renew(ctx)
 		case <-l.session.deadline():
-			l.session.checkAlive()
+			if !l.session.checkAlive() {
+				l.watchEnd(time.Now())
+			}
 		}
 		if l.session == nil && l.dial == nil && len(l.cfg.Remotes) > 0 && l.backoff.due {
 			redial.Reset(l.backoff.next())
@@ -264,6 +269,7 @@ func (l *Link) checkIdentity(chain []*x509.Certificate, h *hello) error {
 func (l *Link) begin(s *session) {
 	l.arb.established(s.peer)
 	l.session = s
+	l.dialedIt.Store(s.dialer)
 	offload := l.dev.Offload().Intersect(s.peer.offload)
 	if err := l.dev.SetOffload(offload); err != nil {
 		l.log.Warn("cannot set the offload that both ends have", "err", err)

@@ -51,7 +51,9 @@ func (e *Endpoint) serve(ctx context.Context, l net.Listener) {
 // welcome finds out who is there and hands the connection to the link's goroutine,
 // which answers the hello.
 func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
-	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	// The deadline comes first: with the context crypto/tls closes the connection, of which the
+	// kernel then says nothing more.
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout+time.Second)
 	defer cancel()
 	conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	w := newWire(conn)
@@ -61,10 +63,14 @@ func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
 	err := tc.HandshakeContext(ctx)
 	w.record, w.recorded = false, nil
 	if err != nil {
+		holed := w.lacksLarge()
 		e.gate.leave(guest)
 		conn.Close()
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			explained := explainAccept(err)
+			if holed && isTimeout(err) {
+				explained = errHoled
+			}
 			e.complain(conn, explained)
 			e.remember(w, v.refused || errors.Is(explained, errRefusedUs), explained)
 		}

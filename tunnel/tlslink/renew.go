@@ -59,7 +59,8 @@ func (l *Link) renew(ctx context.Context) {
 		}
 		// A peer that asks all the time is not obeyed all the time.
 		wanted := asked&(1<<n) != 0 && now.Sub(ln.began) >= l.renewal.age/256
-		if !wanted && !ln.isOld(now) {
+		trial := able && s.dialer && l.segments.isDue(now, s.remote.Addr(), ln.wire.clamp)
+		if !wanted && !ln.isOld(now) && !trial {
 			continue
 		}
 		ln.nextTry = now.Add(l.renewal.age / 64)
@@ -72,7 +73,7 @@ func (l *Link) renew(ctx context.Context) {
 		if able {
 			h.flags |= flagReplaces
 		}
-		go l.dialLane(ctx, s, h)
+		go l.dialLane(ctx, s, h, trial)
 	}
 }
 

@@ -178,14 +178,16 @@ func (s *session) sendFirst(frame []byte) (*lane, error) {
 	}
 }
 
-// checkAlive is called when the peer may have been silent for too long.
-func (s *session) checkAlive() {
+// checkAlive is called when the peer may have been silent for too long, and ends the session
+// if it was, which it reports by false.
+func (s *session) checkAlive() bool {
 	silent := monotonic() - time.Duration(s.heard.Load())
 	if left := s.link.cfg.DeadAfter - silent; left > 0 {
 		s.death.Reset(left)
-		return
+		return true
 	}
 	s.fail(fmt.Errorf("no sign of life from the peer for %v", s.link.cfg.DeadAfter))
+	return false
 }
 
 // sayGoodbye tells the peer why the session ends, and waits until it has hung up,

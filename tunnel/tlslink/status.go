@@ -7,6 +7,9 @@ func (l *Link) Status() tunnel.Status {
 	s := l.report.Status()
 	s.Local = l.cred.local
 	s.Stats = l.counters.Stats()
+	if s.State == tunnel.StateUp && l.dialedIt.Load() { // the other end has segments of its own
+		s.Hint = l.segments.hint(s.Remote.Addr())
+	}
 	return s
 }
 

@@ -25,6 +25,7 @@ type wire struct {
 	net.Conn
 	raw   syscall.RawConn              // nil: use Conn
 	heard atomic.Pointer[atomic.Int64] // where to note it; nil before the session
+	clamp int                          // size of segments that it was dialed with; 0: the kernel chose
 
 	record   bool   // during the handshake: keep what is read first
 	recorded []byte // up to maxRecordedHello

@@ -61,6 +61,14 @@ func TestInterfaceThatIsTakenAwayIsNoticed(t *testing.T) {
 			if !errors.Is(err, ErrLost) || !errors.Is(d.Check(), ErrLost) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("mending it: %v, want one that says %q", err, tc.says)
 			}
+			if err := d.SetMTU(1400); !errors.Is(err, ErrLost) {
+				t.Errorf("setting its MTU: %v", err)
+			}
+			if strings.HasSuffix(name, "replaced") {
+				if s := ip(t, "link", "show", "tt0"); strings.Contains(s, "mtu 1400") {
+					t.Errorf("another interface has got its MTU: %s", s)
+				}
+			}
 			if err := d.Close(); err != nil {
 				t.Error(err)
 			}

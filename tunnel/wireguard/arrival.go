@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
 	"warren/tunnel/wireguard/segment"
 )
@@ -66,7 +67,7 @@ func (g *group) extend(next group) bool {
 // join makes frames of the packets of a link, in messages of a size that begin at a place
 // of the buffer.
 func (a *arrival) join(l *Link, got []protocol.Received, at, size int) {
-	packets, bytes := 0, 0
+	packets, bytes, limit := 0, 0, int(l.limit.Load())
 	for i, g := range got {
 		if g.Packet == nil {
 			if g.Err != nil { // of the peer, and no packet
@@ -74,7 +75,10 @@ func (a *arrival) join(l *Link, got []protocol.Received, at, size int) {
 			}
 			continue
 		}
-		segment.ClampMSS(g.Packet, l.mtu)
+		if pathmtu.IsICMP(g.Packet) && l.takeProbe(g.Packet) {
+			continue
+		}
+		segment.ClampMSS(g.Packet, limit)
 		packets++
 		bytes += len(g.Packet)
 		if last := len(a.frames) - 1; last < 0 || a.frames[last].link != l || !l.join || !a.frames[last].Add(g.Packet) {

@@ -45,6 +45,7 @@ type Device interface {
 	Offload() tun.Offload
 	SetOffload(tun.Offload) error
 	SetCarrier(up bool) error
+	SetMTU(int) error
 	Wait(queue int) error
 	Readable(queue int) bool
 	TryRead(queue int, p []byte) (int, error)
@@ -74,9 +75,12 @@ type LinkConfig struct {
 	// needs DeadAfter, and CAP_NET_RAW. Without, the peer must send keepalives, of at
 	// most half of DeadAfter, as another Warren does.
 	Probe       bool
-	PeerAddress netip.Addr         // its zone is ignored: echoes leave by Device
-	Device      Device             // closed when Run returns
-	Events      func(tunnel.Event) // must not block; may be nil
+	PeerAddress netip.Addr // its zone is ignored: echoes leave by Device
+	// LocalAddress is this end's in the tunnel. With it and PeerAddress, which then are of one
+	// family, the link finds out how large packets pass where larger ones vanish.
+	LocalAddress netip.Addr
+	Device       Device             // closed when Run returns
+	Events       func(tunnel.Event) // must not block; may be nil
 }
 
 func (c *LinkConfig) check() error {

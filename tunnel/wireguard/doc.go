@@ -59,6 +59,7 @@
 //  6. Without dead_after, or a probe, the tunnel goes down when its session could not be
 //     renewed before it ended, after 180 s.
 //
-// The outer packets may be fragmented. A peer is answered where it was heard last, from
+// The outer packets may be fragmented. Where large ones vanish nevertheless, the link finds
+// what passes and clamps the interface to it (path.go, package pathmtu). A peer is answered where it was heard last, from
 // the address that it sent to, as long as that works (source.go).
 package wireguard

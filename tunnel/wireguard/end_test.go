@@ -113,6 +113,12 @@ func newPair(t *testing.T, host string, dead time.Duration) (a, b *end) {
 type wire struct {
 	addr         string // where the one end sends to
 	toward, back atomic.Bool
+	longest      atomic.Int32 // datagram that passes, in bytes; 0: any does
+}
+
+func (w *wire) loses(n int, dead *atomic.Bool) bool {
+	longest := int(w.longest.Load())
+	return dead.Load() || longest > 0 && n > longest
 }
 
 // newWire leads to an address.
@@ -136,7 +142,7 @@ func newWire(t *testing.T, to string) *wire {
 				return
 			}
 			from.Store(addr)
-			if !w.toward.Load() {
+			if !w.loses(n, &w.toward) {
 				far.Write(b[:n])
 			}
 		}
@@ -147,7 +153,7 @@ func newWire(t *testing.T, to string) *wire {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			if addr := from.Load(); err == nil && addr != nil && !w.back.Load() {
+			if addr := from.Load(); err == nil && addr != nil && !w.loses(n, &w.back) {
 				near.WriteTo(b[:n], addr.(net.Addr))
 			}
 		}

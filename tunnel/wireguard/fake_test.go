@@ -19,6 +19,7 @@ type fakeDevice struct {
 
 	mu      sync.Mutex
 	carrier bool
+	mtu     int // that was set; 0: none
 	written [][]byte
 }
 
@@ -36,6 +37,13 @@ func (d *fakeDevice) SetCarrier(up bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.carrier = up
+	return nil
+}
+
+func (d *fakeDevice) SetMTU(mtu int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mtu = mtu
 	return nil
 }
 

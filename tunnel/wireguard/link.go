@@ -23,7 +23,7 @@ type Link struct {
 	cfg  LinkConfig
 	log  *slog.Logger
 	dev  Device
-	mtu  int
+	mtu  int  // of packets in the tunnel, as configured
 	join bool // dev takes frames of several packets
 	peer *protocol.Peer
 	wake chan struct{} // something changed at the peer
@@ -46,7 +46,9 @@ type Link struct {
 	unsent    error         // why the last message of the protocol could not be sent
 	initiated time.Time     // when a handshake was begun last
 
-	up atomic.Bool // set by the goroutine of Run
+	up    atomic.Bool  // set by the goroutine of Run
+	limit atomic.Int32 // of packets in the tunnel, as they pass; likewise
+	path  path
 
 	counters report.Counters
 	report   *report.Report
@@ -62,8 +64,9 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 	l := &Link{
 		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(), join: c.Device.Offload() != 0,
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
-		wake: make(chan struct{}, 1), probe: newProber(&c),
+		wake: make(chan struct{}, 1), probe: newProber(&c), path: newPath(&c, c.Device.MTU()),
 	}
+	l.limit.Store(int32(l.mtu))
 	l.report = report.New("wireguard", l.dev.Name(), l.mtu)
 	return l
 }
@@ -162,6 +165,7 @@ func (l *Link) tick(now time.Time) (began bool) {
 	if l.up.Load() {
 		l.probe.ask(now, l.peer.Status(now).Spoke)
 	}
+	l.tryPath(now)
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)
 		if protocol.IsKeepalive(msg) && l.hushed(now, &s) {

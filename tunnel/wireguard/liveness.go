@@ -128,6 +128,7 @@ func (l *Link) deadline(now time.Time) time.Time {
 		earlier(s.Spoke.Add(l.cfg.DeadAfter))
 	}
 	earlier(l.probe.due(s.Spoke))
+	earlier(l.path.search.Due())
 	return first
 }
 
@@ -139,6 +140,7 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		}
 		if t.Remote != s.Endpoint && t.State == tunnel.StateUp {
 			l.log.Info("the peer is somewhere else now", "remote", s.Endpoint)
+			l.restartPath(now)
 		}
 		t.Remote = s.Endpoint
 	})
@@ -154,6 +156,7 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		l.report.SetError("")
 	}
 	l.report.Up(now, s.Endpoint)
+	l.restartPath(now)
 	l.emit(tunnel.Event{Up: true, Time: now, Remote: s.Endpoint})
 }
 
@@ -168,6 +171,7 @@ func (l *Link) down(now time.Time, reason error) {
 		l.log.Error("cannot drop the carrier", "err", err)
 	}
 	l.probe.close()
+	l.path.search.Stop()
 	remote := l.report.Status().Remote
 	l.report.Down(now, report.Rest(l.cfg.Remotes), reason.Error())
 	l.emit(tunnel.Event{Time: now, Remote: remote, Reason: reason.Error()})

@@ -151,6 +151,8 @@ func (p *pump) fill(b *batch, one bool) error {
 // seal makes messages of the frames of a batch.
 func (l *Link) seal(b *batch) {
 	defer b.letRead()
+	limit := int(l.limit.Load())
+	l.refuseLarge(b, limit)
 	count := 0
 	for i := range b.frames {
 		count += b.frames[i].Count()
@@ -167,16 +169,17 @@ func (l *Link) seal(b *batch) {
 	bytes := 0
 	for i := range b.frames {
 		s := &b.frames[i]
-		longest := protocol.Overhead + max(s.Longest(), protocol.PaddedLen(s.Longest(), l.mtu))
+		l.sendsLarge(s.Longest())
+		longest := protocol.Overhead + max(s.Longest(), protocol.PaddedLen(s.Longest(), limit))
 		for {
 			at := b.sealed.room(longest)
 			n := s.Next(at[protocol.HeaderLen:])
 			if n == 0 {
 				break
 			}
-			segment.ClampMSS(at[protocol.HeaderLen:protocol.HeaderLen+n], l.mtu)
+			segment.ClampMSS(at[protocol.HeaderLen:protocol.HeaderLen+n], limit)
 			bytes += n
-			b.sealed.add(len(sealer.Add(at, n, l.mtu)))
+			b.sealed.add(len(sealer.Add(at, n, limit)))
 		}
 	}
 	sealer.Seal()

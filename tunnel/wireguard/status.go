@@ -13,6 +13,9 @@ func (l *Link) Status() tunnel.Status {
 	} else if err := l.out.problem(); err != nil && s.State != tunnel.StateDown {
 		s.LastError = err.Error()
 	}
+	if s.State != tunnel.StateUp {
+		s.Hint = ""
+	}
 	s.Stats = l.counters.Stats()
 	return s
 }

@@ -58,6 +58,9 @@ func Parse(frame []byte) (Splitter, error) {
 	return s, nil
 }
 
+// Packet returns the frame's packet, as it was before it was cut.
+func (s *Splitter) Packet() []byte { return s.packet }
+
 // Count returns how many packets the frame makes, at least one.
 func (s *Splitter) Count() int {
 	if !s.gso {
