@@ -50,6 +50,7 @@ func setUp(cfg config.Peer) error {
 // device.
 type worker interface {
 	Status() tunnel.Status
+	Wake()
 	Run(context.Context) error
 }
 

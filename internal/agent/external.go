@@ -40,7 +40,7 @@ func (i *interfaces) openExternal(cfg config.Peer, report reporter) (openTunnel,
 		Name: cfg.Name, Interface: t.Interface, Look: look,
 		Addresses: t.Address, PeerAddress: t.PeerAddress, AddAddresses: e.addAddresses,
 		Ping: t.Probe == config.ProbeICMP, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter,
-		Events: report.event, Logger: i.log,
+		Now: i.now, Events: report.event, Logger: i.log,
 	})
 	if err != nil {
 		cancel()

@@ -293,6 +293,7 @@ func (t *fakeTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	return []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}, nil
 }
 func (t *fakeTunnel) Index() int { return t.f.index }
+func (t *fakeTunnel) Wake()      { t.f.w.note("wake %s", t.name) }
 func (t *fakeTunnel) Mend() ([]string, error) {
 	t.f.w.note("mend %s", t.name)
 	changed := t.f.changed[t.name]

@@ -56,6 +56,7 @@ type loop struct {
 	tunnels tunnelOpener
 	listen  listener
 	gobgp   *gobgpPort // nil if it is turned off
+	woke    <-chan time.Duration
 
 	forwarding func(v4 bool, ifname string) (bool, error) // link.Forwarding
 
@@ -142,6 +143,8 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.syncRoutes(ctx)
 		case f := <-l.request:
 			f(ctx)
+		case asleep := <-l.woke:
+			l.wake(ctx, asleep)
 		case <-retry.C:
 			l.mend(ctx, false)
 			l.retry(ctx)

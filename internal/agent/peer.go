@@ -51,6 +51,8 @@ type openTunnel interface {
 	// and returns what that was. An error that wraps tun.ErrLost says that the interface
 	// has got another name or is in another namespace.
 	Mend() (changed []string, err error)
+	// Wake is called when the machine woke up from a sleep.
+	Wake()
 	// Close ends the session and tells the peer why. An interface of our own
 	// is gone when it returns.
 	Close(reason string)

@@ -58,8 +58,8 @@ func newClock(read func() (time.Time, time.Duration), asleep func() (time.Durati
 }
 
 // Now is [time.Now], and later by what the machine has slept since the clock was made. It is
-// for differences and comparisons with other such times alone: what it says as a date lies
-// in the future by as much.
+// for differences and comparisons with other such times alone: as a date it lies in the
+// future by as much, see [Clock.Date].
 func (c *Clock) Now() time.Time {
 	now, ahead := c.read()
 	k := c.known.Load()
@@ -68,6 +68,9 @@ func (c *Clock) Now() time.Time {
 	}
 	return now.Add(k.slept)
 }
+
+// Date is the date of a time that Now returned lately.
+func (c *Clock) Date(t time.Time) time.Time { return t.Add(-c.known.Load().slept) }
 
 func moved(ahead, was time.Duration) bool { return (ahead - was).Abs() > tolerance }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"warren/tunnel/internal/report"
 )
@@ -42,6 +43,9 @@ type Endpoint struct {
 func NewEndpoint(c Config) *Endpoint {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	e := &Endpoint{
 		cfg: c, log: c.Logger,
