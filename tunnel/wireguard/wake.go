@@ -12,14 +12,14 @@ func (l *Link) Wake() {
 	}
 }
 
-// awake is followed by a tick. A peer that was not heard for dead_after has not heard this
-// end for as long either, so that the tunnel is down at both ends. awake reports whether the
-// remotes are to be looked up again, as the network may be another one. What was tried before
-// the sleep the protocol would give up now as tried in vain for too long.
+// awake is followed by a tick, which does what is due. A peer that was not heard for
+// dead_after has not heard this end for as long either, so that the tunnel is down at both
+// ends. awake reports whether the remotes are to be looked up again, as the network may be
+// another one. What was tried before the sleep the protocol would give up now as tried in vain
+// for too long.
 func (l *Link) awake(now time.Time) (look bool) {
-	l.assess(now)
 	if l.up.Load() {
-		return false // whatever else is due, tick does
+		return false
 	}
 	if l.peer.Status(now).Endpoint.IsValid() {
 		l.peer.Initiate(now)

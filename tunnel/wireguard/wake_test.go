@@ -68,18 +68,27 @@ func TestShortSleepKeepsTheTunnel(t *testing.T) {
 	s.expect()
 }
 
-// Tries that began before the sleep do not count as tried in vain for too long.
+// Tries that began before the sleep do not count as tried in vain for too long, and where
+// nothing was tried any more it is tried again.
 func TestSleepRenewsTries(t *testing.T) {
-	for name, remotes := range map[string][]string{"dials": {farAddr.String()}, "waits": nil} {
+	for name, c := range map[string]struct {
+		LinkConfig
+		down string
+	}{
+		"dials": {LinkConfig{Remotes: []string{farAddr.String()}, Keepalive: 2 * time.Second, DeadAfter: 6 * time.Second}, "11s down"},
+		"waits": {LinkConfig{}, "3m0s down"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, LinkConfig{Remotes: remotes, Keepalive: 2 * time.Second, DeadAfter: 6 * time.Second}, 0)
+			s := newStage(t, c.LinkConfig, time.Second)
+			s.pass(5 * time.Second)
 			s.cut = true
-			s.pass(30 * time.Second)
-			s.expect("6s down")
+			s.pass(10*time.Minute - 5*time.Second)
+			s.expect(c.down)
 			s.cut = false
+			s.restart() // so that it does not begin a handshake itself
 			s.sleep(time.Hour)
 			s.pass(0)
-			s.expect("1h0m30s up")
+			s.expect("1h10m0s up")
 		})
 	}
 }
@@ -100,8 +109,7 @@ func TestSleepOfARouter(t *testing.T) {
 	var clock sleeper
 	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
 	c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: MaxDeadAfter}
-	c.Name, c.PublicKey = "a", keyA.Public()
-	b := startEnd(t, keyB, c)
+	b := startEnd(t, keyB, LinkConfig{Name: "a", PublicKey: keyA.Public(), Keepalive: 100 * time.Millisecond}) // begins no handshakes
 	c.Name, c.PublicKey, c.Remotes = "b", keyB.Public(), []string{b.addr("127.0.0.1")}
 	a := startEndpoint(t, Config{PrivateKey: keyA, Now: clock.now, Date: clock.date}).start(c)
 	a.next(true)
@@ -125,7 +133,7 @@ func TestSleepOfARouter(t *testing.T) {
 	a.stop()
 	again := startEnd(t, keyA, c)
 	again.next(true)
-	if why := b.l.Status().LastError; why != "" {
-		t.Errorf("the peer says: %s", why)
+	if s := b.l.peer.Status(time.Now()); !s.Stale.IsZero() {
+		t.Errorf("the peer has refused a handshake: its timestamp was %v behind", s.Behind)
 	}
 }
