@@ -156,6 +156,9 @@ func (a *Agent) newLoop() *loop {
 		begun:    make(chan struct{}),
 
 		forwarding: link.Forwarding,
+		hasIPv6:    link.HasIPv6,
+		beside:     listenIPv4,
+		calls:      make(chan *session),
 	}
 }
 

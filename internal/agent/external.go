@@ -76,13 +76,13 @@ func (e *externalTunnel) addAddresses(index int, lacking []netip.Prefix) error {
 
 // Ends returns this end's address as the interface has it, and the peer's as
 // configured.
-func (e *externalTunnel) Ends(tunnel.Event) (local, peer netip.Addr) {
-	return withZone(e.LocalAddress(), e.cfg.Interface), withZone(e.cfg.PeerAddress, e.cfg.Interface)
+func (e *externalTunnel) Ends(tunnel.Event) (local, peer netip.Addr, beside ends) {
+	return withZone(e.LocalAddress(), e.cfg.Interface), withZone(e.cfg.PeerAddress, e.cfg.Interface), ends{}
 }
 
 // SetAddresses has nothing to set: without its address the tunnel would not be
 // up.
-func (e *externalTunnel) SetAddresses(netip.Addr) ([]netip.Prefix, error) {
+func (e *externalTunnel) SetAddresses(...netip.Addr) ([]netip.Prefix, error) {
 	return link.Addresses(e.cfg.Interface)
 }
 

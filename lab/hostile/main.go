@@ -14,6 +14,7 @@
 //	                               thousands of connections a second that hold still
 //	hostile relay LISTEN TO DELAY  no attack: a path with a delay, each way, for TCP
 //	hostile capture INTERFACE FILE no attack: the frames that pass an interface, to a new file, until SIGTERM
+//	hostile no-ipv6 CMD...         no attack: runs a command as on a kernel without IPv6
 //	hostile tun INTERFACE UID      the interface of a tunnel, as user UID of the same machine
 //
 // The WireGuard port of VICTIM, which is ADDRESS:PORT, IPv4. All of these tell
@@ -89,8 +90,10 @@ func run(args []string) error {
 			return err
 		}
 		return relay(args[1], args[2], delay)
+	case len(args) > 1 && args[0] == "no-ipv6":
+		return withoutIPv6(args[1:])
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile capture INTERFACE FILE | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/tunnel/internal/report"
 )
 
@@ -129,6 +131,9 @@ func (e *Endpoint) listen(addr netip.AddrPort) (net.Listener, error) {
 	lc := net.ListenConfig{Control: e.cfg.Control, KeepAlive: -1}
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), network, addr.String())
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		err = errNoIPv6
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tlslink: listen on %s: %w", addr, err)
 	}
