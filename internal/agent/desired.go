@@ -61,7 +61,10 @@ func nowhere(s state) []fib.Route {
 		routes = append(routes, fib.Route{Prefix: prefix})
 	}
 	for prefix := range s.kept.prefixes {
-		if !slices.Contains(s.unreachable, prefix) && !s.protected.Concerns(prefix) && !(s.noIPv6 && isIPv6(prefix)) {
+		if s.noIPv6 && isIPv6(prefix) {
+			continue
+		}
+		if !slices.Contains(s.unreachable, prefix) && !s.protected.Concerns(prefix) {
 			routes = append(routes, fib.Route{Prefix: prefix})
 		}
 	}

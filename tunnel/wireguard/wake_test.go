@@ -61,7 +61,7 @@ func TestShortSleepKeepsTheTunnel(t *testing.T) {
 	s.pass(10 * time.Second)
 	before, echoes := s.l.peer.Status(s.now).Since, s.echoes
 	s.sleep(50 * time.Second)
-	if since := s.l.peer.Status(s.now).Since; since == before || s.echoes == echoes {
+	if since := s.l.peer.Status(s.now).Since; since.Equal(before) || s.echoes == echoes {
 		t.Errorf("the peer was not asked: session since %v, %d echoes", since.Sub(s.start), s.echoes)
 	}
 	s.pass(time.Minute)
