@@ -64,6 +64,7 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	masquerade HOST IF              NAT for what leaves through the interface
 //	keygen HOST                     `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST> and $PUBLIC_KEY_<HOST>
 //	start HOST                      fills in variables in $WORK/HOST's config, then `warren run`
+//	start-v4 HOST                   the same, as on a kernel without IPv6
 //	start-to HOST FILE              the same, standard error going to FILE, such as a FIFO
 //	hup HOST                        SIGHUP
 //	terminate HOST | kill9 HOST     SIGTERM and wait | SIGKILL and wait
@@ -82,6 +83,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"masquerade": do(masquerade),
 	"keygen":     do(keygen),
 	"start":      do(start),
+	"start-v4":   do(startV4),
 	"start-to":   do(startTo),
 	"hup":        do(hup),
 	"terminate":  do(terminate),

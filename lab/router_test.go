@@ -88,6 +88,24 @@ func start(s *scenario, ts *testscript.TestScript, _ bool, args []string) error 
 	return nil
 }
 
+func startV4(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	for _, name := range args {
+		h, err := s.host(name)
+		if err != nil {
+			return err
+		}
+		if err := s.expand(ts, name); err != nil {
+			return err
+		}
+		p, err := h.Start("hostile", "no-ipv6", "warren", "run", "-c", s.configFile(name))
+		if err != nil {
+			return err
+		}
+		s.daemons[name] = p
+	}
+	return nil
+}
+
 func startTo(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
 	if err := need(args, 2, "start-to HOST FILE"); err != nil {
 		return err

@@ -47,3 +47,29 @@ func TestAddressesStayTheSame(t *testing.T) {
 		t.Fatalf("%v, %v; want %v, %v", local, peer, wantLocal, wantPeer)
 	}
 }
+
+func TestAddresses4(t *testing.T) {
+	seen := map[netip.Addr]bool{}
+	for link := range uint16(20000) {
+		mine, theirs := Addresses4(Identity{1}, Identity{2}, link)
+		if x, y := Addresses4(Identity{2}, Identity{1}, link); x != theirs || y != mine {
+			t.Fatalf("the other end has %v, %v; want %v, %v", x, y, theirs, mine)
+		}
+		if mine == theirs || netip.PrefixFrom(mine, Address4Bits).Masked() != netip.PrefixFrom(theirs, Address4Bits).Masked() {
+			t.Fatalf("%v and %v are no pair", mine, theirs)
+		}
+		b := mine.As4()
+		if b[0] != 169 || b[1] != 254 || b[2] == 0 || b[2] == 255 || b[2] == 169 || b[2] == 170 {
+			t.Fatalf("%v is for others", mine)
+		}
+		seen[mine] = true
+	}
+	if len(seen) < 14000 { // of 32,256 pairs, some twice
+		t.Errorf("only %d of 20000 differ", len(seen))
+	}
+	// Part of the protocol: see TestAddressesStayTheSame.
+	local, peer := Addresses4(Identity{1}, Identity{2}, 0)
+	if got := local.String() + " " + peer.String(); got != "169.254.223.208 169.254.223.209" {
+		t.Errorf("%s", got)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"warren/internal/status"
 	"warren/internal/underlay"
 	"warren/tunnel"
+	"warren/tunnel/boottime"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard"
 )
@@ -155,6 +156,9 @@ func (a *Agent) newLoop() *loop {
 		begun:    make(chan struct{}),
 
 		forwarding: link.Forwarding,
+		hasIPv6:    link.HasIPv6,
+		beside:     listenIPv4,
+		calls:      make(chan *session),
 	}
 }
 
@@ -182,11 +186,15 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 	}
 	l.locals = watcher
 	t.start("link watcher", watcher.Run)
+	clock := boottime.New()
+	l.woke = clock.Woke()
+	t.start("clock", clock.Run)
 
 	endpoint := tlslink.NewEndpoint(tlslink.Config{
 		Certificate: a.cfg.TLS.Certificate,
 		Identity:    identity(a.cfg),
 		Control:     g.Control(""),
+		Now:         clock.Now,
 		Logger:      a.log,
 	})
 	endpoint.SetServerName(a.cfg.TLS.ServerName)
@@ -195,6 +203,8 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 		PrivateKey: wireguardKey(a.cfg.WireGuard),
 		Control:    g.Control,
 		Listens:    g.ListensUDP,
+		Now:        clock.Now,
+		Date:       clock.Date,
 		Logger:     a.log,
 	})
 	t.start("wireguard transport", func(ctx context.Context) error {
@@ -205,7 +215,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 			return nil
 		}
 	})
-	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, log: a.log}
+	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, now: clock.Now, log: a.log}
 	l.listen, l.tunnels = tunnels, tunnels
 	t.cleanup("tunnels", func() { l.close("the router is shutting down") })
 	return nil

@@ -16,6 +16,7 @@ type state struct {
 	protected *bgp.Protected          // what no neighbor may take
 
 	unreachable []netip.Prefix // what must never take another way, each once
+	noIPv6      bool           // the kernel has none
 	kept        memory         // what must not while the peer is gone that it was learned from
 }
 
@@ -54,9 +55,15 @@ func desired(s state) []fib.Route {
 func nowhere(s state) []fib.Route {
 	routes := make([]fib.Route, 0, len(s.unreachable)+len(s.kept.prefixes))
 	for _, prefix := range s.unreachable {
+		if s.noIPv6 && isIPv6(prefix) {
+			continue // nothing can go there
+		}
 		routes = append(routes, fib.Route{Prefix: prefix})
 	}
 	for prefix := range s.kept.prefixes {
+		if s.noIPv6 && isIPv6(prefix) {
+			continue
+		}
 		if !slices.Contains(s.unreachable, prefix) && !s.protected.Concerns(prefix) {
 			routes = append(routes, fib.Route{Prefix: prefix})
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"warren/internal/config"
 	"warren/internal/link"
@@ -50,6 +51,7 @@ func setUp(cfg config.Peer) error {
 // device.
 type worker interface {
 	Status() tunnel.Status
+	Wake()
 	Run(context.Context) error
 }
 
@@ -76,17 +78,20 @@ func runTunnel(w worker, dev *tun.Device, cfg config.Tunnel, failed func(error))
 	return t
 }
 
-func (t *deviceTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
-	return endpoints(t.cfg, ev.Local, ev.Peer)
+func (t *deviceTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside ends) {
+	local, peer = endpoints(t.cfg, ev.Local, ev.Peer)
+	return local, peer, endpoints4(t.cfg, ev.Local, ev.Peer)
 }
 
-// SetAddresses gives the interface the configured addresses, or else local as
-// one half of its /127. The sysctls go with them: udev may have set them after the
+// SetAddresses gives the interface the configured addresses, or else the local ones, each as
+// one half of its pair. From the IPv4 one BGP speaks, and nothing else is to. The sysctls go with them: udev may have set them after the
 // interface was made, and IPv6 forgets both while the MTU is too small for it.
-func (t *deviceTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
+func (t *deviceTunnel) SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error) {
 	addresses := t.cfg.Address
+	var quiet []netip.Prefix
 	if len(addresses) == 0 {
-		addresses = []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}
+		addresses = pairsOf(locals)
+		quiet = slices.DeleteFunc(slices.Clone(addresses), func(p netip.Prefix) bool { return p.Addr().Is6() })
 	}
 	// Not what else may have its name by now.
 	if err := t.device.Check(); err != nil {
@@ -95,7 +100,8 @@ func (t *deviceTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
 	if err := link.Prepare(t.cfg.Interface); err != nil {
 		return addresses, err
 	}
-	return addresses, link.SetAddresses(t.cfg.Interface, link.WithIPv4(addresses))
+	loud := slices.DeleteFunc(slices.Clone(link.WithIPv4(addresses)), func(p netip.Prefix) bool { return slices.Contains(quiet, p) })
+	return addresses, link.SetAddresses(t.cfg.Interface, loud, quiet...)
 }
 
 // Index returns the interface's.

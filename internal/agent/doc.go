@@ -12,12 +12,14 @@
 //     (peer.go); local prefixes go to the speaker (loop.go), and what no peer may
 //     take from this router (protect.go). How a tunnel is opened depends on its
 //     transport (interfaces.go, and a file for each). What something else changes
-//     of a tunnel's interface is put right (mend.go).
+//     of a tunnel's interface is put right (mend.go). Where an end has no IPv6, BGP
+//     goes over IPv4 (noipv6.go).
 //  3. desired, a pure function, says from the state which routes the kernel
 //     should have (desired.go), and fib.Sync writes the difference. Some lead nowhere
 //     (unreachable.go, memory.go). Routes prefer a source of this router's own (source.go).
 //  4. Status and reload are functions that the loop runs between two events
 //     (status.go, reload.go), so they see and change a state that is whole.
+//  5. When the machine wakes up all of this is done at once: timers slept too (wake.go).
 //
 // Starting and stopping has an order (agent.go): what protects the underlay
 // is in place before the first connection is dialed, and at the end the

@@ -40,7 +40,7 @@ func (i *interfaces) openExternal(cfg config.Peer, report reporter) (openTunnel,
 		Name: cfg.Name, Interface: t.Interface, Look: look,
 		Addresses: t.Address, PeerAddress: t.PeerAddress, AddAddresses: e.addAddresses,
 		Ping: t.Probe == config.ProbeICMP, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter,
-		Events: report.event, Logger: i.log,
+		Now: i.now, Events: report.event, Logger: i.log,
 	})
 	if err != nil {
 		cancel()
@@ -76,13 +76,13 @@ func (e *externalTunnel) addAddresses(index int, lacking []netip.Prefix) error {
 
 // Ends returns this end's address as the interface has it, and the peer's as
 // configured.
-func (e *externalTunnel) Ends(tunnel.Event) (local, peer netip.Addr) {
-	return withZone(e.LocalAddress(), e.cfg.Interface), withZone(e.cfg.PeerAddress, e.cfg.Interface)
+func (e *externalTunnel) Ends(tunnel.Event) (local, peer netip.Addr, beside ends) {
+	return withZone(e.LocalAddress(), e.cfg.Interface), withZone(e.cfg.PeerAddress, e.cfg.Interface), ends{}
 }
 
 // SetAddresses has nothing to set: without its address the tunnel would not be
 // up.
-func (e *externalTunnel) SetAddresses(netip.Addr) ([]netip.Prefix, error) {
+func (e *externalTunnel) SetAddresses(...netip.Addr) ([]netip.Prefix, error) {
 	return link.Addresses(e.cfg.Interface)
 }
 

@@ -27,7 +27,7 @@ func TestExternalInterfaceMayCome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, peer := e.Ends(tunnel.Event{}); peer.String() != "fe80::2%nosuch0" {
+	if _, peer, _ := e.Ends(tunnel.Event{}); peer.String() != "fe80::2%nosuch0" {
 		t.Errorf("the peer is at %s", peer)
 	}
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {

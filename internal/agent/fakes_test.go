@@ -31,7 +31,8 @@ type world struct {
 	locals  *fakeLocals
 	tunnels *fakeTunnels
 
-	unreachable bool // what the guard was told
+	unreachable bool              // what the guard was told
+	besides     map[string]func() // what a call of a peer without IPv6 does, by interface
 
 	portErr   error // what setting the port fails with
 	swallowed []underlay.Swallowed
@@ -49,7 +50,7 @@ func (w *world) since(mark int) []string { return w.diary[mark:] }
 
 func newWorld(t *testing.T, cfg *config.Config) *world {
 	t.Helper()
-	w := &world{}
+	w := &world{besides: map[string]func(){}}
 	w.speaker = &fakeSpeaker{w: w, neighbors: map[string]bgp.Neighbor{}, changes: map[netip.Prefix]bgp.Route{}}
 	w.routes = &fakeRoutes{w: w}
 	w.locals = &fakeLocals{}
@@ -66,6 +67,12 @@ func newWorld(t *testing.T, cfg *config.Config) *world {
 				return !w.stopped["4:"+ifname], nil
 			}
 			return !w.stopped["6:"+ifname], nil
+		},
+		hasIPv6: func() bool { return !w.tunnels.noIPv6 },
+		calls:   make(chan *session),
+		beside: func(ifname string, e ends, called func()) (func(), error) {
+			w.besides[ifname] = called
+			return func() { delete(w.besides, ifname) }, nil
 		},
 	}
 	// What run does first, without the loop itself: a test plays the events.
@@ -242,6 +249,7 @@ type fakeTunnels struct {
 	hints      map[string]string    // of tunnels that are up
 	lost       map[string]error     // what Mend fails with, by peer
 	index      int                  // of each interface
+	noIPv6     bool                 // no interface can have it
 }
 
 func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
@@ -283,17 +291,22 @@ func (t *fakeTunnel) Status() tunnel.Status {
 	}
 	return tunnel.Status{State: tunnel.StateUp, Hint: t.f.hints[t.name]}
 }
-func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr) {
-	return endpoints(t.cfg, ev.Local, ev.Peer)
+func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside ends) {
+	local, peer = endpoints(t.cfg, ev.Local, ev.Peer)
+	return local, peer, endpoints4(t.cfg, ev.Local, ev.Peer)
 }
-func (t *fakeTunnel) SetAddresses(local netip.Addr) ([]netip.Prefix, error) {
+func (t *fakeTunnel) SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error) {
 	if t.f.addressErr != nil {
 		return nil, t.f.addressErr
 	}
-	t.f.w.note("addresses %s from %s", t.name, local)
-	return []netip.Prefix{netip.PrefixFrom(local, tunnel.AddressBits)}, nil
+	if t.f.noIPv6 && locals[0].Is6() {
+		return nil, link.ErrNoIPv6
+	}
+	t.f.w.note("addresses %s from %s", t.name, locals[0])
+	return pairsOf(locals), nil
 }
 func (t *fakeTunnel) Index() int { return t.f.index }
+func (t *fakeTunnel) Wake()      { t.f.w.note("wake %s", t.name) }
 func (t *fakeTunnel) Mend() ([]string, error) {
 	t.f.w.note("mend %s", t.name)
 	changed := t.f.changed[t.name]

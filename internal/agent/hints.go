@@ -41,6 +41,7 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 	add("", certificateHint(l.cfg.TLS, now))
 	add("", l.forwardingHint(true))
 	add("", l.forwardingHint(false))
+	add("", l.noIPv6Hint())
 	hints = append(hints, l.sourceHints()...)
 	for _, cfg := range l.cfg.Peers {
 		add(cfg.Name, l.silentHint(l.peers[cfg.Name], now))

@@ -33,6 +33,7 @@ type interfaces struct {
 	tls       *tlslink.Endpoint
 	wireguard *wireguard.Endpoint
 	guard     controller
+	now       func() time.Time // goes on while the machine sleeps
 	log       *slog.Logger
 }
 

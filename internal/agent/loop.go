@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,8 +57,12 @@ type loop struct {
 	tunnels tunnelOpener
 	listen  listener
 	gobgp   *gobgpPort // nil if it is turned off
+	woke    <-chan time.Duration
+	calls   chan *session                                                       // of those that a peer without IPv6 has called
+	beside  func(ifname string, e ends, called func()) (stop func(), err error) // listenIPv4
 
 	forwarding func(v4 bool, ifname string) (bool, error) // link.Forwarding
+	hasIPv6    func() bool                                // link.HasIPv6
 
 	cfg     *config.Config
 	load    func() (*config.Config, error)
@@ -142,6 +147,10 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.syncRoutes(ctx)
 		case f := <-l.request:
 			f(ctx)
+		case asleep := <-l.woke:
+			l.wake(ctx, asleep)
+		case s := <-l.calls:
+			l.called(s)
 		case <-retry.C:
 			l.mend(ctx, false)
 			l.retry(ctx)
@@ -236,6 +245,9 @@ func (l *loop) announce() {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
 	l.own = announced(a.Networks, found)
+	if l.state.noIPv6 = !l.hasIPv6(); l.state.noIPv6 {
+		l.own = slices.DeleteFunc(l.own, isIPv6)
+	}
 	l.setSources()
 	l.setUnreachable()
 	l.protect()
@@ -279,6 +291,7 @@ func (l *loop) close(reason string) {
 	var closing sync.WaitGroup
 	defer closing.Wait()
 	for _, p := range l.peers {
+		p.session.endFallback()
 		if p.tunnel == nil {
 			continue
 		}

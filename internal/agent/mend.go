@@ -70,7 +70,7 @@ func (l *loop) mendDevice(ctx context.Context, p *peer) bool {
 // itself takes IPv6 addresses when an interface is set down, and does not bring
 // them back when it is set up; without, its session could never return.
 func (l *loop) mendAddresses(p *peer) {
-	addresses, err := p.tunnel.SetAddresses(p.session.local)
+	addresses, err := p.tunnel.SetAddresses(p.session.locals()...)
 	if errors.Is(err, link.ErrNotFound) || errors.Is(err, tun.ErrLost) {
 		return // the tunnel itself will tell, or the next look
 	}

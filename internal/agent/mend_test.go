@@ -3,13 +3,11 @@ package agent
 import (
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"warren/internal/link"
-	"warren/tunnel"
 	"warren/tunnel/tun"
 )
 
@@ -17,8 +15,8 @@ import (
 func TestAddressesThatAreTakenAreGivenBack(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
 	w.up(t, "b")
-	local, _ := tunnel.Addresses(tunnel.Identity{1}, tunnel.Identity{2}, 0)
-	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true, Addresses: []netip.Addr{local}}}
+	local := w.peers["b"].session.local
+	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true, Addresses: w.peers["b"].session.locals()}}
 	w.locals.looked = time.Now()
 	mark := len(w.diary)
 	w.mend(t.Context(), false)
@@ -75,7 +73,7 @@ func TestInterfacesThatAreTakenAwayAreMadeAgain(t *testing.T) {
 	w.tunnels.index = 7
 	w.up(t, "b")
 	w.learns(t, "10.2.0.0/24", "b")
-	right := link.Interface{Index: 7, Up: true, Carrier: true, Addresses: []netip.Addr{w.peers["b"].session.local}}
+	right := link.Interface{Index: 7, Up: true, Carrier: true, Addresses: w.peers["b"].session.locals()}
 	other := right
 	other.Index = 9
 	w.locals.interfaces = map[string]link.Interface{"if-b": right, "if-c": {Index: 7, Up: true}}

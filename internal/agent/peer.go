@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"warren/bgp"
 	"warren/internal/config"
+	"warren/internal/link"
 	"warren/tunnel"
 )
 
@@ -29,7 +31,10 @@ type peer struct {
 // session is the time from a tunnel's coming up to its going down.
 type session struct {
 	generation  uint64         // tells it from the tunnel's other sessions
-	local, peer netip.Addr     // the two ends inside the tunnel
+	local, peer netip.Addr     // the two ends inside the tunnel, between which BGP is spoken
+	ipv6, ipv4  ends           // where they are derived: those of both pairs; else not valid
+	noIPv6      bool           // the interface cannot have IPv6
+	fallback    func()         // ends the listening for a peer that has no IPv6; nil: there is none
 	rtt         time.Duration  // of the tunnel when it came up
 	ready       bool           // the interface has its addresses: the speaker is to have the neighbor
 	addresses   []netip.Prefix // what the interface was given
@@ -40,17 +45,21 @@ type session struct {
 type openTunnel interface {
 	Status() tunnel.Status
 	// Ends returns the two addresses inside the tunnel for the session that
-	// the event began; link-local ones have a zone.
-	Ends(tunnel.Event) (local, peer netip.Addr)
-	// SetAddresses gives the interface the addresses that a session from local
-	// needs, and returns what it has then.
-	SetAddresses(local netip.Addr) ([]netip.Prefix, error)
+	// the event began; link-local ones have a zone. Where they are derived, which are
+	// IPv6 ones, beside is the pair for an end without IPv6; else it is not valid.
+	Ends(tunnel.Event) (local, peer netip.Addr, beside ends)
+	// SetAddresses gives the interface the addresses that a session from one of the local
+	// ones needs, and returns what it has then. The error wraps link.ErrNoIPv6 where it
+	// cannot have an IPv6 one.
+	SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error)
 	// Index returns the index of an interface of our own, and 0 for another.
 	Index() int
 	// Mend puts right what something else changed of an interface of our own,
 	// and returns what that was. An error that wraps tun.ErrLost says that the interface
 	// has got another name or is in another namespace.
 	Mend() (changed []string, err error)
+	// Wake is called when the machine woke up from a sleep.
+	Wake()
 	// Close ends the session and tells the peer why. An interface of our own
 	// is gone when it returns.
 	Close(reason string)
@@ -119,8 +128,12 @@ func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
 	log.Info("tunnel up")
 	l.generation++
 	p.session = &session{generation: l.generation, rtt: p.tunnel.Status().RTT}
-	p.session.local, p.session.peer = p.tunnel.Ends(ev)
+	p.session.local, p.session.peer, p.session.ipv4 = p.tunnel.Ends(ev)
 	p.ends = []netip.Addr{p.session.local, p.session.peer}
+	if p.session.ipv4.valid() {
+		p.session.ipv6 = ends{p.session.local, p.session.peer}
+		p.ends = append(p.ends, p.session.ipv4.local, p.session.ipv4.peer)
+	}
 	l.setAddresses(p)
 }
 
@@ -134,12 +147,17 @@ func withZone(a netip.Addr, ifname string) netip.Addr {
 // setAddresses gives the interface of a tunnel that is up its addresses. It is
 // called again until it succeeds.
 func (l *loop) setAddresses(p *peer) {
-	addresses, err := p.tunnel.SetAddresses(p.session.local)
+	addresses, err := p.tunnel.SetAddresses(p.session.locals()...)
+	if errors.Is(err, link.ErrNoIPv6) && p.session.ipv4.valid() {
+		l.withoutIPv6(p)
+		addresses, err = p.tunnel.SetAddresses(p.session.locals()...)
+	}
 	l.troubles.note("start BGP over the tunnel", p.cfg.Name, err)
 	if p.err = err; err != nil {
 		return
 	}
 	p.session.addresses, p.session.addressed, p.session.ready = addresses, time.Now(), true
+	l.listenBeside(p)
 }
 
 // want tells the speaker all that it is to do: a neighbor behind each tunnel that
@@ -156,16 +174,20 @@ func (l *loop) want() {
 
 // neighbor is the peer's side of BGP. There is a session.
 func (p *peer) neighbor() bgp.Neighbor {
+	imports, exports := policy(p.cfg.BGP.Import), policy(p.cfg.BGP.Export)
+	if p.session.noIPv6 {
+		imports, exports = onlyIPv4(imports), onlyIPv4(exports)
+	}
 	return bgp.Neighbor{
 		Name:            p.cfg.Name,
 		Generation:      p.session.generation,
 		Interface:       p.cfg.Tunnel.Interface,
 		LocalAddr:       p.session.local,
 		PeerAddr:        p.session.peer,
-		Addresses:       p.session.addresses,
+		Addresses:       p.session.hopAddresses(),
 		ASN:             p.cfg.BGP.ASN,
-		Import:          policy(p.cfg.BGP.Import),
-		Export:          policy(p.cfg.BGP.Export),
+		Import:          imports,
+		Export:          exports,
 		MaxPrefixes:     p.cfg.BGP.MaxPrefixes,
 		HardMaxPrefixes: p.cfg.BGP.HardMaxPrefixes,
 		RTT:             p.session.rtt,
@@ -186,6 +208,7 @@ func (l *loop) endSession(ctx context.Context, p *peer) {
 	if p.session == nil {
 		return
 	}
+	p.session.endFallback()
 	p.session = nil
 	// The kernel first: the routes' way out is gone, whatever BGP thinks.
 	l.syncRoutes(ctx)

@@ -5,7 +5,6 @@ import (
 
 	"warren/bgp"
 	"warren/internal/config"
-	"warren/tunnel"
 )
 
 // protect finds out what no neighbor may take.
@@ -33,7 +32,7 @@ func tunnelAddresses(t config.Tunnel, ends []netip.Addr) (subnets, addresses []n
 		subnets, all = append(subnets, a), append(all, a.Addr())
 	}
 	if len(t.Address) == 0 && !t.PeerAddress.IsValid() && len(ends) > 0 {
-		subnets = append(subnets, netip.PrefixFrom(ends[0], tunnel.AddressBits))
+		subnets = append(subnets, pairsOf(ends)...)
 	}
 	return subnets, hosts(all)
 }

@@ -32,7 +32,7 @@ func (l *loop) setUnreachable() {
 			}
 		}
 	}
-	l.state.unreachable = announced(always, nil)
+	l.state.unreachable, l.state.noIPv6 = announced(always, nil), !l.hasIPv6()
 	l.tellUnreachable()
 }
 

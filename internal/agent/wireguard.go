@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/link"
 	"warren/tunnel"
 	"warren/tunnel/wireguard"
 	"warren/tunnel/wireguard/protocol"
@@ -24,6 +25,9 @@ func (i *interfaces) openWireGuard(cfg config.Peer, report reporter) (openTunnel
 		local = keys.PrivateKey.Public()
 	}
 	own, peer := endpoints(t, tunnel.Identity(local), tunnel.Identity(keys.PeerPublicKey))
+	if beside := endpoints4(t, tunnel.Identity(local), tunnel.Identity(keys.PeerPublicKey)); beside.valid() && !link.HasIPv6() {
+		own, peer = beside.local, beside.peer
+	}
 	l, err := i.wireguard.AddLink(wireguard.LinkConfig{
 		Name:         cfg.Name,
 		PrivateKey:   keys.PrivateKey,

@@ -256,7 +256,8 @@ func (f *FIB) dumpLocked() (interrupted bool, err error) {
 	}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		i, err := f.conn.dump(unix.RTM_GETROUTE, routeRequest(family, &f.cfg), func(typ uint16, b []byte) {
-			if r, ok := parseRoute(b); ok && typ == unix.RTM_NEWROUTE && f.pic.owned(r) {
+			// A kernel without IPv6 shows the IPv4 routes in its place (rtnl_dump_all).
+			if r, ok := parseRoute(b); ok && b[0] == family && typ == unix.RTM_NEWROUTE && f.pic.owned(r) {
 				f.pic.add(r.prefix, f.pic.held(r), 0)
 			}
 		})

@@ -26,15 +26,31 @@ func WithIPv4(addresses []netip.Prefix) []netip.Prefix {
 	return append(slices.Clone(addresses), dummy)
 }
 
-// SetAddresses makes the interface's addresses equal to want, each an address
+// ErrNoIPv6 is wrapped by the error for an IPv6 address that no interface can have, because the
+// kernel has no IPv6, or this interface, because it is turned off there.
+var ErrNoIPv6 = errors.New("IPv6 is off")
+
+// HasIPv6 reports whether the kernel has IPv6 at all.
+func HasIPv6() bool {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return !errors.Is(err, unix.EAFNOSUPPORT)
+	}
+	unix.Close(fd)
+	return true
+}
+
+// SetAddresses makes the interface's addresses equal to want and quiet, each an address
 // with the length of its subnet. It is idempotent: what is there already is left
 // alone. A link-local address of the kernel's own making stays, unless want has
 // a link-local address too.
 //
 // IPv6 addresses are usable at once (no duplicate address detection: there is
 // one other end, and it is configured too). IPv4 addresses get no broadcast
-// address. The kernel adds the routes of the subnets.
-func SetAddresses(name string, want []netip.Prefix) error {
+// address. The kernel adds the routes of the subnets. It never chooses one of quiet as the
+// source of what has none.
+func SetAddresses(name string, want []netip.Prefix, quiet ...netip.Prefix) error {
+	want = slices.Concat(want, quiet)
 	for _, w := range want {
 		if !w.IsValid() || w.Addr().Is4In6() || w.Addr().Zone() != "" {
 			return fmt.Errorf("link: address %s of %s is not valid", w, name)
@@ -47,7 +63,7 @@ func SetAddresses(name string, want []netip.Prefix) error {
 	// Removing an IPv4 address removes others of its subnet with it
 	// (net.ipv4.conf.*.promote_secondaries), so look again after a removal.
 	for range 3 {
-		removed, err := setAddresses(l, want)
+		removed, err := setAddresses(l, want, quiet)
 		if err != nil {
 			return fmt.Errorf("link: set the addresses of %s: %w", name, err)
 		}
@@ -59,7 +75,7 @@ func SetAddresses(name string, want []netip.Prefix) error {
 }
 
 // setAddresses does one pass, and reports whether it removed any.
-func setAddresses(l netlink.Link, want []netip.Prefix) (removed bool, err error) {
+func setAddresses(l netlink.Link, want, quiet []netip.Prefix) (removed bool, err error) {
 	have, err := addrList(l)
 	if err != nil {
 		return false, fmt.Errorf("list them: %w", err)
@@ -88,7 +104,7 @@ func setAddresses(l netlink.Link, want []netip.Prefix) (removed bool, err error)
 		if slices.Contains(there, w) {
 			continue
 		}
-		if err := addAddr(l, w); err != nil {
+		if err := addAddr(l, w, slices.Contains(quiet, w)); err != nil {
 			return removed, err
 		}
 	}
@@ -130,7 +146,7 @@ func AddAddresses(name string, more []netip.Prefix) (added []netip.Prefix, err e
 		return nil, fmt.Errorf("link: add addresses to %s: %w", name, err)
 	}
 	for _, p := range more {
-		err := addNew(l, p)
+		err := addNew(l, p, false)
 		if errors.Is(err, unix.EEXIST) {
 			continue
 		}
@@ -169,14 +185,14 @@ func RemoveAddresses(name string, addresses []netip.Prefix) error {
 }
 
 // addAddr is addNew for an address that may be there already.
-func addAddr(l netlink.Link, p netip.Prefix) error {
-	if err := addNew(l, p); !errors.Is(err, unix.EEXIST) {
+func addAddr(l netlink.Link, p netip.Prefix, quiet bool) error {
+	if err := addNew(l, p, quiet); !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	return nil
 }
 
-func addNew(l netlink.Link, p netip.Prefix) error {
+func addNew(l netlink.Link, p netip.Prefix, quiet bool) error {
 	a := &netlink.Addr{
 		IPNet:     &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())},
 		Broadcast: net.IPv4zero, // the library's word for none
@@ -184,15 +200,15 @@ func addNew(l netlink.Link, p netip.Prefix) error {
 	if p.Addr().Is6() {
 		a.Flags = unix.IFA_F_NODAD
 	}
-	if p == dummy {
+	if p == dummy || quiet {
 		a.Scope = unix.RT_SCOPE_HOST
 	}
 	err := netlink.AddrAdd(l, a)
 	switch {
 	case err == nil:
 		return nil
-	case p.Addr().Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP)):
-		return fmt.Errorf("add %s: %w (IPv6 is off: see net.ipv6.conf.%s.disable_ipv6)", p, err, l.Attrs().Name)
+	case p.Addr().Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)):
+		return fmt.Errorf("add %s: %w (%w: see net.ipv6.conf.%s.disable_ipv6)", p, err, ErrNoIPv6, l.Attrs().Name)
 	default:
 		return fmt.Errorf("add %s: %w", p, err)
 	}

@@ -214,8 +214,33 @@ func TestIPv6Off(t *testing.T) {
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/tun0/disable_ipv6", []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := SetAddresses("tun0", prefixes("fd00::1/127")); err == nil || !strings.Contains(err.Error(), "net.ipv6.conf.tun0.disable_ipv6") {
+	if err := SetAddresses("tun0", prefixes("fd00::1/127")); !errors.Is(err, ErrNoIPv6) || !strings.Contains(err.Error(), "net.ipv6.conf.tun0.disable_ipv6") {
 		t.Errorf("SetAddresses: %v; want it to name the sysctl", err)
+	}
+}
+
+// A quiet address is there to speak from, and the kernel sends nothing else from it.
+func TestQuietAddress(t *testing.T) {
+	netns.Test(t)
+	ip(t, "tuntap add mode tun name tun0")
+	if err := errors.Join(SetUp("tun0", 0), SetAddresses("tun0", prefixes("192.0.0.8/32"))); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := SetAddresses("tun0", prefixes("fd00::1/127"), prefixes("169.254.7.2/31")...); err != nil {
+			t.Fatal(err)
+		}
+		got := ip(t, "-o addr show dev tun0")
+		if !strings.Contains(got, "169.254.7.2/31 scope host") || !strings.Contains(got, "fd00::1/127 scope global") || strings.Contains(got, "192.0.0.8") {
+			t.Fatalf("addresses: %s", got)
+		}
+	}
+	ip(t, "route add 10.2.0.0/16 dev tun0")
+	if got := ip(t, "route get 10.2.0.1"); strings.Contains(got, "src 169.254.7.2") {
+		t.Errorf("the kernel sends from it: %s", got)
+	}
+	if got := ip(t, "route get 169.254.7.3 from 169.254.7.2"); !strings.Contains(got, "dev tun0") {
+		t.Errorf("the way to the peer: %s", got)
 	}
 }
 

@@ -47,21 +47,29 @@ func (g *Guard) remark(now time.Time) {
 }
 
 func makeMarks() error {
-	conn := &nftables.Conn{}
 	for _, family := range marksFamilies {
-		table := conn.AddTable(&nftables.Table{Name: MarksTable, Family: family})
-		conn.DelTable(table) // what there is of it, in the same transaction
-		conn.AddTable(table)
-		chain := conn.AddChain(&nftables.Chain{
-			Name: "output", Table: table, Type: nftables.ChainTypeRoute,
-			Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityLast,
-		})
-		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: markAgain()})
-	}
-	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("underlay: make nftables table %s: %w", MarksTable, err)
+		err := makeMarksOf(family)
+		if family == nftables.TableFamilyIPv6 && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)) {
+			continue // a kernel without IPv6 has no tables of it (nf_tables_newtable)
+		}
+		if err != nil {
+			return fmt.Errorf("underlay: make nftables table %s: %w", MarksTable, err)
+		}
 	}
 	return nil
+}
+
+func makeMarksOf(family nftables.TableFamily) error {
+	conn := &nftables.Conn{}
+	table := conn.AddTable(&nftables.Table{Name: MarksTable, Family: family})
+	conn.DelTable(table) // what there is of it, in the same transaction
+	conn.AddTable(table)
+	chain := conn.AddChain(&nftables.Chain{
+		Name: "output", Table: table, Type: nftables.ChainTypeRoute,
+		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityLast,
+	})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: markAgain()})
+	return conn.Flush()
 }
 
 // markAgain is `socket mark & MarkMask == Mark meta mark & MarkMask != Mark meta mark set

@@ -17,6 +17,7 @@
 //	                               the same for UDP, on which payloads of more than LONGEST bytes and LOST per cent
 //	                               of the others get lost
 //	hostile capture INTERFACE FILE no attack: the frames that pass an interface, to a new file, until SIGTERM
+//	hostile no-ipv6 CMD...         no attack: runs a command as on a kernel without IPv6
 //	hostile tun INTERFACE UID      the interface of a tunnel, as user UID of the same machine
 //
 // The WireGuard port of VICTIM, which is ADDRESS:PORT, IPv4. All of these tell
@@ -98,8 +99,10 @@ func run(args []string) error {
 			return err
 		}
 		return relayDatagrams(args[1], args[2], path)
+	case len(args) > 1 && args[0] == "no-ipv6":
+		return withoutIPv6(args[1:])
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile relay-udp LISTEN TO DELAY LONGEST LOST | hostile capture INTERFACE FILE | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile relay-udp LISTEN TO DELAY LONGEST LOST | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }

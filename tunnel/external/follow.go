@@ -120,6 +120,7 @@ func (l *Link) answered(a ping.Answer) {
 		return
 	}
 	l.answeredOnce = true
+	l.heard = l.cfg.Now()
 	l.silent.Reset(l.cfg.DeadAfter)
 	l.up(a.RTT)
 }

@@ -38,6 +38,10 @@ type Config struct {
 	Keepalive time.Duration // between looks at the interface, and between echoes
 	DeadAfter time.Duration // without a reply: down. At least twice Keepalive; only with Ping
 
+	// Now is the clock by which the peer is silent. It should go on while the machine
+	// sleeps, and is not asked for dates. nil is [time.Now], which stops then.
+	Now func() time.Time
+
 	// Events is told when the tunnel comes up and goes down. It must not
 	// block. Of the event's fields, Remote, Local and Peer stay zero.
 	Events func(tunnel.Event)
@@ -56,9 +60,11 @@ type Link struct {
 	blind  bool        // the interface could not be looked at, while it was up
 	ping   pinger      // nil while there is nothing to ping through
 	silent *time.Timer // fires DeadAfter after the last sign of life
+	heard  time.Time   // when that was
 
 	answeredOnce bool // the peer does answer pings
 
+	woken  chan struct{} // capacity 1: the machine woke up
 	report *report.Report
 	mu     sync.Mutex
 	local  netip.Addr
@@ -92,9 +98,13 @@ func New(c Config) (*Link, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return &Link{
 		cfg: c, log: c.Logger.With("peer", c.Name, "interface", c.Interface),
 		newPing: newPing,
+		woken:   make(chan struct{}, 1),
 		report:  report.New("external", c.Interface, 0),
 	}, nil
 }
@@ -120,8 +130,28 @@ func (l *Link) Run(ctx context.Context) error {
 			l.answered(a)
 		case <-l.silent.C:
 			l.unanswered()
+		case <-l.woken:
+			l.awake()
 		}
 	}
+}
+
+// Wake is called when the machine woke up from a sleep: whether the peer was silent for too
+// long is decided then, and it is asked at once. Timers, which have slept too, would do so
+// later.
+func (l *Link) Wake() {
+	select {
+	case l.woken <- struct{}{}:
+	default: // it has not yet dealt with the last time
+	}
+}
+
+func (l *Link) awake() {
+	if l.cfg.Ping && l.report.IsUp() && l.cfg.Now().Sub(l.heard) >= l.cfg.DeadAfter {
+		l.silent.Stop()
+		l.unanswered()
+	}
+	l.glance()
 }
 
 // Status returns how the tunnel is now. Its counters are the interface's own,

@@ -303,3 +303,32 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// After a sleep it counts for how long the peer was not heard, timers or not, and it is asked
+// at once. Without a probe the interface decides alone.
+func TestSleep(t *testing.T) {
+	for name, c := range map[string]struct {
+		sleep time.Duration
+		ping  bool
+		want  []string
+	}{
+		"long":            {3 * time.Hour, true, []string{"10ms up", "2.5s down: no reply to pings from 10.8.0.2 for 3s", "2.51s up"}},
+		"short":           {time.Second, true, []string{"10ms up"}},
+		"without a probe": {3 * time.Hour, false, []string{"0s up"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			slept := time.Duration(0)
+			now := func() time.Time { return time.Now().Add(slept) }
+			play(t, Config{Ping: c.ping, Now: now}, func(s *stage) {
+				s.sight, s.answers = working(3), true
+				s.wait(2500 * time.Millisecond)
+				slept = c.sleep
+				s.link.Wake()
+				s.wait(10 * time.Millisecond)
+				s.expect(t, c.want...)
+				s.wait(10 * time.Second)
+				s.expect(t)
+			})
+		})
+	}
+}

@@ -42,7 +42,10 @@ type Config struct {
 	Certificate *tls.Certificate // the router's own; nil if all peers share secrets with it
 	Identity    tunnel.Identity  // who we are to peers that share a secret; must stay the same over restarts
 	Control     Control          // for all sockets; may be nil
-	Logger      *slog.Logger     // nil discards
+	// Now is the clock by which keys get old and peers are silent. It should go on while
+	// the machine sleeps, and is not asked for dates. nil is [time.Now], which stops then.
+	Now    func() time.Time
+	Logger *slog.Logger // nil discards
 }
 
 // Trust says how a peer proves who it is. Exactly one of the three is set.

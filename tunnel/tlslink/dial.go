@@ -25,14 +25,19 @@ const (
 
 // backoff spaces out dials. It belongs to the goroutine of Run.
 type backoff struct {
-	pause time.Duration
-	due   bool // a dial is to be planned
+	pause  time.Duration
+	due    bool // a dial is to be planned
+	urgent bool // without a pause
 }
 
 // next returns the pause before the next dial, between half and all of a bound
 // that doubles each time.
 func (b *backoff) next() time.Duration {
 	b.due = false
+	if b.urgent {
+		b.urgent = false
+		return 0
+	}
 	b.pause = min(max(2*b.pause, minBackoff), maxBackoff)
 	return b.pause/2 + rand.N(b.pause/2)
 }
@@ -181,7 +186,7 @@ func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (*tls.Conn, *wi
 
 func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*tls.Conn, *wire, error) {
 	host := addr.Addr().Unmap()
-	size := l.segments.next(time.Now(), host)
+	size := l.segments.next(l.e.cfg.Now(), host)
 	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
 		if err := l.control(network, address, c); err != nil {
 			return err

@@ -11,6 +11,9 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"warren/tunnel/internal/report"
 )
@@ -42,6 +45,9 @@ type Endpoint struct {
 func NewEndpoint(c Config) *Endpoint {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	e := &Endpoint{
 		cfg: c, log: c.Logger,
@@ -125,6 +131,9 @@ func (e *Endpoint) listen(addr netip.AddrPort) (net.Listener, error) {
 	lc := net.ListenConfig{Control: e.cfg.Control, KeepAlive: -1}
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), network, addr.String())
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		err = errNoIPv6
+	}
 	if err != nil {
 		return nil, fmt.Errorf("tlslink: listen on %s: %w", addr, err)
 	}

@@ -14,8 +14,12 @@ import (
 // This file turns the errors of net and crypto/tls into what an operator can act
 // on. The original is kept wrapped where it says more.
 
+var errNoIPv6 = errors.New("this kernel has no IPv6")
+
 func explainConnect(err error) error {
 	switch {
+	case errors.Is(err, syscall.EAFNOSUPPORT):
+		return errNoIPv6
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return errors.New("connection refused: nothing listens there")
 	case isTimeout(err):

@@ -30,6 +30,7 @@ type lane struct {
 
 	// For its replacement (renew.go).
 	began, renewAt, nextTry time.Time     // of the goroutine of Run
+	drainUntil              time.Time     // set once it is replaced; of that goroutine too
 	sent, received          atomic.Uint64 // records, or more; of the latter no more than these
 	replaced                atomic.Bool   // another has its number now
 	joining                 bool          // it has replaced none until the first frame comes
@@ -39,7 +40,7 @@ type lane struct {
 }
 
 func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
-	now := time.Now()
+	now := s.link.e.cfg.Now()
 	return &lane{
 		number: number, s: s, conn: conn, wire: w,
 		began: now, renewAt: s.link.renewal.plan(now), ended: make(chan struct{}),

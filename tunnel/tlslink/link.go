@@ -44,6 +44,8 @@ type Link struct {
 
 	laneJoins chan *lane
 
+	woken chan struct{} // capacity 1: the machine woke up
+
 	// Of the goroutine of Run.
 	arb     arbiter
 	session *session
@@ -76,6 +78,8 @@ func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
 		laneUps:  make(chan laneResult),
 
 		laneJoins: make(chan *lane),
+
+		woken: make(chan struct{}, 1),
 
 		renewal: e.renewal,
 		arb:     arbiter{local: cred.local},
@@ -151,14 +155,16 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.endSession(l.session.reason(), false)
 		case <-l.session.ticks():
 			l.session.tick()
-			l.watchSegments(time.Now())
-			l.forgetTwin(time.Now())
+			l.watchSegments(l.e.cfg.Now())
+			l.forgetTwin(l.e.cfg.Now())
 			l.widen(ctx)
 			l.renew(ctx)
 		case <-l.session.deadline():
 			if !l.session.checkAlive() {
-				l.watchEnd(time.Now())
+				l.watchEnd(l.e.cfg.Now())
 			}
+		case <-l.woken:
+			l.awake(ctx)
 		}
 		if l.session == nil && l.dial == nil && len(l.cfg.Remotes) > 0 && l.backoff.due {
 			redial.Reset(l.backoff.next())

@@ -49,8 +49,8 @@ func (ln *lane) isOld(now time.Time) bool {
 // does not dial, asks the peer to. An older listening end does not know how to replace
 // lane 0, and loses what is on the way of others; an older dialing end can't be asked.
 func (l *Link) renew(ctx context.Context) {
-	s, now := l.session, time.Now()
-	s.draining = keepOpen(s.draining)
+	s, now := l.session, l.e.cfg.Now()
+	s.draining = keepOpen(now, s.draining)
 	asked := s.renewAsked.Swap(0)
 	able := s.peer.flags&flagRenews != 0
 	for n, ln := range s.lanes {
@@ -144,11 +144,7 @@ func (l *Link) takeOver(ln, old *lane) {
 		s.draining[0].wire.Close()
 	}
 	old.wire.giveUpAfter(l.cfg.DeadAfter)
-	timeout := time.AfterFunc(drainTimeout, func() { old.wire.Close() })
-	s.readers.Go(func() {
-		<-old.ended
-		timeout.Stop()
-	})
+	old.drainUntil = l.e.cfg.Now().Add(drainTimeout)
 	l.log.Debug("lane replaced", "lane", ln.number, "remote", ln.wire.remote())
 }
 
@@ -177,10 +173,13 @@ func (s *session) isDraining(n int) bool {
 	return slices.ContainsFunc(s.draining, func(ln *lane) bool { return ln.number == n })
 }
 
-// keepOpen leaves out the lanes that are drained.
-func keepOpen(lanes []*lane) []*lane {
+// keepOpen leaves out the lanes that are drained, and closes those that took too long.
+func keepOpen(now time.Time, lanes []*lane) []*lane {
 	kept := lanes[:0]
 	for _, ln := range lanes {
+		if !now.Before(ln.drainUntil) {
+			ln.wire.Close()
+		}
 		if ln.finished.Load() < 2 && !ln.lost.Load() {
 			kept = append(kept, ln)
 		}

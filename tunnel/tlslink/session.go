@@ -20,6 +20,17 @@ var epoch = time.Now()
 
 func monotonic() time.Duration { return time.Since(epoch) }
 
+// heard is when something came last, by a clock that goes on while the machine sleeps. It
+// may be used from any goroutine.
+type heard struct {
+	now func() time.Time
+	at  atomic.Int64 // since epoch
+}
+
+func (h *heard) note() { h.at.Store(int64(h.now().Sub(epoch))) }
+
+func (h *heard) ago() time.Duration { return h.now().Sub(epoch) - time.Duration(h.at.Load()) }
+
 // session is a tunnel while it is up: lane 0 and, under load, others, each of which is
 // replaced now and then (renew.go). Its timers and lanes belong to the goroutine of Link.Run; fail may be called by any. The
 // methods that Run's loop selects on work on a nil session.
@@ -43,8 +54,8 @@ type session struct {
 
 	keepalive *time.Ticker
 	death     *time.Timer
-	control   chan []byte  // frames for lane 0 that are not data
-	heard     atomic.Int64 // monotonic time of the last sign of life
+	control   chan []byte // frames for lane 0 that are not data
+	heard     heard       // the last sign of life
 
 	once    sync.Once
 	done    chan struct{} // closed by the first fail
@@ -64,6 +75,7 @@ func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *sess
 		remote:  w.remote(),
 		began:   time.Now(),
 		control: make(chan []byte, 8),
+		heard:   heard{now: l.e.cfg.Now},
 		done:    make(chan struct{}),
 	}
 	s.lanes[0] = newLane(s, 0, conn, w)
@@ -73,7 +85,7 @@ func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *sess
 
 // start begins to receive and to ping.
 func (s *session) start() {
-	s.heard.Store(int64(monotonic()))
+	s.heard.note()
 	s.keepalive = time.NewTicker(s.link.cfg.Keepalive)
 	s.death = time.NewTimer(s.link.cfg.DeadAfter)
 	s.startLane(s.lanes[0])
@@ -181,8 +193,7 @@ func (s *session) sendFirst(frame []byte) (*lane, error) {
 // checkAlive is called when the peer may have been silent for too long, and ends the session
 // if it was, which it reports by false.
 func (s *session) checkAlive() bool {
-	silent := monotonic() - time.Duration(s.heard.Load())
-	if left := s.link.cfg.DeadAfter - silent; left > 0 {
+	if left := s.link.cfg.DeadAfter - s.heard.ago(); left > 0 {
 		s.death.Reset(left)
 		return true
 	}

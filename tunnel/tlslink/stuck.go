@@ -28,7 +28,7 @@ func clampSegments(c syscall.RawConn, size int) error {
 // handshook takes note of what came of a handshake, and of how long it took, on a connection
 // that was dialed with segments of a size.
 func (l *Link) handshook(addr netip.Addr, size int, took time.Duration, err error) {
-	now := time.Now()
+	now := l.e.cfg.Now()
 	if err != nil {
 		if gotNoAnswer(err, took) {
 			l.segments.timedOut(now, addr, size)

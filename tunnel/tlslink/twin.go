@@ -23,7 +23,7 @@ type twin struct {
 func (l *Link) refuseTwin(in *incoming) {
 	from := in.wire.remote().Addr()
 	go in.reject("another router with this router's keys is connected: give each router keys of its own")
-	l.twin.heard = time.Now()
+	l.twin.heard = l.e.cfg.Now()
 	if l.twin.times++; l.twin.times == 1 {
 		return
 	}

@@ -23,9 +23,9 @@ const maxCorked = 128 << 10
 // reads from one goroutine at a time.
 type wire struct {
 	net.Conn
-	raw   syscall.RawConn              // nil: use Conn
-	heard atomic.Pointer[atomic.Int64] // where to note it; nil before the session
-	clamp int                          // size of segments that it was dialed with; 0: the kernel chose
+	raw   syscall.RawConn       // nil: use Conn
+	heard atomic.Pointer[heard] // where to note it; nil before the session
+	clamp int                   // size of segments that it was dialed with; 0: the kernel chose
 
 	record   bool   // during the handshake: keep what is read first
 	recorded []byte // up to maxRecordedHello
@@ -71,7 +71,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.read(p)
 	if n > 0 {
 		if heard := w.heard.Load(); heard != nil {
-			heard.Store(int64(monotonic()))
+			heard.note()
 		}
 		if w.record {
 			w.recorded = append(w.recorded, p[:min(n, maxRecordedHello-len(w.recorded))]...)
@@ -191,7 +191,7 @@ const natIdle = 15 * time.Second
 // established makes the connection a session's: no deadline, and options that fit
 // long-lived bulk traffic. giveUp is when TCP gives up on data that nobody
 // acknowledges; 0 leaves that to others.
-func (w *wire) established(heard *atomic.Int64, giveUp time.Duration) {
+func (w *wire) established(heard *heard, giveUp time.Duration) {
 	w.heard.Store(heard)
 	w.SetDeadline(time.Time{})
 	tcp, ok := w.Conn.(*net.TCPConn)

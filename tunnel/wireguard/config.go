@@ -30,6 +30,11 @@ type Config struct {
 	// if underlay, which is LinkConfig.Underlay, is not empty. May be nil if no link
 	// has an underlay.
 	Control func(underlay string) func(network, address string, c syscall.RawConn) error
+	// Now is the clock by which keys get old and peers are silent. It should go on while
+	// the machine sleeps. Date is the date of a time that it returned. If they are nil,
+	// it is [time.Now], which stops then.
+	Now  func() time.Time
+	Date func(time.Time) time.Time
 	// Listens is told the UDP port that all packets leave from, each time it is another. It
 	// must not block; may be nil.
 	Listens func(port uint16)

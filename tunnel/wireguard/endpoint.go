@@ -37,7 +37,10 @@ func NewEndpoint(c Config) *Endpoint {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	m := protocol.New(protocol.Config{PrivateKey: c.PrivateKey})
+	if c.Now == nil {
+		c.Now, c.Date = time.Now, func(t time.Time) time.Time { return t }
+	}
+	m := protocol.New(protocol.Config{PrivateKey: c.PrivateKey, Date: c.Date})
 	e := &Endpoint{
 		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey()},
 		free: newOutlet(""), bound: make(map[string]*outlet), waiting: make(chan handshake, maxWaiting),

@@ -55,7 +55,7 @@ func (e *Endpoint) shake(ctx context.Context) {
 func (e *Endpoint) finish(h *handshake, got protocol.Received) {
 	l := e.heard(got.Peer, h.local)
 	if l == nil {
-		e.strangers.note(h.at, h.from, got.Err)
+		e.strangers.note(e.cfg.Date(h.at), h.from, got.Err)
 	} else if got.Err == nil {
 		e.strangers.refusals.Forget(h.from.Addr())
 	}

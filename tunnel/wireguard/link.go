@@ -27,7 +27,9 @@ type Link struct {
 	join bool // dev takes frames of several packets
 	peer *protocol.Peer
 	wake chan struct{} // something changed at the peer
-	out  exit
+	// woken is told that the machine woke up.
+	woken chan struct{}
+	out   exit
 	// source is the address of ours that the peer sends to, so that it is answered from
 	// there; nil: unknown.
 	source atomic.Pointer[netip.Addr]
@@ -64,7 +66,7 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 	l := &Link{
 		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(), join: c.Device.Offload() != 0,
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
-		wake: make(chan struct{}, 1), probe: newProber(&c), path: newPath(&c, c.Device.MTU()),
+		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), probe: newProber(&c), path: newPath(&c, c.Device.MTU()),
 	}
 	l.limit.Store(int32(l.mtu))
 	l.report = report.New("wireguard", l.dev.Name(), l.mtu)
@@ -106,7 +108,7 @@ func (l *Link) Run(ctx context.Context) error {
 		reason = errors.New("stopped")
 	}
 	l.probe.close()
-	l.down(time.Now(), reason)
+	l.down(l.e.cfg.Now(), reason)
 	l.report.SetState(time.Now(), tunnel.StateDown)
 	err = errors.Join(err, l.dev.Close())
 	pumps.Wait()
@@ -124,16 +126,17 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			return
 		}
 		l.resolving = true
-		l.heard = l.peer.Status(time.Now()).Heard
+		l.heard = l.peer.Status(l.e.cfg.Now()).Heard
 		resolving.Go(func() { found <- resolve(ctx, l.cfg.Remotes) })
 	}
 	look()
-	if now := time.Now(); len(l.cfg.Remotes) == 0 && l.peer.Status(now).Endpoint.IsValid() {
+	if now := l.e.cfg.Now(); len(l.cfg.Remotes) == 0 && l.peer.Status(now).Endpoint.IsValid() {
 		l.peer.Initiate(now) // it was known before, and would go on with a session that is gone
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		again := false
 		select {
 		case <-ctx.Done():
 			return nil
@@ -141,20 +144,23 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			return fmt.Errorf("wireguard: %s: %w", l.cfg.Name, err)
 		case r := <-found:
 			l.resolving = false
-			l.found(time.Now(), r)
+			l.found(l.e.cfg.Now(), r)
 		case a := <-l.probe.answers():
 			l.echoed(a)
 		case <-l.wake:
+		case <-l.woken:
+			again = l.awake(l.e.cfg.Now())
 		case <-timer.C:
 		}
-		again := !l.lookAt.IsZero() && !time.Now().Before(l.lookAt)
-		if again {
-			l.lookAt = time.Time{}
+		now := l.e.cfg.Now()
+		if !l.lookAt.IsZero() && !now.Before(l.lookAt) {
+			l.lookAt, again = time.Time{}, true
 		}
-		if began := l.tick(time.Now()); (began || again) && !l.settled() {
+		if began := l.tick(now); (began || again) && !l.settled() {
 			look() // the next attempt goes to the next address
 		}
-		timer.Reset(time.Until(l.deadline(time.Now())))
+		now = l.e.cfg.Now()
+		timer.Reset(l.deadline(now).Sub(now))
 	}
 }
 

@@ -155,9 +155,10 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 	if l.distrust.times == 0 {
 		l.report.SetError("")
 	}
-	l.report.Up(now, s.Endpoint)
+	at := l.e.cfg.Date(now)
+	l.report.Up(at, s.Endpoint)
 	l.restartPath(now)
-	l.emit(tunnel.Event{Up: true, Time: now, Remote: s.Endpoint})
+	l.emit(tunnel.Event{Up: true, Time: at, Remote: s.Endpoint})
 }
 
 // down takes the tunnel down, if it is up: first the carrier, so that the kernel stops
@@ -172,7 +173,7 @@ func (l *Link) down(now time.Time, reason error) {
 	}
 	l.probe.close()
 	l.path.search.Stop()
-	remote := l.report.Status().Remote
-	l.report.Down(now, report.Rest(l.cfg.Remotes), reason.Error())
-	l.emit(tunnel.Event{Time: now, Remote: remote, Reason: reason.Error()})
+	remote, at := l.report.Status().Remote, l.e.cfg.Date(now)
+	l.report.Down(at, report.Rest(l.cfg.Remotes), reason.Error())
+	l.emit(tunnel.Event{Time: at, Remote: remote, Reason: reason.Error()})
 }

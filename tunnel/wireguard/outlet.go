@@ -65,7 +65,7 @@ func (o *outlet) send(t *train, to netip.AddrPort, from netip.Addr) error {
 	case !to.IsValid():
 		return errors.New("it is not known where the peer is")
 	}
-	return errors.New("no socket of this family is open")
+	return fmt.Errorf("%s cannot be reached: this kernel has no IPv6", to.Addr())
 }
 
 // problem is why nothing can be sent, or nil.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"time"
 
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/protocol"
@@ -160,7 +159,7 @@ func (l *Link) seal(b *batch) {
 	if count == 0 {
 		return
 	}
-	sealer, err := l.peer.Sealer(time.Now(), count)
+	sealer, err := l.peer.Sealer(l.e.cfg.Now(), count)
 	if err != nil {
 		l.counters.Drops.Add(uint64(count))
 		return

@@ -132,7 +132,7 @@ const receivePause = 100 * time.Millisecond
 
 // open makes frames of the messages. Those of a handshake are somebody else's.
 func (r *receiver) open(a *arrival) {
-	now := time.Now()
+	now := r.e.cfg.Now()
 	at := 0
 	for i := range a.groups {
 		g := &a.groups[i]

@@ -26,6 +26,7 @@ func resolve(ctx context.Context, remotes []string) (r resolved) {
 		}
 		r.addrs = append(r.addrs, addrs...)
 	}
+	r.addrs = remote.Reachable(r.addrs)
 	r.err = remote.OneLine(errs)
 	return r
 }

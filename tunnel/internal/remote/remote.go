@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // timeout is how long the DNS may take to answer for one remote.
@@ -51,7 +53,28 @@ func Lookup(ctx context.Context, network, remote string) ([]netip.AddrPort, erro
 	for _, ip := range ips {
 		addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
 	}
-	return addrs, nil
+	return Reachable(addrs), nil
+}
+
+// Reachable leaves IPv6 addresses out where the kernel has no IPv6, as long as there are
+// others: each would be tried in vain.
+func Reachable(addrs []netip.AddrPort) []netip.AddrPort {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	if !errors.Is(err, unix.EAFNOSUPPORT) {
+		return addrs
+	}
+	return preferIPv4(addrs)
+}
+
+func preferIPv4(addrs []netip.AddrPort) []netip.AddrPort {
+	v4 := slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool { return !a.Addr().Is4() })
+	if len(v4) == 0 {
+		return addrs // one of them says why
+	}
+	return v4
 }
 
 func explain(remote string, err error) error {

@@ -72,3 +72,16 @@ func TestErrorsAreForOperators(t *testing.T) {
 		t.Error("no addresses is no error")
 	}
 }
+
+func TestReachable(t *testing.T) {
+	v4, v6 := netip.MustParseAddrPort("192.0.2.1:443"), netip.MustParseAddrPort("[2001:db8::1]:443")
+	if got := preferIPv4([]netip.AddrPort{v6, v4, v6}); !slices.Equal(got, []netip.AddrPort{v4}) {
+		t.Errorf("without IPv6: %v", got)
+	}
+	if got := preferIPv4([]netip.AddrPort{v6}); !slices.Equal(got, []netip.AddrPort{v6}) {
+		t.Errorf("without IPv6, and with nothing else: %v", got)
+	}
+	if got := Reachable([]netip.AddrPort{v6, v4}); len(got) == 0 || !slices.Contains(got, v4) {
+		t.Errorf("here: %v", got)
+	}
+}

@@ -16,12 +16,16 @@ type Config struct {
 	// more come, senders must prove with a cookie that they are where they say; 0 is
 	// 1000.
 	Handshakes int
+	// Date is the date of a time that is given to the methods, for the timestamps of
+	// initiations; nil: they are dates.
+	Date func(time.Time) time.Time
 }
 
 // Machine is a router's end of all its WireGuard tunnels. Its methods may be called
 // from any goroutine.
 type Machine struct {
 	me    *identity
+	date  func(time.Time) time.Time
 	guard guard
 
 	mu    sync.RWMutex // after that of a peer
@@ -41,9 +45,13 @@ type slot struct {
 func New(c Config) *Machine {
 	m := &Machine{
 		me:    newIdentity(c.PrivateKey),
+		date:  c.Date,
 		peers: make(map[pairing]*Peer),
 		slots: make(map[uint32]slot),
 		left:  make(map[pairing]netip.AddrPort),
+	}
+	if m.date == nil {
+		m.date = func(t time.Time) time.Time { return t }
 	}
 	m.guard.load.rate = defaultHandshakes
 	if c.Handshakes > 0 {

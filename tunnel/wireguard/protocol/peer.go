@@ -206,11 +206,11 @@ func (p *Peer) initiateLocked(now time.Time, out [][]byte) [][]byte {
 	return out
 }
 
-// beginLocked makes an initiation, in place of one that is under way. Its timestamp is later than the one before, also where
-// our clock was put back meanwhile: the peer would refuse it.
+// beginLocked makes an initiation, in place of one that is under way. Its timestamp is later
+// than the one before, also where our clock was put back meanwhile: the peer would refuse it.
 func (p *Peer) beginLocked(now time.Time) []byte {
 	p.dropOursLocked()
-	ts := newTimestamp(now)
+	ts := newTimestamp(p.m.date(now))
 	if !ts.after(&p.stamped) {
 		ts = p.stamped.next()
 	}
