@@ -32,15 +32,15 @@ const alertProtocol = "no application protocol"
 var errOtherProtocol = errors.New("the listener wants another protocol: is it warren?")
 
 // explainDial is about a handshake, or a hello, that this end began.
-func explainDial(err error, c *credential) error {
+func explainDial(err error, p *proof) error {
 	switch alert := remoteAlert(err); {
 	case alert == "":
 	case alert == alertProtocol:
 		return errOtherProtocol
-	case c.keys != nil:
+	case p.cred.keys != nil:
 		return fmt.Errorf("the peer refused the shared secret (%s): is the secret file the same at both ends, and known there?", alert)
 	case alert == "bad certificate", alert == "unknown certificate", alert == "internal error":
-		return fmt.Errorf("the peer refused this router's certificate (%s), whose fingerprint is %s: is that what the peer expects?", alert, Fingerprint(c.local))
+		return fmt.Errorf("the peer refused this router's certificate (%s), whose fingerprint is %s: is that what the peer expects?", alert, Fingerprint(p.local))
 	}
 	switch {
 	case isTimeout(err):

@@ -39,7 +39,7 @@ func oldHelloFrame(t *testing.T, session [16]byte, flags ...byte) []byte {
 }
 
 func oldClient(t *testing.T) *tls.Config {
-	keys, err := deriveSecret(secretTrust(0).Secret)
+	keys, err := deriveSecret(secretTrust(0).Secrets[0].Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ type oldListener struct {
 
 func newOldListener(t *testing.T) *oldListener {
 	t.Helper()
-	keys, err := deriveSecret(secretTrust(0).Secret)
+	keys, err := deriveSecret(secretTrust(0).Secrets[0].Key)
 	if err != nil {
 		t.Fatal(err)
 	}

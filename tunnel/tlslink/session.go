@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"warren/tunnel"
 )
 
 // goodbyeTimeout bounds how long the end of a session waits for the peer to have
@@ -30,7 +32,8 @@ func monotonic() time.Duration { return time.Since(epoch) }
 type session struct {
 	link   *Link
 	id     [16]byte
-	dialer bool // this end dialed
+	dialer bool            // this end dialed
+	local  tunnel.Identity // who this end said it is
 	peer   hello
 	remote netip.AddrPort
 	began  time.Time
@@ -60,7 +63,7 @@ type session struct {
 
 func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *session {
 	s := &session{
-		link: l, id: peer.session, dialer: dialer, peer: peer,
+		link: l, id: peer.session, dialer: dialer, local: w.proof.local, peer: peer,
 		remote:  w.remote(),
 		began:   time.Now(),
 		control: make(chan []byte, 8),

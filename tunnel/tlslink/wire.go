@@ -26,6 +26,7 @@ type wire struct {
 	raw   syscall.RawConn              // nil: use Conn
 	heard atomic.Pointer[atomic.Int64] // where to note it; nil before the session
 
+	proof    proof  // set when the handshake is done
 	record   bool   // during the handshake: keep what is read first
 	recorded []byte // up to maxRecordedHello
 
