@@ -27,6 +27,8 @@ type Link struct {
 	join bool // dev takes frames of several packets
 	peer *protocol.Peer
 	wake chan struct{} // something changed at the peer
+	keys chan keysChange
+	done chan struct{} // closed when Run returns
 	out  exit
 	// source is the address of ours that the peer sends to, so that it is answered from
 	// there; nil: unknown.
@@ -34,9 +36,12 @@ type Link struct {
 
 	// Of the goroutine of Run.
 	resolving bool
-	heard     time.Time // when the peer last was, before it was looked up
-	lookAt    time.Time // when to look the remotes up again; zero: after the next attempt
-	turn      int       // of the addresses of the remotes
+	heard     time.Time       // when the peer last was, before it was looked up
+	lookAt    time.Time       // when to look the remotes up again; zero: after the next attempt
+	turn      int             // of the addresses of the remotes
+	known     []Keys          // of the peer
+	local     tunnel.Identity // of this end, since the tunnel came up
+	remote    tunnel.Identity // of the peer
 	probe     prober
 	distrust  distrust
 	wasAlive  bool          // the peer was, since the tunnel came up
@@ -62,7 +67,8 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 	l := &Link{
 		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(), join: c.Device.Offload() != 0,
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
-		wake: make(chan struct{}, 1), probe: newProber(&c),
+		wake: make(chan struct{}, 1), keys: make(chan keysChange), done: make(chan struct{}),
+		known: c.keys(), probe: newProber(&c),
 	}
 	l.report = report.New("wireguard", l.dev.Name(), l.mtu)
 	return l
@@ -81,6 +87,7 @@ func (l *Link) notify() {
 // the peer.
 func (l *Link) Run(ctx context.Context) error {
 	defer l.e.removeLink(l)
+	defer close(l.done)
 	l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
 	if err := l.dev.SetOffload(l.dev.Offload()); err != nil {
 		l.log.Warn("cannot set the device's offload", "err", err)
@@ -141,6 +148,8 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.found(time.Now(), r)
 		case a := <-l.probe.answers():
 			l.echoed(a)
+		case c := <-l.keys:
+			c.done <- l.setKeys(time.Now(), c.to)
 		case <-l.wake:
 		case <-timer.C:
 		}
@@ -195,7 +204,8 @@ func (l *Link) found(now time.Time, r resolved) {
 		return
 	}
 	if len(r.addrs) > 0 {
-		l.peer.TryEndpoint(now, r.addrs[l.turn%len(r.addrs)], l.heard)
+		// Each address gets an attempt with each of the keys.
+		l.peer.TryEndpoint(now, r.addrs[l.turn/len(l.known)%len(r.addrs)], l.heard)
 		l.turn++
 		return
 	}
@@ -207,6 +217,6 @@ func (l *Link) emit(ev tunnel.Event) {
 	if l.cfg.Events == nil {
 		return
 	}
-	ev.Name, ev.Local, ev.Peer = l.cfg.Name, tunnel.Identity(l.peer.LocalPublicKey()), tunnel.Identity(l.cfg.PublicKey)
+	ev.Name, ev.Local, ev.Peer = l.cfg.Name, l.local, l.remote
 	l.cfg.Events(ev)
 }

@@ -146,6 +146,10 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		return
 	}
 	l.up.Store(true)
+	l.local, l.remote = tunnel.Identity(s.Local), tunnel.Identity(s.Remote)
+	if l.cfg.PeerAddressOf != nil {
+		l.probe.peer = l.cfg.PeerAddressOf(l.local, l.remote).WithZone("")
+	}
 	l.wasAlive = s.Alive
 	if err := l.dev.SetCarrier(true); err != nil {
 		l.log.Error("cannot raise the carrier", "err", err)
