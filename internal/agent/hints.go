@@ -44,6 +44,7 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 	hints = append(hints, l.sourceHints()...)
 	for _, cfg := range l.cfg.Peers {
 		add(cfg.Name, l.silentHint(l.peers[cfg.Name], now))
+		add(cfg.Name, keyHint(l.peers[cfg.Name]))
 	}
 	refused := l.listen.Refusals(now.Add(-refusedLately))
 	for _, r := range refused[:min(len(refused), maxRefusedHints)] {

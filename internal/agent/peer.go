@@ -51,6 +51,9 @@ type openTunnel interface {
 	// and returns what that was. An error that wraps tun.ErrLost says that the interface
 	// has got another name or is in another namespace.
 	Mend() (changed []string, err error)
+	// SetTrust has the peer known by what the config says of that now. A session stays if its
+	// key does. An error leaves all as it was.
+	SetTrust(config.Tunnel) error
 	// Close ends the session and tells the peer why. An interface of our own
 	// is gone when it returns.
 	Close(reason string)
@@ -117,6 +120,11 @@ func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
 		log = log.With("remote", ev.Remote)
 	}
 	log.Info("tunnel up")
+	l.beginSession(p, ev)
+}
+
+// beginSession begins what is over the tunnel, with the addresses that come out of the event.
+func (l *loop) beginSession(p *peer, ev tunnel.Event) {
 	l.generation++
 	p.session = &session{generation: l.generation, rtt: p.tunnel.Status().RTT}
 	p.session.local, p.session.peer = p.tunnel.Ends(ev)
@@ -221,6 +229,7 @@ func (l *loop) retry(ctx context.Context) {
 	if l.portErr != nil {
 		l.setPort()
 	}
+	l.followKeys(ctx)
 	var closed []*peer
 	for _, p := range l.peers {
 		switch {
