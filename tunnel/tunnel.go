@@ -59,7 +59,7 @@ type Status struct {
 	Stats     Stats
 
 	// Key is which key the peer is known by in this session, of several that it may have:
-	// the name of a shared secret, a fingerprint or a public key, or "". KeyPlace says which of
+	// the name of a shared secret, a fingerprint or a public key. KeyPlace says which of
 	// the configured ones that is, from 1; 0 is none of them, as the secret was replaced.
 	Key      string
 	KeyPlace int

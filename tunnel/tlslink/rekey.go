@@ -68,7 +68,7 @@ func (l *Link) place(p *proof) (key string, place int) {
 	if trust := &creds[0].trust; trust.CA == nil {
 		return Fingerprint(seen), 1 + slices.Index(trust.Fingerprints, seen)
 	}
-	return "", 1 // there is one CA file
+	return Fingerprint(seen), 1 // there is one CA file
 }
 
 // SetTrust says how the peer is known from now on. A session stays whose key is still among
@@ -160,11 +160,21 @@ func (l *Link) rekey() {
 	}
 	first, now := l.credentials()[0], time.Now()
 	for _, ln := range s.lanes {
-		if ln != nil && l.isOutdated(&ln.wire.proof, first) {
-			ln.renewAt, ln.nextTry = now, now
+		if ln == nil || !l.isOutdated(&ln.wire.proof, first) {
+			continue
 		}
+		at := now
+		if earliest := l.earliestAsked(ln); !s.dialer && earliest.After(now) {
+			at = earliest // the peer would not do it before
+		}
+		ln.renewAt, ln.nextTry = at, at
 	}
 	l.noteKey()
+}
+
+// earliestAsked is from when a peer that dialed replaces a lane if it is asked to (renew).
+func (l *Link) earliestAsked(ln *lane) time.Time {
+	return ln.began.Add(l.renewal.age/renewPause + 2*l.cfg.Keepalive)
 }
 
 // isOutdated reports whether a new connection would be another than one of the session's.

@@ -131,18 +131,21 @@ func TestCARotation(t *testing.T) {
 	rotates(t, a, b, func() {
 		a.setTrust(Trust{CA: both, PeerName: "b"})
 		b.setTrust(Trust{CA: both, PeerName: "a"})
+		name := func(c *tls.Certificate) string { return Fingerprint(CertificateIdentity(c.Certificate[0])) }
 		newA, newB := second.issue(t, &x509.Certificate{DNSNames: []string{"a"}}), second.issue(t, &x509.Certificate{DNSNames: []string{"b"}})
 		a.endpoint.SetCertificate(newA)
 		b.endpoint.SetCertificate(newB)
-		// A pin tells which certificate is used: it is a way to know the peer as well.
+		a.waitKey(name(newB), 1)
+		b.waitKey(name(newA), 1)
+		// Another way to know the peer by the same certificate is no other session.
 		a.setTrust(pin(certB, newB))
 		b.setTrust(pin(certA, newA))
-		a.waitKey(Fingerprint(CertificateIdentity(newB.Certificate[0])), 2)
-		b.waitKey(Fingerprint(CertificateIdentity(newA.Certificate[0])), 2)
+		a.waitKey(name(newB), 2)
+		b.waitKey(name(newA), 2)
 		a.setTrust(Trust{CA: then, PeerName: "b"})
 		b.setTrust(Trust{CA: then, PeerName: "a"})
-		a.waitKey("", 1)
-		b.waitKey("", 1)
+		a.waitKey(name(newB), 1)
+		b.waitKey(name(newA), 1)
 	})
 }
 
