@@ -31,6 +31,17 @@ const alertProtocol = "no application protocol"
 
 var errOtherProtocol = errors.New("the listener wants another protocol: is it warren?")
 
+// refusedSecretError is the alert with which a listening end refused a secret, as that of an
+// older version does if it does not know it.
+type refusedSecretError string
+
+func (e refusedSecretError) Error() string {
+	return fmt.Sprintf("the peer refused the shared secret (%s): is the secret file the same at both ends, and known there?", string(e))
+}
+
+// Is makes it one case of [errOtherSecret].
+func (e refusedSecretError) Is(target error) bool { return target == errOtherSecret }
+
 // explainDial is about a handshake, or a hello, that this end began.
 func explainDial(err error, p *proof) error {
 	switch alert := remoteAlert(err); {
@@ -38,7 +49,7 @@ func explainDial(err error, p *proof) error {
 	case alert == alertProtocol:
 		return errOtherProtocol
 	case p.cred.keys != nil:
-		return fmt.Errorf("the peer refused the shared secret (%s): is the secret file the same at both ends, and known there?", alert)
+		return refusedSecretError(alert)
 	case alert == "bad certificate", alert == "unknown certificate", alert == "internal error":
 		return fmt.Errorf("the peer refused this router's certificate (%s), whose fingerprint is %s: is that what the peer expects?", alert, Fingerprint(p.local))
 	}

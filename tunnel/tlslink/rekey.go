@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -158,7 +159,7 @@ func (l *Link) rekey() {
 			}
 		}
 	}
-	first, now := l.credentials()[0], time.Now()
+	first, now := l.credentials()[0], time.Now().Add(l.e.spread())
 	for _, ln := range s.lanes {
 		if ln == nil || !l.isOutdated(&ln.wire.proof, first) {
 			continue
@@ -171,6 +172,17 @@ func (l *Link) rekey() {
 	}
 	l.noteKey()
 }
+
+// spread is how long a link waits with its replacements, so that those of many links, as with
+// another certificate, are not all made at once.
+func (e *Endpoint) spread() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return rand.N(time.Duration(len(e.links)+1) * spreadEach)
+}
+
+// spreadEach is the time on average from one of those to the next.
+const spreadEach = 10 * time.Millisecond
 
 // earliestAsked is from when a peer that dialed replaces a lane if it is asked to (renew).
 func (l *Link) earliestAsked(ln *lane) time.Time {

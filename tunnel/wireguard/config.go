@@ -61,7 +61,7 @@ type LinkConfig struct {
 	PrivateKey   protocol.PrivateKey
 	PublicKey    protocol.PublicKey
 	PresharedKey protocol.PresharedKey
-	Remotes      []string              // host:port, tried in order; none: wait for the peer
+	Remotes      []string // host:port, tried in order; none: wait for the peer
 	// Underlay is the interface that this link's packets leave by; "" follows the
 	// host's routes.
 	Underlay string
@@ -77,11 +77,11 @@ type LinkConfig struct {
 	// needs DeadAfter, and CAP_NET_RAW. Without, the peer must send keepalives, of at
 	// most half of DeadAfter, as another Warren does.
 	Probe       bool
-	PeerAddress netip.Addr         // its zone is ignored: echoes leave by Device
+	PeerAddress netip.Addr // its zone is ignored: echoes leave by Device
 	// PeerAddressOf is instead of PeerAddress, where that depends on the keys in use. May be nil.
 	PeerAddressOf func(local, peer tunnel.Identity) netip.Addr
-	Device      Device             // closed when Run returns
-	Events      func(tunnel.Event) // must not block; may be nil
+	Device        Device             // closed when Run returns
+	Events        func(tunnel.Event) // must not block; may be nil
 }
 
 func (c *LinkConfig) check() error {

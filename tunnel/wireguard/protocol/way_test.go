@@ -190,24 +190,24 @@ func TestCrossedWithDifferentKeys(t *testing.T) {
 		one, two := derive("one"), derive("two")
 		n := derivedNetwork(t, []Keys{one.a, two.a}, []Keys{two.b, one.b})
 		n.b.p.SetEndpoint(addrA)
-		var held [][]byte
+		// All that belongs to a handshake waits until both have sent theirs.
+		held := map[*end][]byte{}
 		n.lose = func(from *end, msg []byte) bool {
-			if from == n.a && IsInitiation(msg) {
-				held = append(held, msg)
-				return true
-			}
-			return false
+			held[from] = msg
+			return true
 		}
-		n.a.p.Initiate(n.now)
-		n.settle()
-		n.b.p.Initiate(n.now)
-		for _, msg := range n.b.p.Tick(n.now) {
-			n.now = n.now.Add(minInitiations)
-			held = append(held, msg)
+		for _, e := range []*end{n.a, n.b} {
+			e.p.Initiate(n.now)
+			for _, msg := range e.p.Tick(n.now) {
+				n.send(e, msg)
+			}
+		}
+		for range 2 { // initiations, and then responses
+			a, b := held[n.a], held[n.b]
+			n.deliver(n.b, addrA, a)
+			n.deliver(n.a, addrB, b)
 		}
 		n.lose = nil
-		n.deliver(n.b, addrA, held[0])
-		n.deliver(n.a, addrB, held[1])
 		n.pass(10 * time.Second)
 		a, b := n.a.p.Status(n.now), n.b.p.Status(n.now)
 		if a.Key != b.Key || a.Initiator == b.Initiator {
