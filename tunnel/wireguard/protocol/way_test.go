@@ -134,6 +134,34 @@ func TestLaterKeysAreTried(t *testing.T) {
 	n.uses(n.a, "unknown", 1)
 }
 
+// Each time that a handshake is asked for the first keys are tried first, however long the
+// others were tried before.
+func TestFirstKeysComeFirst(t *testing.T) {
+	one, two := derive("one"), derive("two")
+	n := derivedNetwork(t, []Keys{one.a, two.a}, []Keys{derive("other").b})
+	tried := func() string {
+		if n.a.p.ours == nil {
+			return "nothing"
+		}
+		return n.a.p.ours.way.name
+	}
+	n.a.p.keepalive = 0
+	for round := range 3 {
+		n.a.p.Initiate(n.now)
+		for i, want := range []string{"one", "two", "one", "two"} { // at most 5.3 s one after the other
+			n.settle()
+			if got := tried(); got != want {
+				t.Fatalf("round %d, attempt %d: %s is tried, want %s", round, i, got, want)
+			}
+			n.pass(rekeyTimeout + maxJitter)
+		}
+		n.pass(rekeyAttemptTime + 2*rekeyTimeout)
+		if !n.a.p.timers.handshake.IsZero() {
+			t.Fatal("it has not given up")
+		}
+	}
+}
+
 // What a name stands for is replaced, at one end first: the session stays until it ends, and
 // is told to use the old one.
 func TestKeysReplacedInPlace(t *testing.T) {
