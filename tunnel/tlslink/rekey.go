@@ -15,6 +15,11 @@ import (
 // errKeyRemoved ends what was made with a key that is not in the link's Trust any more.
 var errKeyRemoved = errors.New("the peer is known by another key now: the one that the session was made with was removed")
 
+// errSecretReplaced ends a session whose secret was replaced where it is kept, if the peer has
+// not moved to the new one in the time in which keys are renewed. Who has only the old one
+// must not stay for ever.
+var errSecretReplaced = errors.New("the peer has not used the secret that replaced the session's: is it the same at both ends?")
+
 // proof is how the two ends of a connection know each other.
 type proof struct {
 	cred  *credential
@@ -198,8 +203,8 @@ func (l *Link) isOutdated(p *proof, first *credential) bool {
 	return l.session.dialer && p.cred.keys.serverName != first.keys.serverName
 }
 
-// noteKey has the status tell which of several keys is in use: the last one in their order,
-// if connections of the session differ.
+// noteKey is called at each tick. It has the status tell which of several keys is in use: the
+// last one in their order, if connections of the session differ.
 func (l *Link) noteKey() {
 	s := l.session
 	key, place := l.place(&s.lanes[0].wire.proof)
@@ -214,4 +219,12 @@ func (l *Link) noteKey() {
 		}
 	}
 	l.report.Change(func(t *tunnel.Status) { t.Key, t.KeyPlace = key, place })
+	switch now := time.Now(); {
+	case place != 0:
+		s.replaced = time.Time{}
+	case s.replaced.IsZero():
+		s.replaced = now
+	case now.Sub(s.replaced) >= l.renewal.age:
+		s.fail(errSecretReplaced)
+	}
 }

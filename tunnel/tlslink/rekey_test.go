@@ -234,6 +234,27 @@ func TestSecretReplacedInPlace(t *testing.T) {
 	}
 }
 
+// A session with a secret that was replaced at one end only does not stay for ever, whatever
+// the peer does.
+func TestReplacedSecretIsNotUsedForEver(t *testing.T) {
+	a, b := patientPair(t)
+	trust := func(key byte) Trust {
+		s := secrets(key)
+		s.Secrets[0].Name = "a-b.secret"
+		return s
+	}
+	b.endpoint.renewal.age = 2 * time.Second
+	b.start(trust(0))
+	a.start(trust(0), b.addr())
+	a.waitEvents(1)
+	b.waitEvents(1)
+	b.setTrust(trust(1))
+	if ev := b.waitEvents(2)[1]; ev.Up || ev.Reason != errSecretReplaced.Error() {
+		t.Errorf("%+v", ev)
+	}
+	a.waitError("does not have this shared secret")
+}
+
 // A change that cannot be had leaves all as it was: one key is one peer's.
 func TestKeyOfAnotherLink(t *testing.T) {
 	e := NewEndpoint(Config{Identity: [32]byte{1}})

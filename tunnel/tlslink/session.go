@@ -58,6 +58,8 @@ type session struct {
 	load      load        // of the link, at the last tick
 	asked     atomic.Bool // whether the peer asks for further lanes
 
+	replaced time.Time // since when a secret that was replaced is in use; zero: none is
+
 	renewAsked atomic.Uint32 // the lanes, as bits, that the peer asks to be replaced
 }
 

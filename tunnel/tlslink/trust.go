@@ -81,8 +81,9 @@ func baseConfig() *tls.Config {
 }
 
 // dialConfig is for the dialing end, which shows a server name to the underlay; "" is
-// one of the day with a secret, and otherwise none. Without a secret it presents cert. An older listening end needs the old
-// form. InsecureSkipVerify only turns off the web's rules; VerifyConnection has ours.
+// one of the day with a secret, and otherwise none. Without a secret it presents cert. An
+// older listening end needs the old form. InsecureSkipVerify only turns off the web's rules;
+// VerifyConnection has ours.
 func (c *credential) dialConfig(serverName string, cert *tls.Certificate, old bool) *tls.Config {
 	cfg := baseConfig()
 	cfg.InsecureSkipVerify = true

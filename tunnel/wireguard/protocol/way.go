@@ -38,6 +38,12 @@ type way struct {
 
 func (w *way) pairing() pairing { return pairing{w.me.public, w.remote.public} }
 
+// isSamePeer reports whether two ways are to know the peer by the same keys, whatever this
+// end's own is.
+func (w *way) isSamePeer(o *way) bool {
+	return w.remote.public == o.remote.public && w.remote.preshared == o.remote.preshared
+}
+
 func (w *way) erase() {
 	clear(w.remote.preshared[:])
 	clear(w.remote.staticStatic[:])
@@ -121,8 +127,8 @@ func (m *Machine) forgetLocked(p *Peer) {
 }
 
 // SetKeys says what the peer is known by from now on, see [PeerConfig]. A session stays if
-// the peer still has the public key that it was made with, or keys of the same name; if those
-// were not the first, a handshake is asked for. Otherwise the session is over, and ended is
+// the peer still has the public and the preshared key that it was made with, or keys of the
+// same name; if those were not the first, a handshake is asked for. Otherwise the session is over, and ended is
 // true. An error leaves all as it was.
 func (p *Peer) SetKeys(now time.Time, keys []Keys) (ended bool, err error) {
 	p.mu.Lock()
@@ -162,9 +168,7 @@ func (p *Peer) setKeysLocked(now time.Time, keys []Keys) (ended bool, err error)
 
 // hasLocked reports whether a session may go on that was made with some keys.
 func (p *Peer) hasLocked(of *way) bool {
-	return slices.ContainsFunc(p.ways, func(w *way) bool {
-		return w.remote.public == of.remote.public || w.name != "" && w.name == of.name
-	})
+	return slices.ContainsFunc(p.ways, func(w *way) bool { return w.isSamePeer(of) || w.name != "" && w.name == of.name })
 }
 
 // placeLocked returns the name of the peer's keys in a session, and which of those that it
@@ -174,9 +178,7 @@ func (p *Peer) placeLocked(of *way) (key string, place int) {
 	if key == "" {
 		key = of.remote.public.String()
 	}
-	return key, 1 + slices.IndexFunc(p.ways, func(w *way) bool {
-		return w.remote.public == of.remote.public && w.remote.preshared == of.remote.preshared
-	})
+	return key, 1 + slices.IndexFunc(p.ways, func(w *way) bool { return w.isSamePeer(of) })
 }
 
 // trying returns who this end is in the handshake that it began with an index, if it is under

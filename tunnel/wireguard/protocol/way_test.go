@@ -113,6 +113,25 @@ func TestRemovedKeysEndTheSession(t *testing.T) {
 	n.exchange(7)
 }
 
+// A preshared key that comes, goes or is another is another key of the peer.
+func TestPresharedKeyThatComesEndsTheSession(t *testing.T) {
+	n := newNetwork(t)
+	n.handshake(n.a)
+	public := n.a.p.PublicKey()
+	if n.setKeys(n.a, Keys{PeerPublicKey: public}) {
+		t.Error("nothing was changed")
+	}
+	for i, psk := range []PresharedKey{{1}, {2}, {}} {
+		if !n.setKeys(n.a, Keys{PeerPublicKey: public, PresharedKey: psk}) {
+			t.Errorf("change %d: the session goes on", i)
+		}
+		n.setKeys(n.b, Keys{PeerPublicKey: n.b.p.PublicKey(), PresharedKey: psk})
+		n.pass(10 * time.Second)
+		n.handshake(n.a)
+		n.exchange(byte(i))
+	}
+}
+
 // An end whose first keys the other does not know comes in with the next ones, and its
 // sessions are renewed all the time, though each renewal begins with the first.
 func TestLaterKeysAreTried(t *testing.T) {
