@@ -56,7 +56,7 @@ func (i *interfaces) openExternal(cfg config.Peer, report reporter) (openTunnel,
 	return e, nil
 }
 
-// SetTrust does nothing: who is at the far end is the business of who made the interface.
+// SetTrust does nothing: the program that made the interface knows its peer.
 func (e *externalTunnel) SetTrust(config.Tunnel) error { return nil }
 
 // look sees one interface.

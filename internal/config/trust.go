@@ -35,7 +35,7 @@ func (l *loader) oneOrMore(one value[string], more value[list]) value[list] {
 // bare is a key without its table.
 func bare(key string) string { return key[strings.LastIndex(key, ".")+1:] }
 
-// way is a way for a peer to prove who it is.
+// way is one of the keys by which a peer may be known.
 type way struct {
 	place
 	state state

@@ -31,8 +31,8 @@ const alertProtocol = "no application protocol"
 
 var errOtherProtocol = errors.New("the listener wants another protocol: is it warren?")
 
-// refusedSecretError is the alert with which a listening end refused a secret, as that of an
-// older version does if it does not know it.
+// refusedSecretError is the alert with which a listening end refused a secret. One of an older
+// version does so with a secret that it does not know.
 type refusedSecretError string
 
 func (e refusedSecretError) Error() string {

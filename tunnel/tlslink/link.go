@@ -243,8 +243,7 @@ func (l *Link) decideHeld() {
 	}
 }
 
-// hello is what this end says of itself. Its identity is that of the connection that it is
-// said on.
+// hello is what this end says of itself. The identity is filled in from the connection.
 func (l *Link) hello(session [16]byte, laneNumber int) hello {
 	return hello{
 		link:     l.cfg.Link,

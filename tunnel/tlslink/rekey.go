@@ -16,8 +16,8 @@ import (
 var errKeyRemoved = errors.New("the peer is known by another key now: the one that the session was made with was removed")
 
 // errSecretReplaced ends a session whose secret was replaced where it is kept, if the peer has
-// not moved to the new one in the time in which keys are renewed. Who has only the old one
-// must not stay for ever.
+// not moved to the new one in the time in which keys are renewed. A peer that has only the
+// old one must not stay for ever.
 var errSecretReplaced = errors.New("the peer has not used the secret that replaced the session's: is it the same at both ends?")
 
 // proof is how the two ends of a connection know each other.
@@ -123,7 +123,8 @@ func (l *Link) noteRekeyed() {
 	}
 }
 
-// identityWith is who this end is to a peer, if it presents a certificate.
+// identityWith is the identity of this end towards a peer, where own is what it presents to
+// peers that share no secret with it.
 func (e *Endpoint) identityWith(c *credential, own *tls.Certificate) tunnel.Identity {
 	if c.keys != nil {
 		return e.cfg.Identity
@@ -131,7 +132,7 @@ func (e *Endpoint) identityWith(c *credential, own *tls.Certificate) tunnel.Iden
 	return CertificateIdentity(own.Certificate[0])
 }
 
-// identity is who this end is to a peer now.
+// identity is the identity of this end in new connections.
 func (e *Endpoint) identity(c *credential) tunnel.Identity {
 	own, err := e.ownCertificate()
 	if err != nil {

@@ -33,7 +33,7 @@ type session struct {
 	link   *Link
 	id     [16]byte
 	dialer bool            // this end dialed
-	local  tunnel.Identity // who this end said it is
+	local  tunnel.Identity // of this end, as it said in its hello
 	peer   hello
 	remote netip.AddrPort
 	began  time.Time

@@ -22,8 +22,8 @@ type credential struct {
 	now   func() time.Time
 }
 
-// newCredentials makes a Trust ready: one credential for each secret, or one for all
-// certificates. Who this end is with a secret, and whether it has a certificate, own says.
+// newCredentials makes a Trust ready: one credential for each secret, which needs an identity
+// of this router, or one for all certificates, which needs a certificate of its own.
 func newCredentials(t Trust, identity tunnel.Identity, own *tls.Certificate) ([]*credential, error) {
 	if len(t.Secrets) == 0 {
 		if own == nil {

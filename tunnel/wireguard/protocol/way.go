@@ -181,8 +181,8 @@ func (p *Peer) placeLocked(of *way) (key string, place int) {
 	return key, 1 + slices.IndexFunc(p.ways, func(w *way) bool { return w.isSamePeer(of) })
 }
 
-// trying returns who this end is in the handshake that it began with an index, if it is under
-// way.
+// trying returns the key pair of this end in the handshake that it began with an index, or nil
+// if that is over.
 func (p *Peer) trying(index uint32) *identity {
 	p.mu.Lock()
 	defer p.mu.Unlock()
