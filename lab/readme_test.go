@@ -194,14 +194,7 @@ func (s *scenario) do(ctx context.Context, st step) error {
 		}
 		return os.WriteFile(filepath.Join(s.homes[st.host].dir, st.path), []byte(st.text), 0o644)
 	}
-	switch st.command {
-	case "systemctl enable --now warren":
-		return s.startUnit(ctx, st.host)
-	case "systemctl restart warren":
-		s.ended[s.daemons[st.host]] = true
-		if err := s.daemons[st.host].Stop(ctx); err != nil {
-			return err
-		}
+	if st.command == "systemctl enable --now warren" {
 		return s.startUnit(ctx, st.host)
 	}
 	out, err := call{host: st.host, args: []string{"sh", "-c", st.command}}.run(ctx, s)

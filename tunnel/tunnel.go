@@ -57,6 +57,13 @@ type Status struct {
 	MTU       int           // bytes, of packets inside the tunnel
 	Lanes     int           // connections that carry this tunnel now
 	Stats     Stats
+
+	// Key is which key the peer is known by in this session, of several that it may have:
+	// the name of a shared secret, a fingerprint or a public key. KeyPlace says which of
+	// the configured ones that is, from 1; 0 is none of them, as the secret was replaced.
+	Key      string
+	KeyPlace int
+
 	LastError string // why the tunnel is not up, or was last not up; empty if never
 	Hint      string // what the operator should know of a tunnel that is up; empty: nothing
 }

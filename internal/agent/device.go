@@ -59,10 +59,15 @@ type worker interface {
 type deviceTunnel struct {
 	worker
 	device *tun.Device
-	cfg    config.Tunnel
+	cfg    config.Tunnel // but for Trust
 	cancel context.CancelCauseFunc
 	done   chan struct{}
+
+	setTrust func(config.Tunnel) error // of the transport
 }
+
+// SetTrust has the transport know the peer by other keys.
+func (t *deviceTunnel) SetTrust(cfg config.Tunnel) error { return t.setTrust(cfg) }
 
 // runTunnel runs the tunnel until Close. If it ends by itself before, because
 // the device is gone, failed is called.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"warren/internal/link"
 	"warren/internal/underlay"
 	"warren/tunnel"
+	"warren/tunnel/wireguard/protocol"
 )
 
 // A world is a loop with fakes around it, all of which write what they are
@@ -35,6 +37,7 @@ type world struct {
 	besides     map[string]func() // what a call of a peer without IPv6 does, by interface
 
 	portErr   error // what setting the port fails with
+	keyErr    error // what setting the private key fails with
 	swallowed []underlay.Swallowed
 	refused   []tunnel.Refusal
 	listenErr error           // what listening fails with
@@ -231,6 +234,13 @@ func (l fakeListener) Refusals(since time.Time) []tunnel.Refusal {
 
 func (l fakeListener) SetServerName(name string) { l.w.note("server name %s", name) }
 
+func (l fakeListener) SetCertificate(c *tls.Certificate) { l.w.note("certificate %t", c != nil) }
+
+func (l fakeListener) SetPrivateKey(k protocol.PrivateKey) error {
+	l.w.note("private key %d", k[0])
+	return l.w.keyErr
+}
+
 func (l fakeListener) SetPort(port uint16) error {
 	l.w.note("port %d", port)
 	return l.w.portErr
@@ -244,12 +254,13 @@ type fakeTunnels struct {
 	mu         sync.Mutex // several are opened at once
 	open       map[string]reporter
 	fail       map[string]error
-	changed    map[string][]string  // what Mend finds, by peer
-	waits      map[string]time.Time // since when, of tunnels that are not up
-	hints      map[string]string    // of tunnels that are up
-	lost       map[string]error     // what Mend fails with, by peer
-	index      int                  // of each interface
-	noIPv6     bool                 // no interface can have it
+	changed    map[string][]string      // what Mend finds, by peer
+	waits      map[string]time.Time     // since when, of tunnels that are not up
+	lost       map[string]error         // what Mend fails with, by peer
+	says       map[string]tunnel.Status // of tunnels that are up
+	keysErr    error                    // what SetTrust fails with
+	index      int                      // of each interface
+	noIPv6     bool                     // no interface can have it
 }
 
 func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
@@ -289,7 +300,9 @@ func (t *fakeTunnel) Status() tunnel.Status {
 	if since, ok := t.f.waits[t.name]; ok {
 		return tunnel.Status{State: tunnel.StateWaiting, Since: since}
 	}
-	return tunnel.Status{State: tunnel.StateUp, Hint: t.f.hints[t.name]}
+	s := t.f.says[t.name]
+	s.State = tunnel.StateUp
+	return s
 }
 func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside ends) {
 	local, peer = endpoints(t.cfg, ev.Local, ev.Peer)
@@ -312,5 +325,9 @@ func (t *fakeTunnel) Mend() ([]string, error) {
 	changed := t.f.changed[t.name]
 	delete(t.f.changed, t.name)
 	return changed, t.f.lost[t.name]
+}
+func (t *fakeTunnel) SetTrust(cfg config.Tunnel) error {
+	t.f.w.note("keys %s", t.name)
+	return t.f.keysErr
 }
 func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

@@ -46,6 +46,7 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 	for _, cfg := range l.cfg.Peers {
 		add(cfg.Name, l.silentHint(l.peers[cfg.Name], now))
 		add(cfg.Name, pathHint(l.peers[cfg.Name]))
+		add(cfg.Name, keyHint(l.peers[cfg.Name]))
 	}
 	refused := l.listen.Refusals(now.Add(-refusedLately))
 	for _, r := range refused[:min(len(refused), maxRefusedHints)] {

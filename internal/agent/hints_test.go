@@ -72,9 +72,9 @@ func TestHintOfAPeerThatDoesNotCome(t *testing.T) {
 // What a transport has to say of a tunnel that is up.
 func TestHintOfATunnel(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
-	w.tunnels.hints = map[string]string{"c": "large packets vanish on the way to the peer"}
+	w.tunnels.says = map[string]tunnel.Status{"c": {Hint: "large packets vanish on the way to the peer"}}
 	w.hinted(t, time.Now(), status.Hint{Peer: "c", Text: "large packets vanish on the way to the peer"})
-	w.tunnels.hints = nil
+	w.tunnels.says = nil
 	w.hinted(t, time.Now())
 }
 

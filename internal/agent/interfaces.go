@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"warren/tunnel"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard"
+	"warren/tunnel/wireguard/protocol"
 )
 
 // aliasPrefix marks the interfaces that are ours (`ip link` shows the alias),
@@ -55,6 +57,12 @@ func (i *interfaces) SetListen(addrs []netip.AddrPort) error { return i.tls.SetL
 
 // SetServerName has the tls transport show a name when it dials.
 func (i *interfaces) SetServerName(name string) { i.tls.SetServerName(name) }
+
+// SetCertificate has the tls transport present another certificate.
+func (i *interfaces) SetCertificate(c *tls.Certificate) { i.tls.SetCertificate(c) }
+
+// SetPrivateKey has the wireguard transport use another key where it is the router's.
+func (i *interfaces) SetPrivateKey(k protocol.PrivateKey) error { return i.wireguard.SetPrivateKey(k) }
 
 // Refusals returns who was refused by one of the transports.
 func (i *interfaces) Refusals(since time.Time) []tunnel.Refusal {

@@ -70,6 +70,14 @@ func (s *session) hopAddresses() []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(s.addresses), func(p netip.Prefix) bool { return p.Addr() == s.ipv4.local })
 }
 
+// derived is the pair that the session would use if both ends had IPv6.
+func (s *session) derived() ends {
+	if s.ipv4.valid() {
+		return s.ipv6
+	}
+	return ends{s.local, s.peer}
+}
+
 // withoutIPv6 has the session of a peer use the IPv4 addresses, because the interface can have
 // no others.
 func (l *loop) withoutIPv6(p *peer) {

@@ -60,6 +60,9 @@ type openTunnel interface {
 	Mend() (changed []string, err error)
 	// Wake is called when the machine woke up from a sleep.
 	Wake()
+	// SetTrust has the peer known by what the config says of that now. A session stays if its
+	// key does. An error leaves all as it was.
+	SetTrust(config.Tunnel) error
 	// Close ends the session and tells the peer why. An interface of our own
 	// is gone when it returns.
 	Close(reason string)
@@ -126,6 +129,11 @@ func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
 		log = log.With("remote", ev.Remote)
 	}
 	log.Info("tunnel up")
+	l.beginSession(p, ev)
+}
+
+// beginSession begins what is over the tunnel, with the addresses that come out of the event.
+func (l *loop) beginSession(p *peer, ev tunnel.Event) {
 	l.generation++
 	p.session = &session{generation: l.generation, rtt: p.tunnel.Status().RTT}
 	p.session.local, p.session.peer, p.session.ipv4 = p.tunnel.Ends(ev)
@@ -244,6 +252,7 @@ func (l *loop) retry(ctx context.Context) {
 	if l.portErr != nil {
 		l.setPort()
 	}
+	l.followKeys(ctx)
 	var closed []*peer
 	for _, p := range l.peers {
 		switch {

@@ -1,8 +1,8 @@
 package agent
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -12,6 +12,7 @@ import (
 
 	"warren/internal/config"
 	"warren/tunnel"
+	"warren/tunnel/wireguard/protocol"
 )
 
 // listener is what the loop needs of the transports' shared sides.
@@ -19,6 +20,8 @@ type listener interface {
 	SetListen([]netip.AddrPort) error
 	SetPort(uint16) error
 	SetServerName(string)
+	SetCertificate(*tls.Certificate)
+	SetPrivateKey(protocol.PrivateKey) error
 	// Refusals returns who was refused since a moment, the latest first.
 	Refusals(since time.Time) []tunnel.Refusal
 }
@@ -31,8 +34,10 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	withoutNewKeys(l.cfg, next)
 	if err := needsRestart(l.cfg, next); err != nil {
+		return nil, err
+	}
+	if err := checkCertificate(l.cfg.TLS, next.TLS, time.Now()); err != nil {
 		return nil, err
 	}
 	done, err := l.changeDoors(next)
@@ -76,6 +81,14 @@ func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
 		l.listen.SetServerName(name)
 		done = append(done, "tls: another server_name, for connections from now on")
 	}
+	if err == nil {
+		var lines []string
+		if lines, err = l.changeKeys(next); err != nil {
+			l.setPort()
+			l.listen.SetServerName(l.cfg.TLS.ServerName)
+		}
+		done = append(done, lines...)
+	}
 	if err != nil {
 		l.setListen() // the port that could not be had has left the old one as it was
 		return nil, fmt.Errorf("nothing was changed: %w", err)
@@ -88,24 +101,6 @@ func portText(port uint16) string {
 		return "a port that the kernel chooses"
 	}
 	return fmt.Sprintf("port %d", port)
-}
-
-// withoutNewKeys leaves out keys that the router had not when it was started, if
-// no peer needs them: `warren keygen` may have made them since, and is no reason
-// to refuse what else has changed.
-func withoutNewKeys(old, next *config.Config) {
-	var certificate, key bool
-	for _, p := range next.Peers {
-		m := p.Tunnel.Trust.Method
-		certificate = certificate || m == config.TrustFingerprint || m == config.TrustCA
-		key = key || m == config.TrustPublicKey
-	}
-	if old.TLS.Certificate == nil && !certificate {
-		next.TLS.Certificate = nil
-	}
-	if old.WireGuard.PrivateKey == nil && !key {
-		next.WireGuard.PrivateKey = nil
-	}
 }
 
 // needsRestart refuses changes that would end every session anyway: doing so
@@ -122,11 +117,6 @@ func needsRestart(old, next *config.Config) error {
 	add("router_id", old.RouterID == next.RouterID)
 	add("[fib]", old.FIB == next.FIB)
 	add("[api]", old.API == next.API)
-	oldTLS, nextTLS := old.TLS, next.TLS
-	oldTLS.Listen, nextTLS.Listen = nil, nil
-	oldTLS.ServerName, nextTLS.ServerName = "", ""
-	add("the TLS certificate", oldTLS.Equal(nextTLS))
-	add("the WireGuard private key", bytes.Equal(old.WireGuard.PrivateKey, next.WireGuard.PrivateKey))
 	if keys == nil {
 		return nil
 	}
@@ -156,16 +146,28 @@ func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[strin
 	reopen = map[string]bool{}
 	for _, next := range l.cfg.Peers {
 		p := l.peers[next.Name]
-		if p == nil || p.cfg.Equal(next) {
+		if p == nil {
+			continue
+		}
+		rekeyed, line := l.changeTrust(p, next.Tunnel)
+		if line != "" {
+			done = append(done, line)
+		}
+		old := p.cfg
+		if rekeyed {
+			old.Tunnel.Trust = next.Tunnel.Trust
+		}
+		if old.Equal(next) {
+			p.cfg = next
 			continue
 		}
 		switch {
-		case !p.cfg.Tunnel.Equal(next.Tunnel):
+		case !old.Tunnel.Equal(next.Tunnel):
 			l.closePeer(ctx, p, "the peer changed its configuration")
 			delete(l.peers, next.Name)
 			reopen[next.Name] = true
 			done = append(done, "peer "+next.Name+": tunnel changed, reconnecting")
-		case p.cfg.BGP.ASN != next.BGP.ASN:
+		case old.BGP.ASN != next.BGP.ASN:
 			p.cfg = next
 			done = append(done, fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", next.Name, next.BGP.ASN))
 		default:

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"crypto/tls"
 	"errors"
 	"net/netip"
 	"slices"
@@ -132,24 +131,4 @@ func TestReloadChangesTheDoors(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	expect(t, "back again", w.since(mark), []string{"listen []", "port 0", "listen [192.0.2.1:443]"})
-}
-
-// Keys that `warren keygen` makes while the daemon runs matter when a peer needs them.
-func TestNewKeysThatNobodyNeeds(t *testing.T) {
-	b := peerConfig("b", 0)
-	b.Tunnel.Trust.Method = config.TrustSecret
-	w := newWorld(t, router(b))
-	next := router(b)
-	next.TLS.Certificate, next.WireGuard.PrivateKey = &tls.Certificate{}, make([]byte, config.KeySize)
-	w.load = func() (*config.Config, error) { return next, nil }
-	if _, err := w.reload(t.Context()); err != nil {
-		t.Error(err)
-	}
-	c := peerConfig("c", 1)
-	c.Tunnel.Trust.Method = config.TrustPublicKey
-	next = router(b, c)
-	next.TLS.Certificate, next.WireGuard.PrivateKey = &tls.Certificate{}, make([]byte, config.KeySize)
-	if _, err := w.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "WireGuard private key") || strings.Contains(err.Error(), "certificate") {
-		t.Errorf("with a peer that needs the key: %v", err)
-	}
 }

@@ -68,6 +68,7 @@ func (p *peer) tunnelStatus() status.Tunnel {
 	if t.MTU != 0 { // an external interface's is its owner's choice
 		out.MTU = t.MTU
 	}
+	out.Key, out.KeyPlace = t.Key, t.KeyPlace
 	out.RTT = status.Millis(t.RTT)
 	out.RxBytes, out.TxBytes = t.Stats.RxBytes, t.Stats.TxBytes
 	out.RxPackets, out.TxPackets, out.Drops = t.Stats.RxPackets, t.Stats.TxPackets, t.Stats.Drops

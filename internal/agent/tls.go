@@ -29,16 +29,22 @@ func (i *interfaces) openTLS(cfg config.Peer, report reporter) (openTunnel, erro
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	return runTunnel(l, dev, t, report.failed), nil
+	open := runTunnel(l, dev, t, report.failed)
+	open.setTrust = func(t config.Tunnel) error { return l.SetTrust(trust(t.Trust)) }
+	return open, nil
 }
 
 // trust translates the config's words into the transport's.
 func trust(t config.Trust) tlslink.Trust {
 	switch t.Method {
 	case config.TrustFingerprint:
-		return tlslink.Trust{Fingerprint: t.Fingerprint}
+		return tlslink.Trust{Fingerprints: t.Fingerprints}
 	case config.TrustSecret:
-		return tlslink.Trust{Secret: t.Secret}
+		secrets := make([]tlslink.Secret, 0, len(t.Secrets))
+		for _, s := range t.Secrets {
+			secrets = append(secrets, tlslink.Secret{Name: s.File, Key: s.Secret})
+		}
+		return tlslink.Trust{Secrets: secrets}
 	default:
 		return tlslink.Trust{CA: t.CA, PeerName: t.PeerName}
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -19,48 +20,49 @@ func (i *interfaces) openWireGuard(cfg config.Peer, report reporter) (openTunnel
 	if err != nil {
 		return nil, err
 	}
-	keys := wireguardKeys(t)
-	local := i.wireguard.PublicKey()
-	if t.Trust.Method == config.TrustSecret {
-		local = keys.PrivateKey.Public()
-	}
-	own, peer := endpoints(t, tunnel.Identity(local), tunnel.Identity(keys.PeerPublicKey))
-	if beside := endpoints4(t, tunnel.Identity(local), tunnel.Identity(keys.PeerPublicKey)); beside.valid() && !link.HasIPv6() {
-		own, peer = beside.local, beside.peer
-	}
 	l, err := i.wireguard.AddLink(wireguard.LinkConfig{
-		Name:         cfg.Name,
-		PrivateKey:   keys.PrivateKey,
-		PublicKey:    keys.PeerPublicKey,
-		PresharedKey: keys.PresharedKey,
-		Remotes:      dialed(t.Remotes),
-		Underlay:     t.Underlay,
-		Probe:        t.Probe == config.ProbeICMP,
-		PeerAddress:  peer,
-		LocalAddress: own,
-		Keepalive:    sendEvery(t),
-		DeadAfter:    t.DeadAfter,
-		Device:       dev,
-		Events:       report.event,
+		Name:      cfg.Name,
+		Keys:      wireguardKeys(t),
+		Remotes:   dialed(t.Remotes),
+		Underlay:  t.Underlay,
+		Probe:     t.Probe == config.ProbeICMP,
+		Keepalive: sendEvery(t),
+		DeadAfter: t.DeadAfter,
+		Device:    dev,
+		Events:    report.event,
+
+		AddressesOf: func(local, peer tunnel.Identity) (own, far netip.Addr) {
+			if beside := endpoints4(t, local, peer); beside.valid() && !link.HasIPv6() {
+				return beside.local, beside.peer
+			}
+			return endpoints(t, local, peer)
+		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	return runTunnel(l, dev, t, report.failed), nil
+	open := runTunnel(l, dev, t, report.failed)
+	open.setTrust = func(t config.Tunnel) error { return l.SetKeys(wireguardKeys(t)) }
+	return open, nil
 }
 
 // maxQueues bounds the cores that seal one tunnel's packets.
 const maxQueues = 4
 
-// wireguardKeys returns the keys of a tunnel's two ends. Those of a tunnel that
-// is known by public key leave the private one out: it is the router's.
-func wireguardKeys(t config.Tunnel) wireguard.Keys {
-	if t.Trust.Method == config.TrustSecret {
-		return wireguard.DeriveSecret(t.Trust.Secret, uint16(t.Link), t.Trust.First)
+// wireguardKeys returns the keys of a tunnel's two ends, of which any will do. Those of a
+// tunnel that is known by public keys leave the private one out: it is the router's.
+func wireguardKeys(t config.Tunnel) (all []wireguard.Keys) {
+	for _, s := range t.Trust.Secrets {
+		k := wireguard.DeriveSecret(s.Secret, uint16(t.Link), t.Trust.First)
+		k.Name = s.File
+		all = append(all, k)
 	}
-	k := wireguard.Keys{PeerPublicKey: t.Trust.PublicKey}
-	copy(k.PresharedKey[:], t.Trust.PresharedKey)
-	return k
+	for _, public := range t.Trust.PublicKeys {
+		k := wireguard.Keys{PeerPublicKey: public}
+		copy(k.PresharedKey[:], t.Trust.PresharedKey)
+		all = append(all, k)
+	}
+	return all
 }
 
 // sendEvery is after what time without sending the tunnel sends an empty packet.

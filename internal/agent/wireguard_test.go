@@ -19,10 +19,15 @@ func TestWireGuardMTUFits(t *testing.T) {
 // The two ends of a secret know each other's key, share the preshared one, and
 // derive the same two addresses; another link is another tunnel.
 func TestWireGuardKeysOfASecret(t *testing.T) {
-	secret := config.Tunnel{Trust: config.Trust{Method: config.TrustSecret, Secret: make([]byte, config.SecretSize)}}
+	secret := config.Tunnel{Trust: config.Trust{Method: config.TrustSecret, Secrets: []config.SharedSecret{
+		{File: "/etc/warren/a-b.secret", Secret: make([]byte, config.SecretSize)},
+	}}}
 	first, second, other := secret, secret, secret
 	first.Trust.First, other.Link = true, 1
-	a, b, c := wireguardKeys(first), wireguardKeys(second), wireguardKeys(other)
+	a, b, c := wireguardKeys(first)[0], wireguardKeys(second)[0], wireguardKeys(other)[0]
+	if a.Name != "/etc/warren/a-b.secret" {
+		t.Errorf("it is called %s", a.Name)
+	}
 	if a.PeerPublicKey != b.PrivateKey.Public() || b.PeerPublicKey != a.PrivateKey.Public() || a.PresharedKey != b.PresharedKey {
 		t.Error("the ends do not fit")
 	}
@@ -37,15 +42,15 @@ func TestWireGuardKeysOfASecret(t *testing.T) {
 
 func TestWireGuardKeysOfAPublicKey(t *testing.T) {
 	pub := protocol.NewPrivateKey().Public()
-	k := wireguardKeys(config.Tunnel{Trust: config.Trust{Method: config.TrustPublicKey, PublicKey: pub}})
-	if k != (wireguard.Keys{PeerPublicKey: pub}) {
+	k := wireguardKeys(config.Tunnel{Trust: config.Trust{Method: config.TrustPublicKey, PublicKeys: [][config.KeySize]byte{pub}}})
+	if len(k) != 1 || k[0] != (wireguard.Keys{PeerPublicKey: pub}) {
 		t.Errorf("%+v", k)
 	}
 	psk := make(config.Secret, config.KeySize)
 	psk[0] = 1
-	k = wireguardKeys(config.Tunnel{Trust: config.Trust{Method: config.TrustPublicKey, PublicKey: pub, PresharedKey: psk}})
-	if k.PresharedKey != (protocol.PresharedKey{1}) {
-		t.Errorf("preshared key %v", k.PresharedKey)
+	k = wireguardKeys(config.Tunnel{Trust: config.Trust{Method: config.TrustPublicKey, PublicKeys: [][config.KeySize]byte{pub, {1}}, PresharedKey: psk}})
+	if len(k) != 2 || k[1].PeerPublicKey != (protocol.PublicKey{1}) || k[0].PresharedKey != (protocol.PresharedKey{1}) || k[1].PresharedKey != k[0].PresharedKey {
+		t.Errorf("%+v", k)
 	}
 }
 

@@ -66,11 +66,13 @@ type TLS struct {
 // Equal reports whether t and o listen at the same addresses with the same
 // certificate and key, wherever those were read from, and show the same name.
 func (t TLS) Equal(o TLS) bool {
-	if !slices.Equal(t.Listen, o.Listen) || t.ServerName != o.ServerName || (t.Certificate == nil) != (o.Certificate == nil) {
-		return false
-	}
-	if t.Certificate == nil {
-		return true
+	return slices.Equal(t.Listen, o.Listen) && t.ServerName == o.ServerName && t.SameCertificate(o)
+}
+
+// SameCertificate reports whether t and o have the same certificate and key.
+func (t TLS) SameCertificate(o TLS) bool {
+	if t.Certificate == nil || o.Certificate == nil {
+		return t.Certificate == o.Certificate
 	}
 	// A certificate holds its public key, so equal chains have equal keys.
 	return slices.EqualFunc(t.Certificate.Certificate, o.Certificate.Certificate, bytes.Equal)
@@ -185,8 +187,12 @@ type Tunnel struct {
 
 // Equal reports whether t and o make the same tunnel. The contents of key,
 // secret and CA files count, not the files' names.
-func (t Tunnel) Equal(o Tunnel) bool {
-	return t.Transport == o.Transport && slices.Equal(t.Remotes, o.Remotes) && t.Trust.Equal(o.Trust) &&
+func (t Tunnel) Equal(o Tunnel) bool { return t.Trust.Equal(o.Trust) && t.EqualButTrust(o) }
+
+// EqualButTrust reports whether t and o make the same tunnel, if that both trust the same
+// peer is left out.
+func (t Tunnel) EqualButTrust(o Tunnel) bool {
+	return t.Transport == o.Transport && slices.Equal(t.Remotes, o.Remotes) &&
 		t.Link == o.Link && t.Interface == o.Interface && t.MTU == o.MTU &&
 		slices.Equal(t.Address, o.Address) && t.PeerAddress == o.PeerAddress &&
 		t.Probe == o.Probe && t.Underlay == o.Underlay && t.Keepalive == o.Keepalive && t.DeadAfter == o.DeadAfter &&
@@ -209,26 +215,33 @@ type TrustMethod int
 
 // The ways to trust a peer. The zero TrustMethod is none of them.
 const (
-	TrustFingerprint TrustMethod = iota + 1 // Trust.Fingerprint is set
-	TrustSecret                             // Trust.Secret is set, over WireGuard Trust.First too
+	TrustFingerprint TrustMethod = iota + 1 // Trust.Fingerprints is set
+	TrustSecret                             // Trust.Secrets is set, over WireGuard Trust.First too
 	TrustCA                                 // Trust.CA and Trust.PeerName are set
-	TrustPublicKey                          // Trust.PublicKey and perhaps Trust.PresharedKey are set
+	TrustPublicKey                          // Trust.PublicKeys and perhaps Trust.PresharedKey are set
 )
 
-// Trust is how a peer proves who it is. Only the fields of its Method are set.
+// Trust is how a peer proves who it is. Only the fields of its Method are set. Of a list,
+// which has at least one element and none twice, any will do, and the first is offered.
 type Trust struct {
-	Method      TrustMethod
-	Fingerprint [32]byte // SHA-256 of the peer's certificate in DER
-	Secret      Secret   // SecretSize bytes
-	CA          *x509.CertPool
-	PeerName    string // a DNS name in the peer's certificate
+	Method       TrustMethod
+	Fingerprints [][32]byte // SHA-256 of the peer's certificates in DER
+	Secrets      []SharedSecret
+	CA           *x509.CertPool
+	PeerName     string // a DNS name in the peer's certificate
 
-	PublicKey    [KeySize]byte // of the peer, Curve25519
-	PresharedKey Secret        // KeySize bytes; nil: none
+	PublicKeys   [][KeySize]byte // of the peer, Curve25519
+	PresharedKey Secret          // KeySize bytes; nil: none
 
-	// First says which of the two key pairs that both ends derive from Secret
+	// First says which of the two key pairs that both ends derive from a secret
 	// for WireGuard is this end's. The other end has it the other way round.
 	First bool
+}
+
+// SharedSecret is a secret that this router and one peer have.
+type SharedSecret struct {
+	File   string // absolute
+	Secret Secret // SecretSize bytes
 }
 
 // Equal reports whether t and o trust the same peer in the same way.
@@ -236,9 +249,15 @@ func (t Trust) Equal(o Trust) bool {
 	if (t.CA == nil) != (o.CA == nil) || t.CA != nil && !t.CA.Equal(o.CA) {
 		return false
 	}
-	return t.Method == o.Method && t.Fingerprint == o.Fingerprint &&
-		bytes.Equal(t.Secret, o.Secret) && t.PeerName == o.PeerName &&
-		t.PublicKey == o.PublicKey && bytes.Equal(t.PresharedKey, o.PresharedKey) && t.First == o.First
+	same := func(a, b SharedSecret) bool { return bytes.Equal(a.Secret, b.Secret) }
+	return t.Method == o.Method && slices.Equal(t.Fingerprints, o.Fingerprints) &&
+		slices.EqualFunc(t.Secrets, o.Secrets, same) && t.PeerName == o.PeerName &&
+		slices.Equal(t.PublicKeys, o.PublicKeys) && bytes.Equal(t.PresharedKey, o.PresharedKey) && t.First == o.First
+}
+
+// SameFiles reports whether the secrets of t and o are in the same files.
+func (t Trust) SameFiles(o Trust) bool {
+	return slices.EqualFunc(t.Secrets, o.Secrets, func(a, b SharedSecret) bool { return a.File == b.File })
 }
 
 // Secret is a shared secret. It does not show itself when printed or logged.

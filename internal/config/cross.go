@@ -1,7 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"slices"
+	"strings"
 )
 
 // checkAgainstRouter checks what depends on warren.toml and a peer's file
@@ -22,8 +25,8 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, drafts []draft)
 			l.fail(tunnel.Remotes.place, "is absent, and so is tls.listen in %s: nobody could connect; set one of them", raw.TLS.Listen.file)
 		}
 		trust := d.peer.Tunnel.Trust
-		if trust.Method == TrustFingerprint && cfg.TLS.Certificate != nil && trust.Fingerprint == own {
-			l.fail(tunnel.Fingerprint.place, "is the fingerprint of this router's own certificate, %s; it must be the peer's", cfg.TLS.CertFile)
+		if trust.Method == TrustFingerprint && cfg.TLS.Certificate != nil && slices.Contains(trust.Fingerprints, own) {
+			l.fail(tunnel.fingerprintPlace(), "is the fingerprint of this router's own certificate, %s; it must be the peer's", cfg.TLS.CertFile)
 		}
 	}
 }
@@ -55,10 +58,10 @@ func (l *loader) checkAmongPeers(drafts []draft) {
 // checkPair checks two peers against one another.
 func (l *loader) checkPair(first, second draft) {
 	a, b := first.peer.Tunnel, second.peer.Tunnel
-	if a.Trust.Method == TrustPublicKey && a.Trust.Method == b.Trust.Method && a.Trust.PublicKey == b.Trust.PublicKey {
-		l.fail(second.raw.Tunnel.PublicKey.place, "is the public_key of %s already; WireGuard knows a peer by its key: for several tunnels to the same peer use secret_file",
+	if a.Trust.Method == TrustPublicKey && a.Trust.Method == b.Trust.Method && samePeer(a.Trust, b.Trust) {
+		l.fail(second.raw.Tunnel.publicKeyPlace(), "is the public_key of %s already; WireGuard knows a peer by its key: for several tunnels to the same peer use secret_file",
 			first.peer.File)
-	} else if a.Trust.Method != 0 && a.Transport == b.Transport && sameTrust(a.Trust, b.Trust) && a.Link == b.Link {
+	} else if a.Trust.Method != 0 && a.Transport == b.Transport && samePeer(a.Trust, b.Trust) && a.Link == b.Link {
 		l.fail(second.raw.Tunnel.Link.place, "%d belongs to the tunnel of %s, which trusts the same peer; give each tunnel to one peer another link, the same at both ends",
 			b.Link, first.peer.File)
 	}
@@ -70,9 +73,19 @@ func (l *loader) checkPair(first, second draft) {
 	}
 }
 
-// sameTrust reports whether the same peer would be trusted, at whichever end of
-// a secret this is.
-func sameTrust(a, b Trust) bool {
-	a.First, b.First = false, false
-	return a.Equal(b)
+// samePeer reports whether a peer can be trusted in both ways, because they have a key in
+// common.
+func samePeer(a, b Trust) bool {
+	if a.Method != b.Method {
+		return false
+	}
+	return common(a.Fingerprints, b.Fingerprints) || common(a.PublicKeys, b.PublicKeys) ||
+		slices.ContainsFunc(a.Secrets, func(s SharedSecret) bool {
+			return slices.ContainsFunc(b.Secrets, func(o SharedSecret) bool { return bytes.Equal(s.Secret, o.Secret) })
+		}) ||
+		a.Method == TrustCA && strings.EqualFold(a.PeerName, b.PeerName)
+}
+
+func common[T comparable](a, b []T) bool {
+	return slices.ContainsFunc(a, func(x T) bool { return slices.Contains(b, x) })
 }

@@ -93,11 +93,11 @@ func TestParseSecret(t *testing.T) {
 }
 
 func TestSecretHidesItself(t *testing.T) {
-	tunnel := Tunnel{Trust: Trust{Secret: Secret("0123456789")}}
+	tunnel := Tunnel{Trust: Trust{Secrets: []SharedSecret{{Secret: Secret("0123456789")}}}}
 	var out strings.Builder
-	fmt.Fprintf(&out, "%v %+v %#v %x %q", tunnel, tunnel, tunnel, tunnel.Trust.Secret, tunnel.Trust.Secret)
-	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "secret", tunnel.Trust.Secret, "tunnel", tunnel)
-	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "secret", tunnel.Trust.Secret, "tunnel", tunnel)
+	fmt.Fprintf(&out, "%v %+v %#v %x %q", tunnel, tunnel, tunnel, tunnel.Trust.Secrets[0].Secret, tunnel.Trust.Secrets[0].Secret)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "secret", tunnel.Trust.Secrets[0].Secret, "tunnel", tunnel)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "secret", tunnel.Trust.Secrets[0].Secret, "tunnel", tunnel)
 	if err := json.NewEncoder(&out).Encode(tunnel); err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func TestDefaults(t *testing.T) {
 		Transport: "tls", Remotes: []Remote{{"192.0.2.1", 443}}, Trust: cfg.Peers[0].Tunnel.Trust,
 		Interface: "b", MTU: 1500, Keepalive: time.Second, DeadAfter: 3 * time.Second,
 	}
-	if got := cfg.Peers[0].Tunnel; !got.Equal(want) || len(got.Trust.Secret) != SecretSize {
+	if got := cfg.Peers[0].Tunnel; !got.Equal(want) || len(got.Trust.Secrets) != 1 || len(got.Trust.Secrets[0].Secret) != SecretSize {
 		t.Errorf("tunnel %+v", got)
 	}
 	if got := cfg.Peers[0].BGP; !got.Equal(PeerBGP{ASN: 64513, Export: Policy{Own: true}, MaxPrefixes: 1000, HardMaxPrefixes: 2000}) {

@@ -63,10 +63,19 @@ func keyDir(t testing.TB) string {
 	if _, err := keys.Router(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "x", "site-c", "a-b"} {
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "x", "site-c", "site-h", "site-h.2", "a-b"} {
 		if err := keys.Secret(filepath.Join(dir, name+".secret")); err != nil {
 			t.Fatal(err)
 		}
+	}
+	same, err := os.ReadFile(filepath.Join(dir, "e.secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "e.copy"), string(same))
+	write(t, filepath.Join(dir, "readable.secret"), string(same))
+	if err := os.Chmod(filepath.Join(dir, "readable.secret"), 0o640); err != nil {
+		t.Fatal(err)
 	}
 	if err := keys.Secret(filepath.Join(dir, "site-f.psk")); err != nil {
 		t.Fatal(err)

@@ -62,10 +62,13 @@ type rawTunnel struct {
 	Transport           value[string] `toml:"transport"`
 	Remotes             value[list]   `toml:"remotes"`
 	Fingerprint         value[string] `toml:"fingerprint"`
+	Fingerprints        value[list]   `toml:"fingerprints"`
 	SecretFile          value[string] `toml:"secret_file"`
+	SecretFiles         value[list]   `toml:"secret_files"`
 	CAFile              value[string] `toml:"ca_file"`
 	PeerName            value[string] `toml:"peer_name"`
 	PublicKey           value[string] `toml:"public_key"`
+	PublicKeys          value[list]   `toml:"public_keys"`
 	PresharedKeyFile    value[string] `toml:"preshared_key_file"`
 	Link                value[int64]  `toml:"link"`
 	Interface           value[string] `toml:"interface"`
@@ -77,6 +80,19 @@ type rawTunnel struct {
 	Keepalive           value[string] `toml:"keepalive"`
 	DeadAfter           value[string] `toml:"dead_after"`
 	PersistentKeepalive value[string] `toml:"persistent_keepalive"`
+}
+
+// secretPlace, publicKeyPlace and fingerprintPlace are where these are, as one value or as a
+// list.
+func (t *rawTunnel) secretPlace() place      { return either(t.SecretFile, t.SecretFiles) }
+func (t *rawTunnel) publicKeyPlace() place   { return either(t.PublicKey, t.PublicKeys) }
+func (t *rawTunnel) fingerprintPlace() place { return either(t.Fingerprint, t.Fingerprints) }
+
+func either(one value[string], more value[list]) place {
+	if more.state == given {
+		return more.place
+	}
+	return one.place
 }
 
 type rawPeerBGP struct {

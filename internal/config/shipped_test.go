@@ -106,7 +106,8 @@ func TestReferenceIsComplete(t *testing.T) {
 		files  []string
 	}{
 		{reflect.TypeFor[rawRouter](), []string{"warren.toml"}},
-		{reflect.TypeFor[rawPeer](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml", "peers.d/site-e.toml", "peers.d/site-f.toml"}},
+		{reflect.TypeFor[rawPeer](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml", "peers.d/site-e.toml", "peers.d/site-f.toml",
+			"peers.d/site-g.toml", "peers.d/site-h.toml", "peers.d/site-i.toml"}},
 	} {
 		var explained []string
 		for _, file := range c.files {
@@ -213,11 +214,11 @@ func TestReferenceValues(t *testing.T) {
 	if !cfg.FIB.KeepUnreachable || !cfg.Peers[0].BGP.KeepLearned || cfg.Peers[1].BGP.KeepLearned {
 		t.Errorf("unreachable: %+v, %+v", cfg.FIB, cfg.Peers[0].BGP)
 	}
-	if len(cfg.Peers) != 5 {
+	if len(cfg.Peers) != 8 {
 		t.Fatalf("peers %v", cfg.Peers)
 	}
 	b, c, d := cfg.Peers[0].Tunnel, cfg.Peers[1].Tunnel, cfg.Peers[2].Tunnel
-	if b.Trust.Method != TrustFingerprint || b.Trust.Fingerprint[0] != 0x9f || b.Trust.Fingerprint[31] != 0x08 {
+	if b.Trust.Method != TrustFingerprint || b.Trust.Fingerprints[0][0] != 0x9f || b.Trust.Fingerprints[0][31] != 0x08 {
 		t.Errorf("site-b: %+v", b.Trust)
 	}
 	if got := b.Remotes[2].String(); len(b.Remotes) != 3 || got != "[2001:db8:b::1]:443" {
@@ -226,7 +227,7 @@ func TestReferenceValues(t *testing.T) {
 	if len(b.Address) != 2 || b.Address[0].String() != "fe80::1/64" || b.PeerAddress.String() != "fe80::2" || b.Underlay != "eth0" {
 		t.Errorf("site-b: %+v", b)
 	}
-	if c.Trust.Method != TrustSecret || len(c.Trust.Secret) != SecretSize || len(c.Address) != 0 || c.PeerAddress.IsValid() {
+	if c.Trust.Method != TrustSecret || len(c.Trust.Secrets) != 1 || len(c.Trust.Secrets[0].Secret) != SecretSize || len(c.Address) != 0 || c.PeerAddress.IsValid() {
 		t.Errorf("site-c: %+v", c)
 	}
 	if d.Trust.Method != TrustCA || d.Trust.PeerName != "d.example.net" || d.Trust.CA.Equal(x509.NewCertPool()) {
@@ -237,10 +238,20 @@ func TestReferenceValues(t *testing.T) {
 		t.Errorf("site-e: %+v", e)
 	}
 	f := cfg.Peers[4].Tunnel
-	if f.Transport != TransportWireGuard || f.Trust.Method != TrustPublicKey || f.Trust.PublicKey[0] != 0xc5 ||
+	if f.Transport != TransportWireGuard || f.Trust.Method != TrustPublicKey || f.Trust.PublicKeys[0][0] != 0xc5 ||
 		len(f.Trust.PresharedKey) != KeySize || f.MTU != 1420 || f.Probe != ProbeICMP ||
 		f.Keepalive != 30*time.Second || f.DeadAfter != 90*time.Second || f.PersistentKeepalive != 25*time.Second {
 		t.Errorf("site-f: %+v", f)
+	}
+	g, h, i := cfg.Peers[5].Tunnel.Trust, cfg.Peers[6].Tunnel.Trust, cfg.Peers[7].Tunnel.Trust
+	if len(g.Fingerprints) != 2 || g.Fingerprints[0][0] != 0x2c || g.Fingerprints[1][0] != 0x48 {
+		t.Errorf("site-g: %+v", g)
+	}
+	if len(h.Secrets) != 2 || filepath.Base(h.Secrets[0].File) != "site-h.2.secret" || filepath.Base(h.Secrets[1].File) != "site-h.secret" {
+		t.Errorf("site-h: %+v", h)
+	}
+	if len(i.PublicKeys) != 2 || i.PublicKeys[0][0] != 0x1c || i.PublicKeys[1][0] != 0x4e {
+		t.Errorf("site-i: %+v", i)
 	}
 	imported := cfg.Peers[0].BGP.Import
 	if imported.Any || imported.Default || len(imported.Prefixes) != 2 || imported.Prefixes[0].String() != "10.2.0.0/16 le 24" {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -8,19 +9,48 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 )
 
+// oneOrMore makes a list of a key that has a form for one value and one for several.
+func (l *loader) oneOrMore(one value[string], more value[list]) value[list] {
+	switch {
+	case one.state == faulty || more.state == faulty:
+		more.state = faulty
+	case one.state == given && more.state == given:
+		l.fail(more.place, "and %s exclude one another: put that one into the list too, first if it is the one to offer", bare(one.key))
+		more.state = faulty
+	case one.state == given:
+		return value[list]{place: one.place, v: list{{one.v, one.line}}, state: given}
+	case more.state == given && len(more.v) == 0:
+		l.fail(more.place, "is empty: nothing would say how to know the peer; name at least one")
+		more.state = faulty
+	case more.state == absent:
+		more.place = one.place
+	}
+	return more
+}
+
+// bare is a key without its table.
+func bare(key string) string { return key[strings.LastIndex(key, ".")+1:] }
+
+// way is one of the keys by which a peer may be known.
+type way struct {
+	place
+	state state
+}
+
 // oneWay returns the only one of the keys that is given: there must be exactly
 // one way for the peer to prove who it is. "" if not, or if it is faulty.
-func (l *loader) oneWay(ways []value[string], allowed string) string {
+func (l *loader) oneWay(ways []way, allowed string) string {
 	var set []string
 	for _, w := range ways {
 		if w.state == faulty {
 			return ""
 		}
 		if w.state == given {
-			set = append(set, strings.TrimPrefix(w.key, "tunnel."))
+			set = append(set, bare(w.key))
 		}
 	}
 	if len(set) == 1 {
@@ -40,44 +70,78 @@ func (l *loader) oneWay(ways []value[string], allowed string) string {
 
 // tlsTrust reads how the peer proves over TLS who it is.
 func (l *loader) tlsTrust(raw *rawTunnel) Trust {
-	way := l.oneWay([]value[string]{raw.Fingerprint, raw.SecretFile, raw.CAFile}, "fingerprint, secret_file, ca_file (with peer_name)")
-	if way != "" && way != "ca_file" && raw.PeerName.state == given {
-		l.fail(raw.PeerName.place, "goes with ca_file only; %s already names one peer", way)
+	fingerprints, secrets := l.oneOrMore(raw.Fingerprint, raw.Fingerprints), l.oneOrMore(raw.SecretFile, raw.SecretFiles)
+	key := l.oneWay([]way{{fingerprints.place, fingerprints.state}, {secrets.place, secrets.state}, {raw.CAFile.place, raw.CAFile.state}},
+		"fingerprint, secret_file, ca_file (with peer_name)")
+	if key != "" && key != "ca_file" && raw.PeerName.state == given {
+		l.fail(raw.PeerName.place, "goes with ca_file only; %s already names one peer", key)
 	}
-	switch way {
-	case "fingerprint":
-		return l.trustFingerprint(raw.Fingerprint)
-	case "secret_file":
-		return l.trustSecret(raw.SecretFile)
+	switch key {
+	case "fingerprint", "fingerprints":
+		return l.trustFingerprints(fingerprints)
+	case "secret_file", "secret_files":
+		return l.trustSecrets(secrets)
 	case "ca_file":
 		return l.trustCA(raw)
 	}
 	return Trust{}
 }
 
-func (l *loader) trustFingerprint(v value[string]) Trust {
-	sum, err := parseFingerprint(v.v)
-	if err != nil {
-		l.fail(v.place, "%q %v; allowed is SHA256: and 32 pairs of hex digits, as `openssl x509 -noout -fingerprint -sha256` and `warren keygen` print it", v.v, err)
+func (l *loader) trustFingerprints(v value[list]) Trust {
+	t := Trust{Method: TrustFingerprint}
+	ok := true
+	for _, e := range v.v {
+		sum, err := parseFingerprint(e.text)
+		if err != nil {
+			err = fmt.Errorf("%w; allowed is SHA256: and 32 pairs of hex digits, as `openssl x509 -noout -fingerprint -sha256` and `warren keygen` print it", err)
+		} else if slices.Contains(t.Fingerprints, sum) {
+			err = errTwice
+		}
+		if err != nil {
+			l.failElement(v.place, e, err)
+			ok = false
+			continue
+		}
+		t.Fingerprints = append(t.Fingerprints, sum)
+	}
+	if !ok {
 		return Trust{}
 	}
-	return Trust{Method: TrustFingerprint, Fingerprint: sum}
+	return t
 }
 
-func (l *loader) trustSecret(v value[string]) Trust {
-	file := l.resolve(v.v)
-	data, err := l.read(file, private)
-	if err == nil {
-		data, err = ParseSecret(data)
+func (l *loader) trustSecrets(v value[list]) Trust {
+	t := Trust{Method: TrustSecret}
+	ok := true
+	for _, e := range v.v {
+		file := l.resolve(e.text)
+		data, err := l.read(file, private)
+		if err == nil {
+			data, err = ParseSecret(data)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; `warren keygen --secret FILE` makes it at one end, copy it to the other", err)
+		}
+		for _, other := range t.Secrets {
+			if err == nil && other.File == file {
+				err = errTwice
+			} else if err == nil && bytes.Equal(other.Secret, data) {
+				err = fmt.Errorf("has the same secret as %s; make another with `warren keygen --secret FILE`, or leave one of them out", other.File)
+			}
+		}
+		if err != nil {
+			at := v.place
+			at.line = e.line
+			l.fail(at, "%s: %v", file, err)
+			ok = false
+			continue
+		}
+		t.Secrets = append(t.Secrets, SharedSecret{File: file, Secret: data})
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w; `warren keygen --secret FILE` makes it at one end, copy it to the other", err)
-	}
-	if err != nil {
-		l.fail(v.place, "%s: %v", file, err)
+	if !ok {
 		return Trust{}
 	}
-	return Trust{Method: TrustSecret, Secret: data}
+	return t
 }
 
 func (l *loader) trustCA(raw *rawTunnel) Trust {
@@ -133,7 +197,7 @@ func (l *loader) certificate(raw *rawTLS, t TLS, drafts []draft) *tls.Certificat
 	wanted := raw.CertFile.state == given || raw.KeyFile.state == given || exists(t.CertFile) || exists(t.KeyFile)
 	for _, d := range drafts {
 		// What the file says counts, even if the key itself was wrong.
-		wanted = wanted || d.raw.Tunnel.Fingerprint.state == given || d.raw.Tunnel.CAFile.state == given
+		wanted = wanted || d.raw.Tunnel.Fingerprint.state == given || d.raw.Tunnel.Fingerprints.state == given || d.raw.Tunnel.CAFile.state == given
 	}
 	if !wanted {
 		return nil

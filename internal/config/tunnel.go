@@ -32,6 +32,7 @@ func (l *loader) tunnel(peer string, raw *rawTunnel) Tunnel {
 func (l *loader) tlsTunnel(peer string, raw *rawTunnel) Tunnel {
 	const other = "WireGuard has such keys; over TLS a peer is known by fingerprint, secret_file or ca_file"
 	l.refuse(TransportTLS, &raw.PublicKey, other)
+	l.refuse(TransportTLS, &raw.PublicKeys, other)
 	l.refuse(TransportTLS, &raw.PresharedKeyFile, other)
 	l.refuse(TransportTLS, &raw.PersistentKeepalive, "keepalive keeps the way open")
 	l.refuse(TransportTLS, &raw.Probe, "it knows by itself when its peer is silent")

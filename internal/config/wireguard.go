@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,7 +31,7 @@ func (l *loader) privateKey(raw *rawWireGuard, w WireGuard, drafts []draft) Secr
 	}
 	wanted := raw.PrivateKeyFile.state == given || exists(w.PrivateKeyFile)
 	for _, d := range drafts {
-		wanted = wanted || d.raw.Tunnel.PublicKey.state == given
+		wanted = wanted || d.raw.Tunnel.PublicKey.state == given || d.raw.Tunnel.PublicKeys.state == given
 	}
 	if !wanted {
 		return nil
@@ -50,6 +52,7 @@ func (l *loader) privateKey(raw *rawWireGuard, w WireGuard, drafts []draft) Secr
 func (l *loader) wireguardTunnel(peer string, raw *rawTunnel) Tunnel {
 	const certificates = "WireGuard knows no certificates; set public_key or secret_file"
 	l.refuse(TransportWireGuard, &raw.Fingerprint, certificates)
+	l.refuse(TransportWireGuard, &raw.Fingerprints, certificates)
 	l.refuse(TransportWireGuard, &raw.CAFile, certificates)
 	l.refuse(TransportWireGuard, &raw.PeerName, certificates)
 	t := l.ownTunnel(peer, raw, defaultWireGuardMTU, MaxWireGuardMTU)
@@ -79,29 +82,37 @@ func (l *loader) wireguardTunnel(peer string, raw *rawTunnel) Tunnel {
 
 // wireguardTrust reads how the peer proves over WireGuard who it is.
 func (l *loader) wireguardTrust(raw *rawTunnel) Trust {
-	way := l.oneWay([]value[string]{raw.PublicKey, raw.SecretFile}, "public_key (with or without preshared_key_file), secret_file")
+	public, secrets := l.oneOrMore(raw.PublicKey, raw.PublicKeys), l.oneOrMore(raw.SecretFile, raw.SecretFiles)
+	key := l.oneWay([]way{{public.place, public.state}, {secrets.place, secrets.state}}, "public_key (with or without preshared_key_file), secret_file")
 	switch {
-	case way == "public_key":
-		return l.trustPublicKey(raw)
-	case way == "secret_file" && raw.PresharedKeyFile.state == given:
+	case strings.HasPrefix(key, "public_key"):
+		return l.trustPublicKeys(public, raw)
+	case key != "" && raw.PresharedKeyFile.state == given:
 		l.fail(raw.PresharedKeyFile.place, "goes with public_key only; the preshared key comes out of secret_file too")
-	case way == "secret_file":
-		return l.trustSecret(raw.SecretFile)
+	case key != "":
+		return l.trustSecrets(secrets)
 	}
 	return Trust{}
 }
 
-func (l *loader) trustPublicKey(raw *rawTunnel) Trust {
-	const source = "as `wg pubkey` and `warren keygen` print it"
-	key, err := parseKey([]byte(raw.PublicKey.v), source)
-	if err == nil && bytes.Count(key, []byte{0}) == KeySize {
-		err = fmt.Errorf("it is all zeros, which is nobody's key; set the peer's, %s", source)
+func (l *loader) trustPublicKeys(v value[list], raw *rawTunnel) Trust {
+	t := Trust{Method: TrustPublicKey}
+	ok := true
+	for _, e := range v.v {
+		key, err := parsePublicKey(e.text)
+		if err == nil && slices.Contains(t.PublicKeys, key) {
+			err = errTwice
+		}
+		if err != nil {
+			l.failElement(v.place, e, err)
+			ok = false
+			continue
+		}
+		t.PublicKeys = append(t.PublicKeys, key)
 	}
-	if err != nil {
-		l.fail(raw.PublicKey.place, "%q is not a public key: %v", raw.PublicKey.v, err)
+	if !ok {
 		return Trust{}
 	}
-	t := Trust{Method: TrustPublicKey, PublicKey: [KeySize]byte(key)}
 	if raw.PresharedKeyFile.state != given {
 		return t
 	}
@@ -118,6 +129,18 @@ func (l *loader) trustPublicKey(raw *rawTunnel) Trust {
 		return Trust{}
 	}
 	return t
+}
+
+func parsePublicKey(text string) ([KeySize]byte, error) {
+	const source = "as `wg pubkey` and `warren keygen` print it"
+	key, err := parseKey([]byte(text), source)
+	if err == nil && bytes.Count(key, []byte{0}) == KeySize {
+		err = fmt.Errorf("it is all zeros, which is nobody's key; set the peer's, %s", source)
+	}
+	if err != nil {
+		return [KeySize]byte{}, fmt.Errorf("is not a public key: %w", err)
+	}
+	return [KeySize]byte(key), nil
 }
 
 // setFirst says which of a secret's two key pairs is this end's. Both ends must
@@ -139,7 +162,7 @@ func (l *loader) setFirst(own uint32, d *draft) {
 		}
 	}
 	if d.raw.Tunnel.Address.state == absent {
-		l.fail(d.raw.Tunnel.SecretFile.place, "both ends are AS %d, so that nothing tells which of the secret's two keys is whose: "+
+		l.fail(d.raw.Tunnel.secretPlace(), "both ends are AS %d, so that nothing tells which of the secret's two keys is whose: "+
 			`set address and peer_address, such as address = ["fe80::1/64"] and peer_address = "fe80::2", the other way round at the peer; or use public_key`, own)
 	}
 }
@@ -153,8 +176,8 @@ func (l *loader) checkWireGuard(raw *rawRouter, cfg *Config, d draft) {
 	if remotes := d.raw.Tunnel.Remotes; raw.WireGuard.ListenPort.state == absent && remotes.state != faulty && len(remotes.v) == 0 {
 		l.fail(remotes.place, "is absent, and so is wireguard.listen_port in %s: the peer could not know where to send; set one of them", raw.TLS.Listen.file)
 	}
-	if t.Trust.Method == TrustPublicKey && cfg.WireGuard.PrivateKey != nil && t.Trust.PublicKey == publicKey(cfg.WireGuard.PrivateKey) {
-		l.fail(d.raw.Tunnel.PublicKey.place, "belongs to this router's own key, %s; it must be the peer's", cfg.WireGuard.PrivateKeyFile)
+	if t.Trust.Method == TrustPublicKey && cfg.WireGuard.PrivateKey != nil && slices.Contains(t.Trust.PublicKeys, publicKey(cfg.WireGuard.PrivateKey)) {
+		l.fail(d.raw.Tunnel.publicKeyPlace(), "belongs to this router's own key, %s; it must be the peer's", cfg.WireGuard.PrivateKeyFile)
 	}
 }
 

@@ -63,6 +63,11 @@ type Tunnel struct {
 	TxPackets uint64 `json:"tx_packets"`
 	Drops     uint64 `json:"drops"`
 	LastError string `json:"last_error"` // empty: none
+
+	// Key is what the peer is known by in this session: the file of a secret, a fingerprint
+	// or a public key. KeyPlace says which of several that is, from 1.
+	Key      string `json:"key,omitempty"`
+	KeyPlace int    `json:"key_place,omitempty"`
 }
 
 // BGP is the session with a peer. The three numbers count prefixes of both

@@ -39,7 +39,7 @@ type Control func(network, address string, c syscall.RawConn) error
 
 // Config is what all links of a router share.
 type Config struct {
-	Certificate *tls.Certificate // the router's own; nil if all peers share secrets with it
+	Certificate *tls.Certificate // the router's own, see [Endpoint.SetCertificate]; nil if all peers share secrets with it
 	Identity    tunnel.Identity  // who we are to peers that share a secret; must stay the same over restarts
 	Control     Control          // for all sockets; may be nil
 	// Now is the clock by which keys get old and peers are silent. It should go on while
@@ -48,14 +48,21 @@ type Config struct {
 	Logger *slog.Logger // nil discards
 }
 
-// Trust says how a peer proves who it is. Exactly one of the three is set.
+// Trust says how a peer proves who it is. Exactly one of the three is set. Of several
+// fingerprints or secrets any one will do.
 type Trust struct {
-	Fingerprint [32]byte // SHA-256 of the peer's certificate (DER); its dates don't matter
+	Fingerprints [][32]byte // SHA-256 of certificates of the peer (DER), whose dates don't matter
 
-	Secret []byte // 32 bytes that only the two ends have
+	Secrets []Secret // this end offers the first, and the next ones to a peer that does not know it
 
 	CA       *x509.CertPool // who signs the peer's certificate, which must be in date
 	PeerName string         // a DNS name in it, or its common name if it has no alternative names
+}
+
+// Secret is a shared secret.
+type Secret struct {
+	Name string // where it is kept: by that a session outlives a change of what is there
+	Key  []byte // SecretLen bytes that only the two ends have
 }
 
 // SecretLen is the length of a shared secret in bytes.
@@ -63,15 +70,17 @@ const SecretLen = 32
 
 func (t *Trust) check() error {
 	ways := 0
-	if t.Fingerprint != ([32]byte{}) {
+	if len(t.Fingerprints) > 0 {
 		ways++
 	}
-	if t.Secret != nil {
+	if len(t.Secrets) > 0 {
 		ways++
-		if len(t.Secret) != SecretLen {
-			return fmt.Errorf("the shared secret has %d bytes: it must have %d", len(t.Secret), SecretLen)
+	}
+	for _, s := range t.Secrets {
+		if len(s.Key) != SecretLen {
+			return fmt.Errorf("the shared secret has %d bytes: it must have %d", len(s.Key), SecretLen)
 		}
-		if bytes.Count(t.Secret, t.Secret[:1]) == SecretLen {
+		if bytes.Count(s.Key, s.Key[:1]) == SecretLen {
 			return errors.New("the shared secret is one byte repeated: make one with `warren keygen --secret FILE`")
 		}
 	}

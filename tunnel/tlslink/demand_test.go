@@ -38,7 +38,7 @@ func TestListeningEndAsks(t *testing.T) {
 		"older peer":         {[4]time.Duration{0, time.Second}, hello{lanes: 4}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 4), Keepalive: time.Second}, &credential{})
+			l := newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 4), Keepalive: time.Second}, []*credential{{}})
 			s := &session{link: l, peer: c.peer, control: make(chan []byte, 8)}
 			l.session = s
 			for q, d := range c.waited {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"warren/tunnel"
 	"warren/tunnel/internal/remote"
 )
 
@@ -66,6 +67,7 @@ type dialResult struct {
 // the hello failed.
 type greetRequest struct {
 	dial   *dial
+	local  tunnel.Identity // of this end, on the connection that the hello goes out on
 	failed bool
 	reply  chan<- *hello // nil: no
 }
@@ -117,6 +119,7 @@ func (l *Link) greet(g greetRequest) {
 		g.reply <- nil
 		return
 	}
+	l.arb.local = g.local
 	h := l.hello(newSessionID(), 0)
 	g.reply <- &h
 }
@@ -131,6 +134,10 @@ func (l *Link) dialDone(r dialResult) {
 	}
 	l.dial.cancel()
 	l.dial = nil
+	if r.err == nil && !l.accepts(&r.wire.proof) {
+		r.wire.Close()
+		r.err = errKeyRemoved
+	}
 	if r.err != nil {
 		l.arb.dialEnded()
 		l.backoff.due = true
@@ -169,22 +176,43 @@ func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 	return dialResult{dial: d, err: remote.OneLine(errs)}
 }
 
-// connect brings up TLS to one address, in the old form if the peer's version is one of
-// the first.
-func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (*tls.Conn, *wire, error) {
-	conn, w, err := l.connectAs(ctx, addr, false)
+// connect brings up TLS to one address, with the first of several secrets that the peer
+// knows. Somebody on the path can have the later ones tried; that gains nothing, as this end
+// takes connections with any of them.
+func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (conn *tls.Conn, w *wire, err error) {
+	creds := l.credentials()
+	for i, cred := range creds {
+		conn, w, err = l.connectWith(ctx, addr, cred)
+		if !errors.Is(err, errOtherSecret) {
+			return conn, w, err
+		}
+		if i+1 < len(creds) {
+			l.log.Debug("the peer does not have the secret that is offered, trying the next", "secret", cred.name, "remote", addr)
+		}
+	}
+	return conn, w, err
+}
+
+// connectWith brings up TLS with one credential, in the old form if the peer's version is one
+// of the first.
+func (l *Link) connectWith(ctx context.Context, addr netip.AddrPort, cred *credential) (*tls.Conn, *wire, error) {
+	conn, w, err := l.connectAs(ctx, addr, cred, false)
 	switch {
 	case err == nil:
 		l.form.isNew()
 	case errors.Is(err, errOtherProtocol) && l.form.mayBeOld(time.Now()):
-		if conn, w, err = l.connectAs(ctx, addr, true); err == nil {
+		if conn, w, err = l.connectAs(ctx, addr, cred, true); err == nil {
 			l.form.isOld()
 		}
 	}
 	return conn, w, err
 }
 
-func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*tls.Conn, *wire, error) {
+func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, cred *credential, old bool) (*tls.Conn, *wire, error) {
+	own, err := l.e.ownCertificate()
+	if err != nil {
+		return nil, nil, err
+	}
 	host := addr.Addr().Unmap()
 	size := l.segments.next(l.e.cfg.Now(), host)
 	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
@@ -202,7 +230,8 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*t
 	defer cancel()
 	w := newWire(conn)
 	w.clamp = size
-	tc := tls.Client(w, l.cred.dialConfig(l.e.serverName(), old))
+	w.proof = proof{cred: cred, local: l.e.identityWith(cred, own), at: time.Now()}
+	tc := tls.Client(w, cred.dialConfig(l.e.serverName(), own, old))
 	began := time.Now()
 	err = tc.HandshakeContext(ctx)
 	took := time.Since(began)
@@ -212,8 +241,9 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, old bool) (*t
 		if gotNoAnswer(err, took) {
 			return nil, nil, errNoAnswer
 		}
-		return nil, nil, explainDial(err, l.cred)
+		return nil, nil, explainDial(err, &w.proof)
 	}
+	w.proof.chain = tc.ConnectionState().PeerCertificates
 	return tc, w, nil
 }
 
@@ -238,7 +268,7 @@ func (l *Link) introduce(ctx context.Context, d *dial, conn *tls.Conn, w *wire) 
 			w.Close()
 		}
 	}()
-	mine := l.ask(ctx, greetRequest{dial: d})
+	mine := l.ask(ctx, greetRequest{dial: d, local: w.proof.local})
 	if mine == nil {
 		return hello{}, errors.New("no longer needed")
 	}
@@ -263,18 +293,19 @@ func (l *Link) ask(ctx context.Context, g greetRequest) *hello {
 
 // exchange says hello and reads the answer.
 func (l *Link) exchange(ctx context.Context, conn *tls.Conn, w *wire, mine *hello) (hello, error) {
+	mine.identity = w.proof.local
 	w.SetDeadline(time.Now().Add(handshakeTimeout))
 	stop := context.AfterFunc(ctx, func() { w.Close() })
 	defer stop()
 	if _, err := conn.Write(encode(frameHello, mine.marshal())); err != nil {
-		return hello{}, explainDial(err, l.cred)
+		return hello{}, explainDial(err, &w.proof)
 	}
 	typ, payload, err := readSmall(conn)
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("the peer hung up without an answer to the hello")
 		}
-		return hello{}, explainDial(err, l.cred)
+		return hello{}, explainDial(err, &w.proof)
 	}
 	switch typ {
 	case frameReject:
@@ -290,7 +321,7 @@ func (l *Link) exchange(ctx context.Context, conn *tls.Conn, w *wire, mine *hell
 	if peer.link != mine.link || peer.session != mine.session || peer.lane != mine.lane {
 		return hello{}, protocolError("the answer to the hello is for another link, session or lane")
 	}
-	if err := l.checkIdentity(conn.ConnectionState().PeerCertificates, &peer); err != nil {
+	if err := checkIdentity(&w.proof, &peer); err != nil {
 		return hello{}, err
 	}
 	return peer, nil

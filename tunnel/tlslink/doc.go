@@ -54,6 +54,14 @@
 // (segments.go). So it is if they begin to vanish later (stuck.go). Now and then a
 // connection without them is tried.
 //
+// How the keys that a peer is known by, or this router's certificate, are changed while the
+// tunnel is up (rekey.go):
+//
+//  1. New connections are made, and taken, with what is set from now on; of several secrets
+//     the dialing end tries the next if the peer does not know the first (dial.go).
+//  2. A session that was made with a key which is gone ends. Where another key than its own
+//     would be offered now, its lanes are replaced.
+//
 // How a tunnel goes down: the peer says so, the connection fails, or nothing came
 // from the peer for dead_after (session.go). Then the carrier drops, the event
 // goes out, and dialing begins again.

@@ -84,12 +84,14 @@ func (e *Endpoint) echKeys(publicName string, hello []byte) []tls.EncryptedClien
 	defer e.mu.Unlock()
 	tried := make(map[string]bool)
 	for _, l := range e.links {
-		k := l.cred.keys
-		if k == nil || k.configID(publicName) != id || tried[k.serverName] || len(keys) == maxTrials {
-			continue
+		for _, cred := range l.credentials() {
+			k := cred.keys
+			if k == nil || k.configID(publicName) != id || tried[k.serverName] || len(keys) == maxTrials {
+				continue
+			}
+			tried[k.serverName] = true
+			keys = append(keys, tls.EncryptedClientHelloKey{Config: k.echConfig(publicName), PrivateKey: k.ech.Bytes()})
 		}
-		tried[k.serverName] = true
-		keys = append(keys, tls.EncryptedClientHelloKey{Config: k.echConfig(publicName), PrivateKey: k.ech.Bytes()})
 	}
 	return keys
 }

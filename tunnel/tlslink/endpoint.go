@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +35,8 @@ type Endpoint struct {
 	refusals   report.Refusals
 
 	mu        sync.Mutex
-	shown     string // the server name
+	own       *tls.Certificate // of this router; nil: none
+	shown     string           // the server name
 	links     []*Link
 	listeners map[netip.AddrPort]net.Listener
 	serving   context.Context // of Run; nil before and after
@@ -50,7 +52,7 @@ func NewEndpoint(c Config) *Endpoint {
 		c.Now = time.Now
 	}
 	e := &Endpoint{
-		cfg: c, log: c.Logger,
+		cfg: c, log: c.Logger, own: c.Certificate,
 		gate:      newGate(),
 		renewal:   defaultRenewal,
 		able:      flagWidens | flagRenews,
@@ -173,20 +175,41 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("tlslink: %s: %w", c.Name, err)
 	}
-	cred, err := newCredential(c.Trust, &e.cfg)
+	creds, err := newCredentials(c.Trust, e.cfg.Identity, e.certificate())
 	if err != nil {
 		return nil, fmt.Errorf("tlslink: %s: %w", c.Name, err)
 	}
-	l := newLink(e, c, cred)
+	l := newLink(e, c, creds)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, other := range e.links {
-		if other.cred.id() == cred.id() && other.cfg.Link == c.Link {
-			return nil, fmt.Errorf("tlslink: %s: link %d to this peer is also that of %s: give each its own number", c.Name, c.Link, other.cfg.Name)
-		}
+	if err := e.checkLinkLocked(l, creds); err != nil {
+		return nil, err
 	}
 	e.links = append(e.links, l)
 	return l, nil
+}
+
+// checkLinkLocked makes sure that a link with these credentials would be told from others.
+func (e *Endpoint) checkLinkLocked(l *Link, creds []*credential) error {
+	ids := make(map[string]bool)
+	for _, c := range creds {
+		for _, id := range c.ids() {
+			ids[id] = true
+		}
+	}
+	for _, other := range e.links {
+		if other == l || other.cfg.Link != l.cfg.Link {
+			continue
+		}
+		for _, c := range other.credentials() {
+			for _, id := range c.ids() {
+				if ids[id] {
+					return fmt.Errorf("tlslink: %s: link %d to this peer is also that of %s: give each its own number", l.cfg.Name, l.cfg.Link, other.cfg.Name)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func (e *Endpoint) removeLink(l *Link) {
@@ -207,39 +230,42 @@ func (e *Endpoint) secretLinks(serverName string) []*Link {
 	defer e.mu.Unlock()
 	var found []*Link
 	for _, l := range e.links {
-		if l.cred.keys != nil && l.cred.keys.serverName == serverName {
+		if l.secret(serverName) != nil {
 			found = append(found, l)
 		}
 	}
 	return found
 }
 
-// certifiedLinks returns the links whose peer has this certificate, or why no
-// link's peer has.
-func (e *Endpoint) certifiedLinks(chain []*x509.Certificate) ([]*Link, error) {
+// certifiedLinks returns the links whose peer has this certificate, and the credential of
+// the first, or why no link's peer has.
+func (e *Endpoint) certifiedLinks(chain []*x509.Certificate) (found []*Link, first *credential, why error) {
 	if len(chain) == 0 {
-		return nil, errors.New("no certificate")
+		return nil, nil, errors.New("no certificate")
 	}
 	e.mu.Lock()
 	links := append([]*Link(nil), e.links...)
 	e.mu.Unlock()
 	// Strangers have this done: once, whatever the number of links.
 	identity := CertificateIdentity(chain[0].Raw)
-	var found []*Link
-	var why error
+	add := func(l *Link, cred *credential) {
+		if found = append(found, l); first == nil {
+			first = cred
+		}
+	}
 	for _, l := range links {
-		trust := &l.cred.trust
-		switch {
-		case l.cred.keys != nil:
+		cred := l.credentials()[0]
+		switch trust := &cred.trust; {
+		case cred.keys != nil:
 		case trust.CA == nil:
-			if trust.Fingerprint == identity {
-				found = append(found, l)
+			if slices.Contains(trust.Fingerprints, identity) {
+				add(l, cred)
 			}
 		case checkName(chain[0], trust.PeerName) == nil: // the peer it says it is
-			if err := l.cred.verify(chain, true); err != nil {
+			if err := cred.verify(chain, true); err != nil {
 				why = fmt.Errorf("%s: %w", l.cfg.Name, err)
 			} else {
-				found = append(found, l)
+				add(l, cred)
 			}
 		}
 	}
@@ -249,7 +275,7 @@ func (e *Endpoint) certifiedLinks(chain []*x509.Certificate) ([]*Link, error) {
 	if found != nil {
 		why = nil
 	}
-	return found, why
+	return found, first, why
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

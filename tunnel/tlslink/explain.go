@@ -35,16 +35,27 @@ const alertProtocol = "no application protocol"
 
 var errOtherProtocol = errors.New("the listener wants another protocol: is it warren?")
 
+// refusedSecretError is the alert with which a listening end refused a secret. One of an older
+// version does so with a secret that it does not know.
+type refusedSecretError string
+
+func (e refusedSecretError) Error() string {
+	return fmt.Sprintf("the peer refused the shared secret (%s): is the secret file the same at both ends, and known there?", string(e))
+}
+
+// Is makes it one case of [errOtherSecret].
+func (e refusedSecretError) Is(target error) bool { return target == errOtherSecret }
+
 // explainDial is about a handshake, or a hello, that this end began.
-func explainDial(err error, c *credential) error {
+func explainDial(err error, p *proof) error {
 	switch alert := remoteAlert(err); {
 	case alert == "":
 	case alert == alertProtocol:
 		return errOtherProtocol
-	case c.keys != nil:
-		return fmt.Errorf("the peer refused the shared secret (%s): is the secret file the same at both ends, and known there?", alert)
+	case p.cred.keys != nil:
+		return refusedSecretError(alert)
 	case alert == "bad certificate", alert == "unknown certificate", alert == "internal error":
-		return fmt.Errorf("the peer refused this router's certificate (%s), whose fingerprint is %s: is that what the peer expects?", alert, Fingerprint(c.local))
+		return fmt.Errorf("the peer refused this router's certificate (%s), whose fingerprint is %s: is that what the peer expects?", alert, Fingerprint(p.local))
 	}
 	switch {
 	case isTimeout(err):

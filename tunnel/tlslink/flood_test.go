@@ -127,7 +127,7 @@ func TestFloodKeepsNoPeerOut(t *testing.T) {
 func TestPeerHoldsFewConnections(t *testing.T) {
 	a, b := secretPair(t)
 	b.start(secretTrust(0))
-	keys, err := deriveSecret(secretTrust(0).Secret)
+	keys, err := deriveSecret(secretTrust(0).Secrets[0].Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestPeerHoldsFewConnections(t *testing.T) {
 			t.Fatal("an old one is still there")
 		}
 	}
-	if n := b.endpoint.pending.size(b.link.cred.id()); n > perLink {
+	if n := b.endpoint.pending.size(b.link.credentials()[0].ids()[0]); n > perLink {
 		t.Fatalf("%d connections of one peer", n)
 	}
 	a.start(secretTrust(0), b.addr())

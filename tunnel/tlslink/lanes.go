@@ -104,7 +104,7 @@ func (l *Link) laneDialed(r laneResult) {
 		l.log.Warn(text, "lane", n, "err", r.err)
 		return
 	}
-	if l.session != r.s {
+	if l.session != r.s || !l.accepts(&r.wire.proof) {
 		r.wire.Close()
 		return
 	}
@@ -131,6 +131,7 @@ func (l *Link) laneArrived(in *incoming) {
 		return
 	}
 	h := l.hello(s.id, n)
+	h.identity = in.wire.proof.local
 	if _, err := in.conn.Write(encode(frameHello, h.marshal())); err != nil {
 		in.close()
 		return

@@ -3,7 +3,6 @@ package tlslink
 import (
 	"context"
 	"crypto/rand"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,9 +26,10 @@ import (
 //   - each lane of a session has a goroutine that receives and writes to the
 //     device, and each session one that sends what is not data (session.go).
 type Link struct {
-	e    *Endpoint
-	cfg  LinkConfig
-	cred *credential
+	e   *Endpoint
+	cfg LinkConfig // but for Trust, which creds has
+
+	creds atomic.Pointer[[]*credential] // at least one; the first is offered; changed with e.mu held
 
 	renewal renewal
 
@@ -43,6 +43,7 @@ type Link struct {
 	laneUps  chan laneResult
 
 	laneJoins chan *lane
+	rekeyed   chan struct{} // capacity 1: creds or this router's certificate is another
 
 	woken chan struct{} // capacity 1: the machine woke up
 
@@ -67,9 +68,9 @@ type Link struct {
 	dialedIt    atomic.Bool // this end dialed the session
 }
 
-func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
+func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 	l := &Link{
-		e: e, cfg: c, cred: cred, dev: c.Device,
+		e: e, cfg: c, dev: c.Device,
 		log:      e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		done:     make(chan struct{}),
 		incoming: make(chan *incoming),
@@ -78,14 +79,15 @@ func newLink(e *Endpoint, c LinkConfig, cred *credential) *Link {
 		laneUps:  make(chan laneResult),
 
 		laneJoins: make(chan *lane),
+		rekeyed:   make(chan struct{}, 1),
 
 		woken: make(chan struct{}, 1),
 
 		renewal: e.renewal,
-		arb:     arbiter{local: cred.local},
 		routes:  make([]atomic.Pointer[lane], c.Device.Queues()),
 		waits:   make([]waits, c.Device.Queues()),
 	}
+	l.creds.Store(&creds)
 	l.report = report.New("tls", l.dev.Name(), l.dev.MTU())
 	return l
 }
@@ -151,11 +153,14 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.laneDialed(r)
 		case ln := <-l.laneJoins:
 			l.joined(ln)
+		case <-l.rekeyed:
+			l.rekey()
 		case <-l.session.over():
 			l.endSession(l.session.reason(), false)
 		case <-l.session.ticks():
 			l.session.tick()
 			l.watchSegments(l.e.cfg.Now())
+			l.noteKey()
 			l.forgetTwin(l.e.cfg.Now())
 			l.widen(ctx)
 			l.renew(ctx)
@@ -174,6 +179,10 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 
 // arrived answers the hello of a connection that the peer dialed.
 func (l *Link) arrived(in *incoming) {
+	if !l.accepts(&in.wire.proof) {
+		go in.reject(errKeyRemoved.Error())
+		return
+	}
 	if err := l.prepare(in); err != nil {
 		l.fail(fmt.Errorf("prepare the connection from %s: %w", in.wire.remote().Addr(), err))
 		go in.reject("this connection cannot be used")
@@ -217,6 +226,7 @@ func (l *Link) prepare(in *incoming) error {
 func (l *Link) acceptSession(in *incoming) {
 	l.letGo(errors.New("another connection came up"))
 	h := l.hello(in.hello.session, 0)
+	h.identity = in.wire.proof.local
 	if _, err := in.conn.Write(encode(frameHello, h.marshal())); err != nil {
 		in.close()
 		l.fail(fmt.Errorf("answer the hello of %s: %w", in.wire.remote().Addr(), err))
@@ -244,10 +254,10 @@ func (l *Link) decideHeld() {
 	}
 }
 
-// hello is what this end says of itself.
+// hello is what this end says of itself. The identity is filled in from the connection.
 func (l *Link) hello(session [16]byte, laneNumber int) hello {
 	return hello{
-		link: l.cfg.Link, identity: l.cred.local,
+		link:     l.cfg.Link,
 		instance: l.e.instance, generation: l.arb.generation,
 		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes()),
 		offload: l.dev.Offload(), mtu: uint32(l.dev.MTU()), maxFrame: tun.MaxFrame,
@@ -261,11 +271,11 @@ func (l *Link) maxLanes() int {
 }
 
 // checkIdentity decides whether a hello may come over this TLS connection.
-func (l *Link) checkIdentity(chain []*x509.Certificate, h *hello) error {
-	if h.identity == l.cred.local {
+func checkIdentity(p *proof, h *hello) error {
+	if h.identity == p.local {
 		return errors.New("connected to itself: the peer has this router's own identity; if it is another machine, it is a copy: give it keys of its own")
 	}
-	if l.cred.keys == nil && h.identity != CertificateIdentity(chain[0].Raw) {
+	if p.cred.keys == nil && h.identity != CertificateIdentity(p.chain[0].Raw) {
 		return protocolError("hello with an identity that is not the certificate's")
 	}
 	return nil
@@ -293,8 +303,9 @@ func (l *Link) begin(s *session) {
 	}
 	l.log.Debug("session up", "remote", s.remote, "dialed", s.dialer, "offload", offload.String())
 	l.report.Up(s.began, s.remote)
-	l.report.Change(func(t *tunnel.Status) { t.Peer, t.Lanes, t.LastError = s.peer.identity, 1, "" })
-	l.emit(tunnel.Event{Up: true, Time: s.began, Remote: s.remote, Peer: s.peer.identity})
+	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer, t.Lanes, t.LastError = s.local, s.peer.identity, 1, "" })
+	l.noteKey()
+	l.emit(tunnel.Event{Up: true, Time: s.began, Remote: s.remote, Local: s.local, Peer: s.peer.identity})
 }
 
 // endSession takes the session down, if there is one: first the carrier, so that
@@ -321,14 +332,14 @@ func (l *Link) endSession(reason error, goodbye bool) {
 	l.log.Debug("session down", "remote", s.remote, "err", reason)
 	now := time.Now()
 	l.report.Down(now, report.Rest(l.cfg.Remotes), reason.Error())
-	l.emit(tunnel.Event{Time: now, Remote: s.remote, Peer: s.peer.identity, Reason: reason.Error()})
+	l.emit(tunnel.Event{Time: now, Remote: s.remote, Local: s.local, Peer: s.peer.identity, Reason: reason.Error()})
 }
 
 func (l *Link) emit(ev tunnel.Event) {
 	if l.cfg.Events == nil {
 		return
 	}
-	ev.Name, ev.Local = l.cfg.Name, l.cred.local
+	ev.Name = l.cfg.Name
 	l.cfg.Events(ev)
 }
 

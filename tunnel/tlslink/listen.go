@@ -76,7 +76,8 @@ func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
 		}
 		return
 	}
-	in := &incoming{conn: tc, wire: w, leave: e.pending.enter(v.links[0].cred.id(), perLink*len(v.links), conn)}
+	w.proof = proof{cred: v.cred, local: v.local, chain: tc.ConnectionState().PeerCertificates, at: time.Now()}
+	in := &incoming{conn: tc, wire: w, leave: e.pending.enter(v.cred.idOf(w.proof.chain[0]), perLink*len(v.links), conn)}
 	e.gate.leave(guest)
 	if err := in.identify(v.links); err != nil {
 		e.complain(conn, err)
@@ -111,8 +112,13 @@ func (in *incoming) identify(links []*Link) error {
 		if l.cfg.Link != in.hello.link {
 			continue
 		}
-		if err := l.checkIdentity(in.conn.ConnectionState().PeerCertificates, &in.hello); err != nil {
+		if err := checkIdentity(&in.wire.proof, &in.hello); err != nil {
 			return err
+		}
+		if keys := in.wire.proof.cred.keys; keys != nil {
+			if cred := l.secret(keys.serverName); cred != nil {
+				in.wire.proof.cred = cred // it may have another name there
+			}
 		}
 		in.link = l
 		return nil
@@ -126,8 +132,10 @@ type visitor struct {
 	guest   *guest
 	wire    *wire
 	awaited bool
-	refused bool    // by its certificate
-	links   []*Link // of the peer, at least one once the handshake is done
+	refused bool            // by its certificate
+	links   []*Link         // of the peer, at least one once the handshake is done
+	cred    *credential     // of the first of them
+	local   tunnel.Identity // of this end towards the peer
 }
 
 // await waits until the handshake may go on, which takes a processor some time.
@@ -156,9 +164,14 @@ func (v *visitor) config() *tls.Config {
 		cfg.NextProtos = append(slices.Clone(protocols), oldProtocol)
 		cfg.ClientAuth = tls.RequireAnyClientCert
 		if isSecretName(hi.ServerName) {
-			if links := v.e.secretLinks(hi.ServerName); len(links) > 0 {
+			links := v.e.secretLinks(hi.ServerName)
+			var cred *credential
+			if len(links) > 0 {
+				cred = links[0].secret(hi.ServerName)
+			}
+			if cred != nil {
 				var err error
-				cred := links[0].cred
+				v.cred, v.local = cred, v.e.cfg.Identity
 				cfg.Certificates = []tls.Certificate{cred.keys.listener}
 				cfg.VerifyConnection = func(s tls.ConnectionState) error {
 					v.links, err = links, cred.verify(s.PeerCertificates, true)
@@ -172,12 +185,13 @@ func (v *visitor) config() *tls.Config {
 		if err != nil {
 			return nil, err
 		}
+		v.local = CertificateIdentity(cert.Certificate[0])
 		cfg.Certificates = []tls.Certificate{*cert}
 		cfg.VerifyConnection = func(s tls.ConnectionState) error {
 			if v.refused = true; isSecretName(s.ServerName) {
 				return errors.New("no peer here has its shared secret")
 			}
-			v.links, err = v.e.certifiedLinks(s.PeerCertificates)
+			v.links, v.cred, err = v.e.certifiedLinks(s.PeerCertificates)
 			v.refused = err != nil
 			return err
 		}
@@ -188,11 +202,11 @@ func (v *visitor) config() *tls.Config {
 
 // ownCertificate is the router's, or one that nobody trusts.
 func (e *Endpoint) ownCertificate() (*tls.Certificate, error) {
-	if e.cfg.Certificate != nil {
-		return e.cfg.Certificate, nil
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.own != nil {
+		return e.own, nil
+	}
 	if e.fallback.Leaf == nil {
 		cert, err := throwaway()
 		if err != nil {

@@ -102,7 +102,7 @@ func TestStrangersGetNothing(t *testing.T) {
 			return tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}).Handshake()
 		},
 		"right server name, wrong key": func(c net.Conn) error {
-			keys, err := deriveSecret(secretTrust(0).Secret)
+			keys, err := deriveSecret(secretTrust(0).Secrets[0].Key)
 			if err != nil {
 				return err
 			}

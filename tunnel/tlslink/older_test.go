@@ -38,8 +38,20 @@ func oldHelloFrame(t *testing.T, session [16]byte, flags ...byte) []byte {
 	return b
 }
 
+// Of several secrets an older listening end gets the one that it knows.
+func TestLaterSecretToOlderListeningEnd(t *testing.T) {
+	o := newOldListener(t)
+	a, _ := secretPair(t)
+	a.start(secrets(1, 0), o.l.Addr().String())
+	select {
+	case <-o.hellos:
+	case <-time.After(patience):
+		t.Fatalf("no hello came: %+v", a.link.Status())
+	}
+}
+
 func oldClient(t *testing.T) *tls.Config {
-	keys, err := deriveSecret(secretTrust(0).Secret)
+	keys, err := deriveSecret(secretTrust(0).Secrets[0].Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +106,7 @@ type oldListener struct {
 
 func newOldListener(t *testing.T) *oldListener {
 	t.Helper()
-	keys, err := deriveSecret(secretTrust(0).Secret)
+	keys, err := deriveSecret(secretTrust(0).Secrets[0].Key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"math/big"
 	"net/netip"
 	"strings"
@@ -163,7 +164,7 @@ func secretTrust(b byte) Trust {
 	for i := range s {
 		s[i] = byte(i) ^ b
 	}
-	return Trust{Secret: s}
+	return Trust{Secrets: []Secret{{Name: fmt.Sprint("secret ", b), Key: s}}}
 }
 
 // authority signs certificates for tests.
@@ -215,4 +216,10 @@ func makeCert(t *testing.T, template *x509.Certificate, by *authority) (*ecdsa.P
 	return key, cert
 }
 
-func pin(c *tls.Certificate) Trust { return Trust{Fingerprint: CertificateIdentity(c.Certificate[0])} }
+// pin trusts the peer that has any of some certificates.
+func pin(certs ...*tls.Certificate) (t Trust) {
+	for _, c := range certs {
+		t.Fingerprints = append(t.Fingerprints, CertificateIdentity(c.Certificate[0]))
+	}
+	return t
+}

@@ -48,7 +48,7 @@ func TestFineFramesArriveAsPackets(t *testing.T) {
 // A peer that has a frame cut into segments of a byte has nothing delivered.
 func TestHostileSegmentsAreDropped(t *testing.T) {
 	dev := newFakeDevice("x", 1)
-	l := newLink(NewEndpoint(Config{}), LinkConfig{Device: dev}, &credential{})
+	l := newLink(NewEndpoint(Config{}), LinkConfig{Device: dev}, []*credential{{}})
 	ln := &lane{s: &session{link: l}}
 	hostile := packet(1024)
 	hostile[0], hostile[1], hostile[4], hostile[6], hostile[8] = unix.VIRTIO_NET_HDR_F_NEEDS_CSUM, unix.VIRTIO_NET_HDR_GSO_TCPV4, 1, 20, 16

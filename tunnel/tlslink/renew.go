@@ -24,6 +24,10 @@ var defaultRenewal = renewal{age: 55 * time.Minute, records: 1 << 22}
 // as long as the peer acknowledges what is sent.
 const drainTimeout = 5 * time.Minute
 
+// renewPause is which part of the greatest age a lane has at least when the peer has it
+// replaced.
+const renewPause = 256
+
 // maxDraining is how many lanes that were replaced may be waited for; an end of this
 // version has no more than one for each number.
 const maxDraining = 2 * MaxLanes
@@ -58,7 +62,7 @@ func (l *Link) renew(ctx context.Context) {
 			continue
 		}
 		// A peer that asks all the time is not obeyed all the time.
-		wanted := asked&(1<<n) != 0 && now.Sub(ln.began) >= l.renewal.age/256
+		wanted := asked&(1<<n) != 0 && now.Sub(ln.began) >= l.renewal.age/renewPause
 		trial := able && s.dialer && l.segments.isDue(now, s.remote.Addr(), ln.wire.clamp)
 		if !wanted && !ln.isOld(now) && !trial {
 			continue

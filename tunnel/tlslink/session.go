@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"warren/tunnel"
 )
 
 // goodbyeTimeout bounds how long the end of a session waits for the peer to have
@@ -41,7 +43,8 @@ func (h *heard) ago() time.Duration { return h.now().Sub(epoch) - time.Duration(
 type session struct {
 	link   *Link
 	id     [16]byte
-	dialer bool // this end dialed
+	dialer bool            // this end dialed
+	local  tunnel.Identity // of this end, as it said in its hello
 	peer   hello
 	remote netip.AddrPort
 	began  time.Time
@@ -66,12 +69,14 @@ type session struct {
 	load      load        // of the link, at the last tick
 	asked     atomic.Bool // whether the peer asks for further lanes
 
+	replaced time.Time // since when a secret that was replaced is in use; zero: none is
+
 	renewAsked atomic.Uint32 // the lanes, as bits, that the peer asks to be replaced
 }
 
 func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *session {
 	s := &session{
-		link: l, id: peer.session, dialer: dialer, peer: peer,
+		link: l, id: peer.session, dialer: dialer, local: w.proof.local, peer: peer,
 		remote:  w.remote(),
 		began:   time.Now(),
 		control: make(chan []byte, 8),

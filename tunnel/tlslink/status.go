@@ -5,7 +5,9 @@ import "warren/tunnel"
 // Status returns how the tunnel is now. It may be called from any goroutine.
 func (l *Link) Status() tunnel.Status {
 	s := l.report.Status()
-	s.Local = l.cred.local
+	if s.State != tunnel.StateUp {
+		s.Local = l.e.identity(l.credentials()[0])
+	}
 	s.Stats = l.counters.Stats()
 	if s.State == tunnel.StateUp && l.dialedIt.Load() { // the other end has segments of its own
 		s.Hint = l.segments.hint(s.Remote.Addr())

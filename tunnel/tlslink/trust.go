@@ -6,49 +6,67 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"warren/tunnel"
 )
 
-// credential is a Trust made ready: what this end presents and what the other
-// must.
+// credential is one way in which the two ends know each other: a shared secret, or
+// certificates. It never changes.
 type credential struct {
-	trust Trust
-	keys  *secretKeys      // of a shared secret
-	own   *tls.Certificate // otherwise
-	local tunnel.Identity
+	trust Trust       // unless it is a secret
+	name  string      // of the secret
+	keys  *secretKeys // of the secret; nil: certificates
 	now   func() time.Time
 }
 
-func newCredential(t Trust, c *Config) (*credential, error) {
-	cred := &credential{trust: t, local: c.Identity, now: time.Now}
-	if t.Secret != nil {
-		if c.Identity == (tunnel.Identity{}) {
-			return nil, errors.New("a shared secret needs an identity of this router")
+// newCredentials makes a Trust ready: one credential for each secret, which needs an identity
+// of this router, or one for all certificates, which needs a certificate of its own.
+func newCredentials(t Trust, identity tunnel.Identity, own *tls.Certificate) ([]*credential, error) {
+	if len(t.Secrets) == 0 {
+		if own == nil {
+			return nil, errors.New("this router has no certificate, which trust by fingerprint or CA needs at both ends: make one with `warren keygen`")
 		}
-		keys, err := deriveSecret(t.Secret)
-		cred.keys = keys
-		return cred, err
+		return []*credential{{trust: t, now: time.Now}}, nil
 	}
-	if c.Certificate == nil {
-		return nil, errors.New("this router has no certificate, which trust by fingerprint or CA needs at both ends: make one with `warren keygen`")
+	if identity == (tunnel.Identity{}) {
+		return nil, errors.New("a shared secret needs an identity of this router")
 	}
-	cred.own = c.Certificate
-	cred.local = CertificateIdentity(c.Certificate.Certificate[0])
-	return cred, nil
+	var all []*credential
+	for _, s := range t.Secrets {
+		keys, err := deriveSecret(s.Key)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, &credential{name: s.Name, keys: keys, now: time.Now})
+	}
+	return all, nil
 }
 
-// id tells credentials apart: no two links may have the same id and link number.
-func (c *credential) id() string {
+// ids tell peers apart: no two links with the same number may have one in common.
+func (c *credential) ids() []string {
 	switch {
 	case c.keys != nil:
-		return "secret " + c.keys.serverName
+		return []string{"secret " + c.keys.serverName}
 	case c.trust.CA != nil:
-		return "name " + c.trust.PeerName
+		return []string{"name " + c.trust.PeerName}
 	}
-	return "fingerprint " + hex.EncodeToString(c.trust.Fingerprint[:])
+	ids := make([]string, 0, len(c.trust.Fingerprints))
+	for _, f := range c.trust.Fingerprints {
+		ids = append(ids, "fingerprint "+hex.EncodeToString(f[:]))
+	}
+	return ids
+}
+
+// idOf is the one of ids that a peer with this certificate has.
+func (c *credential) idOf(cert *x509.Certificate) string {
+	if c.keys == nil && c.trust.CA == nil {
+		identity := CertificateIdentity(cert.Raw)
+		return "fingerprint " + hex.EncodeToString(identity[:])
+	}
+	return c.ids()[0]
 }
 
 var errOtherSecret = errors.New("the peer does not have this shared secret: is the secret file the same at both ends?")
@@ -63,14 +81,14 @@ func baseConfig() *tls.Config {
 }
 
 // dialConfig is for the dialing end, which shows a server name to the underlay; "" is
-// one of the day with a secret, and otherwise none. An older listening end needs the old
-// form. InsecureSkipVerify only turns off the web's rules; VerifyConnection has ours.
-func (c *credential) dialConfig(serverName string, old bool) *tls.Config {
+// one of the day with a secret, and otherwise none. Without a secret it presents cert. An
+// older listening end needs the old form. InsecureSkipVerify only turns off the web's rules;
+// VerifyConnection has ours.
+func (c *credential) dialConfig(serverName string, cert *tls.Certificate, old bool) *tls.Config {
 	cfg := baseConfig()
 	cfg.InsecureSkipVerify = true
 	cfg.VerifyConnection = func(s tls.ConnectionState) error { return c.verify(s.PeerCertificates, false) }
 	cfg.ServerName = serverName
-	cert := c.own
 	if old {
 		cfg.NextProtos = []string{oldProtocol}
 	}
@@ -107,20 +125,25 @@ func (c *credential) verify(chain []*x509.Certificate, peerDials bool) error {
 		}
 		return nil
 	case c.trust.CA != nil:
-		return c.verifyChain(chain)
+		return c.verifyChain(chain, c.now())
 	}
-	if seen := CertificateIdentity(chain[0].Raw); seen != c.trust.Fingerprint {
-		return fmt.Errorf("the peer's fingerprint is %s, expected is %s", Fingerprint(seen), Fingerprint(c.trust.Fingerprint))
+	seen := CertificateIdentity(chain[0].Raw)
+	if slices.Contains(c.trust.Fingerprints, seen) {
+		return nil
 	}
-	return nil
+	expected := make([]string, 0, len(c.trust.Fingerprints))
+	for _, f := range c.trust.Fingerprints {
+		expected = append(expected, Fingerprint(f))
+	}
+	return fmt.Errorf("the peer's fingerprint is %s, expected is %s", Fingerprint(seen), strings.Join(expected, " or "))
 }
 
 // maxChain bounds what a stranger can have verified, as each certificate may take
 // some milliseconds.
 const maxChain = 8
 
-func (c *credential) verifyChain(chain []*x509.Certificate) error {
-	leaf, now := chain[0], c.now()
+func (c *credential) verifyChain(chain []*x509.Certificate, now time.Time) error {
+	leaf := chain[0]
 	if err := checkName(leaf, c.trust.PeerName); err != nil {
 		return err
 	}

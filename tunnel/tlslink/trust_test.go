@@ -31,12 +31,12 @@ func TestRefusalsSaySo(t *testing.T) {
 		refusal            string // what the listener remembers
 	}{
 		"listener is another": {Config{Certificate: a}, Config{Certificate: b}, pin(c), pin(a), 0,
-			"the peer's fingerprint is " + Fingerprint(pin(b).Fingerprint) + ", expected is " + Fingerprint(pin(c).Fingerprint), errRefusedUs.Error()},
+			"the peer's fingerprint is " + Fingerprint(pin(b).Fingerprints[0]) + ", expected is " + Fingerprint(pin(c).Fingerprints[0]), errRefusedUs.Error()},
 		"dialer is another": {Config{Certificate: a}, Config{Certificate: b}, pin(b), pin(c), 0,
-			"the peer refused this router's certificate (bad certificate), whose fingerprint is " + Fingerprint(pin(a).Fingerprint), "no peer here has the fingerprint " + Fingerprint(pin(a).Fingerprint)},
+			"the peer refused this router's certificate (bad certificate), whose fingerprint is " + Fingerprint(pin(a).Fingerprints[0]), "no peer here has the fingerprint " + Fingerprint(pin(a).Fingerprints[0])},
 		"other secret":   {Config{Identity: self}, Config{Identity: tunnel.Identity{2}}, secretTrust(1), secretTrust(2), 0, "the peer does not have this shared secret", errRefusedUs.Error()},
 		"secret unknown": {Config{Identity: self}, Config{Certificate: b}, secretTrust(1), pin(a), 0, "the peer does not have this shared secret", errRefusedUs.Error()},
-		"pin to secret":  {Config{Certificate: a}, Config{Identity: self}, pin(b), secretTrust(1), 0, "expected is " + Fingerprint(pin(b).Fingerprint), errRefusedUs.Error()},
+		"pin to secret":  {Config{Certificate: a}, Config{Identity: self}, pin(b), secretTrust(1), 0, "expected is " + Fingerprint(pin(b).Fingerprints[0]), errRefusedUs.Error()},
 		"expired":        {Config{Certificate: a}, Config{Certificate: old}, byName("b"), pin(a), 0, "certificate expired on " + date(old.Leaf.NotAfter), errRefusedUs.Error()},
 		"dialer expired": {Config{Certificate: old}, Config{Certificate: a}, pin(a), byName("b"), 0, "the peer refused this router's certificate", "listener: the peer's certificate expired on " + date(old.Leaf.NotAfter)},
 		"not yet valid":  {Config{Certificate: a}, Config{Certificate: early}, byName("b"), pin(a), 0, "check the clocks", errRefusedUs.Error()},
@@ -94,11 +94,11 @@ func TestConfigMistakesAreRefused(t *testing.T) {
 	for want, spoil := range map[string]func(*LinkConfig){
 		"no device":                 func(c *LinkConfig) { c.Device = nil },
 		"0 ways to trust":           func(c *LinkConfig) { c.Trust = Trust{} },
-		"2 ways to trust":           func(c *LinkConfig) { c.Trust.Fingerprint[0] = 1 },
-		"it must have 32":           func(c *LinkConfig) { c.Trust.Secret = []byte("short") },
-		"one byte repeated":         func(c *LinkConfig) { c.Trust.Secret = make([]byte, 32) },
+		"2 ways to trust":           func(c *LinkConfig) { c.Trust.Fingerprints = [][32]byte{{1}} },
+		"it must have 32":           func(c *LinkConfig) { c.Trust = Trust{Secrets: []Secret{{Key: []byte("short")}}} },
+		"one byte repeated":         func(c *LinkConfig) { c.Trust = Trust{Secrets: []Secret{{Key: make([]byte, 32)}}} },
 		"needs a peer name":         func(c *LinkConfig) { c.Trust = Trust{CA: x509.NewCertPool()} },
-		"router has no certificate": func(c *LinkConfig) { c.Trust = Trust{Fingerprint: [32]byte{1}} },
+		"router has no certificate": func(c *LinkConfig) { c.Trust = Trust{Fingerprints: [][32]byte{{1}}} },
 		"want host:port":            func(c *LinkConfig) { c.Remotes = []string{"host"} },
 		"keepalive":                 func(c *LinkConfig) { c.Keepalive = 0 },
 		"at least twice the":        func(c *LinkConfig) { c.DeadAfter = time.Second },
@@ -123,7 +123,7 @@ func TestConfigMistakesAreRefused(t *testing.T) {
 
 // Both ends of a tunnel derive these, perhaps with different versions.
 func TestSecretDerivationStaysTheSame(t *testing.T) {
-	k, err := deriveSecret(secretTrust(0).Secret)
+	k, err := deriveSecret(secretTrust(0).Secrets[0].Key)
 	if err != nil {
 		t.Fatal(err)
 	}

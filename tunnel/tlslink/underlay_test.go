@@ -97,7 +97,7 @@ func TestUnderlaySeesAnOrdinaryHello(t *testing.T) {
 			w := newWatcher(t, b.addr())
 			a.start(secretTrust(0), w.l.Addr().String())
 			a.waitEvents(1)
-			keys := a.link.cred.keys
+			keys := a.link.credentials()[0].keys
 			want := serverName
 			if want == "" {
 				want = keys.dailyName(time.Now())
@@ -141,12 +141,12 @@ func TestDailyName(t *testing.T) {
 	} {
 		w := newWatcher(t, b.addr())
 		a.cfg.Trust = secretTrust(0)
-		cred, err := newCredential(secretTrust(0), &a.endpoint.cfg)
+		creds, err := newCredentials(secretTrust(0), a.endpoint.cfg.Identity, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cred.now = func() time.Time { return now }
-		l := newLink(a.endpoint, LinkConfig{Name: "a", Device: newFakeDevice("x", 1)}, cred)
+		creds[0].now = func() time.Time { return now }
+		l := newLink(a.endpoint, LinkConfig{Name: "a", Device: newFakeDevice("x", 1)}, creds)
 		conn, wire, err := l.connect(t.Context(), addrPort(w.l.Addr()))
 		if err != nil {
 			t.Fatalf("on %v: %v", now, err)
@@ -161,7 +161,7 @@ func TestDailyName(t *testing.T) {
 		}
 		names[hi.ServerName] = true
 	}
-	keys, day := b.link.cred.keys, time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	keys, day := b.link.credentials()[0].keys, time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 	if keys.dailyName(day) != keys.dailyName(day.Add(24*time.Hour-time.Second)) || keys.dailyName(day) == keys.dailyName(day.Add(-time.Second)) {
 		t.Error("it is not that of the UTC day")
 	}
@@ -169,7 +169,7 @@ func TestDailyName(t *testing.T) {
 
 // Both ends derive these, perhaps with different versions.
 func TestHiddenNameDerivationStaysTheSame(t *testing.T) {
-	k, err := deriveSecret(secretTrust(0).Secret)
+	k, err := deriveSecret(secretTrust(0).Secrets[0].Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,8 @@ func TestFewSecretsAreTried(t *testing.T) {
 	const links = 300
 	for i := range links {
 		trust := secretTrust(0)
-		trust.Secret[0], trust.Secret[1] = byte(i), byte(i>>8)
+		key := trust.Secrets[0].Key
+		key[0], key[1] = byte(i), byte(i>>8)
 		if _, err := e.AddLink(LinkConfig{Name: "p", Trust: trust, Keepalive: time.Second, DeadAfter: 3 * time.Second, Device: newFakeDevice("p", 1)}); err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +199,7 @@ func TestFewSecretsAreTried(t *testing.T) {
 	for _, l := range e.links[:30] {
 		const name = "www.example.net"
 		here, there := net.Pipe()
-		go tls.Client(here, l.cred.dialConfig(name, false)).Handshake()
+		go tls.Client(here, l.credentials()[0].dialConfig(name, nil, false)).Handshake()
 		hello := make([]byte, maxRecordedHello)
 		n, _ := there.Read(hello)
 		there.Close()
@@ -206,7 +207,7 @@ func TestFewSecretsAreTried(t *testing.T) {
 		tries += len(found)
 		ours := 0
 		for _, k := range found {
-			if bytes.Equal(k.PrivateKey, l.cred.keys.ech.Bytes()) {
+			if bytes.Equal(k.PrivateKey, l.credentials()[0].keys.ech.Bytes()) {
 				ours++
 			}
 		}
@@ -223,12 +224,12 @@ func TestFewSecretsAreTried(t *testing.T) {
 }
 
 func FuzzHelloConfigID(f *testing.F) {
-	k, err := deriveSecret(secretTrust(0).Secret)
+	k, err := deriveSecret(secretTrust(0).Secrets[0].Key)
 	if err != nil {
 		f.Fatal(err)
 	}
 	here, there := net.Pipe()
-	go tls.Client(here, (&credential{keys: k, now: time.Now}).dialConfig("", false)).Handshake()
+	go tls.Client(here, (&credential{keys: k, now: time.Now}).dialConfig("", nil, false)).Handshake()
 	hello := make([]byte, maxRecordedHello)
 	n, _ := there.Read(hello)
 	there.Close()
@@ -259,7 +260,7 @@ func TestStrangersAreShownNothing(t *testing.T) {
 	if shown == nil || shown.NegotiatedProtocol != "h2" {
 		t.Fatalf("shown: %+v", shown)
 	}
-	keys := b.link.cred.keys
+	keys := b.link.credentials()[0].keys
 	for _, cert := range []*x509.Certificate{shown.PeerCertificates[0], keys.dialer.Leaf, keys.listener.Leaf} {
 		if cert.Subject.String() != "CN=localhost" || bytes.Contains(cert.Raw, []byte("warren")) || cert.SerialNumber.BitLen() < 64 {
 			t.Errorf("subject %v, serial %v", cert.Subject, cert.SerialNumber)

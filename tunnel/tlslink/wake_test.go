@@ -112,7 +112,7 @@ func TestWakeDialsAtOnce(t *testing.T) {
 		t.Errorf("dialed only when the first try had failed: %s", text)
 	}
 
-	waiting := newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 1)}, &credential{})
+	waiting := newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 1)}, []*credential{{}})
 	for range 10 {
 		waiting.backoff.next()
 	}

@@ -27,6 +27,7 @@ type wire struct {
 	heard atomic.Pointer[heard] // where to note it; nil before the session
 	clamp int                   // size of segments that it was dialed with; 0: the kernel chose
 
+	proof    proof  // set when the handshake is done
 	record   bool   // during the handshake: keep what is read first
 	recorded []byte // up to maxRecordedHello
 

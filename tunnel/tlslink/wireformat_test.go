@@ -79,7 +79,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(encode(frameWiden, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dev := newFakeDevice("f0", 1)
-		l := newLink(NewEndpoint(Config{}), LinkConfig{Device: dev}, &credential{})
+		l := newLink(NewEndpoint(Config{}), LinkConfig{Device: dev}, []*credential{{}})
 		ln := &lane{s: &session{link: l, control: make(chan []byte, 8)}}
 		err := ln.receiveFrom(bytes.NewReader(b))
 		if err == nil {
@@ -104,7 +104,7 @@ func TestHostileFramesEndTheSession(t *testing.T) {
 		"second hello":   encode(frameHello, nil),
 		"long wish":      {frameWiden, 0, 0, 1},
 	} {
-		ln := &lane{s: &session{link: newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 1)}, &credential{})}}
+		ln := &lane{s: &session{link: newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 1)}, []*credential{{}})}}
 		var p protocolError
 		if err := ln.receiveFrom(bytes.NewReader(b)); !errors.As(err, &p) {
 			t.Errorf("%s: %v, want a protocol error", name, err)
@@ -115,7 +115,7 @@ func TestHostileFramesEndTheSession(t *testing.T) {
 // A peer's nonsense inside a frame is dropped and counted; the session stays.
 func TestNonsensePacketsAreDropped(t *testing.T) {
 	dev := newFakeDevice("x", 1)
-	l := newLink(NewEndpoint(Config{}), LinkConfig{Device: dev}, &credential{})
+	l := newLink(NewEndpoint(Config{}), LinkConfig{Device: dev}, []*credential{{}})
 	ln := &lane{s: &session{link: l}}
 	bad := packet(100)
 	bad[tun.HeaderLen] = 0x95

@@ -24,7 +24,7 @@ const (
 
 // Config is what all links of a router share.
 type Config struct {
-	PrivateKey protocol.PrivateKey // the router's own, towards peers without a LinkConfig.PrivateKey
+	PrivateKey protocol.PrivateKey // the router's own, see [Endpoint.SetPrivateKey], towards peers without [Keys.PrivateKey]
 	// Control returns what prepares a socket before it is bound, as
 	// [net.ListenConfig.Control] does: it marks the socket, and ties it to an interface
 	// if underlay, which is LinkConfig.Underlay, is not empty. May be nil if no link
@@ -60,11 +60,14 @@ type Device interface {
 
 // LinkConfig is one tunnel.
 type LinkConfig struct {
-	Name         string                // of the peer
-	PrivateKey   protocol.PrivateKey   // of this end towards the peer; all zeros: the router's
-	PublicKey    protocol.PublicKey    // the peer's
-	PresharedKey protocol.PresharedKey // all zeros: none
-	Remotes      []string              // host:port, tried in order; none: wait for the peer
+	Name string // of the peer
+	// Keys are those that the peer is known by, see [Link.SetKeys]. PrivateKey, PublicKey and
+	// PresharedKey are another way to write that there is one of them.
+	Keys         []Keys
+	PrivateKey   protocol.PrivateKey
+	PublicKey    protocol.PublicKey
+	PresharedKey protocol.PresharedKey
+	Remotes      []string // host:port, tried in order; none: wait for the peer
 	// Underlay is the interface that this link's packets leave by; "" follows the
 	// host's routes.
 	Underlay string
@@ -84,8 +87,11 @@ type LinkConfig struct {
 	// LocalAddress is this end's in the tunnel. With it and PeerAddress, which then are of one
 	// family, the link finds out how large packets pass where larger ones vanish.
 	LocalAddress netip.Addr
-	Device       Device             // closed when Run returns
-	Events       func(tunnel.Event) // must not block; may be nil
+	// AddressesOf is instead of LocalAddress and PeerAddress, where they depend on the keys in
+	// use. May be nil.
+	AddressesOf func(local, peer tunnel.Identity) (own, far netip.Addr)
+	Device      Device             // closed when Run returns
+	Events      func(tunnel.Event) // must not block; may be nil
 }
 
 func (c *LinkConfig) check() error {
@@ -95,7 +101,7 @@ func (c *LinkConfig) check() error {
 	if mtu := c.Device.MTU(); mtu > MaxMTU {
 		return fmt.Errorf("mtu %d: at most %d", mtu, MaxMTU)
 	}
-	if c.Probe && (!c.PeerAddress.IsValid() || c.DeadAfter == 0) {
+	if c.Probe && (!c.PeerAddress.IsValid() && c.AddressesOf == nil || c.DeadAfter == 0) {
 		return errors.New("a probe needs the peer's address and dead_after")
 	}
 	if err := remote.Check(c.Remotes); err != nil {

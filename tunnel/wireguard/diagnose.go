@@ -76,7 +76,7 @@ func (l *Link) noAnswer(last netip.AddrPort) error {
 	if len(l.cfg.Remotes) > 0 {
 		from = strings.Join(l.cfg.Remotes, ", ")
 	}
-	if l.cfg.PrivateKey != (protocol.PrivateKey{}) {
+	if l.known[0].PrivateKey != (protocol.PrivateKey{}) {
 		return fmt.Errorf("no answer from %s: is this UDP port of the peer's reachable, and are secret_file and link the same at both ends?", from)
 	}
 	return fmt.Errorf("no answer from %s: is this UDP port of the peer's reachable, is public_key the peer's, and does the peer know this router by %v?",

@@ -39,7 +39,7 @@ func TestNoAnswer(t *testing.T) {
 func TestNoAnswerWithASecret(t *testing.T) {
 	c := watched
 	c.PrivateKey = protocol.NewPrivateKey()
-	l := &Link{cfg: c}
+	l := &Link{cfg: c, known: c.keys()}
 	if got := l.noAnswer(farAddr).Error(); !strings.Contains(got, "secret_file and link") {
 		t.Error(got)
 	}

@@ -18,6 +18,10 @@
 //     goroutine of its own, so that packets do not wait for it (handshake.go).
 //  3. The first session brings the carrier and the event.
 //
+// Keys are changed while the tunnel is up (keys.go): the link goes on with its session if the
+// keys of that are among those that it is given, and begins a handshake if they are not the
+// first. After a handshake without an answer the next of the keys is tried, at each address.
+//
 // How a packet goes:
 //
 //  1. A goroutine for each queue of the interface waits for packets, takes buffers, reads

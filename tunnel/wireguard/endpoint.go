@@ -42,15 +42,24 @@ func NewEndpoint(c Config) *Endpoint {
 	}
 	m := protocol.New(protocol.Config{PrivateKey: c.PrivateKey, Date: c.Date})
 	e := &Endpoint{
-		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey()},
+		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey},
 		free: newOutlet(""), bound: make(map[string]*outlet), waiting: make(chan handshake, maxWaiting),
 	}
 	e.spare.Store(int32(runtime.GOMAXPROCS(0)))
 	return e
 }
 
-// PublicKey returns who this router is to peers without a LinkConfig.PrivateKey.
+// PublicKey returns who this router is to peers without [Keys.PrivateKey].
 func (e *Endpoint) PublicKey() protocol.PublicKey { return e.machine.PublicKey() }
+
+// SetPrivateKey changes the router's own key. Sessions stay; handshakes are begun, and
+// answered, with the new one from now on.
+func (e *Endpoint) SetPrivateKey(k protocol.PrivateKey) error {
+	if err := e.machine.SetPrivateKey(e.cfg.Now(), k); err != nil {
+		return fmt.Errorf("wireguard: %w", err)
+	}
+	return nil
+}
 
 // Run receives for all links until ctx is done, then closes the port. Links run on
 // their own.
@@ -194,8 +203,7 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 	}
 	l := newLink(e, c)
 	peer, err := e.machine.AddPeer(protocol.PeerConfig{
-		PrivateKey: c.PrivateKey, PublicKey: c.PublicKey, PresharedKey: c.PresharedKey,
-		Keepalive: c.Keepalive, Notify: l.notify,
+		Keys: c.keys(), Keepalive: c.Keepalive, Notify: l.notify,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("wireguard: %s: %w", c.Name, err)

@@ -29,6 +29,8 @@ type Link struct {
 	wake chan struct{} // something changed at the peer
 	// woken is told that the machine woke up.
 	woken chan struct{}
+	keys  chan keysChange
+	done  chan struct{} // closed when Run returns
 	out   exit
 	// source is the address of ours that the peer sends to, so that it is answered from
 	// there; nil: unknown.
@@ -36,9 +38,12 @@ type Link struct {
 
 	// Of the goroutine of Run.
 	resolving bool
-	heard     time.Time // when the peer last was, before it was looked up
-	lookAt    time.Time // when to look the remotes up again; zero: after the next attempt
-	turn      int       // of the addresses of the remotes
+	heard     time.Time       // when the peer last was, before it was looked up
+	lookAt    time.Time       // when to look the remotes up again; zero: after the next attempt
+	turn      int             // of the addresses of the remotes
+	known     []Keys          // of the peer
+	local     tunnel.Identity // of this end, since the tunnel came up
+	remote    tunnel.Identity // of the peer
 	probe     prober
 	distrust  distrust
 	wasAlive  bool          // the peer was, since the tunnel came up
@@ -50,7 +55,7 @@ type Link struct {
 
 	up    atomic.Bool  // set by the goroutine of Run
 	limit atomic.Int32 // of packets in the tunnel, as they pass; likewise
-	path  path
+	path  *path
 
 	counters report.Counters
 	report   *report.Report
@@ -66,7 +71,8 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 	l := &Link{
 		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(), join: c.Device.Offload() != 0,
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
-		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), probe: newProber(&c), path: newPath(&c, c.Device.MTU()),
+		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), done: make(chan struct{}),
+		known: c.keys(), probe: newProber(&c), path: newPath(&c, c.Device.MTU()),
 	}
 	l.limit.Store(int32(l.mtu))
 	l.report = report.New("wireguard", l.dev.Name(), l.mtu)
@@ -86,6 +92,7 @@ func (l *Link) notify() {
 // the peer.
 func (l *Link) Run(ctx context.Context) error {
 	defer l.e.removeLink(l)
+	defer close(l.done)
 	l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
 	if err := l.dev.SetOffload(l.dev.Offload()); err != nil {
 		l.log.Warn("cannot set the device's offload", "err", err)
@@ -147,6 +154,8 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.found(l.e.cfg.Now(), r)
 		case a := <-l.probe.answers():
 			l.echoed(a)
+		case c := <-l.keys:
+			c.done <- l.setKeys(l.e.cfg.Now(), c.to)
 		case <-l.wake:
 		case <-l.woken:
 			again = l.awake(l.e.cfg.Now())
@@ -205,7 +214,8 @@ func (l *Link) found(now time.Time, r resolved) {
 		return
 	}
 	if len(r.addrs) > 0 {
-		l.peer.TryEndpoint(now, r.addrs[l.turn%len(r.addrs)], l.heard)
+		// Each address gets an attempt with each of the keys.
+		l.peer.TryEndpoint(now, r.addrs[l.turn/len(l.known)%len(r.addrs)], l.heard)
 		l.turn++
 		return
 	}
@@ -217,6 +227,6 @@ func (l *Link) emit(ev tunnel.Event) {
 	if l.cfg.Events == nil {
 		return
 	}
-	ev.Name, ev.Local, ev.Peer = l.cfg.Name, tunnel.Identity(l.peer.LocalPublicKey()), tunnel.Identity(l.cfg.PublicKey)
+	ev.Name, ev.Local, ev.Peer = l.cfg.Name, l.local, l.remote
 	l.cfg.Events(ev)
 }

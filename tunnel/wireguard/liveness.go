@@ -148,6 +148,12 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		return
 	}
 	l.up.Store(true)
+	l.local, l.remote = tunnel.Identity(s.Local), tunnel.Identity(s.Remote)
+	if l.cfg.AddressesOf != nil {
+		own, far := l.cfg.AddressesOf(l.local, l.remote)
+		l.probe.peer = far.WithZone("")
+		l.path.setEnds(own, far)
+	}
 	l.wasAlive = s.Alive
 	if err := l.dev.SetCarrier(true); err != nil {
 		l.log.Error("cannot raise the carrier", "err", err)

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,7 @@ const largePacket = 512
 // path finds out how large the link's packets may be (package pathmtu). What is not said to
 // be for any goroutine belongs to that of Link.Run.
 type path struct {
-	ends   pathmtu.Ends
+	ends   atomic.Pointer[pathmtu.Ends] // for any goroutine
 	search *pathmtu.Search
 	probes []sentProbe // of the round under way
 	mtu    int         // of the interface
@@ -42,18 +43,24 @@ type sentProbe struct {
 	size  int
 }
 
-func newPath(c *LinkConfig, mtu int) path {
-	return path{
-		ends:   pathmtu.Ends{Local: c.LocalAddress.WithZone(""), Peer: c.PeerAddress.WithZone("")},
+func newPath(c *LinkConfig, mtu int) *path {
+	p := &path{
 		search: pathmtu.New(mtu), mtu: mtu, told: mtu,
 		answers: make(chan []byte, 8), tokens: make(chan pathmtu.Token, 8),
 	}
+	p.setEnds(c.LocalAddress, c.PeerAddress)
+	return p
+}
+
+// setEnds sets the addresses in the tunnel between which probes go.
+func (p *path) setEnds(local, peer netip.Addr) {
+	p.ends.Store(&pathmtu.Ends{Local: local.WithZone(""), Peer: peer.WithZone("")})
 }
 
 // takeProbe looks at a packet that arrived and may be a probe or the answer to one, and
 // reports whether it was. It may be called from any goroutine. What is too much at once is lost.
 func (l *Link) takeProbe(packet []byte) bool {
-	answer, token, answers := l.path.ends.Take(packet)
+	answer, token, answers := l.path.ends.Load().Take(packet)
 	switch {
 	case answers:
 		select {
@@ -118,7 +125,7 @@ func (l *Link) refuseLarge(b *batch, limit int) {
 
 // restartPath begins to look at a path that may be another.
 func (l *Link) restartPath(now time.Time) {
-	if l.path.ends.IsValid() && l.mtu >= pathmtu.Base {
+	if l.path.ends.Load().IsValid() && l.mtu >= pathmtu.Base {
 		l.path.search.Restart(now)
 	}
 }
@@ -126,7 +133,7 @@ func (l *Link) restartPath(now time.Time) {
 // tryPath does what is due: it answers the peer's probes, takes the answers to this end's,
 // and sends others.
 func (l *Link) tryPath(now time.Time) {
-	p := &l.path
+	p := l.path
 	for done := false; !done; {
 		select {
 		case packet := <-p.answers:
@@ -157,7 +164,7 @@ func (l *Link) tryPath(now time.Time) {
 func (l *Link) sendProbe(now time.Time, size int) {
 	sent := sentProbe{size: size}
 	rand.Read(sent.token[:])
-	packet, err := l.path.ends.Request(size, sent.token)
+	packet, err := l.path.ends.Load().Request(size, sent.token)
 	if err == nil {
 		l.path.probes = append(l.path.probes, sent)
 		err = l.sendInside(now, packet)
@@ -194,7 +201,7 @@ func (l *Link) probeAnswered(now time.Time, token pathmtu.Token) {
 // clamp has the link's packets as large as they may be: the interface's MTU is for all that
 // the kernel sends and forwards, and what TCP may offer each other is clamped to it.
 func (l *Link) clamp() {
-	p := &l.path
+	p := l.path
 	if c := p.search.Confirmed(); c != p.confirmed {
 		p.confirmed = c
 		p.large.Store(false)

@@ -11,12 +11,8 @@ import (
 // SecretLen is the length of a shared secret in bytes.
 const SecretLen = 32
 
-// Keys are what one end of a tunnel with a shared secret needs of [LinkConfig].
-type Keys struct {
-	PrivateKey    protocol.PrivateKey
-	PeerPublicKey protocol.PublicKey
-	PresharedKey  protocol.PresharedKey
-}
+// Keys are what one end of a tunnel knows the other by.
+type Keys = protocol.Keys
 
 // DeriveSecret makes the keys of one end of a tunnel from a secret that only the two
 // ends have, and from the tunnel's number, the same at both. It makes two ordinary key

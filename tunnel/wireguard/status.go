@@ -1,13 +1,17 @@
 package wireguard
 
-import "warren/tunnel"
+import (
+	"warren/tunnel"
+)
 
 // Status returns how the tunnel is now. It may be called from any goroutine. The round
 // trip is that of the last handshake, which is two minutes old at the most while there
 // are packets, or where echoes are sent, their smoothed one.
 func (l *Link) Status() tunnel.Status {
 	s := l.report.Status()
-	s.Local, s.Peer = tunnel.Identity(l.peer.LocalPublicKey()), tunnel.Identity(l.cfg.PublicKey)
+	p := l.peer.Status(l.e.cfg.Now())
+	s.Local, s.Peer = tunnel.Identity(p.Local), tunnel.Identity(p.Remote)
+	s.Key, s.KeyPlace = p.Key, p.KeyPlace
 	if s.State == tunnel.StateUp {
 		s.Lanes = 1
 	} else if err := l.out.problem(); err != nil && s.State != tunnel.StateDown {

@@ -26,7 +26,7 @@ const (
 // config this is all that can be seen of it. It may be used from any goroutine.
 type strangers struct {
 	log *slog.Logger
-	own protocol.PublicKey
+	own func() protocol.PublicKey // of this router
 
 	refusals report.Refusals
 
@@ -57,7 +57,7 @@ func (s *strangers) note(now time.Time, from netip.AddrPort, err error) {
 		s.refusals.Note(now, from.Addr(), textOtherKey, false)
 		if s.mayTell(now, strangerAt{from: from.Addr()}) {
 			s.log.Warn("a handshake came that is not for this router: if it is a peer's, the peer has a wrong public_key for this router, or another secret or link",
-				"remote", from, "own_public_key", s.own)
+				"remote", from, "own_public_key", s.own())
 		}
 	}
 }

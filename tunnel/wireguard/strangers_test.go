@@ -16,7 +16,7 @@ import (
 // Strangers may send from wherever they like, with as many keys: the log stays readable.
 func TestStrangersAreBounded(t *testing.T) {
 	var log bytes.Buffer
-	s := &strangers{log: slog.New(slog.NewTextHandler(&log, nil))}
+	s := &strangers{log: slog.New(slog.NewTextHandler(&log, nil)), own: protocol.NewPrivateKey().Public}
 	now := time.Now()
 	lines := func() int { return strings.Count(log.String(), "\n") }
 	at := netip.MustParseAddrPort("192.0.2.1:51820")

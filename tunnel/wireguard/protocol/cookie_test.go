@@ -10,7 +10,7 @@ import (
 func (n *network) flood() {
 	msg := make([]byte, initiationLen)
 	msg[0] = typeInitiation
-	mac := keyedMAC(n.b.p.me.keys.mac1[:], msg[:initiationLen-macsLen])
+	mac := keyedMAC(n.b.p.ways[0].me.keys.mac1[:], msg[:initiationLen-macsLen])
 	copy(msg[initiationLen-macsLen:], mac[:])
 	for range 2 * defaultHandshakes {
 		n.b.m.Receive(n.now, elsewhere, append([]byte(nil), msg...))

@@ -36,6 +36,10 @@
 //  3. The initiator takes the answer, has the session, and sends something in it.
 //  4. That is what the responder waits for: now it uses the session too.
 //
+// A peer may be known by several keys while they are changed (way.go). Each has a handshake
+// of its own; what comes of any of them is a session of the one peer, and outlives a change
+// of keys as long as its own are among them.
+//
 // Towards a peer this end may have a key pair of its own, instead of the machine's. An
 // initiation does not say whom it is for except by its MAC, so that garbage costs one
 // MAC more for each such pair: 0.5 to 1 µs, and some 0.7 ms with 1,000 of them, until

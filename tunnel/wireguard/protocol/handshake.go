@@ -10,6 +10,7 @@ type remote struct {
 // initiation is a handshake that this end began, until the response arrives.
 type initiation struct {
 	symmetric
+	way       *way
 	ephemeral PrivateKey
 	index     uint32 // ours
 }

@@ -51,17 +51,22 @@ func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*id
 		switch {
 		case at.peer == nil || at.session != nil:
 			return nil, errIndex
-		case !at.peer.me.keys.match(msg):
+		}
+		me := at.peer.trying(parseResponse(msg).receiver)
+		switch {
+		case me == nil:
+			return nil, errIndex
+		case !me.keys.match(msg):
 			return nil, ErrOtherKey
 		}
-		return at.peer.me, nil
-	}
-	if m.me.keys.match(msg) {
-		return m.me, nil
+		return me, nil
 	}
 	m.mu.RLock()
-	there, nearby, others := m.to.at[from], m.to.at[host(from)], m.to.others
+	own, there, nearby, others := m.me, m.to.at[from], m.to.at[host(from)], m.to.others
 	m.mu.RUnlock()
+	if own.keys.match(msg) {
+		return own, nil
+	}
 	if there != nil && there.keys.match(msg) {
 		return there, nil
 	}
@@ -87,11 +92,11 @@ func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*id
 
 // meant remembers whom an initiation was for that is authentic.
 func (m *Machine) meant(me *identity, from netip.AddrPort) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if me == m.me {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if len(m.to.at) > 4*len(m.to.others) {
 		clear(m.to.at) // peers that moved
 	}
@@ -101,10 +106,10 @@ func (m *Machine) meant(me *identity, from netip.AddrPort) {
 // pairing is the two static keys of a tunnel.
 type pairing struct{ local, remote PublicKey }
 
-// identityLocked returns the key pair for a peer that is about to be added. An error
-// says that somebody has these keys already, or that both ends of a tunnel would be
+// identityLocked returns the key pair for a peer that is about to be known by some keys. An
+// error says that another has these keys already, or that both ends of a tunnel would be
 // here: then our own messages, reflected, would be a peer's.
-func (m *Machine) identityLocked(c *PeerConfig) (*identity, error) {
+func (m *Machine) identityLocked(p *Peer, c *Keys) (*identity, error) {
 	me := m.me
 	if c.PrivateKey != (PrivateKey{}) && c.PrivateKey != m.me.private {
 		me = newIdentity(c.PrivateKey)
@@ -112,17 +117,21 @@ func (m *Machine) identityLocked(c *PeerConfig) (*identity, error) {
 	if me.private == (PrivateKey{}) {
 		return nil, errors.New("neither the peer nor the router has a private key")
 	}
-	if c.PublicKey == me.public || c.PublicKey == m.me.public {
+	if c.PeerPublicKey == me.public || c.PeerPublicKey == m.me.public {
 		return nil, errors.New("the peer's public key is this router's own")
 	}
-	for at, p := range m.peers {
+	for at, w := range m.peers {
+		if at.local == me.public && me != m.me {
+			me = w.me
+		}
+		if w.peer == p { // what it was known by until now
+			continue
+		}
 		switch {
-		case at == pairing{me.public, c.PublicKey}:
-			return nil, fmt.Errorf("public key %v: another peer has it", c.PublicKey)
-		case at.local == c.PublicKey, at.remote == me.public:
-			return nil, fmt.Errorf("public key %v: both ends of a tunnel are here", c.PublicKey)
-		case at.local == me.public:
-			me = p.me
+		case at == pairing{me.public, c.PeerPublicKey}:
+			return nil, fmt.Errorf("public key %v: another peer has it", c.PeerPublicKey)
+		case at.local == c.PeerPublicKey, at.remote == me.public:
+			return nil, fmt.Errorf("public key %v: both ends of a tunnel are here", c.PeerPublicKey)
 		}
 	}
 	return me, nil
@@ -132,10 +141,10 @@ func (m *Machine) identityLocked(c *PeerConfig) (*identity, error) {
 func (m *Machine) listOthersLocked() {
 	seen := map[*identity]bool{m.me: true}
 	m.to.others = nil
-	for _, p := range m.peers {
-		if !seen[p.me] {
-			seen[p.me] = true
-			m.to.others = append(m.to.others, p.me)
+	for _, w := range m.peers {
+		if !seen[w.me] {
+			seen[w.me] = true
+			m.to.others = append(m.to.others, w.me)
 		}
 	}
 	m.to.at = make(map[netip.AddrPort]*identity)

@@ -3,7 +3,6 @@ package protocol
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -24,12 +23,12 @@ type Config struct {
 // Machine is a router's end of all its WireGuard tunnels. Its methods may be called
 // from any goroutine.
 type Machine struct {
-	me    *identity
 	date  func(time.Time) time.Time
 	guard guard
 
 	mu    sync.RWMutex // after that of a peer
-	peers map[pairing]*Peer
+	me    *identity
+	peers map[pairing]*way
 	to    addressees
 	slots map[uint32]slot
 	left  map[pairing]netip.AddrPort // where peers that were removed were heard last
@@ -46,7 +45,7 @@ func New(c Config) *Machine {
 	m := &Machine{
 		me:    newIdentity(c.PrivateKey),
 		date:  c.Date,
-		peers: make(map[pairing]*Peer),
+		peers: make(map[pairing]*way),
 		slots: make(map[uint32]slot),
 		left:  make(map[pairing]netip.AddrPort),
 	}
@@ -61,7 +60,13 @@ func New(c Config) *Machine {
 }
 
 // PublicKey returns who this router is, to peers that have no key pair of their own.
-func (m *Machine) PublicKey() PublicKey { return m.me.public }
+func (m *Machine) PublicKey() PublicKey { return m.own().public }
+
+func (m *Machine) own() *identity {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.me
+}
 
 // AddPeer makes a peer known. A public key that is of this end, no key at all, or the
 // same keys that another peer has, is an error. One public key may be that of several
@@ -69,24 +74,20 @@ func (m *Machine) PublicKey() PublicKey { return m.me.public }
 // there is no endpoint now, is where it was then: it has a session that is gone here, and
 // with a handshake it learns that at once.
 func (m *Machine) AddPeer(c PeerConfig) (*Peer, error) {
-	p := &Peer{m: m, keepalive: c.Keepalive, notify: c.Notify, endpoint: c.Endpoint}
-	p.remote.public, p.remote.preshared = c.PublicKey, c.PresharedKey
-	p.stamper.keys = newMACKeys(&p.remote.public)
+	p := &Peer{m: m, keys: c.keys(), keepalive: c.Keepalive, notify: c.Notify, endpoint: c.Endpoint}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var err error
-	if p.me, err = m.identityLocked(&c); err != nil {
+	ways, err := m.waysLocked(p, p.keys)
+	if err != nil {
 		return nil, err
 	}
-	if p.remote.staticStatic, err = p.me.private.dh(&p.remote.public); err != nil {
-		return nil, fmt.Errorf("public key %v: %w", c.PublicKey, err)
+	for _, w := range ways {
+		if !p.endpoint.IsValid() {
+			p.endpoint = m.left[w.pairing()]
+		}
+		delete(m.left, w.pairing())
 	}
-	if !p.endpoint.IsValid() {
-		p.endpoint = m.left[p.pairing()]
-	}
-	delete(m.left, p.pairing())
-	m.peers[p.pairing()] = p
-	m.listOthersLocked()
+	m.knowLocked(p, ways)
 	return p, nil
 }
 
@@ -94,21 +95,25 @@ func (m *Machine) AddPeer(c PeerConfig) (*Peer, error) {
 func (m *Machine) RemovePeer(p *Peer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.mu.Lock()
-	if m.peers[p.pairing()] == p {
-		delete(m.peers, p.pairing())
-		m.listOthersLocked()
+	if !p.removed {
+		m.mu.Lock()
 		if !p.heard.IsZero() {
-			m.left[p.pairing()] = p.endpoint
+			for _, w := range p.ways {
+				m.left[w.pairing()] = p.endpoint
+			}
 		}
+		m.forgetLocked(p)
+		m.listOthersLocked()
+		m.mu.Unlock()
 	}
-	m.mu.Unlock()
 	p.removed = true
 	p.timers = timers{}
 	p.dropOursLocked()
 	p.eraseLocked()
-	clear(p.remote.preshared[:])
-	clear(p.remote.staticStatic[:])
+	for _, w := range p.ways {
+		w.erase()
+	}
+	clear(p.keys)
 }
 
 // Received is what a datagram turned out to be.
@@ -203,7 +208,7 @@ func (m *Machine) slot(index uint32) slot {
 	return m.slots[index]
 }
 
-func (m *Machine) peer(me *identity, remote PublicKey) *Peer {
+func (m *Machine) way(me *identity, remote PublicKey) *way {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.peers[pairing{me.public, remote}]

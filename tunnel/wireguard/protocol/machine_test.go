@@ -359,7 +359,7 @@ func TestHints(t *testing.T) {
 		}
 		n.now = n.now.Add(10 * time.Second)
 	}
-	n.a.p.remote.preshared = PresharedKey{}
+	n.a.p.ways[0].remote.preshared = PresharedKey{}
 	n.handshake(n.a)
 	if b := n.b.p.Status(n.now); b.Unused != 0 {
 		t.Errorf("with a session: %+v", b)

@@ -15,7 +15,12 @@ var ErrNoSession = errors.New("no session with the peer")
 
 // PeerConfig is one peer.
 type PeerConfig struct {
-	PrivateKey   PrivateKey // of this end towards the peer; all zeros: the machine's
+	// Keys are those that it is known by, at least one. Handshakes with any of them are
+	// answered; this end begins them with the first, and after one without an answer with
+	// the next.
+	Keys []Keys
+	// PrivateKey, PublicKey and PresharedKey are another way to write that there is one.
+	PrivateKey   PrivateKey
 	PublicKey    PublicKey
 	PresharedKey PresharedKey
 	Endpoint     netip.AddrPort // where it is; invalid until the peer has been heard
@@ -31,18 +36,18 @@ type PeerConfig struct {
 // The times given to them should not run backwards.
 type Peer struct {
 	m         *Machine
-	me        *identity
-	remote    remote
 	keepalive time.Duration
 	notify    func()
 
 	mu        sync.Mutex // before that of the machine
+	keys      []Keys
+	ways      []*way // the keys, made ready
+	tries     int    // initiations in a row that were not answered
 	removed   bool
 	endpoint  netip.AddrPort
 	heard     time.Time // when anything authentic came last
 	spoke     time.Time // the same without initiations
-	latest    timestamp // of the initiations answered
-	answered  time.Time // when the last of them was
+	answered  time.Time // when an initiation last was
 	stale     stale
 	twin      twin
 	unused    int       // of our responses in a row, how many the peer has not used
@@ -51,7 +56,6 @@ type Peer struct {
 	attempt   time.Time // when we began to try
 	ours      *initiation
 	stamped   timestamp // of the initiation that we sent last
-	stamper   stamper
 	timers    timers
 	reported  time.Time // what NextDeadline last said
 
@@ -65,12 +69,20 @@ type Status struct {
 	Endpoint    netip.AddrPort // where it was heard last, or was said to be
 	Established bool           // packets can be sealed now
 	Initiator   bool           // of the current session, this end was
-	Since       time.Time      // when the current session was made; zero without one
-	RTT         time.Duration  // of the handshake that made it
-	Alive       bool           // more has come in it than what completed the handshake
-	Heard       time.Time      // when anything authentic came last
-	Spoke       time.Time      // the same without initiations, which do not prove that the peer hears us
-	Trying      bool           // a handshake is under way, or about to be
+
+	// Local and Remote are the two ends' public keys in the current session, or those that
+	// the next handshake is begun with. Key is the name of these keys, or else Remote, and
+	// KeyPlace which of the peer's they are, from 1: 0 if they were replaced.
+	Local, Remote PublicKey
+	Key           string
+	KeyPlace      int
+
+	Since  time.Time     // when the current session was made; zero without one
+	RTT    time.Duration // of the handshake that made it
+	Alive  bool          // more has come in it than what completed the handshake
+	Heard  time.Time     // when anything authentic came last
+	Spoke  time.Time     // the same without initiations, which do not prove that the peer hears us
+	Trying bool          // a handshake is under way, or about to be
 
 	// Unconfirmed is that the peer has not used our latest response. If it goes on with an
 	// older session, then it does not hear us.
@@ -93,13 +105,19 @@ type Status struct {
 	Unopened time.Time // when a response last came that could not be opened
 }
 
-// PublicKey returns who the peer is.
-func (p *Peer) PublicKey() PublicKey { return p.remote.public }
+// PublicKey returns who the peer is, by the first of its keys.
+func (p *Peer) PublicKey() PublicKey {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ways[0].remote.public
+}
 
-// LocalPublicKey returns who this end is to the peer.
-func (p *Peer) LocalPublicKey() PublicKey { return p.me.public }
-
-func (p *Peer) pairing() pairing { return pairing{p.me.public, p.remote.public} }
+// LocalPublicKey returns who this end is to the peer, by the first of its keys.
+func (p *Peer) LocalPublicKey() PublicKey {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ways[0].me.public
+}
 
 // Status returns how the peer is at a time.
 func (p *Peer) Status(now time.Time) Status {
@@ -111,6 +129,12 @@ func (p *Peer) Status(now time.Time) Status {
 		Behind: p.stale.by, Stale: p.stale.at,
 		Twin: p.twin.at, TwinHeard: p.twin.heard,
 	}
+	w := p.ways[0]
+	if p.current != nil {
+		w = p.current.way
+	}
+	s.Local, s.Remote = w.me.public, w.remote.public
+	s.Key, s.KeyPlace = p.placeLocked(w)
 	if p.current != nil {
 		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
 		s.Initiator, s.RTT, s.Alive = p.current.initiator, p.current.rtt, p.current.alive
@@ -200,7 +224,9 @@ func (p *Peer) initiateLocked(now time.Time, out [][]byte) [][]byte {
 		}
 		return out
 	}
-	if msg := p.beginLocked(now); msg != nil {
+	w := p.ways[p.tries%len(p.ways)]
+	p.tries++
+	if msg := p.beginLocked(now, w); msg != nil {
 		out = append(out, msg)
 	}
 	return out
@@ -208,22 +234,23 @@ func (p *Peer) initiateLocked(now time.Time, out [][]byte) [][]byte {
 
 // beginLocked makes an initiation, in place of one that is under way. Its timestamp is later
 // than the one before, also where our clock was put back meanwhile: the peer would refuse it.
-func (p *Peer) beginLocked(now time.Time) []byte {
+func (p *Peer) beginLocked(now time.Time, w *way) []byte {
 	p.dropOursLocked()
 	ts := newTimestamp(p.m.date(now))
 	if !ts.after(&p.stamped) {
 		ts = p.stamped.next()
 	}
 	index := p.m.newIndex(slot{peer: p})
-	hs, msg, err := newInitiation(p.me, &p.remote, index, ts)
+	hs, msg, err := newInitiation(w.me, &w.remote, index, ts)
 	if err != nil { // impossible: AddPeer has refused such a key
 		p.m.freeIndex(index)
 		return nil
 	}
+	hs.way = w
 	p.ours, p.initiated, p.stamped = hs, now, ts
 	p.timers.handshake = now.Add(rekeyTimeout + jitter())
 	p.sentLocked(now, false)
-	return p.stamper.stamp(now, msg)
+	return w.stamper.stamp(now, msg)
 }
 
 // dropOursLocked ends the handshake that we began, if any.
@@ -236,8 +263,8 @@ func (p *Peer) dropOursLocked() {
 }
 
 // newSessionLocked makes a session of the keys of a handshake.
-func (p *Peer) newSessionLocked(now time.Time, keys *sendingKeys, local, theirs uint32, initiator bool) *session {
-	s := &session{peer: p, local: local, remote: theirs, initiator: initiator, created: now}
+func (p *Peer) newSessionLocked(now time.Time, w *way, keys *sendingKeys, local, theirs uint32, initiator bool) *session {
+	s := &session{peer: p, way: w, local: local, remote: theirs, initiator: initiator, created: now}
 	if initiator {
 		s.sending, s.receiving = aead.NewKey(&keys.initiator), aead.NewKey(&keys.responder)
 	} else {

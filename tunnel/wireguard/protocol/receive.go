@@ -1,9 +1,9 @@
 package protocol
 
 import (
-	"bytes"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -14,18 +14,19 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b
 		return Received{Err: err}
 	}
 	defer r.erase()
-	p := m.peer(me, r.static)
-	if p == nil {
+	w := m.way(me, r.static)
+	if w == nil {
 		return Received{Err: &StrangerError{r.static}}
 	}
+	p := w.peer
 	p.mu.Lock()
-	if p.removed {
+	if p.removed || !slices.Contains(p.ways, w) {
 		p.mu.Unlock()
 		return Received{Err: errRemoved}
 	}
-	reply, err := p.answerLocked(now, from, r)
+	reply, err := p.answerLocked(now, from, w, r)
 	if errors.Is(err, errStale) {
-		reply = p.counterLocked(now, from)
+		reply = p.counterLocked(now, from, w)
 		p.unlockChanged()
 		return Received{Reply: reply, Err: err}
 	}
@@ -48,16 +49,16 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b
 }
 
 // answerLocked makes the response, and the session that it begins.
-func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, r *received) ([]byte, error) {
-	ts, err := r.prove(&p.remote)
+func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, w *way, r *received) ([]byte, error) {
+	ts, err := r.prove(&w.remote)
 	if err != nil {
 		return nil, err
 	}
-	if ts == p.latest {
+	if ts == w.latest {
 		return nil, errReplay
 	}
-	if !ts.after(&p.latest) {
-		p.stale.by, p.stale.at = p.latest.since(&ts), now
+	if !ts.after(&w.latest) {
+		p.stale.by, p.stale.at = w.latest.since(&ts), now
 		return nil, errStale
 	}
 	if !p.answered.IsZero() && now.Sub(p.answered) < minInitiations {
@@ -67,20 +68,20 @@ func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, r *received) ([]
 		return nil, errTwin
 	}
 	index := p.m.newIndex(slot{peer: p})
-	keys, msg, err := r.respond(&p.remote, index)
+	keys, msg, err := r.respond(&w.remote, index)
 	if err != nil {
 		p.m.freeIndex(index)
 		return nil, err
 	}
-	p.latest, p.answered, p.stale.by, p.stale.at = ts, now, 0, time.Time{}
+	w.latest, p.answered, p.stale.by, p.stale.at = ts, now, 0, time.Time{}
 	if p.next != nil {
 		p.unused++
 	}
-	s := p.newSessionLocked(now, &keys, index, r.sender, false)
+	s := p.newSessionLocked(now, w, &keys, index, r.sender, false)
 	// What the initiator has not used by now it has lost, or has given up.
 	p.replaceLocked(&p.next, s)
 	p.replaceLocked(&p.previous, nil)
-	return p.stamper.stamp(now, msg), nil
+	return w.stamper.stamp(now, msg), nil
 }
 
 // response finishes a handshake that we began.
@@ -97,16 +98,16 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 		p.mu.Unlock()
 		return Received{Err: errIndex}
 	}
-	keys, err := hs.finish(p.me, &p.remote, msg)
+	keys, err := hs.finish(hs.way.me, &hs.way.remote, msg)
 	if err != nil {
 		p.unopened = now
 		p.unlockChanged()
 		return Received{Err: err}
 	}
 	hs.erase()
-	p.ours = nil // its index is now the session's
+	p.ours, p.tries = nil, 0 // its index is now the session's
 	p.timers.handshake = time.Time{}
-	s := p.newSessionLocked(now, &keys, msg.receiver, msg.sender, true)
+	s := p.newSessionLocked(now, hs.way, &keys, msg.receiver, msg.sender, true)
 	s.rtt = now.Sub(p.initiated)
 	p.adoptLocked(s)
 	p.endpoint, p.twin.spoke = from, now
@@ -136,11 +137,12 @@ func (p *Peer) adoptLocked(s *session) {
 }
 
 // agreeLocked makes both ends use the same session where their handshakes crossed: that of
-// the end with the greater public key, once it is seen to use it. Otherwise each would go on
+// the end with the greater public key, or that with the keys that are greater if they were
+// begun with different ones, once the peer is seen to use it. Otherwise each would go on
 // with its own, both would renew at the same time, ever again, and each would drop with the
 // other's initiation the session that the other still sends in.
 func (p *Peer) agreeLocked(s *session) (changed bool) {
-	if !s.crossed || s != p.previous || p.current == nil || bytes.Compare(p.me.public[:], p.remote.public[:]) > 0 {
+	if !s.crossed || s != p.previous || p.current == nil || p.current.way.precedes(s.way) {
 		return false
 	}
 	p.previous, p.current = p.current, s
@@ -151,15 +153,25 @@ func (p *Peer) agreeLocked(s *session) (changed bool) {
 // cookie keeps a cookie for the next message of a handshake.
 func (m *Machine) cookie(now time.Time, b []byte) Received {
 	msg := parseCookie(b)
-	p := m.slot(msg.receiver).peer
+	at := m.slot(msg.receiver)
+	p := at.peer
 	if p == nil {
 		return Received{Err: errIndex}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var w *way
+	switch {
+	case at.session != nil:
+		w = at.session.way
+	case p.ours != nil && p.ours.index == msg.receiver:
+		w = p.ours.way
+	default:
+		return Received{Err: errIndex}
+	}
 	// A cookie proves that the sender has seen our message and knows the peer's
 	// public key. It does not prove that it is the peer, so that it moves nothing.
-	if err := p.stamper.take(now, msg); err != nil {
+	if err := w.stamper.take(now, msg); err != nil {
 		return Received{Err: err}
 	}
 	return Received{}

@@ -12,6 +12,7 @@ import (
 // to the peer's mutex.
 type session struct {
 	peer          *Peer
+	way           *way   // by which the two ends knew each other
 	local, remote uint32 // indices
 	sending       *aead.Key
 	receiving     *aead.Key

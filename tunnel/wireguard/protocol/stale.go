@@ -27,7 +27,7 @@ const (
 // where the peer was heard last, and it moves nothing. Only the port may be another one,
 // which a peer that was started anew often has: then counterLocked returns the initiation,
 // to send there.
-func (p *Peer) counterLocked(now time.Time, from netip.AddrPort) []byte {
+func (p *Peer) counterLocked(now time.Time, from netip.AddrPort, w *way) []byte {
 	pause := counterPause
 	if s := p.current; s.sendable(now, 1) && now.Sub(s.created) < rekeyAfterTime && now.Sub(p.spoke) < rekeyTimeout {
 		pause = counterPauseWorking
@@ -42,5 +42,5 @@ func (p *Peer) counterLocked(now time.Time, from netip.AddrPort) []byte {
 		return nil
 	}
 	p.attempt = now
-	return p.beginLocked(now)
+	return p.beginLocked(now, w)
 }

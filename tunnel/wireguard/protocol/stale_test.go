@@ -77,7 +77,7 @@ func TestOwnClockPutBack(t *testing.T) {
 	n := newNetwork(t)
 	n.handshake(n.a)
 	later := newTimestamp(n.now.Add(time.Hour))
-	n.a.p.stamped, n.b.p.latest = later, later
+	n.a.p.stamped, n.b.p.ways[0].latest = later, later
 	for range 100 {
 		n.pass(rekeyTimeout)
 		n.handshake(n.a)

@@ -111,7 +111,7 @@ func (p *Peer) wantHandshakeLocked(now time.Time) {
 	if !p.timers.handshake.IsZero() {
 		return
 	}
-	p.timers.handshake = now
+	p.timers.handshake, p.tries = now, 0
 	if earliest := p.initiated.Add(rekeyTimeout); !p.initiated.IsZero() && earliest.After(now) {
 		p.timers.handshake = earliest
 	}

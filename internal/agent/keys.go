@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"warren/internal/config"
+	"warren/tunnel"
+)
+
+// checkCertificate refuses a certificate that is new and not valid: new connections would be
+// refused by peers that know this router by ca_file, while the old ones go on.
+func checkCertificate(old, next config.TLS, now time.Time) error {
+	c := next.Certificate
+	if c == nil || c.Leaf == nil || old.SameCertificate(next) {
+		return nil
+	}
+	date := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+	switch {
+	case now.After(c.Leaf.NotAfter):
+		return fmt.Errorf("nothing was changed: the new certificate %s expired on %s; put one there that is valid, or check the clock",
+			next.CertFile, date(c.Leaf.NotAfter))
+	case now.Before(c.Leaf.NotBefore):
+		return fmt.Errorf("nothing was changed: the new certificate %s is valid from %s on; reload then, or check the clock",
+			next.CertFile, date(c.Leaf.NotBefore))
+	}
+	return nil
+}
+
+// changeKeys changes this router's own keys. Sessions stay. What can fail comes first.
+func (l *loop) changeKeys(next *config.Config) (done []string, err error) {
+	if key := next.WireGuard.PrivateKey; key != nil && !bytes.Equal(l.cfg.WireGuard.PrivateKey, key) {
+		if err := l.listen.SetPrivateKey(wireguardKey(next.WireGuard)); err != nil {
+			return nil, err
+		}
+		done = append(done, "wireguard: another private key, for handshakes from now on")
+	}
+	if !l.cfg.TLS.SameCertificate(next.TLS) {
+		l.listen.SetCertificate(next.TLS.Certificate)
+		done = append(done, "tls: another certificate, for connections from now on")
+	}
+	return done, nil
+}
+
+// changeTrust has a peer known by other keys, if nothing else is another of its tunnel. It
+// reports whether it was; if not, the tunnel must be made again.
+func (l *loop) changeTrust(p *peer, next config.Tunnel) (changed bool, line string) {
+	same := p.cfg.Tunnel.Trust.Equal(next.Trust)
+	if same && p.cfg.Tunnel.Trust.SameFiles(next.Trust) || !p.cfg.Tunnel.EqualButTrust(next) {
+		return false, ""
+	}
+	if p.tunnel != nil {
+		if err := p.tunnel.SetTrust(next); err != nil {
+			// As where a key goes from one peer to another.
+			l.log.Info("the keys of a tunnel at work cannot be changed, so it is made again", "peer", p.cfg.Name, "err", err)
+			return false, ""
+		}
+	}
+	if same {
+		return true, ""
+	}
+	return true, "peer " + p.cfg.Name + ": keys changed, a session stays whose key is still there"
+}
+
+// followKeys begins what is over a tunnel again, where the two ends know each other by other
+// keys by now, and their derived addresses are others. Not while there is a BGP session, which
+// has the addresses that it began with: the far end, which may have been started again, is
+// at the new ones, or will be for the same reason.
+func (l *loop) followKeys(ctx context.Context) {
+	var moved []*peer
+	for _, p := range l.peers {
+		if p.session == nil || !p.session.ready || p.cfg.Tunnel.Transport != config.TransportWireGuard {
+			continue
+		}
+		s := p.tunnel.Status()
+		local, remote, beside := p.tunnel.Ends(tunnel.Event{Local: s.Local, Peer: s.Peer})
+		if s.State == tunnel.StateUp && (ends{local, remote} != p.session.derived() || beside != p.session.ipv4) {
+			moved = append(moved, p)
+		}
+	}
+	if moved == nil {
+		return
+	}
+	established := map[string]bool{}
+	for _, n := range l.speaker.Neighbors() {
+		established[n.Name] = n.State == "established"
+	}
+	moved = slices.DeleteFunc(moved, func(p *peer) bool { return established[p.cfg.Name] })
+	for _, p := range moved {
+		l.log.Info("the tunnel's addresses follow its keys", "peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface)
+		s := p.tunnel.Status()
+		l.endSession(ctx, p)
+		l.beginSession(p, tunnel.Event{Up: true, Remote: s.Remote, Local: s.Local, Peer: s.Peer})
+	}
+	if moved != nil {
+		l.protect() // the tunnels' own addresses
+		l.want()
+	}
+}
+
+// keyHint is about a key that is not to be used any more, and is.
+func keyHint(p *peer) string {
+	if p == nil || p.tunnel == nil {
+		return ""
+	}
+	s := p.tunnel.Status()
+	if s.State != tunnel.StateUp || s.Key == "" || s.KeyPlace == 1 {
+		return ""
+	}
+	what, list, do := "secret", "secret_files", "put the new one first in the peer's secret_files too"
+	switch p.cfg.Tunnel.Trust.Method {
+	case config.TrustFingerprint:
+		what, list, do = "certificate", "fingerprints", "replace the peer's"
+	case config.TrustPublicKey:
+		what, list, do = "key", "public_keys", "replace the peer's"
+	}
+	if s.KeyPlace == 0 {
+		return fmt.Sprintf("the session still uses the %s that was replaced in %s: replace it at the peer too", what, s.Key)
+	}
+	return fmt.Sprintf("the session still uses the %s of %s, %s: %s before you remove it here", ordinal(s.KeyPlace), list, s.Key, do)
+}
+
+func ordinal(n int) string {
+	words := []string{"first", "second", "third", "fourth", "fifth"}
+	if n <= len(words) {
+		return words[n-1]
+	}
+	return fmt.Sprintf("%dth", n)
+}
