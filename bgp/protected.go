@@ -104,4 +104,9 @@ func (pr *Protected) takes(p netip.Prefix) (netip.Prefix, bool) {
 // shortestAny is the length of the shortest prefixes that `any` imports, of the
 // family of p. Half the Internet is not a peer's network: 0.0.0.0/1 and
 // 128.0.0.0/1 are a default route under another name.
-func shortestAny(p netip.Prefix) int { return [2]int{ipv4: 8, ipv6: 16}[familyOf(p)] }
+func shortestAny(p netip.Prefix) int {
+	if p.Addr().Is4() {
+		return 8
+	}
+	return 16
+}

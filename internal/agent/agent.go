@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"warren/bgp"
+	"warren/bgp/engine"
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
@@ -243,7 +243,7 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 }
 
 func (a *Agent) startSpeaker(l *loop, t *tasks) error {
-	s, err := bgp.New(bgp.Config{ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, Logger: a.log})
+	s, err := engine.New(engine.Config{ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, Logger: a.log})
 	if err != nil {
 		return err
 	}
