@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"time"
 
 	"warren/bgp/judge"
@@ -109,16 +108,7 @@ func (s *Speaker) dial(n *neighbor, timeout time.Duration) (*net.TCPConn, error)
 	s.mu.Lock()
 	n.session.cancelDial = cancel
 	s.mu.Unlock()
-	d := net.Dialer{
-		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(n.LocalAddr, 0)),
-		KeepAlive: -1,
-		Control:   socketControl(n.LocalAddr, n.Interface),
-	}
-	conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(n.PeerAddr, s.port).String())
-	if err != nil {
-		return nil, err
-	}
-	return conn.(*net.TCPConn), nil
+	return s.connections.Dial(ctx, &n.Neighbor)
 }
 
 // wantsConnectionLocked reports whether n is ready for a connection and has none.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/netip"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,8 +26,7 @@ const (
 // routes say. It lasts until n's context is done. Without one (the port is
 // taken, say) BGP still works as long as the peer can be dialled.
 func (s *Speaker) listen(n *neighbor) {
-	lc := net.ListenConfig{KeepAlive: -1, Control: socketControl(n.LocalAddr, n.Interface)}
-	l, err := lc.Listen(n.ctx, "tcp", netip.AddrPortFrom(n.LocalAddr, s.port).String())
+	l, err := s.connections.Listen(n.ctx, &n.Neighbor)
 	if err != nil {
 		s.log.Warn("cannot listen for BGP in the tunnel (does another BGP daemon hold port 179?); the session comes up only if the peer can be dialled",
 			slog.String("peer", n.Name), slog.String("interface", n.Interface), slog.Any("err", err))
@@ -37,25 +34,6 @@ func (s *Speaker) listen(n *neighbor) {
 	}
 	context.AfterFunc(n.ctx, func() { l.Close() })
 	n.work.Go(func() { s.acceptLoop(n, l) })
-}
-
-// socketControl binds the socket to the interface, and lets it take an address
-// that is not there yet: one that is in duplicate address detection, for one.
-func socketControl(local netip.Addr, iface string) func(string, string, syscall.RawConn) error {
-	return func(_, _ string, c syscall.RawConn) error {
-		var errs []error
-		err := c.Control(func(fd uintptr) {
-			level, freebind := unix.IPPROTO_IP, unix.IP_FREEBIND
-			if local.Is6() {
-				level, freebind = unix.IPPROTO_IPV6, unix.IPV6_FREEBIND
-			}
-			errs = append(errs, unix.SetsockoptInt(int(fd), level, freebind, 1))
-			if iface != "" {
-				errs = append(errs, unix.BindToDevice(int(fd), iface))
-			}
-		})
-		return errors.Join(append(errs, err)...)
-	}
 }
 
 // acceptLoop hands n's connections to GoBGP until l is closed.

@@ -16,7 +16,6 @@ import (
 // outlast a busy peer. Retries are fast because nothing but the one peer is at
 // the other end of a tunnel.
 const (
-	bgpPort       = 179
 	connectRetry  = 1
 	holdTime      = 9
 	keepalive     = 3

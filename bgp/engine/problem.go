@@ -11,6 +11,8 @@ import (
 
 	"github.com/osrg/gobgp/v4/api"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"warren/bgp"
 )
 
 // A problem is why a session is down, in words an operator understands. A more
@@ -139,7 +141,9 @@ func (ss *session) isNews(text string) bool {
 // establishedLocked returns what logs that n's session is established.
 func (s *Speaker) establishedLocked(n *neighbor) func() {
 	id := n.session.remoteID
+	event := bgp.Event{Kind: bgp.SessionUp, Time: n.session.since, Neighbor: n.Name}
 	return func() {
+		s.cfg.OnEvent(event)
 		s.log.Info("BGP session established", slog.String("peer", n.Name), slog.Any("address", n.PeerAddr),
 			slog.Uint64("asn", uint64(n.ASN)), slog.Any("router_id", id))
 	}
@@ -162,6 +166,7 @@ func (s *Speaker) endedLocked(n *neighbor, lasted time.Duration) func() {
 func (s *Speaker) logEnded(level slog.Level, n *neighbor, cause string, lasted time.Duration) {
 	s.log.Log(context.Background(), level, "BGP session ended", slog.String("peer", n.Name),
 		slog.String("cause", cause), slog.Duration("lasted", lasted.Round(time.Millisecond)))
+	s.cfg.OnEvent(bgp.Event{Kind: bgp.SessionDown, Time: time.Now(), Neighbor: n.Name, Cause: cause, Lasted: lasted})
 }
 
 // notificationCodes finds the codes in GoBGP's words for a NOTIFICATION, as in

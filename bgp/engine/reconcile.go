@@ -205,7 +205,6 @@ func (s *Speaker) addNeighbor(n *neighbor) error {
 	defer s.opMu.Unlock()
 	err := s.writePolicies(n)
 	if err == nil {
-		renewZone(n.ctx, n.LocalAddr)
 		s.listen(n)
 		err = s.server.AddPeer(s.ctx, &api.AddPeerRequest{Peer: s.apiPeer(n)})
 	}

@@ -12,6 +12,9 @@ import (
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/server"
+
+	"warren/bgp"
+	"warren/bgp/sockets"
 )
 
 // Config is what a Speaker is made of. It cannot change later.
@@ -19,17 +22,21 @@ type Config struct {
 	ASN      uint32       // this router's AS number, 1 to 4294967294
 	RouterID netip.Addr   // IPv4 form, unique among all peers (RFC 6286)
 	Logger   *slog.Logger // nil means slog.Default()
+
+	Connections Connections     // nil means that the speaker opens sockets itself
+	OnEvent     func(bgp.Event) // nil, or called from any goroutine; must not block
 }
 
 // A Speaker is one BGP router. Its methods may be called at any time after
 // New and from any goroutine; those that change something are carried out one
 // after another.
 type Speaker struct {
-	cfg    Config
-	log    *slog.Logger
-	port   uint16 // 179, but for tests
-	server *server.BgpServer
-	accept chan<- net.Conn // into GoBGP; see accept.go
+	cfg         Config
+	log         *slog.Logger
+	port        uint16 // 179, but for tests
+	connections Connections
+	server      *server.BgpServer
+	accept      chan<- net.Conn // into GoBGP; see accept.go
 
 	inspection *inspection // the gobgp command's
 
@@ -62,11 +69,17 @@ type Speaker struct {
 
 // New starts a speaker with no neighbors; Run must follow, since it is what
 // stops it. It fails if GoBGP is not the release this package knows.
-func New(cfg Config) (*Speaker, error) { return newSpeaker(cfg, bgpPort) }
+func New(cfg Config) (*Speaker, error) { return newSpeaker(cfg, sockets.Port) }
 
 func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
+	}
+	if cfg.Connections == nil {
+		cfg.Connections = sockets.On(port)
+	}
+	if cfg.OnEvent == nil {
+		cfg.OnEvent = func(bgp.Event) {}
 	}
 	if cfg.ASN == 0 || cfg.ASN == 1<<32-1 {
 		return nil, fmt.Errorf("bgp: asn %d: must be from 1 to 4294967294", cfg.ASN)
@@ -75,19 +88,20 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		return nil, fmt.Errorf("bgp: router_id %s: must be an IPv4 address other than 0.0.0.0", cfg.RouterID)
 	}
 	s := &Speaker{
-		cfg:        cfg,
-		log:        cfg.Logger,
-		port:       port,
-		neighbors:  make(map[string]*neighbor),
-		byAddr:     make(map[netip.Addr]*neighbor),
-		closing:    make(map[netip.Addr]*neighbor),
-		rib:        newRIB(),
-		announced:  make(map[netip.Prefix]struct{}),
-		failures:   make(map[string]*failure),
-		confirming: make(map[*neighbor]*confirmation),
-		passed:     make(chan struct{}),
-		events:     make(chan struct{}, 1),
-		kick:       make(chan struct{}, 1),
+		cfg:         cfg,
+		log:         cfg.Logger,
+		port:        port,
+		connections: cfg.Connections,
+		neighbors:   make(map[string]*neighbor),
+		byAddr:      make(map[netip.Addr]*neighbor),
+		closing:     make(map[netip.Addr]*neighbor),
+		rib:         newRIB(),
+		announced:   make(map[netip.Prefix]struct{}),
+		failures:    make(map[string]*failure),
+		confirming:  make(map[*neighbor]*confirmation),
+		passed:      make(chan struct{}),
+		events:      make(chan struct{}, 1),
+		kick:        make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 

@@ -1,4 +1,4 @@
-package engine
+package sockets
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func renewZone(ctx context.Context, local netip.Addr) {
 	if err != nil {
 		return // gone: so is the tunnel, soon
 	}
-	lc := net.ListenConfig{Control: socketControl(local, name)}
+	lc := net.ListenConfig{Control: control(local, name)}
 	to := netip.AddrPortFrom(local.WithZone(strconv.Itoa(ifi.Index)), 0)
 	if c, err := lc.ListenPacket(ctx, "udp6", to.String()); err == nil { // if not, listening fails too, and says so
 		_ = c.Close()
