@@ -17,6 +17,7 @@ type NeighborStatus struct {
 	Accepted       int        // of those, the ones that may be used
 	Refused        int        // of those, the ones refused by MaxPrefixes alone
 	Announced      int        // prefixes announced to the peer
+	EndOfRIB       bool       // the peer has said that it has announced all that it had when the session came up (RFC 4724 section 2)
 	Malformed      Malformed  // what was wrong with the peer's messages, since the neighbor was added
 	LastError      string     // why there is no session, or what is wrong with it
 	Unanswered     time.Time  // since when the peer neither takes connections nor refuses them; zero: it does, or there is a session

@@ -226,6 +226,13 @@ func (c *peerConn) counts() judge.Counts {
 	return c.judge.Counts()
 }
 
+// endOfRIB reports of which families the peer has sent its whole table.
+func (c *peerConn) endOfRIB() [2]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.judge.Ended()
+}
+
 // accepts reports whether the peer announces p now and GoBGP is given it.
 func (c *peerConn) accepts(p netip.Prefix) bool {
 	c.mu.Lock()

@@ -82,6 +82,7 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 		n.count(&st)
 		if st.State == stateEstablished {
 			st.Announced = s.announcedToLocked(n)
+			st.EndOfRIB = n.endOfRIB()
 		}
 		if f := s.failures[n.Name]; f != nil {
 			st.LastError = f.err.Error()
@@ -98,6 +99,17 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 		}
 	}
 	return all
+}
+
+// endOfRIB is NeighborStatus.EndOfRIB. Speaker.mu is held.
+func (n *neighbor) endOfRIB() bool {
+	if n.session.conn == nil || !n.session.known {
+		return false
+	}
+	ended := n.session.conn.endOfRIB()
+	// Without the capability of RFC 4760 a session carries IPv4.
+	has4, has6 := n.session.ipv4 || !n.session.ipv6, n.session.ipv6
+	return (ended[ipv4] || !has4) && (ended[ipv6] || !has6)
 }
 
 // count fills in what the judge counts. Speaker.mu is held.
