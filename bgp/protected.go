@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/gaissmai/bart"
 )
@@ -44,6 +45,11 @@ func NewProtected(own, reserved []netip.Prefix) *Protected {
 		}
 	}
 	return p
+}
+
+// Prefixes returns what NewProtected makes the same of, each in order.
+func (pr *Protected) Prefixes() (own, reserved []netip.Prefix) {
+	return slices.Collect(pr.own.AllSorted()), slices.Collect(pr.reserved.AllSorted())
 }
 
 // Concerns reports whether it does not suffice that some word or filter of an

@@ -224,7 +224,11 @@ func FuzzAccepts(f *testing.F) {
 		}
 		ours, theirs, p := many(own), many(reserved), one(addr, bits)
 		want := naiveAccepts(imp, p, ours, theirs)
-		if got, reason := imp.Accepts(p, NewProtected(ours, theirs)); got != want {
+		prot := NewProtected(ours, theirs)
+		if again := NewProtected(prot.Prefixes()); !again.Equal(prot) {
+			t.Errorf("own %v and reserved %v are not the same again", ours, theirs)
+		}
+		if got, reason := imp.Accepts(p, prot); got != want {
 			t.Errorf("import %s of %s with own %v and reserved %v: %v (%s)", imp, p, ours, theirs, got, reason)
 		}
 	})

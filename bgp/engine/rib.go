@@ -111,6 +111,37 @@ func (s *Speaker) TakeChanges() map[netip.Prefix]Route {
 	return routes
 }
 
+// EachChange calls f with what TakeChanges would return, for most prefixes at most, and
+// reports whether there are more. neighbor is empty where there is no route. f must not
+// call the speaker.
+func (s *Speaker) EachChange(most int, f func(p netip.Prefix, neighbor string)) (more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.rib.changed {
+		if most--; most < 0 {
+			return true
+		}
+		name := ""
+		if n := s.rib.visible(p); n != nil {
+			name = n.Name
+		}
+		f(p, name)
+		delete(s.rib.changed, p)
+	}
+	s.rib.changed = make(map[netip.Prefix]struct{}) // gives back what many took
+	return false
+}
+
+// Repeat has all routes of a neighbor count as changed.
+func (s *Speaker) Repeat(neighbor string) {
+	s.mu.Lock()
+	if n := s.neighbors[neighbor]; n != nil {
+		s.rib.touch(n, nil)
+	}
+	s.mu.Unlock()
+	s.notify()
+}
+
 // onBestPath is GoBGP's word that best paths changed, in the order in which
 // they did.
 func (s *Speaker) onBestPath(paths []*apiutil.Path, at time.Time) {

@@ -16,9 +16,6 @@ type Start struct {
 	UID, GID int
 	// Trusted are the users whose connections of the gobgp command make no room for others'.
 	Trusted []uint32
-	// Again says that the process takes the place of one that has died: the routes of its
-	// neighbors are still in the kernel.
-	Again bool
 
 	Settings Settings
 }
@@ -43,6 +40,9 @@ type Want struct {
 // another number with another session, and one that is no longer in use is never used again.
 type Neighbor struct {
 	ID uint32 // not 0
+	// Repeat is another number than before if the daemon is to be told all routes of the neighbor
+	// again: it has refused some under a policy that has changed since.
+	Repeat uint32
 	bgp.Neighbor
 }
 
