@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -233,6 +234,8 @@ func (s *Speaker) start() (*process, *os.Process, error) {
 // it may do, it gives up itself (package child): so neither its file nor the directory need be for the
 // unprivileged user.
 func (s *Speaker) exec(files ...*os.File) (*os.Process, error) {
+	// What this process was started with by mistake of others the new one does not get.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // before Linux 5.11 it does
 	argv := []string{"warren", "speaker"}
 	if s.cfg.command != nil {
 		argv = s.cfg.command

@@ -168,14 +168,13 @@ type inspection struct {
 	trusted func(uid uint32) bool
 	failed  func(wire.Serving)
 	stop    context.CancelFunc
-	done    chan struct{}
 }
 
-// serve answers on f instead of on what was there before; nil: on none.
+// serve answers on f instead of on what was there before; nil: on none. What is being answered
+// is ended, and not waited for.
 func (i *inspection) serve(number uint32, f *os.File) {
 	if i.stop != nil {
 		i.stop()
-		<-i.done
 		i.stop = nil
 	}
 	if f == nil {
@@ -188,11 +187,10 @@ func (i *inspection) serve(number uint32, f *os.File) {
 		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	i.stop, i.done = stop, make(chan struct{})
-	go func(done chan struct{}) {
-		defer close(done)
+	i.stop = stop
+	go func() {
 		if err := i.speaker.ServeInspection(ctx, socket.LimitFor(l, gobgpClients, i.trusted)); err != nil {
 			i.failed(wire.Serving{Listener: number, Error: short(err.Error())})
 		}
-	}(i.done)
+	}()
 }

@@ -14,6 +14,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"warren/bgp"
 	"warren/bgp/engine"
@@ -26,6 +29,9 @@ const (
 	connectionsFD = 4
 )
 
+// name is the process's in ps(1), where it would be that of the link that it was started by.
+const name = "warren\x00"
+
 // ErrNotStarted says that the process was not started by the daemon.
 var ErrNotStarted = errors.New("`warren run` starts the speaker; it cannot be started by hand")
 
@@ -35,6 +41,7 @@ func Main() error {
 	// service or of a terminal is for the daemon.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	runtime.LockOSThread() // for the signal at the daemon's death, which belongs to a thread
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData(name))), 0, 0, 0)
 	messages, err := wire.NewStream(os.NewFile(messagesFD, "messages"))
 	if err != nil {
 		return ErrNotStarted
@@ -77,10 +84,12 @@ type process struct {
 	// numbers has the neighbors of the last Want, by name; it is replaced, never changed.
 	numbers atomic.Pointer[map[string]number]
 
-	mu       sync.Mutex // orders Wants and reports of routes; guards what follows
+	wanting  sync.Mutex // orders Wants and reports of routes; guards settling
 	settling context.CancelFunc
-	pending  pending
-	kick     chan struct{} // capacity 1: something is pending
+
+	mu      sync.Mutex // guards pending; the engine's callbacks take it, also inside Want
+	pending pending
+	kick    chan struct{} // capacity 1: something is pending
 
 	told map[uint32]bgp.NeighborStatus // what the daemon knows; the reporting goroutine's
 }
@@ -165,8 +174,8 @@ func (p *process) want(w wire.Want) {
 		wanted.Neighbors = append(wanted.Neighbors, n.Neighbor)
 		numbers[n.Name] = number{n.ID, n.Repeat, n.Generation}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.wanting.Lock()
+	defer p.wanting.Unlock()
 	p.speaker.Want(wanted)
 	before := *p.numbers.Swap(&numbers)
 	for name, is := range numbers {

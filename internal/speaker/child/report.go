@@ -106,12 +106,12 @@ func (p *process) report(ctx context.Context) {
 func (p *process) sendRoutes() error {
 	var w wire.RouteWriter
 	for more := true; more; {
-		p.mu.Lock()
+		p.wanting.Lock()
 		numbers := *p.numbers.Load()
 		more = p.speaker.EachChange(routesAtOnce, func(prefix netip.Prefix, neighbor string) {
 			w.Add(numbers[neighbor].id, prefix)
 		})
-		p.mu.Unlock()
+		p.wanting.Unlock()
 		if _, err := p.messages.Write(w.Take()); err != nil {
 			return err
 		}
