@@ -140,13 +140,13 @@ func (p *process) forget() {
 	}
 }
 
-// socket is what net.Listener and net.TCPConn have in common here.
-type socket interface {
+// endpoint is what net.Listener and net.TCPConn have in common here.
+type endpoint interface {
 	syscall.Conn
 	Close() error
 }
 
-func (p *process) socket(ctx context.Context, op string, n *bgp.Neighbor) (socket, error) {
+func (p *process) socket(ctx context.Context, op string, n *bgp.Neighbor) (endpoint, error) {
 	if op == wire.OpDial {
 		c, err := p.s.cfg.sockets.Dial(ctx, n)
 		if err != nil {
@@ -162,7 +162,7 @@ func (p *process) socket(ctx context.Context, op string, n *bgp.Neighbor) (socke
 }
 
 // answer sends a socket, or why there is none, and closes this process's descriptor of it.
-func (p *process) answer(req wire.Request, s socket, err error) {
+func (p *process) answer(req wire.Request, s endpoint, err error) {
 	answer := wire.Answer{Call: req.Call}
 	var with syscall.Conn
 	if err != nil {

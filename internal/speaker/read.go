@@ -129,6 +129,10 @@ func (p *process) takeEvent(e wire.Event) error {
 	name := ""
 	if o := p.s.table.owners[e.ID]; o != nil { // else it is not wanted any more
 		name = o.neighbor.Name
+		o.up = time.Time{}
+		if e.Kind == bgp.SessionUp {
+			o.up = e.Time
+		}
 	}
 	p.s.mu.Unlock()
 	if name != "" {

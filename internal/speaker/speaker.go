@@ -251,8 +251,8 @@ func (s *Speaker) died(cause string) {
 	s.mu.Lock()
 	var ended []bgp.Event
 	for _, name := range slices.Sorted(maps.Keys(s.table.wanted)) {
-		if o := s.table.wanted[name]; !o.established.IsZero() {
-			ended = append(ended, bgp.Event{Kind: bgp.SessionDown, Time: now, Neighbor: name, Cause: "the speaker has ended: " + cause, Lasted: now.Sub(o.established)})
+		if o := s.table.wanted[name]; !o.up.IsZero() {
+			ended = append(ended, bgp.Event{Kind: bgp.SessionDown, Time: now, Neighbor: name, Cause: "the speaker has ended: " + cause, Lasted: max(now.Sub(o.up), 1)})
 		}
 	}
 	s.process = nil

@@ -37,6 +37,7 @@ type owner struct {
 	known       bool      // the process has told the status
 	established time.Time // since when the process has told so; zero: it does not
 	moved       time.Time // when it has told of a route last
+	up          time.Time // when the session came up by its events; zero: it is down
 }
 
 // key is a prefix without pointers, so that a large table costs the garbage collector nothing.

@@ -91,7 +91,7 @@ func dropCapabilities() error {
 
 // onAllThreads makes a system call on each thread of the process.
 func onAllThreads(nr, a, b, c uintptr) error {
-	_, _, errno := psx.Syscall3(nr, a, b, c)
+	_, _, errno := psx.Syscall6(nr, a, b, c, 0, 0, 0)
 	if errno != 0 {
 		return errno
 	}

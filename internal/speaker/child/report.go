@@ -76,22 +76,27 @@ func (p *process) send(k wire.Kind, v any) error {
 // report tells the daemon what changes. It alone writes once the engine runs, and waits for
 // the daemon to read; what changes meanwhile is told as it is then.
 func (p *process) report(ctx context.Context) {
-	var next time.Time // for statuses
+	var next, soonest time.Time // for statuses: as a rule, and where a session has come or gone
 	status := time.NewTimer(0)
 	for {
+		due := false
 		select {
 		case <-p.speaker.Events():
 			status.Reset(time.Until(next))
 		case <-p.kick:
 		case <-status.C:
-			began := time.Now()
+			due = true
+		case <-ctx.Done():
+			return // the engine says goodbye, and what it tells nobody needs
+		}
+		// Before the routes, so that none is seen without its session.
+		if began := time.Now(); due || p.sessionsChanged() && began.After(soonest) {
 			if err := p.sendStatuses(); err != nil {
 				gone(err)
 			}
-			next = time.Now().Add(max(statusInterval, statusShare*time.Since(began)))
+			soonest = time.Now().Add(statusShare * time.Since(began))
+			next = latest(soonest, time.Now().Add(statusInterval))
 			status.Reset(max(lookInterval, time.Until(next)))
-		case <-ctx.Done():
-			return // the engine says goodbye, and what it tells nobody needs
 		}
 		if err := p.sendRoutes(); err != nil {
 			gone(err)
@@ -100,6 +105,20 @@ func (p *process) report(ctx context.Context) {
 			gone(err)
 		}
 	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// sessionsChanged reports whether sessions have come or gone since the last report.
+func (p *process) sessionsChanged() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.pending.events) > 0
 }
 
 // sendRoutes sends all changes of routes there are.
