@@ -58,6 +58,7 @@ type Speaker struct {
 	confirming map[*neighbor]*confirmation // see missed.go
 	settled    uint64                      // the serial of what was last gone through
 	passed     chan struct{}               // closed after each pass
+	news       news
 
 	events    chan struct{}      // capacity 1
 	kick      chan struct{}      // capacity 1: there is something to reconcile

@@ -30,10 +30,9 @@ func (s *Speaker) Want(w Wanted) {
 	s.mu.Lock()
 	s.wanted.neighbors, s.wanted.announced, s.wanted.protected = neighbors, announced, w.Protected
 	s.wanted.serial++
-	var news []func() // what goes to the log
 	for name, n := range s.neighbors {
 		if next := neighbors[name]; next == nil || !n.SameSession(next) {
-			news = append(news, s.dropLocked(n))
+			s.dropLocked(n)
 		}
 	}
 	maps.DeleteFunc(s.failures, func(name string, _ *failure) bool { return name != announceFailure && neighbors[name] == nil })
@@ -41,11 +40,7 @@ func (s *Speaker) Want(w Wanted) {
 		f.next = time.Time{} // what has changed may be what was wrong
 	}
 	s.mu.Unlock()
-	for _, f := range news {
-		if f != nil {
-			f()
-		}
-	}
+	s.tell()
 	s.notify()
 	s.wake()
 }
