@@ -24,7 +24,6 @@ type sent struct {
 	serial   uint64 // of the last Want
 	settings wire.Settings
 	listener uint32
-	stopped  bool
 }
 
 // write sends what the process has to know, each time as it is then, until the process ends.
