@@ -10,8 +10,12 @@ import (
 	"warren/internal/speaker/wire"
 )
 
-// maxText bounds what the process says in words, in bytes.
-const maxText = 4 << 10
+// maxText bounds what the process says in words, in bytes, and maxErrors what it could not bring
+// about.
+const (
+	maxText   = 4 << 10
+	maxErrors = 64 << 10
+)
 
 // read takes what the process tells, until it ends.
 func (p *process) read() error {
@@ -60,7 +64,7 @@ func (p *process) take(kind wire.Kind, payload []byte) error {
 		return decode(payload, p.takeNeighbors)
 	case wire.KindSettled:
 		return decode(payload, func(is wire.Settled) error {
-			p.s.settle(settled{is.Serial, short(is.Error)})
+			p.s.settle(settled{is.Serial, is.Error[:min(len(is.Error), maxErrors)]})
 			return nil
 		})
 	case wire.KindEvent:
