@@ -65,6 +65,7 @@ type Session struct {
 	ours   Open
 	counts Counts
 	last   note
+	ended  [2]bool // an End-of-RIB marker of the family has come
 
 	update update
 	tables [2]table
@@ -180,6 +181,10 @@ func (s *Session) ToPeer(dst, in []byte) []byte {
 	dst = s.ownOpen(dst, first[:n])
 	return append(dst, first[n:]...)
 }
+
+// Ended reports, by family, whether the peer has said that its first table is complete
+// (RFC 4724 section 2, End-of-RIB).
+func (s *Session) Ended() [2]bool { return s.ended }
 
 // PeerOpen returns what the peer's OPEN says, and false if none has come yet.
 func (s *Session) PeerOpen() (Open, bool) { return s.peer, s.peer.RouterID.IsValid() }

@@ -49,6 +49,7 @@ func (s *Session) judgeUpdate(dst, body []byte) []byte {
 		return dst
 	}
 	if u.endOfRIB >= 0 {
+		s.ended[u.endOfRIB] = true
 		return appendEndOfRIB(dst, u.endOfRIB)
 	}
 	s.countRepairs()
