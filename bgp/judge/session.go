@@ -24,6 +24,11 @@ type Config struct {
 	// AllowLoopback accepts next hops of the host's loopback interface. It is
 	// for sessions between two such addresses.
 	AllowLoopback bool
+	// Restarted and Forwarding are what this end's OPEN says of graceful restart,
+	// where it says something of it: whether the router has restarted, and whether
+	// it forwards packets as it did before the last session ended (RFC 4724 section 3,
+	// the bits R and F).
+	Restarted, Forwarding bool
 	// Policy is what is accepted at the start.
 	Policy Policy
 }
@@ -66,6 +71,7 @@ type Session struct {
 	counts Counts
 	last   note
 
+	ended  [2]bool // by family: the End-of-RIB marker has come
 	update update
 	tables [2]table
 	attrs  attrTable
