@@ -17,7 +17,7 @@ const closeTimeout = 3 * time.Second
 // a Cease, in the background: that takes a while when the far end is dead. It
 // returns what logs that, nil if there was no session.
 func (s *Speaker) dropLocked(n *neighbor) (news func()) {
-	if n.session.state == stateEstablished {
+	if n.session.shown() == stateEstablished {
 		lasted := time.Since(n.session.since)
 		news = func() { s.logEnded(slog.LevelInfo, n, closedHere, lasted) }
 	}

@@ -2,9 +2,11 @@ package bgp
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
@@ -52,6 +54,11 @@ type session struct {
 
 	failures int // since a session lasted; see restartAfter
 
+	kept     *retention // of a connection that was lost; see retain.go
+	graceful bool       // the peer's last OPEN speaks of graceful restart
+	dumping  [2]bool    // by family: GoBGP is about to send all routes; see defer.go
+	cut      bool       // GoBGP was told by a NOTIFICATION of nobody's that the last connection is over
+
 	conn       *peerConn          // what GoBGP has or is about to have
 	waiting    bool               // a connection of the peer's waits to be taken
 	dialing    bool               // dialUntilConnected runs
@@ -72,7 +79,9 @@ type NeighborStatus struct {
 	State          string // idle, connect, active, opensent, openconfirm or established
 	Since          time.Time
 	RemoteRouterID netip.Addr // invalid until the session was established once
-	Received       int        // prefixes the peer announces
+	Received       int        // prefixes the peer announces, and those that are stale
+	Stale          int        // of those, the ones it announced before the connection was lost, and not again yet
+	RestartUntil   time.Time  // when the stale ones go at the latest; zero if there are none
 	Accepted       int        // of those, the ones that may be used
 	Refused        int        // of those, the ones refused by MaxPrefixes alone
 	Announced      int        // prefixes announced to the peer
@@ -99,15 +108,21 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 	for _, n := range s.neighbors {
 		st := NeighborStatus{
 			Name: n.Name, PeerAddr: n.PeerAddr, ASN: n.ASN,
-			State: n.session.state, Since: n.session.since, RemoteRouterID: n.session.remoteID,
+			State: n.session.shown(), Since: n.session.since, RemoteRouterID: n.session.remoteID,
 			LastError: s.problemLocked(n, ids),
 		}
-		if st.State != stateEstablished && n.session.conn == nil {
+		if st.State != stateEstablished && (n.session.conn == nil || n.session.away()) {
 			st.Unanswered = n.session.unanswered
 		}
 		n.count(&st)
 		if st.State == stateEstablished {
 			st.Announced = s.announcedToLocked(n)
+		}
+		if kept := n.session.kept; kept != nil && !kept.over {
+			st.RestartUntil = kept.until
+			if kept.away {
+				st.LastError = fmt.Sprintf("%s; %d routes stay until %s at the latest", st.LastError, st.Stale, kept.until.Format(time.TimeOnly))
+			}
 		}
 		if f := s.failures[n.Name]; f != nil {
 			st.LastError = f.err.Error()
@@ -136,6 +151,7 @@ func (n *neighbor) count(st *NeighborStatus) {
 			st.Received += f.Received
 			st.Accepted += f.Accepted
 			st.Refused += f.Refused
+			st.Stale += f.Stale
 		}
 	}
 	st.Malformed = Malformed{total.repaired, total.withdrawn, total.discarded, n.session.malformed}
@@ -164,6 +180,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		n.session.state, n.session.since = state, at
 	}
 	reason, message := ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage
+	if n.wasCut() { // lost.go
+		reason, message = api.PeerState_DISCONNECT_REASON_READ_FAILED, ""
+	}
 	if state == stateEstablished {
 		n.session.remoteID = ev.Peer.State.RouterID
 		n.session.problem, n.session.unanswered = problem{}, time.Time{}
@@ -171,15 +190,17 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		if was != state {
 			news = s.establishedLocked(n)
 		}
-		n.setCapabilities(ev.Peer.State.RemoteCap)
+		n.hadSession = true
 		s.confirming[n] = &confirmation{from: since}
+		s.checkSyncedLocked()
 		s.wake() // what may be sent may be something else now
 	} else {
 		delete(s.confirming, n)
 		n.explainDown(reason, message)
-		if was == stateEstablished {
+		if was == stateEstablished && !n.session.away() {
 			news = s.endedLocked(n, at.Sub(since))
 		}
+		n.session.kept = nil
 	}
 	var over *peerConn
 	if state == stateIdle {
@@ -212,8 +233,8 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 func (s *Speaker) announcedToLocked(n *neighbor) int {
 	count := 0
 	var sends [2]bool // by family
-	for f := range sends {
-		_, sends[f] = n.nextHop(family(f))
+	for f, hop := range s.hopsLocked(n) {
+		sends[f] = hop.ok
 	}
 	for p := range s.announced {
 		if sends[familyOf(p)] && n.Export.Matches(p, true) {

@@ -53,6 +53,7 @@ func (s *Speaker) Want(w Wanted) {
 	for _, f := range s.failures {
 		f.next = time.Time{} // what has changed may be what was wrong
 	}
+	s.checkSyncedLocked()
 	s.mu.Unlock()
 	for _, f := range news {
 		if f != nil {

@@ -94,5 +94,8 @@ func (s *Session) Complete() bool {
 	return true
 }
 
+// EndOfRIB reports for each family whether its End-of-RIB marker has come.
+func (s *Session) EndOfRIB() [2]bool { return s.ended }
+
 // Negotiated reports for each family whether both ends have offered it.
 func (s *Session) Negotiated() [2]bool { return [2]bool{s.negotiated(IPv4), s.negotiated(IPv6)} }

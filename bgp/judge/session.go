@@ -60,6 +60,7 @@ const (
 type Session struct {
 	cfg   Config
 	state state
+	up    bool          // it was established
 	err   *Notification // what ended the session, if this end did
 
 	partial []byte // the start of a message from the peer, at most maxMessage long
@@ -128,7 +129,7 @@ func (s *Session) judge(dst, msg []byte) []byte {
 	case typ == typeOpen && s.state == openSent:
 		return s.peerOpen(dst, body)
 	case typ == typeKeepalive && s.state == openConfirm:
-		s.state = established
+		s.state, s.up = established, true
 		return append(dst, msg...)
 	case typ == typeKeepalive && s.state == established:
 		return append(dst, msg...)
@@ -186,6 +187,9 @@ func (s *Session) ToPeer(dst, in []byte) []byte {
 	dst = s.ownOpen(dst, first[:n])
 	return append(dst, first[n:]...)
 }
+
+// Established reports whether the session was established; it may have ended since.
+func (s *Session) Established() bool { return s.up }
 
 // PeerOpen returns what the peer's OPEN says, and false if none has come yet.
 func (s *Session) PeerOpen() (Open, bool) { return s.peer, s.peer.RouterID.IsValid() }
