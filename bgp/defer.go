@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
 )
 
 // Graceful restart (RFC 4724) as the end that has restarted. Peers keep this router's
@@ -70,11 +71,33 @@ func (s *Speaker) checkSyncedLocked() {
 	}
 	for name := range s.wanted.neighbors {
 		n := s.neighbors[name]
-		if n == nil || n.session.state != stateEstablished || n.session.away() || n.session.conn == nil || !n.session.conn.complete() {
+		if n == nil || n.session.shown() != stateEstablished || n.session.conn == nil {
 			return
+		}
+		for f, awaited := range n.session.conn.awaited() {
+			if awaited && !n.session.ended[f] {
+				return
+			}
 		}
 	}
 	s.endDeferralLocked()
+}
+
+// onPeerEndOfRIB is called when GoBGP has taken a neighbor's End-of-RIB marker, and all
+// that came before it: the judge has handed that on earlier. Its event has no time.
+func (s *Speaker) onPeerEndOfRIB(eor *apiutil.Path, _ time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.byAddr[eor.PeerAddress.Unmap().WithZone("")]
+	if n == nil {
+		return
+	}
+	for _, f := range families4and6 {
+		if f.gobgp() == eor.Family {
+			n.session.ended[f] = true
+		}
+	}
+	s.checkSyncedLocked()
 }
 
 // endDeferralLocked has all routes announced, and reports whether they were not.

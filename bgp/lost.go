@@ -183,11 +183,11 @@ func (c *peerConn) stale() (n int) {
 	return n
 }
 
-// complete reports whether the peer has announced all that it had to at the start.
-func (c *peerConn) complete() bool {
+// awaited returns the families whose End-of-RIB markers are to be waited for.
+func (c *peerConn) awaited() [2]bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.judge.Complete()
+	return c.judge.Awaited()
 }
 
 // Write implements net.Conn. GoBGP writes whole messages, and its OPEN first.

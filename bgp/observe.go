@@ -70,7 +70,6 @@ func (s *Speaker) onConn(n *neighbor, seen observation) {
 	}
 	if seen.endOfRIB {
 		s.refreshedLocked(n)
-		s.checkSyncedLocked()
 	}
 	if b := seen.notification; len(b) >= 2 {
 		n.explainNotification(false, b[0], b[1], n.session.seen)

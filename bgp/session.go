@@ -57,6 +57,7 @@ type session struct {
 	kept     *retention // of a connection that was lost; see retain.go
 	graceful bool       // the peer's last OPEN speaks of graceful restart
 	dumping  [2]bool    // by family: GoBGP is about to send all routes; see defer.go
+	ended    [2]bool    // by family: GoBGP has taken the peer's End-of-RIB marker, and all before it
 	cut      bool       // GoBGP was told by a NOTIFICATION of nobody's that the last connection is over
 
 	conn       *peerConn          // what GoBGP has or is about to have

@@ -145,8 +145,9 @@ func (s *Speaker) start() error {
 	}
 	err = s.server.WatchEvent(s.ctx, server.WatchEventMessageCallbacks{
 		OnBestPath:   s.onBestPath,
+		OnPathEor:    s.onPeerEndOfRIB,
 		OnPeerUpdate: s.onPeer,
-	}, server.WatchBestPath(false), server.WatchPeer())
+	}, server.WatchBestPath(false), server.WatchPeer(), server.WatchEor(false))
 	if err != nil {
 		return fmt.Errorf("bgp: watch: %w", err)
 	}

@@ -76,22 +76,15 @@ func (s *Session) Retained() (families [2]bool, long time.Duration) {
 	return families, g.Time
 }
 
-// Complete reports whether the peer has announced all that it had to announce at the
-// start of the session, as far as that can be known: End-of-RIB markers have come for
-// all families, but for those of which a peer says nothing in its graceful restart
-// capability. A peer that has restarted itself is not waited for (RFC 4724 section
-// 4.1).
-func (s *Session) Complete() bool {
-	if s.state != established {
-		return false
-	}
+// Awaited returns the families whose End-of-RIB markers a router waits for that has
+// restarted (RFC 4724 section 4.1): those of which the peer speaks in its graceful
+// restart capability, and none if the peer has restarted itself.
+func (s *Session) Awaited() (families [2]bool) {
 	g := s.peer.Graceful()
-	for f := range s.ended {
-		if g.Families[f] && !g.Restarted && s.negotiated(f) && !s.ended[f] {
-			return false
-		}
+	for f := range families {
+		families[f] = g.Families[f] && !g.Restarted && s.negotiated(f)
 	}
-	return true
+	return families
 }
 
 // EndOfRIB reports for each family whether its End-of-RIB marker has come.

@@ -106,6 +106,13 @@ func TestOwnGraceful(t *testing.T) {
 func TestRetained(t *testing.T) {
 	cfg := setup{}.config()
 	for caps, want := range map[string][2]bool{
+		"": {}, gracefulNone: {}, "400a" + "8078" + "00010180" + "00020180": {}, gracefulOne: {true, false}, gracefulZero: {true, true}, gracefulBoth: {true, true},
+	} {
+		if got := shakeHands(t, cfg, gracefulOpen(caps)).Awaited(); got != want {
+			t.Errorf("%s: %v are awaited, want %v", caps, got, want)
+		}
+	}
+	for caps, want := range map[string][2]bool{
 		"": {}, gracefulNone: {}, gracefulZero: {}, gracefulOne: {true, false}, gracefulV4: {true, true}, gracefulBoth: {true, true},
 	} {
 		if got, _ := shakeHands(t, cfg, gracefulOpen(caps)).Retained(); got != want {
@@ -168,8 +175,8 @@ func TestResume(t *testing.T) {
 		t.Errorf("%q, want %q", lines, want)
 	}
 	checkCounts(t, s, r)
-	if s.Complete() {
-		t.Error("complete before any End-of-RIB marker")
+	if s.EndOfRIB() != [2]bool{} {
+		t.Errorf("before any End-of-RIB marker: %v", s.EndOfRIB())
 	}
 	lines = r.readAll(t, hear(t, s, nil, endOfRIB(IPv4)))
 	if want := []string{"-" + p4[3].String(), "end IPv4"}; !slices.Equal(lines, want) {
@@ -180,8 +187,8 @@ func TestResume(t *testing.T) {
 	if want := []string{"-" + p6[2].String(), "-" + p6[3].String(), "end IPv6"}; !slices.Equal(lines, want) {
 		t.Errorf("%q, want %q", lines, want)
 	}
-	if !s.Complete() {
-		t.Error("not complete after both End-of-RIB markers")
+	if s.EndOfRIB() != [2]bool{true, true} {
+		t.Errorf("after both End-of-RIB markers: %v", s.EndOfRIB())
 	}
 	r.readAll(t, s.Retain(nil)) // a second time: what was announced since is as stale as the rest
 	if c := s.Counts().Families; c[IPv4].Stale != 3 || c[IPv6].Stale != 1 {
