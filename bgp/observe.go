@@ -133,6 +133,9 @@ func (s *Speaker) onGone(n *neighbor, c *peerConn) {
 		return
 	}
 	n.session.cut = c.wasCut()
+	if kept := n.session.kept; kept != nil {
+		kept.over = true
+	}
 	s.setConnLocked(n, nil)
 	if s.wantsConnectionLocked(n) {
 		s.startDialLocked(n)
