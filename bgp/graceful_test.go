@@ -426,3 +426,49 @@ func TestKeptAcrossPolicies(t *testing.T) {
 	g.endOfRIB()
 	waitRoutes(t, s, "b", "10.5.0.0/24", "10.6.0.0/24")
 }
+
+// TestKeptUntil: a stale route goes, however often the connection is lost.
+func TestKeptUntil(t *testing.T) {
+	first := time.Now()
+	s, kept := &Speaker{restartTime: time.Minute}, &retention{first: first}
+	for after, want := range map[time.Duration]time.Duration{
+		time.Minute: time.Minute, 119 * time.Second: 119 * time.Second, 2 * time.Minute: 2 * time.Minute, time.Hour: 2 * time.Minute,
+	} {
+		if got := s.keptUntil(kept, first.Add(after)); !got.Equal(first.Add(want)) {
+			t.Errorf("%v: %v, want %v", after, got.Sub(first), want)
+		}
+	}
+}
+
+// TestCutBetweenTwo cuts the connection between two speakers: neither loses a route, and
+// both dial.
+func TestCutBetweenTwo(t *testing.T) {
+	a, b := startSpeaker(t, 64512, "10.0.0.1"), startSpeaker(t, 64513, "10.0.0.2")
+	originate(t, a, "10.1.0.0/16", "2001:db8:1::/48")
+	originate(t, b, "10.2.0.0/16", "2001:db8:2::/48")
+	connect(t, a, b, nil, nil)
+	waitRoutes(t, a, "b", "10.2.0.0/16", "2001:db8:2::/48")
+	waitRoutes(t, b, "a", "10.1.0.0/16", "2001:db8:1::/48")
+	atA, atB := &routeWatch{s: a}, &routeWatch{s: b}
+	atA.look()
+	atB.look()
+	for range 3 {
+		sinceA, sinceB := statusOf(a, "b").Since, statusOf(b, "a").Since
+		a.mu.Lock()
+		conn := a.neighbors["b"].session.conn
+		a.mu.Unlock()
+		conn.hangUp()
+		eventually(t, 40*time.Second, func() string {
+			for _, st := range []NeighborStatus{statusOf(a, "b"), statusOf(b, "a")} {
+				if st.State != stateEstablished || st.Stale != 0 || !st.RestartUntil.IsZero() || st.Since.Equal(sinceA) || st.Since.Equal(sinceB) {
+					return fmt.Sprintf("%+v", st)
+				}
+			}
+			return ""
+		})
+	}
+	atA.wantLost(t)
+	atB.wantLost(t)
+	originate(t, a, "10.1.0.0/16", "10.4.0.0/16")
+	waitRoutes(t, b, "a", "10.1.0.0/16", "10.4.0.0/16")
+}

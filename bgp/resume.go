@@ -76,39 +76,45 @@ func (s *Speaker) shakeHands(n *neighbor, c *peerConn, kept *retention, conn *ne
 		if err != nil {
 			return err
 		}
-		_, knew := j.PeerOpen()
-		out, err := j.FromPeer(nil, m)
-		var refusal *judge.Notification
-		if errors.As(err, &refusal) {
-			conn.Write(refusal.Bytes())
-			s.mu.Lock()
-			n.setProblem(told, "the peer sent what no session survives: %s", refusal.Text)
-			s.mu.Unlock()
+		if err := s.shake(n, c, kept, conn, j, m); err != nil {
 			return err
 		}
-		if b := notificationIn(out); len(b) >= 2 {
-			s.mu.Lock()
-			n.explainNotification(false, b[0], b[1], n.session.seen)
-			s.mu.Unlock()
-			return fmt.Errorf("bgp: NOTIFICATION %d/%d", b[0], b[1])
-		}
-		if _, knows := j.PeerOpen(); !knows || knew {
-			continue
-		}
-		c.mu.Lock()
-		continues := j.Continues(c.judge)
-		c.mu.Unlock()
-		if !continues {
-			return errOther
-		}
-		if _, err := conn.Write(keepaliveMessage); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		kept.state = stateOpenConfirm
-		s.mu.Unlock()
 	}
 	return conn.SetDeadline(time.Time{})
+}
+
+// shake takes one message of the peer's in the handshake, and answers it.
+func (s *Speaker) shake(n *neighbor, c *peerConn, kept *retention, conn *net.TCPConn, j *judge.Session, m []byte) error {
+	_, knew := j.PeerOpen()
+	out, err := j.FromPeer(nil, m)
+	var refusal *judge.Notification
+	if errors.As(err, &refusal) {
+		s.mu.Lock()
+		n.setProblem(told, "the peer sent what no session survives: %s", refusal.Text)
+		s.mu.Unlock()
+		_, writeErr := conn.Write(refusal.Bytes())
+		return errors.Join(err, writeErr)
+	}
+	if b := notificationIn(out); len(b) >= 2 {
+		s.mu.Lock()
+		n.explainNotification(false, b[0], b[1], n.session.seen)
+		s.mu.Unlock()
+		return fmt.Errorf("bgp: NOTIFICATION %d/%d", b[0], b[1])
+	}
+	if _, knows := j.PeerOpen(); !knows || knew {
+		return nil
+	}
+	c.mu.Lock()
+	continues := j.Continues(c.judge)
+	c.mu.Unlock()
+	if !continues {
+		return errOther
+	}
+	s.mu.Lock()
+	kept.state = stateOpenConfirm
+	s.mu.Unlock()
+	_, err = conn.Write(keepaliveMessage)
+	return err
 }
 
 // setTTL does what GoBGP does with the connections that it begins a session on.

@@ -59,45 +59,52 @@ func (ss *session) shown() string {
 // on without.
 func (s *Speaker) onLost(n *neighbor, c *peerConn) bool {
 	s.mu.Lock()
-	ss, now := &n.session, time.Now()
-	if s.restartTime == 0 || ss.conn != c || ss.state != stateEstablished || n.ctx.Err() != nil || s.neighbors[n.Name] != n {
-		s.mu.Unlock()
-		return false
-	}
-	lasted := now.Sub(ss.since)
-	if lasted >= steadyAfter {
-		ss.failures = 0
-	}
-	if ss.failures >= maxRestarts {
-		s.mu.Unlock()
-		return false
-	}
-	long, ok := c.detach()
+	now := time.Now()
+	lasted := now.Sub(n.session.since)
+	long, ok := s.retainLocked(n, c, lasted)
 	if !ok {
 		s.mu.Unlock()
 		return false
 	}
-	ss.failures++
-	kept := ss.kept
-	if kept == nil {
-		kept = &retention{first: now}
+	ss := &n.session
+	if ss.kept == nil {
+		kept := &retention{first: now}
 		ss.kept = kept
 		n.work.Go(func() { s.watchKept(n, c, kept) })
 	}
-	kept.away, kept.next = true, nil
-	kept.until = s.keptUntil(kept, now.Add(min(long, s.restartTime)))
+	ss.kept.away, ss.kept.next = true, nil
+	ss.kept.until = s.keptUntil(ss.kept, now.Add(min(long, s.restartTime)))
 	ss.since = now
 	n.setProblem(vague, "the peer closed the connection without saying why")
 	ended := s.endedLocked(n, lasted)
-	stale, until := c.stale(), kept.until
+	stale, left := c.stale(), ss.kept.until.Sub(now)
 	s.startDialLocked(n)
 	s.mu.Unlock()
 	ended()
 	s.log.Info("the peer may be restarting: its routes stay for now", slog.String("peer", n.Name),
-		slog.Int("routes", stale), slog.Duration("at_most", until.Sub(now).Round(time.Millisecond)))
+		slog.Int("routes", stale), slog.Duration("at_most", left.Round(time.Millisecond)))
 	s.logProblems()
 	s.notify()
 	return true
+}
+
+// retainLocked has c keep the routes of n if that is wanted and asked for, and returns
+// for how long it is asked for. A session that does not last counts as a failure.
+func (s *Speaker) retainLocked(n *neighbor, c *peerConn, lasted time.Duration) (long time.Duration, ok bool) {
+	ss := &n.session
+	if s.restartTime == 0 || ss.conn != c || ss.state != stateEstablished || n.ctx.Err() != nil || s.neighbors[n.Name] != n {
+		return 0, false
+	}
+	if lasted >= steadyAfter {
+		ss.failures = 0
+	}
+	if ss.failures >= maxRestarts {
+		return 0, false
+	}
+	if long, ok = c.detach(); ok {
+		ss.failures++
+	}
+	return long, ok
 }
 
 // keptUntil bounds a time at which what is kept goes.
@@ -117,33 +124,35 @@ func (s *Speaker) watchKept(n *neighbor, c *peerConn, kept *retention) {
 			return
 		}
 		left := time.Until(kept.until)
-		away := kept.away
-		stale := 0
 		if left <= 0 {
-			stale = c.stale()
-			if away {
-				s.giveUpLocked(n, kept)
-			} else {
-				n.session.kept = nil
-				c.expire()
-			}
-		} else if away {
-			c.nudge()
-		}
-		s.mu.Unlock()
-		if left <= 0 {
-			text := "the peer did not say in time that it has announced all routes: those that it has not announced again are gone"
-			if away {
-				text = "the peer did not come back in time: its routes are gone"
-			}
-			s.log.Warn(text, slog.String("peer", n.Name), slog.Int("routes", stale))
+			news := s.keepNoLongerLocked(n, c, kept)
+			s.mu.Unlock()
+			news()
 			s.notify()
 			return
 		}
+		if kept.away {
+			c.nudge()
+		}
+		s.mu.Unlock()
 		if !pause(n.ctx, min(left, feedInterval)) {
 			return
 		}
 	}
+}
+
+// keepNoLongerLocked takes the stale routes, since their time is over, and returns what
+// logs that.
+func (s *Speaker) keepNoLongerLocked(n *neighbor, c *peerConn, kept *retention) (news func()) {
+	text, stale := "the peer did not come back in time: its routes are gone", c.stale()
+	if kept.away {
+		s.giveUpLocked(n, kept)
+	} else {
+		text = "the peer did not say in time that it has announced all routes: those that it has not announced again are gone"
+		n.session.kept = nil
+		c.expire()
+	}
+	return func() { s.log.Warn(text, slog.String("peer", n.Name), slog.Int("routes", stale)) }
 }
 
 // giveUpLocked ends a session that has no connection, and takes its routes.
