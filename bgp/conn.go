@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,12 +32,12 @@ type peerConn struct {
 	endOfRIB      func(*peerConn, family) bool // GoBGP sends an End-of-RIB marker; whether it goes out
 	gone          func(*peerConn)              // called once, when GoBGP closes it
 
-	buf  []byte        // only the reader uses it
-	wake chan struct{} // capacity 1: the reader waits for it while there is no connection
+	tcp  atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
+	buf  []byte                      // only the reader uses it
+	wake chan struct{}               // capacity 1: the reader waits for it while there is no connection
 
-	mu       sync.Mutex   // guards what follows
-	tcp      *net.TCPConn // nil: it was lost, and another one is awaited
-	open     []byte       // this end's OPEN, as GoBGP wrote it
+	mu       sync.Mutex // guards what follows
+	open     []byte     // this end's OPEN, as GoBGP wrote it; only the writer sets it
 	judge    *judge.Session
 	out      []byte // judged, not yet read by GoBGP
 	base     []byte // where out begins when it is empty; reused while there is much to read
@@ -83,7 +84,7 @@ func (c *peerConn) Read(b []byte) (int, error) {
 		if cap(c.buf) == 0 {
 			c.buf = make([]byte, smallRead)
 		}
-		tcp := c.connection()
+		tcp := c.tcp.Load()
 		if tcp == nil {
 			c.await()
 			continue
@@ -125,15 +126,15 @@ func (c *peerConn) take(b []byte) (n int, err error, ok bool) {
 func (c *peerConn) rearm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed && c.tcp != nil {
-		c.tcp.SetReadDeadline(c.deadline)
+	if tcp := c.tcp.Load(); tcp != nil && !c.closed {
+		tcp.SetReadDeadline(c.deadline)
 	}
 }
 
 // wakeLocked has the reader look at what there is to read without the socket.
 func (c *peerConn) wakeLocked() {
-	if c.tcp != nil && !c.closed {
-		c.tcp.SetReadDeadline(time.Unix(1, 0))
+	if tcp := c.tcp.Load(); tcp != nil && !c.closed {
+		tcp.SetReadDeadline(time.Unix(1, 0))
 	}
 	select {
 	case c.wake <- struct{}{}:
@@ -216,7 +217,7 @@ func (c *peerConn) end(err error, seen *observation) {
 	first := c.ended == nil
 	c.endLocked()
 	c.refused = true
-	tcp := c.tcp
+	tcp := c.tcp.Load()
 	c.mu.Unlock()
 	var n *judge.Notification
 	if !first || !errors.As(err, &n) {
@@ -268,18 +269,19 @@ func (c *peerConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = t
-	if c.tcp == nil {
+	tcp := c.tcp.Load()
+	if tcp == nil {
 		c.wakeLocked()
 	}
-	if c.closed || c.tcp == nil {
+	if tcp == nil || c.closed {
 		return nil
 	}
-	return c.tcp.SetReadDeadline(t)
+	return tcp.SetReadDeadline(t)
 }
 
 // SetWriteDeadline implements net.Conn.
 func (c *peerConn) SetWriteDeadline(t time.Time) error {
-	if tcp := c.connection(); tcp != nil {
+	if tcp := c.tcp.Load(); tcp != nil {
 		return tcp.SetWriteDeadline(t)
 	}
 	return nil
@@ -294,7 +296,7 @@ func (c *peerConn) RemoteAddr() net.Addr { return c.remote }
 // SyscallConn implements syscall.Conn, with which GoBGP sets options of the socket
 // before the session begins.
 func (c *peerConn) SyscallConn() (syscall.RawConn, error) {
-	if tcp := c.connection(); tcp != nil {
+	if tcp := c.tcp.Load(); tcp != nil {
 		return tcp.SyscallConn()
 	}
 	return nil, net.ErrClosed
@@ -316,7 +318,7 @@ func (c *peerConn) Close() error {
 	if c.ended == nil {
 		c.ended = net.ErrClosed
 	}
-	tcp := c.tcp
+	tcp := c.tcp.Load()
 	if tcp == nil {
 		c.wakeLocked()
 	}

@@ -136,12 +136,13 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		return
 	}
 	c := &peerConn{
-		tcp: conn, dialed: dialed, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1),
+		dialed: dialed, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1),
 		see:      func(seen observation) { s.onConn(n, seen) },
 		lost:     func(c *peerConn) bool { return s.onLost(n, c) },
 		endOfRIB: func(c *peerConn, f family) bool { return s.onEndOfRIB(n, c, f) },
 		gone:     func(c *peerConn) { s.onGone(n, c) },
 	}
+	c.tcp.Store(conn)
 	if n.session.away() {
 		resume := s.resumeLocked(n, c)
 		s.mu.Unlock()

@@ -29,13 +29,6 @@ import (
 // ceased is that NOTIFICATION: Cease without a reason.
 var ceased = (&judge.Notification{Code: gobgp.BGP_ERROR_CEASE}).Bytes()
 
-// connection is the connection that there is now, or nil.
-func (c *peerConn) connection() *net.TCPConn {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.tcp
-}
-
 // await waits until there is something to read, another connection, or a read
 // deadline that has passed.
 func (c *peerConn) await() {
@@ -96,7 +89,7 @@ func (c *peerConn) wasCut() bool {
 
 // hangUp closes the connection without a NOTIFICATION, as if it had failed.
 func (c *peerConn) hangUp() {
-	if tcp := c.connection(); tcp != nil {
+	if tcp := c.tcp.Load(); tcp != nil {
 		tcp.Close()
 	}
 }
@@ -120,11 +113,12 @@ func (c *peerConn) detach() (long time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, long, ok = c.retainedLocked()
-	if !ok || c.tcp == nil {
+	tcp := c.tcp.Load()
+	if tcp == nil || !ok {
 		return 0, false
 	}
-	c.tcp.Close()
-	c.tcp = nil
+	tcp.Close()
+	c.tcp.Store(nil)
 	c.out = c.judge.Retain(c.out)
 	return long, true
 }
@@ -134,11 +128,12 @@ func (c *peerConn) detach() (long time.Duration, ok bool) {
 func (c *peerConn) attach(tcp *net.TCPConn, next *judge.Session) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tcp != nil || c.ended != nil || c.closed {
+	if c.tcp.Load() != nil || c.ended != nil || c.closed {
 		return false
 	}
 	c.out = next.Resume(c.out, c.judge)
-	c.judge, c.tcp = next, tcp
+	c.judge = next
+	c.tcp.Store(tcp)
 	c.wakeLocked()
 	return true
 }
@@ -147,7 +142,7 @@ func (c *peerConn) attach(tcp *net.TCPConn, next *judge.Session) bool {
 func (c *peerConn) nudge() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tcp == nil && c.ended == nil {
+	if c.tcp.Load() == nil && c.ended == nil {
 		c.out = append(c.out, keepaliveMessage...)
 		c.wakeLocked()
 	}
@@ -192,16 +187,17 @@ func (c *peerConn) awaited() [2]bool {
 
 // Write implements net.Conn. GoBGP writes whole messages, and its OPEN first.
 func (c *peerConn) Write(b []byte) (int, error) {
-	c.mu.Lock()
-	tcp, out := c.tcp, b
-	if c.open == nil {
-		c.open = append([]byte{}, b...)
-		out = c.judge.ToPeer(nil, b)
-	}
-	established := c.judge.Established()
+	tcp, out := c.tcp.Load(), b
 	notification := len(b) > gobgp.BGP_HEADER_LENGTH && b[18] == gobgp.BGP_MSG_NOTIFICATION
-	c.notified = c.notified || notification
-	c.mu.Unlock()
+	if notification || c.open == nil {
+		c.mu.Lock()
+		if c.open == nil {
+			c.open = append([]byte{}, b...)
+			out = c.judge.ToPeer(nil, b)
+		}
+		c.notified = c.notified || notification
+		c.mu.Unlock()
+	}
 	if f, ok := endOfRIBIn(b); ok && !c.endOfRIB(c, f) {
 		return len(b), nil
 	}
@@ -214,12 +210,19 @@ func (c *peerConn) Write(b []byte) (int, error) {
 		// GoBGP 4.8.0 (fsmHandler.established) begins a graceful restart of its own after
 		// its hold timer has expired, unless the NOTIFICATION could not be sent.
 		return 0, errors.Join(err, os.ErrDeadlineExceeded)
-	case err != nil && established && !notification:
+	case err != nil && !notification && c.established():
 		tcp.Close() // the reader decides what follows
 	case err != nil:
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// established reports whether the session was established.
+func (c *peerConn) established() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.judge.Established()
 }
 
 // endOfRIBIn reports whether a message is an End-of-RIB marker, and of which family

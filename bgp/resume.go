@@ -26,7 +26,7 @@ var errOther = errors.New("the peer came back with other capabilities, another h
 // resume does the handshake on conn, and goes on with the session if that succeeds.
 // next stands for conn.
 func (s *Speaker) resume(n *neighbor, c *peerConn, kept *retention, next *peerConn, j *judge.Session) {
-	conn := next.tcp
+	conn := next.tcp.Load()
 	err := s.shakeHands(n, c, kept, conn, j)
 	if err == nil && s.attach(n, c, kept, next, j) {
 		return

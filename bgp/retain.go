@@ -180,7 +180,7 @@ func (s *Speaker) resumeLocked(n *neighbor, next *peerConn) func() {
 func (s *Speaker) attach(n *neighbor, c *peerConn, kept *retention, next *peerConn, j *judge.Session) bool {
 	s.mu.Lock()
 	ss, now := &n.session, time.Now()
-	if ss.kept != kept || ss.conn != c || kept.over || kept.next != next || n.ctx.Err() != nil || !c.attach(next.tcp, j) {
+	if ss.kept != kept || ss.conn != c || kept.over || kept.next != next || n.ctx.Err() != nil || !c.attach(next.tcp.Load(), j) {
 		s.mu.Unlock()
 		return false
 	}
