@@ -14,12 +14,12 @@ import (
 const closeTimeout = 3 * time.Second
 
 // dropLocked takes a neighbor's routes away at once and closes its session, with
-// a Cease, in the background: that takes a while when the far end is dead. It
-// returns what logs that, nil if there was no session.
-func (s *Speaker) dropLocked(n *neighbor) (news func()) {
+// a Cease, in the background: that takes a while when the far end is dead. What
+// is to be told of that is pending.
+func (s *Speaker) dropLocked(n *neighbor) {
 	if n.session.shown() == stateEstablished {
 		lasted := time.Since(n.session.since)
-		news = func() { s.logEnded(slog.LevelInfo, n, closedHere, lasted) }
+		s.news.pending = append(s.news.pending, func() { s.logEnded(slog.LevelInfo, n, closedHere, lasted) })
 	}
 	delete(s.neighbors, n.Name)
 	delete(s.byAddr, n.key)
@@ -27,7 +27,6 @@ func (s *Speaker) dropLocked(n *neighbor) (news func()) {
 	s.closing[n.key] = n
 	s.rib.drop(n)
 	s.work.Go(func() { s.close(n) })
-	return news
 }
 
 // close takes n out of GoBGP. The session is shut down first, and the peer

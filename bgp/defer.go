@@ -55,11 +55,14 @@ func (s *Speaker) deferUntilSynced() {
 	case <-s.synced:
 	case <-time.After(s.restartTime / 2):
 		s.mu.Lock()
-		waited := s.endDeferralLocked()
-		s.mu.Unlock()
-		if waited {
-			s.log.Warn("after the restart not all peers have announced their routes in time; going on without them")
+		if s.deferring {
+			s.news.pending = append(s.news.pending, func() {
+				s.log.Warn("after the restart not all peers have announced their routes in time; going on without them")
+			})
+			s.endDeferralLocked()
 		}
+		s.mu.Unlock()
+		s.tell()
 	case <-s.ctx.Done():
 	}
 }
@@ -87,33 +90,28 @@ func (s *Speaker) checkSyncedLocked() {
 // that came before it: the judge has handed that on earlier. Its event has no time.
 func (s *Speaker) onPeerEndOfRIB(eor *apiutil.Path, _ time.Time) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := s.byAddr[eor.PeerAddress.Unmap().WithZone("")]
-	if n == nil {
-		return
-	}
-	for _, f := range families4and6 {
-		if f.gobgp() == eor.Family {
-			n.session.ended[f] = true
+	if n := s.byAddr[eor.PeerAddress.Unmap().WithZone("")]; n != nil {
+		for _, f := range families4and6 {
+			if f.gobgp() == eor.Family {
+				n.session.ended[f] = true
+			}
 		}
+		s.checkSyncedLocked()
 	}
-	s.checkSyncedLocked()
+	s.mu.Unlock()
+	s.tell()
 }
 
-// endDeferralLocked has all routes announced, and reports whether they were not.
-func (s *Speaker) endDeferralLocked() bool {
-	if !s.deferring {
-		return false
-	}
+// endDeferralLocked has all routes announced.
+func (s *Speaker) endDeferralLocked() {
 	s.deferring = false
 	close(s.synced)
 	for _, n := range s.neighbors {
 		n.applied.resetting = true
 	}
 	names := slices.Sorted(maps.Keys(s.wanted.neighbors))
-	s.log.Info("after the restart: routes are announced", slog.Any("peers", names))
+	s.news.pending = append(s.news.pending, func() { s.log.Info("after the restart: routes are announced", slog.Any("peers", names)) })
 	s.wake()
-	return true
 }
 
 // onEndOfRIB is called when GoBGP sends n an End-of-RIB marker, and reports whether it

@@ -41,6 +41,7 @@
 //     and closes the session in the background.
 //
 // Locks: opMu orders operations on GoBGP. mu guards the maps and is never held
-// across a call into GoBGP; GoBGP's callbacks and its logger take mu only. The
-// lock of a peerConn is taken inside mu or alone; mu is never taken inside it.
+// across a call into GoBGP; GoBGP's callbacks and its logger take mu only, and
+// news.telling without it (news.go). The lock of a peerConn is taken inside mu or
+// alone; mu is never taken inside it.
 package bgp

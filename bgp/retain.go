@@ -76,13 +76,14 @@ func (s *Speaker) onLost(n *neighbor, c *peerConn) bool {
 	ss.kept.until = s.keptUntil(ss.kept, now.Add(min(long, s.restartTime)))
 	ss.since = now
 	n.setProblem(vague, "the peer closed the connection without saying why")
-	ended := s.endedLocked(n, lasted)
 	stale, left := c.stale(), ss.kept.until.Sub(now)
+	s.news.pending = append(s.news.pending, s.endedLocked(n, lasted), func() {
+		s.log.Info("the peer may be restarting: its routes stay for now", slog.String("peer", n.Name),
+			slog.Int("routes", stale), slog.Duration("at_most", left.Round(time.Millisecond)))
+	})
 	s.startDialLocked(n)
 	s.mu.Unlock()
-	ended()
-	s.log.Info("the peer may be restarting: its routes stay for now", slog.String("peer", n.Name),
-		slog.Int("routes", stale), slog.Duration("at_most", left.Round(time.Millisecond)))
+	s.tell()
 	s.logProblems()
 	s.notify()
 	return true
@@ -125,9 +126,9 @@ func (s *Speaker) watchKept(n *neighbor, c *peerConn, kept *retention) {
 		}
 		left := time.Until(kept.until)
 		if left <= 0 {
-			news := s.keepNoLongerLocked(n, c, kept)
+			s.keepNoLongerLocked(n, c, kept)
 			s.mu.Unlock()
-			news()
+			s.tell()
 			s.notify()
 			return
 		}
@@ -141,9 +142,8 @@ func (s *Speaker) watchKept(n *neighbor, c *peerConn, kept *retention) {
 	}
 }
 
-// keepNoLongerLocked takes the stale routes, since their time is over, and returns what
-// logs that.
-func (s *Speaker) keepNoLongerLocked(n *neighbor, c *peerConn, kept *retention) (news func()) {
+// keepNoLongerLocked takes the stale routes, since their time is over.
+func (s *Speaker) keepNoLongerLocked(n *neighbor, c *peerConn, kept *retention) {
 	text, stale := "the peer did not come back in time: its routes are gone", c.stale()
 	if kept.away {
 		s.giveUpLocked(n, kept)
@@ -152,7 +152,7 @@ func (s *Speaker) keepNoLongerLocked(n *neighbor, c *peerConn, kept *retention) 
 		n.session.kept = nil
 		c.expire()
 	}
-	return func() { s.log.Warn(text, slog.String("peer", n.Name), slog.Int("routes", stale)) }
+	s.news.pending = append(s.news.pending, func() { s.log.Warn(text, slog.String("peer", n.Name), slog.Int("routes", stale)) })
 }
 
 // giveUpLocked ends a session that has no connection, and takes its routes.
@@ -195,12 +195,14 @@ func (s *Speaker) attach(n *neighbor, c *peerConn, kept *retention, next *peerCo
 	if stale == 0 {
 		ss.kept = nil
 	}
-	established := s.establishedLocked(n)
-	s.mu.Unlock()
-	established()
+	s.news.pending = append(s.news.pending, s.establishedLocked(n))
 	if stale > 0 {
-		s.log.Info("the peer is back: its routes stay until it has announced what it has", slog.String("peer", n.Name), slog.Int("routes", stale))
+		s.news.pending = append(s.news.pending, func() {
+			s.log.Info("the peer is back: its routes stay until it has announced what it has", slog.String("peer", n.Name), slog.Int("routes", stale))
+		})
 	}
+	s.mu.Unlock()
+	s.tell()
 	s.wake()
 	s.logProblems()
 	s.notify()

@@ -176,7 +176,6 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	}
 	s.rib.drop(n) // GoBGP does so too, a little later
 	state, was, since := stateName(ev.Peer.State.SessionState), n.session.state, n.session.since
-	var news func() // what goes to the log
 	if state != was {
 		n.session.state, n.session.since = state, at
 	}
@@ -189,7 +188,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		n.session.problem, n.session.unanswered = problem{}, time.Time{}
 		n.session.said = nil
 		if was != state {
-			news = s.establishedLocked(n)
+			s.news.pending = append(s.news.pending, s.establishedLocked(n))
 		}
 		n.hadSession = true
 		s.confirming[n] = &confirmation{from: since}
@@ -199,7 +198,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		delete(s.confirming, n)
 		n.explainDown(reason, message)
 		if was == stateEstablished && !n.session.away() {
-			news = s.endedLocked(n, at.Sub(since))
+			s.news.pending = append(s.news.pending, s.endedLocked(n, at.Sub(since)))
 		}
 		n.session.kept = nil
 	}
@@ -223,9 +222,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	if over != nil {
 		over.Close()
 	}
-	if news != nil {
-		news()
-	}
+	s.tell()
 	s.logProblems()
 	s.notify()
 }

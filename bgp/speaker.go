@@ -63,6 +63,7 @@ type Speaker struct {
 	settled    uint64                      // the serial of what was last gone through
 	passed     chan struct{}               // closed after each pass
 	deferring  bool                        // after a restart nothing is announced yet; see defer.go
+	news       news
 
 	events    chan struct{}      // capacity 1
 	kick      chan struct{}      // capacity 1: there is something to reconcile

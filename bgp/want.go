@@ -43,10 +43,9 @@ func (s *Speaker) Want(w Wanted) {
 	s.mu.Lock()
 	s.wanted.neighbors, s.wanted.announced, s.wanted.protected = neighbors, announced, w.Protected
 	s.wanted.serial++
-	var news []func() // what goes to the log
 	for name, n := range s.neighbors {
 		if next := neighbors[name]; next == nil || !n.sameSession(next) {
-			news = append(news, s.dropLocked(n))
+			s.dropLocked(n)
 		}
 	}
 	maps.DeleteFunc(s.failures, func(name string, _ *failure) bool { return name != announceFailure && neighbors[name] == nil })
@@ -55,11 +54,7 @@ func (s *Speaker) Want(w Wanted) {
 	}
 	s.checkSyncedLocked()
 	s.mu.Unlock()
-	for _, f := range news {
-		if f != nil {
-			f()
-		}
-	}
+	s.tell()
 	s.notify()
 	s.wake()
 }
