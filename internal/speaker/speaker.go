@@ -50,6 +50,8 @@ type Speaker struct {
 	restarts  int
 	lastError string
 	listener  inspectionListener
+	// staleUntil is how long packets follow the routes of a process that has died, at the most.
+	staleUntil time.Time
 
 	events chan struct{} // capacity 1
 	passed chan struct{} // closed, and replaced, when settled changes
@@ -245,6 +247,14 @@ func (s *Speaker) ServeInspection(ctx context.Context, l net.Listener) error {
 	}
 }
 
+// forwards reports whether a process that starts now is one that has restarted, while packets still follow the
+// routes of the one before (RFC 4724 section 3, Forwarding State).
+func (s *Speaker) forwards(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Before(s.staleUntil)
+}
+
 // died takes note that the process has ended without being told to. Routes stay for a while.
 func (s *Speaker) died(cause string) {
 	now := time.Now()
@@ -258,7 +268,8 @@ func (s *Speaker) died(cause string) {
 	s.process = nil
 	s.restarts++
 	s.lastError = cause
-	s.table.orphan(now.Add(s.cfg.RestartTime))
+	s.staleUntil = now.Add(s.cfg.RestartTime)
+	s.table.orphan(s.staleUntil)
 	s.settled.serial = 0
 	s.notifyLocked()
 	s.mu.Unlock()

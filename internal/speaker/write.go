@@ -57,6 +57,7 @@ func (p *process) update(sent *sent) error {
 		uid, gid := unprivileged()
 		start := wire.Start{
 			ASN: p.s.cfg.ASN, RouterID: p.s.cfg.RouterID, UID: uid, GID: gid,
+			RestartTime: p.s.cfg.RestartTime, Restarted: p.s.forwards(time.Now()),
 			Trusted: access.TrustedUsers(), Settings: settings,
 		}
 		if err := p.send(wire.KindStart, start); err != nil {
