@@ -50,7 +50,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 		}
 		s.died(err.Error())
 		s.log.Error("the speaker has ended and is started again; tunnels stay up, and routes for a while",
-			slog.Any("err", err), slog.Duration("pause", pause), slog.Duration("restart_time", s.cfg.RestartTime))
+			slog.Any("err", err), slog.Duration("pause", pause), slog.Duration("restart_time", s.limitsNow().restartTime))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

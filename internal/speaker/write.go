@@ -110,7 +110,7 @@ func (s *Speaker) wantLocked() wire.Want {
 
 // settings are those of now.
 func (s *Speaker) settings() wire.Settings {
-	is := wire.Settings{Level: int(slog.LevelError), MemoryLimit: memoryLimit(s.cfg.MemoryMax)}
+	is := wire.Settings{Level: int(slog.LevelError), MemoryLimit: memoryLimit(s.limitsNow().memoryMax)}
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
 		if s.log.Enabled(context.Background(), level) {
 			is.Level = int(level)
