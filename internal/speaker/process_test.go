@@ -254,8 +254,12 @@ func TestWhyTheProcessEnds(t *testing.T) {
 	for arg, want := range map[string]string{"panic": "panic: for the test", "nothing": "it has ended with status"} {
 		u := startSpeaker(t, 64512, "10.0.0.1", func(c *Config) { c.command = []string{"warren", arg, "-test.run=^$"} })
 		eventually(t, want, func() bool { st := u.Status(); return st.Restarts >= 2 && strings.Contains(st.LastError, want) })
-		if arg == "panic" && !strings.Contains(u.log.String(), "goroutine 1 ") {
-			t.Error("where it panicked is not in the log")
+		log := u.log.String()
+		if arg == "panic" && strings.Count(log, `level=ERROR msg="speaker: goroutine 1 `) != 1 {
+			t.Error("where it panicked is not in the log once")
+		}
+		if strings.Count(log, "level=ERROR msg=\"the speaker has ended") != 1 {
+			t.Error("the same reason is told more than once")
 		}
 		u.stop()
 	}

@@ -50,6 +50,7 @@ type Speaker struct {
 	process   *process // nil between two
 	restarts  int
 	lastError string
+	told      slog.Level // at which that went to the log
 	listener  inspectionListener
 
 	events chan struct{} // capacity 1
@@ -269,7 +270,7 @@ func (s *Speaker) ServeInspection(ctx context.Context, l net.Listener) error {
 }
 
 // died takes note that the process has ended without being told to. Routes stay for a while.
-func (s *Speaker) died(cause string) {
+func (s *Speaker) died(cause string, told slog.Level) {
 	now := time.Now()
 	s.mu.Lock()
 	var ended []bgp.Event
@@ -280,7 +281,7 @@ func (s *Speaker) died(cause string) {
 	}
 	s.process = nil
 	s.restarts++
-	s.lastError = cause
+	s.lastError, s.told = cause, told
 	s.table.orphan(now.Add(s.limits.restartTime))
 	s.settled.serial = 0
 	s.notifyLocked()
