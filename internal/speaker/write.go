@@ -57,7 +57,7 @@ func (p *process) update(sent *sent) error {
 		uid, gid := unprivileged()
 		start := wire.Start{
 			ASN: p.s.cfg.ASN, RouterID: p.s.cfg.RouterID, UID: uid, GID: gid,
-			RestartTime: p.s.cfg.RestartTime, Restarted: p.s.forwards(time.Now()),
+			RestartTime: p.s.limitsNow().restartTime, Restarted: p.s.forwards(time.Now()),
 			Trusted: access.TrustedUsers(), Settings: settings,
 		}
 		if err := p.send(wire.KindStart, start); err != nil {
@@ -111,7 +111,7 @@ func (s *Speaker) wantLocked() wire.Want {
 
 // settings are those of now.
 func (s *Speaker) settings() wire.Settings {
-	is := wire.Settings{Level: int(slog.LevelError), MemoryLimit: memoryLimit(s.cfg.MemoryMax)}
+	is := wire.Settings{Level: int(slog.LevelError), MemoryLimit: memoryLimit(s.limitsNow().memoryMax)}
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
 		if s.log.Enabled(context.Background(), level) {
 			is.Level = int(level)
