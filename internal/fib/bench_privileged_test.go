@@ -66,7 +66,7 @@ func BenchmarkWrite(b *testing.B) {
 		clear()
 		// No subscriber but ours may slow the library down. The sockets are made
 		// here because b.Run leaves the namespace.
-		_ = f.events.file.Close()
+		f.events.Close()
 		wipe := func() {
 			f.pic.stale = true
 			if err := f.reloadLocked(); err != nil {
@@ -86,7 +86,7 @@ func BenchmarkWrite(b *testing.B) {
 		})
 		wipe()
 		h.Close()
-		f.conn.close()
+		f.conn.Close()
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // maxCauses is how many causes an Error has; it counts the others' routes all the
@@ -110,20 +112,20 @@ func (f *failures) err() error {
 }
 
 // explain puts the kernel's answer in words that say what to do.
-func (f *FIB) explain(o op, a answer) error {
+func (f *FIB) explain(o op, a rtnl.Answer) error {
 	src := f.cfg.source(o.prefix)
 	switch {
-	case a.errno == unix.EEXIST:
-		return fmt.Errorf("%w: another route of the same destination and metric %d is in table %d; "+
-			"remove it or choose another metric", a.errno, o.held.metric, f.cfg.Table)
-	case a.errno == unix.EINVAL && src.IsValid() && sourceRefused(a.text):
-		return fmt.Errorf("%w: the preferred source %s is not an address of this machine", a.errno, src)
-	case a.errno == unix.EPERM:
-		return fmt.Errorf("%w: writing routes needs CAP_NET_ADMIN", a.errno)
-	case a.text != "":
-		return fmt.Errorf("%w: %s", a.errno, a.text)
+	case a.Errno == unix.EEXIST:
+		return fmt.Errorf("%w: another rtnl.Route of the same destination and metric %d is in table %d; "+
+			"remove it or choose another metric", a.Errno, o.held.metric, f.cfg.Table)
+	case a.Errno == unix.EINVAL && src.IsValid() && sourceRefused(a.Text):
+		return fmt.Errorf("%w: the preferred source %s is not an address of this machine", a.Errno, src)
+	case a.Errno == unix.EPERM:
+		return fmt.Errorf("%w: writing routes needs CAP_NET_ADMIN", a.Errno)
+	case a.Text != "":
+		return fmt.Errorf("%w: %s", a.Errno, a.Text)
 	default:
-		return a.errno
+		return a.Errno
 	}
 }
 

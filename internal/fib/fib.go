@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // Config says which of the kernel's routes are owned, and how they are written.
@@ -94,13 +96,13 @@ type FIB struct {
 	cfg     Config
 	given   Config // as New got it
 	log     *slog.Logger
-	events  *events
+	events  *rtnl.Events
 	changed chan struct{}
 	rearm   chan struct{} // tells Run that due has changed
 	sent    atomic.Uint64
 
 	syncing sync.Mutex // held by Sync; guards conn and plans
-	conn    *conn
+	conn    *rtnl.Conn
 	plans   uint32 // number of the last plan
 
 	mu     sync.Mutex // guards what follows; held for one batch or one dump at a time
@@ -108,6 +110,12 @@ type FIB struct {
 	names  map[string]struct{}       // interfaces of the last wanted routes
 	failed map[netip.Prefix]struct{} // prefixes that the last Sync could not add
 	due    time.Time                 // when Run marks the picture stale
+}
+
+// groups are what the picture depends on.
+var groups = []int{
+	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
 }
 
 // New opens the netlink sockets, in the calling thread's network namespace.
@@ -132,11 +140,11 @@ func New(cfg Config) (*FIB, error) {
 	f.pic.stale = true
 
 	var err error
-	if f.conn, err = dial(); err != nil {
+	if f.conn, err = rtnl.Dial(); err != nil {
 		return nil, fmt.Errorf("fib: %w", err)
 	}
-	if f.events, err = subscribe(f.conn.port); err != nil {
-		f.conn.close()
+	if f.events, err = rtnl.Subscribe(f.conn.Port(), groups...); err != nil {
+		f.conn.Close()
 		return nil, fmt.Errorf("fib: %w", err)
 	}
 	return f, nil
@@ -147,8 +155,9 @@ func New(cfg Config) (*FIB, error) {
 func (f *FIB) Close() error {
 	f.syncing.Lock()
 	defer f.syncing.Unlock()
-	f.conn.close()
-	return f.events.file.Close()
+	f.conn.Close()
+	f.events.Close()
+	return nil
 }
 
 // Changed delivers a value when Sync should be called again: somebody else
@@ -163,36 +172,14 @@ func (f *FIB) Sent() uint64 { return f.sent.Load() }
 // once. Sync works without it, but nobody tells when to call it again.
 func (f *FIB) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	stop := context.AfterFunc(ctx, func() {
-		_ = f.events.file.SetReadDeadline(time.Unix(1, 0)) // ends the read below
+	g.Go(func() error {
+		if err := f.events.Follow(ctx, f.drain); err != nil {
+			return fmt.Errorf("fib: %w", err)
+		}
+		return nil
 	})
-	defer stop()
-	g.Go(func() error { return f.follow(ctx) })
 	g.Go(func() error { return f.tick(ctx) })
 	return g.Wait()
-}
-
-// follow reads events as they come.
-func (f *FIB) follow(ctx context.Context) error {
-	for {
-		var err error
-		waitErr := f.events.raw.Read(func(fd uintptr) bool {
-			var n int
-			n, err = f.drain(fd)
-			return n > 0 || err != nil
-		})
-		select {
-		case <-ctx.Done():
-			return nil
-		default:
-		}
-		switch {
-		case err != nil:
-			return fmt.Errorf("fib: %w", err)
-		case waitErr != nil:
-			return fmt.Errorf("fib: wait for the kernel's events: %w", waitErr)
-		}
-	}
 }
 
 // tick marks the picture stale, and asks for a Sync, when that is due.

@@ -4,19 +4,21 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // drain applies the events that wait to the picture, and returns how many
 // datagrams they came in. If some were lost the picture is stale.
-func (f *FIB) drain(fd uintptr) (int, error) {
+func (f *FIB) drain() (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.drainLocked(fd)
+	return f.drainLocked()
 }
 
-func (f *FIB) drainLocked(fd uintptr) (int, error) {
-	n, err := f.events.drain(fd, f.applyLocked)
-	if errors.Is(err, errLost) {
+func (f *FIB) drainLocked() (int, error) {
+	n, err := f.events.Drain(f.applyLocked)
+	if errors.Is(err, rtnl.ErrLost) {
 		f.log.Info("fib: more events than the socket buffer holds, reading all routes again")
 		f.pic.stale = true
 		f.signal()
@@ -25,54 +27,54 @@ func (f *FIB) drainLocked(fd uintptr) (int, error) {
 	return n, err
 }
 
-func (f *FIB) applyLocked(h header, b []byte) {
-	switch h.typ {
+func (f *FIB) applyLocked(h rtnl.Header, b []byte) {
+	switch h.Type {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		if r, ok := parseRoute(b); ok && r.table == uint32(f.cfg.Table) {
+		if r, ok := rtnl.ParseRoute(b); ok && r.Table == uint32(f.cfg.Table) {
 			f.applyRouteLocked(h, r)
 		}
 	case unix.RTM_NEWLINK:
-		if l, ok := parseLink(b); ok {
+		if l, ok := rtnl.ParseLink(b); ok {
 			f.applyLinkLocked(l)
 		}
 	case unix.RTM_DELLINK:
-		if l, ok := parseLink(b); ok {
-			f.pic.forgetLink(l.index)
-			f.pic.removeLink(l.index)
-			f.signalForLocked(l.name)
+		if l, ok := rtnl.ParseLink(b); ok {
+			f.pic.forgetLink(l.Index)
+			f.pic.removeLink(l.Index)
+			f.signalForLocked(l.Name)
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		f.applyAddrLocked(h, b)
 	}
 }
 
-func (f *FIB) applyRouteLocked(h header, r route) {
-	_, blocked := f.failed[r.prefix]
+func (f *FIB) applyRouteLocked(h rtnl.Header, r rtnl.Route) {
+	_, blocked := f.failed[r.Prefix]
 	switch {
-	case h.typ == unix.RTM_NEWROUTE && h.flags&unix.NLM_F_REPLACE != 0 && f.pic.hasMetric(r.prefix, r.metric):
+	case h.Type == unix.RTM_NEWROUTE && h.Flags&unix.NLM_F_REPLACE != 0 && f.pic.hasMetric(r.Prefix, r.Metric):
 		// The event names the new route, not the one that it took the place of.
 		f.pic.stale = true
 		f.signal()
-	case h.typ == unix.RTM_NEWROUTE && f.pic.owned(r):
-		f.pic.add(r.prefix, f.pic.held(r), 0)
+	case h.Type == unix.RTM_NEWROUTE && f.pic.owned(r):
+		f.pic.add(r.Prefix, f.pic.held(r), 0)
 		f.signal()
-	case h.typ == unix.RTM_DELROUTE && f.pic.owned(r):
-		if f.pic.remove(r.prefix, f.pic.held(r)) {
+	case h.Type == unix.RTM_DELROUTE && f.pic.owned(r):
+		if f.pic.remove(r.Prefix, f.pic.held(r)) {
 			f.signal()
 		}
-	case h.typ == unix.RTM_DELROUTE && blocked:
+	case h.Type == unix.RTM_DELROUTE && blocked:
 		f.signal()
 	}
 }
 
-func (f *FIB) applyLinkLocked(l linkInfo) {
+func (f *FIB) applyLinkLocked(l rtnl.Link) {
 	before := f.pic.setLink(l)
-	if before.up && !l.up {
-		f.pic.forgetLink(l.index)
+	if before.Up && !l.Up {
+		f.pic.forgetLink(l.Index)
 	}
-	if before.up != l.up || before.name != l.name {
-		f.signalForLocked(before.name)
-		f.signalForLocked(l.name)
+	if before.Up != l.Up || before.Name != l.Name {
+		f.signalForLocked(before.Name)
+		f.signalForLocked(l.Name)
 	}
 }
 
@@ -80,17 +82,17 @@ func (f *FIB) applyLinkLocked(l linkInfo) {
 // that goes takes the routes with it that prefer it as their source, and the
 // last one of an interface takes all of the interface's (net/ipv4/
 // fib_frontend.c, fib_inetaddr_event); IPv6 routes lose their preferred source.
-func (f *FIB) applyAddrLocked(h header, b []byte) {
-	index, addr, ok := parseAddr(b)
+func (f *FIB) applyAddrLocked(h rtnl.Header, b []byte) {
+	index, addr, ok := rtnl.ParseAddr(b)
 	if !ok {
 		return
 	}
-	_, used := f.names[f.pic.links[index].name]
+	_, used := f.names[f.pic.links[index].Name]
 	isSource := addr == f.cfg.Source4 || addr == f.cfg.Source6
 	switch {
-	case h.typ == unix.RTM_NEWADDR && isSource && len(f.failed) > 0:
+	case h.Type == unix.RTM_NEWADDR && isSource && len(f.failed) > 0:
 		f.signal()
-	case h.typ == unix.RTM_DELADDR && (isSource || used && addr.Is4()):
+	case h.Type == unix.RTM_DELADDR && (isSource || used && addr.Is4()):
 		f.resyncLocked(settle)
 	}
 }

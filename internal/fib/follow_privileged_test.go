@@ -193,7 +193,7 @@ func TestLostEvents(t *testing.T) {
 		}
 		k.sync(t, f, want...)
 		drainChanged(f)
-		if err := f.events.raw.Control(func(fd uintptr) { shrink(t, int(fd)) }); err != nil {
+		if err := f.events.SetReceiveBuffer(1); err != nil {
 			t.Fatal(err)
 		}
 		other := open(t, config()) // someone else, as far as f can tell
@@ -250,7 +250,7 @@ func TestAgainstModel(t *testing.T) {
 			}
 			for p, n := range f.pic.routes {
 				for ; n != nil; n = n.next {
-					got = append(got, Route{p, f.pic.links[n.index].name})
+					got = append(got, Route{p, f.pic.links[n.index].Name})
 				}
 			}
 			f.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // source tells where a route's preferred source comes from. Three values say
@@ -41,7 +43,7 @@ type picture struct {
 	routes map[netip.Prefix]*node
 	count  int            // nodes in routes
 	onLink map[uint32]int // the same by link
-	links  map[uint32]linkInfo
+	links  map[uint32]rtnl.Link
 	index  map[string]uint32 // of each link, by name
 }
 
@@ -50,21 +52,21 @@ func (p *picture) reset() {
 	p.routes = make(map[netip.Prefix]*node, len(p.routes))
 	p.count = 0
 	p.onLink = make(map[uint32]int, len(p.onLink))
-	p.links = make(map[uint32]linkInfo, len(p.links))
+	p.links = make(map[uint32]rtnl.Link, len(p.links))
 	p.index = make(map[string]uint32, len(p.index))
 }
 
 // owned reports whether r is one of ours.
-func (p *picture) owned(r route) bool {
-	return r.protocol == uint8(p.cfg.Protocol) && r.table == uint32(p.cfg.Table)
+func (p *picture) owned(r rtnl.Route) bool {
+	return r.Protocol == uint8(p.cfg.Protocol) && r.Table == uint32(p.cfg.Table)
 }
 
 // held reduces an owned route to what the picture keeps.
-func (p *picture) held(r route) held {
-	h := held{metric: r.metric, index: r.index, typ: r.typ, tos: r.tos, odd: r.odd}
+func (p *picture) held(r rtnl.Route) held {
+	h := held{metric: r.Metric, index: r.Index, typ: r.Type, tos: r.TOS, odd: r.Odd}
 	switch {
-	case !r.src.IsValid():
-	case r.src == p.cfg.source(r.prefix):
+	case !r.Source.IsValid():
+	case r.Source == p.cfg.source(r.Prefix):
 		h.src = sourceOurs
 	default:
 		h.src = sourceOther
@@ -98,13 +100,13 @@ func (p *picture) wanted(w Route) (h held, ok bool) {
 }
 
 // route is the opposite of held.
-func (p *picture) route(prefix netip.Prefix, h held) route {
-	r := route{
-		prefix: prefix, table: uint32(p.cfg.Table), metric: h.metric, index: h.index,
-		protocol: uint8(p.cfg.Protocol), typ: h.typ, tos: h.tos, odd: h.odd,
+func (p *picture) route(prefix netip.Prefix, h held) rtnl.Route {
+	r := rtnl.Route{
+		Prefix: prefix, Table: uint32(p.cfg.Table), Metric: h.metric, Index: h.index,
+		Protocol: uint8(p.cfg.Protocol), Type: h.typ, TOS: h.tos, Odd: h.odd,
 	}
 	if h.src == sourceOurs {
-		r.src = p.cfg.source(prefix)
+		r.Source = p.cfg.source(prefix)
 	}
 	return r
 }
@@ -180,18 +182,18 @@ func (p *picture) removeIf(prefix netip.Prefix, gone func(*node) bool) (any bool
 }
 
 // setLink notes a link, and returns what was known of it before.
-func (p *picture) setLink(l linkInfo) (before linkInfo) {
-	before = p.links[l.index]
-	if before.name != l.name && p.index[before.name] == l.index {
-		delete(p.index, before.name)
+func (p *picture) setLink(l rtnl.Link) (before rtnl.Link) {
+	before = p.links[l.Index]
+	if before.Name != l.Name && p.index[before.Name] == l.Index {
+		delete(p.index, before.Name)
 	}
-	p.links[l.index] = l
-	p.index[l.name] = l.index
+	p.links[l.Index] = l
+	p.index[l.Name] = l.Index
 	return before
 }
 
 func (p *picture) removeLink(index uint32) {
-	if name := p.links[index].name; p.index[name] == index {
+	if name := p.links[index].Name; p.index[name] == index {
 		delete(p.index, name)
 	}
 	delete(p.links, index)
@@ -200,5 +202,5 @@ func (p *picture) removeLink(index uint32) {
 // link returns the link a route can be written to now.
 func (p *picture) link(name string) (index uint32, ok bool) {
 	l, ok := p.links[p.index[name]]
-	return l.index, ok && l.up
+	return l.Index, ok && l.Up
 }

@@ -105,7 +105,7 @@ func (p *plan) removeUnseen(pic *picture) {
 	for prefix, first := range pic.routes {
 		for n := first; n != nil; n = n.next {
 			if n.seen != p.number {
-				p.dels = append(p.dels, op{prefix: prefix, held: n.held, name: pic.links[n.index].name})
+				p.dels = append(p.dels, op{prefix: prefix, held: n.held, name: pic.links[n.index].Name})
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 const (
@@ -92,10 +94,7 @@ func (f *FIB) sync(ctx context.Context, want []Route) (Result, error) {
 func (f *FIB) prepare(want []Route) (*plan, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var err error
-	if cerr := f.events.raw.Control(func(fd uintptr) { _, err = f.drainLocked(fd) }); cerr != nil {
-		err = cerr
-	}
+	_, err := f.drainLocked()
 	if err == nil && f.pic.stale {
 		err = f.reloadLocked()
 	}
@@ -129,29 +128,23 @@ func (f *FIB) execute(ctx context.Context, p *plan, again bool) (surprised bool,
 func (f *FIB) send(p *plan, batch []op, again bool) (surprised bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := f.conn.batch[:0]
-	first := f.conn.seq + 1
-	for i, o := range batch {
-		f.conn.seq++
-		typ, flags := uint16(unix.RTM_DELROUTE), o.flags
+	b := f.conn.Batch()
+	for _, o := range batch {
+		typ := uint16(unix.RTM_DELROUTE)
 		if o.add {
 			typ = unix.RTM_NEWROUTE
 		}
-		if i == len(batch)-1 {
-			flags |= unix.NLM_F_ACK
-		}
-		b = appendRoute(b, typ, flags, f.conn.seq, f.pic.route(o.prefix, o.held))
+		b.Route(typ, o.flags, f.pic.route(o.prefix, o.held))
 	}
-	f.conn.batch = b
 	f.sent.Add(uint64(len(batch)))
-	answers := make(map[uint32]answer)
-	if err := f.conn.send(b, first, func(seq uint32, a answer) { answers[seq-first] = a }); err != nil {
+	answers := make(map[int]rtnl.Answer)
+	if err := b.Send(func(i int, a rtnl.Answer) { answers[i] = a }); err != nil {
 		f.pic.stale = true
 		f.resyncLocked(retrySoon)
 		return false, err
 	}
 	for i, o := range batch {
-		a := answers[uint32(i)]
+		a := answers[i]
 		if o.add {
 			surprised = f.addedLocked(p, o, a, again) || surprised
 		} else {
@@ -162,22 +155,22 @@ func (f *FIB) send(p *plan, batch []op, again bool) (surprised bool, err error) 
 }
 
 // addedLocked notes the answer to an addition. surprised: see execute.
-func (f *FIB) addedLocked(p *plan, o op, a answer, again bool) (surprised bool) {
+func (f *FIB) addedLocked(p *plan, o op, a rtnl.Answer, again bool) (surprised bool) {
 	if o.passes { // one that is refused only leaves a moment without a route
-		if a.errno == 0 {
+		if a.Errno == 0 {
 			f.pic.add(o.prefix, o.held, p.number)
 		}
 		return false
 	}
-	if a.errno == unix.EINVAL && o.held.src == sourceOurs && !f.given.source(o.prefix).IsValid() && sourceRefused(a.text) {
+	if a.Errno == unix.EINVAL && o.held.src == sourceOurs && !f.given.source(o.prefix).IsValid() && sourceRefused(a.Text) {
 		p.result.Pending++ // the address went just now: the next SetSources is on the way
 		f.resyncLocked(retrySoon)
 		return false
 	}
-	if o.held.typ == unix.RTN_UNREACHABLE && o.prefix.Addr().Is6() && noIPv6(a.errno) {
+	if o.held.typ == unix.RTN_UNREACHABLE && o.prefix.Addr().Is6() && noIPv6(a.Errno) {
 		return false // nothing goes there anyway
 	}
-	switch a.errno {
+	switch a.Errno {
 	case 0:
 		f.pic.add(o.prefix, o.held, p.number)
 		p.installed(o.prefix, o.held)
@@ -204,8 +197,8 @@ func noIPv6(errno syscall.Errno) bool {
 
 // removedLocked notes the answer to a removal. A route that is not there, or
 // whose interface is not, is as good as removed.
-func (f *FIB) removedLocked(p *plan, o op, a answer) {
-	switch a.errno {
+func (f *FIB) removedLocked(p *plan, o op, a rtnl.Answer) {
+	switch a.Errno {
 	case 0, unix.ESRCH, unix.ENODEV, unix.ENOENT:
 		f.pic.remove(o.prefix, o.held)
 	default:
@@ -246,8 +239,8 @@ func (f *FIB) reloadLocked() error {
 // dumpLocked fills the picture once.
 func (f *FIB) dumpLocked() (interrupted bool, err error) {
 	f.pic.reset()
-	interrupted, err = f.conn.dump(unix.RTM_GETLINK, linkRequest(), func(typ uint16, b []byte) {
-		if l, ok := parseLink(b); ok && typ == unix.RTM_NEWLINK {
+	interrupted, err = f.conn.Dump(unix.RTM_GETLINK, rtnl.LinkRequest(), func(typ uint16, b []byte) {
+		if l, ok := rtnl.ParseLink(b); ok && typ == unix.RTM_NEWLINK {
 			f.pic.setLink(l)
 		}
 	})
@@ -255,9 +248,9 @@ func (f *FIB) dumpLocked() (interrupted bool, err error) {
 		return false, fmt.Errorf("dump links: %w", err)
 	}
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		i, err := f.conn.dump(unix.RTM_GETROUTE, routeRequest(family, &f.cfg), func(typ uint16, b []byte) {
-			if r, ok := parseRoute(b); ok && typ == unix.RTM_NEWROUTE && f.pic.owned(r) {
-				f.pic.add(r.prefix, f.pic.held(r), 0)
+		i, err := f.conn.Dump(unix.RTM_GETROUTE, rtnl.RouteRequest(family, uint32(f.cfg.Table), uint8(f.cfg.Protocol)), func(typ uint16, b []byte) {
+			if r, ok := rtnl.ParseRoute(b); ok && typ == unix.RTM_NEWROUTE && f.pic.owned(r) {
+				f.pic.add(r.Prefix, f.pic.held(r), 0)
 			}
 		})
 		// ENOENT: nobody has written to the table yet. The others: no IPv6.

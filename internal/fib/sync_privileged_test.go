@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 func TestSyncAddsMovesRemoves(t *testing.T) {
@@ -39,30 +41,28 @@ func TestSyncAddsMovesRemoves(t *testing.T) {
 // route of k.dst: at every event there has to be one.
 func neverWithout(t *testing.T, k *kernel, wantEvents int, change func()) {
 	t.Helper()
-	witness, err := subscribe(0)
+	witness, err := rtnl.Subscribe(0, groups...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = witness.file.Close() }()
+	defer witness.Close()
 	change()
 
 	have, events := 1, 0
-	err = witness.raw.Control(func(fd uintptr) {
-		_, err = witness.drain(fd, func(h header, b []byte) {
-			r, ok := parseRoute(b)
-			if !ok || r.prefix != k.dst {
-				return
-			}
-			events++
-			if h.typ == unix.RTM_NEWROUTE {
-				have++
-			} else {
-				have--
-			}
-			if have < 1 {
-				t.Error("there is a moment without a route")
-			}
-		})
+	_, err = witness.Drain(func(h rtnl.Header, b []byte) {
+		r, ok := rtnl.ParseRoute(b)
+		if !ok || r.Prefix != k.dst {
+			return
+		}
+		events++
+		if h.Type == unix.RTM_NEWROUTE {
+			have++
+		} else {
+			have--
+		}
+		if have < 1 {
+			t.Error("there is a moment without a route")
+		}
 	})
 	if err != nil || events != wantEvents {
 		t.Errorf("%d events, %v; want %d", events, err, wantEvents)
@@ -150,7 +150,7 @@ func TestForeignSameMetric(t *testing.T) {
 			t.Errorf("Sync: %v; want an error that names %s and the metric", err, k.dst)
 		}
 		if r.Errors != 1 || r.Installed4+r.Installed6 != 1 {
-			t.Errorf("%+v; want one error, and the other route installed", r)
+			t.Errorf("%+v; want one error, and the other rtnl.Route installed", r)
 		}
 		k.want(t, foreign)
 
@@ -215,7 +215,7 @@ func TestForeignOnOurInterface(t *testing.T) {
 	})
 }
 
-// TestRemovalHitsOursAlone: our route is gone without our knowing, and a foreign one
+// TestRemovalHitsOursAlone: our rtnl.Route is gone without our knowing, and a foreign one
 // is there that differs in one thing.
 func TestRemovalHitsOursAlone(t *testing.T) {
 	for _, foreign := range []string{
@@ -240,7 +240,7 @@ func TestRemovalHitsOursAlone(t *testing.T) {
 	}
 }
 
-// TestForeignReplacesOurs: `ip route replace` of someone else hits our route. Ours
+// TestForeignReplacesOurs: `ip route replace` of someone else hits our rtnl.Route. Ours
 // is gone then, and Sync neither takes it back by force nor believes it there.
 func TestForeignReplacesOurs(t *testing.T) {
 	families(t, func(t *testing.T, k *kernel) {
@@ -432,7 +432,7 @@ func TestGoesOn(t *testing.T) {
 			t.Errorf("%+v; want 102 errors, 1900 installed, 1 pending", r)
 		}
 		var e *Error
-		if !errors.As(err, &e) || len(e.Causes) != 3 || e.Total != 102 || !strings.Contains(err.Error(), " and 99 more: file exists: another route") {
+		if !errors.As(err, &e) || len(e.Causes) != 3 || e.Total != 102 || !strings.Contains(err.Error(), " and 99 more: file exists: another rtnl.Route") {
 			t.Errorf("Sync: %v", err)
 		}
 	})
