@@ -150,6 +150,7 @@ func (a *Agent) newLoop() *loop {
 		started:  time.Now(),
 		peers:    map[string]*peer{},
 		state:    newState(),
+		feed:     newFeed(),
 		inbox:    inbox{signal: make(chan struct{}, 1)},
 		request:  make(chan func(context.Context)),
 		begun:    make(chan struct{}),
@@ -207,7 +208,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 	})
 	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, log: a.log}
 	l.listen, l.tunnels = tunnels, tunnels
-	t.cleanup("tunnels", func() { l.close("the router is shutting down") })
+	t.cleanup("tunnels", stopTimeout, func() { l.close("the router is shutting down") })
 	return nil
 }
 
@@ -219,10 +220,10 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 	if err != nil {
 		return err
 	}
-	t.cleanup("fib", func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	t.cleanup("fib", removeTimeout, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 		defer cancel()
-		var keep []fib.Route
+		var keep []fib.Change
 		if a.cfg.FIB.KeepUnreachable {
 			keep = nowhere(l.state)
 		}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"warren/internal/config"
-	"warren/internal/fib"
 	"warren/internal/link"
 	"warren/internal/underlay"
 	"warren/tunnel"
@@ -20,13 +19,6 @@ const (
 	// resyncInterval bounds how long a lost event can go unnoticed.
 	resyncInterval = 30 * time.Second
 )
-
-// routes is what the loop needs of fib.FIB.
-type routes interface {
-	SetSources(v4, v6 netip.Addr) error
-	Sync(context.Context, []fib.Route) (fib.Result, error)
-	Changed() <-chan struct{}
-}
 
 // locals is what the loop needs of link.Watcher.
 type locals interface {
@@ -70,7 +62,8 @@ type loop struct {
 	own        []netip.Prefix // what is announced of this router's
 	source     sources        // of this router's own packets into tunnels
 	state      state
-	fib        fib.Result
+	feed       feed
+	keeps      map[string]bool // the peers with unreachable = true
 	troubles   *troubles
 
 	listenErr, portErr error // what cannot be listened on yet
@@ -133,13 +126,16 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.tunnelReports(ctx)
 		case <-l.speaker.Events():
 			l.learn()
-			l.syncRoutes(ctx)
+			l.applyRoutes()
+		case <-l.feed.again:
+			l.learnSome()
+			l.applyRoutes()
 		case <-l.locals.Changed():
 			l.mend(ctx, false)
 			l.announce()
-			l.syncRoutes(ctx)
+			l.applyRoutes()
 		case <-l.routes.Changed():
-			l.syncRoutes(ctx)
+			l.routesWritten()
 		case f := <-l.request:
 			f(ctx)
 		case <-retry.C:
@@ -149,7 +145,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.mend(ctx, true)
 			l.forgetWithdrawn(time.Now())
 			l.announce()
-			l.syncRoutes(ctx)
+			l.applyRoutes()
 		}
 	}
 }
@@ -167,8 +163,10 @@ func (l *loop) begin(ctx context.Context) {
 		l.peers[cfg.Name] = p
 		peers = append(peers, p)
 	}
+	l.setPeers()
 	l.open(peers)
 	l.announce()
+	l.applyRoutes()
 	l.setListen()
 }
 
@@ -215,19 +213,8 @@ func (l *loop) tunnelReports(ctx context.Context) {
 	}
 	if up {
 		l.protect() // the tunnels' own addresses
+		l.applyRoutes()
 		l.want()
-	}
-}
-
-// learn takes over what changed among the speaker's best routes.
-func (l *loop) learn() {
-	for prefix, route := range l.speaker.TakeChanges() {
-		if route.Neighbor == "" {
-			delete(l.state.learned, prefix)
-			continue
-		}
-		l.state.learned[prefix] = route.Neighbor
-		l.keep(prefix, route.Neighbor)
 	}
 }
 
@@ -240,20 +227,6 @@ func (l *loop) announce() {
 	l.setUnreachable()
 	l.protect()
 	l.want()
-}
-
-// syncRoutes makes the kernel's routes what they should be.
-func (l *loop) syncRoutes(ctx context.Context) {
-	l.tellUnreachable()
-	l.state.up = make(map[string]*config.Peer, len(l.peers))
-	for name, p := range l.peers {
-		if p.session != nil {
-			l.state.up[name] = &p.cfg
-		}
-	}
-	result, err := l.routes.Sync(ctx, desired(l.state))
-	l.fib = result
-	l.troubles.noteRoutes(err)
 }
 
 func (l *loop) isTunnel(ifname string) bool {

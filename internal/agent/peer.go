@@ -121,6 +121,7 @@ func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
 	p.session = &session{generation: l.generation, rtt: p.tunnel.Status().RTT}
 	p.session.local, p.session.peer = p.tunnel.Ends(ev)
 	p.ends = []netip.Addr{p.session.local, p.session.peer}
+	l.setHop(p)
 	l.setAddresses(p)
 }
 
@@ -188,7 +189,7 @@ func (l *loop) endSession(ctx context.Context, p *peer) {
 	}
 	p.session = nil
 	// The kernel first: the routes' way out is gone, whatever BGP thinks.
-	l.syncRoutes(ctx)
+	l.setHop(p)
 	l.want()
 }
 

@@ -8,8 +8,8 @@ import (
 	"warren/internal/rtnl"
 )
 
-// drain applies the events that wait to the picture, and returns how many
-// datagrams they came in. If some were lost the picture is stale.
+// drain applies the events that wait, and returns how many datagrams they came in. If
+// some were lost the picture is stale.
 func (f *FIB) drain() (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -20,8 +20,7 @@ func (f *FIB) drainLocked() (int, error) {
 	n, err := f.events.Drain(f.applyLocked)
 	if errors.Is(err, rtnl.ErrLost) {
 		f.log.Info("fib: more events than the socket buffer holds, reading all routes again")
-		f.pic.stale = true
-		f.signal()
+		f.staleLocked()
 		return n, nil
 	}
 	return n, err
@@ -39,12 +38,17 @@ func (f *FIB) applyLocked(h rtnl.Header, b []byte) {
 		}
 	case unix.RTM_DELLINK:
 		if l, ok := rtnl.ParseLink(b); ok {
-			f.pic.forgetLink(l.Index)
+			f.forgetLinkLocked(l.Index)
 			f.pic.removeLink(l.Index)
-			f.signalForLocked(l.Name)
+			f.linkChangedLocked(l.Name, false)
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		f.applyAddrLocked(h, b)
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		if n, ok := rtnl.ParseNextHop(b); ok && n.ID >= firstObject && n.ID <= lastObject {
+			f.objects.stale, f.objects.dirty = true, true
+			f.signal()
+		}
 	}
 }
 
@@ -53,28 +57,69 @@ func (f *FIB) applyRouteLocked(h rtnl.Header, r rtnl.Route) {
 	switch {
 	case h.Type == unix.RTM_NEWROUTE && h.Flags&unix.NLM_F_REPLACE != 0 && f.pic.hasMetric(r.Prefix, r.Metric):
 		// The event names the new route, not the one that it took the place of.
-		f.pic.stale = true
-		f.signal()
+		f.staleLocked()
 	case h.Type == unix.RTM_NEWROUTE && f.pic.owned(r):
-		f.pic.add(r.Prefix, f.pic.held(r), 0)
-		f.signal()
+		f.pic.add(r.Prefix, f.pic.held(r))
+		f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
 	case h.Type == unix.RTM_DELROUTE && f.pic.owned(r):
 		if f.pic.remove(r.Prefix, f.pic.held(r)) {
-			f.signal()
+			f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
 		}
 	case h.Type == unix.RTM_DELROUTE && blocked:
-		f.signal()
+		f.queueLocked(r.Prefix, f.pic.entry(r.Prefix))
 	}
 }
 
 func (f *FIB) applyLinkLocked(l rtnl.Link) {
 	before := f.pic.setLink(l)
 	if before.Up && !l.Up {
-		f.pic.forgetLink(l.Index)
+		f.forgetLinkLocked(l.Index)
 	}
-	if before.Up != l.Up || before.Name != l.Name {
-		f.signalForLocked(before.Name)
-		f.signalForLocked(l.Name)
+	if before.Name != l.Name {
+		f.linkChangedLocked(before.Name, false)
+	}
+	if before != l {
+		f.linkChangedLocked(l.Name, before.Name == l.Name && before.Up == l.Up)
+	}
+}
+
+// forgetLinkLocked drops the routes of a link, which the kernel has flushed. Of most of the
+// links that come and go on a busy machine there are none.
+func (f *FIB) forgetLinkLocked(index uint32) {
+	if f.pic.onLink[index] == 0 {
+		return
+	}
+	f.flushes++
+	for prefix, e := range f.pic.entries {
+		if f.pic.removeIf(e, func(n *node) bool { return n.index == index }) {
+			f.queueLocked(prefix, e)
+		}
+	}
+}
+
+// linkChangedLocked looks again at what uses an interface that came, went, or has another
+// state; carrier: it is only its carrier that has changed, which a single way does not mind. The kernel removes the next-hop objects of one that goes down or loses its
+// carrier without an event (net/ipv4/nexthop.c, nh_netdev_event).
+func (f *FIB) linkChangedLocked(name string, carrier bool) {
+	for of := range f.sets.using(name) {
+		if len(of.ways) > 1 && !f.noObjects {
+			f.objects.stale, f.objects.dirty = true, true
+			f.signal()
+		} else if !carrier || len(of.ways) > 1 {
+			f.queueWantersLocked(of)
+		}
+	}
+}
+
+// queueWantersLocked queues the prefixes that want a set.
+func (f *FIB) queueWantersLocked(of *set) {
+	if of.refs == [2]int{} {
+		return
+	}
+	for prefix, e := range f.pic.entries {
+		if e.want == of {
+			f.queueLocked(prefix, e)
+		}
 	}
 }
 
@@ -87,19 +132,12 @@ func (f *FIB) applyAddrLocked(h rtnl.Header, b []byte) {
 	if !ok {
 		return
 	}
-	_, used := f.names[f.pic.links[index].Name]
 	isSource := addr == f.cfg.Source4 || addr == f.cfg.Source6
+	used := f.pic.onLink[index] > 0 || len(f.sets.using(f.pic.links[index].Name)) > 0
 	switch {
-	case h.Type == unix.RTM_NEWADDR && isSource && len(f.failed) > 0:
-		f.signal()
+	case h.Type == unix.RTM_NEWADDR && isSource:
+		f.queueFailedLocked()
 	case h.Type == unix.RTM_DELADDR && (isSource || used && addr.Is4()):
-		f.resyncLocked(settle)
-	}
-}
-
-// signalForLocked signals if the interface has wanted routes.
-func (f *FIB) signalForLocked(name string) {
-	if _, used := f.names[name]; used {
-		f.signal()
+		f.lookLocked(settle)
 	}
 }

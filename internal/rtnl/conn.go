@@ -120,6 +120,12 @@ func (b *Batch) Route(typ, flags uint16, r Route) {
 	b.bytes = AppendRoute(b.bytes, typ, flags, seq, r)
 }
 
+// NextHop adds an RTM_NEWNEXTHOP or RTM_DELNEXTHOP.
+func (b *Batch) NextHop(typ, flags uint16, n NextHop) {
+	seq := b.next()
+	b.bytes = AppendNextHop(b.bytes, typ, flags, seq, n)
+}
+
 // Send sends the batch, and calls failed with the position of each message that fails.
 // An error means that the batch could not be sent, or that its answers were lost.
 func (b *Batch) Send(failed func(i int, a Answer)) error {

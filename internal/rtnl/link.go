@@ -9,9 +9,10 @@ import (
 
 // Link is what a link message says.
 type Link struct {
-	Index uint32
-	Name  string
-	Up    bool // administratively: IFF_UP
+	Index   uint32
+	Name    string
+	Up      bool // administratively: IFF_UP
+	Carrier bool // IFF_LOWER_UP or IFF_RUNNING; without, the kernel drops the next-hop objects
 }
 
 const rtextFilterSkipStats = 8 // RTEXT_FILTER_SKIP_STATS, missing in x/sys
@@ -23,7 +24,8 @@ func ParseLink(b []byte) (l Link, ok bool) {
 		return l, false
 	}
 	l.Index = binary.NativeEndian.Uint32(b[4:])
-	l.Up = binary.NativeEndian.Uint32(b[8:])&unix.IFF_UP != 0
+	flags := binary.NativeEndian.Uint32(b[8:])
+	l.Up, l.Carrier = flags&unix.IFF_UP != 0, flags&(unix.IFF_LOWER_UP|unix.IFF_RUNNING) != 0
 	for typ, v := range Attributes(b[unix.SizeofIfInfomsg:]) {
 		if typ == unix.IFLA_IFNAME {
 			l.Name = unix.ByteSliceToString(v)

@@ -14,11 +14,12 @@ type Route struct {
 	Table    uint32
 	Metric   uint32
 	Index    uint32 // of the outgoing interface; 0: none
+	NextHop  uint32 // number of the next-hop object that it uses, then Index is 0; 0: none
 	Source   netip.Addr
 	Protocol uint8
 	Type     uint8 // RTN_UNICAST, RTN_BLACKHOLE, …
 	TOS      uint8
-	Odd      bool // it has what the other fields cannot say: a gateway, several next hops, a next-hop object
+	Odd      bool // it has what the other fields cannot say: a gateway, several next hops, …
 }
 
 // Of include/uapi/linux/rtnetlink.h, missing in x/sys.
@@ -51,6 +52,9 @@ func AppendRoute(b []byte, typ, flags uint16, seq uint32, r Route) []byte {
 	}
 	if r.Index != 0 {
 		b = AppendUint32(b, unix.RTA_OIF, r.Index)
+	}
+	if r.NextHop != 0 {
+		b = AppendUint32(b, rtaNHID, r.NextHop)
 	}
 	if r.Source.IsValid() {
 		b = AppendAttr(b, unix.RTA_PREFSRC, r.Source.AsSlice())
@@ -90,6 +94,7 @@ func ParseRoute(b []byte) (r Route, ok bool) {
 	}
 	bits := int(b[1])
 	r = Route{TOS: b[3], Table: uint32(b[4]), Protocol: b[5], Type: b[7], Odd: b[2] != 0}
+	foreign := false // ways that are not one interface
 	for typ, v := range Attributes(b[unix.SizeofRtMsg:]) {
 		switch typ {
 		case unix.RTA_DST:
@@ -106,9 +111,16 @@ func ParseRoute(b []byte) (r Route, ok bool) {
 			r.Metric = attrUint32(v)
 		case unix.RTA_OIF:
 			r.Index = attrUint32(v)
-		case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_MULTIPATH, rtaNHID, unix.RTA_ENCAP:
-			r.Odd = true
+		case rtaNHID:
+			r.NextHop = attrUint32(v)
+		case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_MULTIPATH, unix.RTA_ENCAP:
+			foreign = true
 		}
+	}
+	if r.NextHop != 0 {
+		r.Index = 0 // like all that describes a way, the kernel's rendering of the object
+	} else {
+		r.Odd = r.Odd || foreign
 	}
 	r.Prefix = netip.PrefixFrom(dst, bits)
 	return r, r.Prefix.IsValid()
