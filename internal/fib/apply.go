@@ -3,7 +3,6 @@ package fib
 import (
 	"context"
 	"net/netip"
-	"time"
 )
 
 // Result counts the wanted routes by what has become of them.
@@ -189,12 +188,11 @@ func (f *FIB) Flush(ctx context.Context) (Result, error) {
 }
 
 // Cleanup makes what it is told to keep all that is wanted, and removes every other owned
-// route and object, after a fresh look at the kernel. It is for the start, to clear what a
-// killed daemon has left, and for the stop.
+// route and object; it ends with a look at the kernel, of which nothing is left that
+// it does not know. It is for the start, to clear what a killed daemon has left, and for the
+// stop.
 func (f *FIB) Cleanup(ctx context.Context, keep ...Change) error {
 	f.mu.Lock()
-	f.pic.stale = true
-	f.looked = time.Time{}
 	for prefix, e := range f.pic.entries {
 		if e.want != nil || e.below {
 			f.wantLocked(prefix, e, nil)
@@ -206,7 +204,15 @@ func (f *FIB) Cleanup(ctx context.Context, keep ...Change) error {
 	for _, c := range keep {
 		f.applyChangeLocked(c)
 	}
+	again := !f.pic.stale // else the first look is to come
 	f.mu.Unlock()
 	_, err := f.Flush(ctx)
+	if !again || ctx.Err() != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.pic.stale = true
+	f.mu.Unlock()
+	_, err = f.Flush(ctx)
 	return err
 }
