@@ -105,7 +105,7 @@ type FIB struct {
 	retryAt   time.Time     // when Run tries again what failed; zero: not
 }
 
-// groups are what the picture depends on, where the kernel has next-hop objects.
+// groups are what the picture depends on.
 var groups = []int{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_NEXTHOP,
@@ -151,11 +151,7 @@ func (f *FIB) dial(noObjects bool) (err error) {
 			return fmt.Errorf("ask for next-hop objects: %w", err)
 		}
 	}
-	known := groups
-	if f.noObjects {
-		known = groups[:len(groups)-1]
-	}
-	f.events, err = rtnl.Subscribe(f.conn.Port(), known...)
+	f.events, err = rtnl.Subscribe(rtnl.Hidden{Port: f.conn.Port()}, groups...)
 	return err
 }
 

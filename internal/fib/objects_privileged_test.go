@@ -167,7 +167,7 @@ func TestHopIsOneMessage(t *testing.T) {
 			{"hopB", Hop{Weight: 7}, 2, "hopA hopB:7 hopC"},
 			{"hopB", Hop{Weight: 7, Down: true}, 1, "hopA hopC"},
 		} {
-			witness, err := rtnl.Subscribe(0, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+			witness, err := rtnl.Subscribe(rtnl.Hidden{}, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 			if err != nil {
 				t.Fatal(err)
 			}

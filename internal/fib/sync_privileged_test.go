@@ -41,7 +41,7 @@ func TestSyncAddsMovesRemoves(t *testing.T) {
 // route of k.dst: at every event there has to be one.
 func neverWithout(t *testing.T, k *kernel, wantEvents int, change func()) {
 	t.Helper()
-	witness, err := rtnl.Subscribe(0, groups...)
+	witness, err := rtnl.Subscribe(rtnl.Hidden{}, groups...)
 	if err != nil {
 		t.Fatal(err)
 	}

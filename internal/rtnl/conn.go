@@ -120,6 +120,14 @@ func (b *Batch) Route(typ, flags uint16, r Route) {
 	b.bytes = AppendRoute(b.bytes, typ, flags, seq, r)
 }
 
+// Raw adds a message of any type. A body begins behind the header.
+func (b *Batch) Raw(typ, flags uint16, body []byte) {
+	seq := b.next()
+	start := len(b.bytes)
+	b.bytes = appendHeader(b.bytes, typ, flags, seq, 0)
+	b.bytes = finish(append(b.bytes, body...), start)
+}
+
 // NextHop adds an RTM_NEWNEXTHOP or RTM_DELNEXTHOP.
 func (b *Batch) NextHop(typ, flags uint16, n NextHop) {
 	seq := b.next()

@@ -2,7 +2,6 @@ package rtnl
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -24,9 +23,9 @@ type Events struct {
 	buf  []byte
 }
 
-// Subscribe opens a socket for the events of groups (unix.RTNLGRP_LINK, …), but those
-// that the requests of the socket with the netlink address hidden cause; 0 hides none.
-func Subscribe(hidden uint32, groups ...int) (*Events, error) {
+// Subscribe opens a socket for the events of groups (unix.RTNLGRP_LINK, …), but those that
+// hidden names. A group that an older kernel does not know has no events.
+func Subscribe(hidden Hidden, groups ...int) (*Events, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
@@ -39,18 +38,19 @@ func Subscribe(hidden uint32, groups ...int) (*Events, error) {
 	return e, nil
 }
 
-func (e *Events) setUp(fd int, hidden uint32, groups []int) (err error) {
+func (e *Events) setUp(fd int, hidden Hidden, groups []int) (err error) {
 	setReceiveBuffer(fd, eventBuffer)
-	if hidden != 0 {
-		if err := hide(fd, hidden); err != nil {
-			return fmt.Errorf("attach a socket filter: %w", err)
-		}
+	prog := hidden.filter()
+	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
+	if err != nil {
+		return fmt.Errorf("attach a socket filter: %w", err)
 	}
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("bind a netlink socket: %w", err)
 	}
 	for _, group := range groups {
-		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil && !errors.Is(err, unix.EINVAL) {
 			return fmt.Errorf("subscribe to group %d of the kernel's events: %w", group, err)
 		}
 	}
@@ -69,20 +69,6 @@ func (e *Events) SetReceiveBuffer(size int) error {
 
 // Close ends the subscription.
 func (e *Events) Close() { _ = e.file.Close() }
-
-// hide drops messages whose nlmsg_pid is port: the kernel repeats there who
-// made the request. The filter loads big-endian words (net/core/filter.c).
-func hide(fd int, port uint32) error {
-	port = binary.BigEndian.Uint32(binary.NativeEndian.AppendUint32(nil, port))
-	prog := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 12},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: port, Jt: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
-	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-		&unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
-}
 
 // Follow calls drain each time that events wait, until ctx is done; it returns nil
 // then. drain calls [Events.Drain], and returns what it returned.

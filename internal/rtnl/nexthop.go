@@ -2,6 +2,8 @@ package rtnl
 
 import (
 	"encoding/binary"
+	"errors"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,9 +14,10 @@ type NextHop struct {
 	ID       uint32
 	Family   uint8 // of the routes that may use it: AF_INET or AF_INET6; of a group AF_UNSPEC
 	Protocol uint8
-	Index    uint32   // of the interface; 0: it is a group
+	Index    uint32 // of the interface; 0: it is a group
+	Gateway  netip.Addr
 	Group    []Member // of a group, in the kernel's order
-	Odd      bool     // it has what the other fields cannot say: a gateway, an encapsulation, …
+	Odd      bool     // it has what fib does not write: a gateway, an encapsulation, …
 }
 
 // Member is an object's share in a group.
@@ -32,6 +35,7 @@ const (
 	nhaGroup     = 2
 	nhaGroupType = 3
 	nhaOIF       = 5
+	nhaGateway   = 6
 	nhaOpFlags   = 14
 )
 
@@ -77,6 +81,9 @@ func ParseNextHop(b []byte) (n NextHop, ok bool) {
 			}
 		case nhaGroupType:
 			n.Odd = n.Odd || len(v) < 2 || v[0] != 0 || v[1] != 0 // 0 is multipath
+		case nhaGateway:
+			n.Gateway, _ = netip.AddrFromSlice(v)
+			n.Odd = true
 		case nhaOpFlags:
 		default:
 			n.Odd = true
@@ -88,3 +95,89 @@ func ParseNextHop(b []byte) (n NextHop, ok bool) {
 // NextHopRequest is the body of a dump of all next-hop objects. The kernel's answer is
 // EOPNOTSUPP where it has none.
 func NextHopRequest() []byte { return make([]byte, nhmsgLen) }
+
+// NextHops returns the kernel's next-hop objects by number; none where it has no such
+// things.
+func (c *Conn) NextHops() (map[uint32]NextHop, error) {
+	all := map[uint32]NextHop{}
+	_, err := c.Dump(unix.RTM_GETNEXTHOP, NextHopRequest(), func(_ uint16, b []byte) {
+		if n, ok := ParseNextHop(b); ok {
+			all[n.ID] = n
+		}
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		return all, nil
+	}
+	return all, err
+}
+
+// Spell returns the payload of a route message with the ways of its next-hop object spelled
+// out behind, as the kernel does it by itself unless net.ipv4.nexthop_compat_mode is 0.
+// Others are returned as they are.
+func Spell(m []byte, objects map[uint32]NextHop) []byte {
+	if len(m) < unix.SizeofRtMsg {
+		return m
+	}
+	var id uint32
+	for typ, v := range Attributes(m[unix.SizeofRtMsg:]) {
+		switch typ {
+		case rtaNHID:
+			id = attrUint32(v)
+		case unix.RTA_OIF, unix.RTA_MULTIPATH:
+			return m
+		}
+	}
+	n, known := objects[id]
+	if id == 0 || !known {
+		return m
+	}
+	b := append(make([]byte, 0, len(m)+64), m...)
+	if n.Index != 0 {
+		return AppendUint32(appendGateway(b, m[0], n), unix.RTA_OIF, n.Index)
+	}
+	var hops []byte
+	for _, member := range n.Group {
+		hop := objects[member.ID]
+		if hop.Index == 0 {
+			continue
+		}
+		start := len(hops)
+		hops = append(hops, 0, 0, 0, uint8(member.Weight-1)) // struct rtnexthop
+		hops = binary.NativeEndian.AppendUint32(hops, hop.Index)
+		hops = appendGateway(hops, m[0], hop)
+		binary.NativeEndian.PutUint16(hops[start:], uint16(len(hops)-start))
+	}
+	if hops == nil {
+		return m
+	}
+	return AppendAttr(b, unix.RTA_MULTIPATH, hops)
+}
+
+// appendGateway appends an object's gateway, as a route of family has it.
+func appendGateway(b []byte, family uint8, n NextHop) []byte {
+	switch {
+	case !n.Gateway.IsValid():
+		return b
+	case n.Family == family:
+		return AppendAttr(b, unix.RTA_GATEWAY, n.Gateway.AsSlice())
+	}
+	via := binary.NativeEndian.AppendUint16(nil, uint16(n.Family)) // struct rtvia
+	return AppendAttr(b, unix.RTA_VIA, append(via, n.Gateway.AsSlice()...))
+}
+
+// Unspelled reports whether a route message names a next-hop object and not its ways.
+func Unspelled(m []byte) bool {
+	if len(m) < unix.SizeofRtMsg {
+		return false
+	}
+	named := false
+	for typ := range Attributes(m[unix.SizeofRtMsg:]) {
+		switch typ {
+		case rtaNHID:
+			named = true
+		case unix.RTA_OIF, unix.RTA_MULTIPATH:
+			return false
+		}
+	}
+	return named
+}
