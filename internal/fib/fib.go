@@ -92,7 +92,7 @@ type FIB struct {
 	pic     picture
 	sets    sets
 	objects objects
-	dirty   []netip.Prefix             // prefixes to look at; their entries say so too
+	dirty   []dirty                    // prefixes to look at; their entries say so too
 	failed  map[netip.Prefix][]failure // prefixes of which a route was refused
 	again   map[netip.Prefix]struct{}  // prefixes to look at again when retryAt comes
 	broken  error                      // the kernel could not be asked
@@ -285,11 +285,17 @@ func (f *FIB) staleLocked() {
 	f.signal()
 }
 
+// dirty is a prefix that is to be looked at, with its entry, which stays until then.
+type dirty struct {
+	prefix netip.Prefix
+	entry  *entry
+}
+
 // queueLocked has the next write look at a prefix.
 func (f *FIB) queueLocked(prefix netip.Prefix, e *entry) {
 	if !e.dirty {
 		e.dirty = true
-		f.dirty = append(f.dirty, prefix)
+		f.dirty = append(f.dirty, dirty{prefix, e})
 	}
 	f.signal()
 }

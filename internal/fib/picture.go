@@ -170,6 +170,9 @@ func (p *picture) setState(prefix netip.Prefix, e *entry, s state) {
 	e.state = s
 }
 
+// isGone reports whether nothing is wanted of a prefix.
+func (e *entry) isGone() bool { return e.want == nil && !e.below }
+
 func (e *entry) routes() iter.Seq[held] {
 	return func(yield func(held) bool) {
 		for n := e.first; n != nil; n = n.next {
@@ -206,7 +209,10 @@ func (p *picture) hasMetric(prefix netip.Prefix, metric uint32) bool {
 
 // add notes that the kernel has the route, and reports whether that is news.
 func (p *picture) add(prefix netip.Prefix, h held) (news bool) {
-	e := p.entry(prefix)
+	return p.addTo(p.entry(prefix), h)
+}
+
+func (p *picture) addTo(e *entry, h held) (news bool) {
 	if n := e.find(h); n != nil {
 		n.seen = p.epoch
 		return false
@@ -222,7 +228,11 @@ func (p *picture) add(prefix netip.Prefix, h held) (news bool) {
 // believed it had.
 func (p *picture) remove(prefix netip.Prefix, h held) bool {
 	e := p.entries[prefix]
-	return e != nil && p.removeIf(e, func(n *node) bool { return n.held == h })
+	return e != nil && p.removeFrom(e, h)
+}
+
+func (p *picture) removeFrom(e *entry, h held) bool {
+	return p.removeIf(e, func(n *node) bool { return n.held == h })
 }
 
 func (p *picture) removeIf(e *entry, gone func(*node) bool) (any bool) {

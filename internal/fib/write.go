@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net/netip"
 	"slices"
 	"syscall"
 	"time"
@@ -76,7 +75,7 @@ func (f *FIB) writeAll(ctx context.Context) (did bool, err error) {
 // prepare brings the picture and the next-hop objects up to date, and returns the prefixes
 // to look at, in order: those of which something is wanted, and those of which nothing is,
 // which go last.
-func (f *FIB) prepare(ctx context.Context) (wanted, gone []netip.Prefix, err error) {
+func (f *FIB) prepare(ctx context.Context) (wanted, gone []dirty, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, err := f.drainLocked(); err != nil {
@@ -104,23 +103,27 @@ func (f *FIB) prepare(ctx context.Context) (wanted, gone []netip.Prefix, err err
 	if len(f.dirty) == 0 {
 		return nil, nil, f.collectLocked()
 	}
-	for _, prefix := range f.dirty {
-		e := f.pic.entries[prefix]
-		if e.want != nil || e.below {
-			wanted = append(wanted, prefix)
-		} else {
-			gone = append(gone, prefix)
+	slices.SortFunc(f.dirty, func(a, b dirty) int {
+		aGone, bGone := a.entry.isGone(), b.entry.isGone()
+		switch {
+		case aGone == bGone:
+			return a.prefix.Compare(b.prefix)
+		case bGone:
+			return -1
 		}
+		return 1
+	})
+	n := len(f.dirty)
+	if i := slices.IndexFunc(f.dirty, func(d dirty) bool { return d.entry.isGone() }); i >= 0 {
+		n = i
 	}
-	f.dirty = nil
-	slices.SortFunc(wanted, netip.Prefix.Compare)
-	slices.SortFunc(gone, netip.Prefix.Compare)
+	wanted, gone, f.dirty = f.dirty[:n:n], f.dirty[n:], nil
 	return wanted, gone, nil
 }
 
 // writePrefixes writes the routes of prefixes, in batches. At an error it returns those
 // that are left over.
-func (f *FIB) writePrefixes(ctx context.Context, prefixes []netip.Prefix) (left []netip.Prefix, err error) {
+func (f *FIB) writePrefixes(ctx context.Context, prefixes []dirty) (left []dirty, err error) {
 	for len(prefixes) > 0 {
 		if err := ctx.Err(); err != nil {
 			return prefixes, err
@@ -135,16 +138,18 @@ func (f *FIB) writePrefixes(ctx context.Context, prefixes []netip.Prefix) (left 
 }
 
 // writeBatch writes the first of the prefixes, and returns how many.
-func (f *FIB) writeBatch(prefixes []netip.Prefix) (n int, err error) {
+func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.jobs, f.ops = f.jobs[:0], f.ops[:0]
-	for _, prefix := range prefixes {
+	for _, d := range prefixes {
 		if len(f.ops) >= batchSize || len(f.jobs) >= 4*batchSize {
 			break
 		}
-		j := job{prefix: prefix, entry: f.pic.entries[prefix]}
-		_, j.before = f.failed[prefix]
+		j := job{prefix: d.prefix, entry: d.entry}
+		if len(f.failed) > 0 {
+			_, j.before = f.failed[d.prefix]
+		}
 		f.ops = f.planLocked(f.ops, len(f.jobs), &j)
 		f.jobs = append(f.jobs, j)
 	}
@@ -162,9 +167,12 @@ func (f *FIB) writeBatch(prefixes []netip.Prefix) (n int, err error) {
 		f.pic.stale = true
 		return 0, err
 	}
-	for _, j := range f.jobs {
+	for i := range f.jobs {
+		j := &f.jobs[i]
 		j.entry.dirty = false
-		delete(f.failed, j.prefix)
+		if j.before {
+			delete(f.failed, j.prefix)
+		}
 	}
 	for i, o := range f.ops {
 		f.answeredLocked(&f.jobs[o.job], o, f.answers[i])
@@ -200,12 +208,12 @@ func (f *FIB) answeredLocked(j *job, o op, a rtnl.Answer) {
 	case !o.add: // a route that is not there, or whose interface is not, is as good as removed
 		switch a.Errno {
 		case 0, unix.ESRCH, unix.ENODEV, unix.ENOENT:
-			f.pic.remove(j.prefix, o.held)
+			f.pic.removeFrom(j.entry, o.held)
 		default:
 			f.failLocked(j, "remove", f.nameLocked(o.held), f.explain(j, o, a))
 		}
 	case a.Errno == 0:
-		f.pic.add(j.prefix, o.held)
+		f.pic.addTo(j.entry, o.held)
 	case o.passes: // one that is refused only leaves a moment without a route
 	default:
 		f.refusedLocked(j, o, a)
