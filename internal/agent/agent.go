@@ -100,9 +100,10 @@ func (a *Agent) Run(ctx context.Context) error {
 //     follows must not be done by a second one;
 //   - the guard, before anything is dialed;
 //   - what a killed daemon left is removed before anything new is made;
-//   - the tunnels' shared side, then the FIB, then the speaker: stopped in
-//     reverse, neighbors get their Cease through tunnels that still carry it,
-//     then the routes leave, then the tunnels.
+//   - the tunnels' shared side, then the FIB, then the speaker: when all is
+//     stopped, neighbors get their Cease through tunnels that still carry it, then
+//     the tunnels go, with which the kernel drops a million routes at once, then
+//     the routes that are left.
 func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	l := a.newLoop()
 	server, err := status.New(status.Config{
@@ -208,7 +209,6 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 	})
 	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, log: a.log}
 	l.listen, l.tunnels = tunnels, tunnels
-	t.cleanup("tunnels", stopTimeout, func() { l.close("the router is shutting down") })
 	return nil
 }
 
@@ -239,6 +239,7 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 		return fmt.Errorf("remove what a killed daemon left: %w", err)
 	}
 	l.routes = f
+	t.cleanup("tunnels", stopTimeout, func() { l.close("the router is shutting down") })
 	t.start("fib", f.Run)
 	return nil
 }

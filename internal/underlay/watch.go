@@ -83,8 +83,13 @@ func (g *Guard) affected(ownPort uint32, nlType uint16, port uint32, m []byte) d
 		return dirty6
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
 		return dirtyRules
-	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR,
-		unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		// Those of learned routes, which are not copied, come and go with tunnels.
+		if n, ok := rtnl.ParseNextHop(m); ok && n.Protocol == g.protocol && isOwnTable(n.ID) {
+			return 0
+		}
+		return dirtyAll
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return dirtyAll
 	}
 	return 0
