@@ -40,7 +40,8 @@ func (f *FIB) look(ctx context.Context, c *rtnl.Conn) (complete bool, err error)
 	for _, family := range families {
 		request := rtnl.RouteRequest(family, uint32(f.cfg.Table), uint8(f.cfg.Protocol))
 		interrupted, err := c.Dump(unix.RTM_GETROUTE, request, func(typ uint16, b []byte) {
-			if r, ok := rtnl.ParseRoute(b); ok && typ == unix.RTM_NEWROUTE {
+			// A kernel without IPv6 shows the IPv4 routes in its place (rtnl_dump_all).
+			if r, ok := rtnl.ParseRoute(b); ok && b[0] == family && typ == unix.RTM_NEWROUTE {
 				f.saw(r)
 			}
 		})
