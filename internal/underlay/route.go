@@ -54,6 +54,8 @@ type attr struct {
 	value []byte
 }
 
+// parseAttrs returns the attributes with their types as they are: rtnl.Attributes takes the flags
+// off, which a copy repeats.
 func parseAttrs(b []byte) ([]attr, error) {
 	attrs := make([]attr, 0, 8)
 	for len(b) >= unix.SizeofRtAttr {
