@@ -101,9 +101,10 @@ func (a *Agent) Run(ctx context.Context) error {
 //     follows must not be done by a second one;
 //   - the guard, before anything is dialed;
 //   - what a killed daemon left is removed before anything new is made;
-//   - the tunnels' shared side, then the FIB, then the speaker: stopped in
-//     reverse, neighbors get their Cease through tunnels that still carry it,
-//     then the routes leave, then the tunnels.
+//   - the tunnels' shared side, then the FIB, then the speaker: when all is
+//     stopped, neighbors get their Cease through tunnels that still carry it, then
+//     the tunnels go, with which the kernel drops a million routes at once, then
+//     the routes that are left.
 func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	l := a.newLoop()
 	server, err := status.New(status.Config{
@@ -149,6 +150,7 @@ func (a *Agent) newLoop() *loop {
 		started:  time.Now(),
 		peers:    map[string]*peer{},
 		state:    newState(),
+		feed:     newFeed(),
 		inbox:    inbox{signal: make(chan struct{}, 1)},
 		request:  make(chan func(context.Context)),
 		begun:    make(chan struct{}),
@@ -215,7 +217,6 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 	})
 	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, now: clock.Now, log: a.log}
 	l.listen, l.tunnels = tunnels, tunnels
-	t.cleanup("tunnels", func() { l.close("the router is shutting down") })
 	return nil
 }
 
@@ -227,10 +228,10 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 	if err != nil {
 		return err
 	}
-	t.cleanup("fib", func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	t.cleanup("fib", removeTimeout, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 		defer cancel()
-		var keep []fib.Route
+		var keep []fib.Change
 		if a.cfg.FIB.KeepUnreachable {
 			keep = nowhere(l.state)
 		}
@@ -246,6 +247,7 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 		return fmt.Errorf("remove what a killed daemon left: %w", err)
 	}
 	l.routes = f
+	t.cleanup("tunnels", stopTimeout, func() { l.close("the router is shutting down") })
 	t.start("fib", f.Run)
 	return nil
 }

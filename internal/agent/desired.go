@@ -1,74 +1,212 @@
 package agent
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/fib"
 )
 
-// state is what desired decides from. The loop owns it.
+// state is what desired decides from. The loop owns it. What changes a prefix touches it,
+// so that the loop tells the kernel of the prefixes that have changed, and of no others.
 type state struct {
-	learned   map[netip.Prefix]string // best routes: the neighbor (peer's name) each came from
-	up        map[string]*config.Peer // the peers whose tunnels are up, by name
-	protected *bgp.Protected          // what no neighbor may take
+	learned   map[netip.Prefix]*origin // best routes
+	origins   map[string]*origin       // each once, by its neighbors
+	peers     map[string]*config.Peer  // those that are configured, by name
+	protected *bgp.Protected           // what no neighbor may take
 
-	unreachable []netip.Prefix // what must never take another way, each once
-	noIPv6      bool           // the kernel has none
-	kept        memory         // what must not while the peer is gone that it was learned from
+	unreachable map[netip.Prefix]struct{} // what must never take another way
+	noIPv6      bool                      // the kernel has none
+	kept        memory                    // what must not while the peer is gone that it was learned from
+
+	touched *touched
 }
+
+// origin is the set of neighbors that a prefix is learned from. Prefixes share it.
+type origin struct {
+	neighbors []string // peers' names, best first
+}
+
+// touched are prefixes to look at again.
+type touched struct{ prefixes []netip.Prefix }
+
+func (t *touched) add(p netip.Prefix) { t.prefixes = append(t.prefixes, p) }
 
 func newState() state {
-	return state{learned: map[netip.Prefix]string{}, up: map[string]*config.Peer{}, kept: newMemory()}
+	t := &touched{}
+	return state{
+		learned: map[netip.Prefix]*origin{}, origins: map[string]*origin{}, peers: map[string]*config.Peer{},
+		unreachable: map[netip.Prefix]struct{}{}, kept: newMemory(t), touched: t,
+	}
 }
 
-// desired says which routes the kernel should have: every learned prefix
-// leaves by the tunnel of the neighbor it came from. The way out is the
-// session, not the next hop, because a tunnel has exactly one peer. Beneath are the
-// unreachable ones, which count where no other route of the same prefix is left.
+// learn takes note of the neighbors that a prefix is learned from now, best first; none is
+// that it is not learned any more.
+func (s *state) learn(prefix netip.Prefix, neighbors ...string) {
+	s.touched.add(prefix)
+	if len(neighbors) == 0 {
+		delete(s.learned, prefix)
+		return
+	}
+	key := strings.Join(neighbors, " ")
+	from := s.origins[key]
+	if from == nil {
+		from = &origin{slices.Clone(neighbors)}
+		s.origins[key] = from
+	}
+	s.learned[prefix] = from
+}
+
+// protect changes what no neighbor may take.
+func (s *state) protect(next *bgp.Protected) {
+	if next.Equal(s.protected) {
+		return
+	}
+	affected := next.Affects(s.protected)
+	s.protected = next
+	for prefix := range s.learned {
+		if affected(prefix) {
+			s.touched.add(prefix)
+		}
+	}
+	for prefix := range s.kept.prefixes {
+		if affected(prefix) {
+			s.touched.add(prefix)
+		}
+	}
+}
+
+// setPeers changes which peers are configured, and what they may announce.
+func (s *state) setPeers(next map[string]*config.Peer) {
+	changed := map[*origin]bool{}
+	for _, from := range s.origins {
+		if slices.ContainsFunc(from.neighbors, func(name string) bool { return !sameRoutes(s.peers[name], next[name]) }) {
+			changed[from] = true
+		}
+	}
+	if s.peers = next; len(changed) == 0 {
+		return
+	}
+	for prefix, from := range s.learned {
+		if changed[from] {
+			s.touched.add(prefix)
+		}
+	}
+}
+
+// sameRoutes reports whether what is learned from a peer makes the same routes.
+func sameRoutes(a, b *config.Peer) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Tunnel.Interface == b.Tunnel.Interface && policy(a.BGP.Import).Equal(policy(b.BGP.Import))
+}
+
+// setUnreachable changes what must never take another way.
+func (s *state) setUnreachable(prefixes []netip.Prefix) {
+	next := make(map[netip.Prefix]struct{}, len(prefixes))
+	for _, p := range prefixes {
+		next[p] = struct{}{}
+		if _, before := s.unreachable[p]; !before {
+			s.touched.add(p)
+		}
+	}
+	for p := range s.unreachable {
+		if _, still := next[p]; !still {
+			s.touched.add(p)
+		}
+	}
+	s.unreachable = next
+}
+
+// setNoIPv6 notes whether the kernel has no IPv6.
+func (s *state) setNoIPv6(none bool) {
+	if s.noIPv6 == none {
+		return
+	}
+	s.noIPv6 = none
+	for p := range s.unreachable {
+		s.touched.add(p)
+	}
+	for p := range s.kept.prefixes {
+		s.touched.add(p)
+	}
+}
+
+// desired says which routes the kernel should have, of all prefixes.
+func desired(s state) (all []fib.Change) {
+	prefixes := make(map[netip.Prefix]struct{}, len(s.learned))
+	for p := range s.learned {
+		prefixes[p] = struct{}{}
+	}
+	for p := range s.kept.prefixes {
+		prefixes[p] = struct{}{}
+	}
+	maps.Copy(prefixes, s.unreachable)
+	for p := range prefixes {
+		if c := desiredFor(s, p); len(c.Ways) > 0 || c.Unreachable {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// desiredFor says which routes a prefix should have: it leaves by the tunnels of the
+// neighbors it was learned from, of which fib knows which can be used. The way out is the
+// session, not the next hop, because a tunnel has exactly one peer. Beneath may be an
+// unreachable route, which counts where no other one is left.
 //
 // The speaker refuses what is protected itself; it is left out here as well,
 // because a prefix becomes local (an address is added) before the speaker has
 // taken its routes back.
-func desired(s state) []fib.Route {
-	routes := make([]fib.Route, 0, len(s.learned))
-	for prefix, neighbor := range s.learned {
-		p, up := s.up[neighbor]
-		if !up {
+func desiredFor(s state, prefix netip.Prefix) fib.Change {
+	c := fib.Change{Prefix: prefix, Unreachable: isUnreachable(s, prefix)}
+	from := s.learned[prefix]
+	if from == nil {
+		return c
+	}
+	concerned := s.protected.Concerns(prefix)
+	for _, name := range from.neighbors {
+		p := s.peers[name]
+		if p == nil {
 			continue
 		}
-		if s.protected.Concerns(prefix) {
+		if concerned {
 			if ok, _ := policy(p.BGP.Import).Accepts(prefix, s.protected); !ok {
 				continue
 			}
 		}
-		routes = append(routes, fib.Route{Prefix: prefix, Interface: p.Tunnel.Interface})
+		c.Ways = append(c.Ways, fib.Way{Interface: p.Tunnel.Interface})
 	}
-	return append(routes, nowhere(s)...)
+	return c
 }
 
-// nowhere is the part of desired that leads nowhere: beneath other routes it does
+// isUnreachable says whether a prefix leads nowhere: beneath other routes that does
 // nothing, and it takes over by itself when they go. What was learned, and is inside
 // something of this router's own by now, would hide a part of that.
-func nowhere(s state) []fib.Route {
-	routes := make([]fib.Route, 0, len(s.unreachable)+len(s.kept.prefixes))
-	for _, prefix := range s.unreachable {
-		if s.noIPv6 && isIPv6(prefix) {
-			continue // nothing can go there
-		}
-		routes = append(routes, fib.Route{Prefix: prefix})
+func isUnreachable(s state, prefix netip.Prefix) bool {
+	if s.noIPv6 && isIPv6(prefix) {
+		return false // nothing can go there
 	}
-	for prefix := range s.kept.prefixes {
-		if s.noIPv6 && isIPv6(prefix) {
-			continue
-		}
-		if !slices.Contains(s.unreachable, prefix) && !s.protected.Concerns(prefix) {
-			routes = append(routes, fib.Route{Prefix: prefix})
+	if _, always := s.unreachable[prefix]; always {
+		return true
+	}
+	_, kept := s.kept.prefixes[prefix]
+	return kept && !s.protected.Concerns(prefix)
+}
+
+// nowhere is the part of desired that leads nowhere.
+func nowhere(s state) (all []fib.Change) {
+	for _, c := range desired(s) {
+		if c.Unreachable {
+			all = append(all, fib.Change{Prefix: c.Prefix, Unreachable: true})
 		}
 	}
-	return routes
+	return all
 }
 
 // unreachable is what must never take another way than its own. These are the

@@ -14,9 +14,11 @@
 //     transport (interfaces.go, and a file for each). What something else changes
 //     of a tunnel's interface is put right (mend.go). Where an end has no IPv6, BGP
 //     goes over IPv4 (noipv6.go).
-//  3. desired, a pure function, says from the state which routes the kernel
-//     should have (desired.go), and fib.Sync writes the difference. Some lead nowhere
-//     (unreachable.go, memory.go). Routes prefer a source of this router's own (source.go).
+//  3. What changes a prefix touches it. desiredFor, a pure function, says from the state
+//     which routes the kernel should have of it (desired.go), and fib writes them (routes.go).
+//     A tunnel that dies touches no prefix: fib is told that its interface cannot be used.
+//     Some routes lead nowhere (unreachable.go, memory.go). Routes prefer a source of this
+//     router's own (source.go).
 //  4. Status and reload are functions that the loop runs between two events
 //     (status.go, reload.go), so they see and change a state that is whole.
 //  5. When the machine wakes up all of this is done at once: timers slept too (wake.go).

@@ -56,7 +56,7 @@ func newWorld(t *testing.T, cfg *config.Config) *world {
 	t.Helper()
 	w := &world{besides: map[string]func(){}}
 	w.speaker = &fakeSpeaker{w: w, neighbors: map[string]bgp.Neighbor{}, changes: map[netip.Prefix]bgp.Route{}}
-	w.routes = &fakeRoutes{w: w}
+	w.routes = &fakeRoutes{w: w, wanted: map[netip.Prefix]fib.Change{}, hops: map[string]fib.Hop{}}
 	w.locals = &fakeLocals{}
 	w.tunnels = &fakeTunnels{w: w, open: map[string]reporter{}, fail: map[string]error{}}
 	w.loop = &loop{
@@ -64,7 +64,7 @@ func newWorld(t *testing.T, cfg *config.Config) *world {
 		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
 		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
 		setLog: func(config.Log) string { return "" }, troubles: newTroubles(slog.New(slog.DiscardHandler)),
-		started: time.Now(), peers: map[string]*peer{}, state: newState(),
+		started: time.Now(), peers: map[string]*peer{}, state: newState(), feed: newFeed(),
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
 		forwarding: func(v4 bool, ifname string) (bool, error) {
 			if v4 {
@@ -101,7 +101,7 @@ func (w *world) learns(t *testing.T, prefix, neighbor string) {
 	p := netip.MustParsePrefix(prefix)
 	w.speaker.changes[p] = bgp.Route{Prefix: p, Neighbor: neighbor}
 	w.learn()
-	w.syncRoutes(t.Context())
+	w.applyRoutes()
 }
 
 type fakeSpeaker struct {
@@ -167,32 +167,58 @@ func (s *fakeSpeaker) Status() speaker.Status { return s.process }
 
 func (s *fakeSpeaker) Events() <-chan struct{} { return nil }
 
+// fakeRoutes notes the routes that can be used of what is wanted, when they change.
 type fakeRoutes struct {
-	w    *world
-	want []string
-	err  error
+	w      *world
+	wanted map[netip.Prefix]fib.Change
+	hops   map[string]fib.Hop
+	want   []string
+	err    error
 
-	sources sources
+	sources   sources
+	noObjects bool
 }
 
-func (r *fakeRoutes) Sync(_ context.Context, want []fib.Route) (fib.Result, error) {
-	texts := make([]string, 0, len(want))
-	for _, x := range want {
-		way := " dev " + x.Interface
-		if x.Interface == "" {
-			way = " unreachable"
+func (r *fakeRoutes) Apply(changes ...fib.Change) {
+	for _, c := range changes {
+		r.wanted[c.Prefix] = c
+	}
+	r.note()
+}
+
+func (r *fakeRoutes) SetHop(name string, h fib.Hop) {
+	r.hops[name] = h
+	r.note()
+}
+
+func (r *fakeRoutes) note() {
+	texts := []string{}
+	for prefix, c := range r.wanted {
+		var usable []string
+		for _, x := range c.Ways {
+			if h, known := r.hops[x.Interface]; known && !h.Down {
+				usable = append(usable, x.Interface)
+			}
 		}
-		texts = append(texts, x.Prefix.String()+way)
+		if len(usable) > 0 {
+			texts = append(texts, prefix.String()+" dev "+strings.Join(usable, ","))
+		}
+		if c.Unreachable {
+			texts = append(texts, prefix.String()+" unreachable")
+		}
 	}
 	slices.Sort(texts)
 	if !slices.Equal(texts, r.want) {
 		r.w.note("routes %v", texts)
 	}
 	r.want = texts
-	return fib.Result{Installed4: len(want)}, r.err
 }
 
+func (r *fakeRoutes) Status() (fib.Result, error) { return fib.Result{Installed4: len(r.want)}, r.err }
+
 func (r *fakeRoutes) Changed() <-chan struct{} { return nil }
+
+func (r *fakeRoutes) HasObjects() bool { return !r.noObjects }
 
 func (r *fakeRoutes) SetSources(v4, v6 netip.Addr) error {
 	if next := (sources{v4, v6}); next != r.sources {

@@ -43,6 +43,10 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 	add("", l.forwardingHint(false))
 	add("", l.noIPv6Hint())
 	hints = append(hints, l.sourceHints()...)
+	if !l.routes.HasObjects() {
+		add("", "this kernel has no next-hop objects (Linux 5.3 and later have): of several ways to a prefix only the best is used, "+
+			"and when its tunnel is lost each of its prefixes is written again")
+	}
 	for _, cfg := range l.cfg.Peers {
 		add(cfg.Name, l.silentHint(l.peers[cfg.Name], now))
 		add(cfg.Name, pathHint(l.peers[cfg.Name]))

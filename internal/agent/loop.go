@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"warren/internal/config"
-	"warren/internal/fib"
 	"warren/internal/link"
 	"warren/internal/underlay"
 	"warren/tunnel"
@@ -21,13 +20,6 @@ const (
 	// resyncInterval bounds how long a lost event can go unnoticed.
 	resyncInterval = 30 * time.Second
 )
-
-// routes is what the loop needs of fib.FIB.
-type routes interface {
-	SetSources(v4, v6 netip.Addr) error
-	Sync(context.Context, []fib.Route) (fib.Result, error)
-	Changed() <-chan struct{}
-}
 
 // locals is what the loop needs of link.Watcher.
 type locals interface {
@@ -75,7 +67,8 @@ type loop struct {
 	own        []netip.Prefix // what is announced of this router's
 	source     sources        // of this router's own packets into tunnels
 	state      state
-	fib        fib.Result
+	feed       feed
+	keeps      map[string]bool // the peers with unreachable = true
 	troubles   *troubles
 
 	listenErr, portErr error // what cannot be listened on yet
@@ -138,13 +131,16 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.tunnelReports(ctx)
 		case <-l.speaker.Events():
 			l.learn()
-			l.syncRoutes(ctx)
+			l.applyRoutes()
+		case <-l.feed.again:
+			l.learnSome()
+			l.applyRoutes()
 		case <-l.locals.Changed():
 			l.mend(ctx, false)
 			l.announce()
-			l.syncRoutes(ctx)
+			l.applyRoutes()
 		case <-l.routes.Changed():
-			l.syncRoutes(ctx)
+			l.routesWritten()
 		case f := <-l.request:
 			f(ctx)
 		case asleep := <-l.woke:
@@ -158,7 +154,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.mend(ctx, true)
 			l.forgetWithdrawn(time.Now())
 			l.announce()
-			l.syncRoutes(ctx)
+			l.applyRoutes()
 		}
 	}
 }
@@ -176,8 +172,10 @@ func (l *loop) begin(ctx context.Context) {
 		l.peers[cfg.Name] = p
 		peers = append(peers, p)
 	}
+	l.setPeers()
 	l.open(peers)
 	l.announce()
+	l.applyRoutes()
 	l.setListen()
 }
 
@@ -224,19 +222,8 @@ func (l *loop) tunnelReports(ctx context.Context) {
 	}
 	if up {
 		l.protect() // the tunnels' own addresses
+		l.applyRoutes()
 		l.want()
-	}
-}
-
-// learn takes over what changed among the speaker's best routes.
-func (l *loop) learn() {
-	for prefix, route := range l.speaker.TakeChanges() {
-		if route.Neighbor == "" {
-			delete(l.state.learned, prefix)
-			continue
-		}
-		l.state.learned[prefix] = route.Neighbor
-		l.keep(prefix, route.Neighbor)
 	}
 }
 
@@ -245,27 +232,13 @@ func (l *loop) announce() {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
 	l.own = announced(a.Networks, found)
-	if l.state.noIPv6 = !l.hasIPv6(); l.state.noIPv6 {
+	if l.state.setNoIPv6(!l.hasIPv6()); l.state.noIPv6 {
 		l.own = slices.DeleteFunc(l.own, isIPv6)
 	}
 	l.setSources()
 	l.setUnreachable()
 	l.protect()
 	l.want()
-}
-
-// syncRoutes makes the kernel's routes what they should be.
-func (l *loop) syncRoutes(ctx context.Context) {
-	l.tellUnreachable()
-	l.state.up = make(map[string]*config.Peer, len(l.peers))
-	for name, p := range l.peers {
-		if p.session != nil {
-			l.state.up[name] = &p.cfg
-		}
-	}
-	result, err := l.routes.Sync(ctx, desired(l.state))
-	l.fib = result
-	l.troubles.noteRoutes(err)
 }
 
 func (l *loop) isTunnel(ifname string) bool {

@@ -20,6 +20,7 @@ const (
 type memory struct {
 	prefixes map[netip.Prefix]*remembered
 	of       map[string]int // how many, by peer
+	touched  *touched       // the prefixes that came and went
 }
 
 type remembered struct {
@@ -27,13 +28,13 @@ type remembered struct {
 	gone time.Time // since when the peer is there and does not announce it; zero: it does, or is not there
 }
 
-func newMemory() memory {
-	return memory{prefixes: map[netip.Prefix]*remembered{}, of: map[string]int{}}
+func newMemory(t *touched) memory {
+	return memory{prefixes: map[netip.Prefix]*remembered{}, of: map[string]int{}, touched: t}
 }
 
 // learn takes note that the prefix is learned from peer. most bounds what is
 // remembered of one peer: at it, what is not learned any more is forgotten.
-func (m memory) learn(prefix netip.Prefix, peer string, most int, learned map[netip.Prefix]string) {
+func (m memory) learn(prefix netip.Prefix, peer string, most int, learned map[netip.Prefix]*origin) {
 	if r := m.prefixes[prefix]; r != nil {
 		if r.peer == peer {
 			r.gone = time.Time{}
@@ -48,12 +49,14 @@ func (m memory) learn(prefix netip.Prefix, peer string, most int, learned map[ne
 			}
 		}
 	}
+	m.touched.add(prefix)
 	m.prefixes[prefix] = &remembered{peer: peer}
 	m.of[peer]++
 }
 
 func (m memory) drop(prefix netip.Prefix) {
 	peer := m.prefixes[prefix].peer
+	m.touched.add(prefix)
 	delete(m.prefixes, prefix)
 	if m.of[peer]--; m.of[peer] == 0 {
 		delete(m.of, peer)
@@ -62,7 +65,7 @@ func (m memory) drop(prefix netip.Prefix) {
 
 // sweep forgets what a peer has withdrawn: its session is up, and has been for long
 // enough.
-func (m memory) sweep(now time.Time, learned map[netip.Prefix]string, neighbors map[string]bgp.NeighborStatus) {
+func (m memory) sweep(now time.Time, learned map[netip.Prefix]*origin, neighbors map[string]bgp.NeighborStatus) {
 	for prefix, r := range m.prefixes {
 		n := neighbors[r.peer]
 		_, still := learned[prefix]

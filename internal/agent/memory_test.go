@@ -12,7 +12,7 @@ import (
 func (w *world) forgets(t *testing.T, now time.Time) {
 	t.Helper()
 	w.forgetWithdrawn(now)
-	w.syncRoutes(t.Context())
+	w.applyRoutes()
 }
 
 // While a peer is gone its prefixes go nowhere; what it withdraws while it is there
@@ -69,16 +69,16 @@ func TestNamedPrefixesAreAlwaysUnreachable(t *testing.T) {
 	cfg := router(b)
 	cfg.FIB.Table = 500
 	w := newWorld(t, cfg)
-	w.syncRoutes(t.Context())
+	w.applyRoutes()
 	expect(t, "from the first moment", w.routes.want, []string{"10.2.0.0/16 unreachable", "2001:db8:2::/48 unreachable"})
 }
 
 // A peer that comes and goes with other prefixes each time does not fill the memory.
 func TestMemoryIsBounded(t *testing.T) {
-	m := newMemory()
+	m := newMemory(&touched{})
 	for i := range 1000 {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), 32)
-		m.learn(p, "b", 10, map[netip.Prefix]string{p: "b"})
+		m.learn(p, "b", 10, map[netip.Prefix]*origin{p: {[]string{"b"}}})
 		m.sweep(time.Now(), nil, map[string]bgp.NeighborStatus{"b": {State: "idle"}})
 	}
 	if len(m.prefixes) > 10 || m.of["b"] != len(m.prefixes) {

@@ -54,7 +54,7 @@ func TestEndWithoutIPv6(t *testing.T) {
 	if slices.ContainsFunc(w.speaker.announced, isIPv6) {
 		t.Errorf("announced: %v", w.speaker.announced)
 	}
-	w.syncRoutes(t.Context())
+	w.applyRoutes()
 	if want := []string{"10.1.0.0/16 unreachable", "10.2.0.0/16 unreachable"}; !slices.Equal(w.routes.want, want) {
 		t.Errorf("routes %v, want %v", w.routes.want, want)
 	}

@@ -145,6 +145,7 @@ func (l *loop) beginSession(p *peer, ev tunnel.Event) {
 		p.session.ipv6 = ends{p.session.local, p.session.peer}
 		p.ends = append(p.ends, p.session.ipv4.local, p.session.ipv4.peer)
 	}
+	l.setHop(p)
 	l.setAddresses(p)
 }
 
@@ -222,7 +223,7 @@ func (l *loop) endSession(ctx context.Context, p *peer) {
 	p.session.endFallback()
 	p.session = nil
 	// The kernel first: the routes' way out is gone, whatever BGP thinks.
-	l.syncRoutes(ctx)
+	l.setHop(p)
 	l.want()
 }
 

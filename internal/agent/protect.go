@@ -19,7 +19,7 @@ func (l *loop) protect() {
 		subnets, addresses := tunnelAddresses(cfg.Tunnel, ends)
 		own, reserved = append(own, subnets...), append(reserved, addresses...)
 	}
-	l.state.protected = bgp.NewProtected(own, reserved)
+	l.state.protect(bgp.NewProtected(own, reserved))
 }
 
 // tunnelAddresses returns the subnets and the addresses of a tunnel: those that

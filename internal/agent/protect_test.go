@@ -58,7 +58,7 @@ func TestLocalPrefixesAreNeitherInstalledNorImported(t *testing.T) {
 	// An address is added: what lies in its subnet leaves the kernel at once.
 	w.locals.connected = append(w.locals.connected, netips("203.0.113.0/24 203.0.113.9/32")...)
 	w.announce()
-	w.syncRoutes(t.Context())
+	w.applyRoutes()
 	expect(t, "after an address came", w.routes.want, []string{"10.0.0.0/8 dev if-b", "10.2.0.0/16 dev if-b"})
 }
 

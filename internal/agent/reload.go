@@ -51,6 +51,7 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	done = append(done, changed...)
 	l.setTunnels()
 	done = append(done, l.addPeers(reopen)...)
+	l.setPeers()
 	if !old.Announce.Equal(next.Announce) {
 		done = append(done, "announce: changed")
 	}
@@ -62,7 +63,7 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 		done = append(done, line)
 	}
 	l.announce()
-	l.syncRoutes(ctx)
+	l.applyRoutes()
 	for _, line := range done {
 		l.log.Info("reload", "change", line)
 	}

@@ -26,6 +26,7 @@ func (l *loop) status() status.Status {
 		neighbors[n.Name] = n
 	}
 	now, swallowed := time.Now(), l.guard.Swallowed()
+	written, _ := l.routes.Status() // what fails is counted
 	s := status.Status{
 		Time: status.At(now),
 		Router: status.Router{
@@ -36,7 +37,7 @@ func (l *loop) status() status.Status {
 			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.swallowedHints(swallowed, now)),
 		},
 		Peers: make([]status.Peer, 0, len(l.peers)),
-		FIB:   status.FIB{IPv4: l.fib.Installed4, IPv6: l.fib.Installed6, Pending: l.fib.Pending, Errors: l.fib.Errors},
+		FIB:   status.FIB{IPv4: written.Installed4, IPv6: written.Installed6, Pending: written.Pending, Errors: written.Errors},
 	}
 	for _, cfg := range l.cfg.Peers {
 		p := l.peers[cfg.Name]

@@ -12,6 +12,10 @@ import (
 // told to: a stuck part must not keep the others from cleaning up.
 const stopTimeout = 5 * time.Second
 
+// removeTimeout is how long the removal of the routes may take. A million take some
+// seconds, and what is left would go on attracting traffic.
+const removeTimeout = time.Minute
+
 // tasks runs the agent's long-lived parts and stops them in the reverse order
 // of their start. Not safe for concurrent use.
 type tasks struct {
@@ -21,9 +25,10 @@ type tasks struct {
 }
 
 type task struct {
-	name string
-	stop func()
-	done <-chan struct{}
+	name   string
+	within time.Duration // how long stopping may take
+	stop   func()
+	done   <-chan struct{}
 }
 
 func newTasks(log *slog.Logger) *tasks {
@@ -52,7 +57,7 @@ func (t *tasks) start(name string, run func(context.Context) error) {
 		default:
 		}
 	}()
-	t.stack = append(t.stack, task{name: name, stop: cancel, done: done})
+	t.stack = append(t.stack, task{name: name, within: stopTimeout, stop: cancel, done: done})
 }
 
 // startReady starts a part and waits until it is ready, or has failed.
@@ -72,9 +77,9 @@ func (t *tasks) startReady(ctx context.Context, name string, part interface {
 }
 
 // cleanup registers something to do when everything started later has stopped.
-func (t *tasks) cleanup(name string, f func()) {
+func (t *tasks) cleanup(name string, within time.Duration, f func()) {
 	done := make(chan struct{})
-	t.stack = append(t.stack, task{name: name, done: done, stop: func() {
+	t.stack = append(t.stack, task{name: name, within: within, done: done, stop: func() {
 		go func() { defer close(done); f() }()
 	}})
 }
@@ -86,7 +91,7 @@ func (t *tasks) stopAll() {
 		p.stop()
 		select {
 		case <-p.done:
-		case <-time.After(stopTimeout):
+		case <-time.After(p.within):
 			t.log.Error("a part of the daemon does not stop, going on without it", "part", p.name)
 		}
 	}

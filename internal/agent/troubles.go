@@ -109,7 +109,7 @@ func causesOf(err error) (texts []string) {
 	return []string{err.Error()}
 }
 
-// noteRoutes takes the result of a Sync. There is a line for each cause when it
+// noteRoutes takes what fib says. There is a line for each cause when it
 // comes, with how many routes it is about then, and one when it is over.
 func (t *troubles) noteRoutes(err error) {
 	t.mu.Lock()
@@ -138,7 +138,7 @@ func (t *troubles) noteRoutes(err error) {
 	}
 }
 
-// routeCauses is what a Sync failed for. Where the kernel could not be asked at
+// routeCauses is what routes failed for. Where the kernel could not be asked at
 // all, that is the one cause.
 func routeCauses(err error) []fib.Cause {
 	var failed *fib.Error

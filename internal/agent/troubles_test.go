@@ -43,26 +43,26 @@ func TestRoutesThatFailAreOneLine(t *testing.T) {
 	}
 	for i := range 12 { // another route is the first each time
 		w.routes.err = &fib.Error{Total: 12 + i, Causes: []fib.Cause{cause("add", fmt.Sprintf("10.%d.0.0/16", i), 12+i, "file exists")}}
-		w.syncRoutes(t.Context())
+		w.routesWritten()
 	}
 	expect(t, "one cause", said(), []string{
 		`level=ERROR msg="cannot add routes; trying again" routes=12 prefix=10.0.0.0/16 interface=if-b err="file exists"`,
 	})
 	w.routes.err = &fib.Error{Total: 2, Causes: []fib.Cause{cause("add", "10.0.0.0/16", 1, "file exists"), cause("add", "10.1.0.0/16", 1, "no memory")}}
-	w.syncRoutes(t.Context())
+	w.routesWritten()
 	expect(t, "a second cause", said(), []string{
 		`level=ERROR msg="cannot add routes; trying again" routes=1 prefix=10.1.0.0/16 interface=if-b err="no memory"`,
 	})
 	w.routes.err = errors.New("the kernel does not answer")
-	w.syncRoutes(t.Context())
+	w.routesWritten()
 	expect(t, "another kind", said(), []string{
 		`level=ERROR msg="cannot write routes; trying again" err="the kernel does not answer"`,
 		`level=INFO msg="it is possible again to add routes" was="file exists"`,
 		`level=INFO msg="it is possible again to add routes" was="no memory"`,
 	})
 	w.routes.err = nil
-	w.syncRoutes(t.Context())
-	w.syncRoutes(t.Context())
+	w.routesWritten()
+	w.routesWritten()
 	expect(t, "over", said(), []string{`level=INFO msg="it is possible again to write routes" was="the kernel does not answer"`})
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 
@@ -24,15 +25,17 @@ func (l *loop) setUnreachable() {
 			keeps[p.Name] = true
 		}
 	}
-	l.state.kept.forget(func(peer string) bool { return keeps[peer] })
-	if len(keeps) > 0 { // a reload may say so of what is there
-		for prefix, peer := range l.state.learned {
-			if keeps[peer] {
+	if !maps.Equal(keeps, l.keeps) { // a reload may say so of what is there
+		l.keeps = keeps
+		l.state.kept.forget(func(peer string) bool { return keeps[peer] })
+		for prefix, from := range l.state.learned {
+			if peer := from.neighbors[0]; keeps[peer] {
 				l.keep(prefix, peer)
 			}
 		}
 	}
-	l.state.unreachable, l.state.noIPv6 = announced(always, nil), !l.hasIPv6()
+	l.state.setNoIPv6(!l.hasIPv6())
+	l.state.setUnreachable(always)
 	l.tellUnreachable()
 }
 
@@ -41,7 +44,7 @@ func (l *loop) tellUnreachable() {
 	l.guard.SetUnreachable(len(l.state.unreachable)+len(l.state.kept.prefixes) > 0)
 }
 
-// keep remembers a prefix that was learned from a peer with unreachable = true. There
+// keep remembers a prefix that was learned first of all from a peer with unreachable = true. There
 // is room for what it may announce in both families twice.
 func (l *loop) keep(prefix netip.Prefix, peer string) {
 	if p := l.peers[peer]; p != nil && p.cfg.BGP.KeepLearned {

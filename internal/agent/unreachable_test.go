@@ -17,7 +17,7 @@ func TestOwnNetworksAreUnreachableBeneath(t *testing.T) {
 	w := newWorld(t, cfg)
 	look := func() []string {
 		w.announce()
-		w.syncRoutes(t.Context())
+		w.applyRoutes()
 		return w.routes.want
 	}
 	w.locals.connected = netips("10.1.5.0/24 10.1.5.1/32 10.3.0.0/24")
@@ -31,6 +31,7 @@ func TestOwnNetworksAreUnreachableBeneath(t *testing.T) {
 	// What leads somewhere comes with it, not instead of it.
 	cfg.Peers[0].BGP.Import = config.Policy{Prefixes: []config.PrefixFilter{{Prefix: netips("10.1.8.0/24")[0], Ge: 24, Le: 24}}}
 	w.peers["b"].cfg.BGP.Import = cfg.Peers[0].BGP.Import
+	w.setPeers()
 	w.up(t, "b")
 	w.learns(t, "10.1.8.0/24", "b")
 	expect(t, "with a part at a peer", w.routes.want, []string{

@@ -26,5 +26,5 @@ func (l *loop) wake(ctx context.Context, asleep time.Duration) {
 	l.mend(ctx, true)
 	l.retry(ctx)
 	l.announce()
-	l.syncRoutes(ctx)
+	l.applyRoutes()
 }

@@ -3,9 +3,11 @@
 package fib
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -66,15 +68,16 @@ func BenchmarkWrite(b *testing.B) {
 		clear()
 		// No subscriber but ours may slow the library down. The sockets are made
 		// here because b.Run leaves the namespace.
-		_ = f.events.file.Close()
+		f.events.Close()
 		wipe := func() {
-			f.pic.stale = true
-			if err := f.reloadLocked(); err != nil {
+			other, err := New(config())
+			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err := f.execute(b.Context(), f.planLocked(nil), true); err != nil {
+			if err := other.Cleanup(b.Context()); err != nil {
 				b.Fatal(err)
 			}
+			_ = other.Close()
 		}
 		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 		if err != nil {
@@ -86,7 +89,8 @@ func BenchmarkWrite(b *testing.B) {
 		})
 		wipe()
 		h.Close()
-		f.conn.close()
+		f.conn.Close()
+		f.auditor.Close()
 	}
 }
 
@@ -109,4 +113,94 @@ func replaceAll(b *testing.B, h *netlink.Handle, clear func(), want []Route) {
 			}
 		}
 	}
+}
+
+// BenchmarkChange changes one prefix of a table of so many, and waits until the kernel has it.
+func BenchmarkChange(b *testing.B) {
+	for _, count := range []int{10, 100_000, 1_000_000} {
+		netns.Test(b)
+		k := &kernel{opt: "-4", dst: netip.MustParsePrefix("10.9.0.0/16")}
+		for _, name := range []string{"tunA", "tunB"} {
+			k.ip(b, "tuntap add mode tun name "+name)
+			k.ip(b, "link set up dev "+name)
+		}
+		f, err := New(config())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range count {
+			f.Apply(Change{Prefix: nth(k, i), Ways: []Way{{Interface: "tunA"}}})
+		}
+		begin := time.Now()
+		flush(b, f)
+		fill := time.Since(begin)
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+
+			before := processorTime(b)
+			for i := 0; b.Loop(); i++ {
+				f.Apply(Change{Prefix: nth(k, 5), Ways: []Way{{Interface: []string{"tunB", "tunA"}[i%2]}}})
+				flush(b, f)
+			}
+			b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+			b.ReportMetric(float64(count)/fill.Seconds(), "fill-routes/s")
+		})
+		begin = time.Now()
+		if _, err := f.look(b.Context(), f.auditor); err != nil {
+			b.Fatal(err)
+		}
+		b.Logf("%d: an audit takes %s", count, time.Since(begin))
+		begin = time.Now()
+		if err := f.Cleanup(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.Logf("%d: Cleanup takes %s", count, time.Since(begin))
+		_ = f.Close()
+	}
+}
+
+// BenchmarkSwitch takes one of two ways from 500,000 prefixes, and gives it back.
+func BenchmarkSwitch(b *testing.B) {
+	for _, opt := range []string{"-4", "-6"} {
+		netns.Test(b)
+		k := &kernel{opt: opt, dst: netip.MustParsePrefix("10.9.0.0/16")}
+		for _, name := range []string{"hopA", "hopB"} {
+			k.ip(b, "link add name "+name+" type veth peer name "+name+"x")
+			k.ip(b, "link set "+name+" up")
+			k.ip(b, "link set "+name+"x up")
+			k.carrier(b, name, true)
+		}
+		f, err := New(config())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range 500_000 {
+			f.Apply(Change{Prefix: nth(k, i), Ways: []Way{{Interface: "hopA"}, {Interface: "hopB"}}})
+		}
+		flush(b, f)
+		var down, up time.Duration
+		b.Run(opt, func(b *testing.B) {
+			for b.Loop() {
+				begin := time.Now()
+				f.SetHop("hopA", Hop{Down: true})
+				flush(b, f)
+				down += time.Since(begin)
+				begin = time.Now()
+				f.SetHop("hopA", Hop{})
+				flush(b, f)
+				up += time.Since(begin)
+			}
+			b.ReportMetric(float64(down.Microseconds())/float64(b.N)/1000, "down-ms")
+			b.ReportMetric(float64(up.Microseconds())/float64(b.N)/1000, "up-ms")
+			down, up = 0, 0
+		})
+		_ = f.Close()
+	}
+}
+
+func processorTime(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

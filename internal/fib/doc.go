@@ -1,25 +1,52 @@
-// Package fib makes the kernel's owned routes equal to the wanted ones, and
-// keeps them so.
+// Package fib holds which routes are wanted, makes the kernel's owned routes equal to
+// them, and keeps them so.
 //
-// Owned are the routes of one table with one protocol number. All others are
-// foreign: they are never changed or removed, also where they have the same
+// Owned are the routes of one table with one protocol number, and the next-hop objects
+// of that protocol number with numbers from 827900000 to 827999999. All others are
+// foreign: they are never changed or removed, also where a route has the same
 // destination and metric as a wanted one.
 //
-//  1. [New] opens two netlink sockets: one for requests, one for events. A
-//     socket filter hides from the second what the first one causes.
-//  2. Events (of [FIB.Run], or read at the start of Sync) keep the package's
-//     picture of the owned routes and of the interfaces true. What the kernel
-//     does without an event of its own (it flushes the IPv4 routes of an
+//  1. [FIB.Apply] notes what is wanted of a prefix: a set of ways, best first, and
+//     whether an unreachable route is to be beneath. [FIB.SetHop] says of an interface
+//     whether it can be used. Both return at once; what they cost does not depend on how many
+//     other prefixes there are.
+//  2. A prefix that changes is queued, and [FIB.Run] writes the queue: prefixes in order, some
+//     hundreds of messages in one send, additions before removals. The kernel answers each
+//     message that fails and goes on to the next.
+//  3. For each prefix the package remembers which owned routes the kernel has: its picture.
+//     Events keep it true; a socket filter hides those that the package's own requests cause.
+//     What the kernel does without an event (it flushes the IPv4 routes of an
 //     interface that goes down, or loses its last address) is deduced from the
-//     events it does send. Where the picture may be wrong it is marked stale.
-//  3. [FIB.Sync] dumps the kernel if the picture is stale, compares it with the
-//     wanted routes, and makes a plan that holds only the differences.
-//  4. The plan goes to the kernel, some hundreds of messages in one send. The
-//     kernel answers each that fails and goes on to the next; the answers
-//     correct the picture.
-//  5. When an owned route was touched by someone else, when an interface
-//     that has wanted routes comes up or goes, or when a retry is due, Run
-//     delivers a value on [FIB.Changed], and the caller Syncs again.
+//     events it does send. An event queues the prefixes that it is about.
+//  4. Where the picture may be wrong as a whole (at the start, when events were lost) the
+//     kernel is asked for all owned routes before anything else is written. Once a minute, or
+//     more seldom if it takes long, that is done beside writing.
+//  5. What the kernel refuses is tried again, and [FIB.Status] says why. [FIB.Changed] delivers
+//     a value when it may say something else.
+//
+// # Next-hop objects
+//
+// A prefix with one way has a plain route. Several ways are a next-hop group, which all
+// prefixes with the same set of ways share, one for each family:
+//
+//	10.1.0.0/16 ─┐                          ┌─ object: dev site-b
+//	10.2.0.0/16 ─┼─ group: site-b, site-c ──┤
+//	10.3.0.0/16 ─┘                          └─ object: dev site-c
+//
+// Removing the object of an interface takes it out of all groups: one message, whatever the
+// number of prefixes, and no route changes. The kernel does the same when an interface goes
+// down or loses its carrier, and sends no event for it (net/ipv4/nexthop.c,
+// nh_netdev_event); a group that is left empty goes, and its routes with it. So when
+// an interface has changed that is in a group, the objects, which are few, are read again.
+// An object needs a carrier. To put one back into a group the group is replaced, for which
+// the kernel sends an event for each of its routes (net.ipv4.nexthop_compat_mode).
+//
+// Objects are made before the routes that use them, and removed after these. No object is
+// replaced but a group of our own. Prefixes with one way have no objects, because
+// without a carrier the kernel would remove their routes, for IPv4 without a word.
+//
+// On a kernel without objects (before 5.3) a prefix has a plain route by the first of
+// its ways that can be used.
 //
 // # Why no route is ever replaced
 //
@@ -30,12 +57,12 @@
 //
 //   - A new route is made with NLM_F_CREATE|NLM_F_EXCL. In both families that
 //     fails with EEXIST if any route has the destination and metric.
-//   - A route that moves to another interface is first added with
+//   - A route that moves to another way is first added with
 //     NLM_F_CREATE|NLM_F_APPEND, behind the old one, then the old one is removed,
 //     so that there is no moment without a route.
-//   - A removal always names protocol, table, metric and interface.
+//   - A removal always names protocol, table, metric, and interface or object.
 //
-// An owned IPv6 route whose interface stays and whose preferred source changes
+// An owned IPv6 route whose way stays and whose preferred source changes
 // cannot be added beside the old one, as the kernel takes the two for duplicates. So
 // a third one with another metric stands in until the new one is there.
 package fib

@@ -2,6 +2,7 @@ package fib
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -9,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // maxCauses is how many causes an Error has; it counts the others' routes all the
@@ -41,7 +44,7 @@ func (c Cause) String() string {
 	return fmt.Sprintf("%s %s %s%s: %v", c.Op, c.Prefix, way, others, c.Err)
 }
 
-// Error is what Sync returns if routes failed. The same routes that fail for the
+// Error is what Status returns if routes failed. The same routes that fail for the
 // same reasons make the same Error, whatever their order was.
 type Error struct {
 	Causes []Cause // at least one, ordered by Reason
@@ -70,18 +73,24 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
+// failure is why one route of a prefix failed.
+type failure struct {
+	op, name string // as in Cause
+	err      error
+}
+
+var errPrefix = errors.New("not a valid masked IPv4 or IPv6 prefix")
+
 // failures collects what becomes an Error.
 type failures struct {
-	causes   map[string]*Cause // by Reason
-	total    int
-	prefixes map[netip.Prefix]struct{}
+	causes map[string]*Cause // by Reason
+	total  int
 }
 
 func (f *failures) add(op string, prefix netip.Prefix, name string, err error) {
-	if f.prefixes == nil {
-		f.prefixes, f.causes = make(map[netip.Prefix]struct{}), make(map[string]*Cause)
+	if f.causes == nil {
+		f.causes = make(map[string]*Cause)
 	}
-	f.prefixes[prefix] = struct{}{}
 	f.total++
 	next := Cause{Op: op, Err: err, Prefix: prefix, Interface: name}
 	reason := next.Reason()
@@ -110,20 +119,20 @@ func (f *failures) err() error {
 }
 
 // explain puts the kernel's answer in words that say what to do.
-func (f *FIB) explain(o op, a answer) error {
-	src := f.cfg.source(o.prefix)
+func (f *FIB) explain(j *job, o op, a rtnl.Answer) error {
+	src := f.cfg.source(j.prefix)
 	switch {
-	case a.errno == unix.EEXIST:
-		return fmt.Errorf("%w: another route of the same destination and metric %d is in table %d; "+
-			"remove it or choose another metric", a.errno, o.held.metric, f.cfg.Table)
-	case a.errno == unix.EINVAL && src.IsValid() && sourceRefused(a.text):
-		return fmt.Errorf("%w: the preferred source %s is not an address of this machine", a.errno, src)
-	case a.errno == unix.EPERM:
-		return fmt.Errorf("%w: writing routes needs CAP_NET_ADMIN", a.errno)
-	case a.text != "":
-		return fmt.Errorf("%w: %s", a.errno, a.text)
+	case a.Errno == unix.EEXIST:
+		return fmt.Errorf("%w: another rtnl.Route of the same destination and metric %d is in table %d; "+
+			"remove it or choose another metric", a.Errno, o.held.metric, f.cfg.Table)
+	case a.Errno == unix.EINVAL && src.IsValid() && sourceRefused(a.Text):
+		return fmt.Errorf("%w: the preferred source %s is not an address of this machine", a.Errno, src)
+	case a.Errno == unix.EPERM:
+		return fmt.Errorf("%w: writing routes needs CAP_NET_ADMIN", a.Errno)
+	case a.Text != "":
+		return fmt.Errorf("%w: %s", a.Errno, a.Text)
 	default:
-		return a.errno
+		return a.Errno
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // Config says which of the kernel's routes are owned, and how they are written.
@@ -45,31 +47,6 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// SetSources changes the preferred sources of routes, each where Config says none:
-// zero is the kernel's choice. The next Sync rewrites the routes, and no prefix is
-// without a route meanwhile. While the kernel does not have an address (any more) the
-// routes that are to prefer it are pending.
-func (f *FIB) SetSources(v4, v6 netip.Addr) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	next := f.cfg
-	next.Source4, next.Source6 = v4, v6
-	if err := next.validate(); err != nil {
-		return err
-	}
-	if f.given.Source4.IsValid() {
-		next.Source4 = f.given.Source4
-	}
-	if f.given.Source6.IsValid() {
-		next.Source6 = f.given.Source6
-	}
-	if next != f.cfg {
-		f.cfg = next
-		f.pic.stale = true // it tells sources apart by what is configured
-	}
-	return nil
-}
-
 // source is the preferred source of routes of prefix's family, zero for none.
 func (c *Config) source(prefix netip.Prefix) netip.Addr {
 	if prefix.Addr().Is4() {
@@ -78,134 +55,193 @@ func (c *Config) source(prefix netip.Prefix) netip.Addr {
 	return c.Source6
 }
 
-// Times after which Run asks for a Sync although nothing happened.
+// Times after which Run does something although nothing happened.
 const (
-	resyncEvery = time.Minute            // a full dump finds what no event told
+	lookEvery   = time.Minute            // a look at the kernel finds what no event told
 	retryFailed = 10 * time.Second       // the kernel refused a route
-	retrySoon   = time.Second            // a link went away under a Sync
+	retrySoon   = time.Second            // a link went away while routes were written
 	settle      = 200 * time.Millisecond // the kernel tells of a removed address before it flushes the routes
 )
 
-// FIB makes the kernel's owned routes equal to the wanted ones.
+// FIB holds which routes are wanted, and makes the kernel's owned routes equal to them.
 //
-// Sync and Cleanup may be called from any goroutine, one at a time takes
-// effect. Run reads events beside them.
+// Apply and its siblings note what is wanted and return; Run writes it. All methods may be
+// called from any goroutine.
 type FIB struct {
+	given     Config // as New got it
+	noObjects bool   // the kernel has no next-hop objects: of several ways the first is used
+	log       *slog.Logger
+	events    *rtnl.Events
+	changed   chan struct{}
+	wake      chan struct{} // tells Run that there is something to write
+	rearm     chan struct{} // tells Run that a time below has changed
+	sent      atomic.Uint64
+
+	writing   sync.Mutex // held while the kernel is brought in line; guards what follows
+	conn      *rtnl.Conn
+	jobs      []job // of one batch, kept for their capacity
+	ops       []op
+	answers   map[int]rtnl.Answer
+	lookedNow bool // this write has looked at the kernel
+
+	looking sync.Mutex // held by look
+	auditor *rtnl.Conn // for looks beside writing; belongs to Run
+
+	mu      sync.Mutex // guards what follows; held for one batch or one walk at a time
 	cfg     Config
-	given   Config // as New got it
-	log     *slog.Logger
-	events  *events
-	changed chan struct{}
-	rearm   chan struct{} // tells Run that due has changed
-	sent    atomic.Uint64
+	pic     picture
+	sets    sets
+	objects objects
+	dirty   []dirty                    // prefixes to look at; their entries say so too
+	failed  map[netip.Prefix][]failure // prefixes of which a route was refused
+	again   map[netip.Prefix]struct{}  // prefixes to look at again when retryAt comes
+	broken  error                      // the kernel could not be asked
 
-	syncing sync.Mutex // held by Sync; guards conn and plans
-	conn    *conn
-	plans   uint32 // number of the last plan
-
-	mu     sync.Mutex // guards what follows; held for one batch or one dump at a time
-	pic    picture
-	names  map[string]struct{}       // interfaces of the last wanted routes
-	failed map[netip.Prefix]struct{} // prefixes that the last Sync could not add
-	due    time.Time                 // when Run marks the picture stale
+	flushes   int           // how often the kernel has removed routes by itself
+	looked    time.Time     // when the last look ended
+	lookPause time.Duration // for how long there is no other that nobody asked for
+	lookAt    time.Time     // when Run looks beside writing
+	staleAt   time.Time     // when Run marks the picture stale; zero: not
+	retryAt   time.Time     // when Run tries again what failed; zero: not
 }
 
-// New opens the netlink sockets, in the calling thread's network namespace.
-// It changes nothing. Writing routes needs CAP_NET_ADMIN.
-func New(cfg Config) (*FIB, error) {
+// groups are what the picture depends on.
+var groups = []int{
+	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_NEXTHOP,
+}
+
+// New opens the netlink sockets, in the calling thread's network namespace, and asks the
+// kernel what it can do. It changes nothing. Writing routes needs CAP_NET_ADMIN.
+func New(cfg Config) (*FIB, error) { return open(cfg, false) }
+
+// open is New; with noObjects as on a kernel without next-hop objects.
+func open(cfg Config, noObjects bool) (_ *FIB, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	f := &FIB{
-		cfg:     cfg,
-		given:   cfg,
-		log:     cfg.Logger,
-		changed: make(chan struct{}, 1),
-		rearm:   make(chan struct{}, 1),
-		due:     time.Now().Add(resyncEvery),
+		cfg: cfg, given: cfg, log: cfg.Logger,
+		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1),
+		sets: newSets(), objects: newObjects(), answers: map[int]rtnl.Answer{},
+		failed: map[netip.Prefix][]failure{}, again: map[netip.Prefix]struct{}{},
+		lookAt: time.Now().Add(lookEvery),
 	}
 	if f.log == nil {
 		f.log = slog.Default()
 	}
-	f.pic.cfg = &f.cfg
-	f.pic.reset()
-	f.pic.stale = true
-
-	var err error
-	if f.conn, err = dial(); err != nil {
-		return nil, fmt.Errorf("fib: %w", err)
-	}
-	if f.events, err = subscribe(f.conn.port); err != nil {
-		f.conn.close()
+	f.pic = newPicture(&f.cfg)
+	if err := f.dial(noObjects); err != nil {
+		f.closeSockets()
 		return nil, fmt.Errorf("fib: %w", err)
 	}
 	return f, nil
 }
 
-// Close closes the sockets, after which only Changed and Sent may be called. Let
-// Run end first. The routes stay in the kernel; Cleanup removes them.
-func (f *FIB) Close() error {
-	f.syncing.Lock()
-	defer f.syncing.Unlock()
-	f.conn.close()
-	return f.events.file.Close()
+func (f *FIB) dial(noObjects bool) (err error) {
+	if f.conn, err = rtnl.Dial(); err != nil {
+		return err
+	}
+	if f.auditor, err = rtnl.Dial(); err != nil {
+		return err
+	}
+	f.noObjects = noObjects
+	if !noObjects {
+		if f.noObjects, err = probeObjects(f.conn); err != nil {
+			return fmt.Errorf("ask for next-hop objects: %w", err)
+		}
+	}
+	f.events, err = rtnl.Subscribe(rtnl.Hidden{Port: f.conn.Port()}, groups...)
+	return err
 }
 
-// Changed delivers a value when Sync should be called again: somebody else
-// touched an owned route, an interface with wanted routes came up or went, or a
-// retry or a check is due. It holds at most one value, and only while Run runs.
+func (f *FIB) closeSockets() {
+	if f.conn != nil {
+		f.conn.Close()
+	}
+	if f.auditor != nil {
+		f.auditor.Close()
+	}
+	if f.events != nil {
+		f.events.Close()
+	}
+}
+
+// Close closes the sockets, after which only Changed, Status and Sent may be called. Let
+// Run end first. The routes stay in the kernel; Cleanup removes them.
+func (f *FIB) Close() error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	f.closeSockets()
+	return nil
+}
+
+// HasObjects reports whether the kernel has next-hop objects (Linux 5.3 and later). Where
+// it has none, a prefix uses the first of its ways, and losing a hop rewrites the routes
+// of all its prefixes.
+func (f *FIB) HasObjects() bool { return !f.noObjects }
+
+// Changed delivers a value when Status may have changed. It holds at most one.
 func (f *FIB) Changed() <-chan struct{} { return f.changed }
 
-// Sent returns how many messages that change routes were sent to the kernel.
+// Sent returns how many messages that change routes or next-hop objects were sent to the
+// kernel.
 func (f *FIB) Sent() uint64 { return f.sent.Load() }
 
-// Run follows the kernel's events until ctx is done, then returns nil. Call it
-// once. Sync works without it, but nobody tells when to call it again.
+// Run writes what is wanted, and follows the kernel's events, until ctx is done; it
+// returns nil then. Call it once.
 func (f *FIB) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	stop := context.AfterFunc(ctx, func() {
-		_ = f.events.file.SetReadDeadline(time.Unix(1, 0)) // ends the read below
+	g.Go(func() error {
+		if err := f.events.Follow(ctx, f.drain); err != nil {
+			return fmt.Errorf("fib: %w", err)
+		}
+		return nil
 	})
-	defer stop()
-	g.Go(func() error { return f.follow(ctx) })
+	g.Go(func() error { return f.writeWhenTold(ctx) })
 	g.Go(func() error { return f.tick(ctx) })
 	return g.Wait()
 }
 
-// follow reads events as they come.
-func (f *FIB) follow(ctx context.Context) error {
+func (f *FIB) writeWhenTold(ctx context.Context) error {
 	for {
-		var err error
-		waitErr := f.events.raw.Read(func(fd uintptr) bool {
-			var n int
-			n, err = f.drain(fd)
-			return n > 0 || err != nil
-		})
 		select {
 		case <-ctx.Done():
 			return nil
-		default:
-		}
-		switch {
-		case err != nil:
-			return fmt.Errorf("fib: %w", err)
-		case waitErr != nil:
-			return fmt.Errorf("fib: wait for the kernel's events: %w", waitErr)
+		case <-f.wake:
+			f.writing.Lock()
+			_ = f.write(ctx) // Status has it
+			f.writing.Unlock()
 		}
 	}
 }
 
-// tick marks the picture stale, and asks for a Sync, when that is due.
+// tick does what is due.
 func (f *FIB) tick(ctx context.Context) error {
 	for {
 		f.mu.Lock()
-		wait := time.Until(f.due)
-		if wait <= 0 {
-			f.pic.stale = true
-			f.due = time.Now().Add(resyncEvery)
+		now := time.Now()
+		if due(f.staleAt, now) {
+			f.staleAt = time.Time{}
+			f.staleLocked()
+		}
+		if due(f.retryAt, now) {
+			f.retryAt = time.Time{}
+			f.queueFailedLocked()
 			f.signal()
 		}
+		audit := due(f.lookAt, now)
+		wait := f.lookAt.Sub(now)
+		for _, at := range []time.Time{f.staleAt, f.retryAt} {
+			if !at.IsZero() {
+				wait = min(wait, at.Sub(now))
+			}
+		}
 		f.mu.Unlock()
+		if audit {
+			f.audit(ctx)
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -215,11 +251,27 @@ func (f *FIB) tick(ctx context.Context) error {
 	}
 }
 
-// resyncLocked makes Run mark the picture stale after d, or earlier if that is
-// already due.
-func (f *FIB) resyncLocked(d time.Duration) {
-	if at := time.Now().Add(d); at.Before(f.due) {
-		f.due = at
+func due(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+// audit looks at the kernel beside writing. What the look says is written as ever.
+func (f *FIB) audit(ctx context.Context) {
+	if _, err := f.look(ctx, f.auditor); err != nil && ctx.Err() == nil {
+		f.log.Warn("fib: cannot compare the routes with the kernel's; trying again", "err", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lookAt = time.Now().Add(max(lookEvery, f.lookPause))
+}
+
+// lookLocked has Run look at the kernel after d, or earlier if that is already due.
+func (f *FIB) lookLocked(d time.Duration) { f.sooner(&f.staleAt, d) }
+
+// retryLocked has Run try again what failed after d, or earlier if that is already due.
+func (f *FIB) retryLocked(d time.Duration) { f.sooner(&f.retryAt, d) }
+
+func (f *FIB) sooner(at *time.Time, d time.Duration) {
+	if next := time.Now().Add(d); at.IsZero() || next.Before(*at) {
+		*at = next
 		select {
 		case f.rearm <- struct{}{}:
 		default:
@@ -227,9 +279,44 @@ func (f *FIB) resyncLocked(d time.Duration) {
 	}
 }
 
+// staleLocked has the next write look at the kernel first.
+func (f *FIB) staleLocked() {
+	f.pic.stale = true
+	f.signal()
+}
+
+// dirty is a prefix that is to be looked at, with its entry, which stays until then.
+type dirty struct {
+	prefix netip.Prefix
+	entry  *entry
+}
+
+// queueLocked has the next write look at a prefix.
+func (f *FIB) queueLocked(prefix netip.Prefix, e *entry) {
+	if !e.dirty {
+		e.dirty = true
+		f.dirty = append(f.dirty, dirty{prefix, e})
+	}
+	f.signal()
+}
+
+// queueFailedLocked has the next write try again what failed.
+func (f *FIB) queueFailedLocked() {
+	for prefix := range f.failed {
+		f.again[prefix] = struct{}{}
+	}
+	for prefix := range f.again {
+		if e := f.pic.entries[prefix]; e != nil {
+			f.queueLocked(prefix, e)
+		}
+	}
+	clear(f.again)
+	f.objects.dirty = true
+}
+
 func (f *FIB) signal() {
 	select {
-	case f.changed <- struct{}{}:
+	case f.wake <- struct{}{}:
 	default:
 	}
 }

@@ -39,12 +39,12 @@ func TestErrorIsBounded(t *testing.T) {
 		t.Error("no failure is an error")
 	}
 	for i := range 100_000 {
-		f.add("add", netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), "site-b", errDuplicate)
+		f.add("add", netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), "site-b", errPrefix)
 	}
 	for i := range 100 {
 		f.add("remove", netip.MustParsePrefix("2001:db8::/32"), "site-b", fmt.Errorf("reason %d", i))
 	}
-	if s := f.err().Error(); len(s) > 2000 || !strings.HasPrefix(s, "fib: add 10.0.0.0/32 dev site-b and 99999 more: wanted more than once; ") {
+	if s := f.err().Error(); len(s) > 2000 || !strings.HasPrefix(s, "fib: add 10.0.0.0/32 dev site-b and 99999 more: not a valid masked IPv4 or IPv6 prefix; ") {
 		t.Errorf("%d bytes: %s", len(s), s)
 	}
 }

@@ -4,75 +4,122 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
-// drain applies the events that wait to the picture, and returns how many
-// datagrams they came in. If some were lost the picture is stale.
-func (f *FIB) drain(fd uintptr) (int, error) {
+// drain applies the events that wait, and returns how many datagrams they came in. If
+// some were lost the picture is stale.
+func (f *FIB) drain() (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.drainLocked(fd)
+	return f.drainLocked()
 }
 
-func (f *FIB) drainLocked(fd uintptr) (int, error) {
-	n, err := f.events.drain(fd, f.applyLocked)
-	if errors.Is(err, errLost) {
+func (f *FIB) drainLocked() (int, error) {
+	n, err := f.events.Drain(f.applyLocked)
+	if errors.Is(err, rtnl.ErrLost) {
 		f.log.Info("fib: more events than the socket buffer holds, reading all routes again")
-		f.pic.stale = true
-		f.signal()
+		f.staleLocked()
 		return n, nil
 	}
 	return n, err
 }
 
-func (f *FIB) applyLocked(h header, b []byte) {
-	switch h.typ {
+func (f *FIB) applyLocked(h rtnl.Header, b []byte) {
+	switch h.Type {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		if r, ok := parseRoute(b); ok && r.table == uint32(f.cfg.Table) {
+		if r, ok := rtnl.ParseRoute(b); ok && r.Table == uint32(f.cfg.Table) {
 			f.applyRouteLocked(h, r)
 		}
 	case unix.RTM_NEWLINK:
-		if l, ok := parseLink(b); ok {
+		if l, ok := rtnl.ParseLink(b); ok {
 			f.applyLinkLocked(l)
 		}
 	case unix.RTM_DELLINK:
-		if l, ok := parseLink(b); ok {
-			f.pic.forgetLink(l.index)
-			f.pic.removeLink(l.index)
-			f.signalForLocked(l.name)
+		if l, ok := rtnl.ParseLink(b); ok {
+			f.forgetLinkLocked(l.Index)
+			f.pic.removeLink(l.Index)
+			f.linkChangedLocked(l.Name, false)
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		f.applyAddrLocked(h, b)
-	}
-}
-
-func (f *FIB) applyRouteLocked(h header, r route) {
-	_, blocked := f.failed[r.prefix]
-	switch {
-	case h.typ == unix.RTM_NEWROUTE && h.flags&unix.NLM_F_REPLACE != 0 && f.pic.hasMetric(r.prefix, r.metric):
-		// The event names the new route, not the one that it took the place of.
-		f.pic.stale = true
-		f.signal()
-	case h.typ == unix.RTM_NEWROUTE && f.pic.owned(r):
-		f.pic.add(r.prefix, f.pic.held(r), 0)
-		f.signal()
-	case h.typ == unix.RTM_DELROUTE && f.pic.owned(r):
-		if f.pic.remove(r.prefix, f.pic.held(r)) {
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		if n, ok := rtnl.ParseNextHop(b); ok && n.ID >= firstObject && n.ID <= lastObject {
+			f.objects.stale, f.objects.dirty = true, true
 			f.signal()
 		}
-	case h.typ == unix.RTM_DELROUTE && blocked:
-		f.signal()
 	}
 }
 
-func (f *FIB) applyLinkLocked(l linkInfo) {
-	before := f.pic.setLink(l)
-	if before.up && !l.up {
-		f.pic.forgetLink(l.index)
+func (f *FIB) applyRouteLocked(h rtnl.Header, r rtnl.Route) {
+	_, blocked := f.failed[r.Prefix]
+	switch {
+	case h.Type == unix.RTM_NEWROUTE && h.Flags&unix.NLM_F_REPLACE != 0 && f.pic.hasMetric(r.Prefix, r.Metric):
+		// The event names the new route, not the one that it took the place of.
+		f.staleLocked()
+	case h.Type == unix.RTM_NEWROUTE && f.pic.owned(r):
+		f.pic.add(r.Prefix, f.pic.held(r))
+		f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
+	case h.Type == unix.RTM_DELROUTE && f.pic.owned(r):
+		if f.pic.remove(r.Prefix, f.pic.held(r)) {
+			f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
+		}
+	case h.Type == unix.RTM_DELROUTE && blocked:
+		f.queueLocked(r.Prefix, f.pic.entry(r.Prefix))
 	}
-	if before.up != l.up || before.name != l.name {
-		f.signalForLocked(before.name)
-		f.signalForLocked(l.name)
+}
+
+func (f *FIB) applyLinkLocked(l rtnl.Link) {
+	before := f.pic.setLink(l)
+	if before.Up && !l.Up {
+		f.forgetLinkLocked(l.Index)
+	}
+	if before.Name != l.Name {
+		f.linkChangedLocked(before.Name, false)
+	}
+	if before != l {
+		f.linkChangedLocked(l.Name, before.Name == l.Name && before.Up == l.Up)
+	}
+}
+
+// forgetLinkLocked drops the routes of a link, which the kernel has flushed. Of most of the
+// links that come and go on a busy machine there are none.
+func (f *FIB) forgetLinkLocked(index uint32) {
+	if f.pic.onLink[index] == 0 {
+		return
+	}
+	f.flushes++
+	for prefix, e := range f.pic.entries {
+		if f.pic.removeIf(e, func(n *node) bool { return n.index == index }) {
+			f.queueLocked(prefix, e)
+		}
+	}
+}
+
+// linkChangedLocked looks again at what uses an interface that came, went, or has another
+// state; carrier: it is only its carrier that has changed, which a single way does not mind. The kernel removes the next-hop objects of one that goes down or loses its
+// carrier without an event (net/ipv4/nexthop.c, nh_netdev_event).
+func (f *FIB) linkChangedLocked(name string, carrier bool) {
+	for of := range f.sets.using(name) {
+		if len(of.ways) > 1 && !f.noObjects {
+			f.objects.stale, f.objects.dirty = true, true
+			f.signal()
+		} else if !carrier || len(of.ways) > 1 {
+			f.queueWantersLocked(of)
+		}
+	}
+}
+
+// queueWantersLocked queues the prefixes that want a set.
+func (f *FIB) queueWantersLocked(of *set) {
+	if of.refs == [2]int{} {
+		return
+	}
+	for prefix, e := range f.pic.entries {
+		if e.want == of {
+			f.queueLocked(prefix, e)
+		}
 	}
 }
 
@@ -80,24 +127,17 @@ func (f *FIB) applyLinkLocked(l linkInfo) {
 // that goes takes the routes with it that prefer it as their source, and the
 // last one of an interface takes all of the interface's (net/ipv4/
 // fib_frontend.c, fib_inetaddr_event); IPv6 routes lose their preferred source.
-func (f *FIB) applyAddrLocked(h header, b []byte) {
-	index, addr, ok := parseAddr(b)
+func (f *FIB) applyAddrLocked(h rtnl.Header, b []byte) {
+	index, addr, ok := rtnl.ParseAddr(b)
 	if !ok {
 		return
 	}
-	_, used := f.names[f.pic.links[index].name]
 	isSource := addr == f.cfg.Source4 || addr == f.cfg.Source6
+	used := f.pic.onLink[index] > 0 || len(f.sets.using(f.pic.links[index].Name)) > 0
 	switch {
-	case h.typ == unix.RTM_NEWADDR && isSource && len(f.failed) > 0:
-		f.signal()
-	case h.typ == unix.RTM_DELADDR && (isSource || used && addr.Is4()):
-		f.resyncLocked(settle)
-	}
-}
-
-// signalForLocked signals if the interface has wanted routes.
-func (f *FIB) signalForLocked(name string) {
-	if _, used := f.names[name]; used {
-		f.signal()
+	case h.Type == unix.RTM_NEWADDR && isSource:
+		f.queueFailedLocked()
+	case h.Type == unix.RTM_DELADDR && (isSource || used && addr.Is4()):
+		f.lookLocked(settle)
 	}
 }

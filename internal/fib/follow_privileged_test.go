@@ -5,12 +5,11 @@ package fib
 import (
 	"slices"
 	"testing"
-	"time"
 )
 
 func TestSomeoneDeletesOurs(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
-		f := open(t, config())
+	bothFamilies(t, func(t *testing.T, k *kernel) {
+		f := openFIB(t, config())
 		a := Route{k.dst, "tunA"}
 		k.sync(t, f, a)
 		run(t, f)
@@ -25,8 +24,8 @@ func TestSomeoneDeletesOurs(t *testing.T) {
 }
 
 func TestSomeoneAddsOurs(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
-		f := open(t, config())
+	bothFamilies(t, func(t *testing.T, k *kernel) {
+		f := openFIB(t, config())
 		k.sync(t, f)
 		run(t, f)
 		k.ip(t, "route add %d dev tunA proto bgp metric 20")
@@ -38,21 +37,16 @@ func TestSomeoneAddsOurs(t *testing.T) {
 
 // TestOwnWritesAreSilent: Sync must not make Run ask for another Sync.
 func TestOwnWritesAreSilent(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
-		f := open(t, config())
+	bothFamilies(t, func(t *testing.T, k *kernel) {
+		f := openFIB(t, config())
 		run(t, f)
 		k.sync(t, f, Route{k.dst, "tunA"})
 		k.sync(t, f, Route{k.dst, "tunB"})
 		k.sync(t, f)
+		drainChanged(f)
 		// Events come in order: when this one has been seen, the others were.
 		k.ip(t, "link add name sign type veth peer name sign2")
-		deadline := time.Now().Add(30 * time.Second)
-		for !knows(f, "sign") {
-			if time.Now().After(deadline) {
-				t.Fatal("the event of a new link does not arrive")
-			}
-			time.Sleep(time.Millisecond)
-		}
+		until(t, "the event of a new link", func() bool { return knows(f, "sign") })
 		select {
 		case <-f.Changed():
 			t.Error("Changed tells of our own writes")
@@ -69,8 +63,8 @@ func knows(f *FIB, name string) bool {
 }
 
 func TestLinkFlap(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
-		f := open(t, config())
+	bothFamilies(t, func(t *testing.T, k *kernel) {
+		f := openFIB(t, config())
 		want := []Route{{k.dst, "tunA"}, {k.other, "tunB"}}
 		k.sync(t, f, want...)
 		run(t, f)
@@ -94,8 +88,8 @@ func TestLinkFlap(t *testing.T) {
 
 // TestLinkComesBack: an interface is made anew under its name, with another index.
 func TestLinkComesBack(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
-		f := open(t, config())
+	bothFamilies(t, func(t *testing.T, k *kernel) {
+		f := openFIB(t, config())
 		want := []Route{{k.dst, "tunA"}}
 		k.sync(t, f, want...)
 		run(t, f)
@@ -116,8 +110,8 @@ func TestLinkComesBack(t *testing.T) {
 
 // TestSyncSeesLinkAtOnce: a Sync right after the interface was made needs no event loop.
 func TestSyncSeesLinkAtOnce(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
-		f := open(t, config())
+	bothFamilies(t, func(t *testing.T, k *kernel) {
+		f := openFIB(t, config())
 		k.sync(t, f)
 		k.ip(t, "tuntap add mode tun name late")
 		k.ip(t, "link set up dev late")
@@ -137,16 +131,16 @@ func TestSyncSeesLinkAtOnce(t *testing.T) {
 // TestLastAddressTakesRoutes: with an interface's last IPv4 address the kernel
 // removes all its IPv4 routes and tells nobody.
 func TestLastAddressTakesRoutes(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
-		f := open(t, config())
+	bothFamilies(t, func(t *testing.T, k *kernel) {
+		f := openFIB(t, config())
 		want := []Route{{k.dst, "tunA"}}
 		k.ip(t, "addr add %s dev tunA")
 		k.sync(t, f, want...)
 		run(t, f)
+		before := f.Sent()
 		k.ip(t, "addr del %s dev tunA")
 		if k.opt == "-4" {
-			waitChanged(t, f)
-			k.want(t)
+			until(t, "a route is written", func() bool { return f.Sent() > before })
 			k.sync(t, f, want...)
 		}
 		k.want(t, "%d dev tunA proto bgp scope link metric 20")
@@ -156,7 +150,7 @@ func TestLastAddressTakesRoutes(t *testing.T) {
 // TestSourceLeavesAndReturns: the address the routes prefer goes, and the kernel
 // takes the IPv4 routes with it, without a word.
 func TestSourceLeavesAndReturns(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
+	bothFamilies(t, func(t *testing.T, k *kernel) {
 		cfg := config()
 		cfg.Source4, cfg.Source6 = k.src, k.src
 		if k.opt == "-4" {
@@ -164,11 +158,12 @@ func TestSourceLeavesAndReturns(t *testing.T) {
 		} else {
 			cfg.Source4 = config().Source4
 		}
-		f := open(t, cfg)
+		f := openFIB(t, cfg)
 		want := []Route{{k.dst, "tunA"}}
 		k.ip(t, "addr add %s dev lo"+k.nodad)
 		k.sync(t, f, want...)
 		run(t, f)
+		drainChanged(f)
 
 		k.ip(t, "addr del %s dev lo")
 		waitChanged(t, f)
@@ -185,24 +180,24 @@ func TestSourceLeavesAndReturns(t *testing.T) {
 // TestLostEvents: with a socket buffer that is far too small the kernel drops
 // events, and what they would have said is found all the same.
 func TestLostEvents(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
-		f := open(t, config())
+	bothFamilies(t, func(t *testing.T, k *kernel) {
+		f := openFIB(t, config())
 		var want []Route
 		for i := range 1000 {
 			want = append(want, Route{nth(k, i), "tunA"})
 		}
 		k.sync(t, f, want...)
 		drainChanged(f)
-		if err := f.events.raw.Control(func(fd uintptr) { shrink(t, int(fd)) }); err != nil {
+		if err := f.events.SetReceiveBuffer(1); err != nil {
 			t.Fatal(err)
 		}
-		other := open(t, config()) // someone else, as far as f can tell
+		other := openFIB(t, config()) // someone else, as far as f can tell
 		if err := other.Cleanup(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		before := f.Sent()
 		run(t, f)
 		waitChanged(t, f)
-		before := f.Sent()
 		if r := k.sync(t, f, want...); r.Installed4+r.Installed6 != 1000 {
 			t.Errorf("%+v; want 1000 installed", r)
 		}
@@ -222,8 +217,8 @@ func drainChanged(f *FIB) {
 // TestAgainstModel plays many random changes, ours and others', and compares the
 // kernel with what was asked for after each.
 func TestAgainstModel(t *testing.T) {
-	families(t, func(t *testing.T, k *kernel) {
-		f := open(t, config())
+	bothFamilies(t, func(t *testing.T, k *kernel) {
+		f := openFIB(t, config())
 		rnd := newRand(t)
 		tuns := []string{"tunA", "tunB", "tunC"}
 		for range 60 {
@@ -243,14 +238,14 @@ func TestAgainstModel(t *testing.T) {
 				k.ip(t, "route replace "+p.String()+" dev tunC proto bgp metric 20")
 			}
 			k.sync(t, f, want...)
-			var got []Route
-			f.mu.Lock()
-			if _, err := f.dumpLocked(); err != nil {
+			if _, err := f.look(t.Context(), f.conn); err != nil {
 				t.Fatal(err)
 			}
-			for p, n := range f.pic.routes {
-				for ; n != nil; n = n.next {
-					got = append(got, Route{p, f.pic.links[n.index].name})
+			var got []Route
+			f.mu.Lock()
+			for p, e := range f.pic.entries {
+				for h := range e.routes() {
+					got = append(got, Route{p, f.pic.links[h.index].Name})
 				}
 			}
 			f.mu.Unlock()

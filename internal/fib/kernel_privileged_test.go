@@ -8,15 +8,16 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"warren/internal/netns"
 )
 
-// families runs one test for both, each in a namespace of its own with three
+// bothFamilies runs one test for both, each in a namespace of its own with three
 // interfaces that are up.
-func families(t *testing.T, f func(t *testing.T, k *kernel)) {
+func bothFamilies(t *testing.T, f func(t *testing.T, k *kernel)) {
 	for _, k := range []kernel{
 		{opt: "-4", dst: netip.MustParsePrefix("10.9.0.0/16"), other: netip.MustParsePrefix("10.8.0.0/16"), src: netip.MustParseAddr("192.0.2.1")},
 		{opt: "-6", nodad: " nodad", dst: netip.MustParsePrefix("2001:db8:9::/48"), other: netip.MustParsePrefix("2001:db8:8::/48"), src: netip.MustParseAddr("2001:db8::1")},
@@ -76,9 +77,48 @@ func (k *kernel) want(t testing.TB, lines ...string) {
 	}
 }
 
+// Route is one route of a whole table that is wanted; without an interface it is
+// unreachable.
+type Route struct {
+	Prefix    netip.Prefix
+	Interface string
+}
+
+// Sync has f want these routes and nothing else, and writes them.
+func (f *FIB) Sync(ctx context.Context, want []Route) (Result, error) {
+	f.Apply(f.changesTo(want)...)
+	return f.Flush(ctx)
+}
+
+// changesTo are the changes that make want all that is wanted.
+func (f *FIB) changesTo(want []Route) (changes []Change) {
+	at := map[netip.Prefix]int{}
+	for _, w := range want {
+		i, ok := at[w.Prefix]
+		if !ok {
+			i = len(changes)
+			at[w.Prefix] = i
+			changes = append(changes, Change{Prefix: w.Prefix})
+		}
+		if w.Interface == "" {
+			changes[i].Unreachable = true
+		} else {
+			changes[i].Ways = append(changes[i].Ways, Way{Interface: w.Interface})
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for prefix, e := range f.pic.entries {
+		if _, ok := at[prefix]; !ok && (e.want != nil || e.below) {
+			changes = append(changes, Change{Prefix: prefix})
+		}
+	}
+	return changes
+}
+
 func config() Config { return Config{Table: 254, Metric: 20, Protocol: 186} }
 
-func open(t testing.TB, cfg Config) *FIB {
+func openFIB(t testing.TB, cfg Config) *FIB {
 	t.Helper()
 	f, err := New(cfg)
 	if err != nil {
@@ -92,12 +132,12 @@ func open(t testing.TB, cfg Config) *FIB {
 	return f
 }
 
-// run runs f.Run until the test ends.
-func run(t *testing.T, f *FIB) {
+// run runs f.Run until the test ends, or stop is called.
+func run(t *testing.T, f *FIB) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-done:
@@ -108,6 +148,8 @@ func run(t *testing.T, f *FIB) {
 			t.Error("Run does not end")
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // sync syncs and fails the test on an error.
@@ -118,6 +160,16 @@ func (k *kernel) sync(t testing.TB, f *FIB, want ...Route) Result {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// until waits for what Run does by itself.
+func until(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("this does not come: %s", what)
+		}
+	}
 }
 
 // syncWhenTold syncs each time that Changed tells to, until nothing fails. An

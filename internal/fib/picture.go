@@ -1,9 +1,12 @@
 package fib
 
 import (
+	"iter"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // source tells where a route's preferred source comes from. Three values say
@@ -18,53 +21,86 @@ const (
 
 // held is an owned route in the kernel, without its prefix.
 type held struct {
-	metric uint32
-	index  uint32
-	src    source
-	typ    uint8
-	tos    uint8
-	odd    bool
+	metric  uint32
+	index   uint32 // of the interface
+	nexthop uint32 // number of the next-hop object
+	src     source
+	typ     uint8
+	tos     uint8
+	odd     bool
 }
 
-// node is one of the owned routes of a prefix. There is seldom more than one:
-// only after a crash, or when someone else uses our protocol number.
+// node is one of the owned routes of a prefix.
 type node struct {
 	held
-	seen uint32 // the last plan that wanted it, or that removes it
+	seen uint8 // the last look at the kernel that found it
 	next *node
 }
 
-// picture is what we believe is in the kernel. Guarded by FIB.mu.
-type picture struct {
-	cfg    *Config
-	stale  bool // it may be wrong: dump before use
-	routes map[netip.Prefix]*node
-	count  int            // nodes in routes
-	onLink map[uint32]int // the same by link
-	links  map[uint32]linkInfo
-	index  map[string]uint32 // of each link, by name
+// entry is all that is known of a prefix: what is wanted of it, and which owned routes
+// it has. There is seldom more than one route: an unreachable one beneath, one that a
+// killed daemon left, or one of someone else with our protocol number.
+type entry struct {
+	want  *set  // the ways that are wanted; nil: none
+	first *node // its owned routes
+	below bool  // an unreachable route is wanted
+	dirty bool  // the prefix is in FIB.dirty
+	state state // of the way
 }
 
-// reset empties the picture before a dump.
-func (p *picture) reset() {
-	p.routes = make(map[netip.Prefix]*node, len(p.routes))
-	p.count = 0
-	p.onLink = make(map[uint32]int, len(p.onLink))
-	p.links = make(map[uint32]linkInfo, len(p.links))
-	p.index = make(map[string]uint32, len(p.index))
+// state is what has become of a wanted way.
+type state uint8
+
+const (
+	stateNone state = iota // none is wanted
+	stateInstalled
+	statePending
+	stateFailed
+)
+
+// picture is what we believe is in the kernel, and what is wanted there. Guarded by FIB.mu.
+type picture struct {
+	cfg     *Config
+	stale   bool // it may be wrong: look before use
+	epoch   uint8
+	entries map[netip.Prefix]*entry
+	counts  [2][stateFailed + 1]int // entries by family and state
+	count   int                     // owned routes
+	onLink  map[uint32]int          // owned routes by interface
+	onHop   map[uint32]int          // owned routes by next-hop object
+	links   map[uint32]rtnl.Link
+	index   map[string]uint32 // of each link, by name
 }
+
+func newPicture(cfg *Config) picture {
+	return picture{
+		cfg: cfg, stale: true, entries: map[netip.Prefix]*entry{},
+		onLink: map[uint32]int{}, onHop: map[uint32]int{},
+		links: map[uint32]rtnl.Link{}, index: map[string]uint32{},
+	}
+}
+
+// family numbers the two families.
+func family(p netip.Prefix) int {
+	if p.Addr().Is4() {
+		return 0
+	}
+	return 1
+}
+
+var families = [2]uint8{unix.AF_INET, unix.AF_INET6}
 
 // owned reports whether r is one of ours.
-func (p *picture) owned(r route) bool {
-	return r.protocol == uint8(p.cfg.Protocol) && r.table == uint32(p.cfg.Table)
+func (p *picture) owned(r rtnl.Route) bool {
+	return r.Protocol == uint8(p.cfg.Protocol) && r.Table == uint32(p.cfg.Table)
 }
 
 // held reduces an owned route to what the picture keeps.
-func (p *picture) held(r route) held {
-	h := held{metric: r.metric, index: r.index, typ: r.typ, tos: r.tos, odd: r.odd}
+func (p *picture) held(r rtnl.Route) held {
+	h := held{metric: r.Metric, index: r.Index, nexthop: r.NextHop, typ: r.Type, tos: r.TOS, odd: r.Odd}
 	switch {
-	case !r.src.IsValid():
-	case r.src == p.cfg.source(r.prefix):
+	case !r.Source.IsValid():
+	case r.Source == p.cfg.source(r.Prefix):
 		h.src = sourceOurs
 	default:
 		h.src = sourceOther
@@ -72,46 +108,86 @@ func (p *picture) held(r route) held {
 	return h
 }
 
-// loopbackIndex is LOOPBACK_IFINDEX (include/net/flow.h), which the kernel shows in
-// IPv6 routes that lead nowhere.
-const loopbackIndex = 1
-
-// wanted is what the kernel shows when the route is as it should be. ok is false if
-// it cannot be written now, as its interface is down or does not exist.
-func (p *picture) wanted(w Route) (h held, ok bool) {
-	if w.Interface == "" {
-		h = held{metric: UnreachableMetric, typ: unix.RTN_UNREACHABLE}
-		if w.Prefix.Addr().Is6() {
-			h.index = loopbackIndex
-		}
-		return h, true
-	}
-	index, ok := p.link(w.Interface)
-	h = held{metric: uint32(p.cfg.Metric), index: index, typ: unix.RTN_UNICAST}
-	if h.metric == 0 && w.Prefix.Addr().Is6() {
-		h.metric = 1024 // IP6_RT_PRIO_USER
-	}
-	if p.cfg.source(w.Prefix).IsValid() {
-		h.src = sourceOurs
-	}
-	return h, ok
-}
-
 // route is the opposite of held.
-func (p *picture) route(prefix netip.Prefix, h held) route {
-	r := route{
-		prefix: prefix, table: uint32(p.cfg.Table), metric: h.metric, index: h.index,
-		protocol: uint8(p.cfg.Protocol), typ: h.typ, tos: h.tos, odd: h.odd,
+func (p *picture) route(prefix netip.Prefix, h held) rtnl.Route {
+	r := rtnl.Route{
+		Prefix: prefix, Table: uint32(p.cfg.Table), Metric: h.metric, Index: h.index, NextHop: h.nexthop,
+		Protocol: uint8(p.cfg.Protocol), Type: h.typ, TOS: h.tos, Odd: h.odd,
 	}
 	if h.src == sourceOurs {
-		r.src = p.cfg.source(prefix)
+		r.Source = p.cfg.source(prefix)
 	}
 	return r
 }
 
-// find returns the node of an owned route, or nil.
-func (p *picture) find(prefix netip.Prefix, h held) *node {
-	for n := p.routes[prefix]; n != nil; n = n.next {
+// loopbackIndex is LOOPBACK_IFINDEX (include/net/flow.h), which the kernel shows in
+// IPv6 routes that lead nowhere.
+const loopbackIndex = 1
+
+// below is the unreachable route of a prefix, as the kernel shows it.
+func below(prefix netip.Prefix) held {
+	h := held{metric: UnreachableMetric, typ: unix.RTN_UNREACHABLE}
+	if prefix.Addr().Is6() {
+		h.index = loopbackIndex
+	}
+	return h
+}
+
+// way is a route that leads somewhere, as the kernel shows it; the caller says where.
+func (p *picture) way(prefix netip.Prefix) held {
+	h := held{metric: uint32(p.cfg.Metric), typ: unix.RTN_UNICAST}
+	if h.metric == 0 && prefix.Addr().Is6() {
+		h.metric = 1024 // IP6_RT_PRIO_USER
+	}
+	if p.cfg.source(prefix).IsValid() {
+		h.src = sourceOurs
+	}
+	return h
+}
+
+// entry returns the entry of a prefix, which it makes if need be.
+func (p *picture) entry(prefix netip.Prefix) *entry {
+	e := p.entries[prefix]
+	if e == nil {
+		e = &entry{}
+		p.entries[prefix] = e
+	}
+	return e
+}
+
+// tidy forgets an entry that says nothing.
+func (p *picture) tidy(prefix netip.Prefix, e *entry) {
+	if e.want == nil && e.first == nil && !e.below && !e.dirty {
+		delete(p.entries, prefix)
+	}
+}
+
+// setState counts what has become of an entry's way.
+func (p *picture) setState(prefix netip.Prefix, e *entry, s state) {
+	f := family(prefix)
+	p.counts[f][e.state]--
+	p.counts[f][s]++
+	e.state = s
+}
+
+// isGone reports whether nothing is wanted of a prefix.
+func (e *entry) isGone() bool { return e.want == nil && !e.below }
+
+func (e *entry) routes() iter.Seq[held] {
+	return func(yield func(held) bool) {
+		for n := e.first; n != nil; n = n.next {
+			if !yield(n.held) {
+				return
+			}
+		}
+	}
+}
+
+// has reports whether a prefix has an owned route.
+func (e *entry) has(h held) bool { return e.find(h) != nil }
+
+func (e *entry) find(h held) *node {
+	for n := e.first; n != nil; n = n.next {
 		if n.held == h {
 			return n
 		}
@@ -121,84 +197,85 @@ func (p *picture) find(prefix netip.Prefix, h held) *node {
 
 // hasMetric reports whether we hold a route that a replacement could hit.
 func (p *picture) hasMetric(prefix netip.Prefix, metric uint32) bool {
-	for n := p.routes[prefix]; n != nil; n = n.next {
-		if n.metric == metric {
-			return true
+	if e := p.entries[prefix]; e != nil {
+		for h := range e.routes() {
+			if h.metric == metric {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// add notes that the kernel has the route.
-func (p *picture) add(prefix netip.Prefix, h held, seen uint32) {
-	if n := p.find(prefix, h); n != nil {
-		n.seen = seen
-		return
+// add notes that the kernel has the route, and reports whether that is news.
+func (p *picture) add(prefix netip.Prefix, h held) (news bool) {
+	return p.addTo(p.entry(prefix), h)
+}
+
+func (p *picture) addTo(e *entry, h held) (news bool) {
+	if n := e.find(h); n != nil {
+		n.seen = p.epoch
+		return false
 	}
-	p.routes[prefix] = &node{held: h, seen: seen, next: p.routes[prefix]}
+	e.first = &node{held: h, seen: p.epoch, next: e.first}
 	p.count++
 	p.onLink[h.index]++
+	p.onHop[h.nexthop]++
+	return true
 }
 
 // remove notes that the kernel has the route no more, and reports whether we
 // believed it had.
 func (p *picture) remove(prefix netip.Prefix, h held) bool {
-	return p.removeIf(prefix, func(n *node) bool { return n.held == h })
+	e := p.entries[prefix]
+	return e != nil && p.removeFrom(e, h)
 }
 
-// forgetLink drops the routes of a link, which the kernel has flushed.
-func (p *picture) forgetLink(index uint32) {
-	if p.onLink[index] == 0 {
-		return // as for most of the links that come and go on a busy machine
-	}
-	for prefix := range p.routes {
-		p.removeIf(prefix, func(n *node) bool { return n.index == index })
-	}
+func (p *picture) removeFrom(e *entry, h held) bool {
+	return p.removeIf(e, func(n *node) bool { return n.held == h })
 }
 
-func (p *picture) removeIf(prefix netip.Prefix, gone func(*node) bool) (any bool) {
-	first := p.routes[prefix]
-	for at := &first; *at != nil; {
+func (p *picture) removeIf(e *entry, gone func(*node) bool) (any bool) {
+	for at := &e.first; *at != nil; {
 		if !gone(*at) {
 			at = &(*at).next
 			continue
 		}
-		if p.onLink[(*at).index]--; p.onLink[(*at).index] == 0 {
-			delete(p.onLink, (*at).index)
-		}
+		drop(p.onLink, (*at).index)
+		drop(p.onHop, (*at).nexthop)
 		*at = (*at).next
 		p.count--
 		any = true
 	}
-	switch {
-	case first == nil:
-		delete(p.routes, prefix)
-	case any:
-		p.routes[prefix] = first
-	}
 	return any
 }
 
-// setLink notes a link, and returns what was known of it before.
-func (p *picture) setLink(l linkInfo) (before linkInfo) {
-	before = p.links[l.index]
-	if before.name != l.name && p.index[before.name] == l.index {
-		delete(p.index, before.name)
+func drop(counts map[uint32]int, key uint32) {
+	if counts[key]--; counts[key] == 0 {
+		delete(counts, key)
 	}
-	p.links[l.index] = l
-	p.index[l.name] = l.index
+}
+
+// setLink notes a link, and returns what was known of it before.
+func (p *picture) setLink(l rtnl.Link) (before rtnl.Link) {
+	before = p.links[l.Index]
+	if before.Name != l.Name && p.index[before.Name] == l.Index {
+		delete(p.index, before.Name)
+	}
+	p.links[l.Index] = l
+	p.index[l.Name] = l.Index
 	return before
 }
 
 func (p *picture) removeLink(index uint32) {
-	if name := p.links[index].name; p.index[name] == index {
+	if name := p.links[index].Name; p.index[name] == index {
 		delete(p.index, name)
 	}
 	delete(p.links, index)
 }
 
 // link returns the link a route can be written to now.
-func (p *picture) link(name string) (index uint32, ok bool) {
-	l, ok := p.links[p.index[name]]
-	return l.index, ok && l.up
+func (p *picture) link(name string) (l rtnl.Link, ok bool) {
+	l, ok = p.links[p.index[name]]
+	return l, ok && l.Up
 }

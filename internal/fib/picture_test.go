@@ -15,8 +15,7 @@ func TestPictureAgainstModel(t *testing.T) {
 		held   held
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
-	p := picture{cfg: &Config{}}
-	p.reset()
+	p := newPicture(&Config{})
 	model := make(map[key]bool)
 	for range 20_000 {
 		k := key{
@@ -25,15 +24,21 @@ func TestPictureAgainstModel(t *testing.T) {
 		}
 		switch rnd.IntN(8) {
 		case 0, 1, 2, 3:
-			p.add(k.prefix, k.held, 0)
+			p.add(k.prefix, k.held)
 			model[k] = true
 		case 4, 5, 6:
 			if got := p.remove(k.prefix, k.held); got != model[k] {
 				t.Fatalf("remove(%v) = %v", k, got)
 			}
+			if e := p.entries[k.prefix]; e != nil {
+				p.tidy(k.prefix, e)
+			}
 			delete(model, k)
 		case 7:
-			p.forgetLink(k.held.index)
+			for prefix, e := range p.entries {
+				p.removeIf(e, func(n *node) bool { return n.index == k.held.index })
+				p.tidy(prefix, e)
+			}
 			for m := range model {
 				if m.held.index == k.held.index {
 					delete(model, m)
@@ -48,12 +53,14 @@ func TestPictureAgainstModel(t *testing.T) {
 			t.Fatalf("count %d, by link %d; want %d", p.count, onLink, len(model))
 		}
 		for m := range model {
-			if p.find(m.prefix, m.held) == nil {
+			if e := p.entries[m.prefix]; e == nil || !e.has(m.held) {
 				t.Fatalf("%v is missing", m)
 			}
 		}
 	}
-	if len(p.routes) > 4 {
-		t.Errorf("%d prefixes; want none without a route", len(p.routes))
+	for prefix, e := range p.entries {
+		if e.first == nil {
+			t.Errorf("%s has an entry that says nothing", prefix)
+		}
 	}
 }

@@ -1,93 +1,116 @@
 package fib
 
 import (
-	"errors"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// op is one message to the kernel.
+// op is one message about a route.
 type op struct {
+	job    int // the prefix that it is for, in the batch
 	add    bool
 	passes bool // it stands in for another one within this plan
 	flags  uint16
-	prefix netip.Prefix
 	held   held
-	name   string // of the interface, for error messages
 }
 
-// plan is what one Sync has to do, and what it found done.
-type plan struct {
-	number uint32
-	adds   []op // with the removals that make room for them or follow them
-	dels   []op
-	result Result
-	failed failures
-	names  map[string]struct{}
+// job is a prefix whose routes are compared with what is wanted.
+type job struct {
+	prefix  netip.Prefix
+	entry   *entry
+	way     held // the wanted way; typ is 0 if there is none now
+	pending bool // there is none now, as an interface is down, or a source is not there
+	failed  error
+	before  bool // it had failed before
 }
 
-var (
-	errPrefix    = errors.New("not a valid masked IPv4 or IPv6 prefix")
-	errDuplicate = errors.New("wanted more than once")
-)
+// planLocked appends the messages that make the routes of a prefix what they should be.
+func (f *FIB) planLocked(ops []op, at int, j *job) []op {
+	var wants [2]held
+	n := 0
+	if j.entry.want != nil {
+		if way, ok := f.wayLocked(j); ok {
+			j.way, wants[n] = way, way
+			n++
+		}
+	}
+	if j.entry.below {
+		wants[n] = below(j.prefix)
+		n++
+	}
+	var leaving []held // of which the removal is planned
+	for _, h := range wants[:n] {
+		if !j.entry.has(h) {
+			ops, leaving = change(ops, at, j, h, wants[:n], leaving)
+		}
+	}
+	for h := range j.entry.routes() {
+		if !slices.Contains(wants[:n], h) && !slices.Contains(leaving, h) {
+			ops = append(ops, op{job: at, held: h})
+		}
+	}
+	return ops
+}
 
-// planLocked compares want with the picture. It changes nothing in it but the
-// marks of what it has seen.
-func (f *FIB) planLocked(want []Route) *plan {
-	f.plans++
-	p := &plan{number: f.plans, names: make(map[string]struct{})}
-	kept := 0
-	for _, w := range want {
-		if w.Prefix != w.Prefix.Masked() || !w.Prefix.IsValid() || w.Prefix.Addr().Is4In6() {
-			p.failed.add("add", w.Prefix, w.Interface, errPrefix)
+// wayLocked returns the route that leads where the prefix is wanted to, if one can be
+// written now.
+func (f *FIB) wayLocked(j *job) (h held, ok bool) {
+	of, fam := j.entry.want, family(j.prefix)
+	h = f.pic.way(j.prefix)
+	switch {
+	case len(of.ways) > 1 && !f.noObjects:
+		h.nexthop = of.group[fam]
+		ok = h.nexthop != 0
+		j.failed = of.failed[fam]
+	default:
+		h.index, ok = f.firstLocked(of)
+	}
+	j.pending = !ok && j.failed == nil
+	return h, ok
+}
+
+// firstLocked returns the interface of the first way that can be used, one with a
+// carrier before others.
+func (f *FIB) firstLocked(of *set) (index uint32, ok bool) {
+	for _, w := range of.ways {
+		l, up := f.pic.link(w.Interface)
+		if !up || f.sets.hops[w.Interface].Down {
 			continue
 		}
-		p.names[w.Interface] = struct{}{}
-		h, up := f.pic.wanted(w)
-		if !up {
-			p.result.Pending++
-			continue
+		if l.Carrier {
+			return l.Index, true
 		}
-		switch n := f.pic.find(w.Prefix, h); {
-		case n == nil:
-			p.change(w, h, f.pic.routes[w.Prefix])
-		case n.seen == p.number:
-			p.failed.add("add", w.Prefix, w.Interface, errDuplicate)
-		default:
-			n.seen = p.number
-			kept++
-			p.installed(w.Prefix, h)
+		if !ok {
+			index, ok = l.Index, true
 		}
 	}
-	if kept < f.pic.count {
-		p.removeUnseen(&f.pic)
-	}
-	return p
+	return index, ok
 }
 
 // change plans a route that the kernel lacks, together with the removal of the
-// owned routes of its kind that have its prefix now; doc.go has the reasons for the
+// owned routes of its kind that its prefix has now; doc.go has the reasons for the
 // order.
-func (p *plan) change(w Route, h held, old *node) {
+func change(ops []op, at int, j *job, h held, wants, leaving []held) ([]op, []held) {
 	flags := uint16(unix.NLM_F_CREATE | unix.NLM_F_EXCL)
 	var after []op
-	standIn := op{passes: true, prefix: w.Prefix, held: h, name: w.Interface}
+	standIn := op{job: at, passes: true, held: h}
 	standIn.held.metric++
-	for n := old; n != nil; n = n.next {
-		if n.seen == p.number || n.typ != h.typ && n.metric != h.metric {
+	for old := range j.entry.routes() {
+		if slices.Contains(wants, old) || slices.Contains(leaving, old) || old.typ != h.typ && old.metric != h.metric {
 			continue // what is not wanted of the other kind goes last
 		}
-		n.seen = p.number
-		del := op{prefix: w.Prefix, held: n.held, name: w.Interface}
-		sameKey := n.metric == h.metric && n.tos == h.tos
+		leaving = append(leaving, old)
+		del := op{job: at, held: old}
+		sameKey := old.metric == h.metric && old.tos == h.tos
 		switch {
-		case n.odd:
-			p.adds = append(p.adds, del)
-		case sameKey && n.index == h.index && w.Prefix.Addr().Is6():
+		case old.odd:
+			ops = append(ops, del)
+		case sameKey && old.index == h.index && old.nexthop == h.nexthop && j.prefix.Addr().Is6():
 			add := standIn
 			add.add, add.flags = true, flags
-			p.adds = append(p.adds, add, del)
+			ops = append(ops, add, del)
 			after = append(after, standIn)
 		case sameKey:
 			flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
@@ -96,27 +119,6 @@ func (p *plan) change(w Route, h held, old *node) {
 			after = append(after, del)
 		}
 	}
-	p.adds = append(p.adds, op{add: true, flags: flags, prefix: w.Prefix, held: h, name: w.Interface})
-	p.adds = append(p.adds, after...)
-}
-
-// removeUnseen plans the removal of what no one wants.
-func (p *plan) removeUnseen(pic *picture) {
-	for prefix, first := range pic.routes {
-		for n := first; n != nil; n = n.next {
-			if n.seen != p.number {
-				p.dels = append(p.dels, op{prefix: prefix, held: n.held, name: pic.links[n.index].name})
-			}
-		}
-	}
-}
-
-func (p *plan) installed(prefix netip.Prefix, h held) {
-	switch {
-	case h.typ == unix.RTN_UNREACHABLE:
-	case prefix.Addr().Is4():
-		p.result.Installed4++
-	default:
-		p.result.Installed6++
-	}
+	ops = append(ops, op{job: at, add: true, flags: flags, held: h})
+	return append(ops, after...), leaving
 }

@@ -1,13 +1,15 @@
 package link
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // Sight is what there is to see of an interface at one moment.
@@ -58,52 +60,27 @@ func Look(name string) (Sight, error) {
 	return s, nil
 }
 
-// addressesOf returns the addresses of one interface. With strict checking (Linux
-// 4.20) the kernel leaves out those of others itself.
-func addressesOf(index int) ([]netip.Prefix, error) {
-	socket, err := nl.Subscribe(unix.NETLINK_ROUTE)
+// addressesOf returns the addresses of one interface. The kernel leaves out those of others
+// itself (Linux 4.20).
+func addressesOf(index int) (all []netip.Prefix, err error) {
+	conn, err := rtnl.Dial()
 	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
+		return nil, err
 	}
-	defer socket.Close()
-	_ = unix.SetsockoptInt(socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
-	req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
-	msg := nl.NewIfAddrmsg(unix.AF_UNSPEC)
-	msg.Index = uint32(index)
-	req.AddData(msg)
-	var all []netip.Prefix
-	err = req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWADDR, func(m []byte) bool {
-		if p, ok := parseOwnAddress(m, index); ok {
+	defer conn.Close()
+	request := make([]byte, unix.SizeofIfAddrmsg)
+	binary.NativeEndian.PutUint32(request[4:], uint32(index))
+	interrupted, err := conn.Dump(unix.RTM_GETADDR, request, func(typ uint16, m []byte) {
+		if typ != unix.RTM_NEWADDR || len(m) < unix.SizeofIfAddrmsg {
+			return
+		}
+		of, own, ok := rtnl.ParseAddr(m)
+		if p := netip.PrefixFrom(own, int(m[1])); ok && int(of) == index && p.IsValid() {
 			all = append(all, p)
 		}
-		return true
 	})
+	if err == nil && interrupted {
+		err = netlink.ErrDumpInterrupted
+	}
 	return all, err
-}
-
-// parseOwnAddress reads this end's address of a message about an interface, with
-// the length of its subnet. ok is false if it is about another one, or there is
-// no such address in it. On a point-to-point interface IFA_ADDRESS is the far
-// end's and IFA_LOCAL this one's (linux/if_addr.h).
-func parseOwnAddress(m []byte, index int) (p netip.Prefix, ok bool) {
-	if len(m) < unix.SizeofIfAddrmsg {
-		return p, false
-	}
-	msg := nl.DeserializeIfAddrmsg(m)
-	attrs, err := nl.ParseRouteAttr(m[unix.SizeofIfAddrmsg:])
-	if err != nil || int(msg.Index) != index {
-		return p, false
-	}
-	var own netip.Addr
-	for _, a := range attrs {
-		switch addr, isAddr := netip.AddrFromSlice(a.Value); {
-		case a.Attr.Type == unix.IFA_LOCAL && isAddr:
-			own = addr
-		case a.Attr.Type == unix.IFA_ADDRESS && isAddr && !own.IsValid():
-			own = addr
-		}
-	}
-	p = netip.PrefixFrom(own, int(msg.Prefixlen))
-	return p, p.IsValid()
 }

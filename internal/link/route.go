@@ -1,15 +1,17 @@
 package link
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
-	"syscall"
 
-	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 type localRoute struct {
@@ -32,25 +34,17 @@ const maxHops = 8
 // readRoutes appends the routes of a family. It looks at the protocol before
 // anything else, so that a million owned routes cost little.
 func (s *source) readRoutes(snap *snapshot, family uint8) error {
-	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, unix.NLM_F_DUMP)
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s.routes}}
-	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Table: unix.RT_TABLE_MAIN}})
-	var parseErr error
 	gateways := make(map[netip.Addr]bool)
-	err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE, func(m []byte) bool {
-		if len(m) < unix.SizeofRtMsg {
-			return true
+	interrupted, err := s.routes.Dump(unix.RTM_GETROUTE, rtnl.RouteRequest(family, unix.RT_TABLE_MAIN, 0), func(typ uint16, m []byte) {
+		if typ != unix.RTM_NEWROUTE || len(m) < unix.SizeofRtMsg {
+			return
 		}
-		msg := nl.DeserializeRtMsg(m)
-		if msg.Family != family || msg.Table != unix.RT_TABLE_MAIN || msg.Flags&unix.RTM_F_CLONED != 0 ||
-			msg.Protocol <= unix.RTPROT_KERNEL || slices.Contains(s.owned, int(msg.Protocol)) {
-			return true
+		table, protocol, flags := m[4], m[5], binary.NativeEndian.Uint32(m[8:])
+		if m[0] != family || table != unix.RT_TABLE_MAIN || flags&unix.RTM_F_CLONED != 0 ||
+			protocol <= unix.RTPROT_KERNEL || slices.Contains(s.owned, int(protocol)) {
+			return
 		}
-		r, hops, err := parseRoute(msg, m[unix.SizeofRtMsg:])
-		if err != nil {
-			parseErr = err
-			return true
-		}
+		r, hops := parseRoute(rtnl.Spell(m, s.objects))
 		for _, h := range hops {
 			if g := h.gateway; g.IsValid() && !g.IsLinkLocalUnicast() {
 				gateways[g] = true
@@ -59,60 +53,59 @@ func (s *source) readRoutes(snap *snapshot, family uint8) error {
 		if announceable(r.prefix) {
 			snap.routes = append(snap.routes, r)
 		}
-		return true
 	})
 	snap.gateways = slices.AppendSeq(snap.gateways, maps.Keys(gateways))
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EOPNOTSUPP):
 		return nil // no such table yet, or no IPv6
 	case err != nil:
-		return err
+		return fmt.Errorf("list routes: %w", err)
+	case interrupted:
+		return netlink.ErrDumpInterrupted
 	}
-	return parseErr
+	return nil
 }
 
-func parseRoute(msg *nl.RtMsg, b []byte) (r localRoute, hops []hop, err error) {
-	r = localRoute{protocol: msg.Protocol, typ: msg.Type}
+// parseRoute reads the payload of a route message.
+func parseRoute(m []byte) (r localRoute, hops []hop) {
+	r = localRoute{protocol: m[5], typ: m[7]}
 	dst := netip.IPv4Unspecified()
-	if msg.Family == unix.AF_INET6 {
+	if m[0] == unix.AF_INET6 {
 		dst = netip.IPv6Unspecified()
 	}
-	attrs, err := nl.ParseRouteAttr(b)
-	if err != nil {
-		return r, nil, fmt.Errorf("parse a route: %w", err)
-	}
+	attrs := m[unix.SizeofRtMsg:]
 	only := parseHop(attrs)
 	hops = []hop{only}
 	r.gateway = only.gateway.IsValid()
-	for _, a := range attrs {
-		switch a.Attr.Type {
+	for typ, v := range rtnl.Attributes(attrs) {
+		switch typ {
 		case unix.RTA_DST:
-			dst, _ = netip.AddrFromSlice(a.Value)
+			dst, _ = netip.AddrFromSlice(v)
 		case unix.RTA_MULTIPATH:
 			r.gateway = true
-			hops = parseHops(a.Value)
+			hops = parseHops(v)
 		}
 	}
 	for i, h := range hops[:min(len(hops), maxHops)] {
 		r.indexes[i] = h.index
 	}
-	r.prefix = netip.PrefixFrom(dst, int(msg.Dst_len))
-	return r, hops, nil
+	r.prefix = netip.PrefixFrom(dst, int(m[1]))
+	return r, hops
 }
 
 // parseHop reads the attributes that say where a route leads.
-func parseHop(attrs []syscall.NetlinkRouteAttr) (h hop) {
-	for _, a := range attrs {
-		switch a.Attr.Type {
+func parseHop(attrs []byte) (h hop) {
+	for typ, v := range rtnl.Attributes(attrs) {
+		switch typ {
 		case unix.RTA_GATEWAY:
-			h.gateway, _ = netip.AddrFromSlice(a.Value)
+			h.gateway, _ = netip.AddrFromSlice(v)
 		case unix.RTA_VIA: // struct rtvia: the family, then an address of it
-			if len(a.Value) > 2 {
-				h.gateway, _ = netip.AddrFromSlice(a.Value[2:])
+			if len(v) > 2 {
+				h.gateway, _ = netip.AddrFromSlice(v[2:])
 			}
 		case unix.RTA_OIF:
-			if len(a.Value) >= 4 {
-				h.index = int(nl.NativeEndian().Uint32(a.Value))
+			if len(v) >= 4 {
+				h.index = int(binary.NativeEndian.Uint32(v))
 			}
 		}
 	}
@@ -122,16 +115,12 @@ func parseHop(attrs []syscall.NetlinkRouteAttr) (h hop) {
 // parseHops reads a list of struct rtnexthop, each with attributes behind it.
 func parseHops(b []byte) (hops []hop) {
 	for len(b) >= unix.SizeofRtNexthop {
-		head := nl.DeserializeRtNexthop(b)
-		size := int(head.RtNexthop.Len)
+		size := int(binary.NativeEndian.Uint16(b))
 		if size < unix.SizeofRtNexthop || size > len(b) {
 			break
 		}
-		var h hop
-		if attrs, err := nl.ParseRouteAttr(b[unix.SizeofRtNexthop:size]); err == nil {
-			h = parseHop(attrs)
-		}
-		h.index = int(head.Ifindex)
+		h := parseHop(b[unix.SizeofRtNexthop:size])
+		h.index = int(int32(binary.NativeEndian.Uint32(b[4:])))
 		hops = append(hops, h)
 		b = b[min((size+3)&^3, len(b)):]
 	}

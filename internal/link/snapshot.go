@@ -10,8 +10,9 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // dumpTries bounds how often a dump is repeated because the kernel's tables
@@ -56,9 +57,10 @@ func (s *snapshot) equal(t *snapshot) bool {
 
 // source reads snapshots. Its sockets stay in the namespace they were opened in.
 type source struct {
-	handle *netlink.Handle
-	routes *nl.NetlinkSocket // with strict checking, so that the kernel filters by table
-	owned  []int
+	handle  *netlink.Handle
+	routes  *rtnl.Conn
+	objects map[uint32]rtnl.NextHop // the kernel's next-hop objects, for one look
+	owned   []int
 }
 
 func newSource(owned []int) (*source, error) {
@@ -66,17 +68,12 @@ func newSource(owned []int) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
-	r, err := nl.Subscribe(unix.NETLINK_ROUTE)
+	r, err := rtnl.Dial()
 	if err != nil {
 		h.Close()
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
+		return nil, err
 	}
-	s := &source{handle: h, routes: r, owned: owned}
-	if err := unix.SetsockoptInt(r.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1); err != nil {
-		s.close()
-		return nil, fmt.Errorf("set a netlink option: %w", err)
-	}
-	return s, nil
+	return &source{handle: h, routes: r, owned: owned}, nil
 }
 
 func (s *source) close() {
@@ -100,7 +97,9 @@ func (s *source) readOnce() (*snapshot, error) {
 	snap := &snapshot{began: time.Now(), interfaces: make(map[int]iface)}
 	links, errL := s.handle.LinkList()
 	addrs, errA := s.handle.AddrList(nil, netlink.FAMILY_ALL)
-	errR := errors.Join(s.readRoutes(snap, unix.AF_INET), s.readRoutes(snap, unix.AF_INET6))
+	var errO error
+	s.objects, errO = s.routes.NextHops()
+	errR := errors.Join(errO, s.readRoutes(snap, unix.AF_INET), s.readRoutes(snap, unix.AF_INET6))
 
 	vrfs := make(map[int]bool)
 	for _, l := range links {

@@ -7,6 +7,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // RemoveStale removes the TUN devices that a killed daemon left behind, and
@@ -64,13 +66,9 @@ func isOwned(index int) bool {
 
 // attribute returns the value of the first attribute of a type.
 func attribute(b []byte, typ uint16) (value []byte, found bool) {
-	attrs, err := nl.ParseRouteAttr(b)
-	if err != nil {
-		return nil, false
-	}
-	for _, a := range attrs {
-		if a.Attr.Type == typ {
-			return a.Value, true
+	for t, v := range rtnl.Attributes(b) {
+		if t == typ {
+			return v, true
 		}
 	}
 	return nil, false

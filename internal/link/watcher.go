@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"warren/internal/rtnl"
 )
 
 const (
@@ -32,7 +34,7 @@ type WatcherConfig struct {
 type Watcher struct {
 	log     *slog.Logger
 	source  *source
-	events  *events
+	events  *rtnl.Events
 	changed chan struct{}
 
 	mu   sync.Mutex // guards snap; only NewWatcher and Run write it
@@ -53,11 +55,11 @@ func NewWatcher(cfg WatcherConfig) (*Watcher, error) {
 		w.log = slog.Default()
 	}
 	var err error
-	if w.events, err = subscribe(cfg.Owned); err != nil {
+	if w.events, err = rtnl.Subscribe(rtnl.Hidden{Protocols: cfg.Owned}, groups...); err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
 	if w.source, err = newSource(cfg.Owned); err != nil {
-		w.events.close()
+		w.events.Close()
 		return nil, fmt.Errorf("link: %w", err)
 	}
 	if w.snap, _, err = w.source.read(); err != nil {
@@ -70,7 +72,7 @@ func NewWatcher(cfg WatcherConfig) (*Watcher, error) {
 // Close closes the sockets. Let Run end first. Locals and Connected go on with
 // the last snapshot.
 func (w *Watcher) Close() {
-	w.events.close()
+	w.events.Close()
 	w.source.close()
 }
 
@@ -141,7 +143,7 @@ func (w *Watcher) snapshot() *snapshot {
 func (w *Watcher) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	dirty := make(chan struct{}, 1)
-	g.Go(func() error { return w.events.follow(ctx, dirty) })
+	g.Go(func() error { return follow(ctx, w.events, dirty) })
 	g.Go(func() error { return w.look(ctx, dirty) })
 	return g.Wait()
 }

@@ -6,15 +6,16 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os/exec"
 	"reflect"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"warren/internal/netns"
+	"warren/internal/rtnl"
 )
 
 // watch runs a watcher in the test's namespace until the test ends.
@@ -225,17 +226,26 @@ func TestWatchGateways(t *testing.T) {
 	ip(t, "route add 10.8.0.0/16 via 203.0.113.5 dev lan0 onlink proto 186") // owned
 	until("several", "203.0.113.2 203.0.113.3 203.0.113.4 2001:db8:2::1 2001:db8:2::2", "203.0.113.9/32 2001:db8:1::9/128")
 	ip(t, "route del 10.5.0.0/16")
+	if out, err := exec.Command("sysctl", "-qw", "net.ipv4.nexthop_compat_mode=0").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	ip(t, "nexthop add id 1 via 203.0.113.7 dev lan0 onlink")
+	ip(t, "nexthop add id 2 via 203.0.113.8 dev lan0 onlink")
+	ip(t, "nexthop add id 10 group 1/2")
+	ip(t, "route add 10.9.0.0/16 nhid 10")
+	until("by a group that is not spelled out", "203.0.113.2 203.0.113.7 203.0.113.8 2001:db8:2::1 2001:db8:2::2", "203.0.113.9/32 2001:db8:1::9/128")
+	ip(t, "route del 10.9.0.0/16")
 	until("some go", "203.0.113.2 2001:db8:2::1 2001:db8:2::2", "203.0.113.9/32 2001:db8:1::9/128")
 }
 
 // TestOwnRoutesAreSilent: what the FIB writes must not make the watcher work.
 func TestOwnRoutesAreSilent(t *testing.T) {
 	lan(t)
-	e, err := subscribe([]int{186, 187})
+	e, err := rtnl.Subscribe(rtnl.Hidden{Protocols: []int{186, 187}}, groups...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.close()
+	defer e.Close()
 	for proto, want := range map[int]int{186: 0, 187: 0, 188: 4, unix.RTPROT_STATIC: 4} {
 		for _, prefix := range []string{"172.16.0.0/16", "2001:db8::/32"} {
 			ip(t, fmt.Sprintf("route add %s dev lan0 proto %d", prefix, proto))
@@ -249,25 +259,12 @@ func TestOwnRoutesAreSilent(t *testing.T) {
 
 // routeEvents takes what has arrived and counts the routes of one protocol.
 // The kernel's own, which come and go with the interface, may be among it.
-func routeEvents(t *testing.T, e *events, proto int) (n int) {
+func routeEvents(t *testing.T, e *rtnl.Events, proto int) (n int) {
 	t.Helper()
-	buf := make([]byte, 64<<10)
-	err := e.raw.Control(func(fd uintptr) {
-		for {
-			size, _, err := unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
-			if err != nil {
-				return // nothing more
-			}
-			msgs, err := syscall.ParseNetlinkMessage(buf[:size])
-			if err != nil {
-				t.Error(err)
-			}
-			for _, m := range msgs {
-				route := m.Header.Type == unix.RTM_NEWROUTE || m.Header.Type == unix.RTM_DELROUTE
-				if route && int(m.Data[rtmProtocol]) == proto {
-					n++
-				}
-			}
+	_, err := e.Drain(func(h rtnl.Header, b []byte) {
+		r, ok := rtnl.ParseRoute(b)
+		if ok && (h.Type == unix.RTM_NEWROUTE || h.Type == unix.RTM_DELROUTE) && int(r.Protocol) == proto {
+			n++
 		}
 	})
 	if err != nil {
@@ -275,6 +272,3 @@ func routeEvents(t *testing.T, e *events, proto int) (n int) {
 	}
 	return n
 }
-
-// rtmProtocol is the offset of rtm_protocol in struct rtmsg (linux/rtnetlink.h).
-const rtmProtocol = 5

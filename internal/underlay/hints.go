@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // maxHints bounds the hints that wait. What does not fit is found by the next
@@ -63,7 +65,7 @@ func (g *Guard) applyHints(k *kernel) {
 		w := g.watched[family].Load()
 		avoid := func(ifindex uint32) bool { return !w.underlay[ifindex] }
 		for _, h := range g.takeHints(family) {
-			key, r, ok, err := parseRoute(h.message, avoid)
+			key, r, ok, err := parseRoute(rtnl.Spell(h.message, k.objects), avoid)
 			if err != nil || !ok {
 				continue
 			}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // ruleSets are the rules that programs make, as `ip rule` shows them, and what the guard
@@ -303,7 +305,7 @@ func TestRuleMessages(t *testing.T) {
 			if r.from.IsValid() && r.from.Addr().Is6() || r.to.IsValid() && r.to.Addr().Is6() {
 				family = unix.AF_INET6
 			}
-			r.other = string(appendAttr(nil, 99, []byte("abcd")))
+			r.other = string(rtnl.AppendAttr(nil, 99, []byte("abcd")))
 			got, err := parseRule(r.message(family))
 			if err != nil || got != r {
 				t.Errorf("%v became %v, %v", r, got, err)

@@ -7,8 +7,9 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // A copy of a route is made from its netlink message, not from a decoded form:
@@ -53,6 +54,8 @@ type attr struct {
 	value []byte
 }
 
+// parseAttrs returns the attributes with their types as they are: rtnl.Attributes takes the flags
+// off, which a copy repeats.
 func parseAttrs(b []byte) ([]attr, error) {
 	attrs := make([]attr, 0, 8)
 	for len(b) >= unix.SizeofRtAttr {
@@ -64,13 +67,6 @@ func parseAttrs(b []byte) ([]attr, error) {
 		b = b[min(align(n), len(b)):]
 	}
 	return attrs, nil
-}
-
-func appendAttr(b []byte, typ uint16, value []byte) []byte {
-	b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofRtAttr+len(value)))
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = append(b, value...)
-	return append(b, make([]byte, align(len(value))-len(value))...)
 }
 
 func align(n int) int { return (n + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1) }
@@ -121,7 +117,7 @@ func parseRoute(m []byte, avoid func(ifindex uint32) bool) (key routeKey, r rout
 	slices.SortFunc(attrs, func(a, b attr) int { return int(a.typ) - int(b.typ) })
 	body := append(make([]byte, 0, len(m)), head[:]...)
 	for _, a := range attrs {
-		body = appendAttr(body, a.typ, a.value)
+		body = rtnl.AppendAttr(body, a.typ, a.value)
 		switch a.typ {
 		case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_MULTIPATH, rtaNHID:
 			r.gateway = true
@@ -176,6 +172,9 @@ func wayOut(head [unix.SizeofRtMsg]byte, attrs []attr, avoid func(uint32) bool) 
 	hasObject := find(attrs, rtaNHID) != nil
 	paths := find(attrs, unix.RTA_MULTIPATH)
 	if paths == nil {
+		if hasObject && find(attrs, unix.RTA_OIF) == nil {
+			return nil, false, nil // nobody knows where to
+		}
 		if hasObject { // what else is there is the kernel's rendering of it
 			attrs = slices.DeleteFunc(attrs, isWay)
 		}
@@ -248,26 +247,13 @@ func prefixOf(family uint8, value []byte, bits uint8) netip.Prefix {
 	return netip.PrefixFrom(addr, int(bits))
 }
 
-// appendMessage appends the netlink message that adds, replaces or deletes the
-// copy of a route.
-func appendMessage(b []byte, typ, flags uint16, seq uint32, protocol uint8, c change) []byte {
-	start := len(b)
-	b = appendHeader(b, typ, flags, seq)
-	b = append(b, c.route.body...)
-	b[start+unix.NLMSG_HDRLEN+rtProtocol] = protocol
-	b = appendAttr(b, unix.RTA_TABLE, nl.Uint32Attr(c.table))
+// message is the body of the message that adds, replaces or deletes the copy of a route.
+func message(protocol uint8, c change) []byte {
+	b := append(make([]byte, 0, len(c.route.body)+16), c.route.body...)
+	b[rtProtocol] = protocol
+	b = rtnl.AppendUint32(b, unix.RTA_TABLE, c.table)
 	if c.key.metric != 0 {
-		b = appendAttr(b, unix.RTA_PRIORITY, nl.Uint32Attr(c.key.metric))
+		b = rtnl.AppendUint32(b, unix.RTA_PRIORITY, c.key.metric)
 	}
-	binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start))
 	return b
-}
-
-// appendHeader appends a struct nlmsghdr whose length is to be set.
-func appendHeader(b []byte, typ, flags uint16, seq uint32) []byte {
-	b = binary.NativeEndian.AppendUint32(b, 0)
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|flags)
-	b = binary.NativeEndian.AppendUint32(b, seq)
-	return binary.NativeEndian.AppendUint32(b, 0) // port: the kernel's
 }

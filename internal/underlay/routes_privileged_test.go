@@ -34,6 +34,9 @@ func copied(t *testing.T, tunnels map[uint32]bool) (g *Guard, k *kernel) {
 
 func syncAll(t *testing.T, g *Guard, k *kernel, tunnels map[uint32]bool) {
 	t.Helper()
+	if err := k.readObjects(); err != nil {
+		t.Fatal(err)
+	}
 	for _, family := range families {
 		complete, failed, err := g.copyRoutes(k, family, unix.RT_TABLE_MAIN, Table, tunnels)
 		if err != nil || !complete {
@@ -62,6 +65,9 @@ func differences(t *testing.T, g *Guard, k *kernel, tunnels map[uint32]bool) int
 	}
 	return n
 }
+
+// terse stands for turning off that the kernel shows the ways of next-hop objects in routes.
+const terse = "terse"
 
 // Each kind of route must be copied so that the copy looks like the original
 // and is not written again at the next reconciliation.
@@ -108,6 +114,15 @@ func TestKindsOfRoutes(t *testing.T) {
 			[]string{"nexthop add id 1 via 10.9.1.2 dev u1", "nexthop add id 3 dev tun0", "nexthop add id 10 group 1/3", "route add 203.0.113.0/25 nhid 10",
 				"nexthop add id 4 dev tun0", "route add 203.0.113.128/25 nhid 4"},
 			[]string{"203.0.113.0/25 via 10.9.1.2 dev u1"}, []string{"tun0", "203.0.113.128"}},
+		{"next-hop objects of which the kernel does not show the ways",
+			[]string{terse, "nexthop add id 1 via 10.9.1.2 dev u1", "nexthop add id 2 via 10.9.2.2 dev u2", "nexthop add id 10 group 1/2",
+				"nexthop add id 3 dev tun0", "nexthop add id 11 group 1,3/3", "nexthop add id 12 group 1,3/2/3", "nexthop add id 4 via inet6 fd09:1::2 dev u1",
+				"nexthop add id 13 group 3/4", "nexthop add id 14 blackhole",
+				"route add 203.0.113.0/27 nhid 1", "route add 203.0.113.32/27 nhid 10", "route add 203.0.113.64/27 nhid 11", "route add 203.0.113.96/27 nhid 3",
+				"route add 203.0.113.128/27 nhid 12", "route add 203.0.113.160/27 nhid 13", "route add 203.0.113.192/27 nhid 14"},
+			[]string{"203.0.113.0/27 nhid 1", "203.0.113.32/27 nhid 10", "203.0.113.64/27 via 10.9.1.2 dev u1", "nexthop via 10.9.1.2 dev u1 weight 3",
+				"203.0.113.160/27 via inet6 fd09:1::2 dev u1", "blackhole 203.0.113.192/27"},
+			[]string{"tun0", "203.0.113.96", "nhid 3", "nhid 11", "nhid 12", "nhid 13"}},
 		{"advertised by two routers",
 			[]string{"-6 route del default metric 100", "-6 route add default via fe80::1 dev u1 proto ra metric 1024 expires 1000 pref low",
 				"-6 route append default via fe80::2 dev u2 proto ra metric 1025 pref high"},
@@ -127,6 +142,12 @@ func TestKindsOfRoutes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHost(t)
 			for _, args := range tt.set {
+				if args == terse {
+					if out, err := runCommand("sysctl -qw net.ipv4.nexthop_compat_mode=0"); err != nil {
+						t.Fatalf("%v: %s", err, out)
+					}
+					continue
+				}
 				if out, err := runCommand("ip " + args); err != nil {
 					if unsupported(err) {
 						t.Logf("this kernel cannot make the route: %v", err)

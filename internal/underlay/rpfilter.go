@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,20 +72,17 @@ func (k *kernel) links(tunnels []string, loose bool) (links, error) {
 // rpFilters reads net.ipv4.conf.*.rp_filter by interface index. Netlink, unlike
 // /proc, cannot be out of reach or of another namespace.
 func (k *kernel) rpFilters() (map[int]int, error) {
-	req := nl.NewNetlinkRequest(unix.RTM_GETNETCONF, unix.NLM_F_DUMP)
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Seq: k.nextSeq(), Socket: k.dump}}
-	req.AddRawData([]byte{unix.AF_INET, 0, 0, 0}) // struct netconfmsg
 	filters := make(map[int]int)
-	err := req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWNETCONF, func(m []byte) bool {
-		attrs, err := parseAttrs(m[min(4, len(m)):])
-		if err != nil {
-			return true
+	head := []byte{unix.AF_INET, 0, 0, 0} // struct netconfmsg
+	err := k.list(unix.RTM_GETNETCONF, head, func(typ uint16, m []byte) {
+		attrs, err := parseAttrs(m[min(len(head), len(m)):])
+		if err != nil || typ != unix.RTM_NEWNETCONF {
+			return
 		}
 		index, value := find(attrs, netconfaIfindex), find(attrs, netconfaRPFilter)
 		if len(index) >= 4 && len(value) >= 4 {
 			filters[int(int32(binary.NativeEndian.Uint32(index)))] = int(int32(binary.NativeEndian.Uint32(value)))
 		}
-		return true
 	})
 	if err != nil {
 		return nil, fmt.Errorf("underlay: read rp_filter settings: %w", err)

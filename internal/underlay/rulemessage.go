@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 
 	"github.com/vishvananda/netlink/nl"
+
+	"warren/internal/rtnl"
 )
 
 // Bytes of struct fib_rule_hdr, and its flags.
@@ -99,10 +101,10 @@ func (r *rule) take(m []byte, a attr) error {
 	case nl.FRA_PAD:
 	case fraSportMask, fraDportMask:
 		if len(v) < 2 || binary.NativeEndian.Uint16(v) != 0xffff { // else said by the range
-			r.other += string(appendAttr(nil, a.typ, v))
+			r.other += string(rtnl.AppendAttr(nil, a.typ, v))
 		}
 	default:
-		r.other += string(appendAttr(nil, a.typ, v))
+		r.other += string(rtnl.AppendAttr(nil, a.typ, v))
 	}
 	return nil
 }
@@ -132,7 +134,7 @@ func (r rule) message(family int) []byte {
 	binary.NativeEndian.PutUint32(b[frFlags:], flags)
 	number := func(typ uint16, v uint32, set bool) {
 		if set {
-			b = appendAttr(b, typ, nl.Uint32Attr(v))
+			b = rtnl.AppendUint32(b, typ, v)
 		}
 	}
 	number(nl.FRA_PRIORITY, r.priority, true)
@@ -144,7 +146,7 @@ func (r rule) message(family int) []byte {
 	number(nl.FRA_FWMARK, r.mark, r.mask != 0)
 	number(nl.FRA_FWMASK, r.mask, r.mask != 0)
 	if r.protocol != 0 {
-		b = appendAttr(b, nl.FRA_PROTOCOL, []byte{r.protocol})
+		b = rtnl.AppendAttr(b, nl.FRA_PROTOCOL, []byte{r.protocol})
 	}
 	return r.appendSelectors(b)
 }
@@ -153,35 +155,35 @@ func (r rule) message(family int) []byte {
 func (r rule) appendSelectors(b []byte) []byte {
 	if r.from.IsValid() {
 		b[frSrcLen] = uint8(r.from.Bits())
-		b = appendAttr(b, nl.FRA_SRC, r.from.Addr().AsSlice())
+		b = rtnl.AppendAttr(b, nl.FRA_SRC, r.from.Addr().AsSlice())
 	}
 	if r.to.IsValid() {
 		b[frDstLen] = uint8(r.to.Bits())
-		b = appendAttr(b, nl.FRA_DST, r.to.Addr().AsSlice())
+		b = rtnl.AppendAttr(b, nl.FRA_DST, r.to.Addr().AsSlice())
 	}
 	if r.iif != "" {
-		b = appendAttr(b, nl.FRA_IIFNAME, append([]byte(r.iif), 0))
+		b = rtnl.AppendAttr(b, nl.FRA_IIFNAME, append([]byte(r.iif), 0))
 	}
 	if r.oif != "" {
-		b = appendAttr(b, nl.FRA_OIFNAME, append([]byte(r.oif), 0))
+		b = rtnl.AppendAttr(b, nl.FRA_OIFNAME, append([]byte(r.oif), 0))
 	}
 	if r.tunnelID != 0 {
-		b = appendAttr(b, nl.FRA_TUN_ID, binary.BigEndian.AppendUint64(nil, r.tunnelID))
+		b = rtnl.AppendAttr(b, nl.FRA_TUN_ID, binary.BigEndian.AppendUint64(nil, r.tunnelID))
 	}
 	if r.l3mdev {
-		b = appendAttr(b, nl.FRA_L3MDEV, []byte{1})
+		b = rtnl.AppendAttr(b, nl.FRA_L3MDEV, []byte{1})
 	}
 	if r.uids.set {
-		b = appendAttr(b, nl.FRA_UID_RANGE, append(nl.Uint32Attr(r.uids.first), nl.Uint32Attr(r.uids.last)...))
+		b = rtnl.AppendAttr(b, nl.FRA_UID_RANGE, append(nl.Uint32Attr(r.uids.first), nl.Uint32Attr(r.uids.last)...))
 	}
 	if r.ipProto != 0 {
-		b = appendAttr(b, nl.FRA_IP_PROTO, []byte{r.ipProto})
+		b = rtnl.AppendAttr(b, nl.FRA_IP_PROTO, []byte{r.ipProto})
 	}
 	if r.sport.set {
-		b = appendAttr(b, nl.FRA_SPORT_RANGE, append(nl.Uint16Attr(uint16(r.sport.first)), nl.Uint16Attr(uint16(r.sport.last))...))
+		b = rtnl.AppendAttr(b, nl.FRA_SPORT_RANGE, append(nl.Uint16Attr(uint16(r.sport.first)), nl.Uint16Attr(uint16(r.sport.last))...))
 	}
 	if r.dport.set {
-		b = appendAttr(b, nl.FRA_DPORT_RANGE, append(nl.Uint16Attr(uint16(r.dport.first)), nl.Uint16Attr(uint16(r.dport.last))...))
+		b = rtnl.AppendAttr(b, nl.FRA_DPORT_RANGE, append(nl.Uint16Attr(uint16(r.dport.first)), nl.Uint16Attr(uint16(r.dport.last))...))
 	}
 	return append(b, r.other...)
 }

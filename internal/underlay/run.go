@@ -38,21 +38,16 @@ func (g *Guard) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer k.close()
-	socket, err := openWatcher()
+	events, err := g.watch()
 	if err != nil {
 		return err
 	}
-	w := &watcher{socket: socket, lost: func() { g.markDirty(dirtyAll) }}
-	w.note = func(nlType uint16, port uint32, m []byte) {
-		what := g.affected(k.port, nlType, port, m)
-		if what == dirty4 || what == dirty6 {
-			g.addHint(nlType, m)
-		}
-		g.markDirty(what)
-	}
+	defer events.Close()
 
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return w.run(ctx) })
+	group.Go(func() error { return g.note(ctx, events, k.conn.Port()) })
 	defer func() {
 		if cleanErr := g.cleanUp(k); err == nil {
 			err = cleanErr
@@ -65,7 +60,7 @@ func (g *Guard) Run(ctx context.Context) (err error) {
 		again, err = g.reconcile(k, dirtyAll)
 	}
 	if err != nil {
-		socket.Close()
+		stop()
 		_ = group.Wait()
 		if errors.Is(err, unix.EPERM) {
 			return fmt.Errorf("%w: warren needs CAP_NET_ADMIN", err)
@@ -150,6 +145,9 @@ func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 	g.mu.Unlock()
 	l, err := k.links(tunnels, loose)
 	if err != nil {
+		return 0, err
+	}
+	if err := k.readObjects(); err != nil {
 		return 0, err
 	}
 	g.outer.setLocals(l.addrs)

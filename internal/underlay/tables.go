@@ -23,6 +23,8 @@ const (
 	formerTable = 0x2057
 )
 
+// isOwnTable tells the numbers of copies, and of the next-hop objects of learned routes, which
+// are the same.
 func isOwnTable(number uint32) bool { return number >= firstTable && number <= lastTable }
 
 // numberCopies gives each table's copy a number: the table's own, behind 8279, or

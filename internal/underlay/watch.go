@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-)
 
-// watchBuffer is the receive buffer of the subscription, in bytes. A table of
-// 100,000 routes that is replaced at once overruns it, which costs one more
-// reconciliation, no more.
-const watchBuffer = 8 << 20
+	"warren/internal/rtnl"
+)
 
 // groups are what a copy can depend on. IPv4 tells nobody about the routes that
 // go when an interface goes down or loses an address: hence those.
@@ -35,53 +30,41 @@ const (
 	dirtyAll   = dirty4 | dirty6 | dirtyRules
 )
 
-// watcher reads the kernel's notifications.
-type watcher struct {
-	socket *nl.NetlinkSocket
-	note   func(nlType uint16, port uint32, m []byte)
-	lost   func() // notifications were lost
-}
-
-func openWatcher() (*nl.NetlinkSocket, error) {
-	s, err := nl.Subscribe(unix.NETLINK_ROUTE)
+// watch subscribes to what a copy can depend on. Routes that Warren writes are not copied,
+// and of a large table would keep the guard busy; the kernel leaves them out where it can be told.
+func (g *Guard) watch() (*rtnl.Events, error) {
+	var hidden rtnl.Hidden
+	if g.fibTable < 256 {
+		hidden = rtnl.Hidden{Protocols: []int{int(g.protocol)}, Table: uint8(g.fibTable)}
+	}
+	events, err := rtnl.Subscribe(hidden, groups...)
 	if err != nil {
-		return nil, fmt.Errorf("underlay: subscribe: %w", err)
+		return nil, fmt.Errorf("underlay: %w", err)
 	}
-	for _, group := range groups {
-		if err := unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
-			s.Close()
-			return nil, fmt.Errorf("underlay: subscribe to group %d: %w", group, err)
-		}
-	}
-	if err := s.SetReceiveBufferSize(watchBuffer, true); err != nil {
-		// Not allowed: as much as net.core.rmem_max gives.
-		_ = s.SetReceiveBufferSize(watchBuffer, false)
-	}
-	return s, nil
+	return events, nil
 }
 
-// run reads until ctx is done. Losing messages (ENOBUFS) does not end a netlink
-// socket: the next ones still come.
-func (w *watcher) run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, w.socket.Close)
-	defer stop()
-	for {
-		msgs, _, err := w.socket.Receive()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, unix.ENOBUFS):
-			w.lost()
-		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
-		case errors.Is(err, os.ErrClosed):
-			return nil
-		case err != nil:
-			return fmt.Errorf("underlay: receive notifications: %w", err)
+// note reads the kernel's notifications until ctx is done. ownPort is the netlink address of
+// the socket that the guard writes by.
+func (g *Guard) note(ctx context.Context, events *rtnl.Events, ownPort uint32) error {
+	err := events.Follow(ctx, func() (int, error) {
+		n, err := events.Drain(func(h rtnl.Header, m []byte) {
+			what := g.affected(ownPort, h.Type, h.Port, m)
+			if what == dirty4 || what == dirty6 {
+				g.addHint(h.Type, m)
+			}
+			g.markDirty(what)
+		})
+		if errors.Is(err, rtnl.ErrLost) {
+			g.markDirty(dirtyAll)
+			err = nil
 		}
-		for i := range msgs {
-			w.note(msgs[i].Header.Type, msgs[i].Header.Pid, msgs[i].Data)
-		}
+		return n, err
+	})
+	if err != nil {
+		return fmt.Errorf("underlay: receive notifications: %w", err)
 	}
+	return nil
 }
 
 // affected says what a notification makes dirty.
@@ -100,8 +83,13 @@ func (g *Guard) affected(ownPort uint32, nlType uint16, port uint32, m []byte) d
 		return dirty6
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
 		return dirtyRules
-	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR,
-		unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		// Those of learned routes, which are not copied, come and go with tunnels.
+		if n, ok := rtnl.ParseNextHop(m); ok && n.Protocol == g.protocol && isOwnTable(n.ID) {
+			return 0
+		}
+		return dirtyAll
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return dirtyAll
 	}
 	return 0

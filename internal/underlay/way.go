@@ -6,11 +6,16 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // leadsThrough reports whether a route message has a way through an interface for which
 // is is true.
 func leadsThrough(m []byte, is func(ifindex uint32) bool) bool {
+	if rtnl.Unspelled(m) {
+		return true // it may, by a next-hop object
+	}
 	attrs, err := parseAttrs(m[unix.SizeofRtMsg:])
 	if err != nil {
 		return false
@@ -52,7 +57,7 @@ func (r route) onLink() route {
 	}
 	body := head
 	for _, a := range attrs {
-		body = appendAttr(body, a.typ, a.value)
+		body = rtnl.AppendAttr(body, a.typ, a.value)
 	}
 	r.body = string(body)
 	return r

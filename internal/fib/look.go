@@ -1,0 +1,117 @@
+package fib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
+)
+
+// lookShare bounds what looking costs: a look that was not asked for follows the one
+// before after so many times as long as that took.
+const lookShare = 100
+
+// walkStep is for how many entries of a walk the lock is held at a time.
+const walkStep = 4096
+
+// look compares the picture with the kernel, and queues the prefixes that are not as they
+// should be. FIB.mu is held only for a message at a time, so that changes are written and
+// events are read meanwhile: what these say of a route later than the kernel's answer is
+// put right by the kernel's answer to the message that follows from it.
+//
+// complete: nothing was missed because the kernel's tables changed meanwhile.
+func (f *FIB) look(ctx context.Context, c *rtnl.Conn) (complete bool, err error) {
+	f.looking.Lock()
+	defer f.looking.Unlock()
+	begin := time.Now()
+	if err := f.lookAtLinks(c); err != nil {
+		return false, err
+	}
+	f.mu.Lock()
+	f.pic.epoch++
+	flushes := f.flushes
+	f.objects.stale, f.objects.dirty = true, true
+	f.mu.Unlock()
+	complete = true
+	for _, family := range families {
+		request := rtnl.RouteRequest(family, uint32(f.cfg.Table), uint8(f.cfg.Protocol))
+		interrupted, err := c.Dump(unix.RTM_GETROUTE, request, func(typ uint16, b []byte) {
+			// A kernel without IPv6 shows the IPv4 routes in its place (rtnl_dump_all).
+			if r, ok := rtnl.ParseRoute(b); ok && b[0] == family && typ == unix.RTM_NEWROUTE {
+				f.saw(r)
+			}
+		})
+		// ENOENT: nobody has written to the table yet. The others: no IPv6.
+		if err != nil && !errors.Is(err, unix.ENOENT) &&
+			!errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) {
+			return false, fmt.Errorf("dump routes: %w", err)
+		}
+		complete = complete && !interrupted
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+	}
+	if complete {
+		f.forgetUnseen()
+	}
+	f.mu.Lock()
+	f.looked = time.Now()
+	f.lookPause = lookShare * f.looked.Sub(begin)
+	if f.flushes != flushes { // an answer that was under way may have brought back what had gone
+		f.lookLocked(retrySoon)
+	}
+	f.mu.Unlock()
+	return complete, nil
+}
+
+func (f *FIB) lookAtLinks(c *rtnl.Conn) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seen := map[uint32]bool{}
+	_, err := c.Dump(unix.RTM_GETLINK, rtnl.LinkRequest(), func(typ uint16, b []byte) {
+		if l, ok := rtnl.ParseLink(b); ok && typ == unix.RTM_NEWLINK {
+			seen[l.Index] = true
+			f.applyLinkLocked(l)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("dump links: %w", err)
+	}
+	for index, l := range f.pic.links {
+		if !seen[index] {
+			f.forgetLinkLocked(index)
+			f.pic.removeLink(index)
+			f.linkChangedLocked(l.Name, false)
+		}
+	}
+	return nil
+}
+
+// saw takes in a route of the kernel's.
+func (f *FIB) saw(r rtnl.Route) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pic.owned(r) && f.pic.add(r.Prefix, f.pic.held(r)) {
+		f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
+	}
+}
+
+// forgetUnseen drops the routes that the kernel has no more.
+func (f *FIB) forgetUnseen() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for prefix, e := range f.pic.entries {
+		if f.pic.removeIf(e, func(n *node) bool { return n.seen != f.pic.epoch }) {
+			f.queueLocked(prefix, e)
+		}
+		if n++; n%walkStep == 0 {
+			f.mu.Unlock()
+			f.mu.Lock()
+		}
+	}
+}

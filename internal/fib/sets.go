@@ -1,0 +1,136 @@
+package fib
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Way is one way out. An interface is a hop; the prefixes that use it share what is
+// said of it by [FIB.SetHop].
+type Way struct {
+	Interface string // its name
+	Weight    int    // share of the flows, 1 to 256; 0 is 1
+}
+
+const maxWeight = 256
+
+// Change says what is wanted of a prefix from now on.
+type Change struct {
+	Prefix netip.Prefix // masked; no IPv4-mapped IPv6
+	// The ways, best first, each interface once. The prefix uses all of them that can be
+	// used; where the kernel has no next-hop objects, the first of them. None: the prefix
+	// leads nowhere.
+	Ways []Way
+	// Unreachable asks for a route beneath that tells the sender so at once, and has no
+	// shorter prefix count, where there is no way. It has the metric [UnreachableMetric].
+	Unreachable bool
+}
+
+// Hop is what is said of an interface beside what the kernel knows of it. The zero Hop
+// is one that can be used, with the weights of the ways.
+type Hop struct {
+	Down   bool
+	Weight int // instead of the ways'; 0: the ways'
+}
+
+// set is a set of ways that prefixes want. Those that want the same share it.
+type set struct {
+	ways   []Way
+	key    string
+	refs   [2]int    // prefixes of each family that want it
+	group  [2]uint32 // the group object of each family; 0: none, or there is only one way
+	failed [2]error  // why there is no group object
+}
+
+// sets holds the wanted sets. Guarded by FIB.mu.
+type sets struct {
+	all  map[string]*set              // by key
+	by   map[string]map[*set]struct{} // by interface
+	hops map[string]Hop
+}
+
+func newSets() sets {
+	return sets{all: map[string]*set{}, by: map[string]map[*set]struct{}{}, hops: map[string]Hop{}}
+}
+
+// find returns the set of ways, which it makes if need be. The ways are copied.
+func (s *sets) find(ways []Way) *set {
+	key := keyOf(ways)
+	if found := s.all[key]; found != nil {
+		return found
+	}
+	made := &set{key: key}
+	for _, w := range ways {
+		if !slices.ContainsFunc(made.ways, func(o Way) bool { return o.Interface == w.Interface }) {
+			w.Weight = min(max(w.Weight, 1), maxWeight)
+			made.ways = append(made.ways, w)
+		}
+	}
+	s.all[key] = made
+	for _, w := range made.ways {
+		if s.by[w.Interface] == nil {
+			s.by[w.Interface] = map[*set]struct{}{}
+		}
+		s.by[w.Interface][made] = struct{}{}
+	}
+	return made
+}
+
+// keyOf tells sets apart. Of most, which have one way, it costs nothing.
+func keyOf(ways []Way) string {
+	if len(ways) == 1 {
+		return ways[0].Interface
+	}
+	var b strings.Builder
+	for _, w := range ways {
+		fmt.Fprintf(&b, "%s\x00%d\x00", w.Interface, w.Weight)
+	}
+	return b.String()
+}
+
+// release forgets a set that no prefix wants.
+func (s *sets) release(of *set) {
+	if of.refs != [2]int{} {
+		return
+	}
+	delete(s.all, of.key)
+	for _, w := range of.ways {
+		delete(s.by[w.Interface], of)
+		if len(s.by[w.Interface]) == 0 {
+			delete(s.by, w.Interface)
+		}
+	}
+}
+
+// groups yields the sets that need groups, in an order that does not change.
+func (s *sets) groups() (several []*set) {
+	for _, key := range slices.Sorted(maps.Keys(s.all)) {
+		if of := s.all[key]; len(of.ways) > 1 {
+			several = append(several, of)
+		}
+	}
+	return several
+}
+
+// using returns the sets with a way by the interface.
+func (s *sets) using(name string) map[*set]struct{} { return s.by[name] }
+
+// weight is the share of a way.
+func (s *sets) weight(w Way) int {
+	if of := s.hops[w.Interface].Weight; of > 0 {
+		return min(of, maxWeight)
+	}
+	return w.Weight
+}
+
+// namesOf is what an error says of ways.
+func namesOf(ways []Way) string {
+	names := make([]string, len(ways))
+	for i, w := range ways {
+		names[i] = w.Interface
+	}
+	return strings.Join(names, ",")
+}

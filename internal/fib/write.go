@@ -1,0 +1,270 @@
+package fib
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
+)
+
+const (
+	// batchSize is how many messages go to the kernel in one send: more gain
+	// nothing, and hold up the reading of events.
+	batchSize = 512
+
+	// dumpTries bounds how often a dump is repeated because the kernel's
+	// tables changed under it.
+	dumpTries = 5
+)
+
+// UnreachableMetric is worse than that of any route. The one value above it is that of
+// the kernel's own IPv6 routes that stand for no route (net/ipv6/route.c, ip6_null_entry).
+const UnreachableMetric = math.MaxUint32 - 1
+
+// write brings the kernel in line with what is wanted. It ends when nothing is left to do
+// that can be done now. FIB.writing is held.
+func (f *FIB) write(ctx context.Context) error {
+	f.lookedNow = false
+	did, err := f.writeAll(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	did = did || err != nil || f.broken != nil
+	if f.broken = err; err != nil {
+		f.retryLocked(retrySoon)
+	}
+	if did {
+		select {
+		case f.changed <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
+func (f *FIB) writeAll(ctx context.Context) (did bool, err error) {
+	for ; ; did = true {
+		if err := ctx.Err(); err != nil {
+			return did, fmt.Errorf("fib: stopped half-way: %w", err)
+		}
+		wanted, gone, err := f.prepare(ctx)
+		if err != nil {
+			return did, fmt.Errorf("fib: %w", err)
+		}
+		if len(wanted)+len(gone) == 0 {
+			return did, nil
+		}
+		left, err := f.writePrefixes(ctx, wanted)
+		if err == nil {
+			gone, err = f.writePrefixes(ctx, gone)
+		}
+		if err != nil {
+			f.mu.Lock()
+			f.dirty = append(append(f.dirty, left...), gone...) // their entries say so still
+			f.mu.Unlock()
+			return did, fmt.Errorf("fib: %w", err)
+		}
+	}
+}
+
+// prepare brings the picture and the next-hop objects up to date, and returns the prefixes
+// to look at, in order: those of which something is wanted, and those of which nothing is,
+// which go last.
+func (f *FIB) prepare(ctx context.Context) (wanted, gone []dirty, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.drainLocked(); err != nil {
+		return nil, nil, err
+	}
+	for try := 1; f.pic.stale; try++ {
+		f.pic.stale = false
+		f.mu.Unlock()
+		complete, err := f.look(ctx, f.conn)
+		f.lookedNow = true
+		f.mu.Lock()
+		if err != nil {
+			f.pic.stale = true
+			return nil, nil, fmt.Errorf("read the kernel's routes: %w", err)
+		}
+		if !complete && try < dumpTries {
+			f.pic.stale = true
+		} else if !complete { // what is missing is found by EEXIST, or by the next look
+			f.lookLocked(retrySoon)
+		}
+	}
+	if err := f.objectsLocked(); err != nil {
+		return nil, nil, err
+	}
+	if len(f.dirty) == 0 {
+		return nil, nil, f.collectLocked()
+	}
+	slices.SortFunc(f.dirty, func(a, b dirty) int {
+		aGone, bGone := a.entry.isGone(), b.entry.isGone()
+		switch {
+		case aGone == bGone:
+			return a.prefix.Compare(b.prefix)
+		case bGone:
+			return -1
+		}
+		return 1
+	})
+	n := len(f.dirty)
+	if i := slices.IndexFunc(f.dirty, func(d dirty) bool { return d.entry.isGone() }); i >= 0 {
+		n = i
+	}
+	wanted, gone, f.dirty = f.dirty[:n:n], f.dirty[n:], nil
+	return wanted, gone, nil
+}
+
+// writePrefixes writes the routes of prefixes, in batches. At an error it returns those
+// that are left over.
+func (f *FIB) writePrefixes(ctx context.Context, prefixes []dirty) (left []dirty, err error) {
+	for len(prefixes) > 0 {
+		if err := ctx.Err(); err != nil {
+			return prefixes, err
+		}
+		n, err := f.writeBatch(prefixes)
+		if err != nil {
+			return prefixes, err
+		}
+		prefixes = prefixes[n:]
+	}
+	return nil, nil
+}
+
+// writeBatch writes the first of the prefixes, and returns how many.
+func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.jobs, f.ops = f.jobs[:0], f.ops[:0]
+	for _, d := range prefixes {
+		if len(f.ops) >= batchSize || len(f.jobs) >= 4*batchSize {
+			break
+		}
+		j := job{prefix: d.prefix, entry: d.entry}
+		if len(f.failed) > 0 {
+			_, j.before = f.failed[d.prefix]
+		}
+		f.ops = f.planLocked(f.ops, len(f.jobs), &j)
+		f.jobs = append(f.jobs, j)
+	}
+	b := f.conn.Batch()
+	for _, o := range f.ops {
+		typ := uint16(unix.RTM_DELROUTE)
+		if o.add {
+			typ = unix.RTM_NEWROUTE
+		}
+		b.Route(typ, o.flags, f.pic.route(f.jobs[o.job].prefix, o.held))
+	}
+	f.sent.Add(uint64(len(f.ops)))
+	clear(f.answers)
+	if err := b.Send(func(i int, a rtnl.Answer) { f.answers[i] = a }); err != nil {
+		f.pic.stale = true
+		return 0, err
+	}
+	for i := range f.jobs {
+		j := &f.jobs[i]
+		j.entry.dirty = false
+		if j.before {
+			delete(f.failed, j.prefix)
+		}
+	}
+	for i, o := range f.ops {
+		f.answeredLocked(&f.jobs[o.job], o, f.answers[i])
+	}
+	for i := range f.jobs {
+		f.doneLocked(&f.jobs[i])
+	}
+	return len(f.jobs), nil
+}
+
+// doneLocked notes what has become of a prefix.
+func (f *FIB) doneLocked(j *job) {
+	e := j.entry
+	if j.failed != nil {
+		f.failLocked(j, "add", namesOf(e.want.ways), j.failed)
+	}
+	s := stateFailed
+	switch {
+	case e.want == nil:
+		s = stateNone
+	case j.way.typ != 0 && e.has(j.way):
+		s = stateInstalled
+	case j.pending:
+		s = statePending
+	}
+	f.pic.setState(j.prefix, e, s)
+	f.pic.tidy(j.prefix, e)
+}
+
+// answeredLocked notes the answer to one message.
+func (f *FIB) answeredLocked(j *job, o op, a rtnl.Answer) {
+	switch {
+	case !o.add: // a route that is not there, or whose interface is not, is as good as removed
+		switch a.Errno {
+		case 0, unix.ESRCH, unix.ENODEV, unix.ENOENT:
+			f.pic.removeFrom(j.entry, o.held)
+		default:
+			f.failLocked(j, "remove", f.nameLocked(o.held), f.explain(j, o, a))
+		}
+	case a.Errno == 0:
+		f.pic.addTo(j.entry, o.held)
+	case o.passes: // one that is refused only leaves a moment without a route
+	default:
+		f.refusedLocked(j, o, a)
+	}
+}
+
+// refusedLocked notes why a route could not be added.
+func (f *FIB) refusedLocked(j *job, o op, a rtnl.Answer) {
+	sourceGone := a.Errno == unix.EINVAL && o.held.src == sourceOurs &&
+		!f.given.source(j.prefix).IsValid() && sourceRefused(a.Text)
+	switch {
+	case sourceGone, // the address went just now: the next SetSources is on the way
+		a.Errno == unix.ENODEV, a.Errno == unix.ENETDOWN: // the link did: its event is on the way
+		j.pending = true
+		f.again[j.prefix] = struct{}{}
+		f.retryLocked(retrySoon)
+	case o.held.nexthop != 0 && a.Errno == unix.EINVAL: // the object is gone: with its link, or by someone else
+		j.pending = true
+		f.objects.stale, f.objects.dirty = true, true
+		f.again[j.prefix] = struct{}{}
+		f.retryLocked(retrySoon)
+	case o.held.typ == unix.RTN_UNREACHABLE && j.prefix.Addr().Is6() && noIPv6(a.Errno):
+		// nothing goes there anyway
+	case a.Errno == unix.EEXIST && !j.before && !f.lookedNow && time.Since(f.looked) > f.lookPause:
+		// A route of which the picture knows nothing is there: look at the kernel, and try again.
+		f.pic.stale = true
+		j.pending = true
+		f.queueLocked(j.prefix, j.entry)
+	default:
+		f.failLocked(j, "add", f.nameLocked(o.held), f.explain(j, o, a))
+	}
+}
+
+// nameLocked says where a route leads, "" for nowhere.
+func (f *FIB) nameLocked(h held) string {
+	switch {
+	case h.typ != unix.RTN_UNICAST:
+		return ""
+	case h.nexthop != 0:
+		return fmt.Sprintf("next-hop object %d", h.nexthop)
+	}
+	return f.pic.links[h.index].Name
+}
+
+func (f *FIB) failLocked(j *job, op, name string, err error) {
+	f.failed[j.prefix] = append(f.failed[j.prefix], failure{op: op, name: name, err: err})
+	f.retryLocked(retryFailed)
+}
+
+// noIPv6 tells the kernel's answers where it has no IPv6, or none on the loopback
+// interface, which routes that lead nowhere belong to.
+func noIPv6(errno syscall.Errno) bool {
+	return errno == unix.EAFNOSUPPORT || errno == unix.EOPNOTSUPP || errno == unix.EACCES
+}
