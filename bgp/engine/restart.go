@@ -33,7 +33,9 @@ func (ss *session) restartAfter(wasEstablished bool, lasted time.Duration, reaso
 	if wasEstablished && lasted >= steadyAfter {
 		ss.failures = 0
 	}
-	if ss.failures >= maxRestarts || !wasEstablished && refuses(reason, message) {
+	if ss.disabled { // GoBGP would pause for ever
+		ss.failures = min(ss.failures, maxRestarts-1)
+	} else if ss.failures >= maxRestarts || !wasEstablished && refuses(reason, message) {
 		return 0, false
 	}
 	ss.failures++
@@ -66,6 +68,7 @@ func (s *Speaker) restart(n *neighbor, delay time.Duration) {
 	defer s.opMu.Unlock()
 	s.mu.Lock()
 	due := n.ctx.Err() == nil && n.session.state == stateIdle && s.neighbors[n.Name] == n
+	n.session.disabled = n.session.disabled && !due
 	s.mu.Unlock()
 	if !due {
 		return
@@ -172,11 +175,14 @@ func openArrived(conn *net.TCPConn) (at time.Time, id netip.Addr, ok bool) {
 // end of any connection then follows on this one's.
 func (s *Speaker) endCurrent(n *neighbor) {
 	had := s.connection(n)
+	if had.conn == nil {
+		return // it has ended by itself meanwhile
+	}
 	s.mu.Lock()
 	if had.state == stateEstablished && n.session.conn == had.conn {
 		n.setProblem(told, "the peer opened a new session: it had lost this one")
 	}
-	below := had.conn != nil && (n.session.conn != had.conn || had.state == stateEstablished && had.conn.retains())
+	below := n.session.conn != had.conn || had.state == stateEstablished && had.conn.retains()
 	s.mu.Unlock()
 	if below { // of GoBGP's session, which goes on
 		had.conn.hangUp()
@@ -193,14 +199,15 @@ func (s *Speaker) endCurrent(n *neighbor) {
 
 // disable ends what n has if it is in the given state, and leaves n in GoBGP's
 // administrative down, out of which restart brings it: no restart can be between
-// the look at the state and DisablePeer, and one is sure to follow. (GoBGP's
-// reset would not do: if it finds no session any more, it ends the next one.)
+// the look at the state and DisablePeer, and one is sure to follow, as GoBGP has still to
+// tell that n is Idle. (GoBGP's reset would not do: if it finds no session any more, it
+// ends the next one.)
 func (s *Speaker) disable(n *neighbor, state string) {
 	s.opMu.Lock()
 	defer s.opMu.Unlock()
 	s.mu.Lock()
-	due := n.ctx.Err() == nil && n.session.state == state && s.neighbors[n.Name] == n
-	n.session.failures = min(n.session.failures, maxRestarts-1)
+	due := n.ctx.Err() == nil && n.session.state == state && state != stateIdle && s.neighbors[n.Name] == n
+	n.session.disabled = n.session.disabled || due
 	s.mu.Unlock()
 	if !due {
 		return

@@ -49,6 +49,40 @@ func TestRestartAfter(t *testing.T) {
 	}
 }
 
+// A neighbor that was disabled is started again whatever else ended its session, since
+// GoBGP leaves it in Idle for ever.
+func TestRestartAfterDisable(t *testing.T) {
+	ss := session{failures: maxRestarts, disabled: true}
+	for range 2 {
+		if delay, ok := ss.restartAfter(false, 0, api.PeerState_DISCONNECT_REASON_BAD_PEER_AS, ""); !ok || delay != restartDelay<<(maxRestarts-1) {
+			t.Errorf("after %v, %v", delay, ok)
+		}
+	}
+}
+
+// TestEndOfWhatHasEnded has a peer's new connection find a session that ends by itself in
+// that moment, after which GoBGP pauses: the neighbor comes out of Idle nevertheless.
+func TestEndOfWhatHasEnded(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	local, peer := addRaw(t, s, "b", 64513, nil)
+	waitState(t, s, "b", stateActive)
+	p := dialRaw(t, peer, local)
+	p.establish(64513, "10.0.0.2")
+	waitState(t, s, "b", stateEstablished)
+	s.mu.Lock()
+	n := s.neighbors["b"]
+	n.session.failures = maxRestarts
+	s.mu.Unlock()
+	p.conn.Close()
+	waitState(t, s, "b", stateIdle)
+	s.endCurrent(n)
+	s.disable(n, stateEstablished)
+	s.disable(n, stateIdle)
+	p = dialRaw(t, peer, local)
+	p.establish(64513, "10.0.0.2")
+	waitState(t, s, "b", stateEstablished)
+}
+
 // TestSoonBack ends a session from the peer's side, by closing the connection
 // and by a Cease: the neighbor is started again, where GoBGP alone would pause
 // for 5 s.

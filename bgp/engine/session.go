@@ -52,7 +52,8 @@ type session struct {
 	// it offers each family, and whether it takes IPv4 prefixes with IPv6 next hops.
 	known, ipv4, ipv6, extended bool
 
-	failures int // since a session lasted; see restartAfter
+	failures int  // since a session lasted; see restartAfter
+	disabled bool // it is, or is about to be, in GoBGP's administrative down; see disable
 
 	kept     *retention // of a connection that was lost; see retain.go
 	graceful bool       // the peer's last OPEN speaks of graceful restart
