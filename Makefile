@@ -95,7 +95,7 @@ test: deps check test-unit test-privileged lab ## everything CI runs
 test-unit: bin/warren.mod ## what needs no privileges, with the race detector
 	go test -C tools -race -count=1 ./...
 	go test $(AMENDED) -race -count=1 -timeout 20m -p 2 ./...
-	go test $(AMENDED) -count=1 -timeout 10m -run "Memory|Cheap|Flood" ./bgp ./tunnel/tlslink # what the detector would falsify or make too slow
+	go test $(AMENDED) -count=1 -timeout 10m -run "Memory|Cheap|Flood" ./bgp/engine ./tunnel/tlslink # what the detector would falsify or make too slow
 
 test-privileged: deps build bin/wireguard-go ## the packages against the real kernel, in network namespaces
 	go run ./lab/privileged go test $(AMENDED) -race -count=1 -timeout 20m -p 2 -tags privileged \

@@ -9,6 +9,7 @@ require (
 	github.com/coreos/go-systemd/v22 v22.5.0
 	github.com/gaissmai/bart v0.26.1
 	github.com/google/nftables v0.3.0
+	github.com/landlock-lsm/go-landlock v0.11.2
 	github.com/osrg/gobgp/v4 v4.8.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/songgao/water v0.0.0-20200317203138-2b4b6d7c09d8
@@ -22,6 +23,7 @@ require (
 	golang.org/x/time v0.12.0
 	google.golang.org/grpc v1.82.1
 	google.golang.org/protobuf v1.36.11
+	kernel.org/pub/linux/libs/security/libcap/psx v1.2.78
 )
 
 require (

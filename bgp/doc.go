@@ -1,47 +1,13 @@
-// Package bgp is a BGP speaker on netip types for routers whose neighbors sit
-// at the far end of point-to-point tunnels. GoBGP does the protocol and stays
-// inside this package.
+// Package bgp says what a BGP speaker on netip types is to do, and what it tells: for
+// routers whose neighbors sit at the far end of point-to-point tunnels.
 //
-// The flow:
+//  1. [Wanted] is all that a speaker is to do: its neighbors, each with its policies,
+//     what originates here, and what no neighbor may take.
+//  2. [Policy] decides what passes, with [Protected] on import, and says why something
+//     does not ([Reason]).
+//  3. [Route] and [NeighborStatus] are what a speaker tells.
 //
-//  1. New starts GoBGP without a listener of its own (port -1), with an export
-//     policy that rejects everything, and watches its events.
-//  2. Want says what is to be (want.go), and the reconciler brings it about
-//     (reconcile.go). For a neighbor it opens a listener on the tunnel's own
-//     address, bound to the tunnel's interface, writes the neighbor's policy
-//     objects and adds the peer, for which GoBGP is passive. This package accepts
-//     connections (listen.go) and makes them (dial.go), decides between two of
-//     them (restart.go), and hands them to GoBGP over its accept channel
-//     (accept.go).
-//  3. What GoBGP reads from a connection was judged before (conn.go, package
-//     judge): malformed UPDATEs are repaired or become withdrawals, and a prefix
-//     that the import policy or the prefix limit refuses is not handed on. The
-//     judge counts; observe.go takes what it reports, and leaves a peer alone
-//     for a while that has announced more than its hard limit.
-//  4. GoBGP reports each change of a best path (onBestPath) and each session
-//     state (onPeer). The callbacks only copy into maps.
-//  5. A route is visible in Routes and TakeChanges when it is GoBGP's best path
-//     and the judge has handed it on and not withdrawn it. So neither a dead
-//     neighbor's route nor one that the policy refuses now is ever seen, however
-//     far GoBGP lags.
-//  6. A prefix goes out with this end's address of the session as its next hop,
-//     or, where it is of the other family, with what the peer can be sent
-//     (nexthop.go). Where its communities forbid it, it does not (community.go).
-//  7. When a session or a connection fails, the neighbor is soon deleted from
-//     GoBGP and added again, instead of its pause of 5 s; a peer that offers a
-//     new session ends the old one (restart.go).
-//  8. A peer that has said that it may restart keeps its routes when its connection is
-//     lost (retain.go): GoBGP's session goes on without one (lost.go), the handshake on
-//     the next is done here (resume.go), and the judge knows which routes are stale. After
-//     a restart of this end nothing is announced before the peers have announced what they
-//     have, and End-of-RIB comes last (defer.go).
-//  9. ServeInspection answers the gobgp command, from GoBGP's tables and with bounds
-//     of its own (inspect.go and what begins with that).
-//  10. Want takes the routes of a neighbor that is not wanted any more away at once
-//     and closes the session in the background.
-//
-// Locks: opMu orders operations on GoBGP. mu guards the maps and is never held
-// across a call into GoBGP; GoBGP's callbacks and its logger take mu only, and
-// news.telling without it (news.go). The lock of a peerConn is taken inside mu or
-// alone; mu is never taken inside it.
+// The speaker itself is in package engine below, and GoBGP with it. It parses what
+// strangers send, so that it may be in a process of its own; this package is what the
+// two processes have in common, and depends on neither.
 package bgp

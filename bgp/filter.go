@@ -42,7 +42,7 @@ func (f Filter) Validate() error {
 		return fmt.Errorf("filter %q: host bits are set; write %s", f, f.Prefix.Masked())
 	}
 	bits, longest := f.Prefix.Bits(), f.Prefix.Addr().BitLen()
-	minLen, maxLen := f.lengths()
+	minLen, maxLen := f.Lengths()
 	if f.Ge != 0 && (f.Ge < bits || f.Ge > longest) {
 		return fmt.Errorf("filter %q: ge must be from %d to %d", f, bits, longest)
 	}
@@ -55,8 +55,8 @@ func (f Filter) Validate() error {
 	return nil
 }
 
-// lengths returns the range of prefix lengths that f lets through.
-func (f Filter) lengths() (minLen, maxLen int) {
+// Lengths returns the range of prefix lengths that f lets through.
+func (f Filter) Lengths() (minLen, maxLen int) {
 	minLen, maxLen = f.Prefix.Bits(), f.Prefix.Bits()
 	if f.Ge != 0 {
 		minLen, maxLen = f.Ge, f.Prefix.Addr().BitLen()
@@ -73,7 +73,7 @@ func (f Filter) Matches(p netip.Prefix) bool {
 	if !p.IsValid() || !f.Prefix.IsValid() || p.Addr().BitLen() != f.Prefix.Addr().BitLen() {
 		return false
 	}
-	minLen, maxLen := f.lengths()
+	minLen, maxLen := f.Lengths()
 	return p.Bits() >= f.Prefix.Bits() && p.Bits() >= minLen && p.Bits() <= maxLen &&
 		f.Prefix.Contains(p.Addr())
 }
@@ -169,8 +169,8 @@ func (p Policy) Equal(o Policy) bool {
 	return p.Any == o.Any && p.Default == o.Default && p.Own == o.Own && slices.Equal(p.Prefixes, o.Prefixes)
 }
 
-// validate reports the first bad filter.
-func (p Policy) validate() error {
+// Validate reports the first bad filter.
+func (p Policy) Validate() error {
 	for _, f := range p.Prefixes {
 		if err := f.Validate(); err != nil {
 			return err

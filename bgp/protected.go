@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/gaissmai/bart"
 )
@@ -44,6 +45,11 @@ func NewProtected(own, reserved []netip.Prefix) *Protected {
 		}
 	}
 	return p
+}
+
+// Prefixes returns what NewProtected makes the same of, each in order.
+func (pr *Protected) Prefixes() (own, reserved []netip.Prefix) {
+	return slices.Collect(pr.own.AllSorted()), slices.Collect(pr.reserved.AllSorted())
 }
 
 // Concerns reports whether it does not suffice that some word or filter of an
@@ -104,4 +110,9 @@ func (pr *Protected) takes(p netip.Prefix) (netip.Prefix, bool) {
 // shortestAny is the length of the shortest prefixes that `any` imports, of the
 // family of p. Half the Internet is not a peer's network: 0.0.0.0/1 and
 // 128.0.0.0/1 are a default route under another name.
-func shortestAny(p netip.Prefix) int { return [2]int{ipv4: 8, ipv6: 16}[familyOf(p)] }
+func shortestAny(p netip.Prefix) int {
+	if p.Addr().Is4() {
+		return 8
+	}
+	return 16
+}

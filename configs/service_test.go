@@ -50,7 +50,9 @@ func TestUnit(t *testing.T) {
 		"RuntimeDirectory": "warren",
 		"LimitNOFILE":      "65536",
 
-		"CapabilityBoundingSet":   "CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE",
+		"CapabilityBoundingSet": "CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_KILL",
+		// The kernel may end the speaker's process, and the tunnels are not to end with it.
+		"OOMPolicy":               "continue",
 		"NoNewPrivileges":         "yes",
 		"DevicePolicy":            "closed",
 		"DeviceAllow":             "/dev/net/tun rw",
@@ -65,7 +67,7 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%s is %q, want %q", key, got[key], want)
 		}
 	}
-	if want := []string{"@system-service", "~@privileged @resources"}; !slices.Equal(got["SystemCallFilter"], want) {
+	if want := []string{"@system-service", "~@privileged @resources", "setuid setgid setgroups setpriority setrlimit capset landlock_create_ruleset landlock_add_rule landlock_restrict_self"}; !slices.Equal(got["SystemCallFilter"], want) {
 		t.Errorf("SystemCallFilter is %q, want %q", got["SystemCallFilter"], want)
 	}
 	// How much memory is too much only the operator knows: the advice is there, and not in force.

@@ -62,6 +62,15 @@ func Trusted(uid uint32) bool {
 	return uid == 0 || int(uid) == os.Geteuid() || int64(uid) == outside()
 }
 
+// TrustedUsers lists the users that Trusted is true for.
+func TrustedUsers() []uint32 {
+	users := []uint32{0, uint32(os.Geteuid())}
+	if out := outside(); out >= 0 {
+		users = append(users, uint32(out))
+	}
+	return users
+}
+
 // outside is the number of users that this user namespace does not know, or -1 if it knows
 // all of them.
 var outside = sync.OnceValue(func() int64 {

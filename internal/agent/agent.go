@@ -11,11 +11,11 @@ import (
 	"syscall"
 	"time"
 
-	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
 	"warren/internal/logging"
+	"warren/internal/speaker"
 	"warren/internal/status"
 	"warren/internal/underlay"
 	"warren/tunnel"
@@ -133,9 +133,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	if err := a.startRoutes(ctx, l, t); err != nil {
 		return nil, err
 	}
-	if err := a.startSpeaker(l, t); err != nil {
-		return nil, err
-	}
+	a.startSpeaker(l, t)
 	return l, a.startLoop(ctx, l, t)
 }
 
@@ -242,18 +240,17 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 	return nil
 }
 
-func (a *Agent) startSpeaker(l *loop, t *tasks) error {
-	s, err := bgp.New(bgp.Config{ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, Logger: a.log})
-	if err != nil {
-		return err
-	}
+func (a *Agent) startSpeaker(l *loop, t *tasks) {
+	s := speaker.New(speaker.Config{
+		ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, Logger: a.log,
+		MemoryMax: a.cfg.BGP.MemoryMax, RestartTime: a.cfg.BGP.RestartTime,
+	})
 	l.speaker = s
 	t.start("bgp", s.Run)
 	if a.cfg.API.Gobgp != "" {
 		l.gobgp = &gobgpPort{api: a.cfg.API, serve: s.ServeInspection, log: a.log, retry: retryInterval}
 		t.start("gobgp port", l.gobgp.Run)
 	}
-	return nil
 }
 
 func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {

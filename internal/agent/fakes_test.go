@@ -17,6 +17,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/link"
+	"warren/internal/speaker"
 	"warren/internal/underlay"
 	"warren/tunnel"
 )
@@ -101,6 +102,7 @@ type fakeSpeaker struct {
 	changes   map[netip.Prefix]bgp.Route
 	since     time.Time // of each session
 	fails     string    // what each neighbor's status says
+	process   speaker.Status
 	blocked   time.Time // since when there is no answer from any; zero: there is
 }
 
@@ -146,6 +148,8 @@ func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 	}
 	return all
 }
+
+func (s *fakeSpeaker) Status() speaker.Status { return s.process }
 
 func (s *fakeSpeaker) Events() <-chan struct{} { return nil }
 

@@ -19,8 +19,6 @@ const (
 	// gobgpMode lets the socket's group look at the speaker: the group of its directory if
 	// the directory is setgid, else the daemon's.
 	gobgpMode = 0o660
-	// gobgpClients is how many connections of the gobgp command there are at a time.
-	gobgpClients = 64
 )
 
 // gobgpPort lets the gobgp command look at the speaker. That somebody else has its address is no
@@ -40,7 +38,7 @@ func (g *gobgpPort) Run(ctx context.Context) error {
 		l, err := g.listen(ctx)
 		if err == nil {
 			g.works()
-			err = g.serve(ctx, socket.Limit(l, gobgpClients))
+			err = g.serve(ctx, l)
 		}
 		if err == nil || ctx.Err() != nil {
 			continue

@@ -49,7 +49,7 @@ type guard interface {
 // goroutine of run; others talk to it through the inbox and ask.
 type loop struct {
 	log     *slog.Logger
-	speaker speaker
+	speaker bgpSpeaker
 	routes  routes
 	locals  locals
 	guard   guard

@@ -11,6 +11,7 @@ import (
 
 	"warren/bgp"
 	"warren/internal/config"
+	"warren/internal/speaker"
 	"warren/tunnel"
 )
 
@@ -68,13 +69,14 @@ type reporter struct {
 	failed func(error)        // it has ended by itself: the interface is gone
 }
 
-// speaker is what the loop needs of bgp.Speaker.
-type speaker interface {
+// bgpSpeaker is what the loop needs of speaker.Speaker.
+type bgpSpeaker interface {
 	Want(bgp.Wanted)
 	Settle(context.Context) error
 	TakeChanges() map[netip.Prefix]bgp.Route
 	Neighbors() []bgp.NeighborStatus
 	Events() <-chan struct{}
+	Status() speaker.Status
 }
 
 // openAtOnce is how many tunnels are opened at the same time: the kernel takes

@@ -120,6 +120,7 @@ func needsRestart(old, next *config.Config) error {
 	add("name", old.Name == next.Name)
 	add("asn", old.ASN == next.ASN)
 	add("router_id", old.RouterID == next.RouterID)
+	add("[bgp]", old.BGP == next.BGP)
 	add("[fib]", old.FIB == next.FIB)
 	add("[api]", old.API == next.API)
 	oldTLS, nextTLS := old.TLS, next.TLS

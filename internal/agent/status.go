@@ -9,6 +9,7 @@ import (
 
 	"warren/bgp"
 	"warren/internal/config"
+	"warren/internal/speaker"
 	"warren/internal/status"
 	"warren/tunnel"
 )
@@ -30,8 +31,9 @@ func (l *loop) status() status.Status {
 		Router: status.Router{
 			Name: l.cfg.Name, ASN: l.cfg.ASN, RouterID: l.cfg.RouterID.String(),
 			Version: l.version, UptimeS: int64(time.Since(l.started).Seconds()),
-			Source: status.Source{IPv4: addrText(l.source.v4), IPv6: addrText(l.source.v6)},
-			Hints:  slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.swallowedHints(swallowed, now)),
+			Speaker: speakerStatus(l.speaker.Status()),
+			Source:  status.Source{IPv4: addrText(l.source.v4), IPv6: addrText(l.source.v6)},
+			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.swallowedHints(swallowed, now)),
 		},
 		Peers: make([]status.Peer, 0, len(l.peers)),
 		FIB:   status.FIB{IPv4: l.fib.Installed4, IPv6: l.fib.Installed6, Pending: l.fib.Pending, Errors: l.fib.Errors},
@@ -47,6 +49,10 @@ func (l *loop) status() status.Status {
 		s.Peers = append(s.Peers, status.Peer{Name: cfg.Name, Tunnel: t, BGP: p.bgpStatus(neighbors)})
 	}
 	return s
+}
+
+func speakerStatus(s speaker.Status) status.Speaker {
+	return status.Speaker{PID: s.PID, Restarts: s.Restarts, LastError: s.LastError}
 }
 
 func (p *peer) tunnelStatus() status.Tunnel {

@@ -26,6 +26,7 @@ type Config struct {
 	Announce  Announce
 	TLS       TLS
 	WireGuard WireGuard
+	BGP       BGP
 	FIB       FIB
 	API       API
 	Log       Log
@@ -87,6 +88,13 @@ type WireGuard struct {
 // read from.
 func (w WireGuard) Equal(o WireGuard) bool {
 	return w.ListenPort == o.ListenPort && bytes.Equal(w.PrivateKey, o.PrivateKey)
+}
+
+// BGP says how the speaker runs, which has a process of its own. It can be compared
+// with ==.
+type BGP struct {
+	MemoryMax   int64         // bytes, 32 MiB to 1 TiB; 0: a part of the machine's memory
+	RestartTime time.Duration // how long routes stay while the speaker starts again: 1 s to 1 h
 }
 
 // FIB says how learned routes are written to the kernel. It can be compared

@@ -10,6 +10,7 @@ type rawRouter struct {
 	Announce  rawAnnounce   `toml:"announce"`
 	TLS       rawTLS        `toml:"tls"`
 	WireGuard rawWireGuard  `toml:"wireguard"`
+	BGP       rawBGP        `toml:"bgp"`
 	FIB       rawFIB        `toml:"fib"`
 	API       rawAPI        `toml:"api"`
 	Log       rawLog        `toml:"log"`
@@ -31,6 +32,11 @@ type rawTLS struct {
 type rawWireGuard struct {
 	ListenPort     value[int64]  `toml:"listen_port"`
 	PrivateKeyFile value[string] `toml:"private_key_file"`
+}
+
+type rawBGP struct {
+	MemoryMax   value[string] `toml:"memory_max"`
+	RestartTime value[string] `toml:"restart_time"`
 }
 
 type rawFIB struct {

@@ -31,6 +31,7 @@ func (l *loader) router(raw *rawRouter) *Config {
 		Announce:  l.announce(&raw.Announce),
 		TLS:       l.tls(&raw.TLS),
 		WireGuard: l.wireguard(&raw.WireGuard),
+		BGP:       l.bgp(&raw.BGP),
 		FIB:       l.fib(&raw.FIB),
 		API:       l.api(&raw.API),
 		Log:       l.log(&raw.Log),

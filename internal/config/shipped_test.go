@@ -188,7 +188,7 @@ func TestReferenceIsTrue(t *testing.T) {
 
 func sameConfig(a, b *Config) bool {
 	return a.Name == b.Name && a.ASN == b.ASN && a.RouterID == b.RouterID && a.Announce.Equal(b.Announce) &&
-		a.TLS.Equal(b.TLS) && a.WireGuard.Equal(b.WireGuard) && a.FIB == b.FIB && a.API == b.API && a.Log == b.Log && slices.EqualFunc(a.Peers, b.Peers, Peer.Equal)
+		a.TLS.Equal(b.TLS) && a.WireGuard.Equal(b.WireGuard) && a.BGP == b.BGP && a.FIB == b.FIB && a.API == b.API && a.Log == b.Log && slices.EqualFunc(a.Peers, b.Peers, Peer.Equal)
 }
 
 // TestReferenceValues checks that the values arrive where they belong.

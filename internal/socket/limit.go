@@ -12,13 +12,17 @@ import (
 // Limit bounds how many connections that l accepted are open at a time: most, at least 1.
 // One too many closes another, as the package's comment tells; the newest itself if all others
 // are root's or the daemon's own and it is not. The connections have a method User.
-func Limit(l net.Listener, most int) net.Listener {
-	return &limited{Listener: l, most: most, open: map[*conn]struct{}{}}
+func Limit(l net.Listener, most int) net.Listener { return LimitFor(l, most, access.Trusted) }
+
+// LimitFor is Limit where others are trusted than root and the user of this process.
+func LimitFor(l net.Listener, most int, trusted func(uid uint32) bool) net.Listener {
+	return &limited{Listener: l, most: most, trusted: trusted, open: map[*conn]struct{}{}}
 }
 
 type limited struct {
 	net.Listener
-	most int
+	most    int
+	trusted func(uid uint32) bool
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
@@ -27,10 +31,11 @@ type limited struct {
 // conn is a connection that counts.
 type conn struct {
 	net.Conn
-	of    *limited
-	user  user
-	moved atomic.Int64 // when bytes last went through, in ns since the epoch
-	once  sync.Once
+	of      *limited
+	user    user
+	trusted bool         // the user is
+	moved   atomic.Int64 // when bytes last went through, in ns since the epoch
+	once    sync.Once
 }
 
 // Accept waits for the next connection.
@@ -41,6 +46,7 @@ func (l *limited) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &conn{Conn: accepted, of: l, user: userOf(accepted)}
+		c.trusted = c.user != unknown && l.trusted(uint32(c.user))
 		c.touch()
 		l.mu.Lock()
 		l.open[c] = struct{}{}
@@ -75,10 +81,10 @@ func (l *limited) victim(newest *conn) *conn {
 
 // goesBefore reports whether c goes rather than d when newest has come.
 func goesBefore(c, d, newest *conn, counts map[user]int) bool {
-	if c.user.trusted() != d.user.trusted() {
-		return !c.user.trusted()
+	if c.trusted != d.trusted {
+		return !c.trusted
 	}
-	if c.user.trusted() && !newest.user.trusted() {
+	if c.trusted && !newest.trusted {
 		return false
 	}
 	if counts[c.user] != counts[d.user] {
@@ -95,11 +101,8 @@ type user int64
 
 const unknown user = -1
 
-func (u user) trusted() bool { return u != unknown && access.Trusted(uint32(u)) }
-
-// User returns the user at the other end, -1 if that is not known, and whether it is root or the
-// daemon's own user.
-func (c *conn) User() (uid int64, trusted bool) { return int64(c.user), c.user.trusted() }
+// User returns the user at the other end, -1 if that is not known, and whether it is trusted.
+func (c *conn) User() (uid int64, trusted bool) { return int64(c.user), c.trusted }
 
 func (c *conn) touch() { c.moved.Store(time.Now().UnixNano()) }
 

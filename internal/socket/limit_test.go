@@ -37,7 +37,7 @@ func TestVictim(t *testing.T) {
 		l := &limited{open: map[*conn]struct{}{}}
 		var all []*conn
 		for i, u := range c.open {
-			n := &conn{of: l, user: u}
+			n := &conn{of: l, user: u, trusted: u == root}
 			n.moved.Store(int64(i))
 			l.open[n] = struct{}{}
 			all = append(all, n)

@@ -60,6 +60,11 @@ func (l *unixListener) Close() error {
 	return err
 }
 
+// SyscallConn implements syscall.Conn: another process may accept the connections.
+func (l *unixListener) SyscallConn() (syscall.RawConn, error) {
+	return l.Listener.(*net.UnixListener).SyscallConn()
+}
+
 // makeDir makes the socket's directory. One in which others can replace the socket by their
 // own is refused.
 func makeDir(dir string) error {

@@ -18,13 +18,21 @@ type Status struct {
 
 // Router is the daemon itself.
 type Router struct {
-	Name     string `json:"name"`
-	ASN      uint32 `json:"asn"`
-	RouterID string `json:"router_id"`
-	Version  string `json:"version"`
-	UptimeS  int64  `json:"uptime_s"` // whole seconds since the daemon started
-	Source   Source `json:"source"`
-	Hints    []Hint `json:"hints"`
+	Name     string  `json:"name"`
+	ASN      uint32  `json:"asn"`
+	RouterID string  `json:"router_id"`
+	Version  string  `json:"version"`
+	UptimeS  int64   `json:"uptime_s"` // whole seconds since the daemon started
+	Speaker  Speaker `json:"speaker"`
+	Source   Source  `json:"source"`
+	Hints    []Hint  `json:"hints"`
+}
+
+// Speaker is the process that speaks BGP.
+type Speaker struct {
+	PID       int    `json:"pid"`        // 0: it is about to be started again
+	Restarts  int    `json:"restarts"`   // how often it has ended without being told to
+	LastError string `json:"last_error"` // why it has the last time; empty: it has not
 }
 
 // Source is which addresses the router's own packets into tunnels come from; empty:

@@ -20,8 +20,9 @@ func example() Status {
 		Time: At(noon),
 		Router: Router{
 			Name: "site-a", ASN: 64512, RouterID: "10.0.0.1", Version: "1.0", UptimeS: 93784,
-			Source: Source{IPv4: "10.1.0.1", IPv6: "2001:db8:1::1"},
-			Hints:  []Hint{{Text: "mind the \x1bgap"}, {Text: "look up", Peer: "site-b"}},
+			Speaker: Speaker{PID: 4711, Restarts: 2, LastError: "panic: \x1b!"},
+			Source:  Source{IPv4: "10.1.0.1", IPv6: "2001:db8:1::1"},
+			Hints:   []Hint{{Text: "mind the \x1bgap"}, {Text: "look up", Peer: "site-b"}},
 		},
 		Peers: []Peer{
 			{
@@ -117,7 +118,7 @@ func TestJSONIsNeverNull(t *testing.T) {
 // The names of the design, as other tools read them.
 func TestJSONNames(t *testing.T) {
 	const design = `{"router":{"name":"site-a","asn":64512,"router_id":"10.0.0.1","version":"1","uptime_s":12,
-	   "source":{"ipv4":"10.1.0.1","ipv6":"2001:db8:1::1"},"hints":[]},
+	   "speaker":{"pid":0,"restarts":0,"last_error":""},"source":{"ipv4":"10.1.0.1","ipv6":"2001:db8:1::1"},"hints":[]},
 	 "peers":[{"name":"site-b",
 	   "tunnel":{"transport":"tls","interface":"site-b","state":"up","remote":"198.51.100.2:443","since":"2026-03-01T12:00:00Z","rtt_ms":0.4,
 	             "mtu":1500,"rx_bytes":1,"tx_bytes":2,"rx_packets":3,"tx_packets":4,"drops":5,"last_error":"x"},

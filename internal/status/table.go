@@ -24,6 +24,9 @@ func Table(w io.Writer, s Status) error {
 		problem(&b, p.Name, "bgp", p.BGP.LastError)
 		problem(&b, p.Name, "bgp", malformed(p.BGP))
 	}
+	if sp := s.Router.Speaker; sp.Restarts > 0 {
+		fmt.Fprintf(&b, "speaker: started again %s; the last time because: %s\n", times(sp.Restarts), clean(sp.LastError))
+	}
 	for _, h := range s.Router.Hints {
 		hint(&b, h)
 	}
@@ -34,6 +37,13 @@ func Table(w io.Writer, s Status) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func peerTable(b *strings.Builder, s Status) {

@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+)
+
+// closeTimeout bounds how long a deleted neighbor's session may take to end.
+// GoBGP itself gives up on writing the Cease after one second.
+const closeTimeout = 3 * time.Second
+
+// dropLocked takes a neighbor's routes away at once and closes its session, with
+// a Cease, in the background: that takes a while when the far end is dead. What
+// is to be told of that is pending.
+func (s *Speaker) dropLocked(n *neighbor) {
+	if n.session.shown() == stateEstablished {
+		lasted := time.Since(n.session.since)
+		s.news.pending = append(s.news.pending, func() { s.logEnded(slog.LevelInfo, n, closedHere, lasted) })
+	}
+	delete(s.neighbors, n.Name)
+	delete(s.byAddr, n.key)
+	delete(s.confirming, n)
+	s.closing[n.key] = n
+	s.rib.drop(n)
+	s.work.Go(func() { s.close(n) })
+}
+
+// close takes n out of GoBGP. The session is shut down first, and the peer
+// deleted only when GoBGP has left Established: deleting it right away can let
+// an UPDATE that is being read slip into the table after the peer's routes
+// were dropped, where it would stay.
+func (s *Speaker) close(n *neighbor) {
+	defer close(n.closed)
+	addr := n.PeerAddr.String()
+	s.opMu.Lock() // lets addNeighbor finish
+	n.stop()
+	s.opMu.Unlock()
+	s.mu.Lock()
+	established := n.session.state == stateEstablished
+	s.mu.Unlock()
+	if established && s.server.DisablePeer(s.ctx, &api.DisablePeerRequest{Address: addr}) == nil {
+		select {
+		case <-n.down:
+		case <-time.After(closeTimeout):
+			s.log.Warn("BGP session took too long to close", slog.String("peer", n.Name))
+		}
+	}
+	s.opMu.Lock()
+	defer s.opMu.Unlock()
+	err := s.server.DeletePeer(s.ctx, &api.DeletePeerRequest{Address: addr})
+	if err = errors.Join(err, s.policies.forget(n.key)); err != nil {
+		s.log.Error("BGP neighbor not removed cleanly", slog.String("peer", n.Name), slog.Any("err", err))
+	}
+	s.mu.Lock()
+	delete(s.closing, n.key)
+	s.mu.Unlock()
+	s.wake() // another neighbor may wait for the address
+}
+
+// waitClosed waits until no neighbor is being closed any more.
+func (s *Speaker) waitClosed(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		var wait chan struct{}
+		for _, n := range s.closing {
+			wait = n.closed
+		}
+		s.mu.Unlock()
+		if wait == nil {
+			return
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,359 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"warren/bgp/judge"
+)
+
+// A peerConn is a connection with a peer, as GoBGP reads and writes it. What it
+// reads was judged: see package judge. The same goroutine of GoBGP's that asks
+// for bytes reads them from the socket and judges them, so that a connection
+// costs no goroutine and a slow GoBGP slows the peer down.
+//
+// The speaker may replace the policy at any time. What that gives GoBGP to read
+// waits in out, and the reader is woken by a read deadline that has passed.
+//
+// What GoBGP takes for one connection may be several, one after the other, with a
+// time without any in between (lost.go).
+type peerConn struct {
+	dialed        bool // this end made the connection
+	local, remote net.Addr
+	see           func(observation)
+	lost          func(*peerConn) bool         // the connection of an established session has failed; whether GoBGP's goes on
+	endOfRIB      func(*peerConn, family) bool // GoBGP sends an End-of-RIB marker; whether it goes out
+	gone          func(*peerConn)              // called once, when GoBGP closes it
+
+	tcp  atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
+	buf  []byte                      // only the reader uses it
+	wake chan struct{}               // capacity 1: the reader waits for it while there is no connection
+
+	mu       sync.Mutex // guards what follows
+	open     []byte     // this end's OPEN, as GoBGP wrote it; only the writer sets it
+	judge    *judge.Session
+	out      []byte // judged, not yet read by GoBGP
+	base     []byte // where out begins when it is empty; reused while there is much to read
+	peak     int    // the most prefixes that the peer has announced since memory was given back
+	ended    error  // what Read returns once out is empty
+	refused  bool   // this end has sent the NOTIFICATION that ends the session
+	notified bool   // a NOTIFICATION went through, one way or the other
+	cut      bool   // GoBGP was told of the end by a NOTIFICATION that nobody has sent
+	deadline time.Time
+	closed   bool
+}
+
+// An observation is what the speaker has to know of a connection.
+type observation struct {
+	open         *judge.Open         // the peer's OPEN has come
+	notification []byte              // the body of a NOTIFICATION that the peer sent
+	refused      *judge.Notification // the judge ends the session
+	malformed    string              // the last repaired, withdrawn or discarded thing in words
+	shrunk       bool                // most of a large table was withdrawn
+	endOfRIB     bool                // an End-of-RIB marker has come
+}
+
+func (o observation) nothing() bool {
+	return o.open == nil && o.notification == nil && o.refused == nil && o.malformed == "" && !o.shrunk && !o.endOfRIB
+}
+
+// Sizes of the buffer between the socket and the judge: small while there is
+// little to read, so that an idle session costs little.
+const (
+	smallRead = 4 << 10
+	largeRead = 64 << 10
+)
+
+// notifyTimeout bounds how long a NOTIFICATION of this end's may take to be
+// written, and how long the peer has to read it.
+const notifyTimeout = time.Second
+
+// Read implements net.Conn.
+func (c *peerConn) Read(b []byte) (int, error) {
+	for {
+		if n, err, ok := c.take(b); ok {
+			return n, err
+		}
+		if cap(c.buf) == 0 {
+			c.buf = make([]byte, smallRead)
+		}
+		tcp := c.tcp.Load()
+		if tcp == nil {
+			c.await()
+			continue
+		}
+		n, err := tcp.Read(c.buf)
+		switch {
+		case n > 0:
+			c.feed(c.buf[:n])
+			c.resize(n)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			c.rearm()
+		case err != nil:
+			if !c.fail() {
+				return 0, err
+			}
+		}
+	}
+}
+
+// take returns what Read can return without the socket.
+func (c *peerConn) take(b []byte) (n int, err error, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+		return 0, os.ErrDeadlineExceeded, true
+	case len(c.out) > 0:
+		n = copy(b, c.out)
+		c.out = c.out[n:]
+		return n, nil, true
+	case c.ended != nil:
+		return 0, c.ended, true
+	default:
+		return 0, nil, false
+	}
+}
+
+// rearm gives the socket GoBGP's deadline again, after one of wake's.
+func (c *peerConn) rearm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if tcp := c.tcp.Load(); tcp != nil && !c.closed {
+		tcp.SetReadDeadline(c.deadline)
+	}
+}
+
+// wakeLocked has the reader look at what there is to read without the socket.
+func (c *peerConn) wakeLocked() {
+	if tcp := c.tcp.Load(); tcp != nil && !c.closed {
+		tcp.SetReadDeadline(time.Unix(1, 0))
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// resize adapts the buffer to how much comes at once.
+func (c *peerConn) resize(n int) {
+	switch {
+	case n == len(c.buf) && n < largeRead:
+		c.buf = make([]byte, largeRead)
+	case n < smallRead && len(c.buf) > smallRead:
+		c.buf = make([]byte, smallRead)
+		c.mu.Lock()
+		c.base = nil
+		c.mu.Unlock()
+	}
+}
+
+// feed judges what the peer sent.
+func (c *peerConn) feed(b []byte) {
+	c.mu.Lock()
+	_, knew := c.judge.PeerOpen()
+	if len(c.out) == 0 {
+		c.out = c.base
+	}
+	before, ended, at := c.judge.Counts(), c.judge.EndOfRIB(), len(c.out)
+	var err error
+	c.out, err = c.judge.FromPeer(c.out, b)
+	if at == 0 {
+		c.base = c.out[:0]
+	}
+	after := c.judge.Counts()
+	seen := observation{shrunk: c.shrunk(after)}
+	if open, ok := c.judge.PeerOpen(); ok && !knew {
+		seen.open = &open
+	}
+	seen.notification = notificationIn(c.out[at:])
+	c.notified = c.notified || seen.notification != nil
+	seen.endOfRIB = c.judge.EndOfRIB() != ended
+	if after.Repaired != before.Repaired || after.Withdrawn != before.Withdrawn || after.Discarded != before.Discarded {
+		seen.malformed = after.Last
+	}
+	c.mu.Unlock()
+	c.end(err, &seen)
+	if !seen.nothing() {
+		c.see(seen)
+	}
+}
+
+// shrunk reports, once each time, that a large table has lost most of its
+// prefixes. mu is held.
+func (c *peerConn) shrunk(now judge.Counts) bool {
+	n := received(now)
+	if n > c.peak {
+		c.peak = n
+	}
+	if c.peak < largeTable || n > c.peak/4 {
+		return false
+	}
+	c.peak = n
+	return true
+}
+
+func received(c judge.Counts) (n int) {
+	for _, f := range c.Families {
+		n += f.Received
+	}
+	return n
+}
+
+// end ends the connection if the judge says so: the peer gets the NOTIFICATION,
+// and GoBGP the end of the stream.
+func (c *peerConn) end(err error, seen *observation) {
+	if err == nil {
+		return
+	}
+	c.mu.Lock()
+	first := c.ended == nil
+	c.endLocked()
+	c.refused = true
+	tcp := c.tcp.Load()
+	c.mu.Unlock()
+	var n *judge.Notification
+	if !first || !errors.As(err, &n) {
+		return
+	}
+	seen.refused = n
+	if tcp == nil {
+		return
+	}
+	// A peer that does not read may hold up a write of GoBGP's; the deadline
+	// ends that too.
+	tcp.SetWriteDeadline(time.Now().Add(notifyTimeout))
+	_, _ = tcp.Write(n.Bytes()) // if it cannot be said, the connection still ends
+	tcp.CloseWrite()
+}
+
+// setPolicy replaces the policy. affected limits the look to the prefixes for
+// which it is true; nil means all.
+func (c *peerConn) setPolicy(p judge.Policy, affected func(netip.Prefix) bool) {
+	c.mu.Lock()
+	var err error
+	c.out, err = c.judge.SetPolicy(c.out, p, affected)
+	if len(c.out) > 0 {
+		c.wakeLocked()
+	}
+	c.mu.Unlock()
+	if err != nil {
+		var seen observation
+		c.end(err, &seen)
+		c.see(seen)
+	}
+}
+
+func (c *peerConn) counts() judge.Counts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.judge.Counts()
+}
+
+// accepts reports whether the peer announces p now and GoBGP is given it.
+func (c *peerConn) accepts(p netip.Prefix) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.judge.Accepted(p)
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *peerConn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	tcp := c.tcp.Load()
+	if tcp == nil {
+		c.wakeLocked()
+	}
+	if tcp == nil || c.closed {
+		return nil
+	}
+	return tcp.SetReadDeadline(t)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *peerConn) SetWriteDeadline(t time.Time) error {
+	if tcp := c.tcp.Load(); tcp != nil {
+		return tcp.SetWriteDeadline(t)
+	}
+	return nil
+}
+
+// LocalAddr implements net.Conn.
+func (c *peerConn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr implements net.Conn.
+func (c *peerConn) RemoteAddr() net.Addr { return c.remote }
+
+// SyscallConn implements syscall.Conn, with which GoBGP sets options of the socket
+// before the session begins.
+func (c *peerConn) SyscallConn() (syscall.RawConn, error) {
+	if tcp := c.tcp.Load(); tcp != nil {
+		return tcp.SyscallConn()
+	}
+	return nil, net.ErrClosed
+}
+
+// SetDeadline implements net.Conn.
+func (c *peerConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// Close implements net.Conn. After a NOTIFICATION of the judge's it reads on for
+// a moment: a connection that is closed with bytes unread is reset, and the
+// peer would lose the NOTIFICATION.
+func (c *peerConn) Close() error {
+	c.mu.Lock()
+	again, linger := c.closed, c.refused
+	c.closed = true
+	c.out = nil
+	if c.ended == nil {
+		c.ended = net.ErrClosed
+	}
+	tcp := c.tcp.Load()
+	if tcp == nil {
+		c.wakeLocked()
+	}
+	c.mu.Unlock()
+	if again {
+		return nil
+	}
+	c.gone(c)
+	switch {
+	case tcp == nil:
+		return nil
+	case !linger:
+		return tcp.Close()
+	}
+	go func() {
+		tcp.SetReadDeadline(time.Now().Add(notifyTimeout))
+		_, _ = io.Copy(io.Discard, tcp)
+		tcp.Close()
+	}()
+	return nil
+}
+
+// notificationIn returns the body of the NOTIFICATION among whole messages, or
+// nil.
+func notificationIn(messages []byte) []byte {
+	const header, lengthAt, typeAt, notification = 19, 16, 18, 3
+	for len(messages) >= header {
+		length := int(messages[lengthAt])<<8 | int(messages[lengthAt+1])
+		if length < header || length > len(messages) {
+			return nil
+		}
+		if messages[typeAt] == notification {
+			return append([]byte{}, messages[header:length]...)
+		}
+		messages = messages[length:]
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"golang.org/x/time/rate"
+)
+
+// Timers, in seconds. The tunnel finds a dead peer by itself and its neighbor
+// is deleted then, so the hold time is only a second line of defence; it must
+// outlast a busy peer. Retries are fast because nothing but the one peer is at
+// the other end of a tunnel.
+const (
+	connectRetry  = 1
+	holdTime      = 9
+	keepalive     = 3
+	idleAfterDown = 1
+)
+
+// A neighbor is a Neighbor at work. Speaker.mu guards all of it but what is
+// marked as fixed.
+type neighbor struct {
+	Neighbor            // fixed, but for Import, Export and the limits, which are as wanted
+	key      netip.Addr // fixed: PeerAddr without zone, how GoBGP names it
+	otherHop netip.Addr // fixed: see otherNextHop
+	added    time.Time  // fixed: events before this concern a predecessor
+
+	// ctx ends what runs for the neighbor: its listener, its dials.
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	session    session
+	hadSession bool           // one was established
+	routes     int            // how many best paths are its
+	released   chan struct{}  // capacity 1: what held the neighbor back is gone
+	logged     rate.Sometimes // guards itself: what is malformed goes to the log
+	toldInside atomic.Bool    // see refused
+
+	applied applied // what is so of what is wanted
+
+	closed chan struct{} // closed when GoBGP has forgotten the neighbor
+	down   chan struct{} // closed when a neighbor being closed has left Established
+	isDown bool
+}
+
+func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
+	nb := &neighbor{
+		Neighbor: n,
+		key:      n.PeerAddr.WithZone(""),
+		otherHop: otherNextHop(n.Addresses, n.LocalAddr, s.cfg.RouterID),
+		session:  session{state: stateIdle, since: time.Now()},
+		released: make(chan struct{}, 1),
+		logged:   rate.Sometimes{First: 1, Interval: malformedLogged},
+		down:     make(chan struct{}),
+		closed:   make(chan struct{}),
+	}
+	nb.ctx, nb.cancel = context.WithCancel(s.ctx)
+	return nb
+}
+
+// stop ends what runs for n and waits for it.
+func (n *neighbor) stop() {
+	n.cancel()
+	n.work.Wait()
+}
+
+// apiPeer is n in GoBGP's terms: what is fixed of it.
+func (s *Speaker) apiPeer(n *neighbor) *api.Peer {
+	var families []*api.AfiSafi
+	for _, f := range families4and6 {
+		families = append(families, &api.AfiSafi{
+			Config:            &api.AfiSafiConfig{Family: f.api(), Enabled: true},
+			MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: s.restartTime > 0}},
+		})
+	}
+	return &api.Peer{
+		Conf: &api.PeerConf{
+			NeighborAddress: n.PeerAddr.String(),
+			PeerAsn:         n.ASN,
+			Description:     n.Name,
+			AllowOwnAsn:     255, // the judge withdraws what has looped
+		},
+		Timers: &api.Timers{Config: &api.TimersConfig{
+			ConnectRetry:           connectRetry,
+			HoldTime:               holdTime,
+			KeepaliveInterval:      keepalive,
+			IdleHoldTimeAfterReset: idleAfterDown,
+		}},
+		Transport: &api.Transport{
+			LocalAddress:  n.LocalAddr.String(),
+			BindInterface: n.Interface,
+			PassiveMode:   true, // see dial.go
+		},
+		// Both families are named because GoBGP would offer only the one of
+		// the session's addresses.
+		AfiSafis:        families,
+		GracefulRestart: s.gracefulRestart(),
+	}
+}

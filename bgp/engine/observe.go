@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"warren/bgp/judge"
+)
+
+// A peer that announces more than its hard limit is left alone for a while, and
+// for longer each time, until a session has lasted.
+const (
+	firstHold   = 10 * time.Second
+	longestHold = 10 * time.Minute
+)
+
+// largeTable is how many prefixes make it worth the time to give their memory
+// back to the system when they are gone. GoBGP drops them in its own time, longer
+// on a busy machine, so that is done each releaseInterval for a while, and for as
+// long as it makes a difference.
+const (
+	largeTable       = 20000
+	releaseInterval  = 5 * time.Second
+	releaseMinRounds = 6
+	releaseMaxRounds = 60
+)
+
+// malformedLogged bounds how often what is malformed is logged, per neighbor.
+// The counters have all of it.
+const malformedLogged = time.Minute
+
+// judgeConfigLocked is what the judge of a new connection with n has to know.
+func (s *Speaker) judgeConfigLocked(n *neighbor) judge.Config {
+	return judge.Config{
+		LocalASN: s.cfg.ASN, PeerASN: n.ASN, RouterID: s.cfg.RouterID,
+		AllowLoopback: n.LocalAddr.IsLoopback(),
+		// Kernel routes outlive a restart of the speaker, and sessions above all.
+		Restarted:  s.deferring && !n.hadSession,
+		Forwarding: s.cfg.Restarted || n.hadSession,
+		Policy:     s.judgePolicyLocked(n),
+	}
+}
+
+// judgePolicyLocked is n's import policy and limits. What the function refers
+// to is replaced, never changed.
+func (s *Speaker) judgePolicyLocked(n *neighbor) judge.Policy {
+	imports, protected := n.Import, s.protected
+	return judge.Policy{
+		Accept: func(p netip.Prefix) bool {
+			ok, reason := imports.Accepts(p, protected)
+			if reason.Protected() {
+				n.refused(s.log, p, reason)
+			}
+			return ok
+		},
+		MaxPrefixes:     n.MaxPrefixes,
+		HardMaxPrefixes: n.HardMaxPrefixes,
+	}
+}
+
+// onConn takes what was seen on a connection with n.
+func (s *Speaker) onConn(n *neighbor, seen observation) {
+	s.mu.Lock()
+	if seen.open != nil {
+		n.setOpen(*seen.open)
+		s.beginDumpLocked(n) // GoBGP's first, when the session is established
+	}
+	if seen.endOfRIB {
+		s.refreshedLocked(n)
+	}
+	if b := seen.notification; len(b) >= 2 {
+		n.explainNotification(false, b[0], b[1], n.session.seen)
+	}
+	if seen.refused != nil {
+		n.refuse(seen.refused)
+	}
+	if seen.malformed != "" {
+		n.session.malformed = seen.malformed
+	}
+	s.mu.Unlock()
+	if seen.malformed != "" {
+		n.logged.Do(func() {
+			s.log.Warn("the peer sent something malformed (logged once a minute at most; `warren status` counts)",
+				slog.String("peer", n.Name), slog.String("what", seen.malformed))
+		})
+	}
+	if seen.shrunk {
+		s.releaseMemory()
+	}
+	s.logProblems()
+	s.notify()
+}
+
+// refuse notes why this end has ended the session. Speaker.mu is held.
+func (n *neighbor) refuse(why *judge.Notification) {
+	const cease, maximumPrefixes = 6, 1 // RFC 4486 section 3
+	if why.Code != cease || why.Subcode != maximumPrefixes {
+		n.setProblem(told, "the peer sent what no session survives: %s", why.Text)
+		return
+	}
+	ss := &n.session
+	if ss.state == stateEstablished && time.Since(ss.since) > longestHold {
+		ss.holds = 0
+	}
+	hold := min(firstHold<<min(ss.holds, 10), longestHold)
+	ss.holds++
+	ss.heldUntil = time.Now().Add(hold)
+	n.setProblem(precise, "down: too many prefixes: %s; the next try is in %v; have the peer announce less, or raise max_prefixes or hard_max_prefixes", why.Text, hold)
+}
+
+// heldFor is how long n is to be left alone still, for having announced too
+// much. Speaker.mu is held.
+func (n *neighbor) heldFor() time.Duration { return time.Until(n.session.heldUntil) }
+
+// release ends that. Speaker.mu is held.
+func (n *neighbor) release() {
+	n.session.heldUntil, n.session.holds = time.Time{}, 0
+	select {
+	case n.released <- struct{}{}:
+	default:
+	}
+}
+
+// onGone is called when GoBGP has closed c: at the end of a session, or because
+// it does not want c in the state it is in.
+func (s *Speaker) onGone(n *neighbor, c *peerConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.session.conn != c {
+		return
+	}
+	n.session.cut = c.wasCut()
+	if kept := n.session.kept; kept != nil {
+		kept.over = true
+	}
+	s.setConnLocked(n, nil)
+	if s.wantsConnectionLocked(n) {
+		s.startDialLocked(n)
+	}
+}
+
+// setConnLocked makes c the connection that n has, nil for none. What the one
+// before has counted is kept.
+func (s *Speaker) setConnLocked(n *neighbor, c *peerConn) {
+	if old := n.session.conn; old != nil {
+		counts := old.counts()
+		n.session.judged.add(counts)
+		if received(counts) >= largeTable {
+			s.releaseMemory()
+		}
+	}
+	n.session.conn = c
+}
+
+// judged counts what the judge has found in the connections with a neighbor.
+type judged struct{ repaired, withdrawn, discarded uint64 }
+
+func (j *judged) add(c judge.Counts) {
+	j.repaired += c.Repaired
+	j.withdrawn += c.Withdrawn
+	j.discarded += c.Discarded
+}
+
+// releaseMemory gives the system back, soon, what a large table has left
+// behind. The runtime would keep most of it for minutes, and a machine that is
+// short of memory kills the process for it meanwhile.
+func (s *Speaker) releaseMemory() {
+	if !s.releasing.CompareAndSwap(false, true) {
+		return
+	}
+	s.work.Go(func() {
+		defer s.releasing.Store(false)
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		for round := range releaseMaxRounds {
+			if !pause(s.ctx, releaseInterval) {
+				return
+			}
+			debug.FreeOSMemory()
+			before := m.HeapAlloc
+			runtime.ReadMemStats(&m)
+			if round >= releaseMinRounds && m.HeapAlloc > before-before/20 {
+				return
+			}
+		}
+	})
+}

@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/osrg/gobgp/v4/api"
+)
+
+func prefixSet(name string, ms ...match) *api.DefinedSet {
+	set := &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_PREFIX, Name: name}
+	for _, m := range ms {
+		set.Prefixes = append(set.Prefixes, &api.Prefix{
+			IpPrefix: m.prefix.String(), MaskLengthMin: uint32(m.minLen), MaskLengthMax: uint32(m.maxLen),
+		})
+	}
+	return set
+}
+
+func neighborSet(name string, addr netip.Addr) *api.DefinedSet {
+	return &api.DefinedSet{
+		DefinedType: api.DefinedType_DEFINED_TYPE_NEIGHBOR, Name: name,
+		List: []string{netip.PrefixFrom(addr, addr.BitLen()).String()},
+	}
+}
+
+// addPrefixes also makes the set if there is none.
+func (p *policies) addPrefixes(ctx context.Context, set string, ms ...match) error {
+	return p.server.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: prefixSet(set, ms...)})
+}
+
+func (p *policies) removePrefixes(ctx context.Context, set string, ms ...match) error {
+	if len(ms) == 0 {
+		return nil
+	}
+	return p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: prefixSet(set, ms...)})
+}
+
+func (p *policies) addNeighbor(ctx context.Context, set string, addr netip.Addr) error {
+	return p.server.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: neighborSet(set, addr)})
+}
+
+func (p *policies) removeNeighbor(ctx context.Context, set string, addr netip.Addr) error {
+	return p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: neighborSet(set, addr)})
+}
+
+// nextHopPolicy is the policy that comes before the one for export: it decides
+// about next hops and about nothing else.
+const nextHopPolicy = "next-hop"
+
+// writeNextHop makes that policy, with the set of those neighbors that get this
+// end's address of the session where GoBGP would leave another next hop: iBGP.
+func (p *policies) writeNextHop(ctx context.Context) error {
+	var sts []*api.Statement
+	for _, f := range families4and6 {
+		at := place{dirExport, f}
+		set := at.set("self")
+		if err := p.addNeighbor(ctx, set, placeholder); err != nil {
+			return err
+		}
+		sts = append(sts, hopStatement(set, at, &api.NexthopAction{Self: true}))
+	}
+	return p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{Name: nextHopPolicy, Statements: sts}})
+}
+
+func hopStatement(set string, at place, hop *api.NexthopAction) *api.Statement {
+	return &api.Statement{
+		Name: set,
+		Conditions: &api.Conditions{
+			NeighborSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: set},
+			AfiSafiIn:   []*api.Family{at.fam.api()},
+		},
+		Actions: &api.Actions{Nexthop: hop},
+	}
+}
+
+// addHop has the neighbor at addr get a next hop with the paths of a family.
+func (p *policies) addHop(ctx context.Context, addr netip.Addr, at place, hop netip.Addr) error {
+	if !hop.IsValid() {
+		return nil
+	}
+	set := at.set("via-" + hop.String())
+	if err := p.addNeighbor(ctx, set, addr); err != nil {
+		return err
+	}
+	if p.hops[set]++; p.hops[set] > 1 {
+		return nil
+	}
+	st := hopStatement(set, at, &api.NexthopAction{Address: hop.String()})
+	return p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{Name: nextHopPolicy, Statements: []*api.Statement{st}}})
+}
+
+// removeHop takes that back. The last neighbor takes the statement along.
+func (p *policies) removeHop(ctx context.Context, addr netip.Addr, at place, hop netip.Addr) error {
+	if !hop.IsValid() {
+		return nil
+	}
+	set := at.set("via-" + hop.String())
+	if p.hops[set]--; p.hops[set] > 0 {
+		return p.removeNeighbor(ctx, set, addr)
+	}
+	delete(p.hops, set)
+	st := &api.Statement{Name: set}
+	return errors.Join(
+		p.server.DeletePolicy(ctx, &api.DeletePolicyRequest{Policy: &api.Policy{Name: nextHopPolicy, Statements: []*api.Statement{st}}}),
+		p.server.DeleteStatement(ctx, &api.DeleteStatementRequest{Statement: st, All: true}),
+		p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: neighborSet(set, addr), All: true}))
+}

@@ -1,0 +1,231 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"golang.org/x/sys/unix"
+)
+
+// GoBGP stays in Idle for 5 s after a session or a connection has failed, by a
+// constant; a neighbor that is added leaves Idle at once. So a neighbor whose
+// session failed is deleted and added again, soon at first and then after twice
+// the time each time, until GoBGP's own 5 s are the shorter wait: the damping
+// that RFC 4271 8.1.1 calls DampPeerOscillations. A peer that refuses sessions
+// gets the 5 s each time.
+const (
+	restartDelay = 200 * time.Millisecond
+	maxRestarts  = 5                // 200 ms, 400 ms, 800 ms, 1.6 s, 3.2 s
+	steadyAfter  = 10 * time.Second // a session that lasts clears the account
+)
+
+// restartAfter decides what follows on a session's or a connection's end: how
+// long after it the neighbor is started anew, or false if GoBGP's own pause is
+// to pass.
+func (ss *session) restartAfter(wasEstablished bool, lasted time.Duration, reason api.PeerState_DisconnectReason, message string) (time.Duration, bool) {
+	if wasEstablished && lasted >= steadyAfter {
+		ss.failures = 0
+	}
+	if ss.failures >= maxRestarts || !wasEstablished && refuses(reason, message) {
+		return 0, false
+	}
+	ss.failures++
+	return restartDelay << (ss.failures - 1), true
+}
+
+// refuses reports whether a session did not come up because one end's
+// configuration does not suit the other. A Cease is not of that kind: the peer
+// may only be busy with the remains of the last session.
+func refuses(reason api.PeerState_DisconnectReason, message string) bool {
+	switch reason {
+	case api.PeerState_DISCONNECT_REASON_BAD_PEER_AS, api.PeerState_DISCONNECT_REASON_INVALID_MSG,
+		api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT:
+		return true
+	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED:
+		return !strings.Contains(message, "code 6(")
+	default:
+		return false
+	}
+}
+
+// restart gives n a new start in GoBGP after a delay, if it is still Idle then.
+func (s *Speaker) restart(n *neighbor, delay time.Duration) {
+	select {
+	case <-time.After(delay):
+	case <-n.ctx.Done():
+		return
+	}
+	s.opMu.Lock()
+	defer s.opMu.Unlock()
+	s.mu.Lock()
+	due := n.ctx.Err() == nil && n.session.state == stateIdle && s.neighbors[n.Name] == n
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	err := s.server.DeletePeer(s.ctx, &api.DeletePeerRequest{Address: n.PeerAddr.String()})
+	err = errors.Join(err, s.server.AddPeer(s.ctx, &api.AddPeerRequest{Peer: s.apiPeer(n)}))
+	if err != nil && s.ctx.Err() == nil {
+		s.log.Error("BGP neighbor not started again", slog.String("peer", n.Name), slog.Any("err", err))
+	}
+}
+
+// What follows decides between two connections with one peer.
+const (
+	openTimeout   = 5 * time.Second // for a peer that connects to send its OPEN, plus patience
+	takeoverAfter = time.Second     // from Established to an OPEN that counts
+)
+
+// connection returns what n has of a connection: its state, since when, and the
+// connection itself.
+func (s *Speaker) connection(n *neighbor) session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kept := n.session.kept; n.session.away() && !kept.over {
+		return session{state: kept.state, since: n.session.since, conn: kept.next}
+	}
+	return session{state: n.session.state, since: n.session.since, conn: n.session.conn}
+}
+
+// collide reports whether conn, which the peer has made, replaces the
+// connection that n has.
+//
+// Before the session is established that is a collision, and both ends must
+// decide alike: the connection that the end with the higher router ID has made
+// stays (RFC 4271 6.8). Of two that the peer has made the later one stays.
+//
+// A peer that opens a connection while the session is up here has lost that
+// session, after a restart for one, and the news of it was lost too. RFC 4271
+// would have the new connection closed, and the peer wait until this end's hold
+// timer expires. Behind a tunnel is only the one peer, so the old session ends,
+// and the new connection waits (RFC 4724 section 4.2 does the same). What a
+// collision leaves over must not be taken for that, hence the time that has to
+// be between.
+func (s *Speaker) collide(n *neighbor, conn *net.TCPConn) bool {
+	deadline := time.Now().Add(n.patience(openTimeout))
+	for {
+		have := s.connection(n)
+		if have.conn == nil {
+			return true
+		}
+		if arrived, id, ok := openArrived(conn); ok {
+			return have.replacedBy(arrived, s.cfg.RouterID.Less(id))
+		}
+		if time.Now().After(deadline) || !pause(n.ctx, readyInterval) {
+			return false
+		}
+	}
+}
+
+// pause waits for d and reports whether ctx is still good then.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// replacedBy decides for collide about a connection whose OPEN arrived at a
+// given time, from a peer with a higher router ID or not.
+func (have session) replacedBy(arrived time.Time, higherID bool) bool {
+	if have.state == stateEstablished {
+		return arrived.Sub(have.since) > takeoverAfter
+	}
+	return !have.conn.dialed || higherID
+}
+
+// openArrived reports whether a peer has sent its OPEN on a connection that
+// nothing was read from yet, when the last of what it sent came in, and the
+// router ID in it.
+func openArrived(conn *net.TCPConn) (at time.Time, id netip.Addr, ok bool) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return time.Time{}, netip.Addr{}, false
+	}
+	const idAt = gobgp.BGP_HEADER_LENGTH + 5 // version, AS number, hold time (RFC 4271 4.2)
+	err = raw.Control(func(fd uintptr) {
+		b := make([]byte, idAt+4)
+		n, _, err := unix.Recvfrom(int(fd), b, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if err != nil || n < len(b) || b[18] != gobgp.BGP_MSG_OPEN {
+			return
+		}
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return
+		}
+		at, ok = time.Now().Add(-time.Duration(info.Last_data_recv)*time.Millisecond), true
+		id = netip.AddrFrom4([4]byte(b[idAt:]))
+	})
+	return at, id, ok && err == nil
+}
+
+// endCurrent ends what n has, and waits until it has ended. What follows on the
+// end of any connection then follows on this one's.
+func (s *Speaker) endCurrent(n *neighbor) {
+	had := s.connection(n)
+	s.mu.Lock()
+	if had.state == stateEstablished && n.session.conn == had.conn {
+		n.setProblem(told, "the peer opened a new session: it had lost this one")
+	}
+	below := had.conn != nil && (n.session.conn != had.conn || had.state == stateEstablished && had.conn.retains())
+	s.mu.Unlock()
+	if below { // of GoBGP's session, which goes on
+		had.conn.hangUp()
+	} else {
+		// Not from here: close waits for this goroutine and holds opMu.
+		s.work.Go(func() { s.disable(n, had.state) })
+	}
+	for range readyTries {
+		if now := s.connection(n); now.conn != had.conn || !pause(n.ctx, readyInterval) {
+			return
+		}
+	}
+}
+
+// disable ends what n has if it is in the given state, and leaves n in GoBGP's
+// administrative down, out of which restart brings it: no restart can be between
+// the look at the state and DisablePeer, and one is sure to follow. (GoBGP's
+// reset would not do: if it finds no session any more, it ends the next one.)
+func (s *Speaker) disable(n *neighbor, state string) {
+	s.opMu.Lock()
+	defer s.opMu.Unlock()
+	s.mu.Lock()
+	due := n.ctx.Err() == nil && n.session.state == state && s.neighbors[n.Name] == n
+	n.session.failures = min(n.session.failures, maxRestarts-1)
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	err := s.server.DisablePeer(s.ctx, &api.DisablePeerRequest{Address: n.PeerAddr.String()})
+	if err != nil && s.ctx.Err() == nil {
+		s.log.Error("BGP session not ended", slog.String("peer", n.Name), slog.Any("err", err))
+	}
+}
+
+// openConfirmTime is how long a peer may take from its OPEN to its KEEPALIVE,
+// which it sends at once.
+const openConfirmTime = 4 * time.Second
+
+// watchOpen gives n a new start if it does not get out of OpenConfirm: the peer
+// may have settled for another connection that has not arrived here, and
+// GoBGP's hold timer in that state lasts longer.
+func (s *Speaker) watchOpen(n *neighbor, since time.Time) {
+	if !pause(n.ctx, n.patience(openConfirmTime)) {
+		return
+	}
+	s.mu.Lock()
+	same := n.session.since.Equal(since)
+	s.mu.Unlock()
+	if same {
+		s.disable(n, stateOpenConfirm)
+	}
+}

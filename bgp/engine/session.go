@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+// States of RFC 4271 8.2.2, as NeighborStatus has them.
+const (
+	stateIdle        = "idle"
+	stateConnect     = "connect"
+	stateActive      = "active"
+	stateOpenSent    = "opensent"
+	stateOpenConfirm = "openconfirm"
+	stateEstablished = "established"
+)
+
+func stateName(s gobgp.FSMState) string {
+	switch s {
+	case gobgp.BGP_FSM_CONNECT:
+		return stateConnect
+	case gobgp.BGP_FSM_ACTIVE:
+		return stateActive
+	case gobgp.BGP_FSM_OPENSENT:
+		return stateOpenSent
+	case gobgp.BGP_FSM_OPENCONFIRM:
+		return stateOpenConfirm
+	case gobgp.BGP_FSM_ESTABLISHED:
+		return stateEstablished
+	default:
+		return stateIdle
+	}
+}
+
+// A session is what is known of a neighbor's BGP session. Speaker.mu guards it.
+type session struct {
+	state    string
+	since    time.Time
+	remoteID netip.Addr
+	seen     openSeen // in the peer's last OPEN
+	problem  problem
+	logged   string          // the last problem that went to the log, or was the end of the session
+	said     map[string]bool // problems that went to the log since the session was established last
+
+	// Of the peer's last OPEN that led to a session, if there was one: whether
+	// it offers each family, and whether it takes IPv4 prefixes with IPv6 next hops.
+	known, ipv4, ipv6, extended bool
+
+	failures int // since a session lasted; see restartAfter
+
+	kept     *retention // of a connection that was lost; see retain.go
+	graceful bool       // the peer's last OPEN speaks of graceful restart
+	dumping  [2]bool    // by family: GoBGP is about to send all routes; see defer.go
+	ended    [2]bool    // by family: GoBGP has taken the peer's End-of-RIB marker, and all before it
+	cut      bool       // GoBGP was told by a NOTIFICATION of nobody's that the last connection is over
+
+	conn       *peerConn          // what GoBGP has or is about to have
+	waiting    bool               // a connection of the peer's waits to be taken
+	dialing    bool               // dialUntilConnected runs
+	unanswered time.Time          // since when attempts are neither taken nor refused; zero: they are
+	cancelDial context.CancelFunc // of the attempt under way
+
+	judged    judged    // in connections that are over
+	malformed string    // the last malformed thing in words
+	heldUntil time.Time // no connection before, and how often that was so
+	holds     int
+}
+
+// Neighbors returns the status of all neighbors, in no particular order.
+func (s *Speaker) Neighbors() []NeighborStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := s.routerIDsLocked()
+	all := make([]NeighborStatus, 0, len(s.neighbors))
+	for _, n := range s.neighbors {
+		st := NeighborStatus{
+			Name: n.Name, PeerAddr: n.PeerAddr, ASN: n.ASN,
+			State: n.session.shown(), Since: n.session.since, RemoteRouterID: n.session.remoteID,
+			LastError: s.problemLocked(n, ids),
+		}
+		if st.State != stateEstablished && (n.session.conn == nil || n.session.away()) {
+			st.Unanswered = n.session.unanswered
+		}
+		n.count(&st)
+		if st.State == stateEstablished {
+			st.Announced = s.announcedToLocked(n)
+			st.EndOfRIB = n.endOfRIB()
+		}
+		if kept := n.session.kept; kept != nil && !kept.over {
+			st.RestartUntil = kept.until
+			if kept.away {
+				st.LastError = fmt.Sprintf("%s; %d routes stay until %s at the latest", st.LastError, st.Stale, kept.until.Format(time.TimeOnly))
+			}
+		}
+		if f := s.failures[n.Name]; f != nil {
+			st.LastError = f.err.Error()
+		}
+		all = append(all, st)
+	}
+	for name, n := range s.wanted.neighbors {
+		if s.neighbors[name] == nil {
+			st := NeighborStatus{Name: name, PeerAddr: n.PeerAddr, ASN: n.ASN, State: stateIdle}
+			if f := s.failures[name]; f != nil {
+				st.LastError = f.err.Error()
+			}
+			all = append(all, st)
+		}
+	}
+	return all
+}
+
+// endOfRIB is NeighborStatus.EndOfRIB. Speaker.mu is held.
+func (n *neighbor) endOfRIB() bool {
+	if n.session.conn == nil || !n.session.known {
+		return false
+	}
+	ended := n.session.ended
+	return (ended[ipv4] || !n.session.ipv4) && (ended[ipv6] || !n.session.ipv6)
+}
+
+// count fills in what the judge counts. Speaker.mu is held.
+func (n *neighbor) count(st *NeighborStatus) {
+	total := n.session.judged
+	if c := n.session.conn; c != nil {
+		counts := c.counts()
+		total.add(counts)
+		for _, f := range counts.Families {
+			st.Received += f.Received
+			st.Accepted += f.Accepted
+			st.Refused += f.Refused
+			st.Stale += f.Stale
+		}
+	}
+	st.Malformed = Malformed{Repaired: total.repaired, Withdrawn: total.withdrawn, Discarded: total.discarded, Last: n.session.malformed}
+}
+
+// onPeer is GoBGP's word that a session changed its state.
+func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) {
+	if ev.Type != apiutil.PEER_EVENT_STATE {
+		return
+	}
+	s.mu.Lock()
+	addr := ev.Peer.State.NeighborAddress.Unmap().WithZone("")
+	if n := s.closing[addr]; n != nil && !n.isDown && ev.Peer.State.SessionState != gobgp.BGP_FSM_ESTABLISHED {
+		n.isDown = true
+		close(n.down)
+	}
+	n := s.neighborAtLocked(addr, at)
+	if n == nil {
+		s.mu.Unlock()
+		return
+	}
+	s.rib.drop(n) // GoBGP does so too, a little later
+	state, was, since := stateName(ev.Peer.State.SessionState), n.session.state, n.session.since
+	if state != was {
+		n.session.state, n.session.since = state, at
+	}
+	reason, message := ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage
+	if n.wasCut() { // lost.go
+		reason, message = api.PeerState_DISCONNECT_REASON_READ_FAILED, ""
+	}
+	if state == stateEstablished {
+		n.session.remoteID = ev.Peer.State.RouterID
+		n.session.problem, n.session.unanswered = problem{}, time.Time{}
+		n.session.said = nil
+		if was != state {
+			s.news.pending = append(s.news.pending, s.establishedLocked(n))
+		}
+		n.hadSession = true
+		s.confirming[n] = &confirmation{from: since}
+		s.checkSyncedLocked()
+		s.wake() // what may be sent may be something else now
+	} else {
+		delete(s.confirming, n)
+		n.explainDown(reason, message)
+		if was == stateEstablished && !n.session.away() {
+			s.news.pending = append(s.news.pending, s.endedLocked(n, at.Sub(since)))
+		}
+		n.session.kept = nil
+	}
+	var over *peerConn
+	if state == stateIdle {
+		over = n.session.conn // GoBGP does not close all that fail
+		s.setConnLocked(n, nil)
+	}
+	if state == stateActive {
+		s.startDialLocked(n)
+	}
+	if state == stateOpenConfirm && was != state {
+		s.work.Go(func() { s.watchOpen(n, at) })
+	}
+	if state == stateIdle && was != stateIdle {
+		if delay, ok := n.session.restartAfter(was == stateEstablished, at.Sub(since), reason, message); ok {
+			s.work.Go(func() { s.restart(n, delay) })
+		}
+	}
+	s.mu.Unlock()
+	if over != nil {
+		over.Close()
+	}
+	s.tell()
+	s.logProblems()
+	s.notify()
+}
+
+// announcedToLocked counts what n's export policy lets out to it.
+func (s *Speaker) announcedToLocked(n *neighbor) int {
+	count := 0
+	var sends [2]bool // by family
+	for f, hop := range s.hopsLocked(n) {
+		sends[f] = hop.ok
+	}
+	for p := range s.announced {
+		if sends[familyOf(p)] && n.Export.Matches(p, true) {
+			count++
+		}
+	}
+	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
+		return count // the usual case, without a walk through all routes
+	}
+	internal := n.ASN == s.cfg.ASN
+	for p, from := range s.rib.best {
+		if from == n || from.ASN == s.cfg.ASN && internal {
+			continue // never back, nor from iBGP to iBGP (RFC 4271 9.2.1)
+		}
+		if to := s.rib.scopes[p]; to == toNobody || to == toInternal && !internal {
+			continue
+		}
+		if _, own := s.announced[p]; !own && sends[familyOf(p)] && s.rib.visible(p) != nil && n.Export.Matches(p, false) {
+			count++
+		}
+	}
+	return count
+}
+
+// openSeen is who the peer says it is.
+type openSeen struct {
+	asn uint32
+	id  netip.Addr
+}

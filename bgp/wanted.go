@@ -1,0 +1,113 @@
+package bgp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Wanted is all that a Speaker is to do. Nothing in it may be changed once it
+// was handed over.
+type Wanted struct {
+	// Neighbors are the sessions to have, each with a name and a peer address of
+	// its own.
+	Neighbors []Neighbor
+	// Announced are the prefixes that originate here. Each neighbor gets of them
+	// what its export policy passes.
+	Announced []netip.Prefix
+	// Protected is what no neighbor may take. Nil protects nothing.
+	Protected *Protected
+}
+
+// A Neighbor is the BGP side of one peer.
+type Neighbor struct {
+	Name      string // the peer's name
+	Interface string // the tunnel's interface; BGP's sockets are bound to it
+
+	// The two ends of the session, of one family. A link-local address gets
+	// Interface as its zone. PeerAddr must differ from every other neighbor's
+	// even without the zone: GoBGP tells paths apart by it.
+	LocalAddr, PeerAddr netip.Addr
+
+	// Addresses is what else the interface has. One of them is the next hop of
+	// prefixes of the other family than the session's, where that needs one.
+	Addresses []netip.Prefix
+
+	ASN uint32 // the peer's; equal to Config.ASN it makes the session iBGP
+
+	Import, Export Policy
+
+	// MaxPrefixes is how many prefixes of each family are accepted; 0 means
+	// no limit. The ones that came first win, later ones wait for room.
+	MaxPrefixes int
+
+	// HardMaxPrefixes is how many prefixes of each family the peer may announce,
+	// accepted or not; above it the session ends (RFC 4486, Maximum Number of
+	// Prefixes Reached) and is tried again after a pause that grows. 0 means no
+	// limit.
+	HardMaxPrefixes int
+
+	// RTT is the round trip of the tunnel, 0 if it is not known. On a long path
+	// the peer is given more time. What it is when the session starts counts.
+	RTT time.Duration
+
+	// Generation tells one time that the tunnel is up from the next: the session
+	// of another generation ends, and a new one starts.
+	Generation uint64
+}
+
+// SameSession reports whether a session with n can go on as one with o.
+func (n *Neighbor) SameSession(o *Neighbor) bool {
+	return n.Generation == o.Generation && n.Interface == o.Interface && n.LocalAddr == o.LocalAddr && n.PeerAddr == o.PeerAddr &&
+		n.ASN == o.ASN && slices.Equal(n.Addresses, o.Addresses)
+}
+
+// Normalize puts the zones and the form of the addresses right: none is IPv4-mapped.
+func (n *Neighbor) Normalize() {
+	for _, a := range []*netip.Addr{&n.LocalAddr, &n.PeerAddr} {
+		*a = a.Unmap().WithZone("")
+		if a.IsLinkLocalUnicast() && a.Is6() {
+			*a = a.WithZone(n.Interface)
+		}
+	}
+}
+
+// Validate reports the first mistake. The addresses are normalized.
+func (n *Neighbor) Validate() error {
+	if n.Name == "" {
+		return errors.New("no name")
+	}
+	if n.ASN == 0 || n.ASN == 1<<32-1 {
+		return fmt.Errorf("asn %d: must be from 1 to 4294967294", n.ASN)
+	}
+	if err := checkLimits(n.MaxPrefixes, n.HardMaxPrefixes); err != nil {
+		return err
+	}
+	for _, a := range []netip.Addr{n.LocalAddr, n.PeerAddr} {
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
+			return fmt.Errorf("address %s: must be a unicast address", a)
+		}
+		if a.IsLinkLocalUnicast() && a.Is6() && n.Interface == "" {
+			return fmt.Errorf("address %s: a link-local address needs an interface", a)
+		}
+	}
+	if n.LocalAddr.Is4() != n.PeerAddr.Is4() {
+		return fmt.Errorf("addresses %s and %s: must be of one family", n.LocalAddr, n.PeerAddr)
+	}
+	if n.LocalAddr == n.PeerAddr {
+		return fmt.Errorf("address %s: is both ends' address; is `link` or the key the same as the peer's by mistake?", n.LocalAddr)
+	}
+	return errors.Join(n.Import.Validate(), n.Export.Validate())
+}
+
+func checkLimits(maxPrefixes, hardMaxPrefixes int) error {
+	if maxPrefixes < 0 {
+		return fmt.Errorf("max_prefixes %d: must be 0 (no limit) or more", maxPrefixes)
+	}
+	if hardMaxPrefixes < 0 || hardMaxPrefixes > 0 && (maxPrefixes == 0 || hardMaxPrefixes < maxPrefixes) {
+		return fmt.Errorf("hard_max_prefixes %d: must be 0 (no limit), or max_prefixes (%d) or more", hardMaxPrefixes, maxPrefixes)
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package speaker
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/bgp"
+	"warren/bgp/sockets"
+	"warren/internal/speaker/wire"
+)
+
+// A stranger is a process that somebody else has taken over: the other end of this one's sockets.
+type stranger struct {
+	t       *testing.T
+	p       *process
+	packets *wire.Packets
+	broken  chan error
+}
+
+func newStranger(t *testing.T, neighbors ...bgp.Neighbor) *stranger {
+	t.Helper()
+	s := New(Config{ASN: 64512, RouterID: netip.MustParseAddr("10.0.0.1"), sockets: sockets.On(testPort + 1)})
+	s.Want(bgp.Wanted{Neighbors: neighbors})
+	ours, theirs, err := wire.Pair(unix.SOCK_SEQPACKET)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &stranger{t: t, p: &process{s: s, kick: make(chan struct{}, 1), calls: newCalls()}, broken: make(chan error, 1)}
+	x.p.ended, x.p.end = context.WithCancelCause(t.Context())
+	if x.p.packets, err = wire.NewPackets(ours); err != nil {
+		t.Fatal(err)
+	}
+	if x.packets, err = wire.NewPackets(theirs); err != nil {
+		t.Fatal(err)
+	}
+	go func() { x.broken <- x.p.open() }()
+	t.Cleanup(func() {
+		x.p.end(nil)
+		x.packets.Close()
+		x.p.packets.Close()
+	})
+	return x
+}
+
+func (x *stranger) ask(req wire.Request) (wire.Answer, net.Listener) {
+	x.t.Helper()
+	if err := x.packets.Send(req, nil); err != nil {
+		x.t.Fatal(err)
+	}
+	return x.answer()
+}
+
+func (x *stranger) answer() (wire.Answer, net.Listener) {
+	x.t.Helper()
+	var is wire.Answer
+	f, err := x.packets.Receive(&is)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	if f == nil {
+		return is, nil
+	}
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.t.Cleanup(func() { l.Close() })
+	return is, l
+}
+
+// What is opened is for neighbors that are wanted, at their addresses, and bounded.
+func TestOpensOnlyWhatIsWanted(t *testing.T) {
+	n := bgp.Neighbor{Name: "b", LocalAddr: netip.MustParseAddr("127.9.4.1"), PeerAddr: netip.MustParseAddr("127.9.4.2"), ASN: 64513}
+	x := newStranger(t, n)
+	id := x.p.s.table.wanted["b"].id
+	is, l := x.ask(wire.Request{Op: wire.OpListen, Call: 1, Neighbor: id})
+	if l == nil || is.Error != "" {
+		t.Fatalf("no listener: %+v", is)
+	}
+	if got := l.Addr().(*net.TCPAddr).AddrPort(); got != netip.AddrPortFrom(n.LocalAddr, testPort+1) {
+		t.Errorf("the listener is at %v", got)
+	}
+	for _, other := range []uint32{0, id + 1, 1 << 31} {
+		if is, l := x.ask(wire.Request{Op: wire.OpListen, Call: 2, Neighbor: other}); l != nil || is.Error == "" || !is.Canceled {
+			t.Errorf("neighbor %d has a listener: %+v", other, is)
+		}
+	}
+	if is, l := x.ask(wire.Request{Op: wire.OpDial, Call: 3, Neighbor: id, Timeout: time.Hour}); l != nil || is.Error == "" || is.Timeout {
+		t.Errorf("a dial that is refused: %+v", is)
+	}
+
+	// However much is asked for, it is bounded.
+	const many = 200
+	refused := 0
+	for call := range uint32(many) {
+		if is, _ := x.ask(wire.Request{Op: wire.OpDial, Call: 10 + call, Neighbor: id}); is.Error == errTooMany.Error() {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Errorf("%d connections at once are not too many", many)
+	}
+
+	// A neighbor that is not wanted any more has nothing any more, in another session neither.
+	n.Generation++
+	x.p.s.Want(bgp.Wanted{Neighbors: []bgp.Neighbor{n}})
+	if is, l := x.ask(wire.Request{Op: wire.OpListen, Call: 500, Neighbor: id}); l != nil || !is.Canceled {
+		t.Errorf("the session before has a listener: %+v", is)
+	}
+}
+
+// A request that cannot be ends the process.
+func TestAsksForWhatCannotBe(t *testing.T) {
+	for _, req := range []wire.Request{{Op: "exec", Call: 1}, {Op: wire.OpListen}, {}} {
+		x := newStranger(t)
+		if err := x.packets.Send(req, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-x.broken; err == nil {
+			t.Errorf("%+v is answered", req)
+		}
+	}
+}
+
+// So does what cannot be told.
+func FuzzTake(f *testing.F) {
+	event, _ := wire.Append(nil, wire.KindEvent, wire.Event{ID: 1, Kind: bgp.SessionDown})
+	status, _ := wire.Append(nil, wire.KindNeighbors, wire.Neighbors{Changed: []wire.Status{{ID: 1, NeighborStatus: bgp.NeighborStatus{State: "established"}}}})
+	f.Add(uint8(wire.KindRoutes), []byte{1, 16, 10, 1})
+	f.Add(uint8(wire.KindEvent), event[5:])
+	f.Add(uint8(wire.KindNeighbors), status[5:])
+	f.Add(uint8(wire.KindSettled), []byte(`{"Serial":18446744073709551615}`))
+	f.Add(uint8(wire.KindServing), []byte(`{"Listener":1,"Error":"x"}`))
+	f.Fuzz(func(t *testing.T, kind uint8, payload []byte) {
+		s := New(Config{ASN: 64512, RouterID: netip.MustParseAddr("10.0.0.1"), MemoryMax: 1})
+		n := neighbor("a", 1)
+		n.LocalAddr, n.PeerAddr = netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
+		n.Import = bgp.Policy{Prefixes: []bgp.Filter{{Prefix: prefix("10.0.0.0/8"), Le: 32}}}
+		s.Want(bgp.Wanted{Neighbors: []bgp.Neighbor{n}})
+		p := &process{s: s}
+		_ = p.take(wire.Kind(kind), payload)
+		for prefix, r := range s.TakeChanges() {
+			if r.Neighbor != "a" || !n.Import.Matches(prefix, false) {
+				t.Fatalf("%v of %q is there", prefix, r.Neighbor)
+			}
+		}
+		if st := s.Neighbors(); len(st) != 1 || st[0].Name != "a" || st[0].ASN != n.ASN {
+			t.Fatalf("the neighbors are %+v", st)
+		}
+		if s.settled.serial > s.wanted.serial {
+			t.Fatal("more is settled than was wanted")
+		}
+	})
+}

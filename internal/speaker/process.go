@@ -1,0 +1,249 @@
+package speaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/internal/speaker/wire"
+)
+
+const (
+	firstPause   = 200 * time.Millisecond
+	longestPause = 30 * time.Second
+	steadyAfter  = time.Minute // of work, after which the pause is the first one again
+	// stopTime is how long the process may take to end its sessions.
+	stopTime = 4 * time.Second
+	// expireInterval is how often stale routes are looked at.
+	expireInterval = 200 * time.Millisecond
+)
+
+// Run keeps a process running until ctx is done, and then has it end its sessions with a Cease.
+func (s *Speaker) Run(ctx context.Context) error {
+	// The kernel ends the process when the thread ends that has started it (prctl(2),
+	// PR_SET_PDEATHSIG).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var expiring sync.WaitGroup
+	defer expiring.Wait()
+	expiring.Go(func() { s.expireLoop(ctx) })
+	pause := firstPause
+	for {
+		began := time.Now()
+		err := s.runProcess(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) >= steadyAfter {
+			pause = firstPause
+		}
+		s.died(err.Error())
+		s.log.Error("the speaker has ended and is started again; tunnels stay up, and routes for a while",
+			slog.Any("err", err), slog.Duration("pause", pause), slog.Duration("restart_time", s.cfg.RestartTime))
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// expireLoop drops stale routes in time.
+func (s *Speaker) expireLoop(ctx context.Context) {
+	tick := time.NewTicker(expireInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		s.table.expire(time.Now())
+		if len(s.table.changed) > 0 {
+			s.notifyLocked()
+		}
+		s.mu.Unlock()
+	}
+}
+
+// process is one process of the speaker.
+type process struct {
+	s        *Speaker
+	pid      int
+	messages net.Conn
+	packets  *wire.Packets
+	output   *os.File // its descriptor 2
+	memory   *os.File // /proc/PID/statm
+	kick     chan struct{}
+
+	ended context.Context // done when it is to end
+	end   context.CancelCauseFunc
+	calls calls
+}
+
+// wake has what is not sent yet be sent. There may be no process.
+func (p *process) wake() {
+	if p == nil {
+		return
+	}
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// errStopped ends a process that was told to stop and has not.
+var errStopped = broken("it does not stop")
+
+// runProcess runs one process until it ends, and returns why.
+func (s *Speaker) runProcess(ctx context.Context) error {
+	p, running, err := s.start()
+	if err != nil {
+		return fmt.Errorf("it cannot be started: %w", err)
+	}
+	var work sync.WaitGroup
+	crash := &crash{log: s.log}
+	for _, part := range []func() error{
+		p.read, func() error { return p.write(ctx) }, p.open, p.watchMemory,
+	} {
+		work.Go(func() {
+			if err := part(); err != nil {
+				p.end(err)
+			}
+		})
+	}
+	work.Go(func() { crash.read(p.output) })
+	stopping := context.AfterFunc(ctx, func() { time.AfterFunc(stopTime, func() { p.end(errStopped) }) })
+	defer stopping()
+	killing := context.AfterFunc(p.ended, func() { _ = running.Kill() }) // fails if it has ended
+	defer killing()
+
+	s.mu.Lock()
+	s.process = p
+	s.mu.Unlock()
+	p.wake()
+	state, err := running.Wait()
+	asked := context.Cause(p.ended)
+	p.end(errors.New("it has ended"))
+	p.close()
+	work.Wait()
+	s.mu.Lock()
+	s.process = nil
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return p.cause(state, asked, crash)
+}
+
+// cause says why the process has ended: the reason for which it was killed, or what it said, or how it
+// ended. A connection to it that has ended is not a reason, but a consequence.
+func (p *process) cause(state *os.ProcessState, asked error, crash *crash) error {
+	var broken *brokenError
+	switch status, ok := state.Sys().(syscall.WaitStatus); {
+	case errors.As(asked, &broken):
+		return asked
+	case crash.reason != "":
+		return errors.New(crash.reason)
+	case ok && status.Signaled() && status.Signal() == unix.SIGKILL:
+		return errors.New("it was killed: by somebody, or by the kernel because memory was short (its log says so)")
+	case ok && status.Signaled():
+		return fmt.Errorf("it was ended by signal %d (%v)", status.Signal(), status.Signal())
+	}
+	return fmt.Errorf("it has ended with status %d", state.ExitCode())
+}
+
+// brokenError says that the process does what it must not, and is ended for that.
+type brokenError struct{ error }
+
+func broken(format string, args ...any) error { return &brokenError{fmt.Errorf(format, args...)} }
+
+func (e *brokenError) Unwrap() error { return e.error }
+
+func (p *process) close() {
+	p.messages.Close()
+	_ = p.packets.Close()
+	p.memory.Close()
+}
+
+// start starts the process and connects to it.
+func (s *Speaker) start() (*process, *os.Process, error) {
+	p := &process{s: s, kick: make(chan struct{}, 1), calls: newCalls()}
+	var theirs []*os.File
+	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
+	}()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs = append(theirs, null)
+	messages, theirMessages, err := wire.Pair(unix.SOCK_STREAM)
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs = append(theirs, theirMessages)
+	if p.messages, err = wire.NewStream(messages); err != nil {
+		return nil, nil, err
+	}
+	packets, theirPackets, err := wire.Pair(unix.SOCK_SEQPACKET)
+	if err != nil {
+		p.messages.Close()
+		return nil, nil, err
+	}
+	theirs = append(theirs, theirPackets)
+	if p.packets, err = wire.NewPackets(packets); err != nil {
+		p.messages.Close()
+		return nil, nil, err
+	}
+	output, theirOutput, err := os.Pipe()
+	if err == nil {
+		theirs = append(theirs, theirOutput)
+		p.output = output
+		var running *os.Process
+		if running, err = s.exec(null, null, theirOutput, theirMessages, theirPackets); err == nil {
+			p.pid = running.Pid
+			p.ended, p.end = context.WithCancelCause(context.Background())
+			// Opened now, as later the process is another user's and may not be seen; a failure is
+			// told by each look.
+			p.memory, _ = os.Open("/proc/" + strconv.Itoa(p.pid) + "/statm")
+			return p, running, nil
+		}
+		output.Close()
+	}
+	p.close()
+	return nil, nil, err
+}
+
+// exec starts the binary that this process was started from, whatever has become of its file. What
+// it may do, it gives up itself (package child): so neither its file nor the directory need be for the
+// unprivileged user.
+func (s *Speaker) exec(files ...*os.File) (*os.Process, error) {
+	// What this process was started with by mistake of others the new one does not get.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // before Linux 5.11 it does
+	argv := []string{"warren", "speaker"}
+	if s.cfg.command != nil {
+		argv = s.cfg.command
+	}
+	return os.StartProcess("/proc/self/exe", argv, &os.ProcAttr{
+		Dir:   "/",
+		Env:   []string{"GOTRACEBACK=single"},
+		Files: files,
+		Sys:   &syscall.SysProcAttr{Setpgid: true},
+	})
+}

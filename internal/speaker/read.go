@@ -1,0 +1,156 @@
+package speaker
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"warren/bgp"
+	"warren/internal/speaker/wire"
+)
+
+// maxText bounds what the process says in words, in bytes.
+const maxText = 4 << 10
+
+// read takes what the process tells, until it ends.
+func (p *process) read() error {
+	in := wire.NewReader(p.messages, wire.MaxFromSpeaker)
+	for ready := false; ; {
+		kind, payload, err := in.Read()
+		if err != nil {
+			return err
+		}
+		if !ready {
+			if err := p.readReady(kind, payload); err != nil {
+				return err
+			}
+			ready = true
+			continue
+		}
+		if err := p.take(kind, payload); err != nil {
+			return broken("it says what cannot be: %w", err)
+		}
+	}
+}
+
+func (p *process) readReady(kind wire.Kind, payload []byte) error {
+	var is wire.Ready
+	if kind != wire.KindReady {
+		return broken("its first message is of kind %d", kind)
+	}
+	if err := wire.Decode(payload, &is); err != nil {
+		return broken("it says what cannot be: %w", err)
+	}
+	if is.Error != "" {
+		return broken("%s", short(is.Error))
+	}
+	if p.s.Status().Restarts > 0 {
+		p.s.log.Info("the speaker works again", slog.Int("pid", p.pid))
+	}
+	return nil
+}
+
+// take takes one message. It checks all of it.
+func (p *process) take(kind wire.Kind, payload []byte) error {
+	switch kind {
+	case wire.KindRoutes:
+		return p.takeRoutes(payload)
+	case wire.KindNeighbors:
+		return decode(payload, p.takeNeighbors)
+	case wire.KindSettled:
+		return decode(payload, func(is wire.Settled) error {
+			p.s.settle(settled{is.Serial, short(is.Error)})
+			return nil
+		})
+	case wire.KindEvent:
+		return decode(payload, p.takeEvent)
+	case wire.KindServing:
+		return decode(payload, p.takeServing)
+	}
+	return errors.New("a message of a kind that is not known")
+}
+
+func decode[T any](payload []byte, take func(T) error) error {
+	var v T
+	if err := wire.Decode(payload, &v); err != nil {
+		return err
+	}
+	return take(v)
+}
+
+func (p *process) takeRoutes(payload []byte) error {
+	now := time.Now()
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	defer p.s.notifyLocked()
+	for len(payload) > 0 {
+		id, prefix, rest, err := wire.NextRoute(payload)
+		if err == nil {
+			err = p.s.table.set(id, prefix, now)
+		}
+		if err != nil {
+			return err
+		}
+		payload = rest
+	}
+	return nil
+}
+
+// states are those of NeighborStatus.
+var states = []string{"idle", "connect", "active", "opensent", "openconfirm", stateEstablished}
+
+func (p *process) takeNeighbors(m wire.Neighbors) error {
+	now := time.Now()
+	for i := range m.Changed {
+		st := &m.Changed[i].NeighborStatus
+		if !slices.Contains(states, st.State) || st.Received < 0 || st.Accepted < 0 || st.Refused < 0 || st.Announced < 0 {
+			return errors.New("a status that there is not")
+		}
+		st.LastError, st.Malformed.Last = short(st.LastError), short(st.Malformed.Last)
+		if st.Since.After(now) {
+			st.Since = now
+		}
+	}
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	for _, c := range m.Changed {
+		p.s.table.setStatus(c.ID, c.NeighborStatus, now)
+	}
+	p.s.notifyLocked()
+	return nil
+}
+
+func (p *process) takeEvent(e wire.Event) error {
+	if e.Kind != bgp.SessionUp && e.Kind != bgp.SessionDown {
+		return errors.New("an event that there is not")
+	}
+	p.s.mu.Lock()
+	name := ""
+	if o := p.s.table.owners[e.ID]; o != nil { // else it is not wanted any more
+		name = o.neighbor.Name
+		o.up = time.Time{}
+		if e.Kind == bgp.SessionUp {
+			o.up = e.Time
+		}
+	}
+	p.s.mu.Unlock()
+	if name != "" {
+		p.s.cfg.OnEvent(bgp.Event{Kind: e.Kind, Time: e.Time, Neighbor: name, Cause: short(e.Cause), Lasted: e.Lasted})
+	}
+	return nil
+}
+
+func (p *process) takeServing(is wire.Serving) error {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if l := p.s.listener; l.number == is.Listener && l.conn != nil {
+		select {
+		case l.failed <- short(is.Error):
+		default:
+		}
+	}
+	return nil
+}
+
+func short(text string) string { return text[:min(len(text), maxText)] }

@@ -1,0 +1,278 @@
+package speaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"warren/bgp"
+	"warren/bgp/sockets"
+)
+
+// Config is what a Speaker is made of. It cannot change later.
+type Config struct {
+	ASN      uint32
+	RouterID netip.Addr
+	Logger   *slog.Logger
+
+	// MemoryMax is how many bytes of memory the process may take; 0: half of what the machine has.
+	MemoryMax int64
+	// RestartTime is how long routes stay when the process has died.
+	RestartTime time.Duration
+	// OnEvent is nil, or called with each event of a session, from any goroutine. It must
+	// not block.
+	OnEvent func(bgp.Event)
+
+	sockets sockets.Opener // another port, for tests
+	command []string       // the process's arguments, for tests; nil: those of the binary
+}
+
+// A Speaker is the BGP speaker as the daemon sees it. Its methods may be called from any goroutine; none
+// of them but Settle and those that run waits for the process.
+type Speaker struct {
+	cfg Config
+	log *slog.Logger
+
+	mu        sync.Mutex // guards what follows
+	table     *table
+	wanted    wanted
+	settled   settled
+	process   *process // nil between two
+	restarts  int
+	ended     time.Time // when the last process died; zero: none has
+	lastError string
+	listener  inspectionListener
+
+	events chan struct{} // capacity 1
+	passed chan struct{} // closed, and replaced, when settled changes
+}
+
+// wanted is bgp.Wanted with normalized addresses, in order.
+type wanted struct {
+	serial    uint64 // of the last change
+	neighbors []bgp.Neighbor
+	announced []netip.Prefix
+	protected *bgp.Protected
+}
+
+// settled is what the process has said of what is wanted.
+type settled struct {
+	serial uint64
+	err    string
+}
+
+// New makes a Speaker. Run must follow.
+func New(cfg Config) *Speaker {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.OnEvent == nil {
+		cfg.OnEvent = func(bgp.Event) {}
+	}
+	if cfg.MemoryMax == 0 {
+		cfg.MemoryMax = defaultMemory()
+	}
+	return &Speaker{
+		cfg: cfg, log: cfg.Logger, table: newTable(),
+		events: make(chan struct{}, 1), passed: make(chan struct{}),
+	}
+}
+
+// Want replaces what the speaker is to do. It does not wait for the process. One thing is done when it
+// returns: the routes of neighbors that are not wanted any more, or in another session, are gone.
+func (s *Speaker) Want(w bgp.Wanted) {
+	next := wanted{announced: slices.Clone(w.Announced), protected: w.Protected}
+	for _, n := range w.Neighbors {
+		n.Normalize()
+		next.neighbors = append(next.neighbors, n)
+	}
+	slices.SortFunc(next.neighbors, func(a, b bgp.Neighbor) int { return strings.Compare(a.Name, b.Name) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next.same(&s.wanted) {
+		return
+	}
+	next.serial = s.wanted.serial + 1
+	s.wanted = next
+	s.table.want(next.neighbors, next.protected)
+	s.notifyLocked()
+	s.process.wake()
+}
+
+// same reports whether both ask for the same.
+func (w *wanted) same(o *wanted) bool {
+	return o.serial > 0 && slices.Equal(w.announced, o.announced) && w.protected.Equal(o.protected) &&
+		slices.EqualFunc(w.neighbors, o.neighbors, func(a, b bgp.Neighbor) bool {
+			return a.Name == b.Name && a.SameSession(&b) && a.Import.Equal(b.Import) && a.Export.Equal(b.Export) &&
+				a.MaxPrefixes == b.MaxPrefixes && a.HardMaxPrefixes == b.HardMaxPrefixes && a.RTT == b.RTT
+		})
+}
+
+// Settle waits until what is wanted now was brought about or has failed once, and returns what has
+// failed.
+func (s *Speaker) Settle(ctx context.Context) error {
+	s.mu.Lock()
+	serial := s.wanted.serial
+	s.mu.Unlock()
+	for {
+		s.mu.Lock()
+		is, passed := s.settled, s.passed
+		s.mu.Unlock()
+		switch {
+		case is.serial >= serial && is.err != "":
+			return errors.New(is.err)
+		case is.serial >= serial:
+			return nil
+		}
+		select {
+		case <-passed:
+		case <-ctx.Done():
+			return fmt.Errorf("not all is applied yet: %w", ctx.Err())
+		}
+	}
+}
+
+// settle takes what the process says of it.
+func (s *Speaker) settle(is settled) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if is.serial > s.wanted.serial {
+		return
+	}
+	s.settled = is
+	close(s.passed)
+	s.passed = make(chan struct{})
+}
+
+// Neighbors returns the status of all neighbors that are wanted, as the process has told it last.
+func (s *Speaker) Neighbors() []bgp.NeighborStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]bgp.NeighborStatus, 0, len(s.table.wanted))
+	for _, o := range s.table.wanted {
+		st := o.status
+		if !o.known {
+			st = bgp.NeighborStatus{Name: o.neighbor.Name, PeerAddr: o.neighbor.PeerAddr, ASN: o.neighbor.ASN, State: "idle"}
+			if s.restarts > 0 {
+				st.LastError = "the speaker starts again: " + s.lastError
+			}
+		}
+		all = append(all, st)
+	}
+	return all
+}
+
+// TakeChanges returns what became of every prefix whose route has changed since the last call: its
+// route, or a Route with an empty Neighbor if there is none any more. It is for a single consumer.
+func (s *Speaker) TakeChanges() map[netip.Prefix]bgp.Route {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.table.take()
+}
+
+// Events returns a channel that holds one signal after something changed: a route, or a
+// neighbor's state. Signals coalesce; look with TakeChanges and Neighbors.
+func (s *Speaker) Events() <-chan struct{} { return s.events }
+
+func (s *Speaker) notifyLocked() {
+	select {
+	case s.events <- struct{}{}:
+	default:
+	}
+}
+
+// Status is the state of the process.
+type Status struct {
+	PID       int    // 0 between two
+	Restarts  int    // how often it has died, or could not be started, without being told to
+	LastError string // why it has last; empty: it has not
+}
+
+// Status returns the state of the process.
+func (s *Speaker) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{Restarts: s.restarts, LastError: s.lastError}
+	if s.process != nil {
+		st.PID = s.process.pid
+	}
+	return st
+}
+
+// inspectionListener is where the gobgp command is answered.
+type inspectionListener struct {
+	number uint32        // of the last one
+	conn   syscall.Conn  // nil: there is none
+	failed chan<- string // capacity 1: why the process cannot answer
+}
+
+// ServeInspection has the process answer the gobgp command on l, which may look and not change
+// anything, until ctx is done or l fails; it closes l. While there is no process, clients
+// wait. l is a listener of package net or of package internal/socket.
+func (s *Speaker) ServeInspection(ctx context.Context, l net.Listener) error {
+	defer l.Close()
+	conn, ok := l.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("speaker: the listener on %s has no descriptor", l.Addr())
+	}
+	failed := make(chan string, 1)
+	s.mu.Lock()
+	s.listener = inspectionListener{number: s.listener.number + 1, conn: conn, failed: failed}
+	number := s.listener.number
+	s.process.wake()
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		if s.listener.number == number {
+			s.listener = inspectionListener{number: number + 1}
+			s.process.wake()
+		}
+		s.mu.Unlock()
+	}()
+	select {
+	case why := <-failed:
+		return errors.New(why)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// restarted reports whether peers may have the routes still that the last process announced, as
+// the kernel has those that they announced: it has died, and not long ago.
+func (s *Speaker) restarted(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.ended.IsZero() && now.Sub(s.ended) < s.cfg.RestartTime
+}
+
+// died takes note that the process has ended without being told to. Routes stay for a while.
+func (s *Speaker) died(cause string) {
+	now := time.Now()
+	s.mu.Lock()
+	var ended []bgp.Event
+	for _, name := range slices.Sorted(maps.Keys(s.table.wanted)) {
+		if o := s.table.wanted[name]; !o.up.IsZero() {
+			ended = append(ended, bgp.Event{Kind: bgp.SessionDown, Time: now, Neighbor: name, Cause: "the speaker has ended: " + cause, Lasted: max(now.Sub(o.up), 1)})
+		}
+	}
+	s.process = nil
+	s.restarts++
+	s.ended = now
+	s.lastError = cause
+	s.table.orphan(now.Add(s.cfg.RestartTime))
+	s.settled.serial = 0
+	s.notifyLocked()
+	s.mu.Unlock()
+	for _, e := range ended {
+		s.cfg.OnEvent(e)
+	}
+}

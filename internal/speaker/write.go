@@ -1,0 +1,142 @@
+package speaker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"warren/internal/access"
+	"warren/internal/speaker/wire"
+)
+
+const (
+	// settingsInterval is how long a change of the log's level takes at most.
+	settingsInterval = time.Second
+	// writeTime bounds how long the process may not read. It may be busy, or the machine.
+	writeTime = time.Minute
+)
+
+// sent is what the process was sent.
+type sent struct {
+	started  bool
+	serial   uint64 // of the last Want
+	settings wire.Settings
+	listener uint32
+	stopped  bool
+}
+
+// write sends what the process has to know, each time as it is then, until the process ends.
+func (p *process) write(ctx context.Context) error {
+	tick := time.NewTicker(settingsInterval)
+	defer tick.Stop()
+	var sent sent
+	stop := ctx.Done()
+	for {
+		if err := p.update(&sent); err != nil {
+			return err
+		}
+		select {
+		case <-p.kick:
+		case <-tick.C:
+		case <-stop:
+			stop = nil
+			if err := p.send(wire.KindStop, nil); err != nil {
+				return err
+			}
+		case <-p.ended.Done():
+			return nil
+		}
+	}
+}
+
+// update sends what is another than was sent.
+func (p *process) update(sent *sent) error {
+	settings := p.s.settings()
+	if !sent.started {
+		uid, gid := unprivileged()
+		start := wire.Start{
+			ASN: p.s.cfg.ASN, RouterID: p.s.cfg.RouterID, UID: uid, GID: gid,
+			RestartTime: p.s.cfg.RestartTime, Restarted: p.s.restarted(time.Now()),
+			Trusted: access.TrustedUsers(), Settings: settings,
+		}
+		if err := p.send(wire.KindStart, start); err != nil {
+			return err
+		}
+		sent.started, sent.settings = true, settings
+	}
+	if settings != sent.settings {
+		if err := p.send(wire.KindSettings, settings); err != nil {
+			return err
+		}
+		sent.settings = settings
+	}
+	p.s.mu.Lock()
+	serial, listener := p.s.wanted.serial, p.s.listener
+	var want wire.Want
+	if serial != sent.serial {
+		want = p.s.wantLocked()
+	}
+	p.s.mu.Unlock()
+	if serial != sent.serial {
+		if err := p.send(wire.KindWant, want); err != nil {
+			return err
+		}
+		sent.serial = serial
+	}
+	if listener.number != sent.listener {
+		err := p.packets.Send(wire.Answer{Listener: listener.number}, listener.conn)
+		if err != nil && p.s.listens(listener.number) {
+			return err
+		}
+		sent.listener = listener.number
+	}
+	return nil
+}
+
+// wantLocked is what is wanted, for the process.
+func (s *Speaker) wantLocked() wire.Want {
+	w := wire.Want{Serial: s.wanted.serial, Announced: s.wanted.announced}
+	if s.wanted.protected != nil {
+		w.Protected = true
+		w.Own, w.Reserved = s.wanted.protected.Prefixes()
+	}
+	for _, n := range s.wanted.neighbors {
+		if o := s.table.wanted[n.Name]; o != nil {
+			w.Neighbors = append(w.Neighbors, wire.Neighbor{ID: o.id, Repeat: o.repeat, Neighbor: n})
+		}
+	}
+	return w
+}
+
+// settings are those of now.
+func (s *Speaker) settings() wire.Settings {
+	is := wire.Settings{Level: int(slog.LevelError), MemoryLimit: memoryLimit(s.cfg.MemoryMax)}
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
+		if s.log.Enabled(context.Background(), level) {
+			is.Level = int(level)
+			break
+		}
+	}
+	return is
+}
+
+func (p *process) send(k wire.Kind, v any) error {
+	b, err := wire.Append(nil, k, v)
+	if err != nil {
+		return err
+	}
+	p.messages.SetWriteDeadline(time.Now().Add(writeTime))
+	if _, err = p.messages.Write(b); errors.Is(err, os.ErrDeadlineExceeded) {
+		return broken("it has not read for %v", writeTime)
+	}
+	return err
+}
+
+// listens reports whether the listener with a number is still that of the gobgp command.
+func (s *Speaker) listens(number uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listener.number == number
+}
