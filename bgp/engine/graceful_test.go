@@ -427,6 +427,30 @@ func TestKeptAcrossPolicies(t *testing.T) {
 	waitRoutes(t, s, "b", "10.5.0.0/24", "10.6.0.0/24")
 }
 
+// TestKeptAgainAndAgain: a peer that announces all that it has each time keeps it however
+// often it goes, but has to wait before it is taken.
+func TestKeptAgainAndAgain(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	g := newGracefulPeer(t, s, nil)
+	g.connect(caps(graceful(false, true, 60)), "10.2.0.0/16")
+	g.endOfRIB()
+	waitRoutes(t, s, "b", "10.2.0.0/16")
+	w := &routeWatch{s: s}
+	w.look()
+	began := time.Now()
+	for range maxRestarts + 2 {
+		g.lose()
+		g.wantStale(1)
+		g.connect(caps(graceful(true, true, 60)), "10.2.0.0/16")
+		g.endOfRIB()
+		g.wantStale(0)
+	}
+	w.wantLost(t)
+	if took := time.Since(began); took < restartDelay<<(maxRestarts-1) {
+		t.Errorf("nothing has held up the peer, within %v", took)
+	}
+}
+
 // TestKeptUntil: a stale route goes, however often the connection is lost.
 func TestKeptUntil(t *testing.T) {
 	first := time.Now()

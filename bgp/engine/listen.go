@@ -130,7 +130,7 @@ func (s *Speaker) waitReady(n *neighbor) bool {
 func (n *neighbor) readyLocked() bool {
 	ready := n.session.state == stateActive && n.session.conn == nil
 	if kept := n.session.kept; kept != nil {
-		ready = kept.away && !kept.over && kept.next == nil
+		ready = kept.away && !kept.over && kept.next == nil && !time.Now().Before(kept.ready)
 	}
 	return ready && n.ctx.Err() == nil && n.heldFor() <= 0
 }

@@ -160,6 +160,19 @@ func message19(typ byte) []byte {
 	return b
 }
 
+// complete reports whether the peer has sent all its End-of-RIB markers.
+func (c *peerConn) complete() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended := c.judge.EndOfRIB()
+	for f, is := range c.judge.Negotiated() {
+		if is && !ended[f] {
+			return false
+		}
+	}
+	return true
+}
+
 // expire withdraws what is still stale.
 func (c *peerConn) expire() {
 	c.mu.Lock()

@@ -18,8 +18,9 @@ import (
 // goes down takes all at once: the neighbor is not wanted any more then, or is in
 // another generation.
 //
-// A NOTIFICATION ends all, as do an expired hold timer, which this end says with one,
-// and sessions that do not last.
+// A NOTIFICATION ends all, as does an expired hold timer, which this end says with one.
+// After sessions that did not last the next connection has to wait, as in restart.go; and
+// if the peer did not get to its End-of-RIB markers in the last of several, nothing is kept.
 
 // feedInterval is how often GoBGP reads a KEEPALIVE while there is no connection, and
 // how often what is kept is looked at. GoBGP's hold time is 3 s at least (RFC 4271
@@ -31,6 +32,7 @@ const feedInterval = 500 * time.Millisecond
 type retention struct {
 	first time.Time // when the connection was lost the first time
 	until time.Time // when the stale routes go at the latest
+	ready time.Time // no next connection before
 	away  bool      // there is no connection yet
 	over  bool      // the session is being ended
 
@@ -74,6 +76,10 @@ func (s *Speaker) onLost(n *neighbor, c *peerConn) bool {
 	}
 	ss.kept.away, ss.kept.next = true, nil
 	ss.kept.until = s.keptUntil(ss.kept, now.Add(min(long, s.restartTime)))
+	ss.kept.ready = now
+	if ss.failures > 1 {
+		ss.kept.ready = now.Add(restartDelay << (ss.failures - 2))
+	}
 	ss.since = now
 	n.setProblem(vague, "the peer closed the connection without saying why")
 	stale, left := c.stale(), ss.kept.until.Sub(now)
@@ -90,7 +96,7 @@ func (s *Speaker) onLost(n *neighbor, c *peerConn) bool {
 }
 
 // retainLocked has c keep the routes of n if that is wanted and asked for, and returns
-// for how long it is asked for. A session that does not last counts as a failure.
+// for how long it is asked for. A session that has not lasted counts as a failure.
 func (s *Speaker) retainLocked(n *neighbor, c *peerConn, lasted time.Duration) (long time.Duration, ok bool) {
 	ss := &n.session
 	if s.restartTime == 0 || ss.conn != c || ss.state != stateEstablished || n.ctx.Err() != nil || s.neighbors[n.Name] != n {
@@ -99,11 +105,11 @@ func (s *Speaker) retainLocked(n *neighbor, c *peerConn, lasted time.Duration) (
 	if lasted >= steadyAfter {
 		ss.failures = 0
 	}
-	if ss.failures >= maxRestarts {
+	if ss.failures >= maxRestarts && !c.complete() {
 		return 0, false
 	}
 	if long, ok = c.detach(); ok {
-		ss.failures++
+		ss.failures = min(ss.failures+1, maxRestarts)
 	}
 	return long, ok
 }
@@ -134,6 +140,9 @@ func (s *Speaker) watchKept(n *neighbor, c *peerConn, kept *retention) {
 		}
 		if kept.away {
 			c.nudge()
+		}
+		if s.wantsConnectionLocked(n) {
+			s.startDialLocked(n)
 		}
 		s.mu.Unlock()
 		if !pause(n.ctx, min(left, feedInterval)) {
