@@ -132,8 +132,12 @@ func (s *Speaker) watchKept(n *neighbor, c *peerConn, kept *retention) {
 		}
 		left := time.Until(kept.until)
 		if left <= 0 {
+			away := kept.away
 			s.keepNoLongerLocked(n, c, kept)
 			s.mu.Unlock()
+			if !away {
+				c.expire() // not above: it takes a while with a large table
+			}
 			s.tell()
 			s.notify()
 			return
@@ -151,7 +155,8 @@ func (s *Speaker) watchKept(n *neighbor, c *peerConn, kept *retention) {
 	}
 }
 
-// keepNoLongerLocked takes the stale routes, since their time is over.
+// keepNoLongerLocked ends the time of the stale routes. If there is no connection the session
+// goes with them, otherwise c is to expire them.
 func (s *Speaker) keepNoLongerLocked(n *neighbor, c *peerConn, kept *retention) {
 	text, stale := "the peer did not come back in time: its routes are gone", c.stale()
 	if kept.away {
@@ -159,7 +164,6 @@ func (s *Speaker) keepNoLongerLocked(n *neighbor, c *peerConn, kept *retention) 
 	} else {
 		text = "the peer did not say in time that it has announced all routes: those that it has not announced again are gone"
 		n.session.kept = nil
-		c.expire()
 	}
 	s.news.pending = append(s.news.pending, func() { s.log.Warn(text, slog.String("peer", n.Name), slog.Int("routes", stale)) })
 }
