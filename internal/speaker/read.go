@@ -10,8 +10,12 @@ import (
 	"warren/internal/speaker/wire"
 )
 
-// maxText bounds what the process says in words, in bytes.
-const maxText = 4 << 10
+// maxText bounds what the process says in words, in bytes, and maxErrors what it could not bring
+// about.
+const (
+	maxText   = 4 << 10
+	maxErrors = 64 << 10
+)
 
 // read takes what the process tells, until it ends.
 func (p *process) read() error {
@@ -45,8 +49,11 @@ func (p *process) readReady(kind wire.Kind, payload []byte) error {
 	if is.Error != "" {
 		return broken("%s", short(is.Error))
 	}
-	if p.s.Status().Restarts > 0 {
-		p.s.log.Info("the speaker works again", slog.Int("pid", p.pid))
+	p.s.mu.Lock()
+	restarts, level := p.s.restarts, min(p.s.told, slog.LevelInfo)
+	p.s.mu.Unlock()
+	if restarts > 0 {
+		p.s.log.Log(p.ended, level, "the speaker works again", slog.Int("pid", p.pid))
 	}
 	return nil
 }
@@ -60,7 +67,7 @@ func (p *process) take(kind wire.Kind, payload []byte) error {
 		return decode(payload, p.takeNeighbors)
 	case wire.KindSettled:
 		return decode(payload, func(is wire.Settled) error {
-			p.s.settle(settled{is.Serial, short(is.Error)})
+			p.s.settle(settled{is.Serial, is.Error[:min(len(is.Error), maxErrors)]})
 			return nil
 		})
 	case wire.KindEvent:

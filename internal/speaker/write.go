@@ -24,7 +24,6 @@ type sent struct {
 	serial   uint64 // of the last Want
 	settings wire.Settings
 	listener uint32
-	stopped  bool
 }
 
 // write sends what the process has to know, each time as it is then, until the process ends.
@@ -56,9 +55,10 @@ func (p *process) update(sent *sent) error {
 	settings := p.s.settings()
 	if !sent.started {
 		uid, gid := unprivileged()
+		long, restarted := p.s.restart(time.Now())
 		start := wire.Start{
 			ASN: p.s.cfg.ASN, RouterID: p.s.cfg.RouterID, UID: uid, GID: gid,
-			RestartTime: p.s.cfg.RestartTime, Restarted: p.s.restarted(time.Now()),
+			RestartTime: long, Restarted: restarted,
 			Trusted: access.TrustedUsers(), Settings: settings,
 		}
 		if err := p.send(wire.KindStart, start); err != nil {
@@ -112,7 +112,7 @@ func (s *Speaker) wantLocked() wire.Want {
 
 // settings are those of now.
 func (s *Speaker) settings() wire.Settings {
-	is := wire.Settings{Level: int(slog.LevelError), MemoryLimit: memoryLimit(s.cfg.MemoryMax)}
+	is := wire.Settings{Level: int(slog.LevelError), MemoryLimit: memoryLimit(s.limitsNow().memoryMax)}
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
 		if s.log.Enabled(context.Background(), level) {
 			is.Level = int(level)

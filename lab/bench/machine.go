@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -57,8 +58,45 @@ func fieldOf(path, name string) string {
 	return ""
 }
 
-// residentBytes is the resident memory of a process (VmRSS of proc(5)).
-func residentBytes(pid int) (int64, error) {
+// residentBytes is the resident memory of a process and its children (VmRSS of proc(5)): Warren
+// consists of two. What they have in common counts twice.
+func residentBytes(pid int) (int64, error) { return sum(pid, residentOf) }
+
+// cpuSeconds is the processor time of a process and its children.
+func cpuSeconds(pid int) (float64, error) { return sum(pid, cpuSecondsOf) }
+
+// sum adds up a figure of a process and of its children.
+func sum[N int64 | float64](pid int, of func(pid int) (N, error)) (N, error) {
+	total, err := of(pid)
+	if err != nil {
+		return 0, err
+	}
+	// Each thread has those that it has started (proc_pid_task(5)).
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, list := range lists {
+		b, err := os.ReadFile(list)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, child := range strings.Fields(string(b)) {
+			pid, err := strconv.Atoi(child)
+			if err != nil {
+				return 0, err
+			}
+			n, err := of(pid)
+			if err != nil {
+				return 0, err
+			}
+			total += n
+		}
+	}
+	return total, nil
+}
+
+func residentOf(pid int) (int64, error) {
 	path := fmt.Sprintf("/proc/%d/status", pid)
 	kb, err := strconv.ParseInt(strings.TrimSuffix(fieldOf(path, "VmRSS"), " kB"), 10, 64)
 	if err != nil {
@@ -88,9 +126,9 @@ func descriptorsOf(pid int) (int, error) {
 // clockTicks per second in /proc: USER_HZ is 100 on every Linux.
 const clockTicks = 100
 
-// cpuSeconds is the processor time of a process and all its threads, user and
+// cpuSecondsOf is the processor time of a process and all its threads, user and
 // system. What the kernel does in softirq is charged to whoever it interrupts.
-func cpuSeconds(pid int) (float64, error) {
+func cpuSecondsOf(pid int) (float64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("processor time of a tunnel's process: %w", err)

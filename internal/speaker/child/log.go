@@ -17,6 +17,9 @@ type handler struct {
 	group string
 }
 
+// maxLine is less than the daemon reads of a line, in bytes.
+const maxLine = 32 << 10
+
 // writing lets one line at a time out.
 var writing sync.Mutex
 
@@ -46,6 +49,10 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	line, err := wire.Record{Time: r.Time, Level: int(r.Level), Message: r.Message, Attrs: attrs}.Line()
+	if err == nil && len(line) > maxLine {
+		text := r.Message[:min(len(r.Message), maxText)]
+		line, err = wire.Record{Time: r.Time, Level: int(r.Level), Message: text + " (more was said than fits)"}.Line()
+	}
 	if err != nil {
 		return err
 	}

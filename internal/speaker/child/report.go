@@ -19,12 +19,13 @@ const (
 	statusShare    = 20 // at most a 20th of the time
 	// lookInterval is how long a change may go unreported that the engine has no event for.
 	lookInterval = time.Second
-	// statusesAtOnce bounds a frame of statuses.
-	statusesAtOnce = 100
+	// statusesAtOnce bounds a frame of statuses. JSON makes six bytes of some.
+	statusesAtOnce = 50
 	// maxEvents bounds the events that wait for the daemon; the oldest go first.
 	maxEvents = 10000
-	// maxText bounds texts, in bytes.
-	maxText = 4 << 10
+	// maxText bounds each text, in bytes, and maxErrors what was not brought about.
+	maxText   = 1 << 10
+	maxErrors = 64 << 10
 )
 
 // pending is what waits to be reported besides routes and statuses.
@@ -181,7 +182,7 @@ func (p *process) sendPending() error {
 	if all.settled == nil {
 		return nil
 	}
-	all.settled.Error = short(all.settled.Error)
+	all.settled.Error = all.settled.Error[:min(len(all.settled.Error), maxErrors)]
 	return p.send(wire.KindSettled, *all.settled)
 }
 

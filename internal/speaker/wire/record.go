@@ -58,6 +58,8 @@ func AppendAttr(dst []Attr, group string, a slog.Attr) []Attr {
 	case slog.KindDuration:
 		d := v.Duration()
 		out.Duration = &d
+	case slog.KindTime:
+		out.Text = v.Time().Format("2006-01-02T15:04:05.000Z07:00") // as in package slog's text
 	case slog.KindAny:
 		out.Text = textOf(v.Any())
 	default:
