@@ -49,11 +49,10 @@ type Speaker struct {
 	settled   settled
 	process   *process // nil between two
 	restarts  int
+	ended     time.Time // when the last process died; zero: none has
 	lastError string
 	told      slog.Level // at which that went to the log
 	listener  inspectionListener
-	// staleUntil is how long packets follow the routes of a process that has died, at the most.
-	staleUntil time.Time
 
 	events chan struct{} // capacity 1
 	passed chan struct{} // closed, and replaced, when settled changes
@@ -271,12 +270,13 @@ func (s *Speaker) ServeInspection(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// forwards reports whether a process that starts now is one that has restarted, while packets still follow the
-// routes of the one before (RFC 4724 section 3, Forwarding State).
-func (s *Speaker) forwards(now time.Time) bool {
+// restart returns what a new process is told: for how long peers are asked to keep routes, and
+// whether they may have the routes still that the last process announced, as the kernel has
+// those that they announced: it has died, and not long ago.
+func (s *Speaker) restart(now time.Time) (long time.Duration, restarted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return now.Before(s.staleUntil)
+	return s.limits.restartTime, !s.ended.IsZero() && now.Sub(s.ended) < s.limits.restartTime
 }
 
 // died takes note that the process has ended without being told to. Routes stay for a while.
@@ -291,9 +291,9 @@ func (s *Speaker) died(cause string, told slog.Level) {
 	}
 	s.process = nil
 	s.restarts++
+	s.ended = now
 	s.lastError, s.told = cause, told
-	s.staleUntil = now.Add(s.limits.restartTime)
-	s.table.orphan(s.staleUntil)
+	s.table.orphan(now.Add(s.limits.restartTime))
 	s.settled.serial = 0
 	s.notifyLocked()
 	s.mu.Unlock()

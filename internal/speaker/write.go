@@ -55,9 +55,10 @@ func (p *process) update(sent *sent) error {
 	settings := p.s.settings()
 	if !sent.started {
 		uid, gid := unprivileged()
+		long, restarted := p.s.restart(time.Now())
 		start := wire.Start{
 			ASN: p.s.cfg.ASN, RouterID: p.s.cfg.RouterID, UID: uid, GID: gid,
-			RestartTime: p.s.limitsNow().restartTime, Restarted: p.s.forwards(time.Now()),
+			RestartTime: long, Restarted: restarted,
 			Trusted: access.TrustedUsers(), Settings: settings,
 		}
 		if err := p.send(wire.KindStart, start); err != nil {

@@ -108,8 +108,7 @@ func (p *process) run(start wire.Start, in *wire.Reader, packets *wire.Packets) 
 	})
 	speaker, err := engine.New(engine.Config{
 		ASN: start.ASN, RouterID: start.RouterID, Logger: p.log,
-		RestartTime: start.RestartTime, Restarted: start.Restarted,
-		Connections: asker, OnEvent: p.event,
+		Connections: asker, OnEvent: p.event, RestartTime: start.RestartTime, Restarted: start.Restarted,
 	})
 	if err != nil {
 		return errors.Join(err, p.send(wire.KindReady, wire.Ready{Error: err.Error()}))
