@@ -13,7 +13,9 @@ type NeighborStatus struct {
 	State          string // idle, connect, active, opensent, openconfirm or established
 	Since          time.Time
 	RemoteRouterID netip.Addr // invalid until the session was established once
-	Received       int        // prefixes the peer announces
+	Received       int        // prefixes the peer announces, and those that are stale
+	Stale          int        // of those, the ones it announced before the connection was lost, and not again yet
+	RestartUntil   time.Time  // when the stale ones go at the latest; zero if there are none
 	Accepted       int        // of those, the ones that may be used
 	Refused        int        // of those, the ones refused by MaxPrefixes alone
 	Announced      int        // prefixes announced to the peer

@@ -12,7 +12,7 @@ import (
 // apply them to what it has sent. opMu is held.
 func (s *Speaker) writePolicies(n *neighbor) error {
 	s.mu.Lock()
-	export, hops := n.Export, n.hops()
+	export, hops := n.Export, s.hopsLocked(n)
 	want := make(map[place]rule)
 	for _, f := range families4and6 {
 		at := place{dirExport, f}
@@ -44,10 +44,7 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	}
 	switch s.takesForEstablished(n) {
 	case yes:
-		err := s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
-		if err != nil {
-			return fmt.Errorf("soft reset: %w", err)
-		}
+		return s.dump(n)
 	case notYet:
 		s.wakeSoon()
 		return nil
@@ -56,6 +53,25 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	n.applied.resetting = false // without a session nothing was sent
 	s.mu.Unlock()
 	return nil
+}
+
+// dump has GoBGP send n all routes, unless it is about to: then the end of that wakes
+// the reconciler. opMu is held.
+func (s *Speaker) dump(n *neighbor) error {
+	s.mu.Lock()
+	began := s.beginDumpLocked(n)
+	s.mu.Unlock()
+	if !began {
+		return nil
+	}
+	err := s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	n.applied.resetting, n.session.dumping = true, [2]bool{}
+	s.mu.Unlock()
+	return fmt.Errorf("soft reset: %w", err)
 }
 
 // What takesForEstablished answers.
@@ -70,17 +86,18 @@ const (
 // takesForEstablished reports whether GoBGP takes n's session for established. It
 // says that a session is established a moment before it takes it for one itself,
 // longer on a busy machine; what it does for sessions it does not do for n until
-// then.
+// then. Nor is it sure before that which policies its first routes were sent with.
 func (s *Speaker) takesForEstablished(n *neighbor) standing {
 	s.mu.Lock()
 	established := n.session.state == stateEstablished
+	none := n.session.conn == nil || n.session.away()
 	s.mu.Unlock()
-	if !established {
+	if none {
 		return no
 	}
 	is := notYet
 	err := s.server.ListPeer(s.ctx, &api.ListPeerRequest{Address: n.PeerAddr.String()}, func(p *api.Peer) {
-		if p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED {
+		if established && p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED {
 			is = yes
 		}
 	})

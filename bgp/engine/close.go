@@ -17,7 +17,7 @@ const closeTimeout = 3 * time.Second
 // a Cease, in the background: that takes a while when the far end is dead. What
 // is to be told of that is pending.
 func (s *Speaker) dropLocked(n *neighbor) {
-	if n.session.state == stateEstablished {
+	if n.session.shown() == stateEstablished {
 		lasted := time.Since(n.session.since)
 		s.news.pending = append(s.news.pending, func() { s.logEnded(slog.LevelInfo, n, closedHere, lasted) })
 	}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"warren/bgp/judge"
@@ -19,25 +21,33 @@ import (
 //
 // The speaker may replace the policy at any time. What that gives GoBGP to read
 // waits in out, and the reader is woken by a read deadline that has passed.
+//
+// What GoBGP takes for one connection may be several, one after the other, with a
+// time without any in between (lost.go).
 type peerConn struct {
-	*net.TCPConn
-	dialed bool // this end made the connection
-	see    func(observation)
-	gone   func(*peerConn) // called once, when GoBGP closes it
+	dialed        bool // this end made the connection
+	local, remote net.Addr
+	see           func(observation)
+	lost          func(*peerConn) bool         // the connection of an established session has failed; whether GoBGP's goes on
+	endOfRIB      func(*peerConn, family) bool // GoBGP sends an End-of-RIB marker; whether it goes out
+	gone          func(*peerConn)              // called once, when GoBGP closes it
 
-	buf []byte // only the reader uses it
+	tcp  atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
+	buf  []byte                      // only the reader uses it
+	wake chan struct{}               // capacity 1: the reader waits for it while there is no connection
 
 	mu       sync.Mutex // guards what follows
+	open     []byte     // this end's OPEN, as GoBGP wrote it; only the writer sets it
 	judge    *judge.Session
 	out      []byte // judged, not yet read by GoBGP
 	base     []byte // where out begins when it is empty; reused while there is much to read
 	peak     int    // the most prefixes that the peer has announced since memory was given back
 	ended    error  // what Read returns once out is empty
 	refused  bool   // this end has sent the NOTIFICATION that ends the session
+	notified bool   // a NOTIFICATION went through, one way or the other
+	cut      bool   // GoBGP was told of the end by a NOTIFICATION that nobody has sent
 	deadline time.Time
 	closed   bool
-
-	opened bool // ToPeer has seen the OPEN; only the writer uses it
 }
 
 // An observation is what the speaker has to know of a connection.
@@ -47,10 +57,11 @@ type observation struct {
 	refused      *judge.Notification // the judge ends the session
 	malformed    string              // the last repaired, withdrawn or discarded thing in words
 	shrunk       bool                // most of a large table was withdrawn
+	endOfRIB     bool                // an End-of-RIB marker has come
 }
 
 func (o observation) nothing() bool {
-	return o.open == nil && o.notification == nil && o.refused == nil && o.malformed == "" && !o.shrunk
+	return o.open == nil && o.notification == nil && o.refused == nil && o.malformed == "" && !o.shrunk && !o.endOfRIB
 }
 
 // Sizes of the buffer between the socket and the judge: small while there is
@@ -73,7 +84,12 @@ func (c *peerConn) Read(b []byte) (int, error) {
 		if cap(c.buf) == 0 {
 			c.buf = make([]byte, smallRead)
 		}
-		n, err := c.TCPConn.Read(c.buf)
+		tcp := c.tcp.Load()
+		if tcp == nil {
+			c.await()
+			continue
+		}
+		n, err := tcp.Read(c.buf)
 		switch {
 		case n > 0:
 			c.feed(c.buf[:n])
@@ -81,7 +97,9 @@ func (c *peerConn) Read(b []byte) (int, error) {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			c.rearm()
 		case err != nil:
-			return 0, err
+			if !c.fail() {
+				return 0, err
+			}
 		}
 	}
 }
@@ -108,8 +126,19 @@ func (c *peerConn) take(b []byte) (n int, err error, ok bool) {
 func (c *peerConn) rearm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed {
-		c.TCPConn.SetReadDeadline(c.deadline)
+	if tcp := c.tcp.Load(); tcp != nil && !c.closed {
+		tcp.SetReadDeadline(c.deadline)
+	}
+}
+
+// wakeLocked has the reader look at what there is to read without the socket.
+func (c *peerConn) wakeLocked() {
+	if tcp := c.tcp.Load(); tcp != nil && !c.closed {
+		tcp.SetReadDeadline(time.Unix(1, 0))
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -133,7 +162,7 @@ func (c *peerConn) feed(b []byte) {
 	if len(c.out) == 0 {
 		c.out = c.base
 	}
-	before, at := c.judge.Counts(), len(c.out)
+	before, ended, at := c.judge.Counts(), c.judge.EndOfRIB(), len(c.out)
 	var err error
 	c.out, err = c.judge.FromPeer(c.out, b)
 	if at == 0 {
@@ -145,6 +174,8 @@ func (c *peerConn) feed(b []byte) {
 		seen.open = &open
 	}
 	seen.notification = notificationIn(c.out[at:])
+	c.notified = c.notified || seen.notification != nil
+	seen.endOfRIB = c.judge.EndOfRIB() != ended
 	if after.Repaired != before.Repaired || after.Withdrawn != before.Withdrawn || after.Discarded != before.Discarded {
 		seen.malformed = after.Last
 	}
@@ -184,18 +215,23 @@ func (c *peerConn) end(err error, seen *observation) {
 	}
 	c.mu.Lock()
 	first := c.ended == nil
-	c.ended, c.refused = io.EOF, true
+	c.endLocked()
+	c.refused = true
+	tcp := c.tcp.Load()
 	c.mu.Unlock()
 	var n *judge.Notification
 	if !first || !errors.As(err, &n) {
 		return
 	}
 	seen.refused = n
+	if tcp == nil {
+		return
+	}
 	// A peer that does not read may hold up a write of GoBGP's; the deadline
 	// ends that too.
-	c.SetWriteDeadline(time.Now().Add(notifyTimeout))
-	_, _ = c.TCPConn.Write(n.Bytes()) // if it cannot be said, the connection still ends
-	c.CloseWrite()
+	tcp.SetWriteDeadline(time.Now().Add(notifyTimeout))
+	_, _ = tcp.Write(n.Bytes()) // if it cannot be said, the connection still ends
+	tcp.CloseWrite()
 }
 
 // setPolicy replaces the policy. affected limits the look to the prefixes for
@@ -204,18 +240,13 @@ func (c *peerConn) setPolicy(p judge.Policy, affected func(netip.Prefix) bool) {
 	c.mu.Lock()
 	var err error
 	c.out, err = c.judge.SetPolicy(c.out, p, affected)
-	if len(c.out) > 0 && !c.closed {
-		c.TCPConn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
+	if len(c.out) > 0 {
+		c.wakeLocked()
 	}
 	c.mu.Unlock()
 	if err != nil {
 		var seen observation
 		c.end(err, &seen)
-		c.mu.Lock()
-		if !c.closed {
-			c.TCPConn.SetReadDeadline(time.Unix(1, 0))
-		}
-		c.mu.Unlock()
 		c.see(seen)
 	}
 }
@@ -226,13 +257,6 @@ func (c *peerConn) counts() judge.Counts {
 	return c.judge.Counts()
 }
 
-// endOfRIB reports of which families the peer has sent its whole table.
-func (c *peerConn) endOfRIB() [2]bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.judge.Ended()
-}
-
 // accepts reports whether the peer announces p now and GoBGP is given it.
 func (c *peerConn) accepts(p netip.Prefix) bool {
 	c.mu.Lock()
@@ -240,30 +264,42 @@ func (c *peerConn) accepts(p netip.Prefix) bool {
 	return c.judge.Accepted(p)
 }
 
-// Write implements net.Conn.
-func (c *peerConn) Write(b []byte) (int, error) {
-	if c.opened {
-		return c.TCPConn.Write(b)
-	}
-	c.mu.Lock()
-	out := c.judge.ToPeer(nil, b)
-	c.mu.Unlock()
-	c.opened = true // GoBGP writes whole messages, and its OPEN first
-	if _, err := c.TCPConn.Write(out); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
 // SetReadDeadline implements net.Conn.
 func (c *peerConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = t
-	if c.closed {
+	tcp := c.tcp.Load()
+	if tcp == nil {
+		c.wakeLocked()
+	}
+	if tcp == nil || c.closed {
 		return nil
 	}
-	return c.TCPConn.SetReadDeadline(t)
+	return tcp.SetReadDeadline(t)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *peerConn) SetWriteDeadline(t time.Time) error {
+	if tcp := c.tcp.Load(); tcp != nil {
+		return tcp.SetWriteDeadline(t)
+	}
+	return nil
+}
+
+// LocalAddr implements net.Conn.
+func (c *peerConn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr implements net.Conn.
+func (c *peerConn) RemoteAddr() net.Addr { return c.remote }
+
+// SyscallConn implements syscall.Conn, with which GoBGP sets options of the socket
+// before the session begins.
+func (c *peerConn) SyscallConn() (syscall.RawConn, error) {
+	if tcp := c.tcp.Load(); tcp != nil {
+		return tcp.SyscallConn()
+	}
+	return nil, net.ErrClosed
 }
 
 // SetDeadline implements net.Conn.
@@ -282,18 +318,25 @@ func (c *peerConn) Close() error {
 	if c.ended == nil {
 		c.ended = net.ErrClosed
 	}
+	tcp := c.tcp.Load()
+	if tcp == nil {
+		c.wakeLocked()
+	}
 	c.mu.Unlock()
 	if again {
 		return nil
 	}
 	c.gone(c)
-	if !linger {
-		return c.TCPConn.Close()
+	switch {
+	case tcp == nil:
+		return nil
+	case !linger:
+		return tcp.Close()
 	}
 	go func() {
-		c.TCPConn.SetReadDeadline(time.Now().Add(notifyTimeout))
-		_, _ = io.Copy(io.Discard, c.TCPConn)
-		c.TCPConn.Close()
+		tcp.SetReadDeadline(time.Now().Add(notifyTimeout))
+		_, _ = io.Copy(io.Discard, tcp)
+		tcp.Close()
 	}()
 	return nil
 }

@@ -126,11 +126,22 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		return
 	}
 	c := &peerConn{
-		TCPConn: conn, dialed: dialed, judge: judge.New(s.judgeConfigLocked(n)),
-		see:  func(seen observation) { s.onConn(n, seen) },
-		gone: func(c *peerConn) { s.onGone(n, c) },
+		dialed: dialed, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1),
+		see:      func(seen observation) { s.onConn(n, seen) },
+		lost:     func(c *peerConn) bool { return s.onLost(n, c) },
+		endOfRIB: func(c *peerConn, f family) bool { return s.onEndOfRIB(n, c, f) },
+		gone:     func(c *peerConn) { s.onGone(n, c) },
 	}
+	c.tcp.Store(conn)
+	if n.session.away() {
+		resume := s.resumeLocked(n, c)
+		s.mu.Unlock()
+		n.work.Go(resume)
+		return
+	}
+	c.judge = judge.New(s.judgeConfigLocked(n))
 	n.toldInside.Store(false)
+	n.session.dumping, n.session.ended, n.session.cut = [2]bool{}, [2]bool{}, false
 	s.setConnLocked(n, c)
 	n.applied.judged = s.judgedWithLocked(n)
 	s.mu.Unlock()

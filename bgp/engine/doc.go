@@ -30,9 +30,14 @@
 //  7. When a session or a connection fails, the neighbor is soon deleted from
 //     GoBGP and added again, instead of its pause of 5 s; a peer that offers a
 //     new session ends the old one (restart.go).
-//  8. ServeInspection answers the gobgp command, from GoBGP's tables and with bounds
+//  8. A peer that has said that it may restart keeps its routes when its connection is
+//     lost (retain.go): GoBGP's session goes on without one (lost.go), the handshake on
+//     the next is done here (resume.go), and the judge knows which routes are stale. After
+//     a restart of this end nothing is announced before the peers have announced what they
+//     have, and End-of-RIB comes last (defer.go).
+//  9. ServeInspection answers the gobgp command, from GoBGP's tables and with bounds
 //     of its own (inspect.go and what begins with that).
-//  9. Want takes the routes of a neighbor that is not wanted any more away at once
+//  10. Want takes the routes of a neighbor that is not wanted any more away at once
 //     and closes the session in the background.
 //
 // Locks: opMu orders operations on GoBGP. mu guards the maps and is never held

@@ -16,10 +16,11 @@ type inspection struct {
 	api.UnimplementedGoBgpServiceServer // for all that change something
 	server                              *server.BgpServer
 	bounds                              *inspectBounds
+	correct                             func(*api.Peer) // puts right what GoBGP does not know
 }
 
 func newInspection(srv *server.BgpServer) *inspection {
-	return &inspection{server: srv, bounds: newInspectBounds()}
+	return &inspection{server: srv, bounds: newInspectBounds(), correct: func(*api.Peer) {}}
 }
 
 // stream is the server's side of a streaming RPC that answers with messages of type M.
@@ -58,7 +59,12 @@ func (i *inspection) GetBgp(ctx context.Context, r *api.GetBgpRequest) (*api.Get
 
 func (i *inspection) ListPeer(r *api.ListPeerRequest, s api.GoBgpService_ListPeerServer) error {
 	return list(i, s,
-		func(ctx context.Context, f func(*api.Peer)) error { return i.server.ListPeer(ctx, r, f) },
+		func(ctx context.Context, f func(*api.Peer)) error {
+			return i.server.ListPeer(ctx, r, func(p *api.Peer) {
+				i.correct(p)
+				f(p)
+			})
+		},
 		func(v *api.Peer) *api.ListPeerResponse { return &api.ListPeerResponse{Peer: v} })
 }
 

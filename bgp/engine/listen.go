@@ -125,10 +125,14 @@ func (s *Speaker) waitReady(n *neighbor) bool {
 	return false
 }
 
-// readyLocked reports whether GoBGP takes a connection with n. Speaker.mu is
-// held.
+// readyLocked reports whether GoBGP takes a connection with n, or the session that n has
+// waits for another one. Speaker.mu is held.
 func (n *neighbor) readyLocked() bool {
-	return n.session.state == stateActive && n.session.conn == nil && n.ctx.Err() == nil && n.heldFor() <= 0
+	ready := n.session.state == stateActive && n.session.conn == nil
+	if kept := n.session.kept; kept != nil {
+		ready = kept.away && !kept.over && kept.next == nil && !time.Now().Before(kept.ready)
+	}
+	return ready && n.ctx.Err() == nil && n.heldFor() <= 0
 }
 
 // hungUp reports whether the peer has closed a connection that it has not

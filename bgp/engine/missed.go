@@ -48,7 +48,7 @@ func (s *Speaker) lookForMissedLocked(paths []*apiutil.Path, at time.Time) {
 			delete(s.confirming, n)
 			continue
 		}
-		if at.Before(c.from) || n.applied.resetting {
+		if at.Before(c.from) || n.applied.resetting || n.session.away() {
 			continue
 		}
 		for _, path := range paths {

@@ -10,8 +10,7 @@ func (n *neighbor) missing(now time.Time) string {
 		return ""
 	}
 	for _, f := range families4and6 {
-		// Who names no family at all has IPv4 (RFC 4760, section 8).
-		offered, name, where := n.session.ipv4 || !n.session.ipv6, "IPv4", "ipv4"
+		offered, name, where := n.session.ipv4, "IPv4", "ipv4"
 		if f == ipv6 {
 			offered, name, where = n.session.ipv6, "IPv6", "ipv6"
 		}

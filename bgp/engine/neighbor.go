@@ -36,6 +36,7 @@ type neighbor struct {
 	work   sync.WaitGroup
 
 	session    session
+	hadSession bool           // one was established
 	routes     int            // how many best paths are its
 	released   chan struct{}  // capacity 1: what held the neighbor back is gone
 	logged     rate.Sometimes // guards itself: what is malformed goes to the log
@@ -73,7 +74,10 @@ func (n *neighbor) stop() {
 func (s *Speaker) apiPeer(n *neighbor) *api.Peer {
 	var families []*api.AfiSafi
 	for _, f := range families4and6 {
-		families = append(families, &api.AfiSafi{Config: &api.AfiSafiConfig{Family: f.api(), Enabled: true}})
+		families = append(families, &api.AfiSafi{
+			Config:            &api.AfiSafiConfig{Family: f.api(), Enabled: true},
+			MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: s.restartTime > 0}},
+		})
 	}
 	return &api.Peer{
 		Conf: &api.PeerConf{
@@ -95,6 +99,7 @@ func (s *Speaker) apiPeer(n *neighbor) *api.Peer {
 		},
 		// Both families are named because GoBGP would offer only the one of
 		// the session's addresses.
-		AfiSafis: families,
+		AfiSafis:        families,
+		GracefulRestart: s.gracefulRestart(),
 	}
 }

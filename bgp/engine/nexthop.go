@@ -3,7 +3,7 @@ package engine
 import (
 	"net/netip"
 
-	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"warren/bgp/judge"
 )
 
 // A prefix goes out with this end's address of the session as its next hop.
@@ -15,7 +15,7 @@ import (
 // implementations refuse. So this end's address of the other family is chosen
 // when the neighbor is added, and sent where the session's will not do; and
 // IPv4 prefixes are held back from a peer over IPv6 until it has said what it
-// takes, which is heard when its first session is established.
+// takes, which its OPEN says.
 
 // nextHop is the next hop that is sent to n with prefixes of family f: an
 // invalid address for this end's of the session, and false if there is none
@@ -82,21 +82,10 @@ func otherNextHop(addrs []netip.Prefix, local, routerID netip.Addr) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// setCapabilities takes what the peer can do from the OPEN of a session that
-// is established now. Speaker.mu is held.
-func (n *neighbor) setCapabilities(caps []gobgp.ParameterCapabilityInterface) {
-	n.session.known, n.session.ipv4, n.session.ipv6, n.session.extended = true, false, false, false
-	for _, c := range caps {
-		switch c := c.(type) {
-		case *gobgp.CapMultiProtocol:
-			n.session.ipv4 = n.session.ipv4 || c.CapValue == gobgp.RF_IPv4_UC
-			n.session.ipv6 = n.session.ipv6 || c.CapValue == gobgp.RF_IPv6_UC
-		case *gobgp.CapExtendedNexthop:
-			for _, t := range c.Tuples {
-				if t.NLRIAFI == gobgp.AFI_IP && t.NLRISAFI == gobgp.SAFI_UNICAST && t.NexthopAFI == gobgp.AFI_IP6 {
-					n.session.extended = true
-				}
-			}
-		}
-	}
+// setOpen takes what the peer can do from its OPEN. Speaker.mu is held.
+func (n *neighbor) setOpen(o judge.Open) {
+	ss := &n.session
+	ss.seen = openSeen{asn: o.ASN, id: o.RouterID}
+	ss.known, ss.ipv4, ss.ipv6, ss.extended = true, o.IPv4, o.IPv6, o.NextHopIPv6
+	ss.graceful = o.Graceful().Offered
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
 // TestNoExtendedNextHop has a peer that does not take IPv4 prefixes with an
@@ -64,6 +66,27 @@ func TestNoExtendedNextHop(t *testing.T) {
 	p.establish(64513, "10.0.0.2")
 	if hops := p.nextHops(4); hops["10.2.0.0/16"] != netip.MustParseAddr("fd00:179::1") {
 		t.Errorf("next hops %v", hops)
+	}
+}
+
+// TestEndOfRIBBehindAll: GoBGP's first End-of-RIB marker goes out before it is known
+// which next hops the peer takes, and so before the prefixes that need one of those.
+func TestEndOfRIBBehindAll(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	s, far := tunnelSpeaker(t)
+	originate(t, s, "10.1.0.0/16", "2001:db8:1::/48")
+	add(t, s, "b", "fd00:179::1", "fd00:179::2")
+	for _, family := range []gobgp.Family{gobgp.RF_IPv4_UC, gobgp.RF_IPv6_UC} {
+		p := far.connect(s, "b", "fd00:179::2", "fd00:179::1")
+		p.establishAs(openMessage(t, 64513, "10.0.0.2", graceful(false, true, 60), extendedNextHop))
+		prefix := map[gobgp.Family]string{gobgp.RF_IPv4_UC: "10.1.0.0/16", gobgp.RF_IPv6_UC: "2001:db8:1::/48"}[family]
+		if got := p.untilEndOfRIB(family); !got.announces(prefix) {
+			t.Errorf("before End-of-RIB came %v", got)
+		}
+		// The next one is on another connection of the same session, if there are routes.
+		p.conn.Close()
 	}
 }
 

@@ -37,7 +37,10 @@ func (s *Speaker) judgeConfigLocked(n *neighbor) judge.Config {
 	return judge.Config{
 		LocalASN: s.cfg.ASN, PeerASN: n.ASN, RouterID: s.cfg.RouterID,
 		AllowLoopback: n.LocalAddr.IsLoopback(),
-		Policy:        s.judgePolicyLocked(n),
+		// Kernel routes outlive a restart of the speaker, and sessions above all.
+		Restarted:  s.deferring && !n.hadSession,
+		Forwarding: s.cfg.Restarted || n.hadSession,
+		Policy:     s.judgePolicyLocked(n),
 	}
 }
 
@@ -62,7 +65,11 @@ func (s *Speaker) judgePolicyLocked(n *neighbor) judge.Policy {
 func (s *Speaker) onConn(n *neighbor, seen observation) {
 	s.mu.Lock()
 	if seen.open != nil {
-		n.session.seen = openSeen{asn: seen.open.ASN, id: seen.open.RouterID}
+		n.setOpen(*seen.open)
+		s.beginDumpLocked(n) // GoBGP's first, when the session is established
+	}
+	if seen.endOfRIB {
+		s.refreshedLocked(n)
 	}
 	if b := seen.notification; len(b) >= 2 {
 		n.explainNotification(false, b[0], b[1], n.session.seen)
@@ -124,6 +131,10 @@ func (s *Speaker) onGone(n *neighbor, c *peerConn) {
 	defer s.mu.Unlock()
 	if n.session.conn != c {
 		return
+	}
+	n.session.cut = c.wasCut()
+	if kept := n.session.kept; kept != nil {
+		kept.over = true
 	}
 	s.setConnLocked(n, nil)
 	if s.wantsConnectionLocked(n) {

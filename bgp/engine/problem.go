@@ -39,7 +39,7 @@ const quietAfter = 10 * time.Second
 
 // problemLocked is what is wrong with n, or "". ids are of all sessions.
 func (s *Speaker) problemLocked(n *neighbor, ids routerIDs) string {
-	if id := n.session.remoteID; n.session.state == stateEstablished {
+	if id := n.session.remoteID; n.session.shown() == stateEstablished {
 		if id == s.cfg.RouterID {
 			return ownIDText(id)
 		}
@@ -199,7 +199,7 @@ func (n *neighbor) explainDown(reason api.PeerState_DisconnectReason, message st
 func (s *Speaker) onNotification(addr netip.Addr, sent bool, code, subcode int) {
 	s.mu.Lock()
 	n := s.byAddr[addr.Unmap().WithZone("")]
-	if n != nil {
+	if n != nil && (sent || !n.wasCut()) {
 		n.explainNotification(sent, uint8(code), uint8(subcode), n.session.seen)
 	}
 	s.mu.Unlock()

@@ -10,31 +10,28 @@ import (
 	"testing"
 	"time"
 
-	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"warren/bgp/judge"
 )
 
 // What cannot come is said where import names it, and only there.
 func TestMissingFamilies(t *testing.T) {
-	v4, v6 := gobgp.NewCapMultiProtocol(gobgp.RF_IPv4_UC), gobgp.NewCapMultiProtocol(gobgp.RF_IPv6_UC)
-	extended := gobgp.NewCapExtendedNexthop([]*gobgp.CapExtendedNexthopTuple{gobgp.NewCapExtendedNexthopTuple(gobgp.RF_IPv4_UC, gobgp.AFI_IP6)})
 	four, six := netip.MustParsePrefix("10.2.0.0/16"), netip.MustParsePrefix("2001:db8:2::/48")
 	both := Policy{Prefixes: []Filter{{Prefix: four, Ge: 16, Le: 24}, {Prefix: six, Ge: 48, Le: 64}}}
-	type caps = []gobgp.ParameterCapabilityInterface
 	const any = "no IPv4 prefixes come: the peer sends none with an IPv6 next hop (RFC 8950)"
 	for name, c := range map[string]struct {
-		caps    caps
+		open    judge.Open
 		imports Policy
 		age     time.Duration
 		hop     string // of IPv4
 		want    string
 	}{
-		"both families":       {caps{v4, v6, extended}, both, time.Hour, "", ""},
-		"no IPv4":             {caps{v6}, both, time.Hour, "", "IPv4 prefixes cannot come: the peer does not offer the family"},
-		"no IPv6":             {caps{v4, extended}, both, time.Hour, "", "IPv6 prefixes cannot come: the peer does not offer the family"},
-		"no filters for IPv4": {caps{v6}, Policy{Any: true, Prefixes: both.Prefixes[1:]}, time.Hour, "", ""},
-		"no RFC 8950":         {caps{v4, v6}, both, time.Hour, "", any},
-		"just established":    {caps{v4, v6}, both, time.Second, "", ""},
-		"IPv4 in the tunnel":  {caps{v4, v6}, both, time.Hour, "10.179.0.1", ""},
+		"both families":       {judge.Open{IPv4: true, IPv6: true, NextHopIPv6: true}, both, time.Hour, "", ""},
+		"no IPv4":             {judge.Open{IPv6: true}, both, time.Hour, "", "IPv4 prefixes cannot come: the peer does not offer the family"},
+		"no IPv6":             {judge.Open{IPv4: true, NextHopIPv6: true}, both, time.Hour, "", "IPv6 prefixes cannot come: the peer does not offer the family"},
+		"no filters for IPv4": {judge.Open{IPv6: true}, Policy{Any: true, Prefixes: both.Prefixes[1:]}, time.Hour, "", ""},
+		"no RFC 8950":         {judge.Open{IPv4: true, IPv6: true}, both, time.Hour, "", any},
+		"just established":    {judge.Open{IPv4: true, IPv6: true}, both, time.Second, "", ""},
+		"IPv4 in the tunnel":  {judge.Open{IPv4: true, IPv6: true}, both, time.Hour, "10.179.0.1", ""},
 	} {
 		n := &neighbor{Neighbor: Neighbor{LocalAddr: netip.MustParseAddr("fd00::1"), PeerAddr: netip.MustParseAddr("fd00::2"), Import: c.imports}}
 		if c.hop != "" {
@@ -45,7 +42,7 @@ func TestMissingFamilies(t *testing.T) {
 		if text := n.missing(now); text != "" {
 			t.Errorf("%s: before the OPEN: %s", name, text)
 		}
-		n.setCapabilities(c.caps)
+		n.setOpen(c.open)
 		if text := n.missing(now); !strings.HasPrefix(text, c.want) || c.want == "" && text != "" {
 			t.Errorf("%s: %q, want %q", name, text, c.want)
 		}

@@ -265,8 +265,7 @@ func (s *Speaker) applyImport(n *neighbor) {
 // applyExport brings GoBGP's export policies for n in line, and what n was sent.
 func (s *Speaker) applyExport(n *neighbor) error {
 	s.mu.Lock()
-	have := &n.applied
-	done := have.exported && have.export.Equal(n.Export) && have.hops == n.hops() && !have.resetting
+	done := s.exportedLocked(n)
 	unconfirmed := s.unconfirmedLocked(n)
 	s.mu.Unlock()
 	if done && !unconfirmed {
@@ -293,8 +292,11 @@ func (s *Speaker) applyExport(n *neighbor) error {
 	return nil
 }
 
-// hops is what nextHop says of each family. Speaker.mu is held.
-func (n *neighbor) hops() (hops [2]hop) {
+// hopsLocked is what nextHop says of each family, once anything is announced.
+func (s *Speaker) hopsLocked(n *neighbor) (hops [2]hop) {
+	if s.deferring {
+		return hops
+	}
 	for _, f := range families4and6 {
 		hops[f].addr, hops[f].ok = n.nextHop(f)
 	}

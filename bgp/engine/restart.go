@@ -88,6 +88,9 @@ const (
 func (s *Speaker) connection(n *neighbor) session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if kept := n.session.kept; n.session.away() && !kept.over {
+		return session{state: kept.state, since: n.session.since, conn: kept.next}
+	}
 	return session{state: n.session.state, since: n.session.since, conn: n.session.conn}
 }
 
@@ -169,15 +172,18 @@ func openArrived(conn *net.TCPConn) (at time.Time, id netip.Addr, ok bool) {
 // end of any connection then follows on this one's.
 func (s *Speaker) endCurrent(n *neighbor) {
 	had := s.connection(n)
-	// Not from here: close waits for this goroutine and holds opMu.
-	s.work.Go(func() {
-		s.mu.Lock()
-		if had.state == stateEstablished && n.session.conn == had.conn {
-			n.setProblem(told, "the peer opened a new session: it had lost this one")
-		}
-		s.mu.Unlock()
-		s.disable(n, had.state)
-	})
+	s.mu.Lock()
+	if had.state == stateEstablished && n.session.conn == had.conn {
+		n.setProblem(told, "the peer opened a new session: it had lost this one")
+	}
+	below := had.conn != nil && (n.session.conn != had.conn || had.state == stateEstablished && had.conn.retains())
+	s.mu.Unlock()
+	if below { // of GoBGP's session, which goes on
+		had.conn.hangUp()
+	} else {
+		// Not from here: close waits for this goroutine and holds opMu.
+		s.work.Go(func() { s.disable(n, had.state) })
+	}
 	for range readyTries {
 		if now := s.connection(n); now.conn != had.conn || !pause(n.ctx, readyInterval) {
 			return

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
@@ -52,6 +54,12 @@ type session struct {
 
 	failures int // since a session lasted; see restartAfter
 
+	kept     *retention // of a connection that was lost; see retain.go
+	graceful bool       // the peer's last OPEN speaks of graceful restart
+	dumping  [2]bool    // by family: GoBGP is about to send all routes; see defer.go
+	ended    [2]bool    // by family: GoBGP has taken the peer's End-of-RIB marker, and all before it
+	cut      bool       // GoBGP was told by a NOTIFICATION of nobody's that the last connection is over
+
 	conn       *peerConn          // what GoBGP has or is about to have
 	waiting    bool               // a connection of the peer's waits to be taken
 	dialing    bool               // dialUntilConnected runs
@@ -73,16 +81,22 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 	for _, n := range s.neighbors {
 		st := NeighborStatus{
 			Name: n.Name, PeerAddr: n.PeerAddr, ASN: n.ASN,
-			State: n.session.state, Since: n.session.since, RemoteRouterID: n.session.remoteID,
+			State: n.session.shown(), Since: n.session.since, RemoteRouterID: n.session.remoteID,
 			LastError: s.problemLocked(n, ids),
 		}
-		if st.State != stateEstablished && n.session.conn == nil {
+		if st.State != stateEstablished && (n.session.conn == nil || n.session.away()) {
 			st.Unanswered = n.session.unanswered
 		}
 		n.count(&st)
 		if st.State == stateEstablished {
 			st.Announced = s.announcedToLocked(n)
 			st.EndOfRIB = n.endOfRIB()
+		}
+		if kept := n.session.kept; kept != nil && !kept.over {
+			st.RestartUntil = kept.until
+			if kept.away {
+				st.LastError = fmt.Sprintf("%s; %d routes stay until %s at the latest", st.LastError, st.Stale, kept.until.Format(time.TimeOnly))
+			}
 		}
 		if f := s.failures[n.Name]; f != nil {
 			st.LastError = f.err.Error()
@@ -106,7 +120,7 @@ func (n *neighbor) endOfRIB() bool {
 	if n.session.conn == nil || !n.session.known {
 		return false
 	}
-	ended := n.session.conn.endOfRIB()
+	ended := n.session.ended
 	// Without the capability of RFC 4760 a session carries IPv4.
 	has4, has6 := n.session.ipv4 || !n.session.ipv6, n.session.ipv6
 	return (ended[ipv4] || !has4) && (ended[ipv6] || !has6)
@@ -122,6 +136,7 @@ func (n *neighbor) count(st *NeighborStatus) {
 			st.Received += f.Received
 			st.Accepted += f.Accepted
 			st.Refused += f.Refused
+			st.Stale += f.Stale
 		}
 	}
 	st.Malformed = Malformed{Repaired: total.repaired, Withdrawn: total.withdrawn, Discarded: total.discarded, Last: n.session.malformed}
@@ -149,6 +164,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		n.session.state, n.session.since = state, at
 	}
 	reason, message := ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage
+	if n.wasCut() { // lost.go
+		reason, message = api.PeerState_DISCONNECT_REASON_READ_FAILED, ""
+	}
 	if state == stateEstablished {
 		n.session.remoteID = ev.Peer.State.RouterID
 		n.session.problem, n.session.unanswered = problem{}, time.Time{}
@@ -156,15 +174,17 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		if was != state {
 			s.news.pending = append(s.news.pending, s.establishedLocked(n))
 		}
-		n.setCapabilities(ev.Peer.State.RemoteCap)
+		n.hadSession = true
 		s.confirming[n] = &confirmation{from: since}
+		s.checkSyncedLocked()
 		s.wake() // what may be sent may be something else now
 	} else {
 		delete(s.confirming, n)
 		n.explainDown(reason, message)
-		if was == stateEstablished {
+		if was == stateEstablished && !n.session.away() {
 			s.news.pending = append(s.news.pending, s.endedLocked(n, at.Sub(since)))
 		}
+		n.session.kept = nil
 	}
 	var over *peerConn
 	if state == stateIdle {
@@ -195,8 +215,8 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 func (s *Speaker) announcedToLocked(n *neighbor) int {
 	count := 0
 	var sends [2]bool // by family
-	for f := range sends {
-		_, sends[f] = n.nextHop(family(f))
+	for f, hop := range s.hopsLocked(n) {
+		sends[f] = hop.ok
 	}
 	for p := range s.announced {
 		if sends[familyOf(p)] && n.Export.Matches(p, true) {

@@ -25,6 +25,14 @@ type Config struct {
 
 	Connections Connections     // nil means that the speaker opens sockets itself
 	OnEvent     func(bgp.Event) // nil, or called from any goroutine; must not block
+
+	// RestartTime is for how long peers are asked to keep this router's routes when it
+	// restarts, and for how long it keeps a peer's at most (RFC 4724): up to 4095 s, in
+	// whole seconds. 0 means a minute; less than 0 no graceful restart.
+	RestartTime time.Duration
+	// Restarted says that another Speaker with the same Config has just ended without
+	// closing its sessions, and that the kernel has its routes still.
+	Restarted bool
 }
 
 // A Speaker is one BGP router. Its methods may be called at any time after
@@ -37,6 +45,9 @@ type Speaker struct {
 	connections Connections
 	server      *server.BgpServer
 	accept      chan<- net.Conn // into GoBGP; see accept.go
+
+	restartTime time.Duration // Config.RestartTime in use, 0 for none
+	synced      chan struct{} // closed by endDeferralLocked
 
 	inspection *inspection // the gobgp command's
 
@@ -58,6 +69,7 @@ type Speaker struct {
 	confirming map[*neighbor]*confirmation // see missed.go
 	settled    uint64                      // the serial of what was last gone through
 	passed     chan struct{}               // closed after each pass
+	deferring  bool                        // after a restart nothing is announced yet; see defer.go
 	news       news
 
 	events    chan struct{}      // capacity 1
@@ -88,6 +100,9 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 	if !cfg.RouterID.Is4() || cfg.RouterID.IsUnspecified() {
 		return nil, fmt.Errorf("bgp: router_id %s: must be an IPv4 address other than 0.0.0.0", cfg.RouterID)
 	}
+	if cfg.RestartTime > longestRestartTime {
+		return nil, fmt.Errorf("bgp: restart_time %v: must be %v at most", cfg.RestartTime, longestRestartTime)
+	}
 	s := &Speaker{
 		cfg:         cfg,
 		log:         cfg.Logger,
@@ -101,13 +116,20 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		failures:    make(map[string]*failure),
 		confirming:  make(map[*neighbor]*confirmation),
 		passed:      make(chan struct{}),
+		synced:      make(chan struct{}),
 		events:      make(chan struct{}, 1),
 		kick:        make(chan struct{}, 1),
+	}
+	s.restartTime = cfg.restartTime()
+	s.deferring = cfg.Restarted && s.restartTime > 0
+	if !s.deferring {
+		close(s.synced)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 
 	s.server = server.NewBgpServer(server.LoggerOption(s.gobgpLogger(), nil))
 	s.inspection = newInspection(s.server)
+	s.inspection.correct = s.correct
 	accept, err := openAcceptChannel(s.server)
 	if err != nil {
 		s.server.Stop()
@@ -138,12 +160,14 @@ func (s *Speaker) start() error {
 	}
 	err = s.server.WatchEvent(s.ctx, server.WatchEventMessageCallbacks{
 		OnBestPath:   s.onBestPath,
+		OnPathEor:    s.onPeerEndOfRIB,
 		OnPeerUpdate: s.onPeer,
-	}, server.WatchBestPath(false), server.WatchPeer())
+	}, server.WatchBestPath(false), server.WatchPeer(), server.WatchEor(false))
 	if err != nil {
 		return fmt.Errorf("bgp: watch: %w", err)
 	}
 	s.work.Go(s.reconcileLoop)
+	s.work.Go(s.deferUntilSynced)
 	return nil
 }
 

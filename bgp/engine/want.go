@@ -39,6 +39,7 @@ func (s *Speaker) Want(w Wanted) {
 	for _, f := range s.failures {
 		f.next = time.Time{} // what has changed may be what was wrong
 	}
+	s.checkSyncedLocked()
 	s.mu.Unlock()
 	s.tell()
 	s.notify()

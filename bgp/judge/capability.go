@@ -68,8 +68,9 @@ func nextParameter(params []byte, lengthLen int) (typ uint8, value, rest []byte,
 
 // ownOpen learns from this end's OPEN what it offers, and appends it without
 // the offer of extended messages: attributes that fill a longer message could
-// not be passed on to a peer that takes none (RFC 8654 section 4). An OPEN that
-// cannot be read goes out as it is.
+// not be passed on to a peer that takes none (RFC 8654 section 4). What it says of
+// graceful restart becomes what Config says. An OPEN that cannot be read goes out
+// as it is.
 func (s *Session) ownOpen(dst, msg []byte) []byte {
 	body := msg[headerLen:]
 	if len(body) < openLen {
@@ -84,6 +85,9 @@ func (s *Session) ownOpen(dst, msg []byte) []byte {
 	whole := true
 	n = eachCapability(body, func(code uint8, value []byte, cut bool) {
 		whole = whole && !cut
+		if code == capGracefulRestart {
+			value = s.ownGraceful(value)
+		}
 		if code != capExtendedMessage {
 			caps = append(append(caps, code, uint8(len(value))), value...)
 		}

@@ -163,6 +163,7 @@ func (s *Session) announce(dst []byte, f int, prefixes []prefix) []byte {
 func (s *Session) enter(f int, p prefix, id attrID) *Notification {
 	t := &s.tables[f]
 	if e, ok := t.get(p); ok {
+		e = t.refresh(p, e)
 		if e.attrs == id {
 			return nil
 		}
@@ -175,7 +176,7 @@ func (s *Session) enter(f int, p prefix, id attrID) *Notification {
 		}
 		return nil
 	}
-	if hard := s.cfg.Policy.HardMaxPrefixes; hard > 0 && t.len() >= hard {
+	if hard := s.cfg.Policy.HardMaxPrefixes; hard > 0 && t.len()-t.stale >= hard {
 		return tooMany(f, hard)
 	}
 	v := filtered

@@ -23,6 +23,9 @@ func checkCounts(t testing.TB, s *Session, r *reader) {
 		}
 		tab.each(func(p prefix, e entry) {
 			count.Received++
+			if e.stale() {
+				count.Stale++
+			}
 			refs[e.attrs]++
 			switch _, ok := r.routes[p.netip(f)]; e.verdict() {
 			case accepted:

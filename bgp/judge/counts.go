@@ -23,11 +23,13 @@ type Counts struct {
 	Last string
 }
 
-// FamilyCounts counts the prefixes of one family that the peer announces now.
+// FamilyCounts counts the prefixes of one family that the peer announces now, and
+// those of a lost connection that are kept.
 type FamilyCounts struct {
 	Received int // announced
 	Accepted int // handed on
 	Refused  int // passed the filter, but over MaxPrefixes
+	Stale    int // of those received, the ones not announced since the connection was lost
 }
 
 // maxNote bounds Counts.Last.
@@ -118,7 +120,7 @@ func (s *Session) Counts() Counts {
 	c := s.counts
 	for f := range s.tables {
 		t := &s.tables[f]
-		c.Families[f] = FamilyCounts{Received: t.len(), Accepted: t.accepted, Refused: t.refused}
+		c.Families[f] = FamilyCounts{Received: t.len(), Accepted: t.accepted, Refused: t.refused, Stale: t.stale}
 	}
 	c.Last = s.last.String()
 	return c

@@ -22,6 +22,9 @@
 //     and the limits decide what is handed on.
 //  7. What changed for the speaker is appended as UPDATEs (outbox.go).
 //  8. SetPolicy goes through the tables again (policy.go).
+//  9. When a connection is lost and the peer is expected back, Retain marks the routes
+//     as stale, and Resume hands them to the Session of the next connection (stale.go);
+//     graceful.go has what OPENs say of that.
 //
 // What is handed on is whole messages of at most 4096 octets; judging it once
 // more changes nothing.

@@ -33,6 +33,7 @@ const (
 	stepRaw              // octets of the stream
 	stepPolicy           // another policy
 	stepWithdrawn        // Withdrawn Routes
+	stepLost             // the connection is lost, and there is another one
 	steps
 )
 
@@ -124,6 +125,10 @@ func (sc script) run(chunk int) (s *Session, open, out []byte, err error) {
 			out, err = s.SetPolicy(out, fuzzPolicy(x), affected)
 			continue
 		}
+		if st.kind == stepLost {
+			s, out = sc.again(s, out, st.data)
+			continue
+		}
 		for b := st.stream(sc.setup.two); len(b) > 0 && err == nil; {
 			n := min(chunk, len(b))
 			out, err = s.FromPeer(out, b[:n])
@@ -131,6 +136,34 @@ func (sc script) run(chunk int) (s *Session, open, out []byte, err error) {
 		}
 	}
 	return s, open, out, err
+}
+
+// again loses the connection, has routes stay or go, and goes on in the next session.
+func (sc script) again(s *Session, out, data []byte) (*Session, []byte) {
+	var x byte
+	if len(data) > 0 {
+		x = data[0]
+	}
+	if s.state != established { // a NOTIFICATION has come
+		return s, out
+	}
+	ours, peers := sc.setup.opens()
+	peers.graceful = []byte{0, 60, 0, 1, 1, x << 7, 0, 2, 1, x >> 1 << 7}
+	s.peer.graceful = peers.graceful
+	if x&4 != 0 {
+		s.peer.graceful = peers.graceful[:6]
+	}
+	out = s.Retain(out)
+	next := New(sc.setup.config())
+	next.ToPeer(nil, appendOpen(nil, &ours))
+	if _, err := next.FromPeer(nil, append(appendOpen(nil, &peers), frame(typeKeepalive, nil)...)); err != nil || !next.Continues(s) {
+		panic(err)
+	}
+	out = next.Resume(out, s)
+	if x&8 != 0 {
+		out = next.Expire(out)
+	}
+	return next, out
 }
 
 // FuzzSession checks what has to hold whatever a peer sends: what is handed on

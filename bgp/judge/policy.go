@@ -28,8 +28,8 @@ func (s *Session) SetPolicy(dst []byte, p Policy, affected func(netip.Prefix) bo
 	}
 	dst = s.flush(dst)
 	for f := range s.tables {
-		if hard := p.HardMaxPrefixes; hard > 0 && s.tables[f].len() > hard {
-			s.fail(tooMany(f, hard))
+		if t := &s.tables[f]; p.HardMaxPrefixes > 0 && t.len()-t.stale > p.HardMaxPrefixes {
+			s.fail(tooMany(f, p.HardMaxPrefixes))
 			return dst, s.err
 		}
 	}

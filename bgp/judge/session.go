@@ -24,6 +24,11 @@ type Config struct {
 	// AllowLoopback accepts next hops of the host's loopback interface. It is
 	// for sessions between two such addresses.
 	AllowLoopback bool
+	// Restarted and Forwarding are what this end's OPEN says of graceful restart,
+	// where it says something of it: whether the router has restarted, and whether
+	// it forwards packets as it did before the last session ended (RFC 4724 section 3,
+	// the bits R and F).
+	Restarted, Forwarding bool
 	// Policy is what is accepted at the start.
 	Policy Policy
 }
@@ -55,6 +60,7 @@ const (
 type Session struct {
 	cfg   Config
 	state state
+	up    bool          // it was established
 	err   *Notification // what ended the session, if this end did
 
 	partial []byte // the start of a message from the peer, at most maxMessage long
@@ -65,8 +71,8 @@ type Session struct {
 	ours   Open
 	counts Counts
 	last   note
-	ended  [2]bool // an End-of-RIB marker of the family has come
 
+	ended  [2]bool // by family: the End-of-RIB marker has come
 	update update
 	tables [2]table
 	attrs  attrTable
@@ -123,7 +129,7 @@ func (s *Session) judge(dst, msg []byte) []byte {
 	case typ == typeOpen && s.state == openSent:
 		return s.peerOpen(dst, body)
 	case typ == typeKeepalive && s.state == openConfirm:
-		s.state = established
+		s.state, s.up = established, true
 		return append(dst, msg...)
 	case typ == typeKeepalive && s.state == established:
 		return append(dst, msg...)
@@ -182,9 +188,8 @@ func (s *Session) ToPeer(dst, in []byte) []byte {
 	return append(dst, first[n:]...)
 }
 
-// Ended reports, by family, whether the peer has said that its first table is complete
-// (RFC 4724 section 2, End-of-RIB).
-func (s *Session) Ended() [2]bool { return s.ended }
+// Established reports whether the session was established; it may have ended since.
+func (s *Session) Established() bool { return s.up }
 
 // PeerOpen returns what the peer's OPEN says, and false if none has come yet.
 func (s *Session) PeerOpen() (Open, bool) { return s.peer, s.peer.RouterID.IsValid() }

@@ -15,16 +15,17 @@ type table struct {
 	arrivals uint64 // prefixes that ever came
 	accepted int
 	refused  int
+	stale    int
 	peak     int // most entries since the map was made
 
 	queue []waiter
 }
 
-// An entry is what is known of a prefix: arrival and verdict in one word, and
-// its attributes. There is no pointer in it, so that the garbage collector does
+// An entry is what is known of a prefix: arrival, whether it is stale and verdict in
+// one word, and its attributes. There is no pointer in it, so that the garbage collector does
 // not look into the tables.
 type entry struct {
-	word  uint64 // arrival << 2 | verdict; lower arrivals came earlier
+	word  uint64 // arrival << 3 | stale | verdict; lower arrivals came earlier
 	attrs attrID
 }
 
@@ -41,8 +42,13 @@ type waiter struct {
 	arrival uint64
 }
 
+// staleBit marks a route of a connection that was lost, which the peer has not
+// announced since (see stale.go).
+const staleBit = 4
+
 func (e entry) verdict() verdict { return verdict(e.word & 3) }
-func (e entry) arrival() uint64  { return e.word >> 2 }
+func (e entry) stale() bool      { return e.word&staleBit != 0 }
+func (e entry) arrival() uint64  { return e.word >> 3 }
 
 // with returns e with another verdict.
 func (e entry) with(v verdict) entry {
@@ -110,7 +116,7 @@ func (t *table) count(v verdict, by int) {
 // add adds a prefix that is not there yet.
 func (t *table) add(p prefix, id attrID, v verdict) {
 	t.arrivals++
-	t.replace(p, entry{t.arrivals<<2 | uint64(v), id})
+	t.replace(p, entry{t.arrivals<<3 | uint64(v), id})
 	t.count(v, 1)
 	t.peak = max(t.peak, t.len())
 	if v == waiting {
@@ -122,6 +128,9 @@ func (t *table) add(p prefix, id attrID, v verdict) {
 // delete takes out p, whose entry is e.
 func (t *table) delete(p prefix, e entry) {
 	t.count(e.verdict(), -1)
+	if e.stale() {
+		t.stale--
+	}
 	if t.family == IPv4 {
 		delete(t.v4, key4(p))
 	} else {

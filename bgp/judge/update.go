@@ -49,8 +49,7 @@ func (s *Session) judgeUpdate(dst, body []byte) []byte {
 		return dst
 	}
 	if u.endOfRIB >= 0 {
-		s.ended[u.endOfRIB] = true
-		return appendEndOfRIB(dst, u.endOfRIB)
+		return appendEndOfRIB(s.endOfRIB(dst, u.endOfRIB), u.endOfRIB)
 	}
 	s.countRepairs()
 	s.withdraw()

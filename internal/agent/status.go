@@ -97,6 +97,7 @@ func (p *peer) bgpStatus(neighbors map[string]bgp.NeighborStatus) status.BGP {
 	out.Address = p.session.peer.String()
 	out.State, out.Since, out.LastError = n.State, status.At(n.Since), n.LastError
 	out.Received, out.Accepted, out.Refused, out.Announced = n.Received, n.Accepted, n.Refused, n.Announced
+	out.Stale = n.Stale
 	out.Repaired, out.WithdrawnMalformed, out.Discarded = n.Malformed.Repaired, n.Malformed.Withdrawn, n.Malformed.Discarded
 	out.LastMalformed = n.Malformed.Last
 	if n.Refused > 0 && out.LastError == "" {

@@ -49,6 +49,7 @@ type Speaker struct {
 	process   *process // nil between two
 	restarts  int
 	lastError string
+	ended     time.Time // when the last process died
 	listener  inspectionListener
 
 	events chan struct{} // capacity 1
@@ -258,6 +259,7 @@ func (s *Speaker) died(cause string) {
 	s.process = nil
 	s.restarts++
 	s.lastError = cause
+	s.ended = now
 	s.table.orphan(now.Add(s.cfg.RestartTime))
 	s.settled.serial = 0
 	s.notifyLocked()

@@ -57,6 +57,7 @@ func (p *process) update(sent *sent) error {
 		uid, gid := unprivileged()
 		start := wire.Start{
 			ASN: p.s.cfg.ASN, RouterID: p.s.cfg.RouterID, UID: uid, GID: gid,
+			RestartTime: p.s.cfg.RestartTime, Restarted: p.s.restarted(),
 			Trusted: access.TrustedUsers(), Settings: settings,
 		}
 		if err := p.send(wire.KindStart, start); err != nil {
@@ -91,6 +92,14 @@ func (p *process) update(sent *sent) error {
 		sent.listener = listener.number
 	}
 	return nil
+}
+
+// restarted reports whether the routes of another process may still be in the kernel, and its sessions
+// were not closed.
+func (s *Speaker) restarted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.restarts > 0 && time.Since(s.ended) < s.cfg.RestartTime
 }
 
 // wantLocked is what is wanted, for the process.

@@ -88,6 +88,9 @@ type BGP struct {
 	// Refused counts prefixes that pass the import filter and are refused by
 	// max_prefixes.
 	Refused int `json:"refused"`
+	// Stale counts those of Received that the peer has not announced again since its
+	// connection was lost, and that are kept for now (RFC 4724).
+	Stale int `json:"stale"`
 	// What was malformed in the peer's messages and did not end the session (RFC
 	// 7606): UPDATEs that were repaired, prefixes that were taken for withdrawn,
 	// attributes and prefixes that were left out, and the last case in words.

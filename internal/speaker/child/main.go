@@ -108,6 +108,7 @@ func (p *process) run(start wire.Start, in *wire.Reader, packets *wire.Packets) 
 	})
 	speaker, err := engine.New(engine.Config{
 		ASN: start.ASN, RouterID: start.RouterID, Logger: p.log,
+		RestartTime: start.RestartTime, Restarted: start.Restarted,
 		Connections: asker, OnEvent: p.event,
 	})
 	if err != nil {

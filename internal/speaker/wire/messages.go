@@ -12,6 +12,10 @@ type Start struct {
 	ASN      uint32
 	RouterID netip.Addr
 
+	// RestartTime and Restarted are as in engine.Config.
+	RestartTime time.Duration
+	Restarted   bool
+
 	// UID and GID are the user that the process is to become, if it is root.
 	UID, GID int
 	// Trusted are the users whose connections of the gobgp command make no room for others'.
