@@ -149,6 +149,10 @@ func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 	return all
 }
 
+func (s *fakeSpeaker) SetLimits(memoryMax int64, restartTime time.Duration) {
+	s.w.note("limits %d %v", memoryMax, restartTime)
+}
+
 func (s *fakeSpeaker) Status() speaker.Status { return s.process }
 
 func (s *fakeSpeaker) Events() <-chan struct{} { return nil }

@@ -77,6 +77,7 @@ type bgpSpeaker interface {
 	Neighbors() []bgp.NeighborStatus
 	Events() <-chan struct{}
 	Status() speaker.Status
+	SetLimits(memoryMax int64, restartTime time.Duration)
 }
 
 // openAtOnce is how many tunnels are opened at the same time: the kernel takes

@@ -49,6 +49,10 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	if !old.Announce.Equal(next.Announce) {
 		done = append(done, "announce: changed")
 	}
+	if old.BGP != next.BGP {
+		l.speaker.SetLimits(next.BGP.MemoryMax, next.BGP.RestartTime)
+		done = append(done, "bgp: the bounds of the speaker's process changed")
+	}
 	if line := l.setLog(next.Log); line != "" {
 		done = append(done, line)
 	}
@@ -120,7 +124,6 @@ func needsRestart(old, next *config.Config) error {
 	add("name", old.Name == next.Name)
 	add("asn", old.ASN == next.ASN)
 	add("router_id", old.RouterID == next.RouterID)
-	add("[bgp]", old.BGP == next.BGP)
 	add("[fib]", old.FIB == next.FIB)
 	add("[api]", old.API == next.API)
 	oldTLS, nextTLS := old.TLS, next.TLS

@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"warren/internal/config"
+	"warren/internal/speaker"
+	"warren/internal/status"
 )
 
 // reloads has the loop read next and returns what it noted and answered.
@@ -132,6 +135,21 @@ func TestReloadChangesTheDoors(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	expect(t, "back again", w.since(mark), []string{"listen []", "port 0", "listen [192.0.2.1:443]"})
+}
+
+// The bounds of the speaker's process change while it works, and status shows the process.
+func TestReloadChangesTheSpeakersBounds(t *testing.T) {
+	w := newWorld(t, router())
+	next := router()
+	next.BGP = config.BGP{MemoryMax: 64 << 20, RestartTime: time.Minute}
+	noted, lines := w.reloads(t, next)
+	expect(t, "noted", noted, []string{"guard []", "limits 67108864 1m0s"})
+	expect(t, "lines", lines, []string{"bgp: the bounds of the speaker's process changed"})
+
+	w.speaker.process = speaker.Status{PID: 7, Restarts: 2, LastError: "panic: x"}
+	if got := w.status().Router.Speaker; got != (status.Speaker{PID: 7, Restarts: 2, LastError: "panic: x"}) {
+		t.Errorf("status shows %+v", got)
+	}
 }
 
 // Keys that `warren keygen` makes while the daemon runs matter when a peer needs them.

@@ -32,9 +32,10 @@ func (p *process) watchMemory() error {
 		case <-p.ended.Done():
 			return nil
 		}
-		if size, ok := p.residentSize(); ok && size > p.s.cfg.MemoryMax {
-			return broken("it took %d MiB of memory and may take %d (memory_max): too many prefixes for this machine; raise it, or have peers announce less",
-				size>>20, p.s.cfg.MemoryMax>>20)
+		most := p.s.limitsNow().memoryMax
+		if size, ok := p.residentSize(); ok && size > most {
+			return broken("it took more than the %d MiB of memory that it may (memory_max): raise it, or have peers announce less",
+				most>>20)
 		}
 	}
 }

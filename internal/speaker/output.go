@@ -26,6 +26,7 @@ const (
 // daemon's, and what the runtime says when it panics.
 type crash struct {
 	log    *slog.Logger
+	known  string // the reason for the end of the process before, which is not told at length again
 	reason string // the first line that says why it ends; valid when read has returned
 	lines  int
 }
@@ -76,7 +77,11 @@ func (c *crash) take(line []byte) {
 			c.reason = short(text)
 		}
 	}
+	level := slog.LevelError
+	if c.reason != "" && c.reason == c.known {
+		level = slog.LevelDebug
+	}
 	if c.lines++; c.lines <= crashLines {
-		c.log.Error("speaker: " + short(text))
+		c.log.Log(context.Background(), level, "speaker: "+short(text))
 	}
 }

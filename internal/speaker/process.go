@@ -38,7 +38,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	var expiring sync.WaitGroup
 	defer expiring.Wait()
 	expiring.Go(func() { s.expireLoop(ctx) })
-	pause := firstPause
+	pause, last := firstPause, ""
 	for {
 		began := time.Now()
 		err := s.runProcess(ctx)
@@ -46,11 +46,17 @@ func (s *Speaker) Run(ctx context.Context) error {
 			return nil
 		}
 		if time.Since(began) >= steadyAfter {
-			pause = firstPause
+			pause, last = firstPause, ""
 		}
-		s.died(err.Error())
-		s.log.Error("the speaker has ended and is started again; tunnels stay up, and routes for a while",
-			slog.Any("err", err), slog.Duration("pause", pause), slog.Duration("restart_time", s.cfg.RestartTime))
+		// What ends one process after the other is told once, and counted in status.
+		level := slog.LevelError
+		if err.Error() == last {
+			level = slog.LevelDebug
+		}
+		last = err.Error()
+		s.died(last, level)
+		s.log.Log(ctx, level, "the speaker has ended and is started again; tunnels stay up, and routes for a while",
+			slog.Any("err", err), slog.Duration("pause", pause), slog.Duration("restart_time", s.limitsNow().restartTime))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -115,7 +121,7 @@ func (s *Speaker) runProcess(ctx context.Context) error {
 		return fmt.Errorf("it cannot be started: %w", err)
 	}
 	var work sync.WaitGroup
-	crash := &crash{log: s.log}
+	crash := &crash{log: s.log, known: s.Status().LastError}
 	for _, part := range []func() error{
 		p.read, func() error { return p.write(ctx) }, p.open, p.watchMemory,
 	} {

@@ -254,16 +254,29 @@ func TestWhyTheProcessEnds(t *testing.T) {
 	for arg, want := range map[string]string{"panic": "panic: for the test", "nothing": "it has ended with status"} {
 		u := startSpeaker(t, 64512, "10.0.0.1", func(c *Config) { c.command = []string{"warren", arg, "-test.run=^$"} })
 		eventually(t, want, func() bool { st := u.Status(); return st.Restarts >= 2 && strings.Contains(st.LastError, want) })
-		if arg == "panic" && !strings.Contains(u.log.String(), "goroutine 1 ") {
-			t.Error("where it panicked is not in the log")
+		log := u.log.String()
+		if arg == "panic" && strings.Count(log, `level=ERROR msg="speaker: goroutine 1 `) != 1 {
+			t.Error("where it panicked is not in the log once")
+		}
+		if strings.Count(log, "level=ERROR msg=\"the speaker has ended") != 1 {
+			t.Error("the same reason is told more than once")
 		}
 		u.stop()
 	}
 }
 
-// A process that takes more memory than it may is ended, and why is told.
+// A process that takes more memory than it may is ended, and why is told. How much it may take
+// changes while it works.
 func TestTooMuchMemory(t *testing.T) {
-	u := startSpeaker(t, 64512, "10.0.0.1", func(c *Config) { c.MemoryMax = 1 << 20 })
+	u := startSpeaker(t, 64512, "10.0.0.1", nil)
+	u.Want(bgp.Wanted{Announced: []netip.Prefix{prefix("10.1.0.0/16")}})
+	if err := u.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := u.Status(); st.Restarts > 0 {
+		t.Errorf("the status is %+v", st)
+	}
+	u.SetLimits(1<<20, time.Minute)
 	eventually(t, "the process is ended", func() bool { return strings.Contains(u.Status().LastError, "memory_max") })
 }
 
@@ -284,7 +297,8 @@ func TestQuietProcess(t *testing.T) {
 	}
 }
 
-// The process has no rights: another user, no capabilities, no new privileges.
+// The process has no rights: another user, no capabilities, no new privileges. (The test's binary is in a
+// directory that only its owner may enter, as `go test` makes it.)
 func TestProcessIsConfined(t *testing.T) {
 	u := startSpeaker(t, 64512, "10.0.0.1", nil)
 	u.Want(bgp.Wanted{Announced: []netip.Prefix{prefix("10.1.0.0/16")}})

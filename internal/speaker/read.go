@@ -49,8 +49,11 @@ func (p *process) readReady(kind wire.Kind, payload []byte) error {
 	if is.Error != "" {
 		return broken("%s", short(is.Error))
 	}
-	if p.s.Status().Restarts > 0 {
-		p.s.log.Info("the speaker works again", slog.Int("pid", p.pid))
+	p.s.mu.Lock()
+	restarts, level := p.s.restarts, min(p.s.told, slog.LevelInfo)
+	p.s.mu.Unlock()
+	if restarts > 0 {
+		p.s.log.Log(p.ended, level, "the speaker works again", slog.Int("pid", p.pid))
 	}
 	return nil
 }

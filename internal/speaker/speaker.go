@@ -18,7 +18,7 @@ import (
 	"warren/bgp/sockets"
 )
 
-// Config is what a Speaker is made of. It cannot change later.
+// Config is what a Speaker is made of. It cannot change later, but for what SetLimits sets.
 type Config struct {
 	ASN      uint32
 	RouterID netip.Addr
@@ -43,17 +43,25 @@ type Speaker struct {
 	log *slog.Logger
 
 	mu        sync.Mutex // guards what follows
+	limits    limits
 	table     *table
 	wanted    wanted
 	settled   settled
 	process   *process // nil between two
 	restarts  int
 	lastError string
-	ended     time.Time // when the last process died
+	told      slog.Level // at which that went to the log
+	ended     time.Time  // when that was
 	listener  inspectionListener
 
 	events chan struct{} // capacity 1
 	passed chan struct{} // closed, and replaced, when settled changes
+}
+
+// limits are what SetLimits sets.
+type limits struct {
+	memoryMax   int64
+	restartTime time.Duration
 }
 
 // wanted is bgp.Wanted with normalized addresses, in order.
@@ -78,13 +86,29 @@ func New(cfg Config) *Speaker {
 	if cfg.OnEvent == nil {
 		cfg.OnEvent = func(bgp.Event) {}
 	}
-	if cfg.MemoryMax == 0 {
-		cfg.MemoryMax = defaultMemory()
-	}
-	return &Speaker{
+	s := &Speaker{
 		cfg: cfg, log: cfg.Logger, table: newTable(),
 		events: make(chan struct{}, 1), passed: make(chan struct{}),
 	}
+	s.SetLimits(cfg.MemoryMax, cfg.RestartTime)
+	return s
+}
+
+// SetLimits changes Config.MemoryMax, at once, and Config.RestartTime, for the next time.
+func (s *Speaker) SetLimits(memoryMax int64, restartTime time.Duration) {
+	if memoryMax == 0 {
+		memoryMax = defaultMemory()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits = limits{memoryMax, restartTime}
+	s.process.wake()
+}
+
+func (s *Speaker) limitsNow() limits {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limits
 }
 
 // Want replaces what the speaker is to do. It does not wait for the process. One thing is done when it
@@ -247,7 +271,7 @@ func (s *Speaker) ServeInspection(ctx context.Context, l net.Listener) error {
 }
 
 // died takes note that the process has ended without being told to. Routes stay for a while.
-func (s *Speaker) died(cause string) {
+func (s *Speaker) died(cause string, told slog.Level) {
 	now := time.Now()
 	s.mu.Lock()
 	var ended []bgp.Event
@@ -258,9 +282,8 @@ func (s *Speaker) died(cause string) {
 	}
 	s.process = nil
 	s.restarts++
-	s.lastError = cause
-	s.ended = now
-	s.table.orphan(now.Add(s.cfg.RestartTime))
+	s.lastError, s.told, s.ended = cause, told, now
+	s.table.orphan(now.Add(s.limits.restartTime))
 	s.settled.serial = 0
 	s.notifyLocked()
 	s.mu.Unlock()

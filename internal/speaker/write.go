@@ -57,7 +57,7 @@ func (p *process) update(sent *sent) error {
 		uid, gid := unprivileged()
 		start := wire.Start{
 			ASN: p.s.cfg.ASN, RouterID: p.s.cfg.RouterID, UID: uid, GID: gid,
-			RestartTime: p.s.cfg.RestartTime, Restarted: p.s.restarted(),
+			RestartTime: p.s.limitsNow().restartTime, Restarted: p.s.restarted(),
 			Trusted: access.TrustedUsers(), Settings: settings,
 		}
 		if err := p.send(wire.KindStart, start); err != nil {
@@ -99,7 +99,7 @@ func (p *process) update(sent *sent) error {
 func (s *Speaker) restarted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.restarts > 0 && time.Since(s.ended) < s.cfg.RestartTime
+	return s.restarts > 0 && time.Since(s.ended) < s.limits.restartTime
 }
 
 // wantLocked is what is wanted, for the process.
@@ -119,7 +119,7 @@ func (s *Speaker) wantLocked() wire.Want {
 
 // settings are those of now.
 func (s *Speaker) settings() wire.Settings {
-	is := wire.Settings{Level: int(slog.LevelError), MemoryLimit: memoryLimit(s.cfg.MemoryMax)}
+	is := wire.Settings{Level: int(slog.LevelError), MemoryLimit: memoryLimit(s.limitsNow().memoryMax)}
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
 		if s.log.Enabled(context.Background(), level) {
 			is.Level = int(level)
