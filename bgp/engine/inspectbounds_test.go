@@ -266,7 +266,7 @@ func TestTurns(t *testing.T) {
 	root, anna, bert := client{user: 0, trusted: true}, client{user: 1000}, client{user: 1001}
 	closed := make(chan struct{})
 	slow := anna
-	slow.conn = closer(func() { close(closed) })
+	slow.conn = closer(sync.OnceFunc(func() { close(closed) })) // each of those that wait may close it
 	var busy []*answer
 	for _, c := range []client{slow, anna, root} {
 		a, err := b.wait(as(t.Context(), c))

@@ -19,6 +19,10 @@ const (
 	opensPerSecond = 20
 	openBurst      = 40
 	dialsAtOnce    = 4
+	// What all of them may ask for; what is beyond waits. A thousand neighbors that come up at once
+	// ask ten thousand times in the first second.
+	requestsPerSecond = 5000
+	requestBurst      = 10000
 	// dialTime bounds an attempt, and three round trips more.
 	dialTime = 10 * time.Second
 )
@@ -49,7 +53,8 @@ var (
 // open opens what the process asks for, until it ends.
 func (p *process) open() error {
 	defer p.calls.work.Wait()
-	for {
+	limit := rate.NewLimiter(requestsPerSecond, requestBurst)
+	for limit.Wait(p.ended) == nil {
 		var req wire.Request
 		f, err := p.packets.Receive(&req)
 		if f != nil {
@@ -80,6 +85,7 @@ func (p *process) open() error {
 			p.answer(req, nil, err)
 		}
 	}
+	return nil
 }
 
 // neighbor is the neighbor that is wanted with a number. Nothing that the process says counts for where a

@@ -300,6 +300,7 @@ func TestQuietProcess(t *testing.T) {
 // The process has no rights: another user, no capabilities, no new privileges. (The test's binary is in a
 // directory that only its owner may enter, as `go test` makes it.)
 func TestProcessIsConfined(t *testing.T) {
+	stray := strayDescriptor(t)
 	u := startSpeaker(t, 64512, "10.0.0.1", nil)
 	u.Want(bgp.Wanted{Announced: []netip.Prefix{prefix("10.1.0.0/16")}})
 	if err := u.Settle(t.Context()); err != nil { // it is beyond its beginning
@@ -326,9 +327,39 @@ func TestProcessIsConfined(t *testing.T) {
 			t.Errorf("%s is %q, want %q", key, fields[key], value)
 		}
 	}
-	if strings.Contains(u.log.String(), "keeps more rights") {
-		t.Log("not all could be given up here")
+	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", u.Status().PID))
+	if err != nil || len(links) < 5 {
+		t.Fatal(links, err)
 	}
+	for _, link := range links {
+		if to, _ := os.Readlink(link); to == stray {
+			t.Errorf("%s is %s, which the process was not given", link, to)
+		}
+	}
+}
+
+// strayDescriptor opens a descriptor that programs inherit that are started from here, and returns
+// what it is.
+func strayDescriptor(t *testing.T) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := syscall.Dup(int(w.Fd())) // without O_CLOEXEC
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Close()
+		w.Close()
+		syscall.Close(fd)
+	})
+	is, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return is
 }
 
 // The gobgp command is answered by one process after the other on the same listener.
