@@ -45,7 +45,7 @@ type peerConn struct {
 	ended    error  // what Read returns once out is empty
 	refused  bool   // this end has sent the NOTIFICATION that ends the session
 	notified bool   // a NOTIFICATION went through, one way or the other
-	cut      bool   // GoBGP was told of the end by a NOTIFICATION that nobody has sent
+	cut      bool   // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
 	deadline time.Time
 	closed   bool
 }

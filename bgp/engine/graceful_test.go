@@ -496,3 +496,23 @@ func TestCutBetweenTwo(t *testing.T) {
 	originate(t, a, "10.1.0.0/16", "10.4.0.0/16")
 	waitRoutes(t, b, "a", "10.1.0.0/16", "10.4.0.0/16")
 }
+
+// TestEndedWhileAway ends GoBGP's session while it has no connection: the routes go, and
+// the next connection is that of another session.
+func TestEndedWhileAway(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	g := newGracefulPeer(t, s, nil)
+	g.connect(caps(graceful(false, true, 4095)), "10.2.0.0/16")
+	g.endOfRIB()
+	waitRoutes(t, s, "b", "10.2.0.0/16")
+	g.lose()
+	g.wantStale(1)
+	s.mu.Lock()
+	n := s.neighbors["b"]
+	s.mu.Unlock()
+	s.disable(n, stateEstablished)
+	waitRoutes(t, s, "")
+	g.wantStale(0)
+	g.connect(caps(graceful(false, true, 4095)), "10.3.0.0/16")
+	waitRoutes(t, s, "b", "10.3.0.0/16")
+}

@@ -58,7 +58,7 @@ type session struct {
 	graceful bool       // the peer's last OPEN speaks of graceful restart
 	dumping  [2]bool    // by family: GoBGP is about to send all routes; see defer.go
 	ended    [2]bool    // by family: GoBGP has taken the peer's End-of-RIB marker, and all before it
-	cut      bool       // GoBGP was told by a NOTIFICATION of nobody's that the last connection is over
+	cut      bool       // GoBGP has the end of the last connection from endLocked
 
 	conn       *peerConn          // what GoBGP has or is about to have
 	waiting    bool               // a connection of the peer's waits to be taken

@@ -77,12 +77,12 @@ func (s *Session) Retained() (families [2]bool, long time.Duration) {
 }
 
 // Awaited returns the families whose End-of-RIB markers a router waits for that has
-// restarted (RFC 4724 section 4.1): those of which the peer speaks in its graceful
-// restart capability, and none if the peer has restarted itself.
+// restarted (RFC 4724 section 4.1): all, if the peer has the graceful restart capability,
+// with which it says that it sends them (section 3), and none if it has restarted itself.
 func (s *Session) Awaited() (families [2]bool) {
 	g := s.peer.Graceful()
 	for f := range families {
-		families[f] = g.Families[f] && !g.Restarted && s.negotiated(f)
+		families[f] = g.Offered && !g.Restarted && s.negotiated(f)
 	}
 	return families
 }

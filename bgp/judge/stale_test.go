@@ -106,7 +106,7 @@ func TestOwnGraceful(t *testing.T) {
 func TestRetained(t *testing.T) {
 	cfg := setup{}.config()
 	for caps, want := range map[string][2]bool{
-		"": {}, gracefulNone: {}, "400a" + "8078" + "00010180" + "00020180": {}, gracefulOne: {true, false}, gracefulZero: {true, true}, gracefulBoth: {true, true},
+		"": {}, gracefulNone: {true, true}, "400a" + "8078" + "00010180" + "00020180": {}, gracefulOne: {true, true}, gracefulZero: {true, true}, gracefulBoth: {true, true},
 	} {
 		if got := shakeHands(t, cfg, gracefulOpen(caps)).Awaited(); got != want {
 			t.Errorf("%s: %v are awaited, want %v", caps, got, want)
