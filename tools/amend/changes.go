@@ -19,4 +19,9 @@ var changes = []change{
 	// its peer group and whether it sends several paths, which the neighbor's
 	// own configuration, never written to once it is published, says as well.
 	{pkg: "pkg/server", decl: "BgpServer.notifyPrePolicyUpdateWatcher", was: "s.toConfig(peer, false)", becomes: "peer.fsm.pConf.ReadOnly()"},
+
+	// A neighbor's configuration is published as a pointer to a variable that is written to
+	// again (handleFSMMessage, when a session ends), while others read it without a lock.
+	// What is published is a copy, so that the change above may rely on it.
+	{pkg: "pkg/server", decl: "pConfAccess.Update", was: "p.conf.Store(conf)", becomes: "p.conf.Store(func() *oc.Neighbor { c := *conf; return &c }())"},
 }
