@@ -60,11 +60,15 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 func (s *Speaker) dump(n *neighbor) error {
 	s.mu.Lock()
 	began := s.beginDumpLocked(n)
-	s.mu.Unlock()
-	if !began {
-		return nil
+	var err error
+	if began {
+		err = s.withdrawMissedLocked(n)
 	}
-	err := s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
+	s.mu.Unlock()
+	if !began || err != nil {
+		return err
+	}
+	err = s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
 	if err == nil {
 		return nil
 	}

@@ -32,9 +32,10 @@ type peerConn struct {
 	endOfRIB      func(*peerConn, family) bool // GoBGP sends an End-of-RIB marker; whether it goes out
 	gone          func(*peerConn)              // called once, when GoBGP closes it
 
-	tcp  atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
-	buf  []byte                      // only the reader uses it
-	wake chan struct{}               // capacity 1: the reader waits for it while there is no connection
+	tcp   atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
+	buf   []byte                      // only the reader uses it
+	ahead atomic.Pointer[[]byte]      // messages that go out before GoBGP's next
+	wake  chan struct{}               // capacity 1: the reader waits for it while there is no connection
 
 	mu       sync.Mutex // guards what follows
 	open     []byte     // this end's OPEN, as GoBGP wrote it; only the writer sets it
