@@ -95,14 +95,6 @@ func (p *process) update(sent *sent) error {
 	return nil
 }
 
-// restarted reports whether the routes of another process may still be in the kernel, and its sessions
-// were not closed.
-func (s *Speaker) restarted() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.restarts > 0 && time.Since(s.ended) < s.limits.restartTime
-}
-
 // wantLocked is what is wanted, for the process.
 func (s *Speaker) wantLocked() wire.Want {
 	w := wire.Want{Serial: s.wanted.serial, Announced: s.wanted.announced}
