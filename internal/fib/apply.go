@@ -9,7 +9,7 @@ import (
 type Result struct {
 	Installed4 int // IPv4 routes in the kernel that lead into an interface
 	Installed6 int // IPv6 routes in the kernel that lead into an interface
-	Pending    int // wait for an interface that does not exist or is down, or for a source, or are being written
+	Pending    int // wait for an interface that does not exist or is down, or for a source, or for a look at the kernel, or are being written
 	Errors     int // could not be added, or are not wanted and could not be removed
 }
 
@@ -174,11 +174,11 @@ func (f *FIB) Status() (Result, error) {
 	return r, all.err()
 }
 
-// Flush writes what is wanted, as far as that can be done now, and returns Status. Its
-// error is also that ctx ended, in which case what was done so far stays.
+// Flush writes what is wanted, as far as that can be done now, and returns Status. It looks at
+// the kernel at once where Run would wait for some time after the last look. Its error is also that ctx ended, in which case what was done so far stays.
 func (f *FIB) Flush(ctx context.Context) (Result, error) {
 	f.writing.Lock()
-	err := f.write(ctx)
+	err := f.write(ctx, true)
 	f.writing.Unlock()
 	r, failed := f.Status()
 	if err == nil {

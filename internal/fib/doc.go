@@ -22,7 +22,9 @@
 //     kernel is asked for all owned routes before anything else is written. Once a minute, or
 //     more seldom if it takes long, that is done beside writing.
 //  5. What the kernel refuses is tried again, and [FIB.Status] says why. [FIB.Changed] delivers
-//     a value when it may say something else.
+//     a value when it may say something else. That a route is there already (EEXIST) does
+//     not say whose it is: it is foreign if a look at the kernel shows no owned one. Until
+//     then the wanted one is pending.
 //
 // # Next-hop objects
 //

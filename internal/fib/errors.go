@@ -123,7 +123,7 @@ func (f *FIB) explain(j *job, o op, a rtnl.Answer) error {
 	src := f.cfg.source(j.prefix)
 	switch {
 	case a.Errno == unix.EEXIST:
-		return fmt.Errorf("%w: another rtnl.Route of the same destination and metric %d is in table %d; "+
+		return fmt.Errorf("%w: another route of the same destination and metric %d is in table %d; "+
 			"remove it or choose another metric", a.Errno, o.held.metric, f.cfg.Table)
 	case a.Errno == unix.EINVAL && src.IsValid() && sourceRefused(a.Text):
 		return fmt.Errorf("%w: the preferred source %s is not an address of this machine", a.Errno, src)

@@ -67,12 +67,12 @@ type FIB struct {
 	rearm     chan struct{} // tells Run that a time below has changed
 	sent      atomic.Uint64
 
-	writing   sync.Mutex // held while the kernel is brought in line; guards what follows
-	conn      *rtnl.Conn
-	jobs      []job // of one batch, kept for their capacity
-	ops       []op
-	answers   map[int]rtnl.Answer
-	lookedNow bool // this write has looked at the kernel
+	writing  sync.Mutex // held while the kernel is brought in line; guards what follows
+	conn     *rtnl.Conn
+	jobs     []job // of one batch, kept for their capacity
+	ops      []op
+	answers  map[int]rtnl.Answer
+	flushing bool // this write is a Flush, which looks at the kernel as often as it has to
 
 	looking sync.Mutex // held by look
 	auditor *rtnl.Conn // for looks beside writing; belongs to Run
@@ -84,15 +84,16 @@ type FIB struct {
 	objects objects
 	dirty   []dirty                    // prefixes to look at; their entries say so too
 	failed  map[netip.Prefix][]failure // prefixes of which a route was refused
-	again   map[netip.Prefix]struct{}  // prefixes to look at again when retryAt comes
-	broken  error                      // the kernel could not be asked
+	doubts  doubts
+	again   map[netip.Prefix]struct{} // prefixes to look at again when retryAt comes
+	broken  error                     // the kernel could not be asked
 
-	flushes   int           // how often the kernel has removed routes by itself
-	looked    time.Time     // when the last look ended
-	lookPause time.Duration // for how long there is no other that nobody asked for
-	lookAt    time.Time     // when Run looks beside writing
-	staleAt   time.Time     // when Run marks the picture stale; zero: not
-	retryAt   time.Time     // when Run tries again what failed; zero: not
+	flushes  int           // how often the kernel has removed routes by itself
+	looked   time.Time     // when the last look ended
+	lookTook time.Duration // how long it took
+	lookAt   time.Time     // when Run looks beside writing
+	staleAt  time.Time     // when Run marks the picture stale; zero: not
+	retryAt  time.Time     // when Run tries again what failed; zero: not
 }
 
 // groups are what the picture depends on.
@@ -114,7 +115,7 @@ func open(cfg Config, noObjects bool) (_ *FIB, err error) {
 		cfg: cfg, given: cfg, log: cfg.Logger,
 		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1),
 		sets: newSets(), objects: newObjects(), answers: map[int]rtnl.Answer{},
-		failed: map[netip.Prefix][]failure{}, again: map[netip.Prefix]struct{}{},
+		failed: map[netip.Prefix][]failure{}, doubts: newDoubts(), again: map[netip.Prefix]struct{}{},
 		lookAt: time.Now().Add(lookEvery),
 	}
 	if f.log == nil {

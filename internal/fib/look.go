@@ -11,12 +11,54 @@ import (
 	"warren/internal/rtnl"
 )
 
-// lookShare bounds what looking costs: a look that was not asked for follows the one
-// before after so many times as long as that took.
-const lookShare = 100
+// These bound what looking costs: after a look there is no other for so many times as long
+// as it took.
+const (
+	lookShare  = 100 // one that nothing asks for
+	doubtShare = 10  // one that decides whose a route is
+)
 
 // walkStep is for how many entries of a walk the lock is held at a time.
 const walkStep = 4096
+
+// refreshLocked brings the picture up to date: it reads the events that wait, and looks at the
+// kernel where these are not enough. FIB.mu is not held during a look.
+//
+// Events that wait tell of the past. One that is applied after a route was written may take
+// that out of the picture, and no event puts it back, as those of our own requests are
+// hidden. So they are read before anything is written, and, as a look finds prefixes to
+// write, after each look too.
+func (f *FIB) refreshLocked(ctx context.Context) error {
+	if _, err := f.drainLocked(); err != nil {
+		return err
+	}
+	if f.flushing && len(f.doubts.open) > 0 {
+		f.pic.stale = true
+	}
+	looked := f.pic.stale
+	for try := 1; f.pic.stale; try++ {
+		f.pic.stale = false
+		f.mu.Unlock()
+		complete, err := f.look(ctx, f.conn)
+		f.mu.Lock()
+		if err == nil {
+			_, err = f.drainLocked()
+		}
+		if err != nil {
+			f.pic.stale = true
+			return fmt.Errorf("read the kernel's routes: %w", err)
+		}
+		f.pic.stale = f.pic.stale || !complete
+		if f.pic.stale && try == dumpTries { // what is missing is found by EEXIST, or by the next look
+			f.pic.stale = false
+			f.lookLocked(retrySoon)
+		}
+	}
+	if looked {
+		f.decideLocked()
+	}
+	return nil
+}
 
 // look compares the picture with the kernel, and queues the prefixes that are not as they
 // should be. FIB.mu is held only for a message at a time, so that changes are written and
@@ -60,7 +102,7 @@ func (f *FIB) look(ctx context.Context, c *rtnl.Conn) (complete bool, err error)
 	}
 	f.mu.Lock()
 	f.looked = time.Now()
-	f.lookPause = lookShare * f.looked.Sub(begin)
+	f.lookTook = f.looked.Sub(begin)
 	if f.flushes != flushes { // an answer that was under way may have brought back what had gone
 		f.lookLocked(retrySoon)
 	}

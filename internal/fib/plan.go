@@ -24,6 +24,7 @@ type job struct {
 	pending bool // there is none now, as an interface is down, or a source is not there
 	failed  error
 	before  bool // it had failed before
+	exists  bool // the kernel has a route in the place of one that is wanted
 }
 
 // planLocked appends the messages that make the routes of a prefix what they should be.

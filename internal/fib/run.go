@@ -39,7 +39,7 @@ func (f *FIB) writeWhenTold(ctx context.Context) error {
 			return nil
 		case <-f.wake:
 			f.writing.Lock()
-			_ = f.write(ctx) // Status has it
+			_ = f.write(ctx, false) // Status has it
 			f.writing.Unlock()
 		}
 	}
@@ -89,7 +89,7 @@ func (f *FIB) audit(ctx context.Context) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lookAt = time.Now().Add(max(lookEvery, f.lookPause))
+	f.lookAt = time.Now().Add(max(lookEvery, lookShare*f.lookTook))
 }
 
 // lookLocked has Run look at the kernel after d, or earlier if that is already due.

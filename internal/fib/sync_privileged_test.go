@@ -150,7 +150,7 @@ func TestForeignSameMetric(t *testing.T) {
 			t.Errorf("Sync: %v; want an error that names %s and the metric", err, k.dst)
 		}
 		if r.Errors != 1 || r.Installed4+r.Installed6 != 1 {
-			t.Errorf("%+v; want one error, and the other rtnl.Route installed", r)
+			t.Errorf("%+v; want one error, and the other route installed", r)
 		}
 		k.want(t, foreign)
 
@@ -215,7 +215,7 @@ func TestForeignOnOurInterface(t *testing.T) {
 	})
 }
 
-// TestRemovalHitsOursAlone: our rtnl.Route is gone without our knowing, and a foreign one
+// TestRemovalHitsOursAlone: our route is gone without our knowing, and a foreign one
 // is there that differs in one thing.
 func TestRemovalHitsOursAlone(t *testing.T) {
 	for _, foreign := range []string{
@@ -244,7 +244,7 @@ func TestRemovalHitsOursAlone(t *testing.T) {
 	}
 }
 
-// TestForeignReplacesOurs: `ip route replace` of someone else hits our rtnl.Route. Ours
+// TestForeignReplacesOurs: `ip route replace` of someone else hits our route. Ours
 // is gone then, and Sync neither takes it back by force nor believes it there.
 func TestForeignReplacesOurs(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, k *kernel) {
@@ -437,7 +437,7 @@ func TestGoesOn(t *testing.T) {
 			t.Errorf("%+v; want 101 errors, 1900 installed, 1 pending", r)
 		}
 		var e *Error
-		if !errors.As(err, &e) || len(e.Causes) != 2 || e.Total != 101 || !strings.Contains(err.Error(), " and 99 more: file exists: another rtnl.Route") {
+		if !errors.As(err, &e) || len(e.Causes) != 2 || e.Total != 101 || !strings.Contains(err.Error(), " and 99 more: file exists: another route") {
 			t.Errorf("Sync: %v", err)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,9 +27,9 @@ const (
 const UnreachableMetric = math.MaxUint32 - 1
 
 // write brings the kernel in line with what is wanted. It ends when nothing is left to do
-// that can be done now. FIB.writing is held.
-func (f *FIB) write(ctx context.Context) error {
-	f.lookedNow = false
+// that can be done now; flush: it does not put off a look at the kernel. FIB.writing is held.
+func (f *FIB) write(ctx context.Context, flush bool) error {
+	f.flushing = flush
 	did, err := f.writeAll(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -78,24 +77,8 @@ func (f *FIB) writeAll(ctx context.Context) (did bool, err error) {
 func (f *FIB) prepare(ctx context.Context) (wanted, gone []dirty, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, err := f.drainLocked(); err != nil {
+	if err := f.refreshLocked(ctx); err != nil {
 		return nil, nil, err
-	}
-	for try := 1; f.pic.stale; try++ {
-		f.pic.stale = false
-		f.mu.Unlock()
-		complete, err := f.look(ctx, f.conn)
-		f.lookedNow = true
-		f.mu.Lock()
-		if err != nil {
-			f.pic.stale = true
-			return nil, nil, fmt.Errorf("read the kernel's routes: %w", err)
-		}
-		if !complete && try < dumpTries {
-			f.pic.stale = true
-		} else if !complete { // what is missing is found by EEXIST, or by the next look
-			f.lookLocked(retrySoon)
-		}
 	}
 	if err := f.objectsLocked(); err != nil {
 		return nil, nil, err
@@ -198,6 +181,9 @@ func (f *FIB) doneLocked(j *job) {
 	case j.pending:
 		s = statePending
 	}
+	if !j.exists {
+		f.doubts.forget(j.prefix)
+	}
 	f.pic.setState(j.prefix, e, s)
 	f.pic.tidy(j.prefix, e)
 }
@@ -237,11 +223,8 @@ func (f *FIB) refusedLocked(j *job, o op, a rtnl.Answer) {
 		f.retryLocked(retrySoon)
 	case o.held.typ == unix.RTN_UNREACHABLE && j.prefix.Addr().Is6() && noIPv6(a.Errno):
 		// nothing goes there anyway
-	case a.Errno == unix.EEXIST && !j.before && !f.lookedNow && time.Since(f.looked) > f.lookPause:
-		// A route of which the picture knows nothing is there: look at the kernel, and try again.
-		f.pic.stale = true
+	case a.Errno == unix.EEXIST && !f.foreignLocked(j):
 		j.pending = true
-		f.queueLocked(j.prefix, j.entry)
 	default:
 		f.failLocked(j, "add", f.nameLocked(o.held), f.explain(j, o, a))
 	}

@@ -96,22 +96,29 @@ func (e *Events) Follow(ctx context.Context, drain func() (datagrams int, err er
 }
 
 // Drain calls each with every message that waits, valid during the call, and returns how many
-// datagrams there were. ErrLost tells that some were dropped; more may wait.
+// datagrams there were. ErrLost tells that some were dropped, before those or among them: what
+// they said has to be found out after Drain has returned, not before. A socket that has
+// lost messages gets no more, and no error for these either, until it has been read to its end
+// (net/netlink/af_netlink.c, netlink_overrun and netlink_rcv_wake), so Drain reads on.
 func (e *Events) Drain(each func(h Header, payload []byte)) (n int, err error) {
 	controlErr := e.raw.Control(func(fd uintptr) { n, err = e.drain(int(fd), each) })
 	return n, errors.Join(controlErr, err)
 }
 
 func (e *Events) drain(fd int, each func(h Header, payload []byte)) (n int, err error) {
+	lost := false
 	for ; ; n++ {
 		size, from, err := unix.Recvfrom(fd, e.buf, unix.MSG_TRUNC)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
+		case errors.Is(err, unix.EAGAIN) && lost:
+			return n, ErrLost
 		case errors.Is(err, unix.EAGAIN):
 			return n, nil
 		case errors.Is(err, unix.ENOBUFS), err == nil && size > len(e.buf):
-			return n + 1, ErrLost
+			lost = true
+			continue
 		case err != nil:
 			return n, fmt.Errorf("receive the kernel's events: %w", err)
 		}

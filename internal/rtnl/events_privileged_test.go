@@ -3,6 +3,7 @@
 package rtnl
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -71,5 +72,37 @@ func TestHidden(t *testing.T) {
 		for _, route := range []string{"proto 186", "proto 186 table 77", "proto 187 metric 5"} {
 			ip(t, "route del blackhole 10.9.0.0/16 "+route)
 		}
+	}
+}
+
+// TestDrainAfterLoss: when Drain has told of a loss nothing waits any more, and what happens
+// then is not lost without a word.
+func TestDrainAfterLoss(t *testing.T) {
+	netns.Test(t)
+	ip(t, "link set lo up")
+	e, err := Subscribe(Hidden{}, unix.RTNLGRP_IPV4_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if err := e.SetReceiveBuffer(1); err != nil {
+		t.Fatal(err)
+	}
+	for metric := range 100 {
+		ip(t, fmt.Sprintf("route add blackhole 10.9.0.0/16 metric %d", metric+1))
+	}
+	none := func(Header, []byte) {}
+	if _, err := e.Drain(none); !errors.Is(err, ErrLost) {
+		t.Fatalf("100 events in a buffer for a few: %v; want ErrLost", err)
+	}
+	ip(t, "route add blackhole 10.8.0.0/16")
+	var got []string
+	n, err := e.Drain(func(_ Header, b []byte) {
+		if r, ok := ParseRoute(b); ok {
+			got = append(got, r.Prefix.String())
+		}
+	})
+	if want := []string{"10.8.0.0/16"}; n != 1 || err != nil || !slices.Equal(got, want) {
+		t.Errorf("after the loss: %d datagrams, %v, %v; want %v", n, got, err, want)
 	}
 }
