@@ -101,10 +101,10 @@ func TestFloodKeepsNoPeerOut(t *testing.T) {
 		"40 networks, hello":    {func(i int) string { return fmt.Sprintf("127.%d.1.1", 1+i%40) }, hello},
 		"40 in a /24, hello":    {func(i int) string { return fmt.Sprintf("127.1.1.%d", 1+i%40) }, hello},
 	} {
+		if tc.hello != nil && raceDetector {
+			continue // so many handshakes take all of the processors then; `make test-unit` runs these without it
+		}
 		t.Run(name, func(t *testing.T) {
-			if tc.hello != nil && raceDetector {
-				t.Skip("so many handshakes take all of the processors then")
-			}
 			a, b := secretPair(t)
 			b.start(secretTrust(0))
 			f := newFlood(t, b.addr(), tc.source, tc.hello)
