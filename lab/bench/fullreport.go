@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -84,8 +83,11 @@ func benchFull(ctx context.Context, o options) error {
 	}
 	r.Targets = judgeFull(r.Routers)
 	fmt.Printf("\n%s", r.text())
-	if err := writeReport(o.out+"-table", r.markdown(), r); err != nil || failed != nil || o.readme == "" {
-		return errors.Join(failed, err)
+	if failed != nil {
+		return failed // an earlier report is worth more than a part of one
+	}
+	if err := writeReport(o.out+"-table", r.markdown(), r); err != nil || o.readme == "" {
+		return err
 	}
 	return fullSection.write(o.readme, r.complete(), r.short)
 }
@@ -159,7 +161,7 @@ func (r *fullReport) medianTable() table {
 		for _, rival := range rivals {
 			cell := "–"
 			if v, ok := r.Routers.ratio(nameWarren, rival, m.key); ok {
-				cell = format(v, 2)
+				cell = formatSignificant(v)
 			}
 			row = append(row, cell)
 		}

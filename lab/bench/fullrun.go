@@ -60,7 +60,12 @@ func fullTurnOf(ctx context.Context, o options, c fullRouter) (_ sample, err err
 		return nil, err
 	}
 	t := &fullTurn{fullDaemon: daemon, sample: sample{}}
+	ctx, stop := giveUpWith(ctx, t.procs)
+	defer stop()
 	if err := t.measure(ctx, p, o); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
 		for _, proc := range t.procs {
 			err = fmt.Errorf("%w\nlog of %v:\n%s", err, proc, tail(proc.Log()))
 		}

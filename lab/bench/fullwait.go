@@ -119,6 +119,22 @@ func (t *fullTurn) quiet(ctx context.Context) error {
 	return err
 }
 
+// giveUpWith returns a context that is done also when one of the processes ends, which its cause
+// tells.
+func giveUpWith(ctx context.Context, procs []*topo.Process) (context.Context, context.CancelFunc) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	for _, p := range procs {
+		go func() {
+			err := p.Wait(ctx) // with ctx done, giveUp does nothing
+			if err == nil {
+				err = errors.New("exit status 0")
+			}
+			giveUp(fmt.Errorf("%v has ended: %w", p, err))
+		}()
+	}
+	return ctx, func() { giveUp(nil) }
+}
+
 // total adds up a figure of several processes and their children.
 func total[N int64 | float64](procs []*topo.Process, of func(pid int) (N, error)) (N, error) {
 	var sum N
