@@ -68,6 +68,12 @@ bin/wireguard-go: tools/go.mod
 	@mkdir -p bin
 	go build -C tools -o ../bin/wireguard-go golang.zx2c4.com/wireguard
 
+# GoBGP's daemon as released, for the bench to compare with: built where its module is.
+bin/gobgpd: go.mod
+	@mkdir -p bin
+	@go mod download $(GOBGP)
+	go build -C "$$(go list -m -f '{{.Dir}}' $(GOBGP))" -trimpath -o "$(CURDIR)/bin/gobgpd" ./cmd/gobgpd
+
 deps: ## install what a bare Debian machine lacks for lab, demo and bench
 	@missing=; for t in $(TOOLS); do PATH="$$PATH:/usr/sbin:/sbin" command -v $$t >/dev/null || missing="$$missing $$t"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
@@ -110,7 +116,9 @@ demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
 demo-down: ## take down what KEEP=1 left up
 	@go run ./lab/demo -down
 
-bench: deps build bin/wireguard-go ## Warren beside OpenVPN and wireguard-go, to docs/bench.md, .json and README.md
+# BENCHFLAGS=-table measures a full table beside other BGP routers instead, to
+# docs/bench-table.md, .json and README.md.
+bench: deps build bin/wireguard-go bin/gobgpd ## Warren beside OpenVPN and wireguard-go, to docs/bench.md, .json and README.md
 	go run ./lab/bench -readme README.md $(BENCHFLAGS)
 
 fuzz: bin/warren.mod ## run every fuzz target for FUZZTIME

@@ -58,18 +58,18 @@ func completeReport() *report {
 
 func TestMediansAndRatios(t *testing.T) {
 	r := sampleReport()
-	if got, ok := r.median(nameWarren, oneStream); !ok || got != 10 {
+	if got, ok := r.Contenders.median(nameWarren, oneStream); !ok || got != 10 {
 		t.Errorf("median %v, %v; want 10", got, ok)
 	}
 	// The ratios of the rounds are 9/5, 12/4 and 10/5.
-	if got, ok := r.ratio(nameWarren, nameWireGuard, oneStream); !ok || got != 2 {
+	if got, ok := r.Contenders.ratio(nameWarren, nameWireGuard, oneStream); !ok || got != 2 {
 		t.Errorf("ratio %v, %v; want 2", got, ok)
 	}
 	r.Contenders[3].Rounds[2][oneStream] = 9
-	if got, ok := r.ratio(nameWarren, nameWireGuard, oneStream); !ok || got != 1.8 {
+	if got, ok := r.Contenders.ratio(nameWarren, nameWireGuard, oneStream); !ok || got != 1.8 {
 		t.Errorf("ratio %v, %v; want 1.8", got, ok)
 	}
-	if _, ok := r.ratio(nameWarren, nameOpenVPN, fourStreams); ok {
+	if _, ok := r.Contenders.ratio(nameWarren, nameOpenVPN, fourStreams); ok {
 		t.Error("a ratio to a figure that was not measured")
 	}
 }
@@ -183,7 +183,7 @@ func TestReadme(t *testing.T) {
 		t.Errorf("a run that left something out was written: %v\n%s", err, b)
 	}
 	write(after + before)
-	if err := checkReadme(path); err == nil || !strings.Contains(err.Error(), "bench:end") {
+	if err := tunnelSection.check(path); err == nil || !strings.Contains(err.Error(), "bench:end") {
 		t.Errorf("markers in the wrong order: %v", err)
 	}
 }

@@ -71,14 +71,17 @@ func contenders(bin string) []contender {
 	}
 }
 
+// named has a name, by which -only chooses it.
+type named interface{ name() string }
+
 // choose keeps those in a comma-separated list; an empty list keeps all.
-func choose(all []contender, only string) ([]contender, error) {
+func choose[C named](all []C, only string) ([]C, error) {
 	if only == "" {
 		return all, nil
 	}
-	var chosen []contender
+	var chosen []C
 	for _, want := range strings.Split(only, ",") {
-		i := slices.IndexFunc(all, func(c contender) bool { return c.name() == want })
+		i := slices.IndexFunc(all, func(c C) bool { return c.name() == want })
 		if i < 0 {
 			return nil, fmt.Errorf("no contender %q: want some of %s", want, strings.Join(names(all), ","))
 		}
@@ -87,7 +90,7 @@ func choose(all []contender, only string) ([]contender, error) {
 	return chosen, nil
 }
 
-func names(all []contender) []string {
+func names[C named](all []C) []string {
 	var out []string
 	for _, c := range all {
 		out = append(out, c.name())

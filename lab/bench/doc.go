@@ -23,4 +23,18 @@
 //
 // A part whose number is 0 is left out, so each can be run alone, as in
 // -rounds 0 -loss 0 -idle 0. The README is rewritten by a run that left nothing out.
+//
+// With -table it measures, instead of tunnels, how BGP routers take in a full table:
+//
+//	go run ./lab/bench -table [-only NAMES] [-rounds N] [-prefixes N] [-rest DURATION]
+//	                   [-out docs/bench] [-readme README.md]
+//
+//	 1. Each router is started alone, on a host that a tunnel joins with the feeder's: a TUN
+//	    device at each end, and this program between them (fullpair.go). fullrouter.go has
+//	    what each is configured as.
+//	 2. The feeder (fullfeeder.go) sends bytes that were written before (fullfeed.go):
+//	    -prefixes prefixes, single changes, the withdrawal of all (fullrun.go). What the
+//	    kernel has tells when each has arrived (fullwait.go).
+//	 3. Medians, multiples and targets (fullreport.go) go to OUT-table.md and OUT-table.json
+//	    (fulltext.go), and between other markers of the README.
 package main

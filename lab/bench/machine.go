@@ -20,6 +20,12 @@ type machine struct {
 	Load float64 `json:"load_at_start"`
 }
 
+// fact is the machine in one line.
+func (m machine) fact() string {
+	return fmt.Sprintf("%s, %d cores, %d MB; Linux %s; %s; load at start %.1f",
+		m.CPU, m.Cores, m.MemoryMB, m.Kernel, m.Go, m.Load)
+}
+
 func describeMachine() machine {
 	m := machine{Kernel: kernelRelease(), CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version()}
 	if s := fieldOf("/proc/cpuinfo", "model name"); s != "" {
@@ -96,11 +102,20 @@ func sum[N int64 | float64](pid int, of func(pid int) (N, error)) (N, error) {
 	return total, nil
 }
 
-func residentOf(pid int) (int64, error) {
+// peakBytes adds up the most resident memory that a process and its children have had each
+// (VmHWM of proc(5)), at different times perhaps.
+func peakBytes(pid int) (int64, error) { return sum(pid, peakOf) }
+
+func residentOf(pid int) (int64, error) { return memoryOf(pid, "VmRSS") }
+
+func peakOf(pid int) (int64, error) { return memoryOf(pid, "VmHWM") }
+
+// memoryOf is a field of a process's status, in bytes.
+func memoryOf(pid int, field string) (int64, error) {
 	path := fmt.Sprintf("/proc/%d/status", pid)
-	kb, err := strconv.ParseInt(strings.TrimSuffix(fieldOf(path, "VmRSS"), " kB"), 10, 64)
+	kb, err := strconv.ParseInt(strings.TrimSuffix(fieldOf(path, field), " kB"), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("memory of a tunnel's process: %w", err)
+		return 0, fmt.Errorf("memory of a measured process: %w", err)
 	}
 	return kb << 10, nil
 }
@@ -109,7 +124,7 @@ func residentOf(pid int) (int64, error) {
 func threadsOf(pid int) (int, error) {
 	n, err := strconv.Atoi(fieldOf(fmt.Sprintf("/proc/%d/status", pid), "Threads"))
 	if err != nil {
-		return 0, fmt.Errorf("threads of a tunnel's process: %w", err)
+		return 0, fmt.Errorf("threads of a measured process: %w", err)
 	}
 	return n, nil
 }
@@ -118,7 +133,7 @@ func threadsOf(pid int) (int, error) {
 func descriptorsOf(pid int) (int, error) {
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
-		return 0, fmt.Errorf("descriptors of a tunnel's process: %w", err)
+		return 0, fmt.Errorf("descriptors of a measured process: %w", err)
 	}
 	return len(entries), nil
 }
@@ -131,18 +146,18 @@ const clockTicks = 100
 func cpuSecondsOf(pid int) (float64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, fmt.Errorf("processor time of a tunnel's process: %w", err)
+		return 0, fmt.Errorf("processor time of a measured process: %w", err)
 	}
 	// The name, in brackets, may hold anything; utime and stime are fields 14 and
 	// 15 of the line, so 12 and 13 of what follows the last bracket.
 	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("processor time of a tunnel's process: cannot read %q", b)
+		return 0, fmt.Errorf("processor time of a measured process: cannot read %q", b)
 	}
 	utime, err1 := strconv.ParseFloat(fields[11], 64)
 	stime, err2 := strconv.ParseFloat(fields[12], 64)
 	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("processor time of a tunnel's process: cannot read %q", b)
+		return 0, fmt.Errorf("processor time of a measured process: cannot read %q", b)
 	}
 	return (utime + stime) / clockTicks, nil
 }

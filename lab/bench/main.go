@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"warren/lab/topo"
 )
@@ -27,6 +28,9 @@ type options struct {
 	bin           string
 	out           string
 	readme        string
+	table         bool
+	prefixes      int
+	rest          time.Duration
 }
 
 func main() {
@@ -56,11 +60,19 @@ func main() {
 	flag.StringVar(&o.bin, "bin", "bin", "directory of the warren and wireguard-go binaries")
 	flag.StringVar(&o.out, "out", "docs/bench", "write the results to this path with .md and .json appended")
 	flag.StringVar(&o.readme, "readme", "", "rewrite what is between the bench's markers in this `file`, if nothing was left out")
+	flag.BoolVar(&o.table, "table", false, "measure a full table instead, beside other BGP routers, of "+
+		strings.Join(names(fullRouters("")), ",")+"; results go to -out with -table appended")
+	flag.IntVar(&o.prefixes, "prefixes", fullSize, "IPv4 prefixes of -table")
+	flag.DurationVar(&o.rest, "rest", fullRest, "how long after the withdrawal of all -table reads the memory")
 	flag.Parse()
 	exitOn(topo.Reexec())
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if o.table {
+		exitOn(benchFull(ctx, o))
+		return
+	}
 	exitOn(bench(ctx, o))
 }
 
@@ -87,7 +99,7 @@ func bench(ctx context.Context, o options) (err error) {
 		return err
 	}
 	if o.readme != "" {
-		if err := checkReadme(o.readme); err != nil {
+		if err := tunnelSection.check(o.readme); err != nil {
 			return err
 		}
 	}

@@ -7,41 +7,50 @@ import (
 	"strings"
 )
 
-// The report's short form stands between these lines of the README.
+// section is a part of the README that this program writes: between the lines
+// "<!-- SECTION:begin -->" and "<!-- SECTION:end -->".
+type section string
+
 const (
-	readmeBegin = "<!-- bench:begin -->\n"
-	readmeEnd   = "<!-- bench:end -->"
+	tunnelSection section = "bench"
+	fullSection   section = "bench-table"
 )
 
 // splice puts text between the two markers of a document.
-func splice(document, text string) (string, error) {
-	before, rest, ok := strings.Cut(document, readmeBegin)
+func (s section) splice(document, text string) (string, error) {
+	begin, end := fmt.Sprintf("<!-- %s:begin -->\n", s), fmt.Sprintf("<!-- %s:end -->", s)
+	before, rest, ok := strings.Cut(document, begin)
 	if !ok {
-		return "", fmt.Errorf("no line %q", strings.TrimSpace(readmeBegin))
+		return "", fmt.Errorf("no line %q", strings.TrimSpace(begin))
 	}
-	_, after, ok := strings.Cut(rest, readmeEnd)
+	_, after, ok := strings.Cut(rest, end)
 	if !ok {
-		return "", fmt.Errorf("no line %q after %q", readmeEnd, strings.TrimSpace(readmeBegin))
+		return "", fmt.Errorf("no line %q after %q", end, strings.TrimSpace(begin))
 	}
-	return before + readmeBegin + text + readmeEnd + after, nil
+	return before + begin + text + end + after, nil
 }
 
-// checkReadme returns an error now rather than after a quarter of an hour.
-func checkReadme(path string) error {
+// check returns an error now rather than after a quarter of an hour.
+func (s section) check(path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("README: %w", err)
 	}
-	if _, err := splice(string(b), ""); err != nil {
+	if _, err := s.splice(string(b), ""); err != nil {
 		return fmt.Errorf("README: %s: %w", path, err)
 	}
 	return nil
 }
 
-// writeReadme replaces what is between the markers, but not by the figures of a run that
-// left something out: they would be taken for the whole.
+// writeReadme writes the report's short form.
 func (r *report) writeReadme(path string) error {
-	if !r.complete() {
+	return tunnelSection.write(path, r.complete(), r.short)
+}
+
+// write replaces what is between the markers, but not by the figures of a run that
+// left something out: they would be taken for the whole.
+func (s section) write(path string, complete bool, short func() string) error {
+	if !complete {
 		fmt.Println(path, "is left alone, since this run left something out")
 		return nil
 	}
@@ -49,7 +58,7 @@ func (r *report) writeReadme(path string) error {
 	if err != nil {
 		return fmt.Errorf("README: %w", err)
 	}
-	text, err := splice(string(b), r.short())
+	text, err := s.splice(string(b), short())
 	if err != nil {
 		return fmt.Errorf("README: %s: %w", path, err)
 	}
@@ -117,7 +126,7 @@ func (r *report) shortRatios() string {
 	for _, transport := range []string{transportTLS, transportWireGuard} {
 		name := (&warren{transport: transport}).name()
 		times := func(rival string, m metric) string {
-			v, ok := r.ratio(name, rival, m)
+			v, ok := r.Contenders.ratio(name, rival, m)
 			if !ok {
 				return "–"
 			}

@@ -14,7 +14,7 @@ type report struct {
 	Machine    machine      `json:"machine"`
 	Rounds     int          `json:"rounds"`
 	Seconds    int          `json:"seconds_per_test"`
-	Contenders []result     `json:"contenders"`
+	Contenders results      `json:"contenders"`
 	Loss       []pathResult `json:"lossy_paths,omitempty"`
 	Idle       []idleResult `json:"idle_tunnels,omitempty"`
 	Targets    []target     `json:"targets"`
@@ -33,42 +33,6 @@ func (r *report) idle(transport string) *idleResult {
 	for i := range r.Idle {
 		if r.Idle[i].Transport == transport {
 			return &r.Idle[i]
-		}
-	}
-	return nil
-}
-
-// median is one contender's figure; false if it was not measured.
-func (r *report) median(name string, m metric) (float64, bool) {
-	for _, c := range r.Contenders {
-		if c.Name == name {
-			v, ok := c.Median[m]
-			return v, ok
-		}
-	}
-	return 0, false
-}
-
-// ratio is the median over the rounds of one contender's figure divided by another's;
-// false without both.
-func (r *report) ratio(name, to string, m metric) (float64, bool) {
-	var ratios []float64
-	of, by := r.rounds(name), r.rounds(to)
-	for i := range min(len(of), len(by)) {
-		v, ok1 := of[i][m]
-		w, ok2 := by[i][m]
-		if ok1 && ok2 && w > 0 {
-			ratios = append(ratios, v/w)
-		}
-	}
-	return quantile(ratios, 0.5), len(ratios) > 0
-}
-
-// rounds are what a contender's rounds measured.
-func (r *report) rounds(name string) []sample {
-	for _, c := range r.Contenders {
-		if c.Name == name {
-			return c.Rounds
 		}
 	}
 	return nil
@@ -93,7 +57,7 @@ reading, sealing, writing and waking take of everybody's.
 // tables returns the report's tables, those that have something to show.
 func (r *report) tables() []table {
 	all := append([]table{r.medianTable(), r.ratioTable()}, r.lossTables()...)
-	all = append(all, r.idleTable(), r.targetTable())
+	all = append(all, r.idleTable(), targetTable(r.Targets))
 	var tables []table
 	for _, t := range all {
 		if len(t.rows) > 1 && len(t.rows[0]) > 1 {
@@ -142,13 +106,13 @@ func (r *report) ratioTable() table {
 	for _, of := range []string{transportTLS, transportWireGuard} {
 		name := (&warren{transport: of}).name()
 		for _, rival := range []string{nameWireGuard, nameOpenVPN} {
-			if _, ok := r.ratio(name, rival, oneStream); !ok {
+			if _, ok := r.Contenders.ratio(name, rival, oneStream); !ok {
 				continue
 			}
 			t.rows[0] = append(t.rows[0], transportTitle(of)+", of "+r.title(rival))
 			for _, m := range metrics {
 				cell := "–"
-				if v, ok := r.ratio(name, rival, m.key); ok {
+				if v, ok := r.Contenders.ratio(name, rival, m.key); ok {
 					cell = format(v, 2)
 				}
 				rows[m.key] = append(rows[m.key], cell)
@@ -197,9 +161,9 @@ func (r *report) idleTable() table {
 	return t
 }
 
-func (r *report) targetTable() table {
+func targetTable(targets []target) table {
 	t := table{title: "Targets", rows: [][]string{{"", "asked", "measured", ""}}}
-	for _, g := range r.Targets {
+	for _, g := range targets {
 		verdict := "missed"
 		if g.Met {
 			verdict = "met"
@@ -211,9 +175,7 @@ func (r *report) targetTable() table {
 
 // facts describe machine and contenders, one line each.
 func (r *report) facts() []string {
-	m := r.Machine
-	out := []string{fmt.Sprintf("%s, %d cores, %d MB; Linux %s; %s; load at start %.1f",
-		m.CPU, m.Cores, m.MemoryMB, m.Kernel, m.Go, m.Load)}
+	out := []string{r.Machine.fact()}
 	measured := r.Contenders
 	if len(measured) == 0 && len(r.Loss) > 0 {
 		measured = r.Loss[0].Contenders
@@ -253,15 +215,18 @@ func (r *report) markdown() string {
 }
 
 // write writes PATH.md and PATH.json.
-func (r *report) write(path string) error {
+func (r *report) write(path string) error { return writeReport(path, r.markdown(), r) }
+
+// writeReport writes the Markdown to PATH.md, and report as JSON to PATH.json.
+func writeReport(path, markdown string, report any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	b, err := json.MarshalIndent(r, "", "  ")
+	b, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	for suffix, content := range map[string]string{".md": r.markdown(), ".json": string(b) + "\n"} {
+	for suffix, content := range map[string]string{".md": markdown, ".json": string(b) + "\n"} {
 		if err := os.WriteFile(path+suffix, []byte(content), 0o644); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}

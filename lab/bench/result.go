@@ -54,6 +54,45 @@ type result struct {
 	Rounds  []sample `json:"rounds"`
 }
 
+// results are the contenders of one part, in the order of the report.
+type results []result
+
+// median is one contender's figure; false if it was not measured.
+func (r results) median(name string, m metric) (float64, bool) {
+	for _, c := range r {
+		if c.Name == name {
+			v, ok := c.Median[m]
+			return v, ok
+		}
+	}
+	return 0, false
+}
+
+// ratio is the median over the rounds of one contender's figure divided by another's;
+// false without both.
+func (r results) ratio(name, to string, m metric) (float64, bool) {
+	var ratios []float64
+	of, by := r.rounds(name), r.rounds(to)
+	for i := range min(len(of), len(by)) {
+		v, ok1 := of[i][m]
+		w, ok2 := by[i][m]
+		if ok1 && ok2 && w > 0 {
+			ratios = append(ratios, v/w)
+		}
+	}
+	return quantile(ratios, 0.5), len(ratios) > 0
+}
+
+// rounds are what a contender's rounds measured.
+func (r results) rounds(name string) []sample {
+	for _, c := range r {
+		if c.Name == name {
+			return c.Rounds
+		}
+	}
+	return nil
+}
+
 // add takes the figures of one more turn.
 func (r *result) add(s sample) {
 	r.Rounds = append(r.Rounds, s)
@@ -70,17 +109,15 @@ func (r *result) noteCongestion(algorithm string) {
 
 // medians takes each figure's median over the rounds.
 func medians(rounds []sample) sample {
+	values := map[metric][]float64{}
+	for _, s := range rounds {
+		for key, v := range s {
+			values[key] = append(values[key], v)
+		}
+	}
 	out := sample{}
-	for _, m := range metrics {
-		var values []float64
-		for _, s := range rounds {
-			if v, ok := s[m.key]; ok {
-				values = append(values, v)
-			}
-		}
-		if len(values) > 0 {
-			out[m.key] = quantile(values, 0.5)
-		}
+	for key, all := range values {
+		out[key] = quantile(all, 0.5)
 	}
 	return out
 }

@@ -26,7 +26,7 @@ func runRounds(ctx context.Context, o options, chosen []contender, r *report) (e
 			err = errors.Join(err, e.pair.Close())
 		}
 	}()
-	r.Contenders = make([]result, len(chosen))
+	r.Contenders = make(results, len(chosen))
 	for i, c := range chosen {
 		p, err := newPair(ctx)
 		if err != nil {

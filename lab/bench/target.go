@@ -43,11 +43,11 @@ var bounds = []bound{
 func judge(r *report) []target {
 	var out []target
 	for _, b := range bounds {
-		if got, ok := r.ratio(b.of, b.to, b.figure); ok {
+		if got, ok := r.Contenders.ratio(b.of, b.to, b.figure); ok {
 			out = append(out, target{b.what, b.want, got, b.met(got)})
 		}
 	}
-	if got, ok := r.median(nameWarren, idleRSS); ok {
+	if got, ok := r.Contenders.median(nameWarren, idleRSS); ok {
 		out = append(out, target{"TLS: idle memory with one tunnel, MB", "under 60", got, got < 60})
 	}
 	if i := r.idle(transportTLS); i != nil {
