@@ -9,8 +9,9 @@
 //     event at one goroutine, the loop (loop.go), which alone owns the state.
 //  2. The loop brings the parts in line: a tunnel that came up gets its
 //     addresses and its BGP neighbor, one that went down loses the neighbor
-//     (peer.go). The speaker is another process, behind package speaker; local prefixes go to the speaker (loop.go), and what no peer may
-//     take from this router (protect.go). How a tunnel is opened depends on its
+//     (peer.go). Local prefixes go to the speaker (loop.go), which is another process,
+//     behind package speaker, and so does what no peer may take from this router
+//     (protect.go). How a tunnel is opened depends on its
 //     transport (interfaces.go, and a file for each). What something else changes
 //     of a tunnel's interface is put right (mend.go). Where an end has no IPv6, BGP
 //     goes over IPv4 (noipv6.go).
