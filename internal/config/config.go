@@ -3,12 +3,9 @@ package config
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -128,157 +125,19 @@ type Log struct {
 
 // Peer is one file of peers.d.
 type Peer struct {
-	Name   string // the file's name without .toml
-	File   string // its path, for messages
-	Tunnel Tunnel
-	BGP    PeerBGP
+	Name    string   // the file's name without .toml
+	File    string   // its path, for messages
+	Tunnels []Tunnel // at least one, in the file's order; all of them lead to the one BGP peer
+	BGP     PeerBGP
 
 	raw *rawPeer // for where the keys are
 }
 
 // Equal reports whether p and o configure the same peer in the same way. To
-// see which part differs, compare Tunnel and BGP.
+// see which part differs, compare Tunnels and BGP.
 func (p Peer) Equal(o Peer) bool {
-	return p.Name == o.Name && p.Tunnel.Equal(o.Tunnel) && p.BGP.Equal(o.BGP)
+	return p.Name == o.Name && slices.EqualFunc(p.Tunnels, o.Tunnels, Tunnel.Equal) && p.BGP.Equal(o.BGP)
 }
-
-// The transports: how packets reach the peer.
-const (
-	TransportTLS       = "tls"       // TLS 1.3 over TCP
-	TransportWireGuard = "wireguard" // the WireGuard protocol over UDP
-	TransportExternal  = "external"  // by an interface that something else keeps
-)
-
-// The probes: how the peer is known to be alive that is behind an external
-// interface or any WireGuard device.
-const (
-	ProbeICMP = "icmp" // it answers ICMP echoes to PeerAddress
-	ProbeNone = "none" // that is for BGP's hold time to find out
-)
-
-// The limits of Tunnel.MTU, in bytes.
-const (
-	// MinMTU is what IPv6 demands of every link (RFC 8200, section 5).
-	MinMTU = 1280
-	// MaxMTU leaves room, within 65535 bytes, for the 4-byte header of a
-	// frame on the wire and the 10-byte virtio-net header in it.
-	MaxMTU = 65535 - 4 - 10
-	// MaxWireGuardMTU leaves room, within 65535 bytes, for the headers of
-	// IPv4, UDP and WireGuard's data message with its authentication tag.
-	MaxWireGuardMTU = 65535 - 20 - 8 - 32
-)
-
-// Tunnel is the link to one peer. With TransportExternal, Remotes, Trust, Link,
-// MTU and Underlay are zero: they are the business of who made the interface.
-type Tunnel struct {
-	Transport string   // TransportTLS, TransportWireGuard or TransportExternal
-	Remotes   []Remote // tried in order; empty: wait for the peer to dial
-	Trust     Trust
-	Link      int            // 0 to 65535, unique among the tunnels with the same Trust; 0 with TrustPublicKey
-	Interface string         // at most 15 bytes, unique among the peers
-	MTU       int            // bytes, MinMTU to MaxMTU or MaxWireGuardMTU
-	Address   []netip.Prefix // of the interface, host part included; empty: derived by both ends, or the external interface's own
-
-	// PeerAddress is where the neighbor is, without a zone. With an external
-	// tunnel it is always set, with others exactly when Address is.
-	PeerAddress netip.Addr
-
-	Probe     string        // ProbeICMP or ProbeNone; "" with TransportTLS, which needs none
-	Underlay  string        // interface that the transport's sockets are bound to; "": any
-	Keepalive time.Duration // 100 ms to 60 s; 0 over WireGuard with ProbeNone
-	DeadAfter time.Duration // twice Keepalive to 10 min; 0 with ProbeNone
-
-	// PersistentKeepalive is how long nothing is sent over WireGuard before an
-	// empty packet is: 1 s to 65535 s, less than Keepalive if that is set; 0: off.
-	PersistentKeepalive time.Duration
-}
-
-// Equal reports whether t and o make the same tunnel. The contents of key,
-// secret and CA files count, not the files' names.
-func (t Tunnel) Equal(o Tunnel) bool { return t.Trust.Equal(o.Trust) && t.EqualButTrust(o) }
-
-// EqualButTrust reports whether t and o make the same tunnel, if that both trust the same
-// peer is left out.
-func (t Tunnel) EqualButTrust(o Tunnel) bool {
-	return t.Transport == o.Transport && slices.Equal(t.Remotes, o.Remotes) &&
-		t.Link == o.Link && t.Interface == o.Interface && t.MTU == o.MTU &&
-		slices.Equal(t.Address, o.Address) && t.PeerAddress == o.PeerAddress &&
-		t.Probe == o.Probe && t.Underlay == o.Underlay && t.Keepalive == o.Keepalive && t.DeadAfter == o.DeadAfter &&
-		t.PersistentKeepalive == o.PersistentKeepalive
-}
-
-// Remote is an endpoint to dial.
-type Remote struct {
-	Host string // a DNS name or an IP address, without brackets
-	Port uint16 // never 0
-}
-
-// String gives the form that net.Dial takes.
-func (r Remote) String() string {
-	return net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port)))
-}
-
-// TrustMethod says how a peer proves who it is.
-type TrustMethod int
-
-// The ways to trust a peer. The zero TrustMethod is none of them.
-const (
-	TrustFingerprint TrustMethod = iota + 1 // Trust.Fingerprints is set
-	TrustSecret                             // Trust.Secrets is set, over WireGuard Trust.First too
-	TrustCA                                 // Trust.CA and Trust.PeerName are set
-	TrustPublicKey                          // Trust.PublicKeys and perhaps Trust.PresharedKey are set
-)
-
-// Trust is how a peer proves who it is. Only the fields of its Method are set. Of a list,
-// which has at least one element and none twice, any will do, and the first is offered.
-type Trust struct {
-	Method       TrustMethod
-	Fingerprints [][32]byte // SHA-256 of the peer's certificates in DER
-	Secrets      []SharedSecret
-	CA           *x509.CertPool
-	PeerName     string // a DNS name in the peer's certificate
-
-	PublicKeys   [][KeySize]byte // of the peer, Curve25519
-	PresharedKey Secret          // KeySize bytes; nil: none
-
-	// First says which of the two key pairs that both ends derive from a secret
-	// for WireGuard is this end's. The other end has it the other way round.
-	First bool
-}
-
-// SharedSecret is a secret that this router and one peer have.
-type SharedSecret struct {
-	File   string // absolute
-	Secret Secret // SecretSize bytes
-}
-
-// Equal reports whether t and o trust the same peer in the same way.
-func (t Trust) Equal(o Trust) bool {
-	if (t.CA == nil) != (o.CA == nil) || t.CA != nil && !t.CA.Equal(o.CA) {
-		return false
-	}
-	same := func(a, b SharedSecret) bool { return bytes.Equal(a.Secret, b.Secret) }
-	return t.Method == o.Method && slices.Equal(t.Fingerprints, o.Fingerprints) &&
-		slices.EqualFunc(t.Secrets, o.Secrets, same) && t.PeerName == o.PeerName &&
-		slices.Equal(t.PublicKeys, o.PublicKeys) && bytes.Equal(t.PresharedKey, o.PresharedKey) && t.First == o.First
-}
-
-// SameFiles reports whether the secrets of t and o are in the same files.
-func (t Trust) SameFiles(o Trust) bool {
-	return slices.EqualFunc(t.Secrets, o.Secrets, func(a, b SharedSecret) bool { return a.File == b.File })
-}
-
-// Secret is a shared secret. It does not show itself when printed or logged.
-type Secret []byte
-
-// String hides the secret.
-func (Secret) String() string { return "(secret)" }
-
-// GoString hides the secret.
-func (Secret) GoString() string { return "(secret)" }
-
-// MarshalText hides the secret from JSON and from slog's handlers.
-func (Secret) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
 
 // PeerBGP is the BGP side of a peer.
 type PeerBGP struct {

@@ -7,70 +7,88 @@ import (
 	"strings"
 )
 
+// tunnelsOf lists the tunnels of all peers.
+func tunnelsOf(drafts []draft) (all []peerTunnel) {
+	for _, d := range drafts {
+		all = append(all, d.peer.tunnels()...)
+	}
+	return all
+}
+
 // checkAgainstRouter checks what depends on warren.toml and a peer's file
 // together.
-func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, drafts []draft) {
+func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, tunnels []peerTunnel) {
 	var own [32]byte
 	if c := cfg.TLS.Certificate; c != nil {
 		own = sha256.Sum256(c.Certificate[0])
 	}
 	dialsOnly := raw.TLS.Listen.state != faulty && len(raw.TLS.Listen.v) == 0
-	for i := range drafts {
-		l.setFirst(cfg.ASN, &drafts[i])
+	for _, t := range tunnels {
+		l.setFirst(cfg.ASN, t)
 	}
-	for _, d := range drafts {
-		l.checkWireGuard(raw, cfg, d)
-		tunnel := d.raw.Tunnel
-		if dialsOnly && d.peer.Tunnel.Transport == TransportTLS && tunnel.Remotes.state != faulty && len(tunnel.Remotes.v) == 0 {
-			l.fail(tunnel.Remotes.place, "is absent, and so is tls.listen in %s: nobody could connect; set one of them", raw.TLS.Listen.file)
+	for _, t := range tunnels {
+		l.checkWireGuard(raw, cfg, t)
+		remotes := t.raw.Remotes
+		if dialsOnly && t.Transport == TransportTLS && remotes.state != faulty && len(remotes.v) == 0 {
+			l.fail(remotes.place, "is absent, and so is tls.listen in %s: nobody could connect; set one of them", raw.TLS.Listen.file)
 		}
-		trust := d.peer.Tunnel.Trust
-		if trust.Method == TrustFingerprint && cfg.TLS.Certificate != nil && slices.Contains(trust.Fingerprints, own) {
-			l.fail(tunnel.fingerprintPlace(), "is the fingerprint of this router's own certificate, %s; it must be the peer's", cfg.TLS.CertFile)
+		if t.Trust.Method == TrustFingerprint && cfg.TLS.Certificate != nil && slices.Contains(t.Trust.Fingerprints, own) {
+			l.fail(t.raw.fingerprintPlace(), "is the fingerprint of this router's own certificate, %s; it must be the peer's", cfg.TLS.CertFile)
 		}
 	}
 }
 
-// checkAmongPeers checks that no two peers use the same thing. The drafts are
-// sorted, and the later of two is reported.
-func (l *loader) checkAmongPeers(drafts []draft) {
-	byInterface := map[string]draft{}
-	for _, d := range drafts {
-		name := d.peer.Tunnel.Interface
-		if first, taken := byInterface[name]; taken && name != "" {
-			l.fail(d.raw.Tunnel.Interface.place, "%q is the interface of %s already; each peer needs its own", name, first.peer.File)
+// checkAmongTunnels checks that no two tunnels use the same thing, whichever peers' they are.
+// They are sorted by peer, and the later of two is reported.
+func (l *loader) checkAmongTunnels(tunnels []peerTunnel) {
+	byInterface := map[string]peerTunnel{}
+	for _, t := range tunnels {
+		first, taken := byInterface[t.Interface]
+		if !taken || t.Interface == "" {
+			byInterface[t.Interface] = t
 			continue
 		}
-		byInterface[name] = d
+		text := "%q is the interface of %s already; each tunnel needs its own"
+		if t.raw.Interface.state == absent {
+			text = "is absent, and " + text + ": set interface"
+		}
+		l.fail(t.raw.Interface.place, text, t.Interface, first.as(t))
 	}
-	for i, d := range drafts {
-		if under := d.peer.Tunnel.Underlay; under != "" && under != d.peer.Tunnel.Interface {
+	for i, t := range tunnels {
+		if under := t.Underlay; under != "" && under != t.Interface {
 			if other, taken := byInterface[under]; taken {
-				l.fail(d.raw.Tunnel.Underlay.place, "%q is the tunnel of %s; name the interface that the tunnel's packets leave by", under, other.peer.File)
+				l.fail(t.raw.Underlay.place, "%q is the tunnel of %s; name the interface that the tunnel's packets leave by", under, other.as(t))
 			}
 		}
-		for _, first := range drafts[:i] {
-			l.checkPair(first, d)
+		for _, first := range tunnels[:i] {
+			l.checkPair(first, t)
 		}
 	}
 }
 
-// checkPair checks two peers against one another.
-func (l *loader) checkPair(first, second draft) {
-	a, b := first.peer.Tunnel, second.peer.Tunnel
-	if a.Trust.Method == TrustPublicKey && a.Trust.Method == b.Trust.Method && samePeer(a.Trust, b.Trust) {
-		l.fail(second.raw.Tunnel.publicKeyPlace(), "is the public_key of %s already; WireGuard knows a peer by its key: for several tunnels to the same peer use secret_file",
-			first.peer.File)
-	} else if a.Trust.Method != 0 && a.Transport == b.Transport && samePeer(a.Trust, b.Trust) && a.Link == b.Link {
-		l.fail(second.raw.Tunnel.Link.place, "%d belongs to the tunnel of %s, which trusts the same peer; give each tunnel to one peer another link, the same at both ends",
-			b.Link, first.peer.File)
+// checkPair checks two tunnels against one another. That those of one peer have different
+// links was checked when they were numbered.
+func (l *loader) checkPair(a, b peerTunnel) {
+	switch {
+	case a.Trust.Method == TrustPublicKey && sameKeys(a.Trust, b.Trust):
+		l.fail(b.own(b.raw.publicKeyPlace()), "is the public_key of %s already; WireGuard knows a tunnel by the keys of its two ends: for several tunnels to the same peer use secret_file, "+
+			"or public_keys or private_key_files with one for each", a.as(b))
+	case a.Trust.Method != 0 && a.Trust.Method != TrustPublicKey && a.peer != b.peer &&
+		a.Transport == b.Transport && samePeer(a.Trust, b.Trust) && a.Link == b.Link:
+		l.fail(b.own(b.raw.Link.place), "%d belongs to the tunnel of %s, which trusts the same peer; give each tunnel to one peer another link, the same at both ends",
+			b.Link, a.as(b))
 	}
 	// BGP knows a neighbor by its address without zone, so that link-local
 	// addresses too must differ.
 	if a.PeerAddress.IsValid() && a.PeerAddress == b.PeerAddress {
-		l.fail(second.raw.Tunnel.PeerAddress.place, "%v is the peer_address of %s already; the neighbors' routes would replace one another: take another, in a subnet of its own",
-			b.PeerAddress, first.peer.File)
+		l.fail(b.raw.PeerAddress.place, "%v is the peer_address of %s already; the neighbors' routes would replace one another: take another, in a subnet of its own",
+			b.PeerAddress, a.as(b))
 	}
+}
+
+// sameKeys reports whether WireGuard could not tell the tunnels apart.
+func sameKeys(a, b Trust) bool {
+	return samePeer(a, b) && bytes.Equal(a.PrivateKey, b.PrivateKey)
 }
 
 // samePeer reports whether a peer can be trusted in both ways, because they have a key in

@@ -29,17 +29,18 @@ func (l *loader) decode(file string, data []byte, into any) bool {
 	}
 	var top map[string]toml.Primitive
 	md, err := parse(text, &top)
+	schema := reflect.TypeOf(into).Elem()
 	if err != nil {
-		l.syntax(file, text, err)
+		l.syntax(file, text, err, schema)
 		return false
 	}
-	d := decoder{loader: l, md: md, file: file, text: text, schema: reflect.TypeOf(into).Elem()}
+	d := decoder{loader: l, md: md, file: file, text: text, schema: schema}
 	d.table(place{file: file, line: 1}, top, reflect.ValueOf(into).Elem())
 	return true
 }
 
 // syntax reports why a file is not TOML.
-func (l *loader) syntax(file, text string, err error) {
+func (l *loader) syntax(file, text string, err error, schema reflect.Type) {
 	at := place{file: file, line: 1}
 	var syntax toml.ParseError
 	if !errors.As(err, &syntax) {
@@ -55,6 +56,11 @@ func (l *loader) syntax(file, text string, err error) {
 	for _, begin := range []string{"Invalid", "invalid datetime", "expected value", "expected a top-level item"} {
 		if strings.HasPrefix(syntax.Message, begin) {
 			hint = "; names, addresses and times need quotes"
+		}
+	}
+	for _, name := range repeatables(schema) {
+		if strings.HasPrefix(syntax.Message, "Key '"+name+"' ") {
+			hint = fmt.Sprintf("; one is headed [%s], and where there are several each of them is headed [[%s]], the first too", name, name)
 		}
 	}
 	l.fail(at, "is not valid TOML: %s%s", strings.TrimSuffix(syntax.Message, "."), hint)
@@ -111,11 +117,19 @@ func (d *decoder) key(at place, prim toml.Primitive, into reflect.Value) {
 		}
 		return
 	}
+	if r, ok := into.Addr().Interface().(repeatable); ok {
+		d.tables(at, prim, data, r)
+		return
+	}
 	if _, ok := data.(map[string]any); !ok {
 		d.fail(at, "is %s; it must be a table, written [%s]", kind(data), at.key)
 		leaveAll(at, faulty, into)
 		return
 	}
+	d.subtable(at, prim, into)
+}
+
+func (d *decoder) subtable(at place, prim toml.Primitive, into reflect.Value) {
 	var keys map[string]toml.Primitive
 	if err := d.md.PrimitiveDecode(prim, &keys); err != nil {
 		d.fail(at, "%v", err)
@@ -124,10 +138,14 @@ func (d *decoder) key(at place, prim toml.Primitive, into reflect.Value) {
 	d.table(at, keys, into)
 }
 
-// leaveAll records a field, or all fields of a struct, as not given.
+// leaveAll records a field, or all fields of a struct, as not given. A table that may be
+// there several times is not there at all.
 func leaveAll(at place, as state, field reflect.Value) {
-	if v, ok := field.Addr().Interface().(settable); ok {
+	switch v := field.Addr().Interface().(type) {
+	case settable:
 		v.leave(at, as)
+		return
+	case repeatable:
 		return
 	}
 	for i := range field.NumField() {

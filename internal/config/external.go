@@ -1,9 +1,6 @@
 package config
 
-import (
-	"net/netip"
-	"time"
-)
+import "net/netip"
 
 // external makes a Tunnel of an interface that something else keeps.
 func (l *loader) external(raw *rawTunnel) Tunnel {
@@ -19,8 +16,8 @@ func (l *loader) external(raw *rawTunnel) Tunnel {
 	}
 	t.Address, t.PeerAddress = l.externalAddresses(raw)
 	if t.Probe == ProbeNone {
-		if raw.DeadAfter.state == given {
-			l.fail(raw.DeadAfter.place, "means nothing with probe = %q: nobody listens for signs of life, and BGP's hold time finds a dead peer", ProbeNone)
+		if at, given := raw.DeadAfter.isGiven(); given {
+			l.fail(at, "means nothing with probe = %q: nobody listens for signs of life, and BGP's hold time finds a dead peer", ProbeNone)
 		}
 		t.Keepalive = l.duration(raw.Keepalive, defaultKeepalive, minKeepalive, maxKeepalive)
 		return t
@@ -34,6 +31,9 @@ func (l *loader) refuseOfExternal(raw *rawTunnel) {
 	const trust = "who is at the far end is for whatever keeps the interface to make sure"
 	const knows = "whatever keeps the interface knows where its far end is, and keeps the way there open"
 	l.refuse(TransportExternal, &raw.Remotes, knows)
+	l.refuse(TransportExternal, &raw.RemoteOrder, knows)
+	l.refuse(TransportExternal, &raw.ReturnToFirst, knows)
+	l.refuse(TransportExternal, &raw.ConnectTimeout, knows)
 	l.refuse(TransportExternal, &raw.PersistentKeepalive, knows)
 	l.refuse(TransportExternal, &raw.Fingerprint, trust)
 	l.refuse(TransportExternal, &raw.Fingerprints, trust)
@@ -44,6 +44,7 @@ func (l *loader) refuseOfExternal(raw *rawTunnel) {
 	l.refuse(TransportExternal, &raw.PublicKey, trust)
 	l.refuse(TransportExternal, &raw.PublicKeys, trust)
 	l.refuse(TransportExternal, &raw.PresharedKeyFile, trust)
+	l.refuse(TransportExternal, &raw.PrivateKeyFiles, trust)
 	l.refuse(TransportExternal, &raw.Link, "the interface's name already says which tunnel is meant")
 	l.refuse(TransportExternal, &raw.MTU, "the interface keeps the MTU that its maker gave it")
 	l.refuse(TransportExternal, &raw.Underlay, "whatever keeps the interface sends its packets")
@@ -87,9 +88,3 @@ func (l *loader) externalAddresses(raw *rawTunnel) ([]netip.Prefix, netip.Addr) 
 	}
 	return own, peer
 }
-
-// The limits of Tunnel.Keepalive.
-const (
-	minKeepalive = 100 * time.Millisecond
-	maxKeepalive = time.Minute
-)

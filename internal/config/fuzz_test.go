@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzLoad gives any bytes as warren.toml and as a peer's file. Whatever they
@@ -32,6 +33,7 @@ func FuzzLoad(f *testing.F) {
 		}
 	}
 	f.Add([]byte(routerText), []byte(peerText+"secret_file = \"a.secret\"\n"))
+	f.Add([]byte(routerText), []byte("[bgp]\nasn = 64513\nimport = []\n[[tunnel]]\nsecret_file = \"a.secret\"\nx = \"\"\"\n[[tunnel]]\n\"\"\"\n[[tunnel]]\nlink = 7\n"))
 	f.Add([]byte("a.b.c = {d = [[1, 2], ['''x''']]}\n[[a]]"), []byte("\xef\xbb\xbf[bgp]\nimport = [\"\"\"\"\"\"\"\"]"))
 	f.Add([]byte("\xff\xfe\x00a"), []byte("\"\\u0000\" = 1\n\"\" = nan\n"))
 
@@ -70,7 +72,13 @@ func checkPromises(t *testing.T, cfg *Config) {
 		(!cfg.FIB.Source4.IsValid() || cfg.FIB.Source4.Is4()) && (!cfg.FIB.Source6.IsValid() || cfg.FIB.Source6.Is6()) &&
 		!slices.ContainsFunc(cfg.Announce.Networks, func(n netip.Prefix) bool { return n != n.Masked() })
 	ok = ok && checkASN(int64(p.BGP.ASN)) == nil && !p.BGP.Import.Own && p.BGP.MaxPrefixes > 0 &&
-		checkInterface(p.Tunnel.Interface) == nil && p.Equal(p) && keeps(cfg, p.Tunnel)
+		len(p.Tunnels) > 0 && len(p.Tunnels) <= maxTables && p.Equal(p)
+	links, names := map[int]bool{}, map[string]bool{}
+	for _, t := range p.Tunnels {
+		ok = ok && checkInterface(t.Interface) == nil && keeps(cfg, t) && t.Link >= 0 && t.Link <= maxLink &&
+			t.Weight >= 1 && t.Weight <= 256 && t.Preference >= 0 && t.Preference <= 255 && !links[t.Link] && !names[t.Interface]
+		links[t.Link], names[t.Interface] = true, true
+	}
 	if !ok {
 		t.Fatalf("%+v", cfg)
 	}
@@ -84,7 +92,7 @@ func keeps(cfg *Config, t Tunnel) bool {
 	case TransportWireGuard:
 		probed := t.Probe == ProbeNone && t.Keepalive == 0 && t.DeadAfter == 0 ||
 			t.Probe == ProbeICMP && t.Keepalive > 0 && t.DeadAfter >= 2*t.Keepalive
-		trusted := t.Trust.Method == TrustSecret || t.Trust.Method == TrustPublicKey && t.Link == 0 && cfg.WireGuard.PrivateKey != nil
+		trusted := t.Trust.Method == TrustSecret || t.Trust.Method == TrustPublicKey && (cfg.WireGuard.PrivateKey != nil || t.Trust.PrivateKey != nil)
 		return isOwn(t, MaxWireGuardMTU) && probed && trusted && (len(t.Remotes) > 0 || cfg.WireGuard.ListenPort > 0) &&
 			(t.PersistentKeepalive == 0 || t.Keepalive == 0 || t.PersistentKeepalive < t.Keepalive)
 	default:
@@ -97,7 +105,8 @@ func keeps(cfg *Config, t Tunnel) bool {
 
 // isOwn checks what the comments say of tunnels that Warren makes.
 func isOwn(t Tunnel, maxMTU int) bool {
-	return MinMTU <= t.MTU && t.MTU <= maxMTU && t.PeerAddress.IsValid() == (len(t.Address) > 0)
+	dials := (t.RemoteOrder == RemotesListed || t.RemoteOrder == RemotesRandom) && t.ConnectTimeout >= 100*time.Millisecond && t.ConnectTimeout <= time.Minute
+	return dials && MinMTU <= t.MTU && t.MTU <= maxMTU && t.PeerAddress.IsValid() == (len(t.Address) > 0)
 }
 
 // isExternal checks what Tunnel's comment says of external ones.
@@ -105,6 +114,6 @@ func isExternal(t Tunnel) bool {
 	probed := t.Probe == ProbeICMP && t.DeadAfter >= 2*t.Keepalive || t.Probe == ProbeNone && t.DeadAfter == 0
 	return probed && t.Keepalive > 0 && t.PeerAddress.IsValid() && t.Equal(Tunnel{
 		Transport: TransportExternal, Interface: t.Interface, Address: t.Address, PeerAddress: t.PeerAddress,
-		Probe: t.Probe, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter,
+		Probe: t.Probe, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter, Link: t.Link, Weight: t.Weight, Preference: t.Preference,
 	})
 }

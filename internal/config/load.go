@@ -35,6 +35,7 @@ type loader struct {
 	dir  string          // absolute; file names are relative to it
 	dirs map[string]bool // those that were looked at
 	errs Errors
+	said map[Error]bool // those in errs, of which each is said once
 }
 
 // source is the contents of one file.
@@ -46,7 +47,15 @@ type source struct {
 // fail notes a mistake. The text completes a sentence that the key begins, or
 // follows it after a colon.
 func (l *loader) fail(at place, format string, args ...any) {
-	l.errs = append(l.errs, Error{File: at.file, Line: at.line, Key: at.key, Text: fmt.Sprintf(format, args...)})
+	e := Error{File: at.file, Line: at.line, Key: at.key, Text: fmt.Sprintf(format, args...)}
+	if l.said[e] {
+		return // several tunnels have the value
+	}
+	if l.said == nil {
+		l.said = map[Error]bool{}
+	}
+	l.said[e] = true
+	l.errs = append(l.errs, e)
 }
 
 // load makes a Config of the files' contents.
@@ -74,23 +83,23 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 	if cfg != nil {
 		cfg.TLS.Certificate = l.certificate(&raw.TLS, cfg.TLS, drafts)
 		cfg.WireGuard.PrivateKey = l.privateKey(&raw.WireGuard, cfg.WireGuard, drafts)
-		l.checkAgainstRouter(&raw, cfg, drafts)
+		l.checkAgainstRouter(&raw, cfg, tunnelsOf(drafts))
 	}
-	l.checkAmongPeers(drafts)
+	l.checkAmongTunnels(tunnelsOf(drafts))
 
 	if len(l.errs) > 0 {
 		l.errs.sort()
 		return nil, l.errs
 	}
 	for _, d := range drafts {
-		cfg.Peers = append(cfg.Peers, d.peer)
+		cfg.Peers = append(cfg.Peers, *d.peer)
 	}
 	return cfg, nil
 }
 
 // draft is a peer together with what its file said.
 type draft struct {
-	peer Peer
+	peer *Peer
 	raw  *rawPeer
 }
 
@@ -104,12 +113,16 @@ func (l *loader) peer(s source) (draft, bool) {
 	if !l.decode(s.file, s.data, raw) {
 		return draft{}, false
 	}
-	return draft{raw: raw, peer: Peer{
-		Name:   name,
-		File:   s.file,
-		Tunnel: l.tunnel(name, &raw.Tunnel),
-		BGP:    l.peerBGP(&raw.BGP),
-		raw:    raw,
+	if len(raw.Tunnels.v) == 0 {
+		head := place{file: s.file, line: 1, key: "tunnel"}
+		leaveAll(head, absent, raw.Tunnels.add(head))
+	}
+	return draft{raw: raw, peer: &Peer{
+		Name:    name,
+		File:    s.file,
+		Tunnels: l.tunnels(name, &raw.Tunnels),
+		BGP:     l.peerBGP(&raw.BGP),
+		raw:     raw,
 	}}, true
 }
 

@@ -69,10 +69,11 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("api %+v", cfg.API)
 	}
 	want := Tunnel{
-		Transport: "tls", Remotes: []Remote{{"192.0.2.1", 443}}, Trust: cfg.Peers[0].Tunnel.Trust,
+		Transport: "tls", Remotes: []Remote{{"192.0.2.1", 443}}, Trust: cfg.Peers[0].Tunnels[0].Trust,
 		Interface: "b", MTU: 1500, Keepalive: time.Second, DeadAfter: 3 * time.Second,
+		RemoteOrder: RemotesListed, ConnectTimeout: 2 * time.Second, Weight: 1,
 	}
-	if got := cfg.Peers[0].Tunnel; !got.Equal(want) || len(got.Trust.Secrets) != 1 || len(got.Trust.Secrets[0].Secret) != SecretSize {
+	if got := cfg.Peers[0].Tunnels[0]; !got.Equal(want) || len(got.Trust.Secrets) != 1 || len(got.Trust.Secrets[0].Secret) != SecretSize {
 		t.Errorf("tunnel %+v", got)
 	}
 	if got := cfg.Peers[0].BGP; !got.Equal(PeerBGP{ASN: 64513, Export: Policy{Own: true}, MaxPrefixes: 1000, HardMaxPrefixes: 2000}) {
@@ -188,8 +189,8 @@ func TestEqual(t *testing.T) {
 	expect := func(what string, old Peer, tunnel, bgp bool) {
 		t.Helper()
 		p := now()
-		if p.Tunnel.Equal(old.Tunnel) != tunnel || p.BGP.Equal(old.BGP) != bgp || p.Equal(old) != (tunnel && bgp) {
-			t.Errorf("%s: tunnel equal %v, bgp equal %v", what, p.Tunnel.Equal(old.Tunnel), p.BGP.Equal(old.BGP))
+		if p.Tunnels[0].Equal(old.Tunnels[0]) != tunnel || p.BGP.Equal(old.BGP) != bgp || p.Equal(old) != (tunnel && bgp) {
+			t.Errorf("%s: tunnel equal %v, bgp equal %v", what, p.Tunnels[0].Equal(old.Tunnels[0]), p.BGP.Equal(old.BGP))
 		}
 	}
 
@@ -300,7 +301,7 @@ func TestExternalNeedsNothingElse(t *testing.T) {
 		}
 	}
 	cfg := load(t, path)
-	b, c := cfg.Peers[0].Tunnel, cfg.Peers[1].Tunnel
+	b, c := cfg.Peers[0].Tunnels[0], cfg.Peers[1].Tunnels[0]
 	if b.Probe != ProbeICMP || b.Keepalive != time.Second || b.DeadAfter != 3*time.Second || len(b.Address) > 0 || b.MTU != 0 {
 		t.Errorf("b: %+v", b)
 	}

@@ -58,49 +58,6 @@ type rawLog struct {
 	Format value[string] `toml:"format"`
 }
 
-// rawPeer is one file of peers.d as written.
-type rawPeer struct {
-	Tunnel rawTunnel  `toml:"tunnel"`
-	BGP    rawPeerBGP `toml:"bgp"`
-}
-
-type rawTunnel struct {
-	Transport           value[string] `toml:"transport"`
-	Remotes             value[list]   `toml:"remotes"`
-	Fingerprint         value[string] `toml:"fingerprint"`
-	Fingerprints        value[list]   `toml:"fingerprints"`
-	SecretFile          value[string] `toml:"secret_file"`
-	SecretFiles         value[list]   `toml:"secret_files"`
-	CAFile              value[string] `toml:"ca_file"`
-	PeerName            value[string] `toml:"peer_name"`
-	PublicKey           value[string] `toml:"public_key"`
-	PublicKeys          value[list]   `toml:"public_keys"`
-	PresharedKeyFile    value[string] `toml:"preshared_key_file"`
-	Link                value[int64]  `toml:"link"`
-	Interface           value[string] `toml:"interface"`
-	MTU                 value[int64]  `toml:"mtu"`
-	Address             value[list]   `toml:"address"`
-	PeerAddress         value[string] `toml:"peer_address"`
-	Probe               value[string] `toml:"probe"`
-	Underlay            value[string] `toml:"underlay"`
-	Keepalive           value[string] `toml:"keepalive"`
-	DeadAfter           value[string] `toml:"dead_after"`
-	PersistentKeepalive value[string] `toml:"persistent_keepalive"`
-}
-
-// secretPlace, publicKeyPlace and fingerprintPlace are where these are, as one value or as a
-// list.
-func (t *rawTunnel) secretPlace() place      { return either(t.SecretFile, t.SecretFiles) }
-func (t *rawTunnel) publicKeyPlace() place   { return either(t.PublicKey, t.PublicKeys) }
-func (t *rawTunnel) fingerprintPlace() place { return either(t.Fingerprint, t.Fingerprints) }
-
-func either(one value[string], more value[list]) place {
-	if more.state == given {
-		return more.place
-	}
-	return one.place
-}
-
 type rawPeerBGP struct {
 	ASN             value[int64] `toml:"asn"`
 	Import          value[list]  `toml:"import"`
@@ -115,13 +72,14 @@ type rawPeerBGP struct {
 // check can say which line to mend.
 type value[T any] struct {
 	place
-	v     T
-	state state
+	v         T
+	state     state
+	inherited bool // given, but for the first of a peer's tunnels; see rawTunnel.inherit
 }
 
 // isGiven returns where the key is, and whether it is in the file with the
-// right type.
-func (v *value[T]) isGiven() (place, bool) { return v.place, v.state == given }
+// right type, for this very table.
+func (v *value[T]) isGiven() (place, bool) { return v.place, v.state == given && !v.inherited }
 
 // state tells what became of a key.
 type state int

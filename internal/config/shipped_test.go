@@ -56,7 +56,7 @@ func TestMinimalPairFits(t *testing.T) {
 	if a.RouterID == b.RouterID {
 		t.Error("both have one router ID")
 	}
-	remote := b.Peers[0].Tunnel.Remotes[0]
+	remote := b.Peers[0].Tunnels[0].Remotes[0]
 	if !slices.ContainsFunc(a.TLS.Listen, func(l netip.AddrPort) bool { return l.Port() == remote.Port }) {
 		t.Errorf("b dials %v, a listens at %v", remote, a.TLS.Listen)
 	}
@@ -65,8 +65,8 @@ func TestMinimalPairFits(t *testing.T) {
 		if peer.BGP.ASN != own.ASN {
 			t.Errorf("AS %d is expected to be %d", own.ASN, peer.BGP.ASN)
 		}
-		if peer.Tunnel.Trust.Method != TrustSecret || peer.Tunnel.Link != own.Peers[0].Tunnel.Link {
-			t.Errorf("the ends differ: %+v", peer.Tunnel)
+		if peer.Tunnels[0].Trust.Method != TrustSecret || peer.Tunnels[0].Link != own.Peers[0].Tunnels[0].Link {
+			t.Errorf("the ends differ: %+v", peer.Tunnels[0])
 		}
 		for _, n := range own.Announce.Networks {
 			accepted := slices.ContainsFunc(peer.BGP.Import.Prefixes, func(f PrefixFilter) bool {
@@ -217,7 +217,7 @@ func TestReferenceValues(t *testing.T) {
 	if len(cfg.Peers) != 8 {
 		t.Fatalf("peers %v", cfg.Peers)
 	}
-	b, c, d := cfg.Peers[0].Tunnel, cfg.Peers[1].Tunnel, cfg.Peers[2].Tunnel
+	b, c, d := cfg.Peers[0].Tunnels[0], cfg.Peers[1].Tunnels[0], cfg.Peers[2].Tunnels[0]
 	if b.Trust.Method != TrustFingerprint || b.Trust.Fingerprints[0][0] != 0x9f || b.Trust.Fingerprints[0][31] != 0x08 {
 		t.Errorf("site-b: %+v", b.Trust)
 	}
@@ -233,17 +233,17 @@ func TestReferenceValues(t *testing.T) {
 	if d.Trust.Method != TrustCA || d.Trust.PeerName != "d.example.net" || d.Trust.CA.Equal(x509.NewCertPool()) {
 		t.Errorf("site-d: %+v", d.Trust)
 	}
-	e := cfg.Peers[3].Tunnel
+	e := cfg.Peers[3].Tunnels[0]
 	if e.Transport != TransportExternal || e.Interface != "tun-ovpn" || e.PeerAddress.String() != "10.8.0.2" || e.Probe != ProbeICMP {
 		t.Errorf("site-e: %+v", e)
 	}
-	f := cfg.Peers[4].Tunnel
+	f := cfg.Peers[4].Tunnels[0]
 	if f.Transport != TransportWireGuard || f.Trust.Method != TrustPublicKey || f.Trust.PublicKeys[0][0] != 0xc5 ||
 		len(f.Trust.PresharedKey) != KeySize || f.MTU != 1420 || f.Probe != ProbeICMP ||
 		f.Keepalive != 30*time.Second || f.DeadAfter != 90*time.Second || f.PersistentKeepalive != 25*time.Second {
 		t.Errorf("site-f: %+v", f)
 	}
-	g, h, i := cfg.Peers[5].Tunnel.Trust, cfg.Peers[6].Tunnel.Trust, cfg.Peers[7].Tunnel.Trust
+	g, h, i := cfg.Peers[5].Tunnels[0].Trust, cfg.Peers[6].Tunnels[0].Trust, cfg.Peers[7].Tunnels[0].Trust
 	if len(g.Fingerprints) != 2 || g.Fingerprints[0][0] != 0x2c || g.Fingerprints[1][0] != 0x48 {
 		t.Errorf("site-g: %+v", g)
 	}

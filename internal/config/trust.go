@@ -73,8 +73,8 @@ func (l *loader) tlsTrust(raw *rawTunnel) Trust {
 	fingerprints, secrets := l.oneOrMore(raw.Fingerprint, raw.Fingerprints), l.oneOrMore(raw.SecretFile, raw.SecretFiles)
 	key := l.oneWay([]way{{fingerprints.place, fingerprints.state}, {secrets.place, secrets.state}, {raw.CAFile.place, raw.CAFile.state}},
 		"fingerprint, secret_file, ca_file (with peer_name)")
-	if key != "" && key != "ca_file" && raw.PeerName.state == given {
-		l.fail(raw.PeerName.place, "goes with ca_file only; %s already names one peer", key)
+	if at, given := raw.PeerName.isGiven(); given && key != "" && key != "ca_file" {
+		l.fail(at, "goes with ca_file only; %s already names one peer", key)
 	}
 	switch key {
 	case "fingerprint", "fingerprints":
@@ -195,9 +195,9 @@ func (l *loader) certificate(raw *rawTLS, t TLS, drafts []draft) *tls.Certificat
 		return nil
 	}
 	wanted := raw.CertFile.state == given || raw.KeyFile.state == given || exists(t.CertFile) || exists(t.KeyFile)
-	for _, d := range drafts {
+	for _, t := range tunnelsOf(drafts) {
 		// What the file says counts, even if the key itself was wrong.
-		wanted = wanted || d.raw.Tunnel.Fingerprint.state == given || d.raw.Tunnel.Fingerprints.state == given || d.raw.Tunnel.CAFile.state == given
+		wanted = wanted || t.raw.Fingerprint.state == given || t.raw.Fingerprints.state == given || t.raw.CAFile.state == given
 	}
 	if !wanted {
 		return nil

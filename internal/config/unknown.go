@@ -23,6 +23,9 @@ func (d *decoder) unknown(at place, keys map[string]toml.Primitive) {
 			return
 		}
 		_, isTable := data.(map[string]any)
+		if _, several := data.([]map[string]any); several {
+			isTable = true
+		}
 		d.fail(here, "is an unknown key; %s", hint(keysOf(d.schema, ""), at.key, name, isTable))
 	}
 }
@@ -41,10 +44,15 @@ func keysOf(raw reflect.Type, table string) []knownKey {
 	for i := range raw.NumField() {
 		field := raw.Field(i)
 		name := field.Tag.Get("toml")
-		_, isValue := reflect.New(field.Type).Interface().(settable)
+		within := field.Type
+		target := reflect.New(field.Type).Interface()
+		_, isValue := target.(settable)
+		if r, ok := target.(repeatable); ok {
+			within = r.schema()
+		}
 		keys = append(keys, knownKey{table, name, join(table, name), !isValue})
 		if !isValue {
-			keys = append(keys, keysOf(field.Type, join(table, name))...)
+			keys = append(keys, keysOf(within, join(table, name))...)
 		}
 	}
 	return keys

@@ -32,8 +32,9 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 	}
 	l := &loader{} // for its list of what was found
 	ours := map[string]bool{}
-	for _, p := range c.Peers {
-		ours[p.Tunnel.Interface] = p.Tunnel.Transport == TransportExternal
+	tunnels := c.tunnels()
+	for _, t := range tunnels {
+		ours[t.Interface] = t.Transport == TransportExternal
 	}
 	var hosts []HostInterface // whose addresses are of the host's own networks
 	for _, i := range h.Interfaces {
@@ -43,9 +44,15 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 	}
 	l.warnCertificate(c, now)
 	l.warnNetworks(c, hosts)
-	for _, p := range c.Peers {
-		l.warnInterface(p, h)
-		l.warnRemotes(c, p, h)
+	for _, t := range tunnels {
+		l.warnInterface(t, h)
+		l.warnRemotes(c, t, h)
+		l.warnDialing(t)
+		l.warnDeadAfter(t)
+		l.warnWeight(t, tunnels)
+	}
+	for i := range c.Peers {
+		l.warnSeveral(c.Peers[i].tunnels())
 	}
 	l.warnOverlaps(c, hosts)
 	l.errs.sort()
@@ -95,34 +102,36 @@ func addressInside(n netip.Prefix, hosts []HostInterface) bool {
 
 // warnInterface is about the name of a tunnel that something else has already. An external
 // tunnel's interface is to be there.
-func (l *loader) warnInterface(p Peer, h Host) {
-	if p.Tunnel.Transport == TransportExternal {
+func (l *loader) warnInterface(t peerTunnel, h Host) {
+	if t.Transport == TransportExternal {
 		return
 	}
 	for _, i := range h.Interfaces {
-		if i.Name != p.Tunnel.Interface || i.Tunnel {
+		if i.Name != t.Interface || i.Tunnel {
 			continue
 		}
 		text := "%q is an interface of this host that is not a tunnel of warren's: the tunnel cannot be made"
-		if p.raw.Tunnel.Interface.state == absent {
+		if t.raw.Interface.state == absent && t.n == 0 {
 			text = "is absent, and the peer's name " + text
+		} else if t.raw.Interface.state == absent {
+			text = "is absent, and " + text
 		}
-		l.fail(p.raw.Tunnel.Interface.place, text+"; set another interface", i.Name)
+		l.fail(t.raw.Interface.place, text+"; set another interface", i.Name)
 	}
 }
 
 // warnRemotes is about a peer that this router itself is. Names are not resolved: what they
 // mean may change.
-func (l *loader) warnRemotes(c *Config, p Peer, h Host) {
-	for i, r := range p.Tunnel.Remotes {
+func (l *loader) warnRemotes(c *Config, t peerTunnel, h Host) {
+	for i, r := range t.Remotes {
 		addr, err := netip.ParseAddr(r.Host)
 		if strings.EqualFold(r.Host, "localhost") {
 			addr, err = netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
 		}
-		if err != nil || !c.listensAt(p.Tunnel.Transport, netip.AddrPortFrom(addr.Unmap().WithZone(""), r.Port)) || !h.has(addr.Unmap().WithZone("")) {
+		if err != nil || !c.listensAt(t.Transport, netip.AddrPortFrom(addr.Unmap().WithZone(""), r.Port)) || !h.has(addr.Unmap().WithZone("")) {
 			continue
 		}
-		v := p.raw.Tunnel.Remotes
+		v := t.raw.Remotes
 		l.failElement(v.place, v.v[i], fmt.Errorf("is this router itself: %v is an address of this host, and it listens on port %d; set the peer's address", addr, r.Port))
 	}
 }

@@ -30,8 +30,9 @@ func (l *loader) privateKey(raw *rawWireGuard, w WireGuard, drafts []draft) Secr
 		return nil
 	}
 	wanted := raw.PrivateKeyFile.state == given || exists(w.PrivateKeyFile)
-	for _, d := range drafts {
-		wanted = wanted || d.raw.Tunnel.PublicKey.state == given || d.raw.Tunnel.PublicKeys.state == given
+	for _, t := range tunnelsOf(drafts) {
+		public := t.raw.PublicKey.state == given || t.raw.PublicKeys.state == given
+		wanted = wanted || public && t.raw.PrivateKeyFiles.state == absent
 	}
 	if !wanted {
 		return nil
@@ -49,31 +50,32 @@ func (l *loader) privateKey(raw *rawWireGuard, w WireGuard, drafts []draft) Secr
 }
 
 // wireguardTunnel makes a Tunnel of the wireguard transport.
-func (l *loader) wireguardTunnel(peer string, raw *rawTunnel) Tunnel {
+func (l *loader) wireguardTunnel(s slot, raw *rawTunnel) Tunnel {
 	const certificates = "WireGuard knows no certificates; set public_key or secret_file"
 	l.refuse(TransportWireGuard, &raw.Fingerprint, certificates)
 	l.refuse(TransportWireGuard, &raw.Fingerprints, certificates)
 	l.refuse(TransportWireGuard, &raw.CAFile, certificates)
 	l.refuse(TransportWireGuard, &raw.PeerName, certificates)
-	t := l.ownTunnel(peer, raw, defaultWireGuardMTU, MaxWireGuardMTU)
+	t := l.ownTunnel(s, raw, defaultWireGuardMTU, MaxWireGuardMTU)
 	t.Transport, t.Trust = TransportWireGuard, l.wireguardTrust(raw)
-	if t.Link != 0 && t.Trust.Method == TrustPublicKey {
-		l.fail(raw.Link.place, "is %d, but WireGuard knows a peer by its key, so that one public_key is one tunnel; for several to the same peer use secret_file", t.Link)
-	}
 	t.Probe = l.probe(raw.Probe)
 	if t.Probe == ProbeNone {
 		const why = "means nothing with probe = %q: BGP's hold time finds a dead peer; persistent_keepalive keeps the way through a NAT open"
-		if raw.Keepalive.state == given {
-			l.fail(raw.Keepalive.place, why, ProbeNone)
+		if at, given := raw.Keepalive.isGiven(); given {
+			l.fail(at, why, ProbeNone)
 		}
-		if raw.DeadAfter.state == given {
-			l.fail(raw.DeadAfter.place, why, ProbeNone)
+		if at, given := raw.DeadAfter.isGiven(); given {
+			l.fail(at, why, ProbeNone)
 		}
 	} else {
 		t.Keepalive, t.DeadAfter = l.liveness(raw)
 	}
 	t.PersistentKeepalive = l.duration(raw.PersistentKeepalive, 0, time.Second, maxPersistentKeepalive)
 	if t.Keepalive > 0 && t.PersistentKeepalive >= t.Keepalive {
+		if raw.PersistentKeepalive.inherited {
+			t.PersistentKeepalive = 0
+			return t
+		}
 		l.fail(raw.PersistentKeepalive.place, "%v means nothing: something is sent each keepalive, %v, already; it is for probe = %q",
 			t.PersistentKeepalive, t.Keepalive, ProbeNone)
 	}
@@ -87,12 +89,22 @@ func (l *loader) wireguardTrust(raw *rawTunnel) Trust {
 	switch {
 	case strings.HasPrefix(key, "public_key"):
 		return l.trustPublicKeys(public, raw)
-	case key != "" && raw.PresharedKeyFile.state == given:
-		l.fail(raw.PresharedKeyFile.place, "goes with public_key only; the preshared key comes out of secret_file too")
-	case key != "":
-		return l.trustSecrets(secrets)
+	case key == "":
+		return Trust{}
 	}
-	return Trust{}
+	const only = "goes with public_key only; %s out of secret_file too"
+	at, preshared := raw.PresharedKeyFile.isGiven()
+	if preshared {
+		l.fail(at, only, "the preshared key comes")
+	}
+	at, private := raw.PrivateKeyFiles.isGiven()
+	if private {
+		l.fail(at, only, "the private keys come")
+	}
+	if preshared || private {
+		return Trust{}
+	}
+	return l.trustSecrets(secrets)
 }
 
 func (l *loader) trustPublicKeys(v value[list], raw *rawTunnel) Trust {
@@ -109,6 +121,9 @@ func (l *loader) trustPublicKeys(v value[list], raw *rawTunnel) Trust {
 			continue
 		}
 		t.PublicKeys = append(t.PublicKeys, key)
+	}
+	if t.PrivateKey = l.privateKeyOf(raw.PrivateKeyFiles); t.PrivateKey == nil && raw.PrivateKeyFiles.state != absent {
+		ok = false
 	}
 	if !ok {
 		return Trust{}
@@ -131,6 +146,33 @@ func (l *loader) trustPublicKeys(v value[list], raw *rawTunnel) Trust {
 	return t
 }
 
+// privateKeyOf reads this end's key of a tunnel that has one of its own. nil if it has none,
+// or it is wrong.
+func (l *loader) privateKeyOf(v value[list]) Secret {
+	if v.state != given {
+		return nil
+	}
+	if len(v.v) != 1 {
+		l.fail(v.place, "has %d files for one tunnel; name one, and one for each if several tunnels take theirs from the first", len(v.v))
+		return nil
+	}
+	file := l.resolve(v.v[0].text)
+	data, err := l.read(file, private)
+	if err == nil {
+		data, err = parseKey(data, "as `wg genkey` makes it")
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; `wg genkey` makes it", err)
+	}
+	if err != nil {
+		at := v.place
+		at.line = v.v[0].line
+		l.fail(at, "%s: %v", file, err)
+		return nil
+	}
+	return data
+}
+
 func parsePublicKey(text string) ([KeySize]byte, error) {
 	const source = "as `wg pubkey` and `warren keygen` print it"
 	key, err := parseKey([]byte(text), source)
@@ -146,12 +188,11 @@ func parsePublicKey(text string) ([KeySize]byte, error) {
 // setFirst says which of a secret's two key pairs is this end's. Both ends must
 // come to opposite answers by what both know: their ASNs, or if those are equal
 // their addresses in the tunnel.
-func (l *loader) setFirst(own uint32, d *draft) {
-	t := &d.peer.Tunnel
+func (l *loader) setFirst(own uint32, t peerTunnel) {
 	if t.Transport != TransportWireGuard || t.Trust.Method != TrustSecret {
 		return
 	}
-	if peer := d.peer.BGP.ASN; own != peer || own == 0 {
+	if peer := t.peer.BGP.ASN; own != peer || own == 0 {
 		t.Trust.First = own < peer
 		return
 	}
@@ -161,23 +202,27 @@ func (l *loader) setFirst(own uint32, d *draft) {
 			return
 		}
 	}
-	if d.raw.Tunnel.Address.state == absent {
-		l.fail(d.raw.Tunnel.secretPlace(), "both ends are AS %d, so that nothing tells which of the secret's two keys is whose: "+
+	if t.raw.Address.state == absent {
+		l.fail(t.own(t.raw.secretPlace()), "both ends are AS %d, so that nothing tells which of the secret's two keys is whose: "+
 			`set address and peer_address, such as address = ["fe80::1/64"] and peer_address = "fe80::2", the other way round at the peer; or use public_key`, own)
 	}
 }
 
-// checkWireGuard checks a peer against the router's side of the transport.
-func (l *loader) checkWireGuard(raw *rawRouter, cfg *Config, d draft) {
-	t := d.peer.Tunnel
+// checkWireGuard checks a tunnel against the router's side of the transport.
+func (l *loader) checkWireGuard(raw *rawRouter, cfg *Config, t peerTunnel) {
 	if t.Transport != TransportWireGuard {
 		return
 	}
-	if remotes := d.raw.Tunnel.Remotes; raw.WireGuard.ListenPort.state == absent && remotes.state != faulty && len(remotes.v) == 0 {
+	if remotes := t.raw.Remotes; raw.WireGuard.ListenPort.state == absent && remotes.state != faulty && len(remotes.v) == 0 {
 		l.fail(remotes.place, "is absent, and so is wireguard.listen_port in %s: the peer could not know where to send; set one of them", raw.TLS.Listen.file)
 	}
-	if t.Trust.Method == TrustPublicKey && cfg.WireGuard.PrivateKey != nil && slices.Contains(t.Trust.PublicKeys, publicKey(cfg.WireGuard.PrivateKey)) {
-		l.fail(d.raw.Tunnel.publicKeyPlace(), "belongs to this router's own key, %s; it must be the peer's", cfg.WireGuard.PrivateKeyFile)
+	if t.Trust.Method != TrustPublicKey {
+		return
+	}
+	if key := cfg.WireGuard.PrivateKey; key != nil && slices.Contains(t.Trust.PublicKeys, publicKey(key)) {
+		l.fail(t.raw.publicKeyPlace(), "belongs to this router's own key, %s; it must be the peer's", cfg.WireGuard.PrivateKeyFile)
+	} else if key := t.Trust.PrivateKey; key != nil && slices.Contains(t.Trust.PublicKeys, publicKey(key)) {
+		l.fail(t.raw.publicKeyPlace(), "belongs to this end's own key, %s; it must be the peer's", l.resolve(t.raw.PrivateKeyFiles.v[0].text))
 	}
 }
 

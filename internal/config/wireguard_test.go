@@ -28,7 +28,7 @@ func TestSecretEnds(t *testing.T) {
 			cfg := load(t, setUp(t, fmt.Sprintf(router, c.own), map[string]string{
 				"peers.d/b.toml": fmt.Sprintf(peer, c.peer) + c.more,
 			}))
-			if got := cfg.Peers[0].Tunnel.Trust; got.Method != TrustSecret || got.First != c.first {
+			if got := cfg.Peers[0].Tunnels[0].Trust; got.Method != TrustSecret || got.First != c.first {
 				t.Errorf("first: %v, want %v", got.First, c.first)
 			}
 		})
@@ -40,10 +40,11 @@ func TestWireGuardDefaults(t *testing.T) {
 		"peers.d/b.toml": peerText + "transport = \"wireguard\"\nremotes = [\"192.0.2.1:51820\"]\nsecret_file = \"b.secret\"\n",
 	}))
 	want := Tunnel{
-		Transport: TransportWireGuard, Remotes: []Remote{{"192.0.2.1", 51820}}, Trust: cfg.Peers[0].Tunnel.Trust,
+		Transport: TransportWireGuard, Remotes: []Remote{{"192.0.2.1", 51820}}, Trust: cfg.Peers[0].Tunnels[0].Trust,
 		Interface: "b", MTU: 1420, Probe: ProbeICMP, Keepalive: defaultKeepalive, DeadAfter: defaultDeadAfter,
+		RemoteOrder: RemotesListed, ConnectTimeout: defaultConnectTimeout, Weight: 1,
 	}
-	if got := cfg.Peers[0].Tunnel; !got.Equal(want) {
+	if got := cfg.Peers[0].Tunnels[0]; !got.Equal(want) {
 		t.Errorf("tunnel %+v", got)
 	}
 	if cfg.WireGuard.ListenPort != 0 {
