@@ -103,7 +103,7 @@ func sameRoutes(a, b *config.Peer) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Tunnel.Interface == b.Tunnel.Interface && policy(a.BGP.Import).Equal(policy(b.BGP.Import))
+	return a.Tunnels[0].Interface == b.Tunnels[0].Interface && policy(a.BGP.Import).Equal(policy(b.BGP.Import))
 }
 
 // setUnreachable changes what must never take another way.
@@ -180,7 +180,7 @@ func desiredFor(s state, prefix netip.Prefix) fib.Change {
 				continue
 			}
 		}
-		c.Ways = append(c.Ways, fib.Way{Interface: p.Tunnel.Interface})
+		c.Ways = append(c.Ways, fib.Way{Interface: p.Tunnels[0].Interface})
 	}
 	return c
 }

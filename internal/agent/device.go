@@ -15,7 +15,7 @@ import (
 // openDevice makes the TUN interface of a peer, ours and ready to be routed
 // into. Its carrier is the transport's business, who also closes it.
 func (i *interfaces) openDevice(cfg config.Peer, queues int) (*tun.Device, error) {
-	t := cfg.Tunnel
+	t := cfg.Tunnels[0]
 	dev, err := tun.Open(tun.Config{
 		Name: t.Interface, MTU: t.MTU, Queues: queues, Logger: i.log.With("peer", cfg.Name),
 		Refuse: func(packet []byte) bool { return i.guard.Own(t.Interface, packet) },
@@ -30,19 +30,19 @@ func (i *interfaces) openDevice(cfg config.Peer, queues int) (*tun.Device, error
 }
 
 func setUp(cfg config.Peer) error {
-	name := cfg.Tunnel.Interface
+	name := cfg.Tunnels[0].Interface
 	if err := link.SetAlias(name, aliasPrefix+cfg.Name); err != nil {
 		return err
 	}
 	if err := link.Prepare(name); err != nil {
 		return err
 	}
-	if err := link.SetUp(name, cfg.Tunnel.MTU); err != nil {
+	if err := link.SetUp(name, cfg.Tunnels[0].MTU); err != nil {
 		return err
 	}
 	// The interface is new and has none. To make sure of that, as SetAddresses does, takes the
 	// addresses of all tunnels, for each.
-	_, err := link.AddAddresses(name, link.WithIPv4(cfg.Tunnel.Address))
+	_, err := link.AddAddresses(name, link.WithIPv4(cfg.Tunnels[0].Address))
 	return err
 }
 

@@ -28,7 +28,7 @@ type externalTunnel struct {
 
 // openExternal follows the interface from now on. It need not exist.
 func (i *interfaces) openExternal(cfg config.Peer, report reporter) (openTunnel, error) {
-	t := cfg.Tunnel
+	t := cfg.Tunnels[0]
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &externalTunnel{
 		cfg: t, cancel: cancel, done: make(chan struct{}),

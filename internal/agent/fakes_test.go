@@ -305,14 +305,14 @@ func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
 	defer f.mu.Unlock()
 	// What is opened at once is noted in order.
 	i := len(f.w.diary)
-	for line := fmt.Sprintf("open %s on %s", cfg.Name, cfg.Tunnel.Interface); ; i-- {
+	for line := fmt.Sprintf("open %s on %s", cfg.Name, cfg.Tunnels[0].Interface); ; i-- {
 		if i == 0 || !strings.HasPrefix(f.w.diary[i-1], "open ") || f.w.diary[i-1] < line {
 			f.w.diary = slices.Insert(f.w.diary, i, line)
 			break
 		}
 	}
 	f.open[cfg.Name] = r
-	return &fakeTunnel{f: f, name: cfg.Name, cfg: cfg.Tunnel}, nil
+	return &fakeTunnel{f: f, name: cfg.Name, cfg: cfg.Tunnels[0]}, nil
 }
 
 func (f *fakeTunnels) report(t *testing.T, name string) reporter {

@@ -70,7 +70,7 @@ func certificateHint(t config.TLS, now time.Time) string {
 
 // silentHint is about a peer that this router waits for, and that does not come.
 func (l *loop) silentHint(p *peer, now time.Time) string {
-	if p == nil || p.tunnel == nil || len(p.cfg.Tunnel.Remotes) > 0 || p.cfg.Tunnel.Transport == config.TransportExternal {
+	if p == nil || p.tunnel == nil || len(p.cfg.Tunnels[0].Remotes) > 0 || p.cfg.Tunnels[0].Transport == config.TransportExternal {
 		return ""
 	}
 	s := p.tunnel.Status()
@@ -101,7 +101,7 @@ func (l *loop) blockedHints(neighbors map[string]bgp.NeighborStatus, now time.Ti
 		if tries := now.Sub(since).Truncate(time.Second); tries >= blockedAfter {
 			hints = append(hints, status.Hint{Peer: cfg.Name, Text: fmt.Sprintf(
 				"the tunnel is up, and for %v nothing has come back from TCP port 179 of %v, not even a refusal: "+
-					"let BGP through on interface %s, in the firewalls of both ends", tries, p.session.peer, cfg.Tunnel.Interface)})
+					"let BGP through on interface %s, in the firewalls of both ends", tries, p.session.peer, cfg.Tunnels[0].Interface)})
 		}
 	}
 	return hints
@@ -110,7 +110,7 @@ func (l *loop) blockedHints(neighbors map[string]bgp.NeighborStatus, now time.Ti
 // peerAt is the name of the peer that is dialed at an address; "" if none is.
 func (l *loop) peerAt(a netip.Addr) string {
 	for _, p := range l.cfg.Peers {
-		for _, r := range p.Tunnel.Remotes {
+		for _, r := range p.Tunnels[0].Remotes {
 			if host, err := netip.ParseAddr(r.Host); err == nil && host.Unmap().WithZone("") == a {
 				return p.Name
 			}
@@ -158,7 +158,7 @@ func (l *loop) forwardingHint(v4 bool) string {
 	}
 	for _, p := range l.peers {
 		if p.session != nil {
-			note(p.cfg.Tunnel.Interface)
+			note(p.cfg.Tunnels[0].Interface)
 		}
 	}
 	if len(off) == 0 {

@@ -57,8 +57,8 @@ func TestHintOfACertificateThatRanOut(t *testing.T) {
 // Both ends wait for the other: each says that it has heard nothing.
 func TestHintOfAPeerThatDoesNotCome(t *testing.T) {
 	dialed, external := peerConfig("c", 1), peerConfig("d", 2)
-	dialed.Tunnel.Remotes = []config.Remote{{Host: "192.0.2.1", Port: 443}}
-	external.Tunnel.Transport = config.TransportExternal
+	dialed.Tunnels[0].Remotes = []config.Remote{{Host: "192.0.2.1", Port: 443}}
+	external.Tunnels[0].Transport = config.TransportExternal
 	w := newWorld(t, router(peerConfig("b", 0), dialed, external))
 	now := time.Now()
 	w.tunnels.waits = map[string]time.Time{"b": now, "c": now, "d": now}
@@ -109,7 +109,7 @@ func TestHintOfBGPThatIsBlocked(t *testing.T) {
 
 func TestHintsOfWhoWasRefused(t *testing.T) {
 	dialed := peerConfig("b", 0)
-	dialed.Tunnel.Remotes = []config.Remote{{Host: "198.51.100.6", Port: 443}}
+	dialed.Tunnels[0].Remotes = []config.Remote{{Host: "198.51.100.6", Port: 443}}
 	w := newWorld(t, router(dialed))
 	now := time.Now()
 	source := netip.MustParseAddr("203.0.113.1")

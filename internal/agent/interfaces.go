@@ -42,7 +42,7 @@ type interfaces struct {
 // Open opens the tunnel of a peer, as its transport does that. It may be called
 // for several peers at the same time.
 func (i *interfaces) Open(cfg config.Peer, report reporter) (openTunnel, error) {
-	switch cfg.Tunnel.Transport {
+	switch cfg.Tunnels[0].Transport {
 	case config.TransportExternal:
 		return i.openExternal(cfg, report)
 	case config.TransportWireGuard:

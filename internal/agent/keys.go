@@ -48,8 +48,8 @@ func (l *loop) changeKeys(next *config.Config) (done []string, err error) {
 // changeTrust has a peer known by other keys, if nothing else is another of its tunnel. It
 // reports whether it was; if not, the tunnel must be made again.
 func (l *loop) changeTrust(p *peer, next config.Tunnel) (changed bool, line string) {
-	same := p.cfg.Tunnel.Trust.Equal(next.Trust)
-	if same && p.cfg.Tunnel.Trust.SameFiles(next.Trust) || !p.cfg.Tunnel.EqualButTrust(next) {
+	same := p.cfg.Tunnels[0].Trust.Equal(next.Trust)
+	if same && p.cfg.Tunnels[0].Trust.SameFiles(next.Trust) || !p.cfg.Tunnels[0].EqualButTrust(next) {
 		return false, ""
 	}
 	if p.tunnel != nil {
@@ -72,7 +72,7 @@ func (l *loop) changeTrust(p *peer, next config.Tunnel) (changed bool, line stri
 func (l *loop) followKeys(ctx context.Context) {
 	var moved []*peer
 	for _, p := range l.peers {
-		if p.session == nil || !p.session.ready || p.cfg.Tunnel.Transport != config.TransportWireGuard {
+		if p.session == nil || !p.session.ready || p.cfg.Tunnels[0].Transport != config.TransportWireGuard {
 			continue
 		}
 		s := p.tunnel.Status()
@@ -90,7 +90,7 @@ func (l *loop) followKeys(ctx context.Context) {
 	}
 	moved = slices.DeleteFunc(moved, func(p *peer) bool { return established[p.cfg.Name] })
 	for _, p := range moved {
-		l.log.Info("the tunnel's addresses follow its keys", "peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface)
+		l.log.Info("the tunnel's addresses follow its keys", "peer", p.cfg.Name, "interface", p.cfg.Tunnels[0].Interface)
 		s := p.tunnel.Status()
 		l.endSession(ctx, p)
 		l.beginSession(p, tunnel.Event{Up: true, Remote: s.Remote, Local: s.Local, Peer: s.Peer})
@@ -111,7 +111,7 @@ func keyHint(p *peer) string {
 		return ""
 	}
 	what, list, do := "secret", "secret_files", "put the new one first in the peer's secret_files too"
-	switch p.cfg.Tunnel.Trust.Method {
+	switch p.cfg.Tunnels[0].Trust.Method {
 	case config.TrustFingerprint:
 		what, list, do = "certificate", "fingerprints", "replace the peer's"
 	case config.TrustPublicKey:

@@ -16,11 +16,11 @@ import (
 
 func secretPeer(name string, link int, files ...string) config.Peer {
 	p := peerConfig(name, link)
-	p.Tunnel.Trust.Method = config.TrustSecret
+	p.Tunnels[0].Trust.Method = config.TrustSecret
 	for _, f := range files {
 		secret := make(config.Secret, config.SecretSize)
 		copy(secret, f)
-		p.Tunnel.Trust.Secrets = append(p.Tunnel.Trust.Secrets, config.SharedSecret{File: "/etc/warren/" + f, Secret: secret})
+		p.Tunnels[0].Trust.Secrets = append(p.Tunnels[0].Trust.Secrets, config.SharedSecret{File: "/etc/warren/" + f, Secret: secret})
 	}
 	return p
 }
@@ -37,7 +37,7 @@ func TestReloadOfOtherKeysKeepsTheTunnel(t *testing.T) {
 		expect(t, "lines", lines, []string{keptLine})
 	}
 	moved := secretPeer("b", 0, "new")
-	moved.Tunnel.Trust.Secrets[0].File = "/etc/warren/elsewhere"
+	moved.Tunnels[0].Trust.Secrets[0].File = "/etc/warren/elsewhere"
 	noted, lines := w.reloads(t, router(moved))
 	expect(t, "noted", noted, []string{"keys b", "guard [if-b]"})
 	expect(t, "lines", lines, nil)
@@ -55,7 +55,7 @@ func TestReloadOfKeysAndMore(t *testing.T) {
 	expect(t, "noted", noted, []string{"keys b", "guard [if-b]", "policy b import [any] export [] limit 5"})
 	expect(t, "lines", lines, []string{keptLine, "peer b: filters changed, session kept"})
 	b = secretPeer("b", 0, "new")
-	b.Tunnel.MTU = 9000
+	b.Tunnels[0].MTU = 9000
 	noted, lines = w.reloads(t, router(b))
 	expect(t, "noted", noted, []string{"delete neighbor b", "close b", "guard [if-b]", "open b on if-b"})
 	expect(t, "lines", lines, []string{"peer b: tunnel changed, reconnecting"})
@@ -77,7 +77,7 @@ func TestReloadOfKeysOfATunnelThatIsNotOpen(t *testing.T) {
 	w.tunnels.fail["b"] = errors.New("no such thing")
 	w.reloads(t, router(secretPeer("b", 0, "old")))
 	w.reloads(t, router(secretPeer("b", 0, "new")))
-	if s := w.peers["b"].cfg.Tunnel.Trust.Secrets; len(s) != 1 || s[0].File != "/etc/warren/new" {
+	if s := w.peers["b"].cfg.Tunnels[0].Trust.Secrets; len(s) != 1 || s[0].File != "/etc/warren/new" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -151,7 +151,7 @@ func TestReloadOfAPrivateKeyThatIsRefused(t *testing.T) {
 
 func TestHintOfAKeyThatIsStillUsed(t *testing.T) {
 	b, c, d := secretPeer("b", 0, "new", "old"), peerConfig("c", 1), peerConfig("d", 2)
-	c.Tunnel.Trust.Method, d.Tunnel.Trust.Method = config.TrustFingerprint, config.TrustPublicKey
+	c.Tunnels[0].Trust.Method, d.Tunnels[0].Trust.Method = config.TrustFingerprint, config.TrustPublicKey
 	w := newWorld(t, router(b, c, d))
 	first := map[string]tunnel.Status{"b": {Key: "/etc/warren/new", KeyPlace: 1}, "c": {KeyPlace: 1}, "d": {Key: "x=", KeyPlace: 1}}
 	w.tunnels.says = first
@@ -174,8 +174,8 @@ func TestHintOfAKeyThatIsStillUsed(t *testing.T) {
 // addresses follow, but not while a BGP session has the old ones.
 func TestAddressesFollowTheKeys(t *testing.T) {
 	b, c := peerConfig("b", 0), peerConfig("c", 1)
-	b.Tunnel.Transport, c.Tunnel.Transport = config.TransportWireGuard, config.TransportWireGuard
-	c.Tunnel.Address, c.Tunnel.PeerAddress = []netip.Prefix{netip.MustParsePrefix("10.9.0.1/31")}, netip.MustParseAddr("10.9.0.0")
+	b.Tunnels[0].Transport, c.Tunnels[0].Transport = config.TransportWireGuard, config.TransportWireGuard
+	c.Tunnels[0].Address, c.Tunnels[0].PeerAddress = []netip.Prefix{netip.MustParsePrefix("10.9.0.1/31")}, netip.MustParseAddr("10.9.0.0")
 	w := newWorld(t, router(b, c))
 	same := tunnel.Status{Local: tunnel.Identity{1}, Peer: tunnel.Identity{2}}
 	w.tunnels.says = map[string]tunnel.Status{"b": same, "c": same}

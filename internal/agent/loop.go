@@ -243,7 +243,7 @@ func (l *loop) announce() {
 
 func (l *loop) isTunnel(ifname string) bool {
 	for _, p := range l.peers {
-		if p.cfg.Tunnel.Interface == ifname {
+		if p.cfg.Tunnels[0].Interface == ifname {
 			return true
 		}
 	}
@@ -254,7 +254,7 @@ func (l *loop) isTunnel(ifname string) bool {
 func (l *loop) setTunnels() {
 	names := make([]string, 0, len(l.cfg.Peers))
 	for _, p := range l.cfg.Peers {
-		names = append(names, p.Tunnel.Interface)
+		names = append(names, p.Tunnels[0].Interface)
 	}
 	l.guard.SetTunnels(names)
 }

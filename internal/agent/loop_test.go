@@ -18,9 +18,9 @@ func router(peers ...config.Peer) *config.Config {
 
 func peerConfig(name string, link int) config.Peer {
 	return config.Peer{
-		Name:   name,
-		Tunnel: config.Tunnel{Interface: "if-" + name, Link: link, MTU: 1500},
-		BGP:    config.PeerBGP{ASN: 64513, Import: config.Policy{Any: true}, MaxPrefixes: 10},
+		Name:    name,
+		Tunnels: []config.Tunnel{{Interface: "if-" + name, Link: link, MTU: 1500}},
+		BGP:     config.PeerBGP{ASN: 64513, Import: config.Policy{Any: true}, MaxPrefixes: 10},
 	}
 }
 
@@ -114,8 +114,8 @@ func TestInterfaceThatIsDeletedIsMadeAgain(t *testing.T) {
 
 func TestConfiguredAddressesAreUsed(t *testing.T) {
 	cfg := peerConfig("b", 0)
-	cfg.Tunnel.Address = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/31"), netip.MustParsePrefix("fe80::1/64")}
-	cfg.Tunnel.PeerAddress = netip.MustParseAddr("fe80::2")
+	cfg.Tunnels[0].Address = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/31"), netip.MustParsePrefix("fe80::1/64")}
+	cfg.Tunnels[0].PeerAddress = netip.MustParseAddr("fe80::2")
 	w := newWorld(t, router(cfg))
 	w.up(t, "b")
 	n := w.speaker.neighbors["b"]

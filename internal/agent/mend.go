@@ -28,7 +28,7 @@ func (l *loop) mend(ctx context.Context, all bool) {
 		if p.tunnel == nil {
 			continue
 		}
-		i := seen[p.cfg.Tunnel.Interface]
+		i := seen[p.cfg.Tunnels[0].Interface]
 		index := p.tunnel.Index()
 		moved := index != 0 && i.Index != index && p.opened.Before(looked)
 		if (all || moved || i.Persistent || i.Up && i.Carrier != (p.session != nil)) && !l.mendDevice(ctx, p) {
@@ -62,7 +62,7 @@ func (l *loop) mendDevice(ctx context.Context, p *peer) bool {
 		return true
 	}
 	l.log.Warn("put right what something else had changed of the tunnel's interface",
-		"peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface, "changed", strings.Join(changed, ","))
+		"peer", p.cfg.Name, "interface", p.cfg.Tunnels[0].Interface, "changed", strings.Join(changed, ","))
 	return true
 }
 

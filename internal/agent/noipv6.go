@@ -84,7 +84,7 @@ func (l *loop) withoutIPv6(p *peer) {
 	s := p.session
 	s.noIPv6 = true
 	s.local, s.peer = s.ipv4.local, s.ipv4.peer
-	l.log.Info("no IPv6 here: BGP goes over IPv4", "peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface, "address", s.local)
+	l.log.Info("no IPv6 here: BGP goes over IPv4", "peer", p.cfg.Name, "interface", p.cfg.Tunnels[0].Interface, "address", s.local)
 }
 
 // listenBeside waits for a peer without IPv6.
@@ -94,7 +94,7 @@ func (l *loop) listenBeside(p *peer) {
 		return
 	}
 	stopped := make(chan struct{})
-	stop, err := l.beside(p.cfg.Tunnel.Interface, s.ipv4, func() {
+	stop, err := l.beside(p.cfg.Tunnels[0].Interface, s.ipv4, func() {
 		select {
 		case l.calls <- s:
 		case <-stopped:
@@ -129,7 +129,7 @@ func (l *loop) called(s *session) {
 		s.local, s.peer = s.ipv4.local, s.ipv4.peer
 		l.generation++
 		s.generation = l.generation
-		l.log.Info("the peer has no IPv6: BGP goes over IPv4", "peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface, "address", s.local)
+		l.log.Info("the peer has no IPv6: BGP goes over IPv4", "peer", p.cfg.Name, "interface", p.cfg.Tunnels[0].Interface, "address", s.local)
 		l.want()
 	}
 }

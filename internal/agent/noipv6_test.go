@@ -119,8 +119,8 @@ func TestPeerWithoutIPv6(t *testing.T) {
 // Where addresses are configured none are derived.
 func TestConfiguredAddressesStand(t *testing.T) {
 	cfg := router(peerConfig("b", 0))
-	cfg.Peers[0].Tunnel.Address = []netip.Prefix{netip.MustParsePrefix("fd00::1/127")}
-	cfg.Peers[0].Tunnel.PeerAddress = netip.MustParseAddr("fd00::")
+	cfg.Peers[0].Tunnels[0].Address = []netip.Prefix{netip.MustParsePrefix("fd00::1/127")}
+	cfg.Peers[0].Tunnels[0].PeerAddress = netip.MustParseAddr("fd00::")
 	w := newWorld(t, cfg)
 	w.up(t, "b")
 	if len(w.besides) != 0 || w.peers["b"].session.ipv4.valid() {

@@ -127,7 +127,7 @@ func (l *loop) openOne(p *peer) {
 
 // tunnelUp gives a tunnel that came up its addresses and its neighbor.
 func (l *loop) tunnelUp(ctx context.Context, p *peer, ev tunnel.Event) {
-	log := l.log.With("peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface)
+	log := l.log.With("peer", p.cfg.Name, "interface", p.cfg.Tunnels[0].Interface)
 	if ev.Remote.IsValid() {
 		log = log.With("remote", ev.Remote)
 	}
@@ -193,7 +193,7 @@ func (p *peer) neighbor() bgp.Neighbor {
 	return bgp.Neighbor{
 		Name:            p.cfg.Name,
 		Generation:      p.session.generation,
-		Interface:       p.cfg.Tunnel.Interface,
+		Interface:       p.cfg.Tunnels[0].Interface,
 		LocalAddr:       p.session.local,
 		PeerAddr:        p.session.peer,
 		Addresses:       p.session.hopAddresses(),
@@ -212,7 +212,7 @@ func (l *loop) tunnelDown(ctx context.Context, p *peer, reason string) {
 	if p.session == nil {
 		return
 	}
-	l.log.Warn("tunnel down", "peer", p.cfg.Name, "interface", p.cfg.Tunnel.Interface, "reason", reason)
+	l.log.Warn("tunnel down", "peer", p.cfg.Name, "interface", p.cfg.Tunnels[0].Interface, "reason", reason)
 	l.endSession(ctx, p)
 }
 

@@ -16,7 +16,7 @@ func (l *loop) protect() {
 		if p := l.peers[cfg.Name]; p != nil {
 			ends = p.ends
 		}
-		subnets, addresses := tunnelAddresses(cfg.Tunnel, ends)
+		subnets, addresses := tunnelAddresses(cfg.Tunnels[0], ends)
 		own, reserved = append(own, subnets...), append(reserved, addresses...)
 	}
 	l.state.protect(bgp.NewProtected(own, reserved))

@@ -90,11 +90,11 @@ func TestHubImportsPartsOfWhatItAnnounces(t *testing.T) {
 // tunnel up, down, or not there yet.
 func TestTunnelsAddressesAreProtected(t *testing.T) {
 	configured := peerConfig("c", 1)
-	configured.Tunnel.Address = netips("10.9.0.1/30 fd09::1/64 fe80::1/64")
-	configured.Tunnel.PeerAddress = netip.MustParseAddr("fe80::2")
+	configured.Tunnels[0].Address = netips("10.9.0.1/30 fd09::1/64 fe80::1/64")
+	configured.Tunnels[0].PeerAddress = netip.MustParseAddr("fe80::2")
 	external := peerConfig("d", 2)
-	external.Tunnel.Transport = config.TransportExternal
-	external.Tunnel.PeerAddress = netip.MustParseAddr("10.8.0.2")
+	external.Tunnels[0].Transport = config.TransportExternal
+	external.Tunnels[0].PeerAddress = netip.MustParseAddr("10.8.0.2")
 	w := newWorld(t, router(peerConfig("b", 0), configured, external))
 	const others = "10.9.0.4/32 fd09:1::/64 10.8.0.3/32"
 	ours := "10.9.0.0/30 10.9.0.1/32 10.9.0.2/32 fd09::/64 fd09::1/128 fd09::7/128 10.8.0.2/32"

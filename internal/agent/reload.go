@@ -154,20 +154,21 @@ func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[strin
 		if p == nil {
 			continue
 		}
-		rekeyed, line := l.changeTrust(p, next.Tunnel)
+		rekeyed, line := l.changeTrust(p, next.Tunnels[0])
 		if line != "" {
 			done = append(done, line)
 		}
 		old := p.cfg
 		if rekeyed {
-			old.Tunnel.Trust = next.Tunnel.Trust
+			old.Tunnels = slices.Clone(old.Tunnels)
+			old.Tunnels[0].Trust = next.Tunnels[0].Trust
 		}
 		if old.Equal(next) {
 			p.cfg = next
 			continue
 		}
 		switch {
-		case !old.Tunnel.Equal(next.Tunnel):
+		case !old.Tunnels[0].EqualButShare(next.Tunnels[0]):
 			l.closePeer(ctx, p, "the peer changed its configuration")
 			delete(l.peers, next.Name)
 			reopen[next.Name] = true

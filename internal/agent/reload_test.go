@@ -40,7 +40,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	}
 	filtered, moved, added := peerConfig("b", 0), peerConfig("c", 1), peerConfig("e", 4)
 	filtered.BGP.MaxPrefixes = 5
-	moved.Tunnel.MTU = 9000
+	moved.Tunnels[0].MTU = 9000
 	noted, lines := w.reloads(t, router(filtered, moved, added))
 	expect(t, "noted", noted, []string{
 		"delete neighbor d", "close d",
@@ -61,7 +61,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 func TestReloadSwapsInterfaces(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
 	b, c := peerConfig("b", 0), peerConfig("c", 1)
-	b.Tunnel.Interface, c.Tunnel.Interface = c.Tunnel.Interface, b.Tunnel.Interface
+	b.Tunnels[0].Interface, c.Tunnels[0].Interface = c.Tunnels[0].Interface, b.Tunnels[0].Interface
 	noted, _ := w.reloads(t, router(b, c))
 	expect(t, "noted", noted, []string{"close b", "close c", "guard [if-c if-b]", "open b on if-c", "open c on if-b"})
 }
@@ -108,7 +108,7 @@ func TestLateEventsOfAReplacedTunnel(t *testing.T) {
 	w.up(t, "b")
 	old := w.tunnels.report(t, "b")
 	b := peerConfig("b", 0)
-	b.Tunnel.MTU = 9000
+	b.Tunnels[0].MTU = 9000
 	w.reloads(t, router(b))
 	w.up(t, "b")
 	mark := len(w.diary)

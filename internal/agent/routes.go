@@ -106,5 +106,5 @@ func (l *loop) setPeers() {
 
 // setHop says whether routes may use a peer's tunnel.
 func (l *loop) setHop(p *peer) {
-	l.routes.SetHop(p.cfg.Tunnel.Interface, fib.Hop{Down: p.session == nil})
+	l.routes.SetHop(p.cfg.Tunnels[0].Interface, fib.Hop{Down: p.session == nil})
 }

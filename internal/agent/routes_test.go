@@ -86,7 +86,7 @@ func someRouter(rnd *rand.Rand) *config.Config {
 	for i, name := range []string{"b", "c", "d"} {
 		p := peerConfig(name, i)
 		if rnd.IntN(4) == 0 {
-			p.Tunnel.Interface = "other-" + name
+			p.Tunnels[0].Interface = "other-" + name
 		}
 		if rnd.IntN(3) == 0 {
 			p.BGP.Import = config.Policy{Prefixes: []config.PrefixFilter{{Prefix: netip.MustParsePrefix("10.2.0.0/24"), Ge: 24, Le: 32}}}

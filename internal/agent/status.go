@@ -58,8 +58,8 @@ func speakerStatus(s speaker.Status) status.Speaker {
 
 func (p *peer) tunnelStatus() status.Tunnel {
 	out := status.Tunnel{
-		Transport: p.cfg.Tunnel.Transport, Interface: p.cfg.Tunnel.Interface,
-		State: string(tunnel.StateDown), MTU: p.cfg.Tunnel.MTU,
+		Transport: p.cfg.Tunnels[0].Transport, Interface: p.cfg.Tunnels[0].Interface,
+		State: string(tunnel.StateDown), MTU: p.cfg.Tunnels[0].MTU,
 	}
 	if p.tunnel == nil {
 		if p.err != nil {
@@ -86,8 +86,8 @@ func (p *peer) tunnelStatus() status.Tunnel {
 // nothing to say but where it would be.
 func (p *peer) bgpStatus(neighbors map[string]bgp.NeighborStatus) status.BGP {
 	out := status.BGP{ASN: p.cfg.BGP.ASN, State: "idle"}
-	if a := p.cfg.Tunnel.PeerAddress; a.IsValid() {
-		out.Address = withZone(a, p.cfg.Tunnel.Interface).String()
+	if a := p.cfg.Tunnels[0].PeerAddress; a.IsValid() {
+		out.Address = withZone(a, p.cfg.Tunnels[0].Interface).String()
 	}
 	n, ok := neighbors[p.cfg.Name]
 	if p.session == nil || !ok {

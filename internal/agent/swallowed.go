@@ -20,7 +20,7 @@ func (l *loop) swallowedHints(swallowed []underlay.Swallowed, now time.Time) []s
 		}
 		hint := status.Hint{Text: swallowedText(s, now)}
 		for _, p := range l.cfg.Peers {
-			if p.Tunnel.Interface == s.Interface {
+			if p.Tunnels[0].Interface == s.Interface {
 				hint.Peer = p.Name
 			}
 		}

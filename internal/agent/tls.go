@@ -10,7 +10,7 @@ import (
 
 // openTLS opens a tunnel of the tls transport.
 func (i *interfaces) openTLS(cfg config.Peer, report reporter) (openTunnel, error) {
-	t := cfg.Tunnel
+	t := cfg.Tunnels[0]
 	dev, err := i.openDevice(cfg, min(runtime.GOMAXPROCS(0), tlslink.MaxLanes))
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 
 // openWireGuard opens a tunnel of the wireguard transport.
 func (i *interfaces) openWireGuard(cfg config.Peer, report reporter) (openTunnel, error) {
-	t := cfg.Tunnel
+	t := cfg.Tunnels[0]
 	dev, err := i.openDevice(cfg, min(runtime.GOMAXPROCS(0), maxQueues))
 	if err != nil {
 		return nil, err

@@ -59,8 +59,8 @@ func testConfigurations(t *testing.T, transport, secret string) {
 			t.Errorf("%d peers, want %d", len(c.Peers), len(tunnels))
 		}
 		for _, p := range c.Peers {
-			if p.Tunnel.Transport != transport {
-				t.Errorf("%s: transport %s, want %s", p.Name, p.Tunnel.Transport, transport)
+			if p.Tunnels[0].Transport != transport {
+				t.Errorf("%s: transport %s, want %s", p.Name, p.Tunnels[0].Transport, transport)
 			}
 		}
 	}
