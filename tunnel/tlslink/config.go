@@ -29,7 +29,7 @@ const MaxLanes = 4
 
 // Bounds of [LinkConfig].
 const (
-	MinKeepalive = 50 * time.Millisecond
+	MinKeepalive = 20 * time.Millisecond
 	MaxDeadAfter = 10 * time.Minute
 )
 

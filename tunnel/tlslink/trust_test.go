@@ -116,6 +116,7 @@ func TestConfigMistakesAreRefused(t *testing.T) {
 		t.Fatalf("a second link with the same number: %v", err)
 	}
 	good.Link = 1
+	good.Keepalive, good.DeadAfter = 20*time.Millisecond, 50*time.Millisecond // the shortest
 	if _, err := e.AddLink(good); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 
 // Bounds of [LinkConfig].
 const (
-	MinKeepalive = 50 * time.Millisecond
+	MinKeepalive = 20 * time.Millisecond
 	MaxDeadAfter = 10 * time.Minute
 	DefaultMTU   = 1420                            // leaves room for the outer headers of both families in 1500
 	MaxMTU       = maxDatagram - protocol.Overhead // of its device

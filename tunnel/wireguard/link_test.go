@@ -180,6 +180,29 @@ func TestManyPeers(t *testing.T) {
 	}
 }
 
+// Several links lead to one peer where one end has a key for each, and the other end one for
+// all.
+func TestLinksToOnePeer(t *testing.T) {
+	near := startEndpoint(t, Config{PrivateKey: protocol.NewPrivateKey()})
+	far := startEndpoint(t, Config{PrivateKey: protocol.NewPrivateKey()})
+	var ends [][2]*end
+	for i := range 2 {
+		key := protocol.NewPrivateKey()
+		a := near.start(LinkConfig{Name: fmt.Sprint("far", i), PublicKey: key.Public()})
+		b := far.start(LinkConfig{Name: fmt.Sprint("near", i), PrivateKey: key, PublicKey: near.e.PublicKey(), Remotes: []string{near.addr("127.0.0.1")}})
+		ends = append(ends, [2]*end{a, b})
+	}
+	for i, e := range ends {
+		a, b := e[0].next(true), e[1].next(true)
+		if a.Local != b.Peer || a.Peer != b.Local {
+			t.Errorf("%d: %+v and %+v", i, a, b)
+		}
+		f := frame(500, byte(i))
+		e[1].dev.frames <- f
+		e[0].arrives(f)
+	}
+}
+
 func TestRemotesAreTriedInTurn(t *testing.T) {
 	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
 	b := startEnd(t, keyB, LinkConfig{Name: "a", PublicKey: keyA.Public()})
@@ -215,6 +238,11 @@ func TestAddLinkRefuses(t *testing.T) {
 		if _, err := e.AddLink(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+	fast := good
+	fast.PublicKey, fast.Keepalive, fast.DeadAfter = protocol.NewPrivateKey().Public(), MinKeepalive, 50*time.Millisecond
+	if _, err := e.AddLink(fast); err != nil || MinKeepalive != 20*time.Millisecond {
+		t.Errorf("the shortest keepalive, %v: %v", MinKeepalive, err)
 	}
 	if err := e.free.send(single(nil), netip.AddrPort{}, netip.Addr{}); err == nil {
 		t.Error("sent without a port")
