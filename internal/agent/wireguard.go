@@ -50,7 +50,7 @@ func (i *interfaces) openWireGuard(cfg config.Peer, report reporter) (openTunnel
 const maxQueues = 4
 
 // wireguardKeys returns the keys of a tunnel's two ends, of which any will do. Those of a
-// tunnel that is known by public keys leave the private one out: it is the router's.
+// tunnel that is known by public keys leave the private one out where it is the router's.
 func wireguardKeys(t config.Tunnel) (all []wireguard.Keys) {
 	for _, s := range t.Trust.Secrets {
 		k := wireguard.DeriveSecret(s.Secret, uint16(t.Link), t.Trust.First)
@@ -60,6 +60,7 @@ func wireguardKeys(t config.Tunnel) (all []wireguard.Keys) {
 	for _, public := range t.Trust.PublicKeys {
 		k := wireguard.Keys{PeerPublicKey: public}
 		copy(k.PresharedKey[:], t.Trust.PresharedKey)
+		copy(k.PrivateKey[:], t.Trust.PrivateKey)
 		all = append(all, k)
 	}
 	return all

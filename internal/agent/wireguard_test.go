@@ -54,6 +54,16 @@ func TestWireGuardKeysOfAPublicKey(t *testing.T) {
 	}
 }
 
+// A tunnel beside others to the same peer may have a private key of its own.
+func TestWireGuardKeysOfATunnelWithItsOwn(t *testing.T) {
+	own := protocol.NewPrivateKey()
+	k := wireguardKeys(config.Tunnel{Trust: config.Trust{Method: config.TrustPublicKey,
+		PublicKeys: [][config.KeySize]byte{{1}, {2}}, PrivateKey: own[:]}})
+	if len(k) != 2 || k[0].PrivateKey != own || k[1].PrivateKey != own {
+		t.Errorf("%+v", k)
+	}
+}
+
 func TestSendEvery(t *testing.T) {
 	for _, c := range []struct{ keepalive, persistent, want time.Duration }{
 		{time.Second, 0, time.Second},
