@@ -82,3 +82,43 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// TestLinesOfSeveral checks that the keys of each table of an array remember their lines.
+func TestLinesOfSeveral(t *testing.T) {
+	for name, c := range map[string]struct {
+		text          string
+		heads, weight []int
+	}{
+		"plain":           {"[[tunnel]]\nweight = 1\n[[tunnel]]\nlink = 1\nweight = 2\n", []int{1, 3}, []int{2, 5}},
+		"one":             {"\n[[tunnel]]\nweight = 1", []int{2}, []int{3}},
+		"one table":       {"\n[tunnel]\n\nweight = 1", []int{2}, []int{4}},
+		"dotted keys":     {"\n\ntunnel.weight = 1", []int{1}, []int{3}},
+		"none":            {"[bgp]\nasn = 1\n", nil, nil},
+		"windows":         {"\r\n[[tunnel]]\r\nweight = 1\r\n\r\n  [[ tunnel ]] # \"[[tunnel]]\"\r\n\tweight = 2\r\n", []int{2, 5}, []int{3, 6}},
+		"byte-order mark": {"\xef\xbb\xbf[[tunnel]]\nweight = 1\n[[tunnel]]\nweight = 2", []int{1, 3}, []int{2, 4}},
+		"quoted":          {"[[\"tunnel\"]]\n\"weight\" = 1\n[['tunnel']]\n'weight'= 2", []int{1, 3}, []int{2, 4}},
+		"others between":  {"[[tunnel]]\nweight = 1\n[bgp]\nasn = 1\nimport = [\n'x']\n[[tunnel]]\nweight = 2\n", []int{1, 7}, []int{2, 8}},
+		"header in a text": {"[[tunnel]]\nprobe = '''\n[[tunnel]]\nweight = 9\n'''\nweight = 1\n[[tunnel]]\nweight = 2\nprobe = \"\"\"\\\"\"\"\n[[tunnel]]\"\"\"\n",
+			[]int{1, 7}, []int{6, 8}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &loader{}
+			var raw rawPeer
+			if !l.decode("f", []byte(c.text), &raw) || len(l.errs) > 0 {
+				t.Fatal(l.errs)
+			}
+			var heads, lines []int
+			for i := range raw.Tunnels.v {
+				heads = append(heads, raw.Tunnels.heads[i].line)
+				w := raw.Tunnels.v[i].Weight
+				lines = append(lines, w.line)
+				if w.v != int64(i)+1 {
+					t.Errorf("%d has the weight %d", i, w.v)
+				}
+			}
+			if !slices.Equal(heads, c.heads) || !slices.Equal(lines, c.weight) {
+				t.Errorf("heads on %v, weights on %v; want %v and %v", heads, lines, c.heads, c.weight)
+			}
+		})
+	}
+}

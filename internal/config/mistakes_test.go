@@ -63,8 +63,13 @@ func keyDir(t testing.TB) string {
 	if _, err := keys.Router(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "x", "site-c", "site-h", "site-h.2", "a-b"} {
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "x", "site-c", "site-h", "site-h.2", "site-j", "a-b"} {
 		if err := keys.Secret(filepath.Join(dir, name+".secret")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"one.key", "two.key", "own.key", "site-k.0.key", "site-k.1.key"} {
+		if err := keys.Secret(filepath.Join(dir, name)); err != nil { // 32 random bytes are a private key too
 			t.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/x509"
 	"net/netip"
 	"os"
@@ -88,6 +89,31 @@ func TestMinimalPairFits(t *testing.T) {
 	}
 }
 
+// TestREADMEsSeveralLines loads README's two ends of a peer with two tunnels.
+func TestREADMEsSeveralLines(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "\n### Several lines\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	found := regexp.MustCompile("(?s)```toml\n# (site-[ab]): /etc/warren/(peers.d/\\S+)\n(.*?)```").FindAllStringSubmatch(section, -1)
+	if len(found) != 2 {
+		t.Fatalf("%d files", len(found))
+	}
+	for _, m := range found {
+		path := shippedCopy(t, "minimal/"+m[1])
+		write(t, filepath.Join(filepath.Dir(path), m[2]), m[3])
+		tunnels := load(t, path).Peers[0].Tunnels
+		if len(tunnels) != 2 || tunnels[0].Link != 0 || tunnels[1].Link != 1 || !tunnels[0].Trust.Equal(tunnels[1].Trust) {
+			t.Errorf("%s: %+v", m[1], tunnels)
+		}
+		if said := load(t, path).Warnings(Host{}, time.Now()); strings.Contains(said.Error(), "peers.d") {
+			t.Errorf("%s: %v", m[1], said)
+		}
+	}
+}
+
 func readShipped(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(shipped, name))
@@ -107,7 +133,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	}{
 		{reflect.TypeFor[rawRouter](), []string{"warren.toml"}},
 		{reflect.TypeFor[rawPeer](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml", "peers.d/site-e.toml", "peers.d/site-f.toml",
-			"peers.d/site-g.toml", "peers.d/site-h.toml", "peers.d/site-i.toml"}},
+			"peers.d/site-g.toml", "peers.d/site-h.toml", "peers.d/site-i.toml", "peers.d/site-j.toml", "peers.d/site-k.toml"}},
 	} {
 		var explained []string
 		for _, file := range c.files {
@@ -137,7 +163,7 @@ func referenceKeys(t *testing.T, file string) []referenceKey {
 	var keys []referenceKey
 	table, comment := "", ""
 	for i, line := range strings.Split(readShipped(t, "reference/"+file), "\n") {
-		if m := regexp.MustCompile(`^\[(.*)\]$`).FindStringSubmatch(line); m != nil {
+		if m := regexp.MustCompile(`^\[\[?([^\[\]]*)\]\]?$`).FindStringSubmatch(line); m != nil {
 			table = m[1]
 		} else if m := regexp.MustCompile(`^(\w+) *= `).FindStringSubmatch(line); m != nil {
 			keys = append(keys, referenceKey{join(table, m[1]), comment, i})
@@ -214,7 +240,7 @@ func TestReferenceValues(t *testing.T) {
 	if !cfg.FIB.KeepUnreachable || !cfg.Peers[0].BGP.KeepLearned || cfg.Peers[1].BGP.KeepLearned {
 		t.Errorf("unreachable: %+v, %+v", cfg.FIB, cfg.Peers[0].BGP)
 	}
-	if len(cfg.Peers) != 8 {
+	if len(cfg.Peers) != 10 {
 		t.Fatalf("peers %v", cfg.Peers)
 	}
 	b, c, d := cfg.Peers[0].Tunnels[0], cfg.Peers[1].Tunnels[0], cfg.Peers[2].Tunnels[0]
@@ -252,6 +278,20 @@ func TestReferenceValues(t *testing.T) {
 	}
 	if len(i.PublicKeys) != 2 || i.PublicKeys[0][0] != 0x1c || i.PublicKeys[1][0] != 0x4e {
 		t.Errorf("site-i: %+v", i)
+	}
+	j, k := cfg.Peers[8].Tunnels, cfg.Peers[9].Tunnels
+	for n, want := range []Tunnel{
+		{Transport: TransportTLS, Interface: "site-j", Underlay: "wan0", Preference: 10, Weight: 3},
+		{Transport: TransportTLS, Interface: "site-j.1", Underlay: "wan1", Preference: 10, Weight: 1},
+		{Transport: TransportWireGuard, Interface: "site-j.2", Underlay: "lte0", Preference: 0, Weight: 3},
+	} {
+		if len(j) != 3 || j[n].Link != n || j[n].Transport != want.Transport || j[n].Interface != want.Interface || j[n].Underlay != want.Underlay ||
+			j[n].Preference != want.Preference || j[n].Weight != want.Weight || len(j[n].Trust.Secrets) != 1 {
+			t.Errorf("site-j: %+v", j)
+		}
+	}
+	if len(k) != 2 || k[0].Trust.PublicKeys[0][0] != 0xb3 || k[1].Trust.PublicKeys[0][0] != 0x57 || bytes.Equal(k[0].Trust.PrivateKey, k[1].Trust.PrivateKey) {
+		t.Errorf("site-k: %+v", k)
 	}
 	imported := cfg.Peers[0].BGP.Import
 	if imported.Any || imported.Default || len(imported.Prefixes) != 2 || imported.Prefixes[0].String() != "10.2.0.0/16 le 24" {

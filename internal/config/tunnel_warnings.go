@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -101,4 +102,21 @@ func shareLine(a, b peerTunnel) bool {
 	same := len(a.Remotes) == len(b.Remotes) && // none is there twice
 		!slices.ContainsFunc(a.Remotes, func(r Remote) bool { return !slices.Contains(b.Remotes, r) })
 	return known && same && a.Underlay == b.Underlay && a.Preference == b.Preference
+}
+
+// warnSubnets is about addresses of two tunnels in one subnet. Link-local ones are of an
+// interface each.
+func (l *loader) warnSubnets(all []peerTunnel) {
+	for i, t := range all {
+		for n, a := range t.Address {
+			if a.Addr().IsLinkLocalUnicast() {
+				continue
+			}
+			overlaps := func(o peerTunnel) bool { return slices.ContainsFunc(o.Address, a.Overlaps) }
+			if o := slices.IndexFunc(all[:i], overlaps); o >= 0 {
+				l.failElement(t.raw.Address.place, t.raw.Address.v[n], fmt.Errorf(
+					"is in a subnet of %s too: the kernel sends to it by one of the two interfaces alone; take a subnet of its own for each tunnel", all[o].as(t)))
+			}
+		}
+	}
 }

@@ -96,8 +96,9 @@ func (l *loader) links(raw *tables[rawTunnel]) []int {
 func (l *loader) deal(raw *tables[rawTunnel], links []int, key string, list func(*rawTunnel) *value[list]) {
 	var takers []int
 	for i := range raw.v {
-		v := list(&raw.v[i])
-		if raw.v[i].Transport.v == TransportWireGuard && v.state == given && (i == 0 || v.inherited) {
+		t, v := &raw.v[i], list(&raw.v[i])
+		byKey := t.Transport.v == TransportWireGuard && (t.PublicKey.isThere() || t.PublicKeys.isThere())
+		if byKey && v.state == given && (i == 0 || v.inherited) {
 			takers = append(takers, i)
 		}
 	}

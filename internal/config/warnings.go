@@ -51,6 +51,7 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 		l.warnDeadAfter(t)
 		l.warnWeight(t, tunnels)
 	}
+	l.warnSubnets(tunnels)
 	for i := range c.Peers {
 		l.warnSeveral(c.Peers[i].tunnels())
 	}
