@@ -136,6 +136,9 @@ func (o *outside) check() {
 	})
 	names := map[string]bool{}
 	for _, n := range o.wanted {
+		if slices.Equal(n.Addresses, netips("192.0.2.1/32")) {
+			o.t.Fatalf("%s has the addresses of another session", n.Name)
+		}
 		a := attachments[n.Name]
 		if a == nil || !a.up() || len(a.session.addresses) == 0 || n.Generation != a.session.generation || names[n.Name] {
 			o.t.Fatalf("neighbor %s is wanted, once more: %v; its attachment: %+v", n.Name, names[n.Name], a)
@@ -331,7 +334,9 @@ func (o *outside) happens(rnd *rand.Rand, fails func() bool) {
 		return
 	}
 	_, isOpen := o.open[id]
-	switch rnd.IntN(14) {
+	switch rnd.IntN(15) {
+	case 14: // of a session that is over
+		o.play(addressed{id: id, number: number + 1000, addresses: netips("192.0.2.1/32"), err: err})
 	case 0, 1, 2:
 		if isOpen {
 			o.play(upEvent(id, uint16(rnd.IntN(3))))
