@@ -102,6 +102,9 @@ func newConditions() conditions { return conditions{known: map[subject]*conditio
 
 // note takes the result of a try: what is wrong, or nil. attrs go with what is logged.
 func (c conditions) note(now time.Time, of subject, err error, attrs ...any) []effect {
+	if of.ifname != "" {
+		attrs = slices.Concat([]any{"interface", of.ifname}, attrs)
+	}
 	if of.peer != "" {
 		attrs = slices.Concat([]any{"peer", of.peer}, attrs)
 	}

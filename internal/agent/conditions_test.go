@@ -89,7 +89,7 @@ func TestConditionsAreSaidOnce(t *testing.T) {
 		t.Errorf("in turns: %q", got)
 	}
 	w.play(tried{b, nil}, tried{b, nil})
-	expect(t, "over", said(), []string{`level=INFO msg="it is possible again to make the tunnel" peer=b`})
+	expect(t, "over", said(), []string{`level=INFO msg="it is possible again to make the tunnel" peer=b interface=if-b`})
 	w.play(tried{b, one}, tried{c, one})
 	if got := said(); len(got) != 2 {
 		t.Errorf("again, and of another peer: %q", got)

@@ -21,7 +21,7 @@ func (o *opensSlowly) Open(name string, cfg config.Tunnel, r reporter) (tunnelHa
 		<-o.let
 	}
 	o.mu.Lock()
-	o.fakeTunnels.open[name] = r
+	o.open[name] = r
 	o.mu.Unlock()
 	r.event(tunnel.Event{Name: name, Up: true, Local: tunnel.Identity{1}, Peer: tunnel.Identity{2}})
 	return &fakeTunnel{f: o.fakeTunnels, name: name, cfg: cfg}, nil

@@ -154,7 +154,7 @@ func (m *machine) want() effect {
 // neighbor.
 func (m *machine) idle() (out []effect) {
 	if m.cameUp {
-		m.cameUp = false
+		m.cameUp, m.changed = false, true // what is protected goes with the neighbors
 		out = append(out, protectEnds{})
 	}
 	if m.changed {

@@ -20,19 +20,18 @@ type outside struct {
 	m   *machine
 	now time.Time
 
-	opening  map[uint64]openTunnel
-	open     map[uint64]openTunnel
-	closing  map[uint64]openTunnel
-	closed   map[uint64]int // how often closeTunnel was done
-	made     int            // how many tunnels were opened
-	hops     map[string]bool
-	wanted   []bgp.Neighbor
-	besides  map[uint64]bool
-	asked    []effect // setAddresses, setTrust and listen without a result
-	lines    []string
-	logged   []string
-	begun    int
-	generous bool // everything succeeds
+	opening map[uint64]openTunnel
+	open    map[uint64]openTunnel
+	closing map[uint64]openTunnel
+	closed  map[uint64]int // how often closeTunnel was done
+	made    int            // how many tunnels were opened
+	hops    map[string]bool
+	wanted  []bgp.Neighbor
+	besides map[uint64]bool
+	asked   []effect // setAddresses, setTrust and listen without a result
+	lines   []string
+	logged  []string
+	begun   int
 }
 
 func newOutside(t *testing.T) *outside {

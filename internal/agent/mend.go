@@ -36,8 +36,12 @@ func (l *loop) mend(all bool) {
 			}
 		}
 		// What was set since cannot have been seen.
-		if a.up() && a.session.addressed.Before(looked) && lacks(i.Addresses, a.session.addresses) {
+		switch back := about(kindAddressesBack, a); {
+		case !a.up() || !a.session.addressed.Before(looked):
+		case lacks(i.Addresses, a.session.addresses):
 			events = append(events, stripped{a.id})
+		case conditions.error(back) != nil: // something else has given them back
+			events = append(events, tried{back, nil})
 		}
 	})
 	l.play(events...)

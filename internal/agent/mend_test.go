@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -112,4 +113,27 @@ func (w *world) openedAt(name string, at time.Time) {
 	h := w.handles.tunnels[id]
 	h.opened = at
 	w.handles.tunnels[id] = h
+}
+
+// An address that cannot be given back is a condition, which is over when something else gives
+// it back.
+func TestAddressesThatCannotBeGivenBack(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.up(t, "b")
+	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true}}
+	w.locals.looked = time.Now()
+	w.tunnels.addressErr = errors.New("no")
+	w.mends(false)
+	w.mends(false)
+	c := w.status().Peers[0].Conditions
+	if len(c) != 1 || c[0].Kind != "addresses_back" || c[0].Tries != 1 {
+		t.Errorf("conditions %+v", c)
+	}
+	w.again()
+	if c := w.status().Peers[0].Conditions; len(c) != 1 || c[0].Tries != 2 {
+		t.Errorf("tried again: %+v", c)
+	}
+	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true, Addresses: w.attachment("b").session.locals()}}
+	w.mends(false)
+	expect(t, "conditions", w.wrong(), nil)
 }

@@ -40,13 +40,11 @@ func (l *loop) status() status.Status {
 		Peers: make([]status.Peer, 0, len(l.m.order)),
 		FIB:   status.FIB{IPv4: written.Installed4, IPv6: written.Installed6, Pending: written.Pending, Errors: written.Errors},
 	}
-	for _, c := range l.m.conditions.shown() {
-		if c.peer == "" {
-			s.Router.Conditions = append(s.Router.Conditions, conditionStatus(c))
-		}
-	}
+	conditions := l.m.conditions.shown()
+	s.Router.Conditions = conditionsOf("", conditions)
 	for _, p := range l.m.order {
 		s.Peers = append(s.Peers, l.peerStatus(p, neighbors, swallowed))
+		s.Peers[len(s.Peers)-1].Conditions = conditionsOf(p.name, conditions)
 	}
 	return s
 }
@@ -67,16 +65,17 @@ func (l *loop) peerStatus(p *peer, neighbors map[string]bgp.NeighborStatus, swal
 		})
 	}
 	out.Tunnel, out.BGP = out.Tunnels[0].Tunnel, out.Tunnels[0].BGP
-	for _, c := range l.m.conditions.shown() {
-		if c.peer == p.name {
-			out.Conditions = append(out.Conditions, conditionStatus(c))
-		}
-	}
 	return out
 }
 
-func conditionStatus(c shown) status.Condition {
-	return status.Condition{Kind: string(c.kind), Interface: c.ifname, Since: status.At(c.since), Tries: c.tries, Text: c.text}
+// conditionsOf returns those of a peer, or those of the router if the name is empty.
+func conditionsOf(peer string, all []shown) (out []status.Condition) {
+	for _, c := range all {
+		if c.peer == peer {
+			out = append(out, status.Condition{Kind: string(c.kind), Interface: c.ifname, Since: status.At(c.since), Tries: c.tries, Text: c.text})
+		}
+	}
+	return out
 }
 
 func speakerStatus(s speaker.Status) status.Speaker {

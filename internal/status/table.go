@@ -25,7 +25,7 @@ func Table(w io.Writer, s Status) error {
 	for _, p := range s.Peers {
 		for i, t := range tunnels(p) {
 			name := rowName(p, i)
-			problem(&b, name, "tunnel", t.Tunnel.LastError, p.Conditions)
+			problem(&b, name, "tunnel", t.LastError, p.Conditions)
 			problem(&b, name, "bgp", t.BGP.LastError, p.Conditions)
 			problem(&b, name, "bgp", malformed(t.BGP), nil)
 		}
