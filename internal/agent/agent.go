@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +17,6 @@ import (
 	"warren/internal/speaker"
 	"warren/internal/status"
 	"warren/internal/underlay"
-	"warren/tunnel"
 	"warren/tunnel/boottime"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard"
@@ -141,29 +139,31 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 
 func (a *Agent) newLoop() *loop {
 	return &loop{
-		log:      a.log,
-		cfg:      a.cfg,
-		troubles: newTroubles(a.log),
-		load:     func() (*config.Config, error) { return config.Load(a.opts.Path) },
-		setLog:   a.setLog,
-		version:  a.opts.Version,
-		started:  time.Now(),
-		peers:    map[string]*peer{},
-		state:    newState(),
-		feed:     newFeed(),
-		inbox:    inbox{signal: make(chan struct{}, 1)},
-		request:  make(chan func(context.Context)),
-		begun:    make(chan struct{}),
+		log:     a.log,
+		cfg:     a.cfg,
+		load:    func() (*config.Config, error) { return config.Load(a.opts.Path) },
+		setLog:  a.setLog,
+		version: a.opts.Version,
+		started: time.Now(),
+		m:       newMachine(),
+		handles: newHandles(),
+		state:   newState(),
+		feed:    newFeed(),
+		inbox:   inbox{signal: make(chan struct{}, 1)},
+		request: make(chan func(context.Context)),
+		begun:   make(chan struct{}),
 
 		forwarding: link.Forwarding,
 		hasIPv6:    link.HasIPv6,
 		beside:     listenIPv4,
-		calls:      make(chan *session),
+		now:        time.Now,
 	}
 }
 
 func (a *Agent) startGuard(ctx context.Context, t *tasks) (*underlay.Guard, error) {
-	g, err := underlay.New(underlay.Config{FIBTable: a.cfg.FIB.Table, FIBProtocol: a.cfg.FIB.Protocol, Logger: a.log})
+	c := guardConfig(a.cfg)
+	c.Logger = a.log
+	g, err := underlay.New(c)
 	if err != nil {
 		return nil, err
 	}
@@ -221,10 +221,9 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 }
 
 func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
-	f, err := fib.New(fib.Config{
-		Table: a.cfg.FIB.Table, Metric: a.cfg.FIB.Metric, Protocol: a.cfg.FIB.Protocol,
-		Source4: a.cfg.FIB.Source4, Source6: a.cfg.FIB.Source6, Logger: a.log,
-	})
+	c := fibConfig(a.cfg)
+	c.Logger = a.log
+	f, err := fib.New(c)
 	if err != nil {
 		return err
 	}
@@ -253,14 +252,16 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 }
 
 func (a *Agent) startSpeaker(l *loop, t *tasks) {
-	s := speaker.New(speaker.Config{
-		ASN: a.cfg.ASN, RouterID: a.cfg.RouterID, Logger: a.log,
-		MemoryMax: a.cfg.BGP.MemoryMax, RestartTime: a.cfg.BGP.RestartTime,
-	})
+	c := speakerConfig(a.cfg)
+	c.Logger = a.log
+	s := speaker.New(c)
 	l.speaker = s
 	t.start("bgp", s.Run)
 	if a.cfg.API.Gobgp != "" {
-		l.gobgp = &gobgpPort{api: a.cfg.API, serve: s.ServeInspection, log: a.log, retry: retryInterval}
+		l.gobgp = &gobgpPort{
+			api: a.cfg.API, serve: s.ServeInspection, backOff: backOff, again: make(chan struct{}, 1),
+			report: func(err error) { l.inbox.put(tried{subject{kind: kindGobgpPort}, err}) },
+		}
 		t.start("gobgp port", l.gobgp.Run)
 	}
 }
@@ -287,7 +288,8 @@ func (a *Agent) reload(ctx context.Context, l *loop) (lines []string, err error)
 	notify(a.log, notifyReloading())
 	defer notify(a.log, notifyReady)
 	var cfg *config.Config
-	if asked := l.ask(ctx, func(ctx context.Context) { lines, err = l.reload(ctx); cfg = l.cfg }); asked != nil {
+	var settled <-chan struct{}
+	if asked := l.ask(ctx, func(context.Context) { lines, err = l.reload(); cfg, settled = l.cfg, l.settled() }); asked != nil {
 		return nil, asked
 	}
 	if err != nil {
@@ -296,14 +298,16 @@ func (a *Agent) reload(ctx context.Context, l *loop) (lines []string, err error)
 	a.warn(cfg)
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
+	select {
+	case <-settled:
+	case <-ctx.Done(): // what cannot be opened is a condition
+	}
 	if err := l.speaker.Settle(ctx); err != nil {
 		lines = append(lines, fmt.Sprintf("not all is applied yet, and tried again: %v", err))
 	}
 	return lines, nil
 }
 
-// settleTimeout is how long a reload waits for the speaker to have done what has
-// changed. It goes on by itself afterwards.
+// settleTimeout is how long a reload waits for tunnels and the speaker to have done what has
+// changed. They go on by themselves afterwards.
 const settleTimeout = 5 * time.Second
-
-func hashIdentity(text string) tunnel.Identity { return sha256.Sum256([]byte(text)) }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"warren/bgp"
-	"warren/internal/config"
 	"warren/internal/fib"
 )
 
@@ -16,7 +15,7 @@ import (
 type state struct {
 	learned   map[netip.Prefix]*origin // best routes
 	origins   map[string]*origin       // each once, by its neighbors
-	peers     map[string]*config.Peer  // those that are configured, by name
+	attached  map[string]attached      // the attachments that are configured, by the names of their neighbors
 	protected *bgp.Protected           // what no neighbor may take
 
 	unreachable map[netip.Prefix]struct{} // what must never take another way
@@ -28,7 +27,15 @@ type state struct {
 
 // origin is the set of neighbors that a prefix is learned from. Prefixes share it.
 type origin struct {
-	neighbors []string // peers' names, best first
+	neighbors []string // their names, best first
+}
+
+// attached is what routes over an attachment need to know of it.
+type attached struct {
+	peer    string
+	ifname  string
+	weight  int // share of the flows
+	imports bgp.Policy
 }
 
 // touched are prefixes to look at again.
@@ -39,7 +46,7 @@ func (t *touched) add(p netip.Prefix) { t.prefixes = append(t.prefixes, p) }
 func newState() state {
 	t := &touched{}
 	return state{
-		learned: map[netip.Prefix]*origin{}, origins: map[string]*origin{}, peers: map[string]*config.Peer{},
+		learned: map[netip.Prefix]*origin{}, origins: map[string]*origin{}, attached: map[string]attached{},
 		unreachable: map[netip.Prefix]struct{}{}, kept: newMemory(t), touched: t,
 	}
 }
@@ -80,15 +87,15 @@ func (s *state) protect(next *bgp.Protected) {
 	}
 }
 
-// setPeers changes which peers are configured, and what they may announce.
-func (s *state) setPeers(next map[string]*config.Peer) {
+// setAttached changes which attachments are configured, and what may be learned over them.
+func (s *state) setAttached(next map[string]attached) {
 	changed := map[*origin]bool{}
 	for _, from := range s.origins {
-		if slices.ContainsFunc(from.neighbors, func(name string) bool { return !sameRoutes(s.peers[name], next[name]) }) {
+		if slices.ContainsFunc(from.neighbors, func(name string) bool { return !sameRoutes(s.attached, next, name) }) {
 			changed[from] = true
 		}
 	}
-	if s.peers = next; len(changed) == 0 {
+	if s.attached = next; len(changed) == 0 {
 		return
 	}
 	for prefix, from := range s.learned {
@@ -98,12 +105,11 @@ func (s *state) setPeers(next map[string]*config.Peer) {
 	}
 }
 
-// sameRoutes reports whether what is learned from a peer makes the same routes.
-func sameRoutes(a, b *config.Peer) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.Tunnels[0].Interface == b.Tunnels[0].Interface && policy(a.BGP.Import).Equal(policy(b.BGP.Import))
+// sameRoutes reports whether what is learned from a neighbor makes the same routes.
+func sameRoutes(before, next map[string]attached, name string) bool {
+	a, was := before[name]
+	b, is := next[name]
+	return was == is && a.ifname == b.ifname && a.weight == b.weight && a.imports.Equal(b.imports)
 }
 
 // setUnreachable changes what must never take another way.
@@ -171,16 +177,16 @@ func desiredFor(s state, prefix netip.Prefix) fib.Change {
 	}
 	concerned := s.protected.Concerns(prefix)
 	for _, name := range from.neighbors {
-		p := s.peers[name]
-		if p == nil {
+		a, ok := s.attached[name]
+		if !ok {
 			continue
 		}
 		if concerned {
-			if ok, _ := policy(p.BGP.Import).Accepts(prefix, s.protected); !ok {
+			if ok, _ := a.imports.Accepts(prefix, s.protected); !ok {
 				continue
 			}
 		}
-		c.Ways = append(c.Ways, fib.Way{Interface: p.Tunnels[0].Interface})
+		c.Ways = append(c.Ways, fib.Way{Interface: a.ifname, Weight: a.weight})
 	}
 	return c
 }

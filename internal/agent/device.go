@@ -14,35 +14,34 @@ import (
 
 // openDevice makes the TUN interface of a peer, ours and ready to be routed
 // into. Its carrier is the transport's business, who also closes it.
-func (i *interfaces) openDevice(cfg config.Peer, queues int) (*tun.Device, error) {
-	t := cfg.Tunnels[0]
+func (i *interfaces) openDevice(name string, t config.Tunnel, queues int) (*tun.Device, error) {
 	dev, err := tun.Open(tun.Config{
-		Name: t.Interface, MTU: t.MTU, Queues: queues, Logger: i.log.With("peer", cfg.Name),
+		Name: t.Interface, MTU: t.MTU, Queues: queues, Logger: i.log.With("peer", name),
 		Refuse: func(packet []byte) bool { return i.guard.Own(t.Interface, packet) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := setUp(cfg); err != nil {
+	if err := setUp(name, t); err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
 	return dev, nil
 }
 
-func setUp(cfg config.Peer) error {
-	name := cfg.Tunnels[0].Interface
-	if err := link.SetAlias(name, aliasPrefix+cfg.Name); err != nil {
+func setUp(name string, t config.Tunnel) error {
+	ifname := t.Interface
+	if err := link.SetAlias(ifname, aliasPrefix+name); err != nil {
 		return err
 	}
-	if err := link.Prepare(name); err != nil {
+	if err := link.Prepare(ifname); err != nil {
 		return err
 	}
-	if err := link.SetUp(name, cfg.Tunnels[0].MTU); err != nil {
+	if err := link.SetUp(ifname, t.MTU); err != nil {
 		return err
 	}
 	// The interface is new and has none. To make sure of that, as SetAddresses does, takes the
 	// addresses of all tunnels, for each.
-	_, err := link.AddAddresses(name, link.WithIPv4(cfg.Tunnels[0].Address))
+	_, err := link.AddAddresses(ifname, link.WithIPv4(t.Address))
 	return err
 }
 
@@ -119,28 +118,4 @@ func (t *deviceTunnel) Mend() ([]string, error) { return t.device.Mend() }
 func (t *deviceTunnel) Close(reason string) {
 	t.cancel(errors.New(reason))
 	<-t.done
-}
-
-// endpoints returns the two addresses inside a tunnel of our own: the
-// configured ones, or those that both ends derive from who they are.
-func endpoints(cfg config.Tunnel, local, peer tunnel.Identity) (localAddr, peerAddr netip.Addr) {
-	if !cfg.PeerAddress.IsValid() {
-		return tunnel.Addresses(local, peer, uint16(cfg.Link))
-	}
-	for _, a := range cfg.Address {
-		if a.Contains(cfg.PeerAddress) {
-			localAddr = a.Addr()
-			break
-		}
-	}
-	return withZone(localAddr, cfg.Interface), withZone(cfg.PeerAddress, cfg.Interface)
-}
-
-// dialed returns the remotes as a transport takes them.
-func dialed(remotes []config.Remote) []string {
-	out := make([]string, len(remotes))
-	for i, r := range remotes {
-		out[i] = r.String()
-	}
-	return out
 }

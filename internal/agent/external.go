@@ -27,17 +27,16 @@ type externalTunnel struct {
 }
 
 // openExternal follows the interface from now on. It need not exist.
-func (i *interfaces) openExternal(cfg config.Peer, report reporter) (openTunnel, error) {
-	t := cfg.Tunnels[0]
+func (i *interfaces) openExternal(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &externalTunnel{
 		cfg: t, cancel: cancel, done: make(chan struct{}),
 		report: func(err error) {
-			i.log.Warn("an address of ours stays on the interface", "peer", cfg.Name, "interface", t.Interface, "err", err)
+			i.log.Warn("an address of ours stays on the interface", "peer", name, "interface", t.Interface, "err", err)
 		},
 	}
 	l, err := external.New(external.Config{
-		Name: cfg.Name, Interface: t.Interface, Look: look,
+		Name: name, Interface: t.Interface, Look: look,
 		Addresses: t.Address, PeerAddress: t.PeerAddress, AddAddresses: e.addAddresses,
 		Ping: t.Probe == config.ProbeICMP, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter,
 		Now: i.now, Events: report.event, Logger: i.log,

@@ -14,13 +14,13 @@ import (
 
 // An interface that is not there is no error: it may come.
 func TestExternalInterfaceMayCome(t *testing.T) {
-	cfg := config.Peer{Name: "b", Tunnels: []config.Tunnel{{
+	cfg := config.Tunnel{
 		Transport: config.TransportExternal, Interface: "nosuch0", PeerAddress: netip.MustParseAddr("fe80::2"),
 		Probe: config.ProbeICMP, Keepalive: 100 * time.Millisecond, DeadAfter: 200 * time.Millisecond,
 		Address: []netip.Prefix{netip.MustParsePrefix("fe80::1/64")},
-	}}}
+	}
 	i := &interfaces{log: slog.New(slog.DiscardHandler)}
-	e, err := i.Open(cfg, reporter{
+	e, err := i.Open("b", cfg, reporter{
 		event:  func(ev tunnel.Event) { t.Errorf("event %+v", ev) },
 		failed: func(err error) { t.Errorf("failed: %v", err) },
 	})

@@ -43,6 +43,8 @@ type world struct {
 	refused   []tunnel.Refusal
 	listenErr error           // what listening fails with
 	stopped   map[string]bool // interfaces that do not forward, with 4: or 6: before
+
+	ahead time.Duration // of the loop's clock
 }
 
 func (w *world) note(format string, args ...any) {
@@ -52,7 +54,10 @@ func (w *world) note(format string, args ...any) {
 // since returns what was noted after mark.
 func (w *world) since(mark int) []string { return w.diary[mark:] }
 
-func newWorld(t *testing.T, cfg *config.Config) *world {
+func newWorld(t *testing.T, cfg *config.Config) *world { return newWorldWith(t, cfg, func(*world) {}) }
+
+// newWorldWith lets prepare change the fakes before the loop begins.
+func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world {
 	t.Helper()
 	w := &world{besides: map[string]func(){}}
 	w.speaker = &fakeSpeaker{w: w, neighbors: map[string]bgp.Neighbor{}, changes: map[netip.Prefix]bgp.Route{}}
@@ -63,8 +68,9 @@ func newWorld(t *testing.T, cfg *config.Config) *world {
 		log: slog.New(slog.DiscardHandler), speaker: w.speaker, routes: w.routes, locals: w.locals,
 		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
 		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
-		setLog: func(config.Log) string { return "" }, troubles: newTroubles(slog.New(slog.DiscardHandler)),
-		started: time.Now(), peers: map[string]*peer{}, state: newState(), feed: newFeed(),
+		setLog: func(config.Log) string { return "" }, m: newMachine(), handles: newHandles(), ready: func() {},
+		started: time.Now(), state: newState(), feed: newFeed(),
+		now:   func() time.Time { return time.Now().Add(w.ahead) },
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
 		forwarding: func(v4 bool, ifname string) (bool, error) {
 			if v4 {
@@ -73,27 +79,72 @@ func newWorld(t *testing.T, cfg *config.Config) *world {
 			return !w.stopped["6:"+ifname], nil
 		},
 		hasIPv6: func() bool { return !w.tunnels.noIPv6 },
-		calls:   make(chan *session),
 		beside: func(ifname string, e ends, called func()) (func(), error) {
 			w.besides[ifname] = called
 			return func() { delete(w.besides, ifname) }, nil
 		},
 	}
+	w.handles.begin = func(f func()) { f() } // its result waits in the inbox
+	prepare(w)
 	// What run does first, without the loop itself: a test plays the events.
-	w.begin(t.Context())
+	w.begin()
+	w.turn()
 	return w
+}
+
+// turn takes all that waits in the inbox.
+func (w *world) turn() {
+	for {
+		w.inbox.mu.Lock()
+		n := len(w.inbox.inputs)
+		w.inbox.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		w.takeInbox()
+	}
+}
+
+// again is a time after which all that failed is due to be tried again.
+func (w *world) again() {
+	w.ahead += 2 * maxRetry
+	w.retry()
+	w.turn()
+}
+
+func (w *world) mends(all bool) {
+	w.mend(all)
+	w.turn()
+}
+
+// attachment returns the one of that name.
+func (w *world) attachment(name string) (found *attachment) {
+	w.m.all(func(a *attachment) {
+		if a.name == name {
+			found = a
+		}
+	})
+	return found
+}
+
+// wrong returns what conditions there are, as kinds with their peers' names.
+func (w *world) wrong() (texts []string) {
+	for _, c := range w.m.conditions.shown() {
+		texts = append(texts, strings.TrimSpace(string(c.kind)+" "+c.peer))
+	}
+	return texts
 }
 
 func (w *world) up(t *testing.T, name string) {
 	t.Helper()
 	w.tunnels.report(t, name).event(tunnel.Event{Name: name, Up: true, Local: tunnel.Identity{1}, Peer: tunnel.Identity{2}})
-	w.tunnelReports(t.Context())
+	w.turn()
 }
 
 func (w *world) down(t *testing.T, name string) {
 	t.Helper()
 	w.tunnels.report(t, name).event(tunnel.Event{Name: name, Reason: "test"})
-	w.tunnelReports(t.Context())
+	w.turn()
 }
 
 func (w *world) learns(t *testing.T, prefix, neighbor string) {
@@ -297,22 +348,22 @@ type fakeTunnels struct {
 	noIPv6     bool                     // no interface can have it
 }
 
-func (f *fakeTunnels) Open(cfg config.Peer, r reporter) (openTunnel, error) {
-	if err := f.fail[cfg.Name]; err != nil {
+func (f *fakeTunnels) Open(name string, cfg config.Tunnel, r reporter) (tunnelHandle, error) {
+	if err := f.fail[name]; err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// What is opened at once is noted in order.
 	i := len(f.w.diary)
-	for line := fmt.Sprintf("open %s on %s", cfg.Name, cfg.Tunnels[0].Interface); ; i-- {
+	for line := fmt.Sprintf("open %s on %s", name, cfg.Interface); ; i-- {
 		if i == 0 || !strings.HasPrefix(f.w.diary[i-1], "open ") || f.w.diary[i-1] < line {
 			f.w.diary = slices.Insert(f.w.diary, i, line)
 			break
 		}
 	}
-	f.open[cfg.Name] = r
-	return &fakeTunnel{f: f, name: cfg.Name, cfg: cfg.Tunnels[0]}, nil
+	f.open[name] = r
+	return &fakeTunnel{f: f, name: name, cfg: cfg}, nil
 }
 
 func (f *fakeTunnels) report(t *testing.T, name string) reporter {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,32 +22,44 @@ const (
 // gobgpPort lets the gobgp command look at the speaker. That somebody else has its address is no
 // reason not to route: it is said, and tried again.
 type gobgpPort struct {
-	api   config.API
-	serve func(context.Context, net.Listener) error
-	log   *slog.Logger
-	retry time.Duration
-
-	problem atomic.Pointer[string] // why nobody can look; nil: they can
+	api     config.API
+	serve   func(context.Context, net.Listener) error
+	backOff func(tries int) time.Duration
+	again   chan struct{} // capacity 1: to be tried at once
+	report  func(error)   // why nobody can look; nil: they can
 }
 
 // Run listens and serves until ctx is done.
 func (g *gobgpPort) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for tries := 1; ctx.Err() == nil; tries++ {
 		l, err := g.listen(ctx)
 		if err == nil {
-			g.works()
+			tries = 0
+			g.report(nil)
 			err = g.serve(ctx, l)
 		}
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		g.fails(err)
+		g.report(g.explain(err))
 		select {
-		case <-time.After(g.retry):
+		case <-time.After(g.backOff(max(tries, 1))):
+		case <-g.again:
 		case <-ctx.Done():
 		}
 	}
 	return nil
+}
+
+// hurry has it tried again at once, if it is on and failed.
+func (g *gobgpPort) hurry() {
+	if g == nil {
+		return
+	}
+	select {
+	case g.again <- struct{}{}:
+	default:
+	}
 }
 
 func (g *gobgpPort) listen(ctx context.Context) (net.Listener, error) {
@@ -60,32 +70,12 @@ func (g *gobgpPort) listen(ctx context.Context) (net.Listener, error) {
 	return lc.Listen(ctx, "tcp", g.api.Gobgp)
 }
 
-// works notes that the command can look, and says so if it could not before.
-func (g *gobgpPort) works() {
-	if g.problem.Swap(nil) != nil {
-		g.log.Info("the gobgp command can look again", "address", g.api.Gobgp)
-	}
-}
-
-// fails notes why the command cannot look, and says each reason once.
-func (g *gobgpPort) fails(err error) {
-	text := fmt.Sprintf("the gobgp command cannot look at this router: api.gobgp = %q: %v", g.api.Gobgp, err)
+// explain says what an operator can do.
+func (g *gobgpPort) explain(err error) error {
+	err = fmt.Errorf("api.gobgp = %q: %w", g.api.Gobgp, err)
 	if errors.Is(err, unix.EADDRINUSE) || errors.Is(err, socket.ErrHeld) {
-		text += "; what answers there is another program (another router, gobgpd, or one of any user's): " +
-			"stop it, or set another address"
+		return fmt.Errorf("%w; what answers there is another program (another router, gobgpd, or one of any user's): "+
+			"stop it, or set another address", err)
 	}
-	if before := g.problem.Swap(&text); before == nil || *before != text {
-		g.log.Error("cannot listen for the gobgp command; trying again", "err", text)
-	}
-}
-
-// hint is what status says of it; "" if all is well.
-func (g *gobgpPort) hint() string {
-	if g == nil {
-		return ""
-	}
-	if text := g.problem.Load(); text != nil {
-		return *text
-	}
-	return ""
+	return err
 }

@@ -41,7 +41,7 @@ func until(t *testing.T, what string, true func() bool) {
 	}
 }
 
-// An address that somebody else has is said once, in the log and in status, and tried until it
+// An address that another program has is said once, in the log and in status, and tried until it
 // is free.
 func TestGobgpPortIsTaken(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -55,9 +55,13 @@ func TestGobgpPortIsTaken(t *testing.T) {
 	}
 	for gobgp, taken := range map[string]net.Listener{tcp.Addr().String(): tcp, "unix:" + path: unix} {
 		var log safeLog
+		w := newWorld(t, router())
+		w.log = slog.New(slog.NewTextHandler(&log, nil))
 		serving, ended := make(chan struct{}), make(chan error, 1)
 		g := &gobgpPort{
-			api: config.API{Gobgp: gobgp}, retry: time.Millisecond, log: slog.New(slog.NewTextHandler(&log, nil)),
+			api: config.API{Gobgp: gobgp}, again: make(chan struct{}, 1),
+			backOff: func(int) time.Duration { return time.Millisecond },
+			report:  func(err error) { w.inbox.put(tried{subject{kind: kindGobgpPort}, err}) },
 			serve: func(ctx context.Context, l net.Listener) error {
 				defer l.Close()
 				close(serving)
@@ -67,25 +71,56 @@ func TestGobgpPortIsTaken(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { ended <- g.Run(ctx) }()
-		until(t, "a hint", func() bool { return strings.Contains(g.hint(), "another program") })
-		if h := g.hint(); !strings.Contains(h, gobgp) || !strings.Contains(h, "set another address") {
-			t.Errorf("the hint is %q", h)
+		text := ""
+		until(t, "some tries", func() bool {
+			w.turn()
+			all := w.status().Router.Conditions
+			if len(all) == 1 {
+				text = all[0].Text
+			}
+			return len(all) == 1 && all[0].Kind == "gobgp_port" && all[0].Tries > 5
+		})
+		for _, part := range []string{"the gobgp command cannot look at this router: ", "another program", gobgp, "set another address"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("the condition %q lacks %q", text, part)
+			}
 		}
-		time.Sleep(20 * time.Millisecond) // time for more of the same
 		taken.Close()
 		<-serving
-		until(t, "no hint", func() bool { return g.hint() == "" })
+		until(t, "no condition", func() bool { w.turn(); return len(w.status().Router.Conditions) == 0 })
 		if n := log.count("cannot listen for the gobgp command; trying again"); n != 1 {
 			t.Errorf("%s: said %d times that it is taken", gobgp, n)
 		}
-		until(t, "said", func() bool { return log.count("the gobgp command can look again") == 1 })
+		if n := log.count("the gobgp command can look again"); n != 1 {
+			t.Errorf("%s: said %d times that it is over", gobgp, n)
+		}
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	}
-	var none *gobgpPort
-	if none.hint() != "" {
-		t.Error("a port that is turned off has a hint")
+}
+
+// A change of this host that makes success likely ends the pause.
+func TestGobgpPortHurries(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer taken.Close()
+	tries := make(chan error)
+	g := &gobgpPort{
+		api: config.API{Gobgp: taken.Addr().String()}, again: make(chan struct{}, 1),
+		backOff: func(int) time.Duration { return time.Hour }, report: func(err error) { tries <- err },
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx) }()
+	<-tries
+	g.hurry()
+	<-tries
+	cancel()
+	<-ended
+	var none *gobgpPort
+	none.hurry() // one that is turned off
 }

@@ -31,13 +31,6 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 			hints = append(hints, status.Hint{Peer: peer, Text: text})
 		}
 	}
-	add("", l.gobgp.hint())
-	if l.listenErr != nil {
-		add("", fmt.Sprintf("peers cannot connect over TLS: tls.listen: %v", l.listenErr))
-	}
-	if l.portErr != nil {
-		add("", fmt.Sprintf("peers cannot connect over WireGuard: wireguard.listen_port: %v", l.portErr))
-	}
 	add("", certificateHint(l.cfg.TLS, now))
 	add("", l.forwardingHint(true))
 	add("", l.forwardingHint(false))
@@ -47,11 +40,14 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 		add("", "this kernel has no next-hop objects (Linux 5.3 and later have): of several ways to a prefix only the best is used, "+
 			"and when its tunnel is lost each of its prefixes is written again")
 	}
-	for _, cfg := range l.cfg.Peers {
-		add(cfg.Name, l.silentHint(l.peers[cfg.Name], now))
-		add(cfg.Name, pathHint(l.peers[cfg.Name]))
-		add(cfg.Name, keyHint(l.peers[cfg.Name]))
-	}
+	l.m.all(func(a *attachment) {
+		if h, ok := l.handles.tunnels[a.id]; ok {
+			s := h.Status()
+			add(a.peer.name, a.hint(silentHint(a, s, now)))
+			add(a.peer.name, a.hint(s.Hint)) // as of large packets that vanish on the underlay
+			add(a.peer.name, a.hint(keyHint(a, s)))
+		}
+	})
 	refused := l.listen.Refusals(now.Add(-refusedLately))
 	for _, r := range refused[:min(len(refused), maxRefusedHints)] {
 		add(l.peerAt(r.Source), refusedText(r, now))
@@ -69,54 +65,41 @@ func certificateHint(t config.TLS, now time.Time) string {
 }
 
 // silentHint is about a peer that this router waits for, and that does not come.
-func (l *loop) silentHint(p *peer, now time.Time) string {
-	if p == nil || p.tunnel == nil || len(p.cfg.Tunnels[0].Remotes) > 0 || p.cfg.Tunnels[0].Transport == config.TransportExternal {
-		return ""
-	}
-	s := p.tunnel.Status()
+func silentHint(a *attachment, s tunnel.Status, now time.Time) string {
 	waits := now.Sub(s.Since).Truncate(time.Second)
-	if s.State != tunnel.StateWaiting || waits < silentAfter {
+	if len(a.cfg.Remotes) > 0 || a.cfg.Transport == config.TransportExternal || s.State != tunnel.StateWaiting || waits < silentAfter {
 		return ""
 	}
 	return fmt.Sprintf("this router waits for the peer to connect and has not heard from it for %v: "+
 		"does the peer have remotes with this router's address and port, and do firewalls let it through? One of the two ends must have remotes", waits)
 }
 
-// pathHint is about a tunnel that is up and whose large packets vanish on the underlay.
-func pathHint(p *peer) string {
-	if p == nil || p.tunnel == nil {
-		return ""
-	}
-	return p.tunnel.Status().Hint
-}
-
 // blockedHints is about BGP that does not get through tunnels that do.
 func (l *loop) blockedHints(neighbors map[string]bgp.NeighborStatus, now time.Time) (hints []status.Hint) {
-	for _, cfg := range l.cfg.Peers {
-		p := l.peers[cfg.Name]
-		since := neighbors[cfg.Name].Unanswered
-		if p == nil || p.session == nil || since.IsZero() {
-			continue
+	l.m.all(func(a *attachment) {
+		since := neighbors[a.name].Unanswered
+		if !a.up() || since.IsZero() {
+			return
 		}
 		if tries := now.Sub(since).Truncate(time.Second); tries >= blockedAfter {
-			hints = append(hints, status.Hint{Peer: cfg.Name, Text: fmt.Sprintf(
+			hints = append(hints, status.Hint{Peer: a.peer.name, Text: a.hint(fmt.Sprintf(
 				"the tunnel is up, and for %v nothing has come back from TCP port 179 of %v, not even a refusal: "+
-					"let BGP through on interface %s, in the firewalls of both ends", tries, p.session.peer, cfg.Tunnels[0].Interface)})
+					"let BGP through on interface %s, in the firewalls of both ends", tries, a.session.peer, a.cfg.Interface))})
 		}
-	}
+	})
 	return hints
 }
 
 // peerAt is the name of the peer that is dialed at an address; "" if none is.
-func (l *loop) peerAt(a netip.Addr) string {
-	for _, p := range l.cfg.Peers {
-		for _, r := range p.Tunnels[0].Remotes {
-			if host, err := netip.ParseAddr(r.Host); err == nil && host.Unmap().WithZone("") == a {
-				return p.Name
+func (l *loop) peerAt(addr netip.Addr) (peer string) {
+	l.m.all(func(a *attachment) {
+		for _, r := range a.cfg.Remotes {
+			if host, err := netip.ParseAddr(r.Host); peer == "" && err == nil && host.Unmap().WithZone("") == addr {
+				peer = a.peer.name
 			}
 		}
-	}
-	return ""
+	})
+	return peer
 }
 
 func refusedText(r tunnel.Refusal, now time.Time) string {
@@ -156,11 +139,11 @@ func (l *loop) forwardingHint(v4 bool) string {
 	if len(networks) == 0 {
 		return ""
 	}
-	for _, p := range l.peers {
-		if p.session != nil {
-			note(p.cfg.Tunnels[0].Interface)
+	l.m.all(func(a *attachment) {
+		if a.up() {
+			note(a.cfg.Interface)
 		}
-	}
+	})
 	if len(off) == 0 {
 		return ""
 	}

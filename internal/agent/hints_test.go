@@ -29,19 +29,27 @@ func (w *world) hinted(t *testing.T, now time.Time, want ...status.Hint) {
 	}
 }
 
-func TestHintsOfPortsThatCannotBeHad(t *testing.T) {
-	w := newWorld(t, router(peerConfig("b", 0)))
+// A port that cannot be had is a condition of the router, and no hint beside.
+func TestPortsThatCannotBeHad(t *testing.T) {
+	w := newWorldWith(t, router(peerConfig("b", 0)), func(w *world) {
+		w.listenErr, w.portErr = errors.New("listen 0.0.0.0:443: address already in use"), errors.New("listen on UDP port 51820: address already in use")
+	})
 	w.hinted(t, time.Now())
-	w.listenErr, w.portErr = errors.New("listen 0.0.0.0:443: address already in use"), errors.New("listen on UDP port 51820: address already in use")
-	w.setListen()
-	w.setPort()
-	w.hinted(t, time.Now(),
-		status.Hint{Text: "peers cannot connect over TLS: tls.listen: listen 0.0.0.0:443: address already in use"},
-		status.Hint{Text: "peers cannot connect over WireGuard: wireguard.listen_port: listen on UDP port 51820: address already in use"})
+	got := w.status().Router.Conditions
+	if len(got) != 2 || got[0].Kind != "listen_tls" || got[1].Kind != "listen_wireguard" || got[0].Tries != 1 || got[0].Since.IsZero() ||
+		got[0].Text != "peers cannot connect over TLS: tls.listen: listen 0.0.0.0:443: address already in use" ||
+		got[1].Text != "peers cannot connect over WireGuard: wireguard.listen_port: listen on UDP port 51820: address already in use" {
+		t.Errorf("%+v", got)
+	}
+	w.again()
+	if got := w.status().Router.Conditions; len(got) != 2 || got[1].Tries != 2 {
+		t.Errorf("tried again: %+v", got)
+	}
 	w.listenErr, w.portErr = nil, nil
-	w.setListen()
-	w.setPort()
-	w.hinted(t, time.Now())
+	w.again()
+	if got := w.status().Router.Conditions; len(got) != 0 {
+		t.Errorf("over: %+v", got)
+	}
 }
 
 func TestHintOfACertificateThatRanOut(t *testing.T) {

@@ -39,16 +39,16 @@ type interfaces struct {
 	log       *slog.Logger
 }
 
-// Open opens the tunnel of a peer, as its transport does that. It may be called
-// for several peers at the same time.
-func (i *interfaces) Open(cfg config.Peer, report reporter) (openTunnel, error) {
-	switch cfg.Tunnels[0].Transport {
+// Open opens the tunnel of an attachment, as its transport does that. It may be called
+// for several at the same time.
+func (i *interfaces) Open(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
+	switch t.Transport {
 	case config.TransportExternal:
-		return i.openExternal(cfg, report)
+		return i.openExternal(name, t, report)
 	case config.TransportWireGuard:
-		return i.openWireGuard(cfg, report)
+		return i.openWireGuard(name, t, report)
 	default:
-		return i.openTLS(cfg, report)
+		return i.openTLS(name, t, report)
 	}
 }
 

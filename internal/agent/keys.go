@@ -2,9 +2,7 @@ package agent
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"warren/internal/config"
@@ -45,42 +43,24 @@ func (l *loop) changeKeys(next *config.Config) (done []string, err error) {
 	return done, nil
 }
 
-// changeTrust has a peer known by other keys, if nothing else is another of its tunnel. It
-// reports whether it was; if not, the tunnel must be made again.
-func (l *loop) changeTrust(p *peer, next config.Tunnel) (changed bool, line string) {
-	same := p.cfg.Tunnels[0].Trust.Equal(next.Trust)
-	if same && p.cfg.Tunnels[0].Trust.SameFiles(next.Trust) || !p.cfg.Tunnels[0].EqualButTrust(next) {
-		return false, ""
-	}
-	if p.tunnel != nil {
-		if err := p.tunnel.SetTrust(next); err != nil {
-			// As where a key goes from one peer to another.
-			l.log.Info("the keys of a tunnel at work cannot be changed, so it is made again", "peer", p.cfg.Name, "err", err)
-			return false, ""
-		}
-	}
-	if same {
-		return true, ""
-	}
-	return true, "peer " + p.cfg.Name + ": keys changed, a session stays whose key is still there"
-}
-
 // followKeys begins what is over a tunnel again, where the two ends know each other by other
 // keys by now, and their derived addresses are others. Not while there is a BGP session, which
 // has the addresses that it began with: the far end, which may have been started again, is
 // at the new ones, or will be for the same reason.
-func (l *loop) followKeys(ctx context.Context) {
-	var moved []*peer
-	for _, p := range l.peers {
-		if p.session == nil || !p.session.ready || p.cfg.Tunnels[0].Transport != config.TransportWireGuard {
-			continue
+func (l *loop) followKeys() {
+	var moved []event
+	var names []string
+	l.m.all(func(a *attachment) {
+		h, ok := l.handles.tunnels[a.id]
+		if !ok || !a.up() || !a.session.ready || a.cfg.Transport != config.TransportWireGuard {
+			return
 		}
-		s := p.tunnel.Status()
-		local, remote, beside := p.tunnel.Ends(tunnel.Event{Local: s.Local, Peer: s.Peer})
-		if s.State == tunnel.StateUp && (ends{local, remote} != p.session.derived() || beside != p.session.ipv4) {
-			moved = append(moved, p)
+		s := h.Status()
+		now := h.up(a.id, tunnel.Event{Up: true, Remote: s.Remote, Local: s.Local, Peer: s.Peer})
+		if s.State == tunnel.StateUp && (now.ends != a.session.derived() || now.beside != a.session.ipv4) {
+			moved, names = append(moved, rekeyed{now}), append(names, a.name)
 		}
-	}
+	})
 	if moved == nil {
 		return
 	}
@@ -88,30 +68,22 @@ func (l *loop) followKeys(ctx context.Context) {
 	for _, n := range l.speaker.Neighbors() {
 		established[n.Name] = n.State == "established"
 	}
-	moved = slices.DeleteFunc(moved, func(p *peer) bool { return established[p.cfg.Name] })
-	for _, p := range moved {
-		l.log.Info("the tunnel's addresses follow its keys", "peer", p.cfg.Name, "interface", p.cfg.Tunnels[0].Interface)
-		s := p.tunnel.Status()
-		l.endSession(ctx, p)
-		l.beginSession(p, tunnel.Event{Up: true, Remote: s.Remote, Local: s.Local, Peer: s.Peer})
+	var events []event
+	for i, ev := range moved {
+		if !established[names[i]] {
+			events = append(events, ev)
+		}
 	}
-	if moved != nil {
-		l.protect() // the tunnels' own addresses
-		l.want()
-	}
+	l.play(events...)
 }
 
 // keyHint is about a key that is not to be used any more, and is.
-func keyHint(p *peer) string {
-	if p == nil || p.tunnel == nil {
-		return ""
-	}
-	s := p.tunnel.Status()
+func keyHint(a *attachment, s tunnel.Status) string {
 	if s.State != tunnel.StateUp || s.Key == "" || s.KeyPlace == 1 {
 		return ""
 	}
 	what, list, do := "secret", "secret_files", "put the new one first in the peer's secret_files too"
-	switch p.cfg.Tunnels[0].Trust.Method {
+	switch a.cfg.Trust.Method {
 	case config.TrustFingerprint:
 		what, list, do = "certificate", "fingerprints", "replace the peer's"
 	case config.TrustPublicKey:

@@ -53,11 +53,11 @@ func TestReloadOfKeysAndMore(t *testing.T) {
 	b.BGP.MaxPrefixes = 5
 	noted, lines := w.reloads(t, router(b))
 	expect(t, "noted", noted, []string{"keys b", "guard [if-b]", "policy b import [any] export [] limit 5"})
-	expect(t, "lines", lines, []string{keptLine, "peer b: filters changed, session kept"})
+	expect(t, "lines", lines, []string{"peer b: filters changed, session kept", keptLine})
 	b = secretPeer("b", 0, "new")
 	b.Tunnels[0].MTU = 9000
 	noted, lines = w.reloads(t, router(b))
-	expect(t, "noted", noted, []string{"delete neighbor b", "close b", "guard [if-b]", "open b on if-b"})
+	expect(t, "noted", noted, []string{"delete neighbor b", "close b", "guard [if-b]", "guard [if-b]", "open b on if-b"})
 	expect(t, "lines", lines, []string{"peer b: tunnel changed, reconnecting"})
 }
 
@@ -67,7 +67,7 @@ func TestReloadOfKeysThatTheTunnelRefuses(t *testing.T) {
 	w.up(t, "b")
 	w.tunnels.keysErr = errors.New("that is c's")
 	noted, lines := w.reloads(t, router(secretPeer("b", 0, "new")))
-	expect(t, "noted", noted, []string{"keys b", "delete neighbor b", "close b", "guard [if-b]", "open b on if-b"})
+	expect(t, "noted", noted, []string{"keys b", "guard [if-b]", "delete neighbor b", "close b", "guard [if-b]", "open b on if-b"})
 	expect(t, "lines", lines, []string{"peer b: tunnel changed, reconnecting"})
 }
 
@@ -77,7 +77,7 @@ func TestReloadOfKeysOfATunnelThatIsNotOpen(t *testing.T) {
 	w.tunnels.fail["b"] = errors.New("no such thing")
 	w.reloads(t, router(secretPeer("b", 0, "old")))
 	w.reloads(t, router(secretPeer("b", 0, "new")))
-	if s := w.peers["b"].cfg.Tunnels[0].Trust.Secrets; len(s) != 1 || s[0].File != "/etc/warren/new" {
+	if s := w.attachment("b").cfg.Trust.Secrets; len(s) != 1 || s[0].File != "/etc/warren/new" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -122,7 +122,7 @@ func TestReloadOfACertificateThatIsNotValid(t *testing.T) {
 		next.TLS.CertFile, next.TLS.Certificate = "/etc/warren/tls.crt", c
 		w.load = func() (*config.Config, error) { return next, nil }
 		mark := len(w.diary)
-		if _, err := w.reload(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "nothing was changed") {
+		if _, err := w.reload(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "nothing was changed") {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 		expect(t, "noted", w.since(mark), nil)
@@ -143,7 +143,7 @@ func TestReloadOfAPrivateKeyThatIsRefused(t *testing.T) {
 	next.WireGuard.PrivateKey = make(config.Secret, config.KeySize)
 	w.load = func() (*config.Config, error) { return next, nil }
 	mark := len(w.diary)
-	if _, err := w.reload(t.Context()); !errors.Is(err, w.keyErr) || w.cfg != before {
+	if _, err := w.reload(); !errors.Is(err, w.keyErr) || w.cfg != before {
 		t.Errorf("error %v", err)
 	}
 	expect(t, "noted", w.since(mark), []string{"port 0", "server name ", "private key 0", "port 51820", "server name www.example.net", "listen []"})
@@ -165,7 +165,7 @@ func TestHintOfAKeyThatIsStillUsed(t *testing.T) {
 		status.Hint{Peer: "d", Text: "the session still uses the 12th of public_keys, y=: replace the peer's before you remove it here"})
 	w.tunnels.says = map[string]tunnel.Status{"b": {Key: "/etc/warren/new"}}
 	w.hinted(t, time.Now(), status.Hint{Peer: "b", Text: "the session still uses the secret that was replaced in /etc/warren/new: replace it at the peer too"})
-	if got := w.peers["b"].tunnelStatus(); got.Key != "/etc/warren/new" || got.KeyPlace != 0 {
+	if got := w.tunnelStatus(w.attachment("b")); got.Key != "/etc/warren/new" || got.KeyPlace != 0 {
 		t.Errorf("status %+v", got)
 	}
 }
@@ -181,11 +181,11 @@ func TestAddressesFollowTheKeys(t *testing.T) {
 	w.tunnels.says = map[string]tunnel.Status{"b": same, "c": same}
 	w.up(t, "b")
 	w.up(t, "c")
-	before := w.peers["b"].session.local
+	before := w.attachment("b").session.local
 	step := func(what string, want ...string) {
 		t.Helper()
 		mark := len(w.diary)
-		w.retry(t.Context())
+		w.again()
 		expect(t, what, w.since(mark), want)
 	}
 	step("the same keys")
@@ -195,7 +195,7 @@ func TestAddressesFollowTheKeys(t *testing.T) {
 	w.speaker.blocked = time.Now()
 	local, _ := tunnel.Addresses(other.Local, other.Peer, 0)
 	step("without a session", "delete neighbor b", "addresses b from "+local.String(), "add neighbor b")
-	if now := w.peers["b"].session.local; now != local || now == before || w.speaker.neighbors["b"].LocalAddr != local {
+	if now := w.attachment("b").session.local; now != local || now == before || w.speaker.neighbors["b"].LocalAddr != local {
 		t.Errorf("%v, and before %v", now, before)
 	}
 	step("again")

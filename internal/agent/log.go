@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"warren/internal/config"
-	"warren/internal/logging"
 )
 
 // setLog has the log be as the config says, and as the command line says over
@@ -13,7 +12,7 @@ func (a *Agent) setLog(c config.Log) (change string) {
 	if a.opts.OverrideLog != nil {
 		c = a.opts.OverrideLog(c)
 	}
-	if !a.opts.Log.Set(logging.Settings{Level: c.Level, JSON: c.Format == config.LogJSON}) {
+	if !a.opts.Log.Set(logSettings(c)) {
 		return ""
 	}
 	return fmt.Sprintf("log: level %s, format %s", config.LevelName(c.Level), c.Format)

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -11,15 +12,10 @@ import (
 	"warren/internal/config"
 	"warren/internal/link"
 	"warren/internal/underlay"
-	"warren/tunnel"
 )
 
-const (
-	// retryInterval is the pause before something that failed is tried again.
-	retryInterval = time.Second
-	// resyncInterval bounds how long a lost event can go unnoticed.
-	resyncInterval = 30 * time.Second
-)
+// resyncInterval bounds how long a lost event can go unnoticed.
+const resyncInterval = 30 * time.Second
 
 // locals is what the loop needs of link.Watcher.
 type locals interface {
@@ -40,6 +36,11 @@ type guard interface {
 
 // loop owns the agent's state. All of its fields but the inbox belong to the
 // goroutine of run; others talk to it through the inbox and ask.
+//
+// What becomes of tunnels the machine decides. The loop has it take events, and does what it
+// returns. What the loop does without it asks the outside for all it needs and keeps nothing
+// back: looking at interfaces (mend.go), which prefixes are local and what follows (announce),
+// the way of routes (routes.go), which is a function of its own (desired.go), and status.
 type loop struct {
 	log     *slog.Logger
 	speaker bgpSpeaker
@@ -50,7 +51,6 @@ type loop struct {
 	listen  listener
 	gobgp   *gobgpPort // nil if it is turned off
 	woke    <-chan time.Duration
-	calls   chan *session                                                       // of those that a peer without IPv6 has called
 	beside  func(ifname string, e ends, called func()) (stop func(), err error) // listenIPv4
 
 	forwarding func(v4 bool, ifname string) (bool, error) // link.Forwarding
@@ -62,63 +62,33 @@ type loop struct {
 	version string
 	started time.Time
 
-	peers      map[string]*peer
-	generation uint64         // of the last session
-	own        []netip.Prefix // what is announced of this router's
-	source     sources        // of this router's own packets into tunnels
+	m       *machine
+	handles handles
+	lines   []string        // what the reload at work has done
+	waiting []chan struct{} // to be closed when no tunnel is being opened or closed
+	working sync.WaitGroup  // those that open and close tunnels
+	ready   func()          // called when all tunnels have been tried once
+
+	now func() time.Time
+
+	own        []netip.Prefix            // what is announced of this router's
+	source     sources                   // of this router's own packets into tunnels
+	interfaces map[string]link.Interface // as they were seen last
 	state      state
 	feed       feed
-	keeps      map[string]bool // the peers with unreachable = true
-	troubles   *troubles
-
-	listenErr, portErr error // what cannot be listened on yet
+	keeps      map[string]int // max_prefixes of the peers with unreachable = true
 
 	inbox   inbox
 	request chan func(context.Context)
-	begun   chan struct{} // closed by run when all peers are known
+	begun   chan struct{} // closed when all tunnels have been tried once
 }
 
-// report is what a tunnel has to say that was opened for p. A reload may have
-// replaced p since.
-type report struct {
-	p      *peer
-	ev     tunnel.Event
-	failed error // set: the tunnel has ended by itself, ev means nothing
-}
-
-// inbox takes the events of all tunnels. It does not bound their number: an
-// event is small, the loop is never away for long, and losing one would leave
-// a neighbor on a dead tunnel.
-type inbox struct {
-	mu      sync.Mutex
-	reports []report
-	signal  chan struct{} // capacity 1
-}
-
-func (b *inbox) put(r report) {
-	b.mu.Lock()
-	b.reports = append(b.reports, r)
-	b.mu.Unlock()
-	select {
-	case b.signal <- struct{}{}:
-	default:
-	}
-}
-
-func (b *inbox) take() []report {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	reports := b.reports
-	b.reports = nil
-	return reports
-}
-
-// run is the loop: it starts the peers, calls ready, and works until ctx is
-// done. It leaves the tunnels open: the caller closes them with close when the
-// speaker has said goodbye through them.
+// run is the loop: it starts the peers, calls ready when all their tunnels have been tried
+// once, and works until ctx is done. It leaves the tunnels open: the caller closes them with
+// close when the speaker has said goodbye through them.
 func (l *loop) run(ctx context.Context, ready func()) error {
-	l.begin(ctx)
-	ready()
+	l.ready = ready
+	l.begin()
 
 	retry, resync := time.NewTicker(retryInterval), time.NewTicker(resyncInterval)
 	defer retry.Stop()
@@ -128,7 +98,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-ctx.Done():
 			return nil
 		case <-l.inbox.signal:
-			l.tunnelReports(ctx)
+			l.takeInbox()
 		case <-l.speaker.Events():
 			l.learn()
 			l.applyRoutes()
@@ -136,22 +106,17 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.learnSome()
 			l.applyRoutes()
 		case <-l.locals.Changed():
-			l.mend(ctx, false)
-			l.announce()
-			l.applyRoutes()
+			l.localsChanged()
 		case <-l.routes.Changed():
 			l.routesWritten()
 		case f := <-l.request:
 			f(ctx)
 		case asleep := <-l.woke:
-			l.wake(ctx, asleep)
-		case s := <-l.calls:
-			l.called(s)
+			l.wake(asleep)
 		case <-retry.C:
-			l.mend(ctx, false)
-			l.retry(ctx)
+			l.retry()
 		case <-resync.C:
-			l.mend(ctx, true)
+			l.mend(true)
 			l.forgetWithdrawn(time.Now())
 			l.announce()
 			l.applyRoutes()
@@ -159,24 +124,54 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 	}
 }
 
-// begin opens the tunnels of all peers, and then the door to them: a peer that
-// dials in before its tunnel is known would be turned away as a stranger.
-// WireGuard's port is the way out too, so it comes first; who knocks there is
+// begin opens the tunnels of all peers; when they have been tried the door to them is opened.
+// WireGuard's port is the way out too, so it comes first; what knocks there is
 // heard when all peers are known.
-func (l *loop) begin(ctx context.Context) {
-	l.setTunnels()
-	l.setPort()
-	peers := make([]*peer, 0, len(l.cfg.Peers))
-	for _, cfg := range l.cfg.Peers {
-		p := &peer{cfg: cfg}
-		l.peers[cfg.Name] = p
-		peers = append(peers, p)
-	}
-	l.setPeers()
-	l.open(peers)
+func (l *loop) begin() {
+	l.play(l.do(listen{kindListenWireGuard})...)
+	l.configure()
 	l.announce()
 	l.applyRoutes()
-	l.setListen()
+}
+
+// configure has the machine take the peers of the config, and the state their attachments.
+func (l *loop) configure() {
+	l.play(configured{wantedPeers(l.cfg.Peers)})
+	l.setAttached()
+}
+
+// localsChanged is for addresses, interfaces or routes of this host that changed.
+func (l *loop) localsChanged() {
+	l.mend(false)
+	if seen, _ := l.locals.Interfaces(); !maps.EqualFunc(seen, l.interfaces, sameInterface) {
+		l.interfaces = seen
+		l.gobgp.hurry()
+		l.play(changedAround{})
+	}
+	l.announce()
+	l.applyRoutes()
+}
+
+// sameInterface reports whether what needs an interface or its addresses fails for b as for a.
+func sameInterface(a, b link.Interface) bool {
+	return a.Index == b.Index && a.Up == b.Up && slices.Equal(a.Addresses, b.Addresses)
+}
+
+// retry looks after what failed, and tries again what is due.
+func (l *loop) retry() {
+	l.mend(false)
+	l.followKeys()
+	l.play(tick{})
+}
+
+// wake is called when the machine woke up.
+func (l *loop) wake(asleep time.Duration) {
+	l.gobgp.hurry()
+	l.play(woke{asleep})
+	l.mend(true)
+	l.followKeys()
+	l.announce()
+	l.applyRoutes()
 }
 
 // ask runs f in the loop's goroutine and waits for it.
@@ -191,40 +186,15 @@ func (l *loop) ask(ctx context.Context, f func(context.Context)) error {
 	return nil
 }
 
-// tunnelReports takes the last word of each tunnel: on a machine that is too
-// busy, what came before it is over, and catching up with it would take longer
-// than it takes to happen again.
-func (l *loop) tunnelReports(ctx context.Context) {
-	reports := l.inbox.take()
-	last := make(map[*peer]int, len(reports))
-	for i, r := range reports {
-		if before, ok := last[r.p]; !ok || reports[before].failed == nil {
-			last[r.p] = i
-		}
+// settled returns a channel that is closed when no tunnel is being opened or closed.
+func (l *loop) settled() <-chan struct{} {
+	done := make(chan struct{})
+	if !l.m.busy() {
+		close(done)
+		return done
 	}
-	up := false
-	for i, r := range reports {
-		if last[r.p] != i {
-			continue
-		}
-		switch {
-		case l.peers[r.p.cfg.Name] != r.p || r.p.tunnel == nil:
-			// Of a tunnel that a reload has replaced.
-		case r.failed != nil:
-			l.tunnelFailed(ctx, r.p, r.failed)
-		case r.ev.Up:
-			l.endSession(ctx, r.p)
-			l.tunnelUp(ctx, r.p, r.ev)
-			up = true
-		default:
-			l.tunnelDown(ctx, r.p, r.ev.Reason)
-		}
-	}
-	if up {
-		l.protect() // the tunnels' own addresses
-		l.applyRoutes()
-		l.want()
-	}
+	l.waiting = append(l.waiting, done)
+	return done
 }
 
 // announce brings the speaker in line with the local prefixes.
@@ -241,33 +211,7 @@ func (l *loop) announce() {
 	l.want()
 }
 
-func (l *loop) isTunnel(ifname string) bool {
-	for _, p := range l.peers {
-		if p.cfg.Tunnels[0].Interface == ifname {
-			return true
-		}
-	}
-	return false
-}
+// want tells the speaker all that it is to do.
+func (l *loop) want() { l.do(wantNeighbors{l.m.neighbors()}) }
 
-// setTunnels tells the guard which interfaces the transports must keep out of.
-func (l *loop) setTunnels() {
-	names := make([]string, 0, len(l.cfg.Peers))
-	for _, p := range l.cfg.Peers {
-		names = append(names, p.Tunnels[0].Interface)
-	}
-	l.guard.SetTunnels(names)
-}
-
-// close closes all tunnels. run must have returned.
-func (l *loop) close(reason string) {
-	var closing sync.WaitGroup
-	defer closing.Wait()
-	for _, p := range l.peers {
-		p.session.endFallback()
-		if p.tunnel == nil {
-			continue
-		}
-		closing.Go(func() { p.tunnel.Close(reason) })
-	}
-}
+func (l *loop) isTunnel(ifname string) bool { return l.m.behind(ifname) != nil }

@@ -19,7 +19,7 @@ func router(peers ...config.Peer) *config.Config {
 func peerConfig(name string, link int) config.Peer {
 	return config.Peer{
 		Name:    name,
-		Tunnels: []config.Tunnel{{Interface: "if-" + name, Link: link, MTU: 1500}},
+		Tunnels: []config.Tunnel{{Interface: "if-" + name, Link: link, MTU: 1500, Weight: 1}},
 		BGP:     config.PeerBGP{ASN: 64513, Import: config.Policy{Any: true}, MaxPrefixes: 10},
 	}
 }
@@ -84,17 +84,16 @@ func TestSpeakersErrorShows(t *testing.T) {
 
 // One peer whose interface cannot be made keeps nobody else waiting.
 func TestInterfaceIsTriedAgain(t *testing.T) {
-	w := newWorld(t, router())
-	w.tunnels.fail["b"] = errors.New("name is taken")
-	w.cfg = router(peerConfig("b", 0), peerConfig("c", 1))
-	w.begin(t.Context())
+	w := newWorldWith(t, router(peerConfig("b", 0), peerConfig("c", 1)), func(w *world) {
+		w.tunnels.fail["b"] = errors.New("name is taken")
+	})
 	w.up(t, "c")
 	s := w.status()
 	if s.Peers[0].Tunnel.State != "down" || s.Peers[0].Tunnel.LastError != "name is taken" {
 		t.Errorf("status %+v", s.Peers[0].Tunnel)
 	}
 	delete(w.tunnels.fail, "b")
-	w.retry(t.Context())
+	w.again()
 	w.up(t, "b")
 	if len(w.speaker.neighbors) != 2 {
 		t.Errorf("neighbors %v", w.speaker.neighbors)
@@ -107,9 +106,9 @@ func TestInterfaceThatIsDeletedIsMadeAgain(t *testing.T) {
 	w.learns(t, "10.2.0.0/16", "b")
 	mark := len(w.diary)
 	w.tunnels.report(t, "b").failed(errors.New("device is gone"))
-	w.tunnelReports(t.Context())
-	w.retry(t.Context())
-	expect(t, "deleted", w.since(mark), []string{"routes []", "delete neighbor b", "close b", "open b on if-b"})
+	w.turn()
+	w.again()
+	expect(t, "deleted", w.since(mark), []string{"routes []", "delete neighbor b", "close b", "guard [if-b]", "open b on if-b"})
 }
 
 func TestConfiguredAddressesAreUsed(t *testing.T) {
@@ -135,7 +134,7 @@ func TestTheLastReportCounts(t *testing.T) {
 		r.event(tunnel.Event{Name: "b", Reason: "test"})
 		r.event(up)
 	}
-	w.tunnelReports(t.Context())
+	w.turn()
 	adds := 0
 	for _, line := range w.since(mark) {
 		if strings.HasPrefix(line, "add neighbor") {
@@ -149,8 +148,8 @@ func TestTheLastReportCounts(t *testing.T) {
 	// Its interface is gone: nothing after that counts.
 	r.failed(errors.New("gone"))
 	r.event(up)
-	w.tunnelReports(t.Context())
-	if w.peers["b"].tunnel != nil || w.peers["b"].session != nil {
+	w.turn()
+	if a := w.attachment("b"); a.phase != phaseClosed || a.up() || len(w.handles.tunnels) > 0 {
 		t.Error("a tunnel without an interface is open")
 	}
 }

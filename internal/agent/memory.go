@@ -3,8 +3,6 @@ package agent
 import (
 	"net/netip"
 	"time"
-
-	"warren/bgp"
 )
 
 const (
@@ -63,14 +61,14 @@ func (m memory) drop(prefix netip.Prefix) {
 	}
 }
 
-// sweep forgets what a peer has withdrawn: its session is up, and has been for long
-// enough.
-func (m memory) sweep(now time.Time, learned map[netip.Prefix]*origin, neighbors map[string]bgp.NeighborStatus) {
+// sweep forgets what a peer has withdrawn: a session with it is up, and has been for long
+// enough. since says since when each peer has one.
+func (m memory) sweep(now time.Time, learned map[netip.Prefix]*origin, since map[string]time.Time) {
 	for prefix, r := range m.prefixes {
-		n := neighbors[r.peer]
+		began, there := since[r.peer]
 		_, still := learned[prefix]
 		switch {
-		case still || n.State != "established" || now.Sub(n.Since) < announcesWithin:
+		case still || !there || now.Sub(began) < announcesWithin:
 			r.gone = time.Time{}
 		case r.gone.IsZero():
 			r.gone = now

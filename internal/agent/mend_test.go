@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -15,17 +16,17 @@ import (
 func TestAddressesThatAreTakenAreGivenBack(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
 	w.up(t, "b")
-	local := w.peers["b"].session.local
-	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true, Addresses: w.peers["b"].session.locals()}}
+	local := w.attachment("b").session.local
+	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true, Addresses: w.attachment("b").session.locals()}}
 	w.locals.looked = time.Now()
 	mark := len(w.diary)
-	w.mend(t.Context(), false)
+	w.mends(false)
 	expect(t, "all there", w.since(mark), nil)
 	w.locals.interfaces = nil
-	w.mend(t.Context(), false)
+	w.mends(false)
 	expect(t, "gone", w.since(mark), []string{fmt.Sprintf("addresses b from %s", local)})
 	mark = len(w.diary)
-	w.mend(t.Context(), false)
+	w.mends(false)
 	expect(t, "not seen yet", w.since(mark), nil)
 }
 
@@ -50,7 +51,7 @@ func TestInterfacesThatAreChangedAreMended(t *testing.T) {
 		w.locals.interfaces = map[string]link.Interface{"if-b": c.b, "if-c": c.c}
 		w.tunnels.changed = map[string][]string{"b": {"carrier", "owner"}}
 		mark := len(w.diary)
-		w.mend(t.Context(), false)
+		w.mends(false)
 		expect(t, c.what, w.since(mark), c.want)
 	}
 	if got := strings.Count(said.String(), "changed=carrier,owner"); got != 1 {
@@ -60,7 +61,7 @@ func TestInterfacesThatAreChangedAreMended(t *testing.T) {
 	// What cannot be seen from afar is found now and then.
 	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true}, "if-c": {Up: true}}
 	mark := len(w.diary)
-	w.mend(t.Context(), true)
+	w.mends(true)
 	if got := w.since(mark); len(got) != 2 {
 		t.Errorf("a look at all: %q", got)
 	}
@@ -73,26 +74,26 @@ func TestInterfacesThatAreTakenAwayAreMadeAgain(t *testing.T) {
 	w.tunnels.index = 7
 	w.up(t, "b")
 	w.learns(t, "10.2.0.0/24", "b")
-	right := link.Interface{Index: 7, Up: true, Carrier: true, Addresses: w.peers["b"].session.locals()}
+	right := link.Interface{Index: 7, Up: true, Carrier: true, Addresses: w.attachment("b").session.locals()}
 	other := right
 	other.Index = 9
 	w.locals.interfaces = map[string]link.Interface{"if-b": right, "if-c": {Index: 7, Up: true}}
 	w.locals.looked = time.Now()
 	mark := len(w.diary)
-	w.mend(t.Context(), false)
+	w.mends(false)
 	expect(t, "where they were made", w.since(mark), nil)
 
 	for what, seen := range map[string]link.Interface{"another index": other, "not there": {}} {
 		w.locals.interfaces["if-b"] = seen
-		w.peers["b"].opened = w.locals.looked.Add(time.Second)
+		w.openedAt("b", w.locals.looked.Add(time.Second))
 		mark = len(w.diary)
-		w.mend(t.Context(), false)
+		w.mends(false)
 		if seen.Up {
 			expect(t, what+", seen before it was made", w.since(mark), nil)
 		}
-		w.peers["b"].opened = w.locals.looked.Add(-time.Second)
+		w.openedAt("b", w.locals.looked.Add(-time.Second))
 		mark = len(w.diary)
-		w.mend(t.Context(), false)
+		w.mends(false)
 		if got := w.since(mark); len(got) == 0 || got[0] != "mend b" {
 			t.Errorf("%s: %q", what, got)
 		}
@@ -100,8 +101,39 @@ func TestInterfacesThatAreTakenAwayAreMadeAgain(t *testing.T) {
 
 	w.tunnels.lost = map[string]error{"b": fmt.Errorf("%w: as b has got the name x", tun.ErrLost)}
 	mark = len(w.diary)
-	w.mend(t.Context(), false)
+	w.mends(false)
 	w.tunnels.lost = nil
-	w.retry(t.Context())
-	expect(t, "taken away", w.since(mark), []string{"mend b", "routes []", "delete neighbor b", "close b", "open b on if-b"})
+	w.again()
+	expect(t, "taken away", w.since(mark), []string{"mend b", "routes []", "delete neighbor b", "close b", "guard [if-b if-c]", "open b on if-b"})
+}
+
+// openedAt has a tunnel be opened at another time.
+func (w *world) openedAt(name string, at time.Time) {
+	id := w.attachment(name).id
+	h := w.handles.tunnels[id]
+	h.opened = at
+	w.handles.tunnels[id] = h
+}
+
+// An address that cannot be given back is a condition, which is over when something else gives
+// it back.
+func TestAddressesThatCannotBeGivenBack(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.up(t, "b")
+	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true}}
+	w.locals.looked = time.Now()
+	w.tunnels.addressErr = errors.New("no")
+	w.mends(false)
+	w.mends(false)
+	c := w.status().Peers[0].Conditions
+	if len(c) != 1 || c[0].Kind != "addresses_back" || c[0].Tries != 1 {
+		t.Errorf("conditions %+v", c)
+	}
+	w.again()
+	if c := w.status().Peers[0].Conditions; len(c) != 1 || c[0].Tries != 2 {
+		t.Errorf("tried again: %+v", c)
+	}
+	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true, Addresses: w.attachment("b").session.locals()}}
+	w.mends(false)
+	expect(t, "conditions", w.wrong(), nil)
 }

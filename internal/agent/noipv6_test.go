@@ -81,8 +81,8 @@ func TestPeerWithoutIPv6(t *testing.T) {
 		if called == nil {
 			t.Fatal("nothing waits for calls")
 		}
-		go called()
-		w.called(<-w.calls)
+		called()
+		w.turn()
 	}
 	w.up(t, "b")
 	first := w.speaker.neighbors["b"]
@@ -123,13 +123,13 @@ func TestConfiguredAddressesStand(t *testing.T) {
 	cfg.Peers[0].Tunnels[0].PeerAddress = netip.MustParseAddr("fd00::")
 	w := newWorld(t, cfg)
 	w.up(t, "b")
-	if len(w.besides) != 0 || w.peers["b"].session.ipv4.valid() {
+	if len(w.besides) != 0 || w.attachment("b").session.ipv4.valid() {
 		t.Error("there is an IPv4 address that nobody has asked for")
 	}
 	w.down(t, "b")
 	w.tunnels.noIPv6 = true
 	w.up(t, "b")
-	if _, there := w.speaker.neighbors["b"]; there || w.peers["b"].err == nil {
+	if _, there := w.speaker.neighbors["b"]; there || len(w.wrong()) != 1 {
 		t.Error("BGP goes over something that is not configured")
 	}
 }

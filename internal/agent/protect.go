@@ -11,14 +11,10 @@ import (
 func (l *loop) protect() {
 	own, reserved := l.own, hosts(l.locals.Gateways())
 	own = append(own[:len(own):len(own)], l.locals.Connected()...)
-	for _, cfg := range l.cfg.Peers {
-		var ends []netip.Addr
-		if p := l.peers[cfg.Name]; p != nil {
-			ends = p.ends
-		}
-		subnets, addresses := tunnelAddresses(cfg.Tunnels[0], ends)
+	l.m.all(func(a *attachment) {
+		subnets, addresses := tunnelAddresses(a.cfg, a.ends)
 		own, reserved = append(own, subnets...), append(reserved, addresses...)
-	}
+	})
 	l.state.protect(bgp.NewProtected(own, reserved))
 }
 

@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -29,7 +27,7 @@ type listener interface {
 // reload reads the config again and applies the difference. What did not
 // change stays up. On an error nothing has changed. It returns a line for each
 // thing that it did.
-func (l *loop) reload(ctx context.Context) ([]string, error) {
+func (l *loop) reload() ([]string, error) {
 	next, err := l.load()
 	if err != nil {
 		return nil, err
@@ -46,12 +44,10 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	}
 	old := l.cfg
 	l.cfg = next
-	done = append(done, l.removePeers(ctx)...)
-	changed, reopen := l.changePeers(ctx)
-	done = append(done, changed...)
-	l.setTunnels()
-	done = append(done, l.addPeers(reopen)...)
-	l.setPeers()
+	l.lines = nil
+	l.configure()
+	done = append(done, l.lines...)
+	l.gobgp.hurry()
 	if !old.Announce.Equal(next.Announce) {
 		done = append(done, "announce: changed")
 	}
@@ -72,14 +68,15 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 
 // changeDoors listens where next says, or as before if that cannot be had.
 func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
+	var works []event
 	if !slices.Equal(l.cfg.TLS.Listen, next.TLS.Listen) {
 		err = l.listen.SetListen(next.TLS.Listen)
-		l.listenErr = err
+		works = append(works, tried{subject{kind: kindListenTLS}, nil})
 		done = append(done, fmt.Sprintf("tls: listening on %s", listenText(next.TLS.Listen)))
 	}
 	if port := next.WireGuard.ListenPort; err == nil && port != l.cfg.WireGuard.ListenPort {
 		err = l.listen.SetPort(port)
-		l.portErr = err
+		works = append(works, tried{subject{kind: kindListenWireGuard}, nil})
 		done = append(done, "wireguard: on "+portText(port))
 	}
 	if name := next.TLS.ServerName; err == nil && name != l.cfg.TLS.ServerName {
@@ -89,15 +86,16 @@ func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
 	if err == nil {
 		var lines []string
 		if lines, err = l.changeKeys(next); err != nil {
-			l.setPort()
+			l.play(l.do(listen{kindListenWireGuard})...)
 			l.listen.SetServerName(l.cfg.TLS.ServerName)
 		}
 		done = append(done, lines...)
 	}
 	if err != nil {
-		l.setListen() // the port that could not be had has left the old one as it was
+		l.play(l.do(listen{kindListenTLS})...) // the port that could not be had has left the old one as it was
 		return nil, fmt.Errorf("nothing was changed: %w", err)
 	}
+	l.play(works...)
 	return done, nil
 }
 
@@ -127,78 +125,6 @@ func needsRestart(old, next *config.Config) error {
 	}
 	return fmt.Errorf("nothing was changed: %s cannot change while sessions are up; restart warren to apply it",
 		strings.Join(keys, ", "))
-}
-
-func (l *loop) removePeers(ctx context.Context) (done []string) {
-	keep := map[string]bool{}
-	for _, p := range l.cfg.Peers {
-		keep[p.Name] = true
-	}
-	for _, name := range slices.Sorted(maps.Keys(l.peers)) {
-		if !keep[name] {
-			l.closePeer(ctx, l.peers[name], "the peer was removed from this router's configuration")
-			delete(l.peers, name)
-			done = append(done, "peer "+name+": removed")
-		}
-	}
-	return done
-}
-
-// changePeers changes policies in place, and closes the tunnels that changed.
-// It returns the names of those: addPeers opens them anew when all are closed,
-// because interface names and links may have moved from one to another.
-func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[string]bool) {
-	reopen = map[string]bool{}
-	for _, next := range l.cfg.Peers {
-		p := l.peers[next.Name]
-		if p == nil {
-			continue
-		}
-		rekeyed, line := l.changeTrust(p, next.Tunnels[0])
-		if line != "" {
-			done = append(done, line)
-		}
-		old := p.cfg
-		if rekeyed {
-			old.Tunnels = slices.Clone(old.Tunnels)
-			old.Tunnels[0].Trust = next.Tunnels[0].Trust
-		}
-		if old.Equal(next) {
-			p.cfg = next
-			continue
-		}
-		switch {
-		case !old.Tunnels[0].EqualButShare(next.Tunnels[0]):
-			l.closePeer(ctx, p, "the peer changed its configuration")
-			delete(l.peers, next.Name)
-			reopen[next.Name] = true
-			done = append(done, "peer "+next.Name+": tunnel changed, reconnecting")
-		case old.BGP.ASN != next.BGP.ASN:
-			p.cfg = next
-			done = append(done, fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", next.Name, next.BGP.ASN))
-		default:
-			p.cfg = next
-			done = append(done, "peer "+next.Name+": filters changed, session kept")
-		}
-	}
-	return done, reopen
-}
-
-func (l *loop) addPeers(reopen map[string]bool) (done []string) {
-	var added []*peer
-	for _, next := range l.cfg.Peers {
-		if l.peers[next.Name] != nil {
-			continue
-		}
-		p := &peer{cfg: next}
-		l.peers[next.Name] = p
-		added = append(added, p)
-		if !reopen[next.Name] {
-			done = append(done, "peer "+next.Name+": added")
-		}
-	}
-	l.open(added)
-	return done
 }
 
 func listenText(addrs []netip.AddrPort) string {

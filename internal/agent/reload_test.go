@@ -18,10 +18,11 @@ func (w *world) reloads(t *testing.T, next *config.Config) (noted, lines []strin
 	t.Helper()
 	w.load = func() (*config.Config, error) { return next, nil }
 	mark := len(w.diary)
-	lines, err := w.reload(t.Context())
+	lines, err := w.reload()
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.turn()
 	return w.since(mark), lines
 }
 
@@ -45,6 +46,7 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	expect(t, "noted", noted, []string{
 		"delete neighbor d", "close d",
 		"delete neighbor c", "policy b import [any] export [] limit 5", "close c",
+		"guard [if-b if-c if-e if-d]", // until it is gone
 		"guard [if-b if-c if-e]",
 		"open c on if-c", "open e on if-e",
 	})
@@ -63,7 +65,7 @@ func TestReloadSwapsInterfaces(t *testing.T) {
 	b, c := peerConfig("b", 0), peerConfig("c", 1)
 	b.Tunnels[0].Interface, c.Tunnels[0].Interface = c.Tunnels[0].Interface, b.Tunnels[0].Interface
 	noted, _ := w.reloads(t, router(b, c))
-	expect(t, "noted", noted, []string{"close b", "close c", "guard [if-c if-b]", "open b on if-c", "open c on if-b"})
+	expect(t, "noted", noted, []string{"close b", "close c", "guard [if-c if-b]", "guard [if-c if-b]", "open b on if-c", "open c on if-b"})
 }
 
 func TestReloadOfAnotherASNKeepsTheTunnel(t *testing.T) {
@@ -90,7 +92,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 	} {
 		w.load = load
 		mark := len(w.diary)
-		_, err := w.reload(t.Context())
+		_, err := w.reload()
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: error %v", name, err)
 		}
@@ -113,7 +115,7 @@ func TestLateEventsOfAReplacedTunnel(t *testing.T) {
 	w.up(t, "b")
 	mark := len(w.diary)
 	old.failed(errors.New("late"))
-	w.tunnelReports(t.Context())
+	w.turn()
 	expect(t, "late", w.since(mark), nil)
 }
 
@@ -130,7 +132,7 @@ func TestReloadChangesTheDoors(t *testing.T) {
 	w.portErr = errors.New("port taken")
 	w.load = func() (*config.Config, error) { return router(), nil }
 	mark := len(w.diary)
-	if _, err := w.reload(t.Context()); !errors.Is(err, w.portErr) || w.cfg != next {
+	if _, err := w.reload(); !errors.Is(err, w.portErr) || w.cfg != next {
 		t.Errorf("error %v", err)
 	}
 	expect(t, "back again", w.since(mark), []string{"listen []", "port 0", "listen [192.0.2.1:443]"})

@@ -1,12 +1,9 @@
 package agent
 
 import (
-	"maps"
 	"net/netip"
-	"slices"
 
 	"warren/bgp"
-	"warren/internal/config"
 	"warren/internal/fib"
 )
 
@@ -89,22 +86,12 @@ func (l *loop) applyRoutes() {
 // routesWritten notes what has become of the routes.
 func (l *loop) routesWritten() {
 	_, err := l.routes.Status()
-	l.troubles.noteRoutes(err)
+	l.play(wrote{err})
 }
 
-// setPeers says which peers there are, and which of their tunnels are up.
-func (l *loop) setPeers() {
-	peers := make(map[string]*config.Peer, len(l.peers))
-	for _, name := range slices.Sorted(maps.Keys(l.peers)) {
-		p := l.peers[name]
-		cfg := p.cfg
-		peers[name] = &cfg
-		l.setHop(p)
-	}
-	l.state.setPeers(peers)
-}
-
-// setHop says whether routes may use a peer's tunnel.
-func (l *loop) setHop(p *peer) {
-	l.routes.SetHop(p.cfg.Tunnels[0].Interface, fib.Hop{Down: p.session == nil})
+// setAttached says which attachments there are.
+func (l *loop) setAttached() {
+	all := map[string]attached{}
+	l.m.all(func(a *attachment) { all[a.name] = a.attached() })
+	l.state.setAttached(all)
 }

@@ -49,11 +49,11 @@ func TestChangesMakeTheWhole(t *testing.T) {
 			for range 150 {
 				switch rnd.IntN(10) {
 				case 0:
-					if name := pick("b", "c", "d"); w.peers[name] != nil {
+					if name := pick("b", "c", "d"); w.attachment(name) != nil {
 						w.up(t, name)
 					}
 				case 1:
-					if name := pick("b", "c", "d"); w.peers[name] != nil {
+					if name := pick("b", "c", "d"); w.attachment(name) != nil {
 						w.down(t, name)
 					}
 				case 2:
@@ -125,7 +125,7 @@ func TestOneChangeIsToldAlone(t *testing.T) {
 	for _, c := range w.routes.wanted {
 		told = append(told, c)
 	}
-	expect(t, "told", changeTexts(told), []string{"11.0.7.0/24 [{if-c 0}] unreachable=false"})
+	expect(t, "told", changeTexts(told), []string{"11.0.7.0/24 [{if-c 1}] unreachable=false"})
 }
 
 // A million prefixes at once do not keep the loop from what else happens.

@@ -18,8 +18,8 @@ type sources struct{ v4, v6 netip.Addr }
 func (l *loop) setSources() {
 	hosts := slices.DeleteFunc(l.locals.Hosts(), func(h link.Host) bool { return l.isTunnel(h.Interface) })
 	chosen := chooseSources(hosts, l.cfg.Announce.Networks, l.own, l.locals.Gateways())
-	if err := l.routes.SetSources(chosen.v4, chosen.v6); err != nil {
-		l.log.Error("cannot set the source address of learned routes", "err", err)
+	err := l.routes.SetSources(chosen.v4, chosen.v6)
+	if l.play(tried{subject{kind: kindSource}, err}); err != nil {
 		return
 	}
 	next := chosen // a configured one holds, as in fib

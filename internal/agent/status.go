@@ -11,6 +11,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/speaker"
 	"warren/internal/status"
+	"warren/internal/underlay"
 	"warren/tunnel"
 )
 
@@ -36,38 +37,67 @@ func (l *loop) status() status.Status {
 			Source:  status.Source{IPv4: addrText(l.source.v4), IPv6: addrText(l.source.v6)},
 			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.swallowedHints(swallowed, now)),
 		},
-		Peers: make([]status.Peer, 0, len(l.peers)),
+		Peers: make([]status.Peer, 0, len(l.m.order)),
 		FIB:   status.FIB{IPv4: written.Installed4, IPv6: written.Installed6, Pending: written.Pending, Errors: written.Errors},
 	}
-	for _, cfg := range l.cfg.Peers {
-		p := l.peers[cfg.Name]
-		t := p.tunnelStatus()
+	conditions := l.m.conditions.shown()
+	s.Router.Conditions = conditionsOf("", conditions)
+	for _, p := range l.m.order {
+		s.Peers = append(s.Peers, l.peerStatus(p, neighbors, swallowed))
+		s.Peers[len(s.Peers)-1].Conditions = conditionsOf(p.name, conditions)
+	}
+	return s
+}
+
+// peerStatus is a peer with all its tunnels. tunnel and bgp are those of the first.
+func (l *loop) peerStatus(p *peer, neighbors map[string]bgp.NeighborStatus, swallowed []underlay.Swallowed) status.Peer {
+	out := status.Peer{Name: p.name}
+	shares := p.shares()
+	for i, a := range p.attachments {
+		t, b := l.tunnelStatus(a), l.bgpStatus(a, neighbors)
 		for _, lost := range swallowed {
 			if lost.Interface == t.Interface {
 				t.Drops += lost.Packets
 			}
 		}
-		s.Peers = append(s.Peers, status.Peer{Name: cfg.Name, Tunnel: t, BGP: p.bgpStatus(neighbors)})
+		out.Tunnels = append(out.Tunnels, status.PeerTunnel{
+			Tunnel: t, Link: a.cfg.Link, Share: shares[i], Carrying: shares[i] > 0 && b.State == "established", BGP: b,
+		})
 	}
-	return s
+	out.Tunnel, out.BGP = out.Tunnels[0].Tunnel, out.Tunnels[0].BGP
+	return out
+}
+
+// conditionsOf returns those of a peer, or those of the router if the name is empty.
+func conditionsOf(peer string, all []shown) (out []status.Condition) {
+	for _, c := range all {
+		if c.peer == peer {
+			out = append(out, status.Condition{Kind: string(c.kind), Interface: c.ifname, Since: status.At(c.since), Tries: c.tries, Text: c.text})
+		}
+	}
+	return out
 }
 
 func speakerStatus(s speaker.Status) status.Speaker {
 	return status.Speaker{PID: s.PID, Restarts: s.Restarts, LastError: s.LastError}
 }
 
-func (p *peer) tunnelStatus() status.Tunnel {
+func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 	out := status.Tunnel{
-		Transport: p.cfg.Tunnels[0].Transport, Interface: p.cfg.Tunnels[0].Interface,
-		State: string(tunnel.StateDown), MTU: p.cfg.Tunnels[0].MTU,
+		Transport: a.cfg.Transport, Interface: a.cfg.Interface,
+		State: string(tunnel.StateDown), MTU: a.cfg.MTU,
 	}
-	if p.tunnel == nil {
-		if p.err != nil {
-			out.LastError = p.err.Error()
+	h, ok := l.handles.tunnels[a.id]
+	if !ok {
+		for _, k := range []kind{kindOpen, kindGone} {
+			if err := l.m.conditions.error(about(k, a)); err != nil {
+				out.LastError = err.Error()
+				break
+			}
 		}
 		return out
 	}
-	t := p.tunnel.Status()
+	t := h.Status()
 	out.State, out.Since, out.LastError = string(t.State), status.At(t.Since), t.LastError
 	if t.Remote.IsValid() {
 		out.Remote = t.Remote.String()
@@ -84,19 +114,19 @@ func (p *peer) tunnelStatus() status.Tunnel {
 
 // bgpStatus is the neighbor's side. Without a tunnel there is no neighbor, and
 // nothing to say but where it would be.
-func (p *peer) bgpStatus(neighbors map[string]bgp.NeighborStatus) status.BGP {
-	out := status.BGP{ASN: p.cfg.BGP.ASN, State: "idle"}
-	if a := p.cfg.Tunnels[0].PeerAddress; a.IsValid() {
-		out.Address = withZone(a, p.cfg.Tunnels[0].Interface).String()
+func (l *loop) bgpStatus(a *attachment, neighbors map[string]bgp.NeighborStatus) status.BGP {
+	out := status.BGP{ASN: a.peer.bgp.ASN, State: "idle"}
+	if addr := a.cfg.PeerAddress; addr.IsValid() {
+		out.Address = withZone(addr, a.cfg.Interface).String()
 	}
-	n, ok := neighbors[p.cfg.Name]
-	if p.session == nil || !ok {
-		if p.session != nil && p.err != nil {
-			out.LastError = p.err.Error()
+	n, ok := neighbors[a.name]
+	if !a.up() || !ok {
+		if err := l.m.conditions.error(about(kindAddresses, a)); err != nil {
+			out.LastError = err.Error()
 		}
 		return out
 	}
-	out.Address = p.session.peer.String()
+	out.Address = a.session.peer.String()
 	out.State, out.Since, out.LastError = n.State, status.At(n.Since), n.LastError
 	out.Received, out.Accepted, out.Refused, out.Announced = n.Received, n.Accepted, n.Refused, n.Announced
 	out.Stale = n.Stale
@@ -104,7 +134,7 @@ func (p *peer) bgpStatus(neighbors map[string]bgp.NeighborStatus) status.BGP {
 	out.LastMalformed = n.Malformed.Last
 	if n.Refused > 0 && out.LastError == "" {
 		out.LastError = fmt.Sprintf("%d prefixes refused: the peer announces more than max_prefixes = %d of a family",
-			n.Refused, p.cfg.BGP.MaxPrefixes)
+			n.Refused, a.peer.bgp.MaxPrefixes)
 	}
 	return out
 }

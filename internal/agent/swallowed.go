@@ -19,10 +19,8 @@ func (l *loop) swallowedHints(swallowed []underlay.Swallowed, now time.Time) []s
 			continue
 		}
 		hint := status.Hint{Text: swallowedText(s, now)}
-		for _, p := range l.cfg.Peers {
-			if p.Tunnels[0].Interface == s.Interface {
-				hint.Peer = p.Name
-			}
+		if a := l.m.behind(s.Interface); a != nil {
+			hint.Peer = a.peer.name
 		}
 		hints = append(hints, hint)
 	}

@@ -9,14 +9,13 @@ import (
 )
 
 // openTLS opens a tunnel of the tls transport.
-func (i *interfaces) openTLS(cfg config.Peer, report reporter) (openTunnel, error) {
-	t := cfg.Tunnels[0]
-	dev, err := i.openDevice(cfg, min(runtime.GOMAXPROCS(0), tlslink.MaxLanes))
+func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
+	dev, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), tlslink.MaxLanes))
 	if err != nil {
 		return nil, err
 	}
 	l, err := i.tls.AddLink(tlslink.LinkConfig{
-		Name:      cfg.Name,
+		Name:      name,
 		Trust:     trust(t.Trust),
 		Link:      uint16(t.Link),
 		Remotes:   dialed(t.Remotes),

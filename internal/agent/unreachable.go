@@ -18,20 +18,18 @@ func (l *loop) setUnreachable() {
 	if l.cfg.FIB.Table == unix.RT_TABLE_MAIN {
 		always = unreachable(l.cfg.Announce.Networks, l.locals.Connected())
 	}
-	keeps := map[string]bool{}
+	keeps := map[string]int{}
 	for _, p := range l.cfg.Peers {
 		always = append(always, p.BGP.Unreachable...)
 		if p.BGP.KeepLearned {
-			keeps[p.Name] = true
+			keeps[p.Name] = p.BGP.MaxPrefixes
 		}
 	}
 	if !maps.Equal(keeps, l.keeps) { // a reload may say so of what is there
 		l.keeps = keeps
-		l.state.kept.forget(func(peer string) bool { return keeps[peer] })
+		l.state.kept.forget(func(peer string) bool { _, keeps := keeps[peer]; return keeps })
 		for prefix, from := range l.state.learned {
-			if peer := from.neighbors[0]; keeps[peer] {
-				l.keep(prefix, peer)
-			}
+			l.keep(prefix, from.neighbors[0])
 		}
 	}
 	l.state.setNoIPv6(!l.hasIPv6())
@@ -44,11 +42,12 @@ func (l *loop) tellUnreachable() {
 	l.guard.SetUnreachable(len(l.state.unreachable)+len(l.state.kept.prefixes) > 0)
 }
 
-// keep remembers a prefix that was learned first of all from a peer with unreachable = true. There
-// is room for what it may announce in both families twice.
-func (l *loop) keep(prefix netip.Prefix, peer string) {
-	if p := l.peers[peer]; p != nil && p.cfg.BGP.KeepLearned {
-		l.state.kept.learn(prefix, peer, 4*p.cfg.BGP.MaxPrefixes, l.state.learned)
+// keep remembers a prefix that was learned first of all from a neighbor of a peer with
+// unreachable = true. There is room for what it may announce in both families twice.
+func (l *loop) keep(prefix netip.Prefix, neighbor string) {
+	peer := peerOf(neighbor)
+	if most, keeps := l.keeps[peer]; keeps {
+		l.state.kept.learn(prefix, peer, 4*most, l.state.learned)
 	}
 }
 
@@ -57,9 +56,21 @@ func (l *loop) forgetWithdrawn(now time.Time) {
 	if len(l.state.kept.prefixes) == 0 {
 		return
 	}
-	neighbors := map[string]bgp.NeighborStatus{}
-	for _, n := range l.speaker.Neighbors() {
-		neighbors[n.Name] = n
+	l.state.kept.sweep(now, l.state.learned, established(l.speaker.Neighbors()))
+}
+
+// established says since when each peer has a session: the oldest of several. Those without
+// one are not in it.
+func established(neighbors []bgp.NeighborStatus) map[string]time.Time {
+	since := map[string]time.Time{}
+	for _, n := range neighbors {
+		if n.State != "established" {
+			continue
+		}
+		peer := peerOf(n.Name)
+		if before, ok := since[peer]; !ok || n.Since.Before(before) {
+			since[peer] = n.Since
+		}
 	}
-	l.state.kept.sweep(now, l.state.learned, neighbors)
+	return since
 }

@@ -30,8 +30,7 @@ func TestOwnNetworksAreUnreachableBeneath(t *testing.T) {
 
 	// What leads somewhere comes with it, not instead of it.
 	cfg.Peers[0].BGP.Import = config.Policy{Prefixes: []config.PrefixFilter{{Prefix: netips("10.1.8.0/24")[0], Ge: 24, Le: 24}}}
-	w.peers["b"].cfg.BGP.Import = cfg.Peers[0].BGP.Import
-	w.setPeers()
+	w.configure()
 	w.up(t, "b")
 	w.learns(t, "10.1.8.0/24", "b")
 	expect(t, "with a part at a peer", w.routes.want, []string{

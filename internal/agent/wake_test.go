@@ -26,7 +26,7 @@ func TestWake(t *testing.T) {
 		w.up(t, "b")
 		mark := len(w.diary)
 		said.Reset()
-		w.wake(t.Context(), c.asleep)
+		w.wake(c.asleep)
 		got := w.since(mark)
 		for _, line := range c.want {
 			if !slices.Contains(got, line) {

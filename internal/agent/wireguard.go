@@ -14,14 +14,13 @@ import (
 )
 
 // openWireGuard opens a tunnel of the wireguard transport.
-func (i *interfaces) openWireGuard(cfg config.Peer, report reporter) (openTunnel, error) {
-	t := cfg.Tunnels[0]
-	dev, err := i.openDevice(cfg, min(runtime.GOMAXPROCS(0), maxQueues))
+func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
+	dev, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), maxQueues))
 	if err != nil {
 		return nil, err
 	}
 	l, err := i.wireguard.AddLink(wireguard.LinkConfig{
-		Name:      cfg.Name,
+		Name:      name,
 		Keys:      wireguardKeys(t),
 		Remotes:   dialed(t.Remotes),
 		Underlay:  t.Underlay,

@@ -26,6 +26,8 @@ type Router struct {
 	Speaker  Speaker `json:"speaker"`
 	Source   Source  `json:"source"`
 	Hints    []Hint  `json:"hints"`
+
+	Conditions []Condition `json:"conditions"` // those that are about no peer
 }
 
 // Speaker is the process that speaks BGP.
@@ -48,11 +50,32 @@ type Hint struct {
 	Peer string `json:"peer"` // whom it is about; empty: the router
 }
 
-// Peer is one peer: its tunnel and its neighbor.
+// Condition is something that is wrong and is tried again.
+type Condition struct {
+	Kind      string `json:"kind"`                // a word that stays the same: "listen_tls"
+	Interface string `json:"interface,omitempty"` // of the tunnel that it is about; empty: none
+	Since     Time   `json:"since"`
+	Tries     int    `json:"tries"` // how often it has failed since then
+	Text      string `json:"text"`
+}
+
+// Peer is one peer: its tunnels, over each of which it is a neighbor.
 type Peer struct {
-	Name   string `json:"name"`
-	Tunnel Tunnel `json:"tunnel"`
-	BGP    BGP    `json:"bgp"`
+	Name    string       `json:"name"`
+	Tunnel  Tunnel       `json:"tunnel"`  // the first
+	BGP     BGP          `json:"bgp"`     // over the first
+	Tunnels []PeerTunnel `json:"tunnels"` // all, in the order of the peer's file
+
+	Conditions []Condition `json:"conditions"`
+}
+
+// PeerTunnel is one of a peer's tunnels.
+type PeerTunnel struct {
+	Tunnel
+	Link     int     `json:"link"`
+	Share    float64 `json:"share"`    // of the peer's flows, 0 to 1: by weight, among tunnels that are up and not in reserve
+	Carrying bool    `json:"carrying"` // it has a share, and BGP has a session over it
+	BGP      BGP     `json:"bgp"`
 }
 
 // Tunnel is the link to a peer. The counters count IP packets inside the
@@ -189,7 +212,22 @@ func (r Router) MarshalJSON() ([]byte, error) {
 	if r.Hints == nil {
 		r.Hints = []Hint{}
 	}
+	if r.Conditions == nil {
+		r.Conditions = []Condition{}
+	}
 	return json.Marshal(plain(r))
+}
+
+// MarshalJSON implements json.Marshaler: a list is never null.
+func (p Peer) MarshalJSON() ([]byte, error) {
+	type plain Peer
+	if p.Tunnels == nil {
+		p.Tunnels = []PeerTunnel{}
+	}
+	if p.Conditions == nil {
+		p.Conditions = []Condition{}
+	}
+	return json.Marshal(plain(p))
 }
 
 // MarshalJSON implements json.Marshaler: a list is never null.

@@ -10,22 +10,32 @@ import (
 	"unicode"
 )
 
-// Table writes a status for people: the router, a line per peer, what is wrong
-// with a peer, what there is to know otherwise, and the kernel's routes. Control
+// Table writes a status for people: the router, a line for each tunnel of each peer, what is
+// wrong with it, what does not succeed and is tried again, what there is to know otherwise, and the kernel's routes. Control
 // characters in what peers and the network have said do not get through to the
 // terminal.
 func Table(w io.Writer, s Status) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  AS %d  router ID %s  version %s  up %s\n\n", clean(s.Router.Name), s.Router.ASN,
 		clean(s.Router.RouterID), clean(s.Router.Version), age(time.Duration(s.Router.UptimeS)*time.Second))
+	if s.Time.IsZero() {
+		s.Time = At(time.Now())
+	}
 	peerTable(&b, s)
 	for _, p := range s.Peers {
-		problem(&b, p.Name, "tunnel", p.Tunnel.LastError)
-		problem(&b, p.Name, "bgp", p.BGP.LastError)
-		problem(&b, p.Name, "bgp", malformed(p.BGP))
+		for i, t := range tunnels(p) {
+			name := rowName(p, i)
+			problem(&b, name, "tunnel", t.LastError, p.Conditions)
+			problem(&b, name, "bgp", t.BGP.LastError, p.Conditions)
+			problem(&b, name, "bgp", malformed(t.BGP), nil)
+		}
 	}
 	if sp := s.Router.Speaker; sp.Restarts > 0 {
 		fmt.Fprintf(&b, "speaker: started again %s; the last time because: %s\n", times(sp.Restarts), clean(sp.LastError))
+	}
+	conditions(&b, s.Time.Time, "", s.Router.Conditions)
+	for _, p := range s.Peers {
+		conditions(&b, s.Time.Time, p.Name, p.Conditions)
 	}
 	for _, h := range s.Router.Hints {
 		hint(&b, h)
@@ -52,29 +62,57 @@ func peerTable(b *strings.Builder, s Status) {
 		return
 	}
 	now := s.Time.Time
-	if now.IsZero() {
-		now = time.Now()
-	}
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PEER\tTRANSPORT\tTUNNEL\tFOR\tREMOTE\tRTT\tRX\tTX\tBGP\tFOR\tRECEIVED\tACCEPTED\tANNOUNCED")
 	for _, p := range s.Peers {
-		cells := []string{
-			p.Name, p.Tunnel.Transport, p.Tunnel.State, since(now, p.Tunnel.Since), p.Tunnel.Remote,
-			rtt(p.Tunnel.RTT), bytes(p.Tunnel.RxBytes), bytes(p.Tunnel.TxBytes),
-			p.BGP.State, since(now, p.BGP.Since),
-			fmt.Sprint(p.BGP.Received), fmt.Sprint(p.BGP.Accepted), fmt.Sprint(p.BGP.Announced),
+		for i, u := range tunnels(p) {
+			cells := []string{
+				rowName(p, i), u.Transport, u.State, since(now, u.Since), u.Remote,
+				rtt(u.RTT), bytes(u.RxBytes), bytes(u.TxBytes),
+				u.BGP.State, since(now, u.BGP.Since),
+				fmt.Sprint(u.BGP.Received), fmt.Sprint(u.BGP.Accepted), fmt.Sprint(u.BGP.Announced),
+			}
+			for i, c := range cells {
+				cells[i] = orDash(clean(c))
+			}
+			fmt.Fprintln(t, strings.Join(cells, "\t"))
 		}
-		for i, c := range cells {
-			cells[i] = orDash(clean(c))
-		}
-		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
 	_ = t.Flush() // a strings.Builder does not fail
 }
 
-func problem(b *strings.Builder, peer, where, text string) {
-	if text != "" {
+// tunnels returns a peer's, also those of a daemon that knows of one only.
+func tunnels(p Peer) []PeerTunnel {
+	if len(p.Tunnels) == 0 {
+		return []PeerTunnel{{Tunnel: p.Tunnel, BGP: p.BGP}}
+	}
+	return p.Tunnels
+}
+
+// rowName is what the line of a peer's tunnel begins with: the peer's name, and behind it which
+// of several it is, but for the first.
+func rowName(p Peer, i int) string {
+	if i == 0 {
+		return p.Name
+	}
+	return fmt.Sprintf("%s/%d", p.Name, i)
+}
+
+// problem tells what was said, unless a condition does.
+func problem(b *strings.Builder, peer, where, text string, told []Condition) {
+	if text != "" && !slices.ContainsFunc(told, func(c Condition) bool { return strings.Contains(c.Text, text) }) {
 		fmt.Fprintf(b, "%s: %s: %s\n", clean(peer), where, clean(text))
+	}
+}
+
+// conditions are hints that say how often what is wrong was tried.
+func conditions(b *strings.Builder, now time.Time, peer string, all []Condition) {
+	for _, c := range all {
+		what := c.Kind
+		if c.Interface != "" {
+			what += " on " + c.Interface
+		}
+		hint(b, Hint{Peer: peer, Text: fmt.Sprintf("%s (%s, tried %s in %s)", c.Text, what, times(c.Tries), since(now, c.Since))})
 	}
 }
 

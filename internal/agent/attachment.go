@@ -1,0 +1,186 @@
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"warren/internal/config"
+	"warren/tunnel"
+)
+
+// peer is one configured peer: what BGP is to do with it, and its attachments.
+type peer struct {
+	name        string
+	bgp         config.PeerBGP
+	attachments []*attachment // in the order of its file, at least one
+}
+
+// attachment is one tunnel of a peer, and what exists for it now. BGP runs over each
+// attachment by itself. The machine owns it.
+type attachment struct {
+	peer *peer
+	// name is that of its BGP neighbor: the peer's for the first, and NAME/1, NAME/2 … for
+	// the others. An attachment keeps the name for as long as it is configured, as its BGP
+	// session does, also when one before it in the file goes.
+	name string
+	cfg  config.Tunnel
+
+	phase   phase
+	id      uint64       // of the tunnel that is being opened or is open; 0: none
+	rekey   bool         // other keys were configured while it was being opened
+	session *session     // nil while the tunnel is down
+	ends    []netip.Addr // of the last session, if there was one: the interface keeps its addresses
+	mended  time.Time    // when the log last said that the interface was mended
+}
+
+// phase is how far an attachment's tunnel is:
+//
+//	         openTunnel           opened
+//	closed ─────────────▶ opening ─────────▶ open
+//	   ▲                     │ failed           │
+//	   └─────────────────────┴──────────────────┘ gone, changed, removed
+type phase int
+
+const (
+	phaseClosed phase = iota
+	phaseOpening
+	phaseOpen
+)
+
+// session is the time from a tunnel's coming up to its going down.
+type session struct {
+	number      uint64         // tells it from all others
+	generation  uint64         // tells one BGP session over it from the next
+	local, peer netip.Addr     // the two ends inside the tunnel, between which BGP is spoken
+	ipv6, ipv4  ends           // where they are derived: those of both pairs; else not valid
+	noIPv6      bool           // the interface cannot have IPv6
+	beside      bool           // a peer that has no IPv6 is listened for
+	rtt         time.Duration  // of the tunnel when it came up
+	ready       bool           // the interface has its addresses: the speaker is to have the neighbor
+	addresses   []netip.Prefix // what the interface was given
+	addressed   time.Time      // when it was
+}
+
+// up reports whether the tunnel is.
+func (a *attachment) up() bool { return a.session != nil }
+
+// label is how a line of the log or of a reload begins that is about the attachment.
+func (a *attachment) label() string {
+	if a.name == a.peer.name {
+		return "peer " + a.peer.name
+	}
+	return fmt.Sprintf("peer %s (%s)", a.peer.name, a.name)
+}
+
+// hint is a hint's text about the attachment, which says which of several it is about.
+func (a *attachment) hint(text string) string {
+	if text == "" || len(a.peer.attachments) == 1 {
+		return text
+	}
+	return "tunnel on interface " + a.cfg.Interface + ": " + text
+}
+
+// shares returns what part of the peer's flows, 0 to 1, each of its attachments has: by weight
+// among those that are up and not in reserve, which are those of the highest preference that
+// is up.
+func (p *peer) shares() []float64 {
+	best, sum := -1, 0
+	for _, a := range p.attachments {
+		if a.up() {
+			best = max(best, a.cfg.Preference)
+		}
+	}
+	used := func(a *attachment) bool { return a.up() && a.cfg.Preference == best }
+	for _, a := range p.attachments {
+		if used(a) {
+			sum += a.cfg.Weight
+		}
+	}
+	shares := make([]float64, len(p.attachments))
+	for i, a := range p.attachments {
+		if used(a) {
+			shares[i] = float64(a.cfg.Weight) / float64(sum)
+		}
+	}
+	return shares
+}
+
+// freeName returns the name for a further attachment of the peer.
+func (p *peer) freeName() string {
+	for i := 0; ; i++ {
+		name := attachmentName(p.name, i)
+		if !slices.ContainsFunc(p.attachments, func(a *attachment) bool { return a.name == name }) {
+			return name
+		}
+	}
+}
+
+// ends are the two addresses of a tunnel.
+type ends struct{ local, peer netip.Addr }
+
+func (e ends) valid() bool { return e.local.IsValid() }
+
+// newSession makes the session that begins between the ends. beside is the pair for an end
+// without IPv6, where the ends are derived; else it is not valid.
+func newSession(number uint64, e, beside ends, rtt time.Duration) *session {
+	s := &session{number: number, generation: number, local: e.local, peer: e.peer, ipv4: beside, rtt: rtt}
+	if beside.valid() {
+		s.ipv6 = e
+	}
+	return s
+}
+
+// allEnds are the addresses of both ends, of both pairs.
+func (s *session) allEnds() []netip.Addr {
+	if s.ipv4.valid() {
+		return []netip.Addr{s.ipv6.local, s.ipv6.peer, s.ipv4.local, s.ipv4.peer}
+	}
+	return []netip.Addr{s.local, s.peer}
+}
+
+// locals are the addresses that the interface is to have for a session, unless they are
+// configured.
+func (s *session) locals() []netip.Addr {
+	switch {
+	case !s.ipv4.valid():
+		return []netip.Addr{s.local}
+	case s.noIPv6:
+		return []netip.Addr{s.ipv4.local}
+	}
+	return []netip.Addr{s.ipv6.local, s.ipv4.local}
+}
+
+// hopAddresses are those of the interface that may be a next hop: not the one that is there
+// only for a peer without IPv6.
+func (s *session) hopAddresses() []netip.Prefix {
+	if s.local.Is4() {
+		return s.addresses
+	}
+	return slices.DeleteFunc(slices.Clone(s.addresses), func(p netip.Prefix) bool { return p.Addr() == s.ipv4.local })
+}
+
+// derived is the pair that the session would use if both ends had IPv6.
+func (s *session) derived() ends {
+	if s.ipv4.valid() {
+		return s.ipv6
+	}
+	return ends{s.local, s.peer}
+}
+
+// overIPv4 has BGP use the IPv4 addresses.
+func (s *session) overIPv4() { s.local, s.peer = s.ipv4.local, s.ipv4.peer }
+
+// pairsOf returns derived addresses, each with the length of the pair that it is of.
+func pairsOf(addrs []netip.Addr) []netip.Prefix {
+	pairs := make([]netip.Prefix, 0, len(addrs))
+	for _, a := range addrs {
+		bits := tunnel.AddressBits
+		if a.Is4() {
+			bits = tunnel.Address4Bits
+		}
+		pairs = append(pairs, netip.PrefixFrom(a, bits))
+	}
+	return pairs
+}

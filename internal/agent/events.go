@@ -1,0 +1,187 @@
+package agent
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"warren/bgp"
+	"warren/internal/config"
+)
+
+// event is what the machine is told. One that is about a tunnel has the number with which the
+// machine had it opened; one about a tunnel that is not there any more counts for nothing.
+type event interface{ isEvent() }
+
+type (
+	// configured: these are the peers from now on.
+	configured struct{ peers []wantedPeer }
+
+	// opened is the result of openTunnel.
+	opened struct {
+		id  uint64
+		err error
+	}
+	// closed is the result of closeTunnel: the interface is gone.
+	closed struct{ id uint64 }
+	// gone: the tunnel has ended by itself, as its interface is not there any more.
+	gone struct {
+		id  uint64
+		err error
+	}
+	// wentUp: the tunnel is up, between these ends. Of a tunnel that is up already: it has
+	// another session.
+	wentUp struct {
+		id     uint64
+		ends   ends
+		beside ends // the pair for an end without IPv6, where the ends are derived
+		rtt    time.Duration
+		remote netip.AddrPort // on the underlay, if there is one
+	}
+	wentDown struct {
+		id     uint64
+		reason string
+	}
+	// addressed is the result of setAddresses.
+	addressed struct {
+		id, number uint64
+		back       bool
+		addresses  []netip.Prefix
+		err        error
+		noIPv6     bool // err says that the interface cannot have IPv6
+	}
+	// stripped: the interface lacks addresses that it was given.
+	stripped struct{ id uint64 }
+	// mended: what something else had changed of the interface was put right, or could not be.
+	mended struct {
+		id      uint64
+		changed []string
+		err     error
+	}
+	// trusted is the result of setTrust.
+	trusted struct {
+		id   uint64
+		line string
+		err  error
+	}
+	// rekeyed: the two ends know each other by other keys by now, from which they derive
+	// other ends, and BGP has no session between the old ones.
+	rekeyed struct{ wentUp }
+	// called: the peer has called for BGP over IPv4, while BGP had a session over IPv6 or none.
+	called struct {
+		id, number  uint64
+		established bool
+	}
+
+	// tried is the result of anything else that is tried again.
+	tried struct {
+		subject
+		err error
+	}
+	// wrote: what has become of the routes.
+	wrote struct{ err error }
+	// tick comes once a retryInterval.
+	tick struct{}
+	// changedAround: something changed that makes it likely that what failed succeeds now.
+	changedAround struct{}
+	// woke: the machine was asleep.
+	woke struct{ asleep time.Duration }
+	// idle comes when all events that came at once have been taken.
+	idle struct{}
+)
+
+func (configured) isEvent()    {}
+func (opened) isEvent()        {}
+func (closed) isEvent()        {}
+func (gone) isEvent()          {}
+func (wentUp) isEvent()        {}
+func (wentDown) isEvent()      {}
+func (addressed) isEvent()     {}
+func (stripped) isEvent()      {}
+func (mended) isEvent()        {}
+func (trusted) isEvent()       {}
+func (called) isEvent()        {}
+func (tried) isEvent()         {}
+func (wrote) isEvent()         {}
+func (tick) isEvent()          {}
+func (changedAround) isEvent() {}
+func (woke) isEvent()          {}
+func (idle) isEvent()          {}
+
+// effect is what the machine has done. Those of one event are done in their order.
+type effect interface{ isEffect() }
+
+type (
+	// openTunnel takes its time, and others are done meanwhile. Its result is opened.
+	openTunnel struct {
+		id   uint64
+		name string // of the attachment
+		cfg  config.Tunnel
+	}
+	// closeTunnel likewise. Its result is closed.
+	closeTunnel struct {
+		id     uint64
+		reason string // which the peer is told
+	}
+	// setTrust has the peer known by the keys that the config has now. Its result is trusted.
+	setTrust struct {
+		id   uint64
+		cfg  config.Tunnel
+		line string // what a reload says of it if it succeeds; "": nothing
+	}
+	wakeTunnel struct{ id uint64 }
+	// setAddresses gives the interface its addresses: those that are configured, or else
+	// locals. Its result is addressed.
+	setAddresses struct {
+		id, number uint64
+		locals     []netip.Addr
+		back       bool // it had them, and has lost some
+	}
+	// listenBeside waits for a peer that has no IPv6. Its results are called.
+	listenBeside struct {
+		id, number uint64
+		ifname     string
+		ends       ends
+	}
+	// endBeside ends that. When it is done the port is free.
+	endBeside struct{ id uint64 }
+	// setHop says whether routes can use an interface.
+	setHop struct {
+		ifname string
+		down   bool
+	}
+	// wantNeighbors: these are the neighbors that the speaker is to have, and no others.
+	wantNeighbors struct{ neighbors []bgp.Neighbor }
+	// protectEnds: tunnels have other addresses, which no neighbor may take.
+	protectEnds struct{}
+	// guardTunnels: these are the interfaces that transports must keep out of.
+	guardTunnels struct{ names []string }
+	// listen has the transports' doors opened. Its result is tried.
+	listen struct{ kind kind }
+	// begun: all tunnels have been tried once after the start.
+	begun struct{}
+	// report is a line of what a reload has done.
+	report struct{ line string }
+	// logged is a line of the log.
+	logged struct {
+		level slog.Level
+		text  string
+		attrs []any
+	}
+)
+
+func (openTunnel) isEffect()    {}
+func (closeTunnel) isEffect()   {}
+func (setTrust) isEffect()      {}
+func (wakeTunnel) isEffect()    {}
+func (setAddresses) isEffect()  {}
+func (listenBeside) isEffect()  {}
+func (endBeside) isEffect()     {}
+func (setHop) isEffect()        {}
+func (wantNeighbors) isEffect() {}
+func (protectEnds) isEffect()   {}
+func (guardTunnels) isEffect()  {}
+func (listen) isEffect()        {}
+func (begun) isEffect()         {}
+func (report) isEffect()        {}
+func (logged) isEffect()        {}

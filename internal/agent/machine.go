@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"warren/bgp"
+)
+
+// machine decides what becomes of the peers' attachments: when their tunnels are opened and
+// closed, what BGP is to do over them, and what is tried again. It has no clock, does no I/O and
+// starts nothing: next takes an event and the time, changes the state, and returns what is to be
+// done, which the loop does (effects.go) and whose results are events again. It is not safe for
+// concurrent use.
+type machine struct {
+	peers map[string]*peer // by name
+	order []*peer          // the same, as configured
+
+	tunnels map[uint64]*attachment // those that are being opened or are open, by their numbers
+	// leaving are the tunnels that nobody wants any more and whose interfaces may still be there.
+	// While there are some none is opened: names, links and keys may go from one to another.
+	leaving map[uint64]leaving
+
+	numbers    uint64 // the last of a tunnel, of a session and of its generations
+	starting   bool   // not all tunnels have been tried once
+	changed    bool   // the speaker is to be told of neighbors
+	cameUp     bool   // tunnels have other addresses
+	conditions conditions
+}
+
+// leaving is a tunnel that nobody wants any more.
+type leaving struct {
+	ifname  string
+	opening bool   // it is to be closed once it is open
+	reason  string // which the peer is told then
+}
+
+func newMachine() *machine {
+	return &machine{
+		peers: map[string]*peer{}, tunnels: map[uint64]*attachment{}, leaving: map[uint64]leaving{},
+		starting: true, conditions: newConditions(),
+	}
+}
+
+// next takes an event.
+func (m *machine) next(now time.Time, ev event) []effect {
+	switch ev := ev.(type) {
+	case configured:
+		return m.configure(now, ev.peers)
+	case opened:
+		return m.opened(now, ev)
+	case closed:
+		return m.closed(now, ev.id)
+	case tried:
+		return m.conditions.note(now, ev.subject, ev.err)
+	case wrote:
+		return m.conditions.noteRoutes(now, ev.err)
+	case tick:
+		return m.retry(now)
+	case changedAround:
+		m.conditions.hurry(now)
+		return m.retry(now)
+	case woke:
+		return m.woke(now, ev.asleep)
+	case idle:
+		return m.idle()
+	}
+	return m.nextOf(now, ev)
+}
+
+// nextOf takes an event of one tunnel.
+func (m *machine) nextOf(now time.Time, ev event) []effect {
+	switch ev := ev.(type) {
+	case gone:
+		if a := m.tunnels[ev.id]; a != nil && a.phase == phaseOpen {
+			return m.gone(now, a, ev.err)
+		}
+	case wentUp:
+		if a := m.tunnels[ev.id]; a != nil {
+			return m.wentUp(a, ev)
+		}
+	case wentDown:
+		if a := m.tunnels[ev.id]; a != nil {
+			return m.wentDown(a, ev.reason)
+		}
+	case rekeyed:
+		if a := m.tunnels[ev.id]; a != nil && a.up() {
+			return m.rekeyed(a, ev)
+		}
+	case addressed:
+		if a := m.tunnels[ev.id]; a != nil && a.up() && a.session.number == ev.number {
+			return m.addressed(now, a, ev)
+		}
+	case stripped:
+		if a := m.tunnels[ev.id]; a != nil && a.up() && a.session.ready && m.conditions.due(now, about(kindAddressesBack, a)) {
+			return []effect{a.setAddresses(true)}
+		}
+	case mended:
+		if a := m.tunnels[ev.id]; a != nil {
+			return m.mended(now, a, ev)
+		}
+	case trusted:
+		if a := m.tunnels[ev.id]; a != nil {
+			return m.trusted(a, ev)
+		}
+	case called:
+		if a := m.tunnels[ev.id]; a != nil && a.up() && a.session.number == ev.number && !ev.established {
+			return m.called(a)
+		}
+	}
+	return nil
+}
+
+// all calls do for each attachment, in the order of the config.
+func (m *machine) all(do func(*attachment)) {
+	for _, p := range m.order {
+		for _, a := range p.attachments {
+			do(a)
+		}
+	}
+}
+
+// behind returns the attachment with that interface; nil if there is none.
+func (m *machine) behind(ifname string) (found *attachment) {
+	for _, p := range m.order {
+		for _, a := range p.attachments {
+			if a.cfg.Interface == ifname {
+				return a
+			}
+		}
+	}
+	return nil
+}
+
+// neighbors are those that the speaker is to have: one behind each tunnel that is up and
+// whose interface has its addresses.
+func (m *machine) neighbors() (all []bgp.Neighbor) {
+	m.all(func(a *attachment) {
+		if a.up() && a.session.ready {
+			all = append(all, a.neighbor())
+		}
+	})
+	return all
+}
+
+// want tells the speaker of its neighbors at once.
+func (m *machine) want() effect {
+	m.changed = false
+	return wantNeighbors{m.neighbors()}
+}
+
+// idle tells the speaker what has changed, all at once: each time costs something for every
+// neighbor.
+func (m *machine) idle() (out []effect) {
+	if m.cameUp {
+		m.cameUp, m.changed = false, true // what is protected goes with the neighbors
+		out = append(out, protectEnds{})
+	}
+	if m.changed {
+		out = append(out, m.want())
+	}
+	return out
+}
+
+// busy reports whether tunnels are being opened or closed.
+func (m *machine) busy() bool {
+	for _, a := range m.tunnels {
+		if a.phase == phaseOpening {
+			return true
+		}
+	}
+	return len(m.leaving) > 0
+}
+
+// number returns one that was not there before.
+func (m *machine) number() uint64 {
+	m.numbers++
+	return m.numbers
+}
+
+// retry tries again what failed before and is due.
+func (m *machine) retry(now time.Time) (out []effect) {
+	for _, k := range []kind{kindListenWireGuard, kindListenTLS} {
+		if m.conditions.again(now, subject{kind: k}) {
+			out = append(out, listen{k})
+		}
+	}
+	m.all(func(a *attachment) {
+		if a.up() && !a.session.ready && m.conditions.due(now, about(kindAddresses, a)) {
+			out = append(out, a.setAddresses(false))
+		}
+	})
+	return append(out, m.open(now)...)
+}
+
+// holdTime is what the hold time of a BGP session is at most: the peer has ended one in
+// which this end was silent for longer (RFC 4271, section 4.2).
+const holdTime = 9 * time.Second
+
+// woke is for when the machine wakes up. All timers have slept as well, so that what they would
+// do is done now: tunnels decide whether their session is over and try again at once, and BGP
+// sessions that the peer has ended start again.
+func (m *machine) woke(now time.Time, asleep time.Duration) []effect {
+	out := []effect{logged{slog.LevelInfo, "woke up: the machine was asleep", []any{"asleep", asleep.Round(time.Second)}}}
+	m.all(func(a *attachment) {
+		if a.phase == phaseOpen {
+			out = append(out, wakeTunnel{a.id})
+		}
+		if a.up() && asleep >= holdTime {
+			a.session.generation = m.number()
+			m.changed = true
+		}
+	})
+	m.conditions.hurry(now)
+	return append(out, m.retry(now)...)
+}
+
+// mendSilence is how long the log says nothing more of an interface that something else
+// changes again and again.
+const mendSilence = time.Minute
+
+func (m *machine) mended(now time.Time, a *attachment, ev mended) []effect {
+	out := m.conditions.note(now, about(kindInterface, a), ev.err)
+	if len(ev.changed) == 0 || ev.err != nil || !a.mended.IsZero() && now.Sub(a.mended) < mendSilence {
+		return out
+	}
+	a.mended = now
+	return append(out, logged{slog.LevelWarn, "put right what something else had changed of the tunnel's interface",
+		[]any{"peer", a.peer.name, "interface", a.cfg.Interface, "changed", strings.Join(ev.changed, ",")}})
+}

@@ -1,0 +1,142 @@
+package agent
+
+import (
+	"log/slog"
+	"time"
+)
+
+// open opens the tunnels that are not open, unless one failed a moment ago.
+func (m *machine) open(now time.Time) (out []effect) {
+	if len(m.leaving) > 0 {
+		return nil
+	}
+	m.all(func(a *attachment) {
+		if a.phase != phaseClosed || !m.conditions.due(now, about(kindOpen, a)) || !m.conditions.due(now, about(kindGone, a)) {
+			return
+		}
+		a.phase, a.id, a.rekey = phaseOpening, m.number(), false
+		m.tunnels[a.id] = a
+		out = append(out, openTunnel{a.id, a.name, a.cfg})
+	})
+	return append(out, m.begun()...)
+}
+
+// begun lets strangers in when all tunnels have been tried once: a peer that dials in
+// before its tunnel is known would be turned away as a stranger.
+func (m *machine) begun() []effect {
+	if !m.starting || m.busy() {
+		return nil
+	}
+	m.starting = false
+	return []effect{listen{kindListenTLS}, begun{}}
+}
+
+// opened takes what has become of a tunnel that was to be opened. Failing is remembered and
+// tried again: one peer's bad luck, such as an interface name that is taken, keeps no other
+// waiting.
+func (m *machine) opened(now time.Time, ev opened) (out []effect) {
+	if left, ok := m.leaving[ev.id]; ok {
+		if ev.err != nil {
+			return m.closed(now, ev.id)
+		}
+		m.leaving[ev.id] = leaving{ifname: left.ifname}
+		return []effect{closeTunnel{ev.id, left.reason}}
+	}
+	a := m.tunnels[ev.id]
+	if a == nil || a.phase != phaseOpening {
+		return nil
+	}
+	out = m.conditions.note(now, about(kindOpen, a), ev.err)
+	if ev.err != nil {
+		m.shut(a)
+		return append(out, m.begun()...)
+	}
+	a.phase = phaseOpen
+	out = append(out, m.conditions.note(now, about(kindGone, a), nil)...)
+	if a.rekey {
+		a.rekey = false
+		out = append(out, setTrust{a.id, a.cfg, ""})
+	}
+	return append(out, m.begun()...)
+}
+
+// shut notes that an attachment has no tunnel.
+func (m *machine) shut(a *attachment) {
+	delete(m.tunnels, a.id)
+	a.phase, a.id = phaseClosed, 0
+}
+
+// close gives up an attachment's tunnel: the neighbor with a Cease while the tunnel still
+// carries it, then the tunnel.
+func (m *machine) close(a *attachment, reason string) (out []effect) {
+	out = m.endSession(a)
+	m.conditions.forget(a)
+	switch a.phase {
+	case phaseOpen:
+		m.leaving[a.id] = leaving{ifname: a.cfg.Interface}
+		out = append(out, closeTunnel{a.id, reason})
+	case phaseOpening:
+		m.leaving[a.id] = leaving{ifname: a.cfg.Interface, opening: true, reason: reason}
+	}
+	m.shut(a)
+	return out
+}
+
+// closed opens what has waited for the tunnel to be gone.
+func (m *machine) closed(now time.Time, id uint64) []effect {
+	if _, ok := m.leaving[id]; !ok {
+		return nil
+	}
+	if delete(m.leaving, id); len(m.leaving) > 0 {
+		return nil
+	}
+	return append([]effect{m.guard()}, m.open(now)...)
+}
+
+// gone is for a tunnel whose interface something else has removed, renamed or moved to another
+// network namespace. It is made again after a pause.
+func (m *machine) gone(now time.Time, a *attachment, err error) []effect {
+	out := m.conditions.note(now, about(kindGone, a), err)
+	out = append(out, m.endSession(a)...)
+	m.leaving[a.id] = leaving{ifname: a.cfg.Interface}
+	out = append(out, closeTunnel{a.id, "the interface is gone"})
+	m.shut(a)
+	return out
+}
+
+// guard names the interfaces that transports must keep out of: those of all tunnels, and
+// those that are not gone yet.
+func (m *machine) guard() effect {
+	var names []string
+	named := map[string]bool{}
+	add := func(name string) {
+		if !named[name] {
+			named[name] = true
+			names = append(names, name)
+		}
+	}
+	m.all(func(a *attachment) { add(a.cfg.Interface) })
+	for _, id := range sortedKeys(m.leaving) {
+		add(m.leaving[id].ifname)
+	}
+	return guardTunnels{names}
+}
+
+// trusted takes whether a tunnel at work took over other keys. If it could not, as where a
+// key goes from one peer to another, it is made again.
+func (m *machine) trusted(a *attachment, ev trusted) []effect {
+	switch {
+	case ev.err == nil && ev.line == "":
+		return nil
+	case ev.err == nil:
+		return []effect{report{ev.line}}
+	}
+	out := []effect{logged{slog.LevelInfo, "the keys of a tunnel at work cannot be changed, so it is made again",
+		[]any{"peer", a.peer.name, "interface", a.cfg.Interface, "err", ev.err}}}
+	return append(out, m.remake(a)...)
+}
+
+// remake closes a tunnel that is configured otherwise now. It is opened when it is gone.
+func (m *machine) remake(a *attachment) []effect {
+	return append(m.close(a, "the peer changed its configuration"), report{a.label() + ": tunnel changed, reconnecting"})
+}

@@ -1,0 +1,63 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"warren/bgp"
+	"warren/internal/config"
+	"warren/internal/speaker"
+	"warren/tunnel"
+)
+
+// tunnelHandle is a tunnel interface, and what works it or watches it.
+type tunnelHandle interface {
+	Status() tunnel.Status
+	// Ends returns the two addresses inside the tunnel for the session that
+	// the event began; link-local ones have a zone. Where they are derived, which are
+	// IPv6 ones, beside is the pair for an end without IPv6; else it is not valid.
+	Ends(tunnel.Event) (local, peer netip.Addr, beside ends)
+	// SetAddresses gives the interface the addresses that a session from one of the local
+	// ones needs, and returns what it has then. The error wraps link.ErrNoIPv6 where it
+	// cannot have an IPv6 one.
+	SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error)
+	// Index returns the index of an interface of our own, and 0 for another.
+	Index() int
+	// Mend puts right what something else changed of an interface of our own,
+	// and returns what that was. An error that wraps tun.ErrLost says that the interface
+	// has got another name or is in another namespace.
+	Mend() (changed []string, err error)
+	// Wake is called when the machine woke up from a sleep.
+	Wake()
+	// SetTrust has the peer known by what the config says of that now. A session stays if its
+	// key does. An error leaves all as it was.
+	SetTrust(config.Tunnel) error
+	// Close ends the session and tells the peer why. An interface of our own
+	// is gone when it returns. Call it once, and nothing else after it.
+	Close(reason string)
+}
+
+// tunnelOpener makes the tunnel of an attachment, which name is the name of. It is called from
+// several goroutines at once.
+type tunnelOpener interface {
+	Open(name string, t config.Tunnel, r reporter) (tunnelHandle, error)
+}
+
+// reporter is how an open tunnel reports to the loop. Its functions may be
+// called from any goroutine, before Open has returned too, and do not block.
+type reporter struct {
+	event  func(tunnel.Event) // it came up or went down
+	failed func(error)        // it has ended by itself: the interface is gone
+}
+
+// bgpSpeaker is what the loop needs of speaker.Speaker.
+type bgpSpeaker interface {
+	Want(bgp.Wanted)
+	Settle(context.Context) error
+	TakeChanges() map[netip.Prefix]bgp.Route
+	Neighbors() []bgp.NeighborStatus
+	Events() <-chan struct{}
+	Status() speaker.Status
+	SetLimits(memoryMax int64, restartTime time.Duration)
+}

@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"log/slog"
+	"time"
+)
+
+// log is a line of the log about an attachment.
+func (a *attachment) log(level slog.Level, text string, attrs ...any) effect {
+	return logged{level, text, append([]any{"peer", a.peer.name, "interface", a.cfg.Interface}, attrs...)}
+}
+
+// wentUp gives a tunnel that came up its addresses, and its neighbor when it has them.
+func (m *machine) wentUp(a *attachment, ev wentUp) []effect {
+	out := m.endSession(a)
+	var attrs []any
+	if ev.remote.IsValid() {
+		attrs = []any{"remote", ev.remote}
+	}
+	out = append(out, a.log(slog.LevelInfo, "tunnel up", attrs...))
+	return append(out, m.beginSession(a, ev)...)
+}
+
+// beginSession begins what is over the tunnel.
+func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
+	a.session = newSession(m.number(), ev.ends, ev.beside, ev.rtt)
+	a.ends = a.session.allEnds()
+	m.cameUp = true
+	return []effect{setHop{a.cfg.Interface, false}, a.setAddresses(false)}
+}
+
+func (a *attachment) setAddresses(back bool) effect {
+	return setAddresses{a.id, a.session.number, a.session.locals(), back}
+}
+
+// addressed goes on when the interface has its addresses. Where it can have no IPv6 ones, BGP
+// goes over IPv4.
+func (m *machine) addressed(now time.Time, a *attachment, ev addressed) (out []effect) {
+	s := a.session
+	if ev.noIPv6 && s.ipv4.valid() && !s.noIPv6 {
+		s.noIPv6 = true
+		s.overIPv4()
+		return []effect{a.log(slog.LevelInfo, "no IPv6 here: BGP goes over IPv4", "address", s.local), a.setAddresses(ev.back)}
+	}
+	k := kindAddresses
+	if ev.back {
+		k = kindAddressesBack
+	}
+	out = m.conditions.note(now, about(k, a), ev.err)
+	if ev.err != nil {
+		return out
+	}
+	s.addresses, s.addressed = ev.addresses, now
+	if ev.back {
+		return append(out, a.log(slog.LevelWarn, "gave the tunnel's interface the addresses back that it had lost"))
+	}
+	s.ready, m.changed = true, true
+	if s.ipv4.valid() && !s.local.Is4() && !s.beside {
+		s.beside = true
+		out = append(out, listenBeside{a.id, s.number, a.cfg.Interface, s.ipv4})
+	}
+	return out
+}
+
+// wentDown takes away what a dead tunnel must not have: its neighbor, and with it its routes.
+func (m *machine) wentDown(a *attachment, reason string) []effect {
+	if !a.up() {
+		return nil
+	}
+	return append([]effect{a.log(slog.LevelWarn, "tunnel down", "reason", reason)}, m.endSession(a)...)
+}
+
+func (m *machine) endSession(a *attachment) (out []effect) {
+	s := a.session
+	if s == nil {
+		return nil
+	}
+	if a.session = nil; s.beside {
+		out = append(out, endBeside{a.id})
+	}
+	m.conditions.rest(about(kindAddresses, a))
+	m.conditions.rest(about(kindAddressesBack, a))
+	// The kernel first: the routes' way out is gone, whatever BGP thinks.
+	return append(out, setHop{a.cfg.Interface, true}, m.want())
+}
+
+// called goes over to IPv4 for a peer that has called there, as it has no IPv6.
+func (m *machine) called(a *attachment) (out []effect) {
+	s := a.session
+	if s.local.Is4() || !s.ipv4.valid() {
+		return nil
+	}
+	if s.beside {
+		s.beside = false
+		out = append(out, endBeside{a.id}) // BGP is to listen there now
+	}
+	s.overIPv4()
+	s.generation, m.changed = m.number(), true
+	return append(out, a.log(slog.LevelInfo, "the peer has no IPv6: BGP goes over IPv4", "address", s.local))
+}
+
+// rekeyed begins what is over the tunnel again, from its new ends.
+func (m *machine) rekeyed(a *attachment, ev rekeyed) []effect {
+	out := append([]effect{a.log(slog.LevelInfo, "the tunnel's addresses follow its keys")}, m.endSession(a)...)
+	return append(out, m.beginSession(a, ev.wentUp)...)
+}
