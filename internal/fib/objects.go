@@ -64,6 +64,15 @@ func (o *objects) note(protocol int, n rtnl.NextHop) {
 	}
 }
 
+// unmake drops an object that could not be made. The groups that were to have it are read
+// again before they are used.
+func (o *objects) unmake(n rtnl.NextHop) {
+	delete(o.have, n.ID)
+	if n.Index != 0 && o.hops[familyOf(n)][n.Index] == n.ID {
+		delete(o.hops[familyOf(n)], n.Index)
+	}
+}
+
 func familyOf(n rtnl.NextHop) int {
 	if n.Family == unix.AF_INET {
 		return 0
@@ -75,12 +84,9 @@ func familyOf(n rtnl.NextHop) int {
 // group that is left empty.
 func (o *objects) forget(id uint32) {
 	n := o.have[id]
-	delete(o.have, id)
+	o.unmake(n)
 	if n.Index == 0 {
 		return
-	}
-	if f := familyOf(n); o.hops[f][n.Index] == id {
-		delete(o.hops[f], n.Index)
 	}
 	for number, group := range o.have {
 		if !slices.ContainsFunc(group.Group, func(m rtnl.Member) bool { return m.ID == id }) {

@@ -43,10 +43,13 @@ func (k *kernel) carrier(t testing.TB, name string, want bool) {
 	})
 }
 
+// ways makes ways of what a test says: an interface, "~" before one in reserve, ":" and a
+// weight behind.
 func ways(names ...string) (all []Way) {
 	for _, n := range names {
 		name, weight, _ := strings.Cut(n, ":")
-		w := Way{Interface: name}
+		name, reserve := strings.CutPrefix(name, "~")
+		w := Way{Interface: name, Reserve: reserve}
 		_, _ = fmt.Sscan(weight, &w.Weight)
 		all = append(all, w)
 	}
@@ -92,12 +95,8 @@ func (k *kernel) wantWay(t testing.TB, want string) {
 // objects returns the numbers of all the kernel's next-hop objects.
 func (k *kernel) objects(t testing.TB) []string {
 	t.Helper()
-	out, err := exec.Command("ip", "nexthop").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []string
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(output(t, "ip", "nexthop")) {
 		all = append(all, strings.Fields(line)[1])
 	}
 	return all
@@ -359,7 +358,8 @@ func playModel(t *testing.T, k *kernel, noObjects bool) {
 		t.Fatalf("HasObjects is %v", f.HasObjects())
 	}
 	rnd, model, down, carrier := newRand(t), map[netip.Prefix]wantedWays{}, map[string]bool{}, map[string]bool{}
-	choices := [][]string{{"hopA"}, {"hopB"}, {"hopA", "hopB"}, {"hopB", "hopA"}, {"hopA", "hopB:5", "hopC"}, {"hopC", "hopA"}, nil}
+	choices := [][]string{{"hopA"}, {"hopB"}, {"hopA", "hopB"}, {"hopB", "hopA"}, {"hopA", "hopB:5", "hopC"}, {"hopC", "hopA"}, nil,
+		{"hopA", "~hopB"}, {"hopA", "~hopC"}, {"hopB:5", "hopA", "~hopC"}, {"hopC", "~hopB", "~hopA:5"}, {"~hopC", "~hopA"}}
 	for range 80 {
 		for range rnd.IntN(6) {
 			w := wantedWays{names: choices[rnd.IntN(len(choices))], unreachable: rnd.IntN(4) == 0}
@@ -390,9 +390,16 @@ func playModel(t *testing.T, k *kernel, noObjects bool) {
 			}
 		}
 		// What the kernel says in its own time is waited for.
+		is := ""
+		t.Cleanup(func() {
+			if t.Failed() && is != "" {
+				t.Log(is)
+			}
+		})
 		until(t, "the kernel is as it should be", func() bool {
 			flush(t, f)
-			return wrong(t, k, f, model, down, carrier) == ""
+			is = wrong(t, k, f, model, down, carrier)
+			return is == ""
 		})
 	}
 	if w := wrong(t, k, f, model, down, carrier); w != "" {
@@ -414,36 +421,52 @@ func playModel(t *testing.T, k *kernel, noObjects bool) {
 func wrong(t *testing.T, k *kernel, f *FIB, model map[netip.Prefix]wantedWays, down, noCarrier map[string]bool) string {
 	t.Helper()
 	for p, w := range model {
-		var usable, first []string
-		for _, n := range w.names {
-			name, _, _ := strings.Cut(n, ":")
-			if down[name] {
-				continue
-			}
-			if len(first) == 0 {
-				first = []string{name}
-			}
-			if !noCarrier[name] {
-				usable = append(usable, n)
-			}
-		}
-		if len(w.names) == 1 || !f.HasObjects() {
-			if len(usable) > 0 {
-				first[0], _, _ = strings.Cut(usable[0], ":")
-			}
-			usable = first // a single way does not mind that there is no carrier
-		}
+		usable := usableOf(w.names, !f.HasObjects(), down, noCarrier)
 		slices.Sort(usable)
 		want := strings.Join(usable, " ")
 		if len(usable) == 0 && !w.unreachable {
 			want = "-"
 		}
-		// The weight of a group of one is not shown.
-		if got := k.way(t, p); got != want && (len(usable) != 1 || got != strings.TrimSuffix(want, ":5")) {
+		got := k.way(t, p)
+		if len(usable) == 1 { // its weight means nothing
+			want, _, _ = strings.Cut(want, ":")
+			got, _, _ = strings.Cut(got, ":")
+		}
+		if got != want {
 			return fmt.Sprintf("%s, of which %+v is wanted, goes to %q, want %q", p, w, got, want)
 		}
 	}
 	return ""
+}
+
+// usableOf returns by which of the ways a prefix is to be sent.
+func usableOf(names []string, noObjects bool, down, noCarrier map[string]bool) (usable []string) {
+	var first, used, reserve []string
+	for _, n := range names {
+		way, isReserve := strings.CutPrefix(n, "~")
+		name, _, _ := strings.Cut(way, ":")
+		switch {
+		case down[name]:
+		case noCarrier[name]:
+			first = append(first, name)
+		case isReserve:
+			reserve = append(reserve, way)
+		default:
+			used = append(used, way)
+		}
+	}
+	if len(names) > 1 && !noObjects {
+		if len(used) == 0 && len(reserve) > 0 {
+			return reserve[:1]
+		}
+		return used
+	}
+	// A single way does not mind that there is no carrier, if there is none that has one.
+	if all := slices.Concat(used, reserve, first); len(all) > 0 {
+		name, _, _ := strings.Cut(all[0], ":")
+		return []string{name}
+	}
+	return nil
 }
 
 // TestNoObjects: a kernel without has the first way that can be used.
@@ -462,6 +485,18 @@ func TestNoObjects(t *testing.T) {
 			flush(t, f)
 		})
 		k.wantWay(t, "hopA")
+		neverWithout(t, k, 6, func() {
+			f.SetHop("hopB", Hop{})
+			f.Apply(Change{Prefix: k.dst, Ways: ways("~hopA", "hopC", "~hopB")}) // also if the order is wrong
+			flush(t, f)
+			k.wantWay(t, "hopC")
+			f.SetHop("hopC", Hop{Down: true})
+			flush(t, f)
+			k.wantWay(t, "hopA")
+			f.SetHop("hopC", Hop{})
+			flush(t, f)
+			k.wantWay(t, "hopC")
+		})
 		if got := k.objects(t); got != nil {
 			t.Errorf("objects %v", got)
 		}

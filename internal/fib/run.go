@@ -140,7 +140,7 @@ func (f *FIB) queueFailedLocked() {
 		}
 	}
 	clear(f.again)
-	f.objects.dirty = true
+	f.objects.stale, f.objects.dirty = true, true // a group that could not be changed is noted as if it had been
 }
 
 func (f *FIB) signal() {

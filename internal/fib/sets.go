@@ -13,6 +13,7 @@ import (
 type Way struct {
 	Interface string // its name
 	Weight    int    // share of the flows, 1 to 256; 0 is 1
+	Reserve   bool   // it carries nothing while one of the others can be used
 }
 
 const maxWeight = 256
@@ -20,9 +21,10 @@ const maxWeight = 256
 // Change says what is wanted of a prefix from now on.
 type Change struct {
 	Prefix netip.Prefix // masked; no IPv4-mapped IPv6
-	// The ways, best first, each interface once. The prefix uses all of them that can be
-	// used; where the kernel has no next-hop objects, the first of them. None: the prefix
-	// leads nowhere.
+	// The ways, best first, each interface once. The prefix uses all that are not in reserve
+	// and can be used; if there are none, the first of the reserve that can. Where the
+	// kernel has no next-hop objects, the first that can be used. None: the prefix leads
+	// nowhere.
 	Ways []Way
 	// Unreachable asks for a route beneath that tells the sender so at once, and has no
 	// shorter prefix count, where there is no way. It has the metric [UnreachableMetric].
@@ -38,7 +40,7 @@ type Hop struct {
 
 // set is a set of ways that prefixes want. Those that want the same share it.
 type set struct {
-	ways   []Way
+	ways   []Way // best first, those in reserve last
 	key    string
 	refs   [2]int    // prefixes of each family that want it
 	group  [2]uint32 // the group object of each family; 0: none, or there is only one way
@@ -69,6 +71,15 @@ func (s *sets) find(ways []Way) *set {
 			made.ways = append(made.ways, w)
 		}
 	}
+	slices.SortStableFunc(made.ways, func(a, b Way) int {
+		switch {
+		case a.Reserve == b.Reserve:
+			return 0
+		case b.Reserve:
+			return -1
+		}
+		return 1
+	})
 	s.all[key] = made
 	for _, w := range made.ways {
 		if s.by[w.Interface] == nil {
@@ -86,7 +97,7 @@ func keyOf(ways []Way) string {
 	}
 	var b strings.Builder
 	for _, w := range ways {
-		fmt.Fprintf(&b, "%s\x00%d\x00", w.Interface, w.Weight)
+		fmt.Fprintf(&b, "%s\x00%d\x00%t\x00", w.Interface, w.Weight, w.Reserve)
 	}
 	return b.String()
 }
