@@ -59,14 +59,15 @@ func (f *FIB) applyRouteLocked(h rtnl.Header, r rtnl.Route) {
 		// The event names the new route, not the one that it took the place of.
 		f.staleLocked()
 	case h.Type == unix.RTM_NEWROUTE && f.pic.owned(r):
-		f.pic.add(r.Prefix, f.pic.held(r))
-		f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
+		e := f.pic.entry(r.Prefix)
+		f.pic.addTo(e, f.pic.held(r))
+		f.queueLocked(e)
 	case h.Type == unix.RTM_DELROUTE && f.pic.owned(r):
-		if f.pic.remove(r.Prefix, f.pic.held(r)) {
-			f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
+		if e := f.pic.known(r.Prefix); e != nil && f.pic.removeFrom(e, f.pic.held(r)) {
+			f.queueLocked(e)
 		}
 	case h.Type == unix.RTM_DELROUTE && blocked:
-		f.queueLocked(r.Prefix, f.pic.entry(r.Prefix))
+		f.queueLocked(f.pic.entry(r.Prefix))
 	}
 }
 
@@ -90,9 +91,9 @@ func (f *FIB) forgetLinkLocked(index uint32) {
 		return
 	}
 	f.flushes++
-	for prefix, e := range f.pic.entries {
-		if f.pic.removeIf(e, func(n *node) bool { return n.index == index }) {
-			f.queueLocked(prefix, e)
+	for e := range f.pic.entries.all() {
+		if f.pic.removeIf(e, func(n node) bool { return n.index == index }) {
+			f.queueLocked(e)
 		}
 	}
 }
@@ -116,9 +117,9 @@ func (f *FIB) queueWantersLocked(of *set) {
 	if of.refs == [2]int{} {
 		return
 	}
-	for prefix, e := range f.pic.entries {
-		if e.want == of {
-			f.queueLocked(prefix, e)
+	for e := range f.pic.entries.all() {
+		if e.want == of.number {
+			f.queueLocked(e)
 		}
 	}
 }

@@ -159,10 +159,10 @@ func (f *FIB) claimsLocked() map[claim]int {
 	if len(free) == 0 {
 		return claims
 	}
-	for _, e := range f.pic.entries {
-		for h := range e.routes() {
-			if e.want != nil && free[h.nexthop] {
-				claims[claim{e.want, h.nexthop}]++
+	for e := range f.pic.entries.all() {
+		for h := range f.pic.routes(e) {
+			if e.want != 0 && free[h.nexthop] {
+				claims[claim{f.sets.list[e.want], h.nexthop}]++
 			}
 		}
 	}

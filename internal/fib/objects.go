@@ -155,9 +155,9 @@ func (f *FIB) vanishedLocked(id uint32) {
 		return
 	}
 	f.flushes++
-	for prefix, e := range f.pic.entries {
-		if f.pic.removeIf(e, func(n *node) bool { return n.nexthop == id }) {
-			f.queueLocked(prefix, e)
+	for e := range f.pic.entries.all() {
+		if f.pic.removeIf(e, func(n node) bool { return n.nexthop == id }) {
+			f.queueLocked(e)
 		}
 	}
 }

@@ -154,9 +154,9 @@ func (f *FIB) queueMissingLocked(of map[*set]bool) {
 	if len(of) == 0 || missing == 0 {
 		return
 	}
-	for prefix, e := range f.pic.entries {
-		if e.want != nil && e.state != stateInstalled && of[e.want] {
-			f.queueLocked(prefix, e)
+	for e := range f.pic.entries.all() {
+		if e.want != 0 && e.state != stateInstalled && of[f.sets.list[e.want]] {
+			f.queueLocked(e)
 		}
 	}
 }

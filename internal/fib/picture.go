@@ -2,7 +2,9 @@ package fib
 
 import (
 	"iter"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -34,18 +36,19 @@ type held struct {
 type node struct {
 	held
 	seen uint8 // the last look at the kernel that found it
-	next *node
 }
 
 // entry is all that is known of a prefix: what is wanted of it, and which owned routes
 // it has. There is seldom more than one route: an unreachable one beneath, one that a
 // killed daemon left, or one of someone else with our protocol number.
 type entry struct {
-	want  *set  // the ways that are wanted; nil: none
-	first *node // its owned routes
-	below bool  // an unreachable route is wanted
-	dirty bool  // the prefix is in FIB.dirty
-	state state // of the way
+	key   key
+	state state  // of the way
+	below bool   // an unreachable route is wanted
+	dirty bool   // it is in FIB.dirty
+	want  uint32 // number of the set of ways that is wanted; 0: none
+	first node   // one of its owned routes; typ is 0 if there is none
+	more  bool   // it has others, which are in picture.more
 }
 
 // state is what has become of a wanted way.
@@ -63,7 +66,8 @@ type picture struct {
 	cfg     *Config
 	stale   bool // it may be wrong: look before use
 	epoch   uint8
-	entries map[netip.Prefix]*entry
+	entries table
+	more    map[key][]node          // owned routes of entries that have several, but for the first
 	counts  [2][stateFailed + 1]int // entries by family and state
 	count   int                     // owned routes
 	onLink  map[uint32]int          // owned routes by interface
@@ -74,18 +78,10 @@ type picture struct {
 
 func newPicture(cfg *Config) picture {
 	return picture{
-		cfg: cfg, stale: true, entries: map[netip.Prefix]*entry{},
+		cfg: cfg, stale: true, entries: newTable(), more: map[key][]node{},
 		onLink: map[uint32]int{}, onHop: map[uint32]int{},
 		links: map[uint32]rtnl.Link{}, index: map[string]uint32{},
 	}
-}
-
-// family numbers the two families.
-func family(p netip.Prefix) int {
-	if p.Addr().Is4() {
-		return 0
-	}
-	return 1
 }
 
 var families = [2]uint8{unix.AF_INET, unix.AF_INET6}
@@ -146,36 +142,46 @@ func (p *picture) way(prefix netip.Prefix) held {
 }
 
 // entry returns the entry of a prefix, which it makes if need be.
-func (p *picture) entry(prefix netip.Prefix) *entry {
-	e := p.entries[prefix]
-	if e == nil {
-		e = &entry{}
-		p.entries[prefix] = e
-	}
-	return e
-}
+func (p *picture) entry(prefix netip.Prefix) *entry { return p.entries.make(keyFor(prefix)) }
+
+// known returns the entry of a prefix, nil if there is none.
+func (p *picture) known(prefix netip.Prefix) *entry { return p.entries.get(keyFor(prefix)) }
 
 // tidy forgets an entry that says nothing.
-func (p *picture) tidy(prefix netip.Prefix, e *entry) {
-	if e.want == nil && e.first == nil && !e.below && !e.dirty {
-		delete(p.entries, prefix)
+func (p *picture) tidy(e *entry) {
+	if e.isGone() && e.first.typ == 0 && !e.dirty {
+		p.entries.remove(e)
 	}
+}
+
+// shrink gives back the memory of entries if most are gone, and reports whether they were.
+// No entry may be in use.
+func (p *picture) shrink() (did bool) {
+	if did = p.entries.isSparse(); did {
+		p.entries.compact()
+		p.more = maps.Clone(p.more) // as large as it has to be
+	}
+	return did
 }
 
 // setState counts what has become of an entry's way.
-func (p *picture) setState(prefix netip.Prefix, e *entry, s state) {
-	f := family(prefix)
+func (p *picture) setState(e *entry, s state) {
+	f := e.key.family()
 	p.counts[f][e.state]--
 	p.counts[f][s]++
 	e.state = s
 }
 
 // isGone reports whether nothing is wanted of a prefix.
-func (e *entry) isGone() bool { return e.want == nil && !e.below }
+func (e *entry) isGone() bool { return e.want == 0 && !e.below }
 
-func (e *entry) routes() iter.Seq[held] {
+// routes yields the owned routes of an entry.
+func (p *picture) routes(e *entry) iter.Seq[held] {
 	return func(yield func(held) bool) {
-		for n := e.first; n != nil; n = n.next {
+		if e.first.typ == 0 || !yield(e.first.held) || !e.more {
+			return
+		}
+		for _, n := range p.more[e.key] {
 			if !yield(n.held) {
 				return
 			}
@@ -183,22 +189,38 @@ func (e *entry) routes() iter.Seq[held] {
 	}
 }
 
-// has reports whether a prefix has an owned route.
-func (e *entry) has(h held) bool { return e.find(h) != nil }
+// has reports whether an entry has an owned route.
+func (p *picture) has(e *entry, h held) bool { return p.find(e, h) != nil }
 
-func (e *entry) find(h held) *node {
-	for n := e.first; n != nil; n = n.next {
-		if n.held == h {
-			return n
+func (p *picture) find(e *entry, h held) *node {
+	if e.first.held == h {
+		return &e.first
+	}
+	if e.more {
+		all := p.more[e.key]
+		if i := slices.IndexFunc(all, func(n node) bool { return n.held == h }); i >= 0 {
+			return &all[i]
 		}
 	}
 	return nil
 }
 
+// edit changes the owned routes of an entry, but not where they lead.
+func (p *picture) edit(e *entry, change func(*node)) {
+	if e.first.typ != 0 {
+		change(&e.first)
+	}
+	if e.more {
+		for i, all := 0, p.more[e.key]; i < len(all); i++ {
+			change(&all[i])
+		}
+	}
+}
+
 // hasMetric reports whether we hold a route that a replacement could hit.
 func (p *picture) hasMetric(prefix netip.Prefix, metric uint32) bool {
-	if e := p.entries[prefix]; e != nil {
-		for h := range e.routes() {
+	if e := p.known(prefix); e != nil {
+		for h := range p.routes(e) {
 			if h.metric == metric {
 				return true
 			}
@@ -213,11 +235,16 @@ func (p *picture) add(prefix netip.Prefix, h held) (news bool) {
 }
 
 func (p *picture) addTo(e *entry, h held) (news bool) {
-	if n := e.find(h); n != nil {
+	if n := p.find(e, h); n != nil {
 		n.seen = p.epoch
 		return false
 	}
-	e.first = &node{held: h, seen: p.epoch, next: e.first}
+	if n := (node{held: h, seen: p.epoch}); e.first.typ == 0 {
+		e.first = n
+	} else {
+		p.more[e.key] = append(p.more[e.key], n)
+		e.more = true
+	}
 	p.count++
 	p.onLink[h.index]++
 	p.onHop[h.nexthop]++
@@ -227,27 +254,45 @@ func (p *picture) addTo(e *entry, h held) (news bool) {
 // remove notes that the kernel has the route no more, and reports whether we
 // believed it had.
 func (p *picture) remove(prefix netip.Prefix, h held) bool {
-	e := p.entries[prefix]
+	e := p.known(prefix)
 	return e != nil && p.removeFrom(e, h)
 }
 
 func (p *picture) removeFrom(e *entry, h held) bool {
-	return p.removeIf(e, func(n *node) bool { return n.held == h })
+	return p.removeIf(e, func(n node) bool { return n.held == h })
 }
 
-func (p *picture) removeIf(e *entry, gone func(*node) bool) (any bool) {
-	for at := &e.first; *at != nil; {
-		if !gone(*at) {
-			at = &(*at).next
-			continue
+func (p *picture) removeIf(e *entry, gone func(node) bool) (any bool) {
+	remove := func(n node) bool {
+		if !gone(n) {
+			return false
 		}
-		drop(p.onLink, (*at).index)
-		drop(p.onHop, (*at).nexthop)
-		*at = (*at).next
+		drop(p.onLink, n.index)
+		drop(p.onHop, n.nexthop)
 		p.count--
 		any = true
+		return true
+	}
+	if e.first.typ != 0 && remove(e.first) {
+		e.first = node{}
+	}
+	if e.more {
+		p.setMore(e, slices.DeleteFunc(p.more[e.key], remove))
 	}
 	return any
+}
+
+// setMore notes what is left of an entry's other routes, of which one becomes the first if
+// that is gone.
+func (p *picture) setMore(e *entry, left []node) {
+	if n := len(left) - 1; e.first.typ == 0 && n >= 0 {
+		e.first, left = left[n], left[:n]
+	}
+	if e.more = len(left) > 0; e.more {
+		p.more[e.key] = left
+	} else {
+		delete(p.more, e.key)
+	}
 }
 
 func drop(counts map[uint32]int, key uint32) {

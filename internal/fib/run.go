@@ -114,17 +114,11 @@ func (f *FIB) staleLocked() {
 	f.signal()
 }
 
-// dirty is a prefix that is to be looked at, with its entry, which stays until then.
-type dirty struct {
-	prefix netip.Prefix
-	entry  *entry
-}
-
-// queueLocked has the next write look at a prefix.
-func (f *FIB) queueLocked(prefix netip.Prefix, e *entry) {
+// queueLocked has the next write look at a prefix, the entry of which stays until then.
+func (f *FIB) queueLocked(e *entry) {
 	if !e.dirty {
 		e.dirty = true
-		f.dirty = append(f.dirty, dirty{prefix, e})
+		f.dirty = append(f.dirty, e)
 	}
 	f.signal()
 }
@@ -135,11 +129,11 @@ func (f *FIB) queueFailedLocked() {
 		f.again[prefix] = struct{}{}
 	}
 	for prefix := range f.again {
-		if e := f.pic.entries[prefix]; e != nil {
-			f.queueLocked(prefix, e)
+		if e := f.pic.known(prefix); e != nil {
+			f.queueLocked(e)
 		}
 	}
-	clear(f.again)
+	f.again = map[netip.Prefix]struct{}{}         // rather than one as large as it has ever been
 	f.objects.stale, f.objects.dirty = true, true // a group that could not be changed is noted as if it had been
 }
 

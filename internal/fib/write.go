@@ -3,6 +3,7 @@ package fib
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"syscall"
@@ -64,7 +65,9 @@ func (f *FIB) writeAll(ctx context.Context) (did bool, err error) {
 		}
 		if err != nil {
 			f.mu.Lock()
-			f.dirty = append(append(f.dirty, left...), gone...) // their entries say so still
+			for _, d := range slices.Concat(left, gone) { // their entries say so still
+				f.dirty = append(f.dirty, d.entry)
+			}
 			f.mu.Unlock()
 			return did, fmt.Errorf("fib: %w", err)
 		}
@@ -84,25 +87,37 @@ func (f *FIB) prepare(ctx context.Context) (wanted, gone []dirty, err error) {
 		return nil, nil, err
 	}
 	if len(f.dirty) == 0 {
+		f.shrinkLocked()
 		return nil, nil, f.collectLocked()
 	}
-	slices.SortFunc(f.dirty, func(a, b dirty) int {
-		aGone, bGone := a.entry.isGone(), b.entry.isGone()
-		switch {
-		case aGone == bGone:
-			return a.prefix.Compare(b.prefix)
-		case bGone:
-			return -1
+	for _, e := range f.dirty {
+		if e.isGone() {
+			gone = append(gone, dirty{e.key, e})
+		} else {
+			wanted = append(wanted, dirty{e.key, e})
 		}
-		return 1
-	})
-	n := len(f.dirty)
-	if i := slices.IndexFunc(f.dirty, func(d dirty) bool { return d.entry.isGone() }); i >= 0 {
-		n = i
 	}
-	wanted, gone, f.dirty = f.dirty[:n:n], f.dirty[n:], nil
+	f.dirty = nil
+	slices.SortFunc(wanted, dirty.compare)
+	slices.SortFunc(gone, dirty.compare)
 	return wanted, gone, nil
 }
+
+// shrinkLocked gives back the memory of prefixes if most are gone. No entry is in use.
+func (f *FIB) shrinkLocked() {
+	if f.pic.shrink() {
+		f.failed, f.again = maps.Clone(f.failed), maps.Clone(f.again)
+		f.doubts = doubts{open: maps.Clone(f.doubts.open), foreign: maps.Clone(f.doubts.foreign)}
+	}
+}
+
+// dirty is an entry that is to be looked at, with its key, so that sorting looks no entry up.
+type dirty struct {
+	key   key
+	entry *entry
+}
+
+func (d dirty) compare(other dirty) int { return d.key.compare(other.key) }
 
 // writePrefixes writes the routes of prefixes, in batches. At an error it returns those
 // that are left over.
@@ -129,9 +144,9 @@ func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
 		if len(f.ops) >= batchSize || len(f.jobs) >= 4*batchSize {
 			break
 		}
-		j := job{prefix: d.prefix, entry: d.entry}
+		j := job{prefix: d.key.prefix(), entry: d.entry}
 		if len(f.failed) > 0 {
-			_, j.before = f.failed[d.prefix]
+			_, j.before = f.failed[j.prefix]
 		}
 		f.ops = f.planLocked(f.ops, len(f.jobs), &j)
 		f.jobs = append(f.jobs, j)
@@ -163,20 +178,22 @@ func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
 	for i := range f.jobs {
 		f.doneLocked(&f.jobs[i])
 	}
-	return len(f.jobs), nil
+	n = len(f.jobs)
+	clear(f.jobs) // else they would keep entries' memory
+	return n, nil
 }
 
 // doneLocked notes what has become of a prefix.
 func (f *FIB) doneLocked(j *job) {
 	e := j.entry
 	if j.failed != nil {
-		f.failLocked(j, "add", namesOf(e.want.ways), j.failed)
+		f.failLocked(j, "add", namesOf(f.sets.list[e.want].ways), j.failed)
 	}
 	s := stateFailed
 	switch {
-	case e.want == nil:
+	case e.want == 0:
 		s = stateNone
-	case j.way.typ != 0 && e.has(j.way):
+	case j.way.typ != 0 && f.pic.has(e, j.way):
 		s = stateInstalled
 	case j.pending:
 		s = statePending
@@ -184,8 +201,8 @@ func (f *FIB) doneLocked(j *job) {
 	if !j.exists {
 		f.doubts.forget(j.prefix)
 	}
-	f.pic.setState(j.prefix, e, s)
-	f.pic.tidy(j.prefix, e)
+	f.pic.setState(e, s)
+	f.pic.tidy(e)
 }
 
 // answeredLocked notes the answer to one message.
