@@ -88,11 +88,7 @@ func (f *FIB) SetHop(name string, h Hop) {
 	if h.Down == before.Down {
 		return
 	}
-	for of := range f.sets.using(name) {
-		if len(of.ways) == 1 || f.noObjects {
-			f.queueWantersLocked(of)
-		}
-	}
+	f.queueWantersLocked(name, func(of *set) bool { return len(of.ways) == 1 || f.noObjects })
 }
 
 // SetSources changes the preferred sources of routes, each where Config says none:

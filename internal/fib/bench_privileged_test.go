@@ -204,7 +204,25 @@ func benchmarkSwitch(b *testing.B, opt, name string, ways []Way) {
 		b.ReportMetric(float64(up.Microseconds())/float64(b.N)/1000, "up-ms")
 		down, up = 0, 0
 	})
+	if ways[1].Reserve {
+		b.Logf("%s: the kernel takes the used way, and the reserve has all after %s", opt, takenAway(b, k, f))
+	}
 	_ = f.Close()
+}
+
+// takenAway takes the carrier of the used way, with which the kernel removes all routes, and
+// returns how long it takes until they lead to the reserve.
+func takenAway(b *testing.B, k *kernel, f *FIB) time.Duration {
+	before := f.Sent()
+	k.ip(b, "link set hopAx down")
+	begin := time.Now()
+	until(b, "the reserve", func() bool {
+		flush(b, f)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.Sent() > before+500_000 && f.pic.counts[0][stateInstalled]+f.pic.counts[1][stateInstalled] == 500_000
+	})
+	return time.Since(begin)
 }
 
 func processorTime(b *testing.B) time.Duration {

@@ -13,7 +13,8 @@
 //  2. A prefix that changes is queued, and [FIB.Run] writes the queue: prefixes in order, some
 //     hundreds of messages in one send, additions before removals. The kernel answers each
 //     message that fails and goes on to the next.
-//  3. For each prefix the package remembers which owned routes the kernel has: its picture.
+//  3. For each prefix the package remembers which owned routes the kernel has: its picture,
+//     of entries without pointers in a table that shrinks when most of them are gone.
 //     Events keep it true; a socket filter hides those that the package's own requests cause.
 //     What the kernel does without an event (it flushes the IPv4 routes of an
 //     interface that goes down, or loses its last address) is deduced from the

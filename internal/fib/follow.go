@@ -2,6 +2,7 @@ package fib
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -102,23 +103,30 @@ func (f *FIB) forgetLinkLocked(index uint32) {
 // state; carrier: it is only its carrier that has changed, which a single way does not mind. The kernel removes the next-hop objects of one that goes down or loses its
 // carrier without an event (net/ipv4/nexthop.c, nh_netdev_event).
 func (f *FIB) linkChangedLocked(name string, carrier bool) {
-	for of := range f.sets.using(name) {
-		if len(of.ways) > 1 && !f.noObjects {
-			f.objects.stale, f.objects.dirty = true, true
-			f.signal()
-		} else if !carrier || len(of.ways) > 1 {
-			f.queueWantersLocked(of)
+	f.queueWantersLocked(name, func(of *set) bool {
+		switch {
+		case len(of.ways) == 1:
+			return !carrier
+		case f.noObjects:
+			return true
 		}
-	}
+		f.objects.stale, f.objects.dirty = true, true
+		f.signal()
+		return false
+	})
 }
 
-// queueWantersLocked queues the prefixes that want a set.
-func (f *FIB) queueWantersLocked(of *set) {
-	if of.refs == [2]int{} {
+// queueWantersLocked queues the prefixes that want those of an interface's sets.
+func (f *FIB) queueWantersLocked(name string, those func(*set) bool) {
+	wanted := make([]bool, len(f.sets.list)) // by the set's number
+	for of := range f.sets.using(name) {
+		wanted[of.number] = those(of)
+	}
+	if !slices.Contains(wanted, true) {
 		return
 	}
 	for e := range f.pic.entries.all() {
-		if e.want == of.number {
+		if wanted[e.want] {
 			f.queueLocked(e)
 		}
 	}

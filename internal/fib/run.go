@@ -3,7 +3,6 @@ package fib
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -112,29 +111,6 @@ func (f *FIB) sooner(at *time.Time, d time.Duration) {
 func (f *FIB) staleLocked() {
 	f.pic.stale = true
 	f.signal()
-}
-
-// queueLocked has the next write look at a prefix, the entry of which stays until then.
-func (f *FIB) queueLocked(e *entry) {
-	if !e.dirty {
-		e.dirty = true
-		f.dirty = append(f.dirty, e)
-	}
-	f.signal()
-}
-
-// queueFailedLocked has the next write try again what failed.
-func (f *FIB) queueFailedLocked() {
-	for prefix := range f.failed {
-		f.again[prefix] = struct{}{}
-	}
-	for prefix := range f.again {
-		if e := f.pic.known(prefix); e != nil {
-			f.queueLocked(e)
-		}
-	}
-	f.again = map[netip.Prefix]struct{}{}         // rather than one as large as it has ever been
-	f.objects.stale, f.objects.dirty = true, true // a group that could not be changed is noted as if it had been
 }
 
 func (f *FIB) signal() {

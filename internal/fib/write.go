@@ -3,7 +3,6 @@ package fib
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"syscall"
@@ -73,51 +72,6 @@ func (f *FIB) writeAll(ctx context.Context) (did bool, err error) {
 		}
 	}
 }
-
-// prepare brings the picture and the next-hop objects up to date, and returns the prefixes
-// to look at, in order: those of which something is wanted, and those of which nothing is,
-// which go last.
-func (f *FIB) prepare(ctx context.Context) (wanted, gone []dirty, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.refreshLocked(ctx); err != nil {
-		return nil, nil, err
-	}
-	if err := f.objectsLocked(); err != nil {
-		return nil, nil, err
-	}
-	if len(f.dirty) == 0 {
-		f.shrinkLocked()
-		return nil, nil, f.collectLocked()
-	}
-	for _, e := range f.dirty {
-		if e.isGone() {
-			gone = append(gone, dirty{e.key, e})
-		} else {
-			wanted = append(wanted, dirty{e.key, e})
-		}
-	}
-	f.dirty = nil
-	slices.SortFunc(wanted, dirty.compare)
-	slices.SortFunc(gone, dirty.compare)
-	return wanted, gone, nil
-}
-
-// shrinkLocked gives back the memory of prefixes if most are gone. No entry is in use.
-func (f *FIB) shrinkLocked() {
-	if f.pic.shrink() {
-		f.failed, f.again = maps.Clone(f.failed), maps.Clone(f.again)
-		f.doubts = doubts{open: maps.Clone(f.doubts.open), foreign: maps.Clone(f.doubts.foreign)}
-	}
-}
-
-// dirty is an entry that is to be looked at, with its key, so that sorting looks no entry up.
-type dirty struct {
-	key   key
-	entry *entry
-}
-
-func (d dirty) compare(other dirty) int { return d.key.compare(other.key) }
 
 // writePrefixes writes the routes of prefixes, in batches. At an error it returns those
 // that are left over.
