@@ -65,6 +65,7 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	keygen HOST                     `warren keygen -d $WORK/HOST`; sets $FINGERPRINT_<HOST> and $PUBLIC_KEY_<HOST>
 //	start HOST                      fills in variables in $WORK/HOST's config, then `warren run`
 //	start-v4 HOST                   the same, as on a kernel without IPv6
+//	start-old HOST                  the same, as on Linux before 5.3, which has no next-hop objects
 //	start-to HOST FILE              the same, standard error going to FILE, such as a FIFO
 //	hup HOST                        SIGHUP
 //	terminate HOST | kill9 HOST     SIGTERM and wait | SIGKILL and wait
@@ -84,6 +85,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"keygen":     do(keygen),
 	"start":      do(start),
 	"start-v4":   do(startV4),
+	"start-old":  do(startOld),
 	"start-to":   do(startTo),
 	"hup":        do(hup),
 	"terminate":  do(terminate),

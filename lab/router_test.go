@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -71,25 +72,20 @@ func (s *scenario) expand(ts *testscript.TestScript, host string) error {
 }
 
 func start(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
-	for _, name := range args {
-		h, err := s.host(name)
-		if err != nil {
-			return err
-		}
-		if err := s.expand(ts, name); err != nil {
-			return err
-		}
-		p, err := h.Start("warren", "run", "-c", s.configFile(name))
-		if err != nil {
-			return err
-		}
-		s.daemons[name] = p
-	}
-	return nil
+	return s.startAll(ts, args)
 }
 
 func startV4(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
-	for _, name := range args {
+	return s.startAll(ts, args, "hostile", "no-ipv6")
+}
+
+func startOld(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
+	return s.startAll(ts, args, "hostile", "no-next-hop-objects")
+}
+
+// startAll starts the daemons of hosts, by a command that runs them if there is one.
+func (s *scenario) startAll(ts *testscript.TestScript, hosts []string, by ...string) error {
+	for _, name := range hosts {
 		h, err := s.host(name)
 		if err != nil {
 			return err
@@ -97,7 +93,7 @@ func startV4(s *scenario, ts *testscript.TestScript, _ bool, args []string) erro
 		if err := s.expand(ts, name); err != nil {
 			return err
 		}
-		p, err := h.Start("hostile", "no-ipv6", "warren", "run", "-c", s.configFile(name))
+		p, err := h.Start(slices.Concat(by, []string{"warren", "run", "-c", s.configFile(name)})...)
 		if err != nil {
 			return err
 		}

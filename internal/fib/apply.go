@@ -34,36 +34,38 @@ func (f *FIB) applyChangeLocked(c Change) {
 	}
 	e := f.pic.entry(c.Prefix)
 	before := e.want
-	f.wantLocked(c.Prefix, e, c.Ways)
+	f.wantLocked(e, c.Ways)
 	if e.want != before || e.below != c.Unreachable {
 		e.below = c.Unreachable
-		f.queueLocked(c.Prefix, e)
+		f.queueLocked(e)
 	}
-	f.pic.tidy(c.Prefix, e)
+	f.pic.tidy(e)
 }
 
 // wantLocked changes the set of a prefix.
-func (f *FIB) wantLocked(prefix netip.Prefix, e *entry, ways []Way) {
-	var next *set
+func (f *FIB) wantLocked(e *entry, ways []Way) {
+	var next uint32
 	if len(ways) > 0 {
-		next = f.sets.find(ways)
+		next = f.sets.find(ways).number
 	}
-	before, fam := e.want, family(prefix)
-	if next == before {
+	if next == e.want {
 		return
 	}
+	fam, before := e.key.family(), e.want
 	e.want = next
-	if next != nil {
-		if next.refs[fam]++; next.refs[fam] == 1 && len(next.ways) > 1 {
+	if next != 0 {
+		of := f.sets.list[next]
+		if of.refs[fam]++; of.refs[fam] == 1 && len(of.ways) > 1 {
 			f.objects.dirty = true
 		}
 	}
-	if before != nil {
-		before.refs[fam]--
-		f.sets.release(before)
+	if before != 0 {
+		of := f.sets.list[before]
+		of.refs[fam]--
+		f.sets.release(of)
 	}
-	if e.state == stateNone && next != nil {
-		f.pic.setState(prefix, e, statePending)
+	if e.state == stateNone && next != 0 {
+		f.pic.setState(e, statePending)
 	}
 }
 
@@ -86,11 +88,7 @@ func (f *FIB) SetHop(name string, h Hop) {
 	if h.Down == before.Down {
 		return
 	}
-	for of := range f.sets.using(name) {
-		if len(of.ways) == 1 || f.noObjects {
-			f.queueWantersLocked(of)
-		}
-	}
+	f.queueWantersLocked(name, func(of *set) bool { return len(of.ways) == 1 || f.noObjects })
 }
 
 // SetSources changes the preferred sources of routes, each where Config says none:
@@ -123,19 +121,19 @@ func (f *FIB) SetSources(v4, v6 netip.Addr) error {
 // changed. The picture tells sources apart by what is configured: what was ours is
 // another's now, and what was another's may be ours, which only the kernel can say.
 func (f *FIB) sourcesChangedLocked(changed [2]bool) {
-	for prefix, e := range f.pic.entries {
-		if !changed[family(prefix)] {
+	for e := range f.pic.entries.all() {
+		if !changed[e.key.family()] {
 			continue
 		}
-		for n := e.first; n != nil; n = n.next {
+		f.pic.edit(e, func(n *node) {
 			switch n.src {
 			case sourceOurs:
 				n.src = sourceOther
 			case sourceOther:
 				f.pic.stale = true
 			}
-		}
-		f.queueLocked(prefix, e)
+		})
+		f.queueLocked(e)
 	}
 	if f.pic.stale {
 		f.dropSourcesLocked()
@@ -146,9 +144,9 @@ func (f *FIB) sourcesChangedLocked(changed [2]bool) {
 // dropSourcesLocked forgets the routes with sources that are not known to be other than
 // the configured one: the look that follows finds them.
 func (f *FIB) dropSourcesLocked() {
-	for prefix, e := range f.pic.entries {
-		if f.pic.removeIf(e, func(n *node) bool { return n.src == sourceOther }) {
-			f.queueLocked(prefix, e)
+	for e := range f.pic.entries.all() {
+		if f.pic.removeIf(e, func(n node) bool { return n.src == sourceOther }) {
+			f.queueLocked(e)
 		}
 	}
 }
@@ -193,11 +191,11 @@ func (f *FIB) Flush(ctx context.Context) (Result, error) {
 // stop.
 func (f *FIB) Cleanup(ctx context.Context, keep ...Change) error {
 	f.mu.Lock()
-	for prefix, e := range f.pic.entries {
-		if e.want != nil || e.below {
-			f.wantLocked(prefix, e, nil)
+	for e := range f.pic.entries.all() {
+		if !e.isGone() {
+			f.wantLocked(e, nil)
 			e.below = false
-			f.queueLocked(prefix, e)
+			f.queueLocked(e)
 		}
 	}
 	clear(f.failed)

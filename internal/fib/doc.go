@@ -13,7 +13,8 @@
 //  2. A prefix that changes is queued, and [FIB.Run] writes the queue: prefixes in order, some
 //     hundreds of messages in one send, additions before removals. The kernel answers each
 //     message that fails and goes on to the next.
-//  3. For each prefix the package remembers which owned routes the kernel has: its picture.
+//  3. For each prefix the package remembers which owned routes the kernel has: its picture,
+//     of entries without pointers in a table that shrinks when most of them are gone.
 //     Events keep it true; a socket filter hides those that the package's own requests cause.
 //     What the kernel does without an event (it flushes the IPv4 routes of an
 //     interface that goes down, or loses its last address) is deduced from the
@@ -36,19 +37,31 @@
 //	10.3.0.0/16 ─┘                          └─ object: dev site-c
 //
 // Removing the object of an interface takes it out of all groups: one message, whatever the
-// number of prefixes, and no route changes. The kernel does the same when an interface goes
-// down or loses its carrier, and sends no event for it (net/ipv4/nexthop.c,
-// nh_netdev_event); a group that is left empty goes, and its routes with it. So when
-// an interface has changed that is in a group, the objects, which are few, are read again.
-// An object needs a carrier. To put one back into a group the group is replaced, for which
-// the kernel sends an event for each of its routes (net.ipv4.nexthop_compat_mode).
+// number of prefixes, and no route changes. Ways in reserve have no objects while one of the
+// others can be used. When the last of these goes the group gets the first of the reserve
+// that can be used, and then the object that it had is removed, so that the group, and with it
+// its routes, never goes:
+//
+//	new object: dev site-d
+//	group: site-b → site-d       one message for each set and family, replacing the members
+//	remove the object: dev site-b
+//
+// An object needs a carrier. To put one back into a group, or the reserve into it, the group is
+// replaced, for which the kernel sends an event for each of its routes, after it has
+// switched (net.ipv4.nexthop_compat_mode).
+//
+// When an interface goes down or loses its carrier the kernel removes its objects by itself,
+// and sends no event for it (net/ipv4/nexthop.c, nh_netdev_event); a group that is left
+// empty goes, and its routes with it, before there is any event of the interface. So when an
+// interface has changed that is in a group, the objects, which are few, are read again, and
+// the routes that are gone are written by a new group, at once.
 //
 // Objects are made before the routes that use them, and removed after these. No object is
 // replaced but a group of our own. Prefixes with one way have no objects, because
 // without a carrier the kernel would remove their routes, for IPv4 without a word.
 //
 // On a kernel without objects (before 5.3) a prefix has a plain route by the first of
-// its ways that can be used.
+// its ways that can be used, those in reserve last.
 //
 // # Why no route is ever replaced
 //

@@ -44,10 +44,10 @@ func (f *FIB) foreignLocked(j *job) bool {
 // answers EEXIST then, the route is foreign.
 func (f *FIB) decideLocked() {
 	for prefix := range f.doubts.open {
-		if e := f.pic.entries[prefix]; e != nil {
+		if e := f.pic.known(prefix); e != nil {
 			f.doubts.foreign[prefix] = struct{}{}
-			f.queueLocked(prefix, e)
+			f.queueLocked(e)
 		}
 	}
-	clear(f.doubts.open)
+	f.doubts.open = map[netip.Prefix]struct{}{}
 }

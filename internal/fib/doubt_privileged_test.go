@@ -63,10 +63,10 @@ func TestEventsDuringLook(t *testing.T) {
 func overlook(f *FIB, r Route, took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	e := f.pic.entries[r.Prefix]
-	f.pic.removeIf(e, func(*node) bool { return true })
-	f.pic.setState(r.Prefix, e, statePending)
-	f.queueLocked(r.Prefix, e)
+	e := f.pic.known(r.Prefix)
+	f.pic.removeIf(e, func(node) bool { return true })
+	f.pic.setState(e, statePending)
+	f.queueLocked(e)
 	f.looked, f.lookTook = time.Now(), took
 }
 

@@ -82,7 +82,7 @@ type FIB struct {
 	pic     picture
 	sets    sets
 	objects objects
-	dirty   []dirty                    // prefixes to look at; their entries say so too
+	dirty   []*entry                   // prefixes to look at; their entries say so too
 	failed  map[netip.Prefix][]failure // prefixes of which a route was refused
 	doubts  doubts
 	again   map[netip.Prefix]struct{} // prefixes to look at again when retryAt comes

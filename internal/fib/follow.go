@@ -2,6 +2,7 @@ package fib
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -59,14 +60,15 @@ func (f *FIB) applyRouteLocked(h rtnl.Header, r rtnl.Route) {
 		// The event names the new route, not the one that it took the place of.
 		f.staleLocked()
 	case h.Type == unix.RTM_NEWROUTE && f.pic.owned(r):
-		f.pic.add(r.Prefix, f.pic.held(r))
-		f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
+		e := f.pic.entry(r.Prefix)
+		f.pic.addTo(e, f.pic.held(r))
+		f.queueLocked(e)
 	case h.Type == unix.RTM_DELROUTE && f.pic.owned(r):
-		if f.pic.remove(r.Prefix, f.pic.held(r)) {
-			f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
+		if e := f.pic.known(r.Prefix); e != nil && f.pic.removeFrom(e, f.pic.held(r)) {
+			f.queueLocked(e)
 		}
 	case h.Type == unix.RTM_DELROUTE && blocked:
-		f.queueLocked(r.Prefix, f.pic.entry(r.Prefix))
+		f.queueLocked(f.pic.entry(r.Prefix))
 	}
 }
 
@@ -90,9 +92,9 @@ func (f *FIB) forgetLinkLocked(index uint32) {
 		return
 	}
 	f.flushes++
-	for prefix, e := range f.pic.entries {
-		if f.pic.removeIf(e, func(n *node) bool { return n.index == index }) {
-			f.queueLocked(prefix, e)
+	for e := range f.pic.entries.all() {
+		if f.pic.removeIf(e, func(n node) bool { return n.index == index }) {
+			f.queueLocked(e)
 		}
 	}
 }
@@ -101,24 +103,31 @@ func (f *FIB) forgetLinkLocked(index uint32) {
 // state; carrier: it is only its carrier that has changed, which a single way does not mind. The kernel removes the next-hop objects of one that goes down or loses its
 // carrier without an event (net/ipv4/nexthop.c, nh_netdev_event).
 func (f *FIB) linkChangedLocked(name string, carrier bool) {
-	for of := range f.sets.using(name) {
-		if len(of.ways) > 1 && !f.noObjects {
-			f.objects.stale, f.objects.dirty = true, true
-			f.signal()
-		} else if !carrier || len(of.ways) > 1 {
-			f.queueWantersLocked(of)
+	f.queueWantersLocked(name, func(of *set) bool {
+		switch {
+		case len(of.ways) == 1:
+			return !carrier
+		case f.noObjects:
+			return true
 		}
-	}
+		f.objects.stale, f.objects.dirty = true, true
+		f.signal()
+		return false
+	})
 }
 
-// queueWantersLocked queues the prefixes that want a set.
-func (f *FIB) queueWantersLocked(of *set) {
-	if of.refs == [2]int{} {
+// queueWantersLocked queues the prefixes that want those of an interface's sets.
+func (f *FIB) queueWantersLocked(name string, those func(*set) bool) {
+	wanted := make([]bool, len(f.sets.list)) // by the set's number
+	for of := range f.sets.using(name) {
+		wanted[of.number] = those(of)
+	}
+	if !slices.Contains(wanted, true) {
 		return
 	}
-	for prefix, e := range f.pic.entries {
-		if e.want == of {
-			f.queueLocked(prefix, e)
+	for e := range f.pic.entries.all() {
+		if wanted[e.want] {
+			f.queueLocked(e)
 		}
 	}
 }

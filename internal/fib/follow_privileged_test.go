@@ -250,9 +250,9 @@ func TestAgainstModel(t *testing.T) {
 			}
 			var got []Route
 			f.mu.Lock()
-			for p, e := range f.pic.entries {
-				for h := range e.routes() {
-					got = append(got, Route{p, f.pic.links[h.index].Name})
+			for e := range f.pic.entries.all() {
+				for h := range f.pic.routes(e) {
+					got = append(got, Route{e.key.prefix(), f.pic.links[h.index].Name})
 				}
 			}
 			f.mu.Unlock()

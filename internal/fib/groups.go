@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -15,22 +16,45 @@ func (f *FIB) usableLocked(name string) (index uint32, ok bool) {
 	return l.Index, up && l.Carrier && !f.sets.hops[name].Down
 }
 
+// activeLocked returns the ways of a set that carry its traffic now: those not in reserve
+// that can be used, or else the first in reserve that can.
+func (f *FIB) activeLocked(of *set) (active []Way) {
+	for _, w := range of.ways {
+		if w.Reserve && len(active) > 0 {
+			break
+		}
+		if _, ok := f.usableLocked(w.Interface); ok {
+			active = append(active, w)
+		}
+	}
+	return active
+}
+
+// objectPlan is what makes the groups what they should be.
+type objectPlan struct {
+	hops    []objectOp // new objects
+	groups  []objectOp // new groups, and groups that get other members
+	removes []objectOp // objects of hops that are down
+	down    map[uint32]bool
+	claims  map[claim]int // see claimsLocked; nil: not counted yet
+}
+
 // planObjectsLocked compares the groups with what they should be. What takes a hop that
 // is down out of all its groups is the removal of its object alone, so that it is one
-// message however many there are, and no group is left empty that need not be.
-func (f *FIB) planObjectsLocked() (ops []objectOp) {
-	down := f.downObjectsLocked()
+// message however many there are. A group that would be left empty gets its reserve before.
+func (f *FIB) planObjectsLocked() *objectPlan {
+	p := &objectPlan{down: f.downObjectsLocked()}
 	for _, of := range f.sets.groups() {
 		for fam := range families {
 			if of.refs[fam] > 0 {
-				ops = f.planGroupLocked(ops, of, fam, down)
+				f.planGroupLocked(p, of, fam)
 			}
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(down)) {
-		ops = append(ops, objectOp{object: f.objects.have[id]})
+	for _, id := range slices.Sorted(maps.Keys(p.down)) {
+		p.removes = append(p.removes, objectOp{object: f.objects.have[id]})
 	}
-	return ops
+	return p
 }
 
 // downObjectsLocked returns the objects of interfaces that must not be used.
@@ -47,59 +71,102 @@ func (f *FIB) downObjectsLocked() map[uint32]bool {
 	return down
 }
 
-func (f *FIB) planGroupLocked(ops []objectOp, of *set, fam int, down map[uint32]bool) []objectOp {
-	var members []rtnl.Member
-	for _, w := range of.ways {
-		index, ok := f.usableLocked(w.Interface)
-		if !ok {
-			continue
-		}
+func (f *FIB) planGroupLocked(p *objectPlan, of *set, fam int) {
+	of.failed[fam] = nil
+	members := f.membersLocked(p, of, fam)
+	if len(members) == 0 {
+		return
+	}
+	id, flags := of.group[fam], uint16(unix.NLM_F_REPLACE)
+	if id == 0 {
+		id = f.adoptLocked(p, of, members)
+	}
+	if id == 0 {
+		id, flags = f.objects.number(), unix.NLM_F_CREATE|unix.NLM_F_EXCL
+	}
+	of.group[fam] = id
+	if flags == unix.NLM_F_REPLACE && f.isGroupLocked(id, members, p.down) {
+		return
+	}
+	group := rtnl.NextHop{ID: id, Protocol: uint8(f.cfg.Protocol), Group: members}
+	f.objects.have[id] = group
+	p.groups = append(p.groups, objectOp{object: group, flags: flags, of: of, family: fam})
+}
+
+// membersLocked returns what is to be in the group of a set, by number, and plans the
+// objects that are missing.
+func (f *FIB) membersLocked(p *objectPlan, of *set, fam int) (members []rtnl.Member) {
+	for _, w := range f.activeLocked(of) {
+		index, _ := f.usableLocked(w.Interface)
 		id, made := f.objects.hops[fam][index]
 		if !made {
 			id = f.objects.number()
 			hop := rtnl.NextHop{ID: id, Family: families[fam], Protocol: uint8(f.cfg.Protocol), Index: index}
-			ops = append(ops, objectOp{object: hop, flags: unix.NLM_F_CREATE | unix.NLM_F_EXCL, family: fam})
+			p.hops = append(p.hops, objectOp{object: hop, flags: unix.NLM_F_CREATE | unix.NLM_F_EXCL, family: fam})
 			f.objects.note(f.cfg.Protocol, hop) // for the next set; what fails is read again
 		}
 		members = append(members, rtnl.Member{ID: id, Weight: f.sets.weight(w)})
 	}
-	of.failed[fam] = nil
-	if len(members) == 0 {
-		return ops
-	}
-	slices.SortFunc(members, func(a, b rtnl.Member) int { return int(a.ID) - int(b.ID) })
-	id, flags := of.group[fam], uint16(unix.NLM_F_REPLACE)
-	if id == 0 {
-		id = f.adoptLocked(members)
-	}
-	if id == 0 {
-		id, flags = f.objects.number(), unix.NLM_F_CREATE|unix.NLM_F_EXCL
-	} else if f.isGroupLocked(id, members, down) {
-		of.group[fam] = id
-		return ops
-	}
-	group := rtnl.NextHop{ID: id, Protocol: uint8(f.cfg.Protocol), Group: members}
-	f.objects.have[id] = group
-	of.group[fam] = id
-	return append(ops, objectOp{object: group, flags: flags, of: of, family: fam})
+	slices.SortFunc(members, byNumber)
+	return members
 }
 
-// isGroupLocked reports whether a group has these members when those that are down have left.
+func byNumber(a, b rtnl.Member) int { return cmp.Compare(a.ID, b.ID) }
+
+// isGroupLocked reports whether a group has these members when those that are down have
+// left. The weight of a single one says nothing.
 func (f *FIB) isGroupLocked(id uint32, members []rtnl.Member, down map[uint32]bool) bool {
 	left := slices.DeleteFunc(slices.Clone(f.objects.have[id].Group), func(m rtnl.Member) bool { return down[m.ID] })
-	slices.SortFunc(left, func(a, b rtnl.Member) int { return int(a.ID) - int(b.ID) })
+	slices.SortFunc(left, byNumber)
+	if len(left) == 1 && len(members) == 1 {
+		return left[0].ID == members[0].ID
+	}
 	return slices.Equal(left, members)
 }
 
-// adoptLocked returns a group with these members that no set has: a killed daemon's.
-func (f *FIB) adoptLocked(members []rtnl.Member) uint32 {
+// claim is a set whose prefixes have routes by a group that no set has: a killed daemon's.
+type claim struct {
+	of    *set
+	group uint32
+}
+
+// adoptLocked returns the group with these members that no set has and most routes of the
+// set's prefixes use, 0 for none. Sets that differ in their reserve alone have groups with
+// the same members.
+func (f *FIB) adoptLocked(p *objectPlan, of *set, members []rtnl.Member) (best uint32) {
+	if p.claims == nil {
+		p.claims = f.claimsLocked()
+	}
 	used := f.usedGroupsLocked()
-	for _, id := range slices.Sorted(maps.Keys(f.objects.have)) {
-		if n := f.objects.have[id]; n.Group != nil && !n.Odd && !used[id] && f.isGroupLocked(id, members, nil) {
-			return id
+	for c, n := range p.claims {
+		if c.of == of && !used[c.group] && f.isGroupLocked(c.group, members, nil) &&
+			(best == 0 || cmp.Or(cmp.Compare(p.claims[claim{of, best}], n), cmp.Compare(c.group, best)) < 0) {
+			best = c.group
 		}
 	}
-	return 0
+	return best
+}
+
+// claimsLocked counts the routes of each claim. Where there are no groups that no set has,
+// it looks at none.
+func (f *FIB) claimsLocked() map[claim]int {
+	claims, free, used := map[claim]int{}, map[uint32]bool{}, f.usedGroupsLocked()
+	for id, n := range f.objects.have {
+		if n.Group != nil && !n.Odd && !used[id] {
+			free[id] = true
+		}
+	}
+	if len(free) == 0 {
+		return claims
+	}
+	for e := range f.pic.entries.all() {
+		for h := range f.pic.routes(e) {
+			if e.want != 0 && free[h.nexthop] {
+				claims[claim{f.sets.list[e.want], h.nexthop}]++
+			}
+		}
+	}
+	return claims
 }
 
 func (f *FIB) usedGroupsLocked() map[uint32]bool {

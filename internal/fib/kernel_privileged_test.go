@@ -108,8 +108,9 @@ func (f *FIB) changesTo(want []Route) (changes []Change) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for prefix, e := range f.pic.entries {
-		if _, ok := at[prefix]; !ok && (e.want != nil || e.below) {
+	for e := range f.pic.entries.all() {
+		prefix := e.key.prefix()
+		if _, ok := at[prefix]; !ok && !e.isGone() {
 			changes = append(changes, Change{Prefix: prefix})
 		}
 	}

@@ -137,8 +137,11 @@ func (f *FIB) lookAtLinks(c *rtnl.Conn) error {
 func (f *FIB) saw(r rtnl.Route) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.pic.owned(r) && f.pic.add(r.Prefix, f.pic.held(r)) {
-		f.queueLocked(r.Prefix, f.pic.entries[r.Prefix])
+	if !f.pic.owned(r) {
+		return
+	}
+	if e := f.pic.entry(r.Prefix); f.pic.addTo(e, f.pic.held(r)) {
+		f.queueLocked(e)
 	}
 }
 
@@ -146,14 +149,18 @@ func (f *FIB) saw(r rtnl.Route) {
 func (f *FIB) forgetUnseen() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := 0
-	for prefix, e := range f.pic.entries {
-		if f.pic.removeIf(e, func(n *node) bool { return n.seen != f.pic.epoch }) {
-			f.queueLocked(prefix, e)
+	t := &f.pic.entries
+	moved := t.compacts
+	for i := uint32(0); i < t.used; i++ {
+		if e := t.place(i); e.key.bits != 0 && f.pic.removeIf(e, func(n node) bool { return n.seen != f.pic.epoch }) {
+			f.queueLocked(e)
 		}
-		if n++; n%walkStep == 0 {
+		if i%walkStep == walkStep-1 {
 			f.mu.Unlock()
 			f.mu.Lock()
+			if t.compacts != moved {
+				moved, i = t.compacts, 0 // those to come may have moved to where we have been
+			}
 		}
 	}
 }

@@ -64,6 +64,15 @@ func (o *objects) note(protocol int, n rtnl.NextHop) {
 	}
 }
 
+// unmake drops an object that could not be made. The groups that were to have it are read
+// again before they are used.
+func (o *objects) unmake(n rtnl.NextHop) {
+	delete(o.have, n.ID)
+	if n.Index != 0 && o.hops[familyOf(n)][n.Index] == n.ID {
+		delete(o.hops[familyOf(n)], n.Index)
+	}
+}
+
 func familyOf(n rtnl.NextHop) int {
 	if n.Family == unix.AF_INET {
 		return 0
@@ -75,12 +84,9 @@ func familyOf(n rtnl.NextHop) int {
 // group that is left empty.
 func (o *objects) forget(id uint32) {
 	n := o.have[id]
-	delete(o.have, id)
+	o.unmake(n)
 	if n.Index == 0 {
 		return
-	}
-	if f := familyOf(n); o.hops[f][n.Index] == id {
-		delete(o.hops[f], n.Index)
 	}
 	for number, group := range o.have {
 		if !slices.ContainsFunc(group.Group, func(m rtnl.Member) bool { return m.ID == id }) {
@@ -126,32 +132,35 @@ func (f *FIB) loadObjectsLocked() error {
 			break
 		}
 	}
-	for id := range before.have {
-		if _, still := f.objects.have[id]; !still {
-			f.vanishedLocked(id)
-		}
-	}
+	f.vanishedLocked(before.have)
 	return nil
 }
 
 var errInterrupted = errors.New("they kept changing meanwhile")
 
-// vanishedLocked forgets the routes that used an object.
-func (f *FIB) vanishedLocked(id uint32) {
+// vanishedLocked forgets the routes that used objects that were there before and are gone.
+func (f *FIB) vanishedLocked(before map[uint32]rtnl.NextHop) {
+	gone, routes := map[uint32]bool{}, 0
+	for id := range before {
+		if _, still := f.objects.have[id]; !still {
+			gone[id] = true
+			routes += f.pic.onHop[id]
+		}
+	}
 	for _, of := range f.sets.all {
-		for fam := range of.group {
-			if of.group[fam] == id {
+		for fam, id := range of.group {
+			if gone[id] {
 				of.group[fam] = 0
 			}
 		}
 	}
-	if f.pic.onHop[id] == 0 {
+	if routes == 0 {
 		return
 	}
 	f.flushes++
-	for prefix, e := range f.pic.entries {
-		if f.pic.removeIf(e, func(n *node) bool { return n.nexthop == id }) {
-			f.queueLocked(prefix, e)
+	for e := range f.pic.entries.all() {
+		if f.pic.removeIf(e, func(n node) bool { return n.nexthop != 0 && gone[n.nexthop] }) {
+			f.queueLocked(e)
 		}
 	}
 }
@@ -159,11 +168,7 @@ func (f *FIB) vanishedLocked(id uint32) {
 // removedObjectLocked notes that an object is gone, with the groups that it leaves empty
 // and their routes.
 func (f *FIB) removedObjectLocked(id uint32) {
-	before := slices.Collect(maps.Keys(f.objects.have))
+	before := maps.Clone(f.objects.have)
 	f.objects.forget(id)
-	for _, b := range before {
-		if _, still := f.objects.have[b]; !still {
-			f.vanishedLocked(b)
-		}
-	}
+	f.vanishedLocked(before)
 }

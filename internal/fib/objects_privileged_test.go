@@ -43,10 +43,13 @@ func (k *kernel) carrier(t testing.TB, name string, want bool) {
 	})
 }
 
+// ways makes ways of what a test says: an interface, "~" before one in reserve, ":" and a
+// weight behind.
 func ways(names ...string) (all []Way) {
 	for _, n := range names {
 		name, weight, _ := strings.Cut(n, ":")
-		w := Way{Interface: name}
+		name, reserve := strings.CutPrefix(name, "~")
+		w := Way{Interface: name, Reserve: reserve}
 		_, _ = fmt.Sscan(weight, &w.Weight)
 		all = append(all, w)
 	}
@@ -92,12 +95,8 @@ func (k *kernel) wantWay(t testing.TB, want string) {
 // objects returns the numbers of all the kernel's next-hop objects.
 func (k *kernel) objects(t testing.TB) []string {
 	t.Helper()
-	out, err := exec.Command("ip", "nexthop").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []string
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(output(t, "ip", "nexthop")) {
 		all = append(all, strings.Fields(line)[1])
 	}
 	return all
@@ -334,118 +333,6 @@ func TestSourcesOfGroups(t *testing.T) {
 	})
 }
 
-// TestWaysAgainstModel plays many random changes, ours and others', with next-hop objects and
-// on a kernel without, and compares the kernel with a naive account after each.
-func TestWaysAgainstModel(t *testing.T) {
-	for _, noObjects := range []bool{false, true} {
-		t.Run(fmt.Sprint("noObjects=", noObjects), func(t *testing.T) {
-			hops(t, func(t *testing.T, k *kernel) { playModel(t, k, noObjects) })
-		})
-	}
-}
-
-type wantedWays struct {
-	names       []string
-	unreachable bool
-}
-
-func playModel(t *testing.T, k *kernel, noObjects bool) {
-	f, err := open(config(), noObjects)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	if f.HasObjects() == noObjects {
-		t.Fatalf("HasObjects is %v", f.HasObjects())
-	}
-	rnd, model, down, carrier := newRand(t), map[netip.Prefix]wantedWays{}, map[string]bool{}, map[string]bool{}
-	choices := [][]string{{"hopA"}, {"hopB"}, {"hopA", "hopB"}, {"hopB", "hopA"}, {"hopA", "hopB:5", "hopC"}, {"hopC", "hopA"}, nil}
-	for range 80 {
-		for range rnd.IntN(6) {
-			w := wantedWays{names: choices[rnd.IntN(len(choices))], unreachable: rnd.IntN(4) == 0}
-			p := nth(k, rnd.IntN(12))
-			model[p] = w
-			f.Apply(Change{Prefix: p, Ways: ways(w.names...), Unreachable: w.unreachable})
-		}
-		name := []string{"hopA", "hopB", "hopC"}[rnd.IntN(3)]
-		switch rnd.IntN(6) {
-		case 0, 1:
-			down[name] = !down[name]
-			f.SetHop(name, Hop{Down: down[name]})
-		case 2:
-			state := "up"
-			if carrier[name] = !carrier[name]; carrier[name] {
-				state = "down"
-			}
-			k.ip(t, "link set "+name+"x "+state)
-			k.carrier(t, name, !carrier[name])
-		case 3:
-			if all := k.objects(t); all != nil {
-				k.ip(t, "nexthop del id "+all[rnd.IntN(len(all))])
-			}
-		case 4:
-			p := nth(k, rnd.IntN(12))
-			if k.way(t, p) != "-" {
-				k.ip(t, "route del "+p.String()+" proto bgp")
-			}
-		}
-		// What the kernel says in its own time is waited for.
-		until(t, "the kernel is as it should be", func() bool {
-			flush(t, f)
-			return wrong(t, k, f, model, down, carrier) == ""
-		})
-	}
-	if w := wrong(t, k, f, model, down, carrier); w != "" {
-		t.Error(w)
-	}
-	if n := len(k.objects(t)); noObjects && n > 0 {
-		t.Errorf("%d objects on a kernel without", n)
-	}
-	for p := range model {
-		f.Apply(Change{Prefix: p})
-	}
-	flush(t, f)
-	if n := len(k.objects(t)); n > 0 {
-		t.Errorf("%d objects are left", n)
-	}
-}
-
-// wrong says where the kernel differs from the naive account.
-func wrong(t *testing.T, k *kernel, f *FIB, model map[netip.Prefix]wantedWays, down, noCarrier map[string]bool) string {
-	t.Helper()
-	for p, w := range model {
-		var usable, first []string
-		for _, n := range w.names {
-			name, _, _ := strings.Cut(n, ":")
-			if down[name] {
-				continue
-			}
-			if len(first) == 0 {
-				first = []string{name}
-			}
-			if !noCarrier[name] {
-				usable = append(usable, n)
-			}
-		}
-		if len(w.names) == 1 || !f.HasObjects() {
-			if len(usable) > 0 {
-				first[0], _, _ = strings.Cut(usable[0], ":")
-			}
-			usable = first // a single way does not mind that there is no carrier
-		}
-		slices.Sort(usable)
-		want := strings.Join(usable, " ")
-		if len(usable) == 0 && !w.unreachable {
-			want = "-"
-		}
-		// The weight of a group of one is not shown.
-		if got := k.way(t, p); got != want && (len(usable) != 1 || got != strings.TrimSuffix(want, ":5")) {
-			return fmt.Sprintf("%s, of which %+v is wanted, goes to %q, want %q", p, w, got, want)
-		}
-	}
-	return ""
-}
-
 // TestNoObjects: a kernel without has the first way that can be used.
 func TestNoObjects(t *testing.T) {
 	hops(t, func(t *testing.T, k *kernel) {
@@ -462,6 +349,18 @@ func TestNoObjects(t *testing.T) {
 			flush(t, f)
 		})
 		k.wantWay(t, "hopA")
+		neverWithout(t, k, 6, func() {
+			f.SetHop("hopB", Hop{})
+			f.Apply(Change{Prefix: k.dst, Ways: ways("~hopA", "hopC", "~hopB")}) // also if the order is wrong
+			flush(t, f)
+			k.wantWay(t, "hopC")
+			f.SetHop("hopC", Hop{Down: true})
+			flush(t, f)
+			k.wantWay(t, "hopA")
+			f.SetHop("hopC", Hop{})
+			flush(t, f)
+			k.wantWay(t, "hopC")
+		})
 		if got := k.objects(t); got != nil {
 			t.Errorf("objects %v", got)
 		}

@@ -30,7 +30,7 @@ func (f *FIB) objectsLocked() error {
 			}
 		}
 		o.dirty = false
-		again, err := f.sendObjectsLocked(f.planObjectsLocked())
+		again, err := f.sendPlanLocked(f.planObjectsLocked(), try == dumpTries)
 		if err != nil {
 			return err
 		}
@@ -46,9 +46,35 @@ func (f *FIB) objectsLocked() error {
 	return nil
 }
 
+// sendPlanLocked sends new objects, then groups, then removals: until the groups are changed
+// one may have no member but those that go, so if something is not as it was believed to be
+// the removals wait for the next try; last: there is none.
+func (f *FIB) sendPlanLocked(p *objectPlan, last bool) (again bool, err error) {
+	again, err = f.sendObjectsLocked(p.hops)
+	if err != nil {
+		return false, err
+	}
+	p.groups = slices.DeleteFunc(p.groups, func(o objectOp) bool {
+		lacks := slices.ContainsFunc(o.object.Group, func(m rtnl.Member) bool { return f.objects.have[m.ID].ID == 0 })
+		if lacks { // the number may be that of another's object by now
+			f.notMadeLocked(o)
+		}
+		again = again || lacks
+		return lacks
+	})
+	retry, err := f.sendObjectsLocked(p.groups)
+	if again = again || retry; err != nil || again && !last {
+		return again, err
+	}
+	_, err = f.sendObjectsLocked(p.removes)
+	return again, err
+}
+
 // sendObjectsLocked sends messages about objects. again: the kernel has other objects or
 // links than we believed.
 func (f *FIB) sendObjectsLocked(ops []objectOp) (again bool, err error) {
+	changed := map[*set]bool{} // sets of which a group has changed, or could not be
+	defer func() { f.queueMissingLocked(changed) }()
 	for batch := range slices.Chunk(ops, batchSize) {
 		b := f.conn.Batch()
 		for _, o := range batch {
@@ -65,7 +91,11 @@ func (f *FIB) sendObjectsLocked(ops []objectOp) (again bool, err error) {
 			return false, err
 		}
 		for i, o := range batch {
-			again = f.objectAnswerLocked(o, answers[i]) || again
+			retry := f.objectAnswerLocked(o, answers[i])
+			again = again || retry
+			if o.of != nil && !retry {
+				changed[o.of] = true
+			}
 		}
 	}
 	return again, nil
@@ -81,24 +111,28 @@ func (f *FIB) objectAnswerLocked(o objectOp, a rtnl.Answer) (again bool) {
 		f.removedObjectLocked(o.object.ID)
 		return false
 	case a.Errno == 0:
-		f.queueSetLocked(o.of, o.family)
 		return false
 	}
-	if o.flags&unix.NLM_F_CREATE != 0 {
-		f.objects.forget(o.object.ID)
-		if o.of != nil {
-			o.of.group[o.family] = 0
-		}
-	}
+	f.notMadeLocked(o)
 	if retryObject(a.Errno) {
 		return true
 	}
 	if o.of != nil {
 		o.of.failed[o.family] = fmt.Errorf("make a next-hop group: %w", a.Errno)
-		f.queueSetLocked(o.of, o.family)
 	}
 	f.retryLocked(retryFailed)
 	return false
+}
+
+// notMadeLocked notes that an object was not made.
+func (f *FIB) notMadeLocked(o objectOp) {
+	if o.flags&unix.NLM_F_CREATE == 0 {
+		return // a group, which has the members that it had: it is read again
+	}
+	f.objects.unmake(o.object)
+	if o.of != nil {
+		o.of.group[o.family] = 0
+	}
 }
 
 // retryObject tells the answers that say that something is not as we believed: a number
@@ -111,14 +145,18 @@ func retryObject(errno syscall.Errno) bool {
 	return false
 }
 
-// queueSetLocked queues the prefixes of a set that have no route yet.
-func (f *FIB) queueSetLocked(of *set, fam int) {
-	if of == nil {
+// queueMissingLocked queues the prefixes of sets that have no route yet.
+func (f *FIB) queueMissingLocked(of map[*set]bool) {
+	missing := 0
+	for _, c := range f.pic.counts {
+		missing += c[statePending] + c[stateFailed]
+	}
+	if len(of) == 0 || missing == 0 {
 		return
 	}
-	for prefix, e := range f.pic.entries {
-		if e.want == of && e.state != stateInstalled && family(prefix) == fam {
-			f.queueLocked(prefix, e)
+	for e := range f.pic.entries.all() {
+		if e.want != 0 && e.state != stateInstalled && of[f.sets.list[e.want]] {
+			f.queueLocked(e)
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package fib
 
 import (
-	"iter"
+	"maps"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -30,40 +30,13 @@ type held struct {
 	odd     bool
 }
 
-// node is one of the owned routes of a prefix.
-type node struct {
-	held
-	seen uint8 // the last look at the kernel that found it
-	next *node
-}
-
-// entry is all that is known of a prefix: what is wanted of it, and which owned routes
-// it has. There is seldom more than one route: an unreachable one beneath, one that a
-// killed daemon left, or one of someone else with our protocol number.
-type entry struct {
-	want  *set  // the ways that are wanted; nil: none
-	first *node // its owned routes
-	below bool  // an unreachable route is wanted
-	dirty bool  // the prefix is in FIB.dirty
-	state state // of the way
-}
-
-// state is what has become of a wanted way.
-type state uint8
-
-const (
-	stateNone state = iota // none is wanted
-	stateInstalled
-	statePending
-	stateFailed
-)
-
 // picture is what we believe is in the kernel, and what is wanted there. Guarded by FIB.mu.
 type picture struct {
 	cfg     *Config
 	stale   bool // it may be wrong: look before use
 	epoch   uint8
-	entries map[netip.Prefix]*entry
+	entries table
+	more    map[key][]node          // owned routes of entries that have several, but for the first
 	counts  [2][stateFailed + 1]int // entries by family and state
 	count   int                     // owned routes
 	onLink  map[uint32]int          // owned routes by interface
@@ -74,18 +47,10 @@ type picture struct {
 
 func newPicture(cfg *Config) picture {
 	return picture{
-		cfg: cfg, stale: true, entries: map[netip.Prefix]*entry{},
+		cfg: cfg, stale: true, entries: newTable(), more: map[key][]node{},
 		onLink: map[uint32]int{}, onHop: map[uint32]int{},
 		links: map[uint32]rtnl.Link{}, index: map[string]uint32{},
 	}
-}
-
-// family numbers the two families.
-func family(p netip.Prefix) int {
-	if p.Addr().Is4() {
-		return 0
-	}
-	return 1
 }
 
 var families = [2]uint8{unix.AF_INET, unix.AF_INET6}
@@ -146,59 +111,40 @@ func (p *picture) way(prefix netip.Prefix) held {
 }
 
 // entry returns the entry of a prefix, which it makes if need be.
-func (p *picture) entry(prefix netip.Prefix) *entry {
-	e := p.entries[prefix]
-	if e == nil {
-		e = &entry{}
-		p.entries[prefix] = e
-	}
-	return e
-}
+func (p *picture) entry(prefix netip.Prefix) *entry { return p.entries.make(keyFor(prefix)) }
+
+// known returns the entry of a prefix, nil if there is none.
+func (p *picture) known(prefix netip.Prefix) *entry { return p.entries.get(keyFor(prefix)) }
 
 // tidy forgets an entry that says nothing.
-func (p *picture) tidy(prefix netip.Prefix, e *entry) {
-	if e.want == nil && e.first == nil && !e.below && !e.dirty {
-		delete(p.entries, prefix)
+func (p *picture) tidy(e *entry) {
+	if e.isGone() && e.first.typ == 0 && !e.dirty {
+		p.entries.remove(e)
 	}
+}
+
+// shrink gives back the memory of entries if most are gone, and reports whether they were.
+// No entry may be in use.
+func (p *picture) shrink() (did bool) {
+	if did = p.entries.isSparse(); did {
+		p.entries.compact()
+		p.more = maps.Clone(p.more) // as large as it has to be
+	}
+	return did
 }
 
 // setState counts what has become of an entry's way.
-func (p *picture) setState(prefix netip.Prefix, e *entry, s state) {
-	f := family(prefix)
+func (p *picture) setState(e *entry, s state) {
+	f := e.key.family()
 	p.counts[f][e.state]--
 	p.counts[f][s]++
 	e.state = s
 }
 
-// isGone reports whether nothing is wanted of a prefix.
-func (e *entry) isGone() bool { return e.want == nil && !e.below }
-
-func (e *entry) routes() iter.Seq[held] {
-	return func(yield func(held) bool) {
-		for n := e.first; n != nil; n = n.next {
-			if !yield(n.held) {
-				return
-			}
-		}
-	}
-}
-
-// has reports whether a prefix has an owned route.
-func (e *entry) has(h held) bool { return e.find(h) != nil }
-
-func (e *entry) find(h held) *node {
-	for n := e.first; n != nil; n = n.next {
-		if n.held == h {
-			return n
-		}
-	}
-	return nil
-}
-
 // hasMetric reports whether we hold a route that a replacement could hit.
 func (p *picture) hasMetric(prefix netip.Prefix, metric uint32) bool {
-	if e := p.entries[prefix]; e != nil {
-		for h := range e.routes() {
+	if e := p.known(prefix); e != nil {
+		for h := range p.routes(e) {
 			if h.metric == metric {
 				return true
 			}
@@ -213,11 +159,16 @@ func (p *picture) add(prefix netip.Prefix, h held) (news bool) {
 }
 
 func (p *picture) addTo(e *entry, h held) (news bool) {
-	if n := e.find(h); n != nil {
+	if n := p.find(e, h); n != nil {
 		n.seen = p.epoch
 		return false
 	}
-	e.first = &node{held: h, seen: p.epoch, next: e.first}
+	if n := (node{held: h, seen: p.epoch}); e.first.typ == 0 {
+		e.first = n
+	} else {
+		p.more[e.key] = append(p.more[e.key], n)
+		e.more = true
+	}
 	p.count++
 	p.onLink[h.index]++
 	p.onHop[h.nexthop]++
@@ -227,27 +178,12 @@ func (p *picture) addTo(e *entry, h held) (news bool) {
 // remove notes that the kernel has the route no more, and reports whether we
 // believed it had.
 func (p *picture) remove(prefix netip.Prefix, h held) bool {
-	e := p.entries[prefix]
+	e := p.known(prefix)
 	return e != nil && p.removeFrom(e, h)
 }
 
 func (p *picture) removeFrom(e *entry, h held) bool {
-	return p.removeIf(e, func(n *node) bool { return n.held == h })
-}
-
-func (p *picture) removeIf(e *entry, gone func(*node) bool) (any bool) {
-	for at := &e.first; *at != nil; {
-		if !gone(*at) {
-			at = &(*at).next
-			continue
-		}
-		drop(p.onLink, (*at).index)
-		drop(p.onHop, (*at).nexthop)
-		*at = (*at).next
-		p.count--
-		any = true
-	}
-	return any
+	return p.removeIf(e, func(n node) bool { return n.held == h })
 }
 
 func drop(counts map[uint32]int, key uint32) {

@@ -30,14 +30,14 @@ func TestPictureAgainstModel(t *testing.T) {
 			if got := p.remove(k.prefix, k.held); got != model[k] {
 				t.Fatalf("remove(%v) = %v", k, got)
 			}
-			if e := p.entries[k.prefix]; e != nil {
-				p.tidy(k.prefix, e)
+			if e := p.known(k.prefix); e != nil {
+				p.tidy(e)
 			}
 			delete(model, k)
 		case 7:
-			for prefix, e := range p.entries {
-				p.removeIf(e, func(n *node) bool { return n.index == k.held.index })
-				p.tidy(prefix, e)
+			for e := range p.entries.all() {
+				p.removeIf(e, func(n node) bool { return n.index == k.held.index })
+				p.tidy(e)
 			}
 			for m := range model {
 				if m.held.index == k.held.index {
@@ -53,14 +53,14 @@ func TestPictureAgainstModel(t *testing.T) {
 			t.Fatalf("count %d, by link %d; want %d", p.count, onLink, len(model))
 		}
 		for m := range model {
-			if e := p.entries[m.prefix]; e == nil || !e.has(m.held) {
+			if e := p.known(m.prefix); e == nil || !p.has(e, m.held) {
 				t.Fatalf("%v is missing", m)
 			}
 		}
 	}
-	for prefix, e := range p.entries {
-		if e.first == nil {
-			t.Errorf("%s has an entry that says nothing", prefix)
+	for e := range p.entries.all() {
+		if e.first.typ == 0 {
+			t.Errorf("%s has an entry that says nothing", e.key.prefix())
 		}
 	}
 }

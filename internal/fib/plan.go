@@ -31,7 +31,7 @@ type job struct {
 func (f *FIB) planLocked(ops []op, at int, j *job) []op {
 	var wants [2]held
 	n := 0
-	if j.entry.want != nil {
+	if j.entry.want != 0 {
 		if way, ok := f.wayLocked(j); ok {
 			j.way, wants[n] = way, way
 			n++
@@ -43,11 +43,11 @@ func (f *FIB) planLocked(ops []op, at int, j *job) []op {
 	}
 	var leaving []held // of which the removal is planned
 	for _, h := range wants[:n] {
-		if !j.entry.has(h) {
-			ops, leaving = change(ops, at, j, h, wants[:n], leaving)
+		if !f.pic.has(j.entry, h) {
+			ops, leaving = f.changeLocked(ops, at, j, h, wants[:n], leaving)
 		}
 	}
-	for h := range j.entry.routes() {
+	for h := range f.pic.routes(j.entry) {
 		if !slices.Contains(wants[:n], h) && !slices.Contains(leaving, h) {
 			ops = append(ops, op{job: at, held: h})
 		}
@@ -58,7 +58,7 @@ func (f *FIB) planLocked(ops []op, at int, j *job) []op {
 // wayLocked returns the route that leads where the prefix is wanted to, if one can be
 // written now.
 func (f *FIB) wayLocked(j *job) (h held, ok bool) {
-	of, fam := j.entry.want, family(j.prefix)
+	of, fam := f.sets.list[j.entry.want], j.entry.key.family()
 	h = f.pic.way(j.prefix)
 	switch {
 	case len(of.ways) > 1 && !f.noObjects:
@@ -90,15 +90,15 @@ func (f *FIB) firstLocked(of *set) (index uint32, ok bool) {
 	return index, ok
 }
 
-// change plans a route that the kernel lacks, together with the removal of the
+// changeLocked plans a route that the kernel lacks, together with the removal of the
 // owned routes of its kind that its prefix has now; doc.go has the reasons for the
 // order.
-func change(ops []op, at int, j *job, h held, wants, leaving []held) ([]op, []held) {
+func (f *FIB) changeLocked(ops []op, at int, j *job, h held, wants, leaving []held) ([]op, []held) {
 	flags := uint16(unix.NLM_F_CREATE | unix.NLM_F_EXCL)
 	var after []op
 	standIn := op{job: at, passes: true, held: h}
 	standIn.held.metric++
-	for old := range j.entry.routes() {
+	for old := range f.pic.routes(j.entry) {
 		if slices.Contains(wants, old) || slices.Contains(leaving, old) || old.typ != h.typ && old.metric != h.metric {
 			continue // what is not wanted of the other kind goes last
 		}

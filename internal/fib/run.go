@@ -3,7 +3,6 @@ package fib
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -112,35 +111,6 @@ func (f *FIB) sooner(at *time.Time, d time.Duration) {
 func (f *FIB) staleLocked() {
 	f.pic.stale = true
 	f.signal()
-}
-
-// dirty is a prefix that is to be looked at, with its entry, which stays until then.
-type dirty struct {
-	prefix netip.Prefix
-	entry  *entry
-}
-
-// queueLocked has the next write look at a prefix.
-func (f *FIB) queueLocked(prefix netip.Prefix, e *entry) {
-	if !e.dirty {
-		e.dirty = true
-		f.dirty = append(f.dirty, dirty{prefix, e})
-	}
-	f.signal()
-}
-
-// queueFailedLocked has the next write try again what failed.
-func (f *FIB) queueFailedLocked() {
-	for prefix := range f.failed {
-		f.again[prefix] = struct{}{}
-	}
-	for prefix := range f.again {
-		if e := f.pic.entries[prefix]; e != nil {
-			f.queueLocked(prefix, e)
-		}
-	}
-	clear(f.again)
-	f.objects.dirty = true
 }
 
 func (f *FIB) signal() {

@@ -1,10 +1,10 @@
 package fib
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +13,7 @@ import (
 type Way struct {
 	Interface string // its name
 	Weight    int    // share of the flows, 1 to 256; 0 is 1
+	Reserve   bool   // it carries nothing while one of the others can be used
 }
 
 const maxWeight = 256
@@ -20,9 +21,10 @@ const maxWeight = 256
 // Change says what is wanted of a prefix from now on.
 type Change struct {
 	Prefix netip.Prefix // masked; no IPv4-mapped IPv6
-	// The ways, best first, each interface once. The prefix uses all of them that can be
-	// used; where the kernel has no next-hop objects, the first of them. None: the prefix
-	// leads nowhere.
+	// The ways, best first, each interface once. The prefix uses all that are not in reserve
+	// and can be used; if there are none, the first of the reserve that can. Where the
+	// kernel has no next-hop objects, the first that can be used. None: the prefix leads
+	// nowhere.
 	Ways []Way
 	// Unreachable asks for a route beneath that tells the sender so at once, and has no
 	// shorter prefix count, where there is no way. It has the metric [UnreachableMetric].
@@ -38,7 +40,8 @@ type Hop struct {
 
 // set is a set of ways that prefixes want. Those that want the same share it.
 type set struct {
-	ways   []Way
+	number uint32 // by which entries refer to it
+	ways   []Way  // best first, those in reserve last
 	key    string
 	refs   [2]int    // prefixes of each family that want it
 	group  [2]uint32 // the group object of each family; 0: none, or there is only one way
@@ -48,28 +51,45 @@ type set struct {
 // sets holds the wanted sets. Guarded by FIB.mu.
 type sets struct {
 	all  map[string]*set              // by key
+	list []*set                       // by number; nil: unused, as the first is
 	by   map[string]map[*set]struct{} // by interface
 	hops map[string]Hop
 }
 
 func newSets() sets {
-	return sets{all: map[string]*set{}, by: map[string]map[*set]struct{}{}, hops: map[string]Hop{}}
+	return sets{all: map[string]*set{}, list: make([]*set, 1), by: map[string]map[*set]struct{}{}, hops: map[string]Hop{}}
 }
 
 // find returns the set of ways, which it makes if need be. The ways are copied.
 func (s *sets) find(ways []Way) *set {
-	key := keyOf(ways)
-	if found := s.all[key]; found != nil {
+	if len(ways) == 1 { // as of most prefixes
+		if found := s.all[ways[0].Interface]; found != nil {
+			return found
+		}
+	}
+	var room [128]byte
+	key := appendKey(room[:0], ways)
+	if found := s.all[string(key)]; found != nil { // without a copy
 		return found
 	}
-	made := &set{key: key}
+	made := &set{key: string(key)}
 	for _, w := range ways {
 		if !slices.ContainsFunc(made.ways, func(o Way) bool { return o.Interface == w.Interface }) {
 			w.Weight = min(max(w.Weight, 1), maxWeight)
 			made.ways = append(made.ways, w)
 		}
 	}
-	s.all[key] = made
+	slices.SortStableFunc(made.ways, func(a, b Way) int {
+		switch {
+		case a.Reserve == b.Reserve:
+			return 0
+		case b.Reserve:
+			return -1
+		}
+		return 1
+	})
+	s.all[made.key] = made
+	s.enlist(made)
 	for _, w := range made.ways {
 		if s.by[w.Interface] == nil {
 			s.by[w.Interface] = map[*set]struct{}{}
@@ -79,16 +99,27 @@ func (s *sets) find(ways []Way) *set {
 	return made
 }
 
-// keyOf tells sets apart. Of most, which have one way, it costs nothing.
-func keyOf(ways []Way) string {
+// enlist gives a set a number.
+func (s *sets) enlist(of *set) {
+	n := 1 + slices.Index(s.list[1:], nil)
+	if n == 0 {
+		n = len(s.list)
+		s.list = append(s.list, nil)
+	}
+	of.number, s.list[n] = uint32(n), of
+}
+
+// appendKey appends what tells sets apart: of a single way its interface.
+func appendKey(b []byte, ways []Way) []byte {
 	if len(ways) == 1 {
-		return ways[0].Interface
+		return append(b, ways[0].Interface...)
 	}
-	var b strings.Builder
 	for _, w := range ways {
-		fmt.Fprintf(&b, "%s\x00%d\x00", w.Interface, w.Weight)
+		b = append(append(b, w.Interface...), 0)
+		b = strconv.AppendInt(b, int64(w.Weight), 10)
+		b = append(strconv.AppendBool(b, w.Reserve), 0)
 	}
-	return b.String()
+	return b
 }
 
 // release forgets a set that no prefix wants.
@@ -97,6 +128,7 @@ func (s *sets) release(of *set) {
 		return
 	}
 	delete(s.all, of.key)
+	s.list[of.number] = nil
 	for _, w := range of.ways {
 		delete(s.by[w.Interface], of)
 		if len(s.by[w.Interface]) == 0 {

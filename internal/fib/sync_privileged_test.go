@@ -231,7 +231,7 @@ func TestRemovalHitsOursAlone(t *testing.T) {
 				h := f.pic.way(k.dst)
 				h.index = f.pic.index["tunA"]
 				f.pic.add(k.dst, h)
-				f.queueLocked(k.dst, f.pic.entries[k.dst])
+				f.queueLocked(f.pic.known(k.dst))
 				f.mu.Unlock()
 				k.ip(t, "route add %d "+foreign)
 				k.sync(t, f)

@@ -64,44 +64,13 @@ func (f *FIB) writeAll(ctx context.Context) (did bool, err error) {
 		}
 		if err != nil {
 			f.mu.Lock()
-			f.dirty = append(append(f.dirty, left...), gone...) // their entries say so still
+			for _, d := range slices.Concat(left, gone) { // their entries say so still
+				f.dirty = append(f.dirty, d.entry)
+			}
 			f.mu.Unlock()
 			return did, fmt.Errorf("fib: %w", err)
 		}
 	}
-}
-
-// prepare brings the picture and the next-hop objects up to date, and returns the prefixes
-// to look at, in order: those of which something is wanted, and those of which nothing is,
-// which go last.
-func (f *FIB) prepare(ctx context.Context) (wanted, gone []dirty, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.refreshLocked(ctx); err != nil {
-		return nil, nil, err
-	}
-	if err := f.objectsLocked(); err != nil {
-		return nil, nil, err
-	}
-	if len(f.dirty) == 0 {
-		return nil, nil, f.collectLocked()
-	}
-	slices.SortFunc(f.dirty, func(a, b dirty) int {
-		aGone, bGone := a.entry.isGone(), b.entry.isGone()
-		switch {
-		case aGone == bGone:
-			return a.prefix.Compare(b.prefix)
-		case bGone:
-			return -1
-		}
-		return 1
-	})
-	n := len(f.dirty)
-	if i := slices.IndexFunc(f.dirty, func(d dirty) bool { return d.entry.isGone() }); i >= 0 {
-		n = i
-	}
-	wanted, gone, f.dirty = f.dirty[:n:n], f.dirty[n:], nil
-	return wanted, gone, nil
 }
 
 // writePrefixes writes the routes of prefixes, in batches. At an error it returns those
@@ -129,9 +98,9 @@ func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
 		if len(f.ops) >= batchSize || len(f.jobs) >= 4*batchSize {
 			break
 		}
-		j := job{prefix: d.prefix, entry: d.entry}
+		j := job{prefix: d.key.prefix(), entry: d.entry}
 		if len(f.failed) > 0 {
-			_, j.before = f.failed[d.prefix]
+			_, j.before = f.failed[j.prefix]
 		}
 		f.ops = f.planLocked(f.ops, len(f.jobs), &j)
 		f.jobs = append(f.jobs, j)
@@ -163,20 +132,22 @@ func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
 	for i := range f.jobs {
 		f.doneLocked(&f.jobs[i])
 	}
-	return len(f.jobs), nil
+	n = len(f.jobs)
+	clear(f.jobs) // else they would keep entries' memory
+	return n, nil
 }
 
 // doneLocked notes what has become of a prefix.
 func (f *FIB) doneLocked(j *job) {
 	e := j.entry
 	if j.failed != nil {
-		f.failLocked(j, "add", namesOf(e.want.ways), j.failed)
+		f.failLocked(j, "add", namesOf(f.sets.list[e.want].ways), j.failed)
 	}
 	s := stateFailed
 	switch {
-	case e.want == nil:
+	case e.want == 0:
 		s = stateNone
-	case j.way.typ != 0 && e.has(j.way):
+	case j.way.typ != 0 && f.pic.has(e, j.way):
 		s = stateInstalled
 	case j.pending:
 		s = statePending
@@ -184,8 +155,8 @@ func (f *FIB) doneLocked(j *job) {
 	if !j.exists {
 		f.doubts.forget(j.prefix)
 	}
-	f.pic.setState(j.prefix, e, s)
-	f.pic.tidy(j.prefix, e)
+	f.pic.setState(e, s)
+	f.pic.tidy(e)
 }
 
 // answeredLocked notes the answer to one message.

@@ -18,6 +18,8 @@
 //	                               of the others get lost
 //	hostile capture INTERFACE FILE no attack: the frames that pass an interface, to a new file, until SIGTERM
 //	hostile no-ipv6 CMD...         no attack: runs a command as on a kernel without IPv6
+//	hostile no-next-hop-objects CMD...
+//	                               no attack: runs a command as on a kernel without next-hop objects
 //	hostile tun INTERFACE UID      the interface of a tunnel, as user UID of the same machine
 //
 // The WireGuard port of VICTIM, which is ADDRESS:PORT, IPv4. All of these tell
@@ -101,8 +103,12 @@ func run(args []string) error {
 		return relayDatagrams(args[1], args[2], path)
 	case len(args) > 1 && args[0] == "no-ipv6":
 		return withoutIPv6(args[1:])
+	case len(args) > 1 && args[0] == "no-next-hop-objects":
+		return withoutObjects(args[1:])
+	case len(args) == 1 && args[0] == "judge-next-hop-objects":
+		return judgeObjects(3) // withoutObjects starts it
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile relay-udp LISTEN TO DELAY LONGEST LOST | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile relay-udp LISTEN TO DELAY LONGEST LOST | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile no-next-hop-objects CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,23 +23,12 @@ func withoutIPv6(argv []string) error {
 	if err := unix.Mount("none", sysctls, "tmpfs", unix.MS_RDONLY, ""); err != nil {
 		return fmt.Errorf("mount over %s: %w", sysctls, err)
 	}
-	path, err := exec.LookPath(argv[0])
-	if err != nil {
-		return err
-	}
-	runtime.LockOSThread() // the filter is the thread's, and exec keeps only this one
-	if err := refuseSockets(unix.AF_INET6, unix.EAFNOSUPPORT); err != nil {
-		return err
-	}
-	return fmt.Errorf("run %s: %w", path, unix.Exec(path, argv, os.Environ()))
+	return execFiltered(argv, func() error { return refuseSockets(unix.AF_INET6, unix.EAFNOSUPPORT) })
 }
 
 // refuseSockets has socket(2) fail for a family, in this thread and what it starts.
 func refuseSockets(family int, with unix.Errno) error {
 	const number, firstArgument = 0, 16 // offsets in struct seccomp_data
-	if unsafe.Sizeof(uintptr(0)) != 8 || runtime.GOARCH == "s390x" {
-		return errors.New("only for 64-bit machines with the low half of an argument first")
-	}
 	code := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_SOCKET, Jf: 3},
@@ -52,14 +37,6 @@ func refuseSockets(family int, with unix.Errno) error {
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(with)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no_new_privs: %w", err)
-	}
-	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
-	err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
-	runtime.KeepAlive(code)
-	if err != nil {
-		return fmt.Errorf("seccomp: %w", err)
-	}
-	return nil
+	_, err := setFilter(code, 0)
+	return err
 }
