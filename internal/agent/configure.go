@@ -67,13 +67,7 @@ func (m *machine) change(p *peer, next wantedPeer) (out []effect) {
 			out = append(out, report{a.label() + ": tunnel removed"})
 		}
 	}
-	kept := slices.Collect(func(yield func(*attachment) bool) {
-		for _, a := range matched {
-			if a != nil && !yield(a) {
-				return
-			}
-		}
-	})
+	kept := slices.DeleteFunc(slices.Clone(matched), func(a *attachment) bool { return a == nil })
 	p.attachments = kept
 	stayed := false
 	for i, a := range matched {
@@ -152,6 +146,9 @@ func (m *machine) changeTunnel(a *attachment, next config.Tunnel) (out []effect,
 		out = m.remake(a)
 		a.cfg = next
 		return out, false
+	}
+	if weightOf(a.cfg) != weightOf(next) || preferenceOf(a.cfg) != preferenceOf(next) {
+		out = append(out, report{a.label() + ": share of the flows changed, session kept"})
 	}
 	rekey := !same || !a.cfg.Trust.SameFiles(next.Trust)
 	if a.cfg.Weight != next.Weight || a.cfg.Preference != next.Preference {

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -81,5 +83,57 @@ func TestGateKeepsTheOrder(t *testing.T) {
 		if _, ok := got[0].(openResult); !ok || len(got) != 5 {
 			t.Fatalf("%+v", got)
 		}
+	}
+}
+
+// The daemon is ready when all tunnels have been tried once, and only then strangers are let in.
+func TestReadyWhenAllTunnelsWereTried(t *testing.T) {
+	slow := &opensSlowly{slow: "b", let: make(chan struct{})}
+	w := newWorld(t, router())
+	w.m = newMachine()
+	w.cfg = router(peerConfig("b", 0))
+	slow.fakeTunnels = w.tunnels
+	w.loop.tunnels = slow
+	w.handles.begin = func(f func()) { go f() }
+	mark := len(w.diary)
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- w.run(ctx, func() { close(ready) }) }()
+	var before []string
+	if err := w.ask(ctx, func(context.Context) { before = slices.Clone(w.since(mark)) }); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "while b is being opened", before, []string{"port 0", "guard [if-b]"})
+	select {
+	case <-ready:
+		t.Error("ready before b was tried")
+	default:
+	}
+	close(slow.let)
+	<-ready
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if !slices.Contains(w.since(mark), "listen []") {
+		t.Errorf("%q", w.since(mark))
+	}
+}
+
+// The interface of a tunnel that is being closed is still a tunnel's: its addresses are neither
+// announced nor a source, and transports keep out of it.
+func TestInterfaceThatIsBeingClosedIsATunnels(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	var closing func()
+	w.handles.begin = func(f func()) { closing = f }
+	noted, _ := w.reloads(t, router(peerConfig("c", 1)))
+	expect(t, "noted", noted, []string{"guard [if-c if-b]"})
+	if !w.isTunnel("if-b") || !w.isTunnel("if-c") {
+		t.Error("it is nobody's")
+	}
+	closing()
+	w.turn()
+	if w.isTunnel("if-b") {
+		t.Error("it is gone")
 	}
 }

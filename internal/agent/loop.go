@@ -214,4 +214,4 @@ func (l *loop) announce() {
 // want tells the speaker all that it is to do.
 func (l *loop) want() { l.do(wantNeighbors{l.m.neighbors()}) }
 
-func (l *loop) isTunnel(ifname string) bool { return l.m.behind(ifname) != nil }
+func (l *loop) isTunnel(ifname string) bool { return l.m.isTunnel(ifname) }

@@ -22,10 +22,11 @@ type machine struct {
 	// While there are some none is opened: names, links and keys may go from one to another.
 	leaving map[uint64]leaving
 
-	numbers    uint64 // the last of a tunnel, of a session and of its generations
-	starting   bool   // not all tunnels have been tried once
-	changed    bool   // the speaker is to be told of neighbors
-	cameUp     bool   // tunnels have other addresses
+	numbers    uint64    // the last of a tunnel, of a session and of its generations
+	starting   bool      // not all tunnels have been tried once
+	changed    bool      // the speaker is to be told of neighbors
+	cameUp     bool      // tunnels have other addresses
+	told       time.Time // when the speaker was told last
 	conditions conditions
 }
 
@@ -64,7 +65,7 @@ func (m *machine) next(now time.Time, ev event) []effect {
 	case woke:
 		return m.woke(now, ev.asleep)
 	case idle:
-		return m.idle()
+		return m.idle(now)
 	}
 	return m.nextOf(now, ev)
 }
@@ -122,7 +123,7 @@ func (m *machine) all(do func(*attachment)) {
 }
 
 // behind returns the attachment with that interface; nil if there is none.
-func (m *machine) behind(ifname string) (found *attachment) {
+func (m *machine) behind(ifname string) *attachment {
 	for _, p := range m.order {
 		for _, a := range p.attachments {
 			if a.cfg.Interface == ifname {
@@ -131,6 +132,19 @@ func (m *machine) behind(ifname string) (found *attachment) {
 		}
 	}
 	return nil
+}
+
+// isTunnel reports whether an interface is a tunnel's, be it one that is being closed.
+func (m *machine) isTunnel(ifname string) bool {
+	if m.behind(ifname) != nil {
+		return true
+	}
+	for _, left := range m.leaving {
+		if left.ifname == ifname {
+			return true
+		}
+	}
+	return false
 }
 
 // neighbors are those that the speaker is to have: one behind each tunnel that is up and
@@ -145,20 +159,32 @@ func (m *machine) neighbors() (all []bgp.Neighbor) {
 }
 
 // want tells the speaker of its neighbors at once.
-func (m *machine) want() effect {
+func (m *machine) want() wantNeighbors {
 	m.changed = false
 	return wantNeighbors{m.neighbors()}
 }
 
+// toldEvery is how often the speaker is told of what has changed while tunnels are being opened.
+const toldEvery = 250 * time.Millisecond
+
 // idle tells the speaker what has changed, all at once: each time costs something for every
-// neighbor.
-func (m *machine) idle() (out []effect) {
+// neighbor. While a thousand tunnels are being opened, and come up one by one, that is not done
+// for each of them: the event behind which none is being opened any more, or a later one,
+// has it done.
+func (m *machine) idle(now time.Time) (out []effect) {
+	if !m.cameUp && !m.changed || m.busy() && now.Sub(m.told) < toldEvery {
+		return nil
+	}
 	if m.cameUp {
 		m.cameUp, m.changed = false, true // what is protected goes with the neighbors
 		out = append(out, protectEnds{})
 	}
 	if m.changed {
-		out = append(out, m.want())
+		w := m.want()
+		if len(w.neighbors) > 0 {
+			m.told = now
+		}
+		out = append(out, w)
 	}
 	return out
 }
