@@ -147,13 +147,10 @@ func (m *machine) changeTunnel(a *attachment, next config.Tunnel) (out []effect,
 		a.cfg = next
 		return out, false
 	}
-	if weightOf(a.cfg) != weightOf(next) || preferenceOf(a.cfg) != preferenceOf(next) {
-		out = append(out, report{a.label() + ": share of the flows changed, session kept"})
-	}
 	rekey := !same || !a.cfg.Trust.SameFiles(next.Trust)
 	if a.cfg.Weight != next.Weight || a.cfg.Preference != next.Preference {
 		m.changed = true // the preference is the neighbor's too
-		out = append(out, report{fmt.Sprintf("%s: now weight %d, preference %d", a.label(), next.Weight, next.Preference)})
+		out = append(out, report{fmt.Sprintf("%s: now weight %d and preference %d, session kept", a.label(), next.Weight, next.Preference)})
 	}
 	if a.cfg = next; !rekey {
 		return out, true
