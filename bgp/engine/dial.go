@@ -131,6 +131,7 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		lost:     func(c *peerConn) bool { return s.onLost(n, c) },
 		endOfRIB: func(c *peerConn, f family) bool { return s.onEndOfRIB(n, c, f) },
 		gone:     func(c *peerConn) { s.onGone(n, c) },
+		moved:    func(c *peerConn) { s.onMoved(n, c) },
 	}
 	c.tcp.Store(conn)
 	if n.session.away() {
@@ -139,7 +140,7 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		n.work.Go(resume)
 		return
 	}
-	c.judge = judge.New(s.judgeConfigLocked(n))
+	c.judge = judge.New(s.judgeConfigLocked(n, c))
 	n.toldInside.Store(false)
 	n.session.dumping, n.session.missed, n.session.ended, n.session.cut = [2]bool{}, nil, [2]bool{}, false
 	s.setConnLocked(n, c)

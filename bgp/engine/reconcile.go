@@ -255,7 +255,6 @@ func (s *Speaker) applyImport(n *neighbor) {
 		affected = want.protected.Affects(have.protected)
 	}
 	n.applied.judged = want
-	s.rib.touch(n, affected)
 	policy := s.judgePolicyLocked(n)
 	s.mu.Unlock()
 	want.conn.setPolicy(policy, affected)
