@@ -1,10 +1,10 @@
 package agent
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"warren/bgp"
 	"warren/internal/config"
@@ -15,7 +15,7 @@ import (
 // so that the loop tells the kernel of the prefixes that have changed, and of no others.
 type state struct {
 	learned   map[netip.Prefix]*origin // best routes
-	origins   map[string]*origin       // each once, by its neighbors
+	origins   map[string]*origin       // each once, by its ways
 	peers     map[string]*config.Peer  // those that are configured, by name
 	protected *bgp.Protected           // what no neighbor may take
 
@@ -29,6 +29,7 @@ type state struct {
 // origin is the set of neighbors that a prefix is learned from. Prefixes share it.
 type origin struct {
 	neighbors []string // peers' names, best first
+	used      int      // so many of them are used at once; the others are in reserve
 }
 
 // touched are prefixes to look at again.
@@ -44,18 +45,24 @@ func newState() state {
 	}
 }
 
-// learn takes note of the neighbors that a prefix is learned from now, best first; none is
-// that it is not learned any more.
-func (s *state) learn(prefix netip.Prefix, neighbors ...string) {
+// learn takes note of the ways to a prefix, best first; none is that it is not learned any
+// more.
+func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
 	s.touched.add(prefix)
-	if len(neighbors) == 0 {
+	if len(ways) == 0 {
 		delete(s.learned, prefix)
 		return
 	}
-	key := strings.Join(neighbors, " ")
+	next := origin{}
+	for _, w := range ways {
+		if next.neighbors = append(next.neighbors, w.Neighbor); !w.Reserve {
+			next.used++
+		}
+	}
+	key := fmt.Sprint(next.used, next.neighbors)
 	from := s.origins[key]
 	if from == nil {
-		from = &origin{slices.Clone(neighbors)}
+		from = &next
 		s.origins[key] = from
 	}
 	s.learned[prefix] = from
@@ -170,7 +177,7 @@ func desiredFor(s state, prefix netip.Prefix) fib.Change {
 		return c
 	}
 	concerned := s.protected.Concerns(prefix)
-	for _, name := range from.neighbors {
+	for _, name := range from.neighbors[:from.used] {
 		p := s.peers[name]
 		if p == nil {
 			continue

@@ -137,7 +137,7 @@ func TestTheLoopTakesAFullTableInSteps(t *testing.T) {
 		return netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
 	}
 	for i := range count {
-		w.speaker.changes[prefix(i)] = bgp.Route{Prefix: prefix(i), Neighbor: "b"}
+		w.speaker.changes[prefix(i)] = way(prefix(i), "b")
 	}
 	w.learn()
 	w.applyRoutes()

@@ -196,7 +196,8 @@ func (s *Speaker) Neighbors() []bgp.NeighborStatus {
 }
 
 // TakeChanges returns what became of every prefix whose route has changed since the last call: its
-// route, or a Route with an empty Neighbor if there is none any more. It is for a single consumer.
+// route, without ways if there is none any more. It is for a single consumer, who does not change
+// what is in it.
 func (s *Speaker) TakeChanges() map[netip.Prefix]bgp.Route {
 	s.mu.Lock()
 	defer s.mu.Unlock()
