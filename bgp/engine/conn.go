@@ -37,6 +37,7 @@ type peerConn struct {
 	buf   []byte                      // only the reader uses it
 	ahead atomic.Pointer[[]byte]      // messages that go out before GoBGP's next
 	wake  chan struct{}               // capacity 1: the reader waits for it while there is no connection
+	raise atomic.Uint32               // is added to LOCAL_PREF of what GoBGP sends
 
 	mu       sync.Mutex // guards what follows
 	open     []byte     // this end's OPEN, as GoBGP wrote it; only the writer sets it

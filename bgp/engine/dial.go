@@ -134,6 +134,7 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		moved:    func(c *peerConn) { s.onMoved(n, c) },
 	}
 	c.tcp.Store(conn)
+	c.raise.Store(n.applied.raise)
 	if n.session.away() {
 		resume := s.resumeLocked(n, c)
 		s.mu.Unlock()

@@ -60,6 +60,7 @@ func (s *Speaker) judgePolicyLocked(n *neighbor) judge.Policy {
 		},
 		MaxPrefixes:     n.MaxPrefixes,
 		HardMaxPrefixes: n.HardMaxPrefixes,
+		Preference:      uint32(n.applied.preference),
 	}
 }
 

@@ -119,8 +119,14 @@ func attributesOf(blob string) string {
 	return blob[reachPrefix:]
 }
 
-// raised adds a preference to a LOCAL_PREF.
-func raised(localPref, by uint32) uint32 { return localPref + min(by, math.MaxUint32-localPref) }
+// raised adds a preference to a LOCAL_PREF. 0 stays, since it asks to use another path (RFC
+// 8326 section 4.1).
+func raised(localPref, by uint32) uint32 {
+	if localPref == 0 {
+		return 0
+	}
+	return localPref + min(by, math.MaxUint32-localPref)
+}
 
 // preferred returns a blob with the LOCAL_PREF that Policy.Preference makes of the peer's:
 // over iBGP, since a speaker takes none from eBGP.
