@@ -135,25 +135,29 @@ func (s *Session) preferred(blob string) string {
 	if by == 0 || !s.internal() {
 		return blob
 	}
-	out := []byte(blob)
-	all, found := attributesOf(blob), false
-	at := len(blob) - len(all) // where b begins
-	for b := all; len(b) > 0; {
+	all := attributesOf(blob)
+	at := len(blob) - len(all)
+	for b := all; len(b) > 0 && b[1] <= attrLocalPref; {
 		head, n := 3, int(b[2])
 		if b[0]&flagExtended != 0 {
 			head, n = 4, int(b[2])<<8|int(b[3])
 		}
 		if b[1] == attrLocalPref {
+			out := []byte(blob)
 			binary.BigEndian.PutUint32(out[at+head:], raised(be32(b[head:]), by))
-			found = true
+			return string(out)
 		}
 		at, b = at+head+n, b[head+n:]
 	}
-	if !found {
-		out = appendAttributeHeader(out, attrLocalPref, 0, 4)
-		out = binary.BigEndian.AppendUint32(out, raised(defaultLocalPref, by))
+	// It has none, which goes before those of higher types, as writeRoute has it.
+	const size = 3 + 4
+	out := append(make([]byte, 0, len(blob)+size), blob[:at]...)
+	out = appendAttributeHeader(out, attrLocalPref, 0, 4)
+	out = binary.BigEndian.AppendUint32(out, raised(defaultLocalPref, by))
+	if blob[0] != formNextHop {
+		binary.BigEndian.PutUint16(out[reachPrefix-2:], binary.BigEndian.Uint16(out[reachPrefix-2:])+size)
 	}
-	return string(out)
+	return string(append(out, blob[at:]...))
 }
 
 // repeat hands on once more what is accepted, since it is handed on with another
