@@ -34,9 +34,33 @@ type Malformed struct {
 	Last      string // the last such case in words; empty if there was none
 }
 
-// A Route is the best of the routes to Prefix that neighbors announce. Its way
-// out is the neighbor; the next hop that was received plays no part.
+// A Route is what there is of routes to Prefix that neighbors announce.
 type Route struct {
-	Prefix   netip.Prefix
-	Neighbor string // the name of the neighbor it was learned from
+	Prefix netip.Prefix
+	// Ways has no two of one neighbor, and MaxWays at most. First come those that are in use at
+	// once, then those in reserve, the best of each first. None: the prefix has no route.
+	Ways []Way
+}
+
+// MaxWays bounds how many ways a prefix has; the worst are left out.
+const MaxWays = 32
+
+// A Way is a neighbor to which packets can be sent; the next hop that was received plays no
+// part.
+//
+// Those that are in use are the best way and its equals, with the same LOCAL_PREF, AS_PATH,
+// ORIGIN and MED, and all from eBGP neighbors or all from iBGP neighbors. The AS_PATHs have to be the
+// same, number by number, not only of one length: traffic is shared only between ways that
+// lead through the same networks. All others are in reserve.
+type Way struct {
+	Neighbor string // the name of the neighbor
+	Reserve  bool   // not to be used while one of the others can be
+}
+
+// Best is the neighbor of the best way, empty if there is none.
+func (r Route) Best() string {
+	if len(r.Ways) == 0 {
+		return ""
+	}
+	return r.Ways[0].Neighbor
 }

@@ -19,6 +19,15 @@ type Wanted struct {
 	Announced []netip.Prefix
 	// Protected is what no neighbor may take. Nil protects nothing.
 	Protected *Protected
+	// Absent are neighbors that are not there now and may be later, with a tunnel that is
+	// down, for one. What the others are told because of their preferences stays as it is.
+	Absent []Absent
+}
+
+// Absent is what counts of a neighbor that is not there.
+type Absent struct {
+	ASN        uint32
+	Preference int
 }
 
 // A Neighbor is the BGP side of one peer.
@@ -48,6 +57,24 @@ type Neighbor struct {
 	// Prefixes Reached) and is tried again after a pause that grows. 0 means no
 	// limit.
 	HardMaxPrefixes int
+
+	// Preference is from 0 to 255: ways by neighbors with a higher one are preferred, for what
+	// comes and for what goes, and ways by neighbors with the same one share. 0 everywhere
+	// changes nothing of what is sent.
+	//
+	// What is learned from the neighbor gets LOCAL_PREF 100 + Preference, or over iBGP the peer's
+	// own + Preference, so that it counts before anything else (RFC 4271 section 9.1.1). The far
+	// end is told, and prefers the same session if nothing that counts more is configured there:
+	//
+	//   - iBGP: LOCAL_PREF as it would be + Preference.
+	//   - eBGP: MED 255 - Preference (RFC 4271 section 5.1.4), to all neighbors in an AS if one there
+	//     has a preference. That decides between the sessions of one peer, and between peers
+	//     in one AS, where other things are equal.
+	//   - eBGP neighbors in different ASes are not compared by MED. To an AS whose highest
+	//     Preference is lower than that of another AS this router's AS number is prepended: once
+	//     for the next lower one, twice for the one below, up to eight times. So whoever hears
+	//     the routes by both prefers the preferred.
+	Preference int
 
 	// RTT is the round trip of the tunnel, 0 if it is not known. On a long path
 	// the peer is given more time. What it is when the session starts counts.
@@ -84,6 +111,9 @@ func (n *Neighbor) Validate() error {
 	}
 	if err := checkLimits(n.MaxPrefixes, n.HardMaxPrefixes); err != nil {
 		return err
+	}
+	if n.Preference < 0 || n.Preference > 255 {
+		return fmt.Errorf("preference %d: must be from 0 to 255", n.Preference)
 	}
 	for _, a := range []netip.Addr{n.LocalAddr, n.PeerAddr} {
 		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {

@@ -12,7 +12,7 @@ import (
 // apply them to what it has sent. opMu is held.
 func (s *Speaker) writePolicies(n *neighbor) error {
 	s.mu.Lock()
-	export, hops := n.Export, s.hopsLocked(n)
+	export, hops, prefer, raise := n.Export, s.hopsLocked(n), s.preferredLocked(n), s.raiseLocked(n)
 	want := make(map[place]rule)
 	for _, f := range families4and6 {
 		at := place{dirExport, f}
@@ -33,10 +33,21 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 		changed = changed || c
 		errs = append(errs, err)
 	}
-	err := errors.Join(errs...)
+	c, err := s.policies.setPreference(s.ctx, n.key, s.cfg.ASN, prefer)
+	changed = changed || c
+	err = errors.Join(append(errs, err)...)
 	s.mu.Lock()
+	if n.applied.raise != raise {
+		n.applied.raise, changed = raise, true
+		if n.session.conn != nil {
+			n.session.conn.raise.Store(raise)
+		}
+	}
 	n.applied.resetting = n.applied.resetting || changed
-	n.applied.exported, n.applied.export, n.applied.hops = err == nil, export, hops
+	n.applied.exported, n.applied.export, n.applied.hops, n.applied.preferred = err == nil, export, hops, prefer
+	if err == nil {
+		n.applied.preference = n.Preference
+	}
 	reset := n.applied.resetting
 	s.mu.Unlock()
 	if err != nil || !reset {
@@ -53,6 +64,14 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	n.applied.resetting = false // without a session nothing was sent
 	s.mu.Unlock()
 	return nil
+}
+
+// raiseLocked is what is added to LOCAL_PREF of what n is sent.
+func (s *Speaker) raiseLocked(n *neighbor) uint32 {
+	if n.ASN != s.cfg.ASN {
+		return 0
+	}
+	return uint32(n.Preference)
 }
 
 // dump has GoBGP send n all routes, unless it is about to: then the end of that wakes

@@ -25,7 +25,8 @@ func (s *Speaker) dropLocked(n *neighbor) {
 	delete(s.byAddr, n.key)
 	delete(s.confirming, n)
 	s.closing[n.key] = n
-	s.rib.drop(n)
+	s.rib.dropBest(n)
+	s.rib.dropHeld(n)
 	s.work.Go(func() { s.close(n) })
 }
 

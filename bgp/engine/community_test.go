@@ -196,7 +196,7 @@ func TestGracefulShutdown(t *testing.T) {
 		eventually(t, 40*time.Second, func() string {
 			routes := s.Routes()
 			for p, from := range want {
-				if routes[netip.MustParsePrefix(p)].Neighbor != from || len(routes) != len(want) {
+				if routes[netip.MustParsePrefix(p)].Best() != from || len(routes) != len(want) {
 					return "routes are " + describe(routes)
 				}
 			}

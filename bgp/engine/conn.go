@@ -31,11 +31,13 @@ type peerConn struct {
 	lost          func(*peerConn) bool         // the connection of an established session has failed; whether GoBGP's goes on
 	endOfRIB      func(*peerConn, family) bool // GoBGP sends an End-of-RIB marker; whether it goes out
 	gone          func(*peerConn)              // called once, when GoBGP closes it
+	moved         func(*peerConn)              // there is something in moves
 
 	tcp   atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
 	buf   []byte                      // only the reader uses it
 	ahead atomic.Pointer[[]byte]      // messages that go out before GoBGP's next
 	wake  chan struct{}               // capacity 1: the reader waits for it while there is no connection
+	raise atomic.Uint32               // is added to LOCAL_PREF of what GoBGP sends
 
 	mu       sync.Mutex // guards what follows
 	open     []byte     // this end's OPEN, as GoBGP wrote it; only the writer sets it
@@ -49,6 +51,31 @@ type peerConn struct {
 	cut      bool   // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
 	deadline time.Time
 	closed   bool
+	moves    []move // by the judge, in order, which the rib does not know yet
+}
+
+// A move is a prefix that the judge has handed on, with whatever attributes, or
+// withdrawn.
+type move struct {
+	prefix    netip.Prefix
+	announced bool
+}
+
+// note is the judge's Config.Moved. mu is held.
+func (c *peerConn) note(p netip.Prefix, announced bool) {
+	c.moves = append(c.moves, move{p, announced})
+}
+
+// takeMoves takes the first moves off, and reports whether there are more.
+func (c *peerConn) takeMoves(most int) (some []move, more bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(most, len(c.moves))
+	some, c.moves = c.moves[:n], c.moves[n:]
+	if more = len(c.moves) > 0; !more {
+		c.moves = nil // gives the memory back: it may have been a whole table
+	}
+	return some, more
 }
 
 // An observation is what the speaker has to know of a connection.
@@ -180,7 +207,11 @@ func (c *peerConn) feed(b []byte) {
 	if after.Repaired != before.Repaired || after.Withdrawn != before.Withdrawn || after.Discarded != before.Discarded {
 		seen.malformed = after.Last
 	}
+	moved := len(c.moves) > 0
 	c.mu.Unlock()
+	if moved {
+		c.moved(c) // before GoBGP reads it
+	}
 	c.end(err, &seen)
 	if !seen.nothing() {
 		c.see(seen)
@@ -245,6 +276,7 @@ func (c *peerConn) setPolicy(p judge.Policy, affected func(netip.Prefix) bool) {
 		c.wakeLocked()
 	}
 	c.mu.Unlock()
+	c.moved(c)
 	if err != nil {
 		var seen observation
 		c.end(err, &seen)
@@ -262,7 +294,17 @@ func (c *peerConn) counts() judge.Counts {
 func (c *peerConn) accepts(p netip.Prefix) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.judge.Accepted(p)
+	return c.ended == nil && c.judge.Accepted(p)
+}
+
+// attributes are those of the peer's route to p, and false if accepts is.
+func (c *peerConn) attributes(p netip.Prefix) (judge.Attributes, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil {
+		return judge.Attributes{}, false
+	}
+	return c.judge.Attributes(p)
 }
 
 // SetReadDeadline implements net.Conn.

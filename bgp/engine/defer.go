@@ -138,7 +138,8 @@ func (s *Speaker) onEndOfRIB(n *neighbor, c *peerConn, f family) bool {
 // as they are to be.
 func (s *Speaker) exportedLocked(n *neighbor) bool {
 	have := &n.applied
-	return have.exported && have.export.Equal(n.Export) && have.hops == s.hopsLocked(n) && !have.resetting
+	return have.exported && have.export.Equal(n.Export) && have.hops == s.hopsLocked(n) &&
+		have.preferred == s.preferredLocked(n) && have.raise == s.raiseLocked(n) && !have.resetting
 }
 
 // beginDumpLocked takes note that n is about to be sent all routes. It returns false if

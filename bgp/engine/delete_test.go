@@ -29,8 +29,8 @@ func TestDeleteDuringFlood(t *testing.T) {
 			t.Fatalf("%d routes are left", n)
 		}
 		for p, r := range s.TakeChanges() {
-			if r.Neighbor != "" {
-				t.Fatalf("%s is still said to come from %s", p, r.Neighbor)
+			if r.Best() != "" {
+				t.Fatalf("%s is still said to come from %s", p, r.Best())
 			}
 		}
 		s.waitClosed(t.Context())
@@ -118,7 +118,7 @@ func waitRoutes2(t *testing.T, s *Speaker, want ...string) {
 		routes := s.Routes()
 		for _, w := range want {
 			prefix, from, _ := strings.Cut(w, " ")
-			if routes[prefixes(prefix)[0]].Neighbor != from {
+			if routes[prefixes(prefix)[0]].Best() != from {
 				return describe(routes)
 			}
 		}

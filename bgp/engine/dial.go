@@ -131,15 +131,17 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		lost:     func(c *peerConn) bool { return s.onLost(n, c) },
 		endOfRIB: func(c *peerConn, f family) bool { return s.onEndOfRIB(n, c, f) },
 		gone:     func(c *peerConn) { s.onGone(n, c) },
+		moved:    func(c *peerConn) { s.onMoved(n, c) },
 	}
 	c.tcp.Store(conn)
+	c.raise.Store(n.applied.raise)
 	if n.session.away() {
 		resume := s.resumeLocked(n, c)
 		s.mu.Unlock()
 		n.work.Go(resume)
 		return
 	}
-	c.judge = judge.New(s.judgeConfigLocked(n))
+	c.judge = judge.New(s.judgeConfigLocked(n, c))
 	n.toldInside.Store(false)
 	n.session.dumping, n.session.missed, n.session.ended, n.session.cut = [2]bool{}, nil, [2]bool{}, false
 	s.setConnLocked(n, c)

@@ -19,11 +19,13 @@
 //     judge counts; observe.go takes what it reports, and leaves a peer alone
 //     for a while that has announced more than its hard limit.
 //  4. GoBGP reports each change of a best path (onBestPath) and each session
-//     state (onPeer). The callbacks only copy into maps.
-//  5. A route is visible in Routes and TakeChanges when it is GoBGP's best path
-//     and the judge has handed it on and not withdrawn it. So neither a dead
-//     neighbor's route nor one that the policy refuses now is ever seen, however
-//     far GoBGP lags.
+//     state (onPeer), and the judges which prefixes they have handed on or withdrawn
+//     (onMoved). The callbacks only copy into maps (rib.go).
+//  5. The ways to a prefix in Routes and TakeChanges are the neighbors whose judges have
+//     handed it on and not withdrawn it, compared by the attributes that the judges
+//     have (ways.go); GoBGP says which is the best. So neither a dead neighbor's route nor
+//     one that the policy refuses now is ever seen, however far GoBGP lags, and what takes
+//     a neighbor's place is known before it is lost.
 //  6. A prefix goes out with this end's address of the session as its next hop,
 //     or, where it is of the other family, with what the peer can be sent
 //     (nexthop.go). Where its communities forbid it, it does not (community.go).

@@ -82,7 +82,7 @@ type routeWatch struct {
 
 func (w *routeWatch) look() {
 	for p, r := range w.s.TakeChanges() {
-		if r.Neighbor == "" {
+		if r.Best() == "" {
 			w.lost = append(w.lost, p)
 		}
 	}

@@ -178,7 +178,7 @@ func TestMalformedIsNotRelayed(t *testing.T) {
 			listener.wantUpdate(t, after)
 			eventually(t, time.Minute, func() string {
 				routes := s.Routes()
-				if routes[netip.MustParsePrefix(after)].Neighbor == "" {
+				if routes[netip.MustParsePrefix(after)].Best() == "" {
 					return after + " is no route"
 				}
 				if _, there := routes[prefix]; there != tt.arrives {

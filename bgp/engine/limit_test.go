@@ -79,7 +79,7 @@ func TestPrefixLimit(t *testing.T) {
 				return fmt.Sprintf("%d routes, not %d", len(routes), len(ps))
 			}
 			for _, p := range ps {
-				if routes[p].Neighbor != "b" {
+				if routes[p].Best() != "b" {
 					return "no route to " + p.String()
 				}
 			}
@@ -170,7 +170,7 @@ func TestHardLimit(t *testing.T) {
 	})
 	other.update(64514, prefixes("10.9.0.0/16"), nil)
 	eventually(t, time.Minute, func() string {
-		if s.Routes()[prefixes("10.9.0.0/16")[0]].Neighbor != "c" {
+		if s.Routes()[prefixes("10.9.0.0/16")[0]].Best() != "c" {
 			return "the other session does not go on"
 		}
 		return ""

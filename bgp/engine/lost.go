@@ -215,6 +215,9 @@ func (c *peerConn) Write(b []byte) (int, error) {
 	if f, ok := endOfRIBIn(b); ok && !c.endOfRIB(c, f) {
 		return len(b), nil
 	}
+	if by := c.raise.Load(); by > 0 {
+		out = raisedLocalPref(out, by)
+	}
 	if c.ahead.Load() != nil && c.established() {
 		if ahead := c.ahead.Swap(nil); ahead != nil {
 			out = append(*ahead, out...)

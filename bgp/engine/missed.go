@@ -72,7 +72,7 @@ func (s *Speaker) mayExportLocked(n *neighbor, p netip.Prefix) bool {
 	_, is := s.announced[p]
 	_, willBe := s.wanted.announced[p]
 	// One that is announced no longer may have been.
-	return n.Export.Matches(p, is || willBe || s.rib.best[p] == nil)
+	return n.Export.Matches(p, is || willBe || s.rib.bestOf(p) == nil)
 }
 
 // miss takes note of a change that the peer may not have been told of.
@@ -89,7 +89,7 @@ func (ss *session) miss(p netip.Prefix) {
 func (s *Speaker) withdrawMissedLocked(n *neighbor) error {
 	var gone [2][]netip.Prefix // by family
 	for p := range n.session.missed {
-		if _, own := s.announced[p]; !own && s.rib.best[p] == nil {
+		if _, own := s.announced[p]; !own && s.rib.bestOf(p) == nil {
 			gone[familyOf(p)] = append(gone[familyOf(p)], p)
 		}
 	}

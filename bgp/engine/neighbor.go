@@ -25,10 +25,11 @@ const (
 // A neighbor is a Neighbor at work. Speaker.mu guards all of it but what is
 // marked as fixed.
 type neighbor struct {
-	Neighbor            // fixed, but for Import, Export and the limits, which are as wanted
+	Neighbor            // fixed, but for Import, Export, Preference and the limits, which are as wanted
 	key      netip.Addr // fixed: PeerAddr without zone, how GoBGP names it
 	otherHop netip.Addr // fixed: see otherNextHop
 	added    time.Time  // fixed: events before this concern a predecessor
+	number   uint32     // fixed: its place among neighbors; no other one has had it
 
 	// ctx ends what runs for the neighbor: its listener, its dials.
 	ctx    context.Context
@@ -37,7 +38,8 @@ type neighbor struct {
 
 	session    session
 	hadSession bool           // one was established
-	routes     int            // how many best paths are its
+	routes     int            // how many of GoBGP's best paths are its
+	held       int            // how many prefixes the rib knows that its judge has handed on
 	released   chan struct{}  // capacity 1: what held the neighbor back is gone
 	logged     rate.Sometimes // guards itself: what is malformed goes to the log
 	toldInside atomic.Bool    // see refused
@@ -60,6 +62,8 @@ func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
 		down:     make(chan struct{}),
 		closed:   make(chan struct{}),
 	}
+	s.lastNumber++
+	nb.number = s.lastNumber
 	nb.ctx, nb.cancel = context.WithCancel(s.ctx)
 	return nb
 }

@@ -32,8 +32,9 @@ const (
 // The counters have all of it.
 const malformedLogged = time.Minute
 
-// judgeConfigLocked is what the judge of a new connection with n has to know.
-func (s *Speaker) judgeConfigLocked(n *neighbor) judge.Config {
+// judgeConfigLocked is what the judge of a new connection with n has to know. c is what
+// GoBGP reads it by.
+func (s *Speaker) judgeConfigLocked(n *neighbor, c *peerConn) judge.Config {
 	return judge.Config{
 		LocalASN: s.cfg.ASN, PeerASN: n.ASN, RouterID: s.cfg.RouterID,
 		AllowLoopback: n.LocalAddr.IsLoopback(),
@@ -41,6 +42,7 @@ func (s *Speaker) judgeConfigLocked(n *neighbor) judge.Config {
 		Restarted:  s.deferring && !n.hadSession,
 		Forwarding: s.cfg.Restarted || n.hadSession,
 		Policy:     s.judgePolicyLocked(n),
+		Moved:      c.note,
 	}
 }
 
@@ -58,6 +60,7 @@ func (s *Speaker) judgePolicyLocked(n *neighbor) judge.Policy {
 		},
 		MaxPrefixes:     n.MaxPrefixes,
 		HardMaxPrefixes: n.HardMaxPrefixes,
+		Preference:      uint32(n.applied.preference),
 	}
 }
 
@@ -152,6 +155,7 @@ func (s *Speaker) setConnLocked(n *neighbor, c *peerConn) {
 			s.releaseMemory()
 		}
 	}
+	s.rib.dropHeld(n)
 	n.session.conn = c
 }
 

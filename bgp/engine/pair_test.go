@@ -116,7 +116,7 @@ func waitRoutes(t testing.TB, s *Speaker, from string, want ...string) {
 			return "routes are " + describe(routes)
 		}
 		for _, p := range prefixes(want...) {
-			if routes[p].Neighbor != from {
+			if routes[p].Best() != from {
 				return "routes are " + describe(routes)
 			}
 		}
@@ -127,7 +127,7 @@ func waitRoutes(t testing.TB, s *Speaker, from string, want ...string) {
 func describe(routes map[netip.Prefix]Route) string {
 	text := "["
 	for p, r := range routes {
-		text += " " + p.String() + " from " + r.Neighbor
+		text += " " + p.String() + " from " + r.Best()
 	}
 	return text + " ]"
 }

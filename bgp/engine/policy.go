@@ -18,8 +18,8 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: communities
-//	export: next hop; communities, martians → reject; own, any, default → accept; then per neighbor
+//	import: preference; communities
+//	export: next hop and preference; communities, martians → reject; own, any, default → accept; then per neighbor
 //
 // and what passes none of them is accepted on import, as the judge of a
 // neighbor's messages hands on no more than that, and rejected on export. A path
@@ -33,8 +33,8 @@ import (
 // neighbor, hence the placeholder.
 type policies struct {
 	server policyServer
-	peers  map[netip.Addr]*peerPolicy // by peer address, without zone
-	hops   map[string]int             // how many neighbors a next hop's set has, by its name
+	peers  map[netip.Addr]*peerPolicy     // by peer address, without zone
+	traits map[string]map[netip.Addr]bool // the neighbors of each set that addTrait has made, by its name
 }
 
 // policyServer is what policies need of GoBGP.
@@ -52,8 +52,9 @@ type policyServer interface {
 
 // A peerPolicy is what of one neighbor is in GoBGP.
 type peerPolicy struct {
-	rules   map[place]*rule
-	objects map[place]bool // has sets and statements of its own
+	rules     map[place]*rule
+	objects   map[place]bool // has sets and statements of its own
+	preferred preferred
 }
 
 // A place is where in the policies a rule applies.
@@ -111,15 +112,21 @@ func newRule(p Policy, at place) rule {
 
 var placeholder = netip.MustParseAddr("255.255.255.255")
 
-// set makes GoBGP's rule for addr at a place equal to want, and reports
-// whether that took a change. What p remembers follows each step that GoBGP has
-// taken, so that after an error another call goes on with the rest.
-func (p *policies) set(ctx context.Context, addr netip.Addr, at place, want rule) (changed bool, err error) {
+// peer returns what of the neighbor at addr is in GoBGP, to be changed.
+func (p *policies) peer(addr netip.Addr) *peerPolicy {
 	pp := p.peers[addr]
 	if pp == nil {
 		pp = &peerPolicy{rules: make(map[place]*rule), objects: make(map[place]bool)}
 		p.peers[addr] = pp
 	}
+	return pp
+}
+
+// set makes GoBGP's rule for addr at a place equal to want, and reports
+// whether that took a change. What p remembers follows each step that GoBGP has
+// taken, so that after an error another call goes on with the rest.
+func (p *policies) set(ctx context.Context, addr netip.Addr, at place, want rule) (changed bool, err error) {
+	pp := p.peer(addr)
 	if pp.rules[at] == nil {
 		pp.rules[at] = &rule{classes: make(map[string]bool), matches: make(map[match]bool)}
 	}
@@ -250,7 +257,8 @@ func (p *policies) forget(addr netip.Addr) error {
 		}
 		errs = append(errs, err)
 	}
-	err := errors.Join(errs...)
+	_, err := p.setPreference(ctx, addr, 0, preferred{})
+	err = errors.Join(append(errs, err)...)
 	if err == nil {
 		delete(p.peers, addr)
 	}

@@ -46,7 +46,7 @@ func (p *policies) removeNeighbor(ctx context.Context, set string, addr netip.Ad
 }
 
 // nextHopPolicy is the policy that comes before the one for export: it decides
-// about next hops and about nothing else.
+// about next hops and what a signal says (preference.go), and about nothing else.
 const nextHopPolicy = "next-hop"
 
 // writeNextHop makes that policy, with the set of those neighbors that get this
@@ -80,30 +80,55 @@ func (p *policies) addHop(ctx context.Context, addr netip.Addr, at place, hop ne
 	if !hop.IsValid() {
 		return nil
 	}
-	set := at.set("via-" + hop.String())
-	if err := p.addNeighbor(ctx, set, addr); err != nil {
-		return err
-	}
-	if p.hops[set]++; p.hops[set] > 1 {
-		return nil
-	}
-	st := hopStatement(set, at, &api.NexthopAction{Address: hop.String()})
-	return p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{Name: nextHopPolicy, Statements: []*api.Statement{st}}})
+	return p.addTrait(ctx, nextHopPolicy, addr, hopStatement(at.set("via-"+hop.String()), at, &api.NexthopAction{Address: hop.String()}))
 }
 
-// removeHop takes that back. The last neighbor takes the statement along.
+// removeHop takes that back.
 func (p *policies) removeHop(ctx context.Context, addr netip.Addr, at place, hop netip.Addr) error {
 	if !hop.IsValid() {
 		return nil
 	}
-	set := at.set("via-" + hop.String())
-	if p.hops[set]--; p.hops[set] > 0 {
-		return p.removeNeighbor(ctx, set, addr)
+	return p.removeTrait(ctx, nextHopPolicy, addr, at.set("via-"+hop.String()))
+}
+
+// addTrait has a statement of a policy apply to the neighbor at addr. The statement and its set of
+// neighbors have one name; they are made for the first neighbor.
+func (p *policies) addTrait(ctx context.Context, policy string, addr netip.Addr, st *api.Statement) error {
+	all := p.traits[st.Name]
+	if all[addr] {
+		return nil
 	}
-	delete(p.hops, set)
-	st := &api.Statement{Name: set}
+	if err := p.addNeighbor(ctx, st.Name, addr); err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		if err := p.server.AddPolicy(ctx, &api.AddPolicyRequest{Policy: &api.Policy{Name: policy, Statements: []*api.Statement{st}}}); err != nil {
+			return err
+		}
+		all = make(map[netip.Addr]bool)
+		p.traits[st.Name] = all
+	}
+	all[addr] = true
+	return nil
+}
+
+// removeTrait takes that back. The last neighbor takes the statement along.
+func (p *policies) removeTrait(ctx context.Context, policy string, addr netip.Addr, name string) error {
+	all := p.traits[name]
+	if !all[addr] {
+		return nil
+	}
+	if len(all) > 1 {
+		err := p.removeNeighbor(ctx, name, addr)
+		if err == nil {
+			delete(all, addr)
+		}
+		return err
+	}
+	delete(p.traits, name)
+	st := &api.Statement{Name: name}
 	return errors.Join(
-		p.server.DeletePolicy(ctx, &api.DeletePolicyRequest{Policy: &api.Policy{Name: nextHopPolicy, Statements: []*api.Statement{st}}}),
+		p.server.DeletePolicy(ctx, &api.DeletePolicyRequest{Policy: &api.Policy{Name: policy, Statements: []*api.Statement{st}}}),
 		p.server.DeleteStatement(ctx, &api.DeleteStatementRequest{Statement: st, All: true}),
-		p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: neighborSet(set, addr), All: true}))
+		p.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: neighborSet(name, addr), All: true}))
 }

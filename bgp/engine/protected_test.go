@@ -58,7 +58,7 @@ func TestProtectedChanges(t *testing.T) {
 			routes, got := s.Routes(), 0
 			for name, list := range map[string]string{"b": fromB, "hub": fromHub} {
 				for _, p := range prefixes(strings.Fields(list)...) {
-					if routes[p].Neighbor != name {
+					if routes[p].Best() != name {
 						return "routes are " + describe(routes)
 					}
 					got++
@@ -88,7 +88,7 @@ func TestProtectedChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, 40*time.Second, func() string {
-		if routes := s.Routes(); len(routes) != 5 || routes[netip.MustParsePrefix("10.1.0.0/16")].Neighbor != "b" {
+		if routes := s.Routes(); len(routes) != 5 || routes[netip.MustParsePrefix("10.1.0.0/16")].Best() != "b" {
 			return "routes are " + describe(routes)
 		}
 		return ""

@@ -37,8 +37,14 @@ type applied struct {
 	exported  bool       // GoBGP's export policies are as what follows says
 	export    Policy     //
 	hops      [2]hop     // by family
+	preferred preferred  //
+	raise     uint32     // is added to LOCAL_PREF of what is sent
 	resetting bool       // routes that were sent are still to be brought in line
 	judged    judgedWith // what the judge of the current connection was told
+
+	// preference is Neighbor.Preference as far as GoBGP has it. The judge is told after that:
+	// what it hands on again then gets the new LOCAL_PREF.
+	preference int
 }
 
 // A hop is what nextHop said.
@@ -53,6 +59,7 @@ type judgedWith struct {
 	imports                      Policy
 	maxPrefixes, hardMaxPrefixes int
 	protected                    *Protected
+	preference                   int
 }
 
 // wake has the reconciler look.
@@ -163,8 +170,9 @@ func (s *Speaker) reconcileNeighbor(name string) error {
 	if n != nil {
 		s.setPoliciesLocked(n, want)
 		s.mu.Unlock()
+		err := s.applyExport(n)
 		s.applyImport(n)
-		return s.applyExport(n)
+		return err
 	}
 	n, err := s.reserveLocked(want)
 	s.mu.Unlock()
@@ -231,13 +239,13 @@ func (s *Speaker) setPoliciesLocked(n *neighbor, want *Neighbor) {
 	if n.MaxPrefixes != want.MaxPrefixes || n.HardMaxPrefixes != want.HardMaxPrefixes {
 		n.release()
 	}
-	n.Import, n.Export = want.Import, want.Export
+	n.Import, n.Export, n.Preference = want.Import, want.Export, want.Preference
 	n.MaxPrefixes, n.HardMaxPrefixes = want.MaxPrefixes, want.HardMaxPrefixes
 }
 
 // judgedWithLocked is what the judge of a connection with n is to be told.
 func (s *Speaker) judgedWithLocked(n *neighbor) judgedWith {
-	return judgedWith{n.session.conn, n.Import, n.MaxPrefixes, n.HardMaxPrefixes, s.protected}
+	return judgedWith{n.session.conn, n.Import, n.MaxPrefixes, n.HardMaxPrefixes, s.protected, n.applied.preference}
 }
 
 // applyImport tells the judge of n's connection what to accept, if that has
@@ -245,7 +253,8 @@ func (s *Speaker) judgedWithLocked(n *neighbor) judgedWith {
 func (s *Speaker) applyImport(n *neighbor) {
 	s.mu.Lock()
 	want, have := s.judgedWithLocked(n), n.applied.judged
-	same := want.imports.Equal(have.imports) && want.maxPrefixes == have.maxPrefixes && want.hardMaxPrefixes == have.hardMaxPrefixes
+	same := want.imports.Equal(have.imports) && want.maxPrefixes == have.maxPrefixes && want.hardMaxPrefixes == have.hardMaxPrefixes &&
+		want.preference == have.preference
 	if want.conn == nil || want.conn == have.conn && same && want.protected.Equal(have.protected) {
 		s.mu.Unlock()
 		return
@@ -255,7 +264,6 @@ func (s *Speaker) applyImport(n *neighbor) {
 		affected = want.protected.Affects(have.protected)
 	}
 	n.applied.judged = want
-	s.rib.touch(n, affected)
 	policy := s.judgePolicyLocked(n)
 	s.mu.Unlock()
 	want.conn.setPolicy(policy, affected)

@@ -89,6 +89,7 @@ func (s *Speaker) onLost(n *neighbor, c *peerConn) bool {
 	})
 	s.startDialLocked(n)
 	s.mu.Unlock()
+	s.onMoved(n, c)
 	s.tell()
 	s.logProblems()
 	s.notify()
@@ -137,6 +138,7 @@ func (s *Speaker) watchKept(n *neighbor, c *peerConn, kept *retention) {
 			s.mu.Unlock()
 			if !away {
 				c.expire() // not above: it takes a while with a large table
+				s.onMoved(n, c)
 			}
 			s.tell()
 			s.notify()
@@ -174,7 +176,8 @@ func (s *Speaker) giveUpLocked(n *neighbor, kept *retention) {
 	if kept.next != nil {
 		kept.next.hangUp()
 	}
-	s.rib.drop(n)
+	s.rib.dropBest(n)
+	s.rib.dropHeld(n)
 	if n.session.conn != nil {
 		n.session.conn.giveUp()
 	}
@@ -184,7 +187,7 @@ func (s *Speaker) giveUpLocked(n *neighbor, kept *retention) {
 func (s *Speaker) resumeLocked(n *neighbor, next *peerConn) func() {
 	kept, c := n.session.kept, n.session.conn
 	kept.next, kept.state = next, stateOpenSent
-	j := judge.New(s.judgeConfigLocked(n))
+	j := judge.New(s.judgeConfigLocked(n, c))
 	return func() { s.resume(n, c, kept, next, j) }
 }
 
@@ -215,6 +218,7 @@ func (s *Speaker) attach(n *neighbor, c *peerConn, kept *retention, next *peerCo
 		})
 	}
 	s.mu.Unlock()
+	s.onMoved(n, c)
 	s.tell()
 	s.wake()
 	s.logProblems()

@@ -1,148 +1,263 @@
 package engine
 
 import (
+	"cmp"
+	"encoding/binary"
+	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
-// A rib mirrors GoBGP's best paths. Speaker.mu guards it.
+// A rib knows of each prefix which neighbors may have a route to it, and which of them
+// GoBGP's best path comes from. Speaker.mu guards it.
+//
+// What the neighbors announce, and with which attributes, is in the judges' tables, so
+// that nothing of it is here a second time: ways.go asks them. So a rib may name
+// neighbors that have no route any more, but never misses one that has.
+//
+// Most prefixes have the same neighbors as many others. So each set of neighbors is kept
+// once, and counts the prefixes that have it.
 type rib struct {
-	best    map[netip.Prefix]*neighbor // learned ones only
-	changed map[netip.Prefix]struct{}  // since TakeChanges
-	scopes  map[netip.Prefix]scope     // of the best ones that may not be sent to all
+	known   map[netip.Prefix]setID
+	sets    []routeSet       // by number; 0 is the set of a prefix that is not known
+	ids     map[string]setID // of the sets, see makeKey
+	free    []setID
+	changed map[netip.Prefix]struct{} // since TakeChanges
+	scopes  map[netip.Prefix]scope    // of the best ones that may not be sent to all
+	here    *neighbor                 // stands for this router, where GoBGP's best path is its own
+
+	key        []byte      // scratch memory
+	all        []*neighbor // likewise
+	candidates []candidate // of ways.go, likewise
+	ways       []Way       // likewise
+}
+
+type setID uint32
+
+// A routeSet is what is known of a prefix.
+type routeSet struct {
+	best *neighbor   // where GoBGP's best path comes from: nil for none, or rib.here
+	all  []*neighbor // that the judge hands on routes of, by number
+	refs int         // how many prefixes have the set
 }
 
 func newRIB() rib {
-	return rib{best: make(map[netip.Prefix]*neighbor), changed: make(map[netip.Prefix]struct{}), scopes: make(map[netip.Prefix]scope)}
-}
-
-// set records that p's best path now comes from n, or from none if n is nil,
-// and to whom it may be sent.
-func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
-	if n != nil && to != toAll {
-		r.scopes[p] = to
-	} else {
-		delete(r.scopes, p)
-	}
-	was := r.best[p]
-	switch {
-	case n == nil && was == nil:
-		return // a local path, say
-	case n == nil:
-		delete(r.best, p)
-	default:
-		r.best[p] = n
-		n.routes++
-	}
-	if was != nil {
-		was.routes--
-	}
-	r.changed[p] = struct{}{}
-}
-
-// drop forgets all routes of n.
-func (r *rib) drop(n *neighbor) {
-	if n.routes == 0 {
-		return
-	}
-	for p, from := range r.best {
-		if from == n {
-			r.set(p, nil, toAll)
-		}
+	return rib{
+		known: make(map[netip.Prefix]setID), sets: make([]routeSet, 1), ids: make(map[string]setID),
+		changed: make(map[netip.Prefix]struct{}), scopes: make(map[netip.Prefix]scope),
+		here: &neighbor{number: math.MaxUint32},
 	}
 }
 
-// touch says that the routes of n may have changed for which affected is true;
-// nil means all.
-func (r *rib) touch(n *neighbor, affected func(netip.Prefix) bool) {
-	if n.routes == 0 {
-		return
-	}
-	for p, from := range r.best {
-		if from == n && (affected == nil || affected(p)) {
-			r.changed[p] = struct{}{}
-		}
-	}
-}
-
-// visible returns the neighbor whose route to p is to be used, if any: GoBGP
-// may be slow to take back what the peer, or its limit, has taken back.
-func (r *rib) visible(p netip.Prefix) *neighbor {
-	if n := r.best[p]; n != nil && n.session.conn != nil && n.session.conn.accepts(p) {
+// learned is the neighbor that GoBGP's best path was learned from, if any.
+func (r *rib) learned(id setID) *neighbor {
+	if n := r.sets[id].best; n != r.here {
 		return n
 	}
 	return nil
 }
 
-// Routes returns all best routes learned from neighbors. The map is the
-// caller's. With many routes, TakeChanges is much cheaper.
-func (s *Speaker) Routes() map[netip.Prefix]Route {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	routes := make(map[netip.Prefix]Route, len(s.rib.best))
-	for p := range s.rib.best {
-		if n := s.rib.visible(p); n != nil {
-			routes[p] = Route{Prefix: p, Neighbor: n.Name}
-		}
+// bestOf is the neighbor that GoBGP's best path to p was learned from, if any.
+func (r *rib) bestOf(p netip.Prefix) *neighbor { return r.learned(r.known[p]) }
+
+// visible returns that neighbor if its route is still good: GoBGP may be slow to take
+// back what the peer, or its limit, has taken back.
+func (r *rib) visible(p netip.Prefix) *neighbor {
+	if n := r.bestOf(p); n != nil && n.session.conn != nil && n.session.conn.accepts(p) {
+		return n
 	}
-	return routes
+	return nil
 }
 
-// TakeChanges returns what became of every prefix that may have changed since
-// the last call: its route, or a Route with an empty Neighbor if there is none
-// any more. It is for a single consumer, who applies it to a copy of its own;
-// a prefix may be returned without having changed.
-func (s *Speaker) TakeChanges() map[netip.Prefix]Route {
-	s.mu.Lock()
-	changed := s.rib.changed
-	s.rib.changed = make(map[netip.Prefix]struct{})
-	routes := make(map[netip.Prefix]Route, len(changed))
-	for p := range changed {
-		r := Route{Prefix: p}
-		if n := s.rib.visible(p); n != nil {
-			r.Neighbor = n.Name
-		}
-		routes[p] = r
+// intern returns the number of a set, which counts one prefix more, and makes it if there
+// is none. It does not keep all.
+func (r *rib) intern(best *neighbor, all []*neighbor) setID {
+	if best == nil && len(all) == 0 {
+		return 0
 	}
-	s.mu.Unlock()
-	return routes
+	r.makeKey(best, all)
+	id, ok := r.ids[string(r.key)]
+	if !ok {
+		if n := len(r.free); n > 0 {
+			id, r.free = r.free[n-1], r.free[:n-1]
+		} else {
+			id = setID(len(r.sets))
+			r.sets = append(r.sets, routeSet{})
+		}
+		r.sets[id] = routeSet{best: best, all: slices.Clone(all)}
+		r.ids[string(r.key)] = id
+	}
+	r.sets[id].refs++
+	return id
 }
 
-// EachChange calls f with what TakeChanges would return, for most prefixes at most, and
-// reports whether there are more. neighbor is empty where there is no route. f must not
-// call the speaker.
-func (s *Speaker) EachChange(most int, f func(p netip.Prefix, neighbor string)) (more bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for p := range s.rib.changed {
-		if most--; most < 0 {
-			return true
-		}
-		name := ""
-		if n := s.rib.visible(p); n != nil {
-			name = n.Name
-		}
-		f(p, name)
-		delete(s.rib.changed, p)
+// makeKey sets r.key to what tells a set from others.
+func (r *rib) makeKey(best *neighbor, all []*neighbor) {
+	var first uint32
+	if best != nil {
+		first = best.number
 	}
-	s.rib.changed = make(map[netip.Prefix]struct{}) // gives back what many took
-	return false
+	r.key = binary.BigEndian.AppendUint32(r.key[:0], first)
+	for _, n := range all {
+		r.key = binary.BigEndian.AppendUint32(r.key, n.number)
+	}
 }
 
-// Repeat has all routes of a neighbor count as changed.
-func (s *Speaker) Repeat(neighbor string) {
-	s.mu.Lock()
-	if n := s.neighbors[neighbor]; n != nil {
-		s.rib.touch(n, nil)
+// release takes back what intern has counted.
+func (r *rib) release(id setID) {
+	if id == 0 {
+		return
 	}
-	s.mu.Unlock()
-	s.notify()
+	set := &r.sets[id]
+	if set.refs--; set.refs > 0 {
+		return
+	}
+	r.makeKey(set.best, set.all)
+	delete(r.ids, string(r.key))
+	*set = routeSet{}
+	r.free = append(r.free, id)
 }
 
-// onBestPath is GoBGP's word that best paths changed, in the order in which
+// put gives p another set, which was interned for it.
+func (r *rib) put(p netip.Prefix, was, id setID) {
+	if id == 0 {
+		delete(r.known, p)
+	} else if id != was {
+		r.known[p] = id
+	}
+	r.release(was)
+}
+
+// set records that GoBGP's best path to p now comes from n, from none if n is nil, or from
+// here, and to whom it may be sent.
+func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
+	if n != nil && n != r.here && to != toAll {
+		r.scopes[p] = to
+	} else {
+		delete(r.scopes, p)
+	}
+	id := r.known[p]
+	was, all := r.sets[id].best, r.sets[id].all
+	if n == nil && was == nil {
+		return
+	}
+	// What the peer has withdrawn was told when it did, and what begins here is not told. That
+	// saves a second look at each prefix of a table that goes.
+	quiet := (n == nil || n == r.here) && len(all) == 0 && r.visible(p) == nil
+	if was != n {
+		if was != nil {
+			was.routes--
+		}
+		if n != nil {
+			n.routes++
+		}
+		r.put(p, id, r.intern(n, all))
+	}
+	if !quiet {
+		r.changed[p] = struct{}{}
+	}
+}
+
+// move takes in what n's judge has handed on or withdrawn, and reports whether anything is
+// to be told. The first route to a prefix is told when GoBGP has taken it.
+func (r *rib) move(n *neighbor, moves []move) (told bool) {
+	for _, m := range moves {
+		id := r.known[m.prefix]
+		best, all := r.sets[id].best, r.sets[id].all
+		at, has := slices.BinarySearchFunc(all, n, byNumber)
+		switch {
+		case m.announced && !has:
+			r.all = slices.Insert(append(r.all[:0], all...), at, n)
+			n.held++
+			r.put(m.prefix, id, r.intern(best, r.all))
+		case !m.announced && has:
+			r.all = slices.Delete(append(r.all[:0], all...), at, at+1)
+			n.held--
+			r.put(m.prefix, id, r.intern(best, r.all))
+		}
+		if !m.announced || best != nil && best != n {
+			r.changed[m.prefix], told = struct{}{}, true
+		}
+	}
+	return told
+}
+
+func byNumber(a, b *neighbor) int { return cmp.Compare(a.number, b.number) }
+
+// dropBest forgets which of GoBGP's best paths are n's.
+func (r *rib) dropBest(n *neighbor) {
+	if n.routes == 0 {
+		return
+	}
+	r.rewrite(func(set *routeSet) (*neighbor, []*neighbor, bool) {
+		return nil, set.all, set.best == n
+	}, func(p netip.Prefix) { delete(r.scopes, p) })
+	n.routes = 0
+}
+
+// dropHeld forgets what n's judge has handed on.
+func (r *rib) dropHeld(n *neighbor) {
+	if n.held == 0 {
+		return
+	}
+	r.rewrite(func(set *routeSet) (*neighbor, []*neighbor, bool) {
+		at, has := slices.BinarySearchFunc(set.all, n, byNumber)
+		if !has {
+			return nil, nil, false
+		}
+		r.all = slices.Delete(append(r.all[:0], set.all...), at, at+1)
+		return set.best, r.all, true
+	}, func(netip.Prefix) {})
+	n.held = 0
+}
+
+// rewrite replaces the sets that change says, in one pass over the prefixes, and calls f
+// with each prefix.
+func (r *rib) rewrite(change func(*routeSet) (best *neighbor, all []*neighbor, ok bool), f func(netip.Prefix)) {
+	next := make(map[setID]setID)
+	for id := 1; id < len(r.sets); id++ { // new ones need no look
+		if r.sets[id].refs == 0 {
+			continue
+		}
+		if best, all, ok := change(&r.sets[id]); ok {
+			next[setID(id)] = r.intern(best, all)
+		}
+	}
+	for p, id := range r.known {
+		to, ok := next[id]
+		if !ok {
+			continue
+		}
+		if to != 0 {
+			r.sets[to].refs++
+		}
+		r.put(p, id, to)
+		r.changed[p] = struct{}{}
+		f(p)
+	}
+	for _, id := range next {
+		r.release(id)
+	}
+}
+
+// touch says that all routes of n may have changed.
+func (r *rib) touch(n *neighbor) {
+	if n.routes+n.held == 0 {
+		return
+	}
+	for p, id := range r.known {
+		set := &r.sets[id]
+		if _, has := slices.BinarySearchFunc(set.all, n, byNumber); has || set.best == n {
+			r.changed[p] = struct{}{}
+		}
+	}
+}
+
+// onBestPath is called by GoBGP when best paths have changed, in the order in which
 // they did.
 func (s *Speaker) onBestPath(paths []*apiutil.Path, at time.Time) {
 	s.mu.Lock()
@@ -156,12 +271,36 @@ func (s *Speaker) onBestPath(paths []*apiutil.Path, at time.Time) {
 			continue
 		}
 		var n *neighbor
-		if !path.Withdrawal && path.PeerAddress.IsValid() {
+		switch {
+		case path.Withdrawal:
+		case path.PeerAddress.IsValid():
 			n = s.neighborAtLocked(path.PeerAddress, at)
+		default:
+			n = s.rib.here
 		}
 		s.rib.set(p, n, scopeOf(path))
 	}
 	s.notify()
+}
+
+// movesAtOnce is how many moves are taken in before others may have Speaker.mu.
+const movesAtOnce = 4096
+
+// onMoved takes in what the judge of c, a connection with n, has handed on or withdrawn.
+func (s *Speaker) onMoved(n *neighbor, c *peerConn) {
+	told := false
+	for more := true; more; {
+		s.mu.Lock()
+		var some []move
+		some, more = c.takeMoves(movesAtOnce)
+		if n.session.conn == c && s.neighbors[n.Name] == n {
+			told = s.rib.move(n, some) || told
+		}
+		s.mu.Unlock()
+	}
+	if told {
+		s.notify()
+	}
 }
 
 // neighborAtLocked finds the neighbor that an event at the given time is

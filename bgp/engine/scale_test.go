@@ -198,7 +198,7 @@ func waitCount(b *testing.B, s *Speaker, want int) {
 	b.Helper()
 	eventually(b, time.Minute, func() string {
 		s.mu.Lock()
-		got := len(s.rib.best)
+		got := len(s.rib.known)
 		s.mu.Unlock()
 		if got != want {
 			return fmt.Sprintf("%d routes, not %d", got, want)

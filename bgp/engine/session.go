@@ -160,7 +160,7 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		s.mu.Unlock()
 		return
 	}
-	s.rib.drop(n) // GoBGP does so too, a little later
+	s.rib.dropBest(n) // GoBGP does so too, a little later
 	state, was, since := stateName(ev.Peer.State.SessionState), n.session.state, n.session.since
 	if state != was {
 		n.session.state, n.session.since = state, at
@@ -229,8 +229,9 @@ func (s *Speaker) announcedToLocked(n *neighbor) int {
 		return count // the usual case, without a walk through all routes
 	}
 	internal := n.ASN == s.cfg.ASN
-	for p, from := range s.rib.best {
-		if from == n || from.ASN == s.cfg.ASN && internal {
+	for p, id := range s.rib.known {
+		from := s.rib.learned(id)
+		if from == nil || from == n || from.ASN == s.cfg.ASN && internal {
 			continue // never back, nor from iBGP to iBGP (RFC 4271 9.2.1)
 		}
 		if to := s.rib.scopes[p]; to == toNobody || to == toInternal && !internal {

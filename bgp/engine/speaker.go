@@ -61,6 +61,7 @@ type Speaker struct {
 	neighbors  map[string]*neighbor     // by name
 	byAddr     map[netip.Addr]*neighbor // by peer address, without zone
 	closing    map[netip.Addr]*neighbor // deleted, but still in GoBGP
+	lastNumber uint32                   // of a neighbor
 	rib        rib
 	announced  map[netip.Prefix]struct{} // local prefixes in GoBGP
 	protected  *Protected                // what judges are told

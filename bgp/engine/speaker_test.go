@@ -28,7 +28,7 @@ func TestRoutesBothWays(t *testing.T) {
 	}
 	waitRoutes(t, b, "a", "2001:db8:1::/48")
 	changes := b.TakeChanges()
-	if len(changes) != 2 || changes[prefixes("10.1.0.0/16")[0]].Neighbor != "" || changes[prefixes("2001:db8:1::/48")[0]].Neighbor != "a" {
+	if len(changes) != 2 || changes[prefixes("10.1.0.0/16")[0]].Best() != "" || changes[prefixes("2001:db8:1::/48")[0]].Best() != "a" {
 		t.Errorf("changes %v", changes)
 	}
 	if changes := b.TakeChanges(); len(changes) != 0 {

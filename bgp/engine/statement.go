@@ -14,7 +14,7 @@ import (
 
 // newPolicies writes the parts that concern all neighbors.
 func newPolicies(ctx context.Context, srv *server.BgpServer) (*policies, error) {
-	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), hops: make(map[string]int)}
+	p := &policies{server: srv, peers: make(map[netip.Addr]*peerPolicy), traits: make(map[string]map[netip.Addr]bool)}
 	if err := p.writeNextHop(ctx); err != nil {
 		return nil, fmt.Errorf("bgp: next hop policy: %w", err)
 	}
@@ -37,10 +37,13 @@ func (p *policies) writeImport(ctx context.Context, srv *server.BgpServer) error
 	if err := zeroLocalPref(srv, shutdownStatement); err != nil {
 		return err
 	}
+	if err := p.addPolicy(ctx, importPolicy, nil); err != nil {
+		return err
+	}
 	return p.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
 		Name:          "global",
 		Direction:     dirImport.api(),
-		Policies:      []*api.Policy{{Name: dirImport.String()}},
+		Policies:      []*api.Policy{{Name: importPolicy}, {Name: dirImport.String()}},
 		DefaultAction: api.RouteAction_ROUTE_ACTION_ACCEPT,
 	}})
 }

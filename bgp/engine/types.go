@@ -20,6 +20,8 @@ type (
 	Reason = bgp.Reason
 	// Route is bgp.Route.
 	Route = bgp.Route
+	// Way is bgp.Way.
+	Way = bgp.Way
 	// Wanted is bgp.Wanted.
 	Wanted = bgp.Wanted
 )

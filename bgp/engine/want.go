@@ -27,8 +27,9 @@ func (s *Speaker) Want(w Wanted) {
 			announced[p.Masked()] = struct{}{}
 		}
 	}
+	ranks := newRanks(s.cfg.ASN, &w)
 	s.mu.Lock()
-	s.wanted.neighbors, s.wanted.announced, s.wanted.protected = neighbors, announced, w.Protected
+	s.wanted.neighbors, s.wanted.announced, s.wanted.protected, s.wanted.ranks = neighbors, announced, w.Protected, ranks
 	s.wanted.serial++
 	for name, n := range s.neighbors {
 		if next := neighbors[name]; next == nil || !n.SameSession(next) {
@@ -52,6 +53,7 @@ type wanted struct {
 	neighbors map[string]*Neighbor // by name; addresses are normalized
 	announced map[netip.Prefix]struct{}
 	protected *Protected
+	ranks     *ranks // nil: no neighbor has a preference
 	serial    uint64 // counts calls of Want
 }
 

@@ -25,6 +25,8 @@
 //  9. When a connection is lost and the peer is expected back, Retain marks the routes
 //     as stale, and Resume hands them to the Session of the next connection (stale.go);
 //     graceful.go has what OPENs say of that.
+//  10. Attributes has what a route is compared by with those of other peers (ways.go), and
+//     Config.Moved is told what is handed on and withdrawn.
 //
 // What is handed on is whole messages of at most 4096 octets; judging it once
 // more changes nothing.

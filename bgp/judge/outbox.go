@@ -27,6 +27,7 @@ const keepOutbox = 4096
 // one family and one set of attributes in each.
 func (s *Session) flush(dst []byte) []byte {
 	o := &s.out
+	s.tellMoved()
 	for f := range o.withdrawals {
 		for w := o.withdrawals[f]; len(w) > 0; {
 			dst, w = appendWithdrawals(dst, f, w)
@@ -41,7 +42,7 @@ func (s *Session) flush(dst []byte) []byte {
 		for n < len(a) && a[n].family == a[0].family && a[n].attrs == a[0].attrs {
 			n++
 		}
-		dst = appendAnnouncements(dst, a[:n], s.attrs.blob(a[0].attrs))
+		dst = appendAnnouncements(dst, a[:n], s.preferred(s.attrs.blob(a[0].attrs)))
 		a = a[n:]
 	}
 	o.announcements = o.announcements[:0]
@@ -49,6 +50,21 @@ func (s *Session) flush(dst []byte) []byte {
 		o.announcements = nil
 	}
 	return dst
+}
+
+// tellMoved calls Config.Moved with what is in s.out.
+func (s *Session) tellMoved() {
+	if s.cfg.Moved == nil {
+		return
+	}
+	for f, w := range s.out.withdrawals {
+		for _, p := range w {
+			s.cfg.Moved(p.netip(f), false)
+		}
+	}
+	for _, a := range s.out.announcements {
+		s.cfg.Moved(a.prefix.netip(a.family), true)
+	}
 }
 
 // mpHeader is the length of an attribute's header with the extended length,

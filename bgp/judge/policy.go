@@ -11,9 +11,10 @@ import (
 // was handed on equal to what is accepted now. affected limits the look to
 // prefixes for which it is true; nil means all. Those that were accepted and
 // still pass stay, those that came first if there are too many; then the others
-// get in, in order of arrival. The error is a *Notification, as FromPeer's: the
+// get in, in order of arrival. With another preference all are handed on once more. The error is a *Notification, as FromPeer's: the
 // peer announces more than the new hard limit. dst is not kept.
 func (s *Session) SetPolicy(dst []byte, p Policy, affected func(netip.Prefix) bool) ([]byte, error) {
+	otherPreference := p.Preference != s.cfg.Policy.Preference
 	s.cfg.Policy = p
 	switch {
 	case s.err != nil:
@@ -24,6 +25,9 @@ func (s *Session) SetPolicy(dst []byte, p Policy, affected func(netip.Prefix) bo
 	for f := range s.tables {
 		s.refilter(f, affected)
 		s.limit(f)
+		if otherPreference {
+			s.repeat(f)
+		}
 		s.admit(f)
 	}
 	dst = s.flush(dst)

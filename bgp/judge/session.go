@@ -31,6 +31,9 @@ type Config struct {
 	Restarted, Forwarding bool
 	// Policy is what is accepted at the start.
 	Policy Policy
+	// Moved, if not nil, is called for each prefix that is handed on, with whatever
+	// attributes, and for each that is withdrawn, in that order.
+	Moved func(p netip.Prefix, announced bool)
 }
 
 // Policy says which of a peer's prefixes are handed on.
@@ -43,6 +46,9 @@ type Policy struct {
 	// HardMaxPrefixes bounds how many prefixes of a family the peer may announce,
 	// accepted or not; a peer that announces more loses the session. 0: no limit.
 	HardMaxPrefixes int
+	// Preference is added to the peer's LOCAL_PREF. Over eBGP it is in what Attributes
+	// returns and not in what is handed on, of which a speaker ignores it.
+	Preference uint32
 }
 
 // The states of a session, seen from this end (RFC 4271 section 8.2.2).

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
+	"strconv"
 
 	"warren/bgp"
 	"warren/internal/fib"
@@ -14,7 +14,7 @@ import (
 // so that the loop tells the kernel of the prefixes that have changed, and of no others.
 type state struct {
 	learned   map[netip.Prefix]*origin // best routes
-	origins   map[string]*origin       // each once, by its neighbors
+	origins   map[string]*origin       // each once, by its ways
 	attached  map[string]attached      // the attachments that are configured, by the names of their neighbors
 	protected *bgp.Protected           // what no neighbor may take
 
@@ -28,6 +28,7 @@ type state struct {
 // origin is the set of neighbors that a prefix is learned from. Prefixes share it.
 type origin struct {
 	neighbors []string // their names, best first
+	used      int      // so many of them are used at once; the others are in reserve
 }
 
 // attached is what routes over an attachment need to know of it.
@@ -51,19 +52,27 @@ func newState() state {
 	}
 }
 
-// learn takes note of the neighbors that a prefix is learned from now, best first; none is
-// that it is not learned any more.
-func (s *state) learn(prefix netip.Prefix, neighbors ...string) {
+// learn takes note of the ways to a prefix, best first; none is that it is not learned any
+// more.
+func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
 	s.touched.add(prefix)
-	if len(neighbors) == 0 {
+	if len(ways) == 0 {
 		delete(s.learned, prefix)
 		return
 	}
-	key := strings.Join(neighbors, " ")
-	from := s.origins[key]
+	key := make([]byte, 0, 128) // as a string only where the ways are new: most prefixes share theirs
+	for _, w := range ways {
+		key = strconv.AppendBool(append(append(key, w.Neighbor...), ' '), w.Reserve)
+	}
+	from := s.origins[string(key)]
 	if from == nil {
-		from = &origin{slices.Clone(neighbors)}
-		s.origins[key] = from
+		from = &origin{}
+		for _, w := range ways {
+			if from.neighbors = append(from.neighbors, w.Neighbor); !w.Reserve {
+				from.used++
+			}
+		}
+		s.origins[string(key)] = from
 	}
 	s.learned[prefix] = from
 }
@@ -176,7 +185,7 @@ func desiredFor(s state, prefix netip.Prefix) fib.Change {
 		return c
 	}
 	concerned := s.protected.Concerns(prefix)
-	for _, name := range from.neighbors {
+	for i, name := range from.neighbors {
 		a, ok := s.attached[name]
 		if !ok {
 			continue
@@ -186,7 +195,7 @@ func desiredFor(s state, prefix netip.Prefix) fib.Change {
 				continue
 			}
 		}
-		c.Ways = append(c.Ways, fib.Way{Interface: a.ifname, Weight: a.weight})
+		c.Ways = append(c.Ways, fib.Way{Interface: a.ifname, Weight: a.weight, Reserve: i >= from.used})
 	}
 	return c
 }

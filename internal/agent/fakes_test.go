@@ -150,9 +150,18 @@ func (w *world) down(t *testing.T, name string) {
 func (w *world) learns(t *testing.T, prefix, neighbor string) {
 	t.Helper()
 	p := netip.MustParsePrefix(prefix)
-	w.speaker.changes[p] = bgp.Route{Prefix: p, Neighbor: neighbor}
+	w.speaker.changes[p] = way(p, neighbor)
 	w.learn()
 	w.applyRoutes()
+}
+
+// way is the route to p by one neighbor, or by none.
+func way(p netip.Prefix, neighbor string) bgp.Route {
+	r := bgp.Route{Prefix: p}
+	if neighbor != "" {
+		r.Ways = []bgp.Way{{Neighbor: neighbor}}
+	}
+	return r
 }
 
 type fakeSpeaker struct {

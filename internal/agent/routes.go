@@ -30,7 +30,7 @@ type feed struct {
 
 func newFeed() feed { return feed{again: make(chan struct{}, 1)} }
 
-// learn takes over what changed among the speaker's best routes.
+// learn takes over what changed among the speaker's routes.
 func (l *loop) learn() {
 	l.feed.more = true
 	l.learnSome()
@@ -47,12 +47,10 @@ func (l *loop) learnSome() {
 			break
 		}
 		delete(l.feed.incoming, prefix)
-		if route.Neighbor == "" {
-			l.state.learn(prefix)
-			continue
+		l.state.learn(prefix, route.Ways...)
+		if best := route.Best(); best != "" {
+			l.keep(prefix, best)
 		}
-		l.state.learn(prefix, route.Neighbor)
-		l.keep(prefix, route.Neighbor)
 	}
 	if len(l.feed.incoming) == 0 {
 		l.feed.incoming = nil

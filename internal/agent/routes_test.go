@@ -125,7 +125,7 @@ func TestOneChangeIsToldAlone(t *testing.T) {
 	for _, c := range w.routes.wanted {
 		told = append(told, c)
 	}
-	expect(t, "told", changeTexts(told), []string{"11.0.7.0/24 [{if-c 1}] unreachable=false"})
+	expect(t, "told", changeTexts(told), []string{"11.0.7.0/24 [{if-c 1 false}] unreachable=false"})
 }
 
 // A million prefixes at once do not keep the loop from what else happens.
@@ -137,7 +137,7 @@ func TestTheLoopTakesAFullTableInSteps(t *testing.T) {
 		return netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
 	}
 	for i := range count {
-		w.speaker.changes[prefix(i)] = bgp.Route{Prefix: prefix(i), Neighbor: "b"}
+		w.speaker.changes[prefix(i)] = way(prefix(i), "b")
 	}
 	w.learn()
 	w.applyRoutes()

@@ -70,6 +70,7 @@ func (a *attachment) neighbor() bgp.Neighbor {
 		MaxPrefixes:     b.MaxPrefixes,
 		HardMaxPrefixes: b.HardMaxPrefixes,
 		RTT:             s.rtt,
+		Preference:      a.cfg.Preference,
 	}
 }
 

@@ -132,7 +132,7 @@ func TestAsksForWhatCannotBe(t *testing.T) {
 func FuzzTake(f *testing.F) {
 	event, _ := wire.Append(nil, wire.KindEvent, wire.Event{ID: 1, Kind: bgp.SessionDown})
 	status, _ := wire.Append(nil, wire.KindNeighbors, wire.Neighbors{Changed: []wire.Status{{ID: 1, NeighborStatus: bgp.NeighborStatus{State: "established"}}}})
-	f.Add(uint8(wire.KindRoutes), []byte{1, 16, 10, 1})
+	f.Add(uint8(wire.KindRoutes), []byte{1, 1, 2, 16, 10, 1})
 	f.Add(uint8(wire.KindEvent), event[5:])
 	f.Add(uint8(wire.KindNeighbors), status[5:])
 	f.Add(uint8(wire.KindSettled), []byte(`{"Serial":18446744073709551615}`))
@@ -146,8 +146,8 @@ func FuzzTake(f *testing.F) {
 		p := &process{s: s}
 		_ = p.take(wire.Kind(kind), payload)
 		for prefix, r := range s.TakeChanges() {
-			if r.Neighbor != "a" || !n.Import.Matches(prefix, false) {
-				t.Fatalf("%v of %q is there", prefix, r.Neighbor)
+			if len(r.Ways) != 1 || r.Ways[0] != (bgp.Way{Neighbor: "a"}) || !n.Import.Matches(prefix, false) {
+				t.Fatalf("%v by %v is there", prefix, r.Ways)
 			}
 		}
 		if st := s.Neighbors(); len(st) != 1 || st[0].Name != "a" || st[0].ASN != n.ASN {

@@ -121,11 +121,11 @@ func (u *speakerUnderTest) takeChanges() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for p, r := range changes {
-		if r.Neighbor == "" {
+		if r.Best() == "" {
 			delete(u.routes, p)
 			u.gone = append(u.gone, p)
 		} else {
-			u.routes[p] = r.Neighbor
+			u.routes[p] = r.Best()
 		}
 	}
 }

@@ -91,15 +91,24 @@ func (p *process) takeRoutes(payload []byte) error {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	defer p.s.notifyLocked()
-	for len(payload) > 0 {
-		id, prefix, rest, err := wire.NextRoute(payload)
+	t, r := p.s.table, wire.ReadRoutes(payload)
+	resolved := []told{{}} // by number of the set; 0 is the one without ways
+	defer func() {
+		for _, is := range resolved {
+			t.forget(is)
+		}
+	}()
+	for r.More() {
+		set, prefix, err := r.Next()
+		if err == nil && set == len(resolved) {
+			resolved = append(resolved, t.resolve(r.Ways(set)))
+		}
 		if err == nil {
-			err = p.s.table.set(id, prefix, now)
+			err = t.set(resolved[set], prefix, now)
 		}
 		if err != nil {
 			return err
 		}
-		payload = rest
 	}
 	return nil
 }

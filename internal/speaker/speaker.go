@@ -70,6 +70,7 @@ type wanted struct {
 	neighbors []bgp.Neighbor
 	announced []netip.Prefix
 	protected *bgp.Protected
+	absent    []bgp.Absent
 }
 
 // settled is what the process has said of what is wanted.
@@ -114,7 +115,7 @@ func (s *Speaker) limitsNow() limits {
 // Want replaces what the speaker is to do. It does not wait for the process. One thing is done when it
 // returns: the routes of neighbors that are not wanted any more, or in another session, are gone.
 func (s *Speaker) Want(w bgp.Wanted) {
-	next := wanted{announced: slices.Clone(w.Announced), protected: w.Protected}
+	next := wanted{announced: slices.Clone(w.Announced), protected: w.Protected, absent: slices.Clone(w.Absent)}
 	for _, n := range w.Neighbors {
 		n.Normalize()
 		next.neighbors = append(next.neighbors, n)
@@ -134,10 +135,11 @@ func (s *Speaker) Want(w bgp.Wanted) {
 
 // same reports whether both ask for the same.
 func (w *wanted) same(o *wanted) bool {
-	return o.serial > 0 && slices.Equal(w.announced, o.announced) && w.protected.Equal(o.protected) &&
+	return o.serial > 0 && slices.Equal(w.announced, o.announced) && w.protected.Equal(o.protected) && slices.Equal(w.absent, o.absent) &&
 		slices.EqualFunc(w.neighbors, o.neighbors, func(a, b bgp.Neighbor) bool {
 			return a.Name == b.Name && a.SameSession(&b) && a.Import.Equal(b.Import) && a.Export.Equal(b.Export) &&
-				a.MaxPrefixes == b.MaxPrefixes && a.HardMaxPrefixes == b.HardMaxPrefixes && a.RTT == b.RTT
+				a.MaxPrefixes == b.MaxPrefixes && a.HardMaxPrefixes == b.HardMaxPrefixes && a.RTT == b.RTT &&
+				a.Preference == b.Preference
 		})
 }
 
@@ -196,7 +198,8 @@ func (s *Speaker) Neighbors() []bgp.NeighborStatus {
 }
 
 // TakeChanges returns what became of every prefix whose route has changed since the last call: its
-// route, or a Route with an empty Neighbor if there is none any more. It is for a single consumer.
+// route, without ways if there is none any more. It is for a single consumer, who does not change
+// what is in it.
 func (s *Speaker) TakeChanges() map[netip.Prefix]bgp.Route {
 	s.mu.Lock()
 	defer s.mu.Unlock()

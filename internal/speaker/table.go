@@ -3,22 +3,26 @@ package speaker
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"warren/bgp"
+	"warren/internal/speaker/wire"
 )
 
 // A table is what the daemon knows of neighbors and their routes. It is not safe for concurrent use.
 //
 // Each session of a neighbor in each process is an owner with a number of its own. Owners of a process
-// that has died are stale: what they own stays until it is told again of another owner, or until
-// expire drops it.
+// that has died are stale: the ways that they own stay until the neighbor's next owner has them, or until
+// expire drops them.
 type table struct {
 	last    uint32 // number that was given
 	owners  map[uint32]*owner
 	wanted  map[string]*owner // by the neighbor's name; none of them is stale
-	routes  map[key]uint32    // by owner
-	changed map[key]string    // the neighbor that take has told last, or "", where it is another now
+	sets    sets
+	routes  map[key]setID
+	changed map[key]toldID // what take has told last, where it is something else now
+	members []member       // scratch memory
 
 	protected *bgp.Protected
 }
@@ -29,7 +33,7 @@ type owner struct {
 	repeat   uint32 // see wire.Neighbor
 	neighbor bgp.Neighbor
 	limit    int       // of routes, 0: none; see setLimit
-	routes   int       // how many there are
+	routes   int       // how many prefixes it has a way to
 	refused  bool      // the policy has refused some
 	stale    time.Time // until when the routes may stay; zero: it is not stale
 
@@ -67,7 +71,7 @@ func (k key) prefix() netip.Prefix {
 func newTable() *table {
 	return &table{
 		owners: map[uint32]*owner{}, wanted: map[string]*owner{},
-		routes: map[key]uint32{}, changed: map[key]string{},
+		sets: newSets(), routes: map[key]setID{}, changed: map[key]toldID{},
 	}
 }
 
@@ -127,94 +131,174 @@ func (t *table) add(n bgp.Neighbor) *owner {
 
 // drop forgets an owner and its routes.
 func (t *table) drop(o *owner) {
-	if o.routes > 0 {
-		for k, id := range t.routes {
-			if id == o.id {
-				t.setKey(k, nil)
-			}
-		}
-	}
+	t.remove(o, func(key) bool { return true })
 	delete(t.owners, o.id)
 }
 
 // dropRefused drops the routes of a stale owner that the policy of today refuses: no process
 // will do it.
 func (t *table) dropRefused(o *owner, imports bgp.Policy) {
+	t.remove(o, func(k key) bool {
+		ok, _ := imports.Accepts(k.prefix(), t.protected)
+		return !ok
+	})
+}
+
+// remove takes an owner's ways to those prefixes away for which f is true.
+func (t *table) remove(o *owner, f func(key) bool) {
 	if o.routes == 0 {
 		return
 	}
+	without := make(map[setID]setID)
+	for id := 1; id < len(t.sets.all); id++ { // new ones need no look
+		at := slices.IndexFunc(t.sets.all[id].members, func(m member) bool { return m.o == o })
+		if at >= 0 {
+			t.members = slices.Delete(append(t.members[:0], t.sets.all[id].members...), at, at+1)
+			without[setID(id)] = t.sets.intern(normal(t.members))
+		}
+	}
 	for k, id := range t.routes {
-		if id != o.id {
-			continue
+		if to, ok := without[id]; ok && f(k) {
+			t.put(k, to)
 		}
-		if ok, _ := imports.Accepts(k.prefix(), t.protected); !ok {
-			t.setKey(k, nil)
-		}
+	}
+	for _, id := range without {
+		t.sets.release(id)
 	}
 }
 
-// set takes what the process tells: the best route to p is the one from the neighbor with a number, 0 for
-// none. The error says that the process tells what cannot be.
-func (t *table) set(id uint32, p netip.Prefix, now time.Time) error {
-	o := t.owners[id]
-	if o != nil && o.stale.IsZero() {
-		o.moved = now
-		if ok, _ := o.neighbor.Import.Accepts(p, t.protected); !ok {
-			o.refused, o = true, nil
+// told is a set of ways that the process tells of, as it is for those prefixes of which no
+// policy refuses any.
+type told struct {
+	members []member
+	id      setID // counts one prefix more; see forget
+}
+
+// resolve finds the owners of a set that the process tells of. Of those that are not wanted
+// any more the process does not know yet.
+func (t *table) resolve(ways []wire.Way) told {
+	var is told
+	for _, w := range ways {
+		if o := t.owners[w.ID]; o != nil && o.stale.IsZero() {
+			is.members = append(is.members, member{o: o, reserve: w.Reserve})
 		}
-	} else {
-		o = nil // it is not wanted any more, which the process does not know yet
 	}
-	t.setKey(keyOf(p), o)
-	if o != nil && o.limit > 0 && o.routes > o.limit {
-		return fmt.Errorf("it tells of %d routes of neighbor %s, which may have %d of a family", o.routes, o.neighbor.Name, o.neighbor.MaxPrefixes)
+	is.id = t.sets.intern(is.members)
+	return is
+}
+
+// forget takes back what resolve has counted.
+func (t *table) forget(is told) { t.sets.release(is.id) }
+
+// set takes what the process tells: the ways to p. The error says that the process tells what
+// cannot be.
+func (t *table) set(is told, p netip.Prefix, now time.Time) error {
+	k := keyOf(p)
+	t.members = t.members[:0]
+	for _, m := range is.members {
+		if ok, _ := m.o.neighbor.Import.Accepts(p, t.protected); ok {
+			t.members = append(t.members, m)
+		} else {
+			m.o.refused, m.o.moved = true, now
+		}
+	}
+	have := t.sets.all[t.routes[k]].members
+	id := is.id
+	if kept := t.addStale(have); kept || len(t.members) < len(is.members) {
+		id = t.sets.intern(t.members)
+		defer t.sets.release(id)
+	}
+	for _, m := range t.sets.all[id].members {
+		if !slices.ContainsFunc(have, func(h member) bool { return h.o == m.o }) || len(is.members) == 1 {
+			m.o.moved = now
+		}
+	}
+	t.put(k, id)
+	for _, m := range t.sets.all[id].members {
+		if o := m.o; o.limit > 0 && o.routes > o.limit && o.stale.IsZero() {
+			return fmt.Errorf("it tells of %d routes of neighbor %s, which may have %d of a family", o.routes, o.neighbor.Name, o.neighbor.MaxPrefixes)
+		}
 	}
 	return nil
 }
 
-// setKey makes o the owner of a route, nil for none.
-func (t *table) setKey(k key, o *owner) {
-	was, name := t.owners[t.routes[k]], ""
-	if o == was {
-		return
+// addStale adds to t.members the stale ones among have whose neighbors the process does not
+// tell of, and reports whether there are any.
+func (t *table) addStale(have []member) bool {
+	fresh := len(t.members)
+	for _, h := range have {
+		again := slices.ContainsFunc(t.members[:fresh], func(m member) bool { return m.o.neighbor.Name == h.o.neighbor.Name })
+		if !h.o.stale.IsZero() && !again {
+			t.members = append(t.members, member{o: h.o, reserve: h.reserve})
+		}
 	}
-	if o == nil {
-		delete(t.routes, k)
-	} else {
-		t.routes[k] = o.id
-		o.routes++
-		name = o.neighbor.Name
+	if len(t.members) == fresh || fresh == 0 {
+		return len(t.members) > fresh
 	}
-	before := ""
-	if was != nil {
-		was.routes--
-		before = was.neighbor.Name
+	for i := range t.members[:fresh] {
+		m := &t.members[i]
+		m.before = true
+		for _, h := range have {
+			switch {
+			case h.o.neighbor.Name != m.o.neighbor.Name:
+			case h.o.stale.IsZero():
+				m.before = h.before
+			default:
+				m.before = h.reserve
+			}
+		}
 	}
-	switch told, ok := t.changed[k]; {
-	case ok && told == name:
-		delete(t.changed, k) // it is again as it was
-	case !ok && before != name:
-		t.changed[k] = before
-	}
+	return true
 }
 
-// take returns what has changed since the last call.
+// put gives a prefix another set, and counts it.
+func (t *table) put(k key, id setID) {
+	was := t.routes[k]
+	if id == was {
+		return
+	}
+	for _, m := range t.sets.all[was].members {
+		m.o.routes--
+	}
+	for _, m := range t.sets.all[id].members {
+		m.o.routes++
+	}
+	if id == 0 {
+		delete(t.routes, k)
+	} else {
+		t.routes[k] = id
+		t.sets.all[id].refs++
+	}
+	before, now := t.sets.all[was].told, t.sets.all[id].told
+	switch last, ok := t.changed[k]; {
+	case ok && last == now:
+		delete(t.changed, k) // it is again as it was
+		t.sets.releaseTold(last)
+	case !ok && before != now:
+		t.changed[k] = before
+		if before != 0 {
+			t.sets.told[before].refs++
+		}
+	}
+	t.sets.release(was)
+}
+
+// take returns what has changed since the last call. Nothing in it may be changed.
 func (t *table) take() map[netip.Prefix]bgp.Route {
 	routes := make(map[netip.Prefix]bgp.Route, len(t.changed))
-	for k := range t.changed {
-		p, name := k.prefix(), ""
-		if o := t.owners[t.routes[k]]; o != nil {
-			name = o.neighbor.Name
-		}
-		routes[p] = bgp.Route{Prefix: p, Neighbor: name}
+	for k, last := range t.changed {
+		p := k.prefix()
+		routes[p] = bgp.Route{Prefix: p, Ways: t.sets.told[t.sets.all[t.routes[k]].told].ways}
+		t.sets.releaseTold(last)
 	}
-	t.changed = map[key]string{}
+	t.changed = map[key]toldID{}
 	return routes
 }
 
 // orphan makes all owners stale, until a moment at the latest, because their process has died. What is
 // wanted gets owners for the next one.
 func (t *table) orphan(until time.Time) {
+	t.settle()
 	wanted := t.wanted
 	t.wanted = make(map[string]*owner, len(wanted))
 	for name, o := range wanted {
@@ -225,6 +309,33 @@ func (t *table) orphan(until time.Time) {
 		fresh := t.add(o.neighbor)
 		fresh.setLimit(o.neighbor.MaxPrefixes)
 		t.wanted[name] = fresh
+	}
+}
+
+// settle gives up the difference between what two processes have said: what is shown is what
+// the last one has said.
+func (t *table) settle() {
+	settled := make(map[setID]setID)
+	for id := 1; id < len(t.sets.all); id++ { // new ones need no look
+		set := &t.sets.all[id]
+		if !mixed(set.members) {
+			continue
+		}
+		ways := t.sets.told[set.told].ways
+		t.members = t.members[:0]
+		for _, w := range ways { // in their order
+			at := slices.IndexFunc(set.members, func(m member) bool { return m.o.neighbor.Name == w.Neighbor })
+			t.members = append(t.members, member{o: set.members[at].o, reserve: w.Reserve, before: w.Reserve})
+		}
+		settled[setID(id)] = t.sets.intern(t.members)
+	}
+	for k, id := range t.routes {
+		if to, ok := settled[id]; ok {
+			t.put(k, to)
+		}
+	}
+	for _, id := range settled {
+		t.sets.release(id)
 	}
 }
 

@@ -1,13 +1,16 @@
 package speaker
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"warren/bgp"
+	"warren/internal/speaker/wire"
 )
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
@@ -16,17 +19,32 @@ func neighbor(name string, generation uint64) bgp.Neighbor {
 	return bgp.Neighbor{Name: name, Generation: generation, ASN: 64513, Import: bgp.Policy{Any: true}, MaxPrefixes: 10}
 }
 
-// view applies what take returns, as the daemon does.
+// view applies what take returns, as the daemon does. A route's ways are as in "a b | c": those
+// in use, and those in reserve.
 type view map[netip.Prefix]string
 
 func (v view) take(t *table) {
 	for p, r := range t.take() {
-		if r.Neighbor == "" {
+		if len(r.Ways) == 0 {
 			delete(v, p)
 		} else {
-			v[p] = r.Neighbor
+			v[p] = text(r.Ways)
 		}
 	}
+}
+
+func text(ways []bgp.Way) string {
+	s := ""
+	for i, w := range ways {
+		switch {
+		case w.Reserve && (i == 0 || !ways[i-1].Reserve):
+			s += "| "
+		case !w.Reserve && i > 0 && ways[i-1].Reserve:
+			s += "wrong "
+		}
+		s += w.Neighbor + " "
+	}
+	return strings.TrimSpace(s)
 }
 
 func (v view) check(t *testing.T, what string, want view) {
@@ -36,11 +54,31 @@ func (v view) check(t *testing.T, what string, want view) {
 	}
 }
 
-func set(t *testing.T, tab *table, name, p string, now time.Time) {
+// set tells the ways to a prefix, as in view.
+func set(t *testing.T, tab *table, ways, p string, now time.Time) {
 	t.Helper()
-	if err := tab.set(tab.wanted[name].id, prefix(p), now); err != nil {
+	if err := trySet(tab, ways, p, now); err != nil {
 		t.Error(err)
 	}
+}
+
+func trySet(tab *table, ways, p string, now time.Time) error {
+	var all []wire.Way
+	reserve := false
+	for _, name := range strings.Fields(ways) {
+		if name == "|" {
+			reserve = true
+			continue
+		}
+		id := uint32(77)
+		if o := tab.wanted[name]; o != nil {
+			id = o.id
+		}
+		all = append(all, wire.Way{ID: id, Reserve: reserve})
+	}
+	is := tab.resolve(all)
+	defer tab.forget(is)
+	return tab.set(is, prefix(p), now)
 }
 
 // The routes of a process that has died stay until their neighbor has announced others or has had time
@@ -131,9 +169,7 @@ func TestTellsOnlyWhatIsWanted(t *testing.T) {
 	for _, p := range []string{"10.1.0.0/16", "10.9.0.0/16", "11.0.0.0/8", "0.0.0.0/0"} {
 		set(t, tab, "a", p, now)
 	}
-	if err := tab.set(77, prefix("10.2.0.0/16"), now); err != nil {
-		t.Error(err)
-	}
+	set(t, tab, "unknown", "10.2.0.0/16", now)
 	v.take(tab)
 	v.check(t, "what the policy lets in", view{prefix("10.1.0.0/16"): "a"})
 
@@ -151,7 +187,7 @@ func TestTellsOnlyWhatIsWanted(t *testing.T) {
 
 	var err error
 	for i := 0; err == nil && i < 1<<16; i++ {
-		err = tab.set(tab.wanted["a"].id, netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i >> 8), byte(i), 0}), 24), now)
+		err = trySet(tab, "a", fmt.Sprintf("11.%d.%d.0/24", i>>8, i&255), now)
 	}
 	if err == nil {
 		t.Error("a neighbor of 10 prefixes may have 65536 routes")
@@ -161,6 +197,124 @@ func TestTellsOnlyWhatIsWanted(t *testing.T) {
 	tab.setStatus(77, st, now)
 	if o := tab.wanted["a"]; o.status.Name != "a" || o.status.ASN != 64513 {
 		t.Errorf("the status is %+v", o.status)
+	}
+}
+
+// Ways come and go one by one: by what the process tells, by policy, and with their neighbors.
+func TestSeveralWays(t *testing.T) {
+	tab, v, now := newTable(), view{}, time.Now()
+	all := []bgp.Neighbor{neighbor("a", 1), neighbor("b", 1), neighbor("c", 1)}
+	tab.want(all, nil)
+	p, q := prefix("10.1.0.0/16"), prefix("10.2.0.0/16")
+	set(t, tab, "b a | c", "10.1.0.0/16", now)
+	set(t, tab, "c | a", "10.2.0.0/16", now)
+	v.take(tab)
+	v.check(t, "at first", view{p: "a b | c", q: "c | a"})
+	set(t, tab, "a b | c", "10.1.0.0/16", now)
+	if changes := tab.take(); len(changes) > 0 {
+		t.Errorf("another order of those in use is told: %v", changes)
+	}
+	tab.want(all[:2], nil) // c's tunnel is down
+	v.take(tab)
+	v.check(t, "without c", view{p: "a b", q: "a"})
+	set(t, tab, "a b | c", "10.1.0.0/16", now) // the process does not know yet
+	v.take(tab)
+	v.check(t, "without c, told again", view{p: "a b", q: "a"})
+
+	narrow := all[0]
+	narrow.Import = bgp.Policy{Prefixes: []bgp.Filter{{Prefix: q}}}
+	tab.want([]bgp.Neighbor{narrow, all[1]}, nil)
+	set(t, tab, "a | b", "10.1.0.0/16", now)
+	set(t, tab, "a | b", "10.2.0.0/16", now)
+	v.take(tab)
+	v.check(t, "a's policy refuses one", view{p: "b", q: "a | b"})
+	if tab.wanted["a"].routes != 1 || tab.wanted["b"].routes != 2 {
+		t.Errorf("a has %d routes and b %d, want 1 and 2", tab.wanted["a"].routes, tab.wanted["b"].routes)
+	}
+	tab.want(nil, nil)
+	v.take(tab)
+	v.check(t, "without any", view{})
+	checkSets(t, tab)
+
+	tab.want(all, nil) // a way in reserve counts
+	var err error
+	for i := 0; err == nil && i < 1<<16; i++ {
+		err = trySet(tab, "a | b", fmt.Sprintf("11.%d.%d.0/24", i>>8, i&255), now)
+	}
+	if err == nil {
+		t.Error("neighbors of 10 prefixes may have 65536 ways")
+	}
+}
+
+// While a process begins nothing that was used before is moved, and what it has told stays, way by way,
+// when that is over.
+func TestStaleWays(t *testing.T) {
+	start := time.Now()
+	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
+	p := prefix("10.1.0.0/16")
+	for _, c := range []struct {
+		name, before, told, mixed, after string
+		is                               []string // whose sessions are complete
+	}{
+		{name: "both come back", before: "a b", told: "a b", mixed: "a b", after: "a b"},
+		{name: "one comes back, of two equal ones", before: "a b", told: "b", mixed: "a b", after: "b", is: []string{"a"}},
+		{name: "the reserve comes back first", before: "a | b", told: "b", mixed: "a | b", after: "b", is: []string{"a"}},
+		{name: "the best comes back first", before: "a | b", told: "a", mixed: "a | b", after: "a", is: []string{"b"}},
+		{name: "another one comes", before: "a", told: "b", mixed: "a | b", after: "b", is: []string{"a"}},
+		{name: "two others come, equal", before: "a", told: "b c", mixed: "a | b c", after: "b c", is: []string{"a"}},
+		{name: "in another order", before: "a | b", told: "b | a", mixed: "b | a", after: "b | a"},
+		{name: "none comes back", before: "a | b", told: "", mixed: "a | b", after: "", is: []string{"a", "b"}},
+		{name: "none comes back in time", before: "a | b", told: "", mixed: "a | b", after: ""},
+	} {
+		tab, v := newTable(), view{}
+		tab.want([]bgp.Neighbor{neighbor("a", 1), neighbor("b", 1), neighbor("c", 1)}, nil)
+		set(t, tab, c.before, "10.1.0.0/16", start)
+		v.take(tab)
+		tab.orphan(at(60))
+		if len(tab.take()) > 0 {
+			t.Errorf("%s: the death of the process has changed a route", c.name)
+		}
+		set(t, tab, c.told, "10.1.0.0/16", at(2))
+		v.take(tab)
+		v.check(t, c.name+", mixed", view{p: c.mixed})
+		tab.orphan(at(70)) // and dies again
+		if len(tab.take()) > 0 {
+			t.Errorf("%s: the second death of the process has changed a route", c.name)
+		}
+		set(t, tab, c.told, "10.1.0.0/16", at(12))
+		v.take(tab)
+		for _, name := range c.is {
+			tab.setStatus(tab.wanted[name].id, bgp.NeighborStatus{State: stateEstablished, EndOfRIB: true}, at(13))
+		}
+		tab.expire(at(16))
+		want := view{p: c.mixed}
+		if len(c.is) > 0 {
+			want[p] = c.after
+		}
+		if c.after == "" && len(c.is) > 0 {
+			delete(want, p)
+		}
+		v.take(tab)
+		v.check(t, c.name+", complete", want)
+		tab.expire(at(70))
+		if want[p] = c.after; c.after == "" {
+			delete(want, p)
+		}
+		v.take(tab)
+		v.check(t, c.name+", in the end", want)
+		tab.want(nil, nil)
+		tab.take()
+		checkSets(t, tab)
+	}
+}
+
+// checkSets checks that nothing is left of sets when there is no route.
+func checkSets(t *testing.T, tab *table) {
+	t.Helper()
+	s := &tab.sets
+	if len(tab.routes)+len(tab.changed)+len(s.ids)+len(s.names) > 0 || len(s.free) != len(s.all)-1 || len(s.spare) != len(s.told)-1 {
+		t.Errorf("left: %d routes, %d changes, %d sets and %d told, %d and %d of %d and %d free", len(tab.routes), len(tab.changed),
+			len(s.ids), len(s.names), len(s.free), len(s.spare), len(s.all)-1, len(s.told)-1)
 	}
 }
 
@@ -177,7 +331,7 @@ func TestTakeAgainstAModel(t *testing.T) {
 		}
 		tab.want(all, nil)
 		for range 300 {
-			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(r.IntN(8)), 0, 0}), 16)
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(r.IntN(6)), 0, 0}), 16)
 			switch r.IntN(6) {
 			case 0:
 				before := maps.Clone(v)
@@ -195,21 +349,25 @@ func TestTakeAgainstAModel(t *testing.T) {
 				}
 			case 1:
 				delete(model, p)
-				if err := tab.set(0, p, time.Now()); err != nil {
-					t.Fatal(err)
-				}
+				set(t, tab, "", p.String(), time.Now())
 			default:
-				name := names[r.IntN(len(names))]
-				model[p] = name
-				set(t, tab, name, p.String(), time.Now())
+				ways := []string{"a", "b", "c", "a b", "a b | c", "c | a b", "c | b a"}[r.IntN(7)]
+				model[p] = ways
+				set(t, tab, ways, p.String(), time.Now())
 			}
 		}
-		count := 0
+		count, want := 0, 0
 		for _, o := range tab.owners {
 			count += o.routes
 		}
-		if count != len(tab.routes) || count != len(model) {
-			t.Fatalf("the owners have %d routes, there are %d, want %d", count, len(tab.routes), len(model))
+		for _, ways := range model {
+			want += len(strings.Fields(strings.ReplaceAll(ways, "|", "")))
 		}
+		if count != want || len(tab.routes) != len(model) {
+			t.Fatalf("the owners have %d ways to %d prefixes, want %d to %d", count, len(tab.routes), want, len(model))
+		}
+		tab.want(nil, nil)
+		tab.take()
+		checkSets(t, tab)
 	}
 }

@@ -97,7 +97,7 @@ func (p *process) update(sent *sent) error {
 
 // wantLocked is what is wanted, for the process.
 func (s *Speaker) wantLocked() wire.Want {
-	w := wire.Want{Serial: s.wanted.serial, Announced: s.wanted.announced}
+	w := wire.Want{Serial: s.wanted.serial, Announced: s.wanted.announced, Absent: s.wanted.absent}
 	if s.wanted.protected != nil {
 		w.Protected = true
 		w.Own, w.Reserved = s.wanted.protected.Prefixes()

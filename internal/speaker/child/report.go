@@ -125,11 +125,21 @@ func (p *process) sessionsChanged() bool {
 // sendRoutes sends all changes of routes there are.
 func (p *process) sendRoutes() error {
 	var w wire.RouteWriter
+	var ways []wire.Way // scratch memory
 	for more := true; more; {
 		p.wanting.Lock()
 		numbers := *p.numbers.Load()
-		more = p.speaker.EachChange(routesAtOnce, func(prefix netip.Prefix, neighbor string) {
-			w.Add(numbers[neighbor].id, prefix)
+		more = p.speaker.EachChange(routesAtOnce, func(prefix netip.Prefix, all []bgp.Way) {
+			ways = ways[:0]
+			for _, way := range all {
+				if is, ok := numbers[way.Neighbor]; ok { // else it is not wanted any more, as the daemon knows
+					ways = append(ways, wire.Way{ID: is.id, Reserve: way.Reserve})
+				}
+			}
+			if len(ways) > 0 {
+				ways[0].Reserve = false
+			}
+			w.Add(ways, prefix)
 		})
 		p.wanting.Unlock()
 		if _, err := p.messages.Write(w.Take()); err != nil {

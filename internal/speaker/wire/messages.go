@@ -35,6 +35,7 @@ type Want struct {
 	Serial    uint64 // greater in each than in the one before
 	Neighbors []Neighbor
 	Announced []netip.Prefix
+	Absent    []bgp.Absent
 
 	Protected     bool // what follows means something
 	Own, Reserved []netip.Prefix

@@ -5,30 +5,50 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+
+	"warren/bgp"
 )
 
-// A frame of routes is a sequence of changes, each of a prefix: the number of the neighbor that
-// the best route comes from, 0 for none (a varint), the family and the length in one byte
-// (IPv4: the length, IPv6: the length and 33), and as many bytes of the address as the length
-// needs. An IPv4 /24 takes five or six bytes.
+// A frame of routes is a sequence of changes, each of a prefix:
+//
+//  1. The number of a set of ways (a varint): 0 for no ways; that of a set which the
+//     frame has defined, counted from 1; or the next number, and the definition follows: how many
+//     ways (a varint), and for each twice the number of the neighbor (a varint), plus 1 if
+//     the way is in reserve.
+//  2. The family and the length in one byte (IPv4: the length, IPv6: the length and 33), and as
+//     many bytes of the address as the length needs.
+//
+// Most prefixes have the same ways as many others, so that an IPv4 /24 takes five bytes.
 const (
 	firstLength6 = 33
 	lastLength6  = firstLength6 + 128
 	maxRoute     = binary.MaxVarintLen32 + 1 + 16
+	maxSet       = binary.MaxVarintLen32 + bgp.MaxWays*binary.MaxVarintLen64
 )
 
 // maxRoutes bounds a frame of routes, in bytes.
 const maxRoutes = 64 << 10
 
-// A RouteWriter makes frames of routes.
-type RouteWriter struct{ frames, payload []byte }
+// A Way is bgp.Way.
+type Way struct {
+	ID      uint32 // of the neighbor; not 0
+	Reserve bool
+}
 
-// Add adds the change of a prefix, whose address is not IPv4-mapped.
-func (w *RouteWriter) Add(neighbor uint32, p netip.Prefix) {
-	if len(w.payload)+maxRoute > maxRoutes {
+// A RouteWriter makes frames of routes.
+type RouteWriter struct {
+	frames, payload []byte
+	sets            map[string]uint64 // that the frame has defined, as they are written
+	set             []byte            // scratch memory
+}
+
+// Add adds the change of a prefix, whose address is not IPv4-mapped. There are no two ways of
+// a neighbor, bgp.MaxWays at most, and those in reserve come last.
+func (w *RouteWriter) Add(ways []Way, p netip.Prefix) {
+	if len(w.payload)+maxRoute+maxSet > maxRoutes {
 		w.end()
 	}
-	w.payload = binary.AppendUvarint(w.payload, uint64(neighbor))
+	w.addSet(ways)
 	bits, bytes := p.Bits(), (p.Bits()+7)/8
 	if p.Addr().Is4() {
 		a := p.Addr().As4()
@@ -39,13 +59,36 @@ func (w *RouteWriter) Add(neighbor uint32, p netip.Prefix) {
 	w.payload = append(append(w.payload, byte(firstLength6+bits)), a[:bytes]...)
 }
 
+func (w *RouteWriter) addSet(ways []Way) {
+	if len(ways) == 0 {
+		w.payload = append(w.payload, 0)
+		return
+	}
+	w.set = binary.AppendUvarint(w.set[:0], uint64(len(ways)))
+	for _, way := range ways {
+		v := uint64(way.ID) << 1
+		if way.Reserve {
+			v++
+		}
+		w.set = binary.AppendUvarint(w.set, v)
+	}
+	if n, ok := w.sets[string(w.set)]; ok {
+		w.payload = binary.AppendUvarint(w.payload, n)
+		return
+	}
+	if w.sets == nil {
+		w.sets = make(map[string]uint64)
+	}
+	n := uint64(len(w.sets) + 1)
+	w.sets[string(w.set)] = n
+	w.payload = append(binary.AppendUvarint(w.payload, n), w.set...)
+}
+
 func (w *RouteWriter) end() {
 	w.frames = append(appendHeader(w.frames, KindRoutes, len(w.payload)), w.payload...)
 	w.payload = w.payload[:0]
+	clear(w.sets)
 }
-
-// Size is how many bytes of frames there are.
-func (w *RouteWriter) Size() int { return len(w.frames) + len(w.payload) }
 
 // Take returns the frames, and begins again. They are valid until the next Add.
 func (w *RouteWriter) Take() []byte {
@@ -59,20 +102,91 @@ func (w *RouteWriter) Take() []byte {
 
 var errRoute = errors.New("wire: a malformed route")
 
-// NextRoute takes a change off a payload of routes.
-func NextRoute(b []byte) (neighbor uint32, p netip.Prefix, rest []byte, err error) {
-	id, n := binary.Uvarint(b)
-	if n <= 0 || id > math.MaxUint32 || n == len(b) {
-		return 0, p, nil, errRoute
+// A RouteReader takes a payload of routes apart.
+type RouteReader struct {
+	rest []byte
+	sets [][]Way
+}
+
+// ReadRoutes returns a reader of a payload, which is not changed while it is read.
+func ReadRoutes(payload []byte) *RouteReader { return &RouteReader{rest: payload} }
+
+// More reports whether there are more changes.
+func (r *RouteReader) More() bool { return len(r.rest) > 0 }
+
+// Next returns the next change: the number of the set of ways, 0 for none, and the prefix.
+func (r *RouteReader) Next() (set int, p netip.Prefix, err error) {
+	n, ok := r.varint(uint64(len(r.sets) + 1))
+	if !ok {
+		return 0, p, errRoute
 	}
-	length, b := int(b[n]), b[n+1:]
+	if set = int(n); set > len(r.sets) {
+		if err := r.define(); err != nil {
+			return 0, p, err
+		}
+	}
+	if p, err = r.prefix(); err != nil {
+		return 0, p, err
+	}
+	return set, p, nil
+}
+
+// Ways returns the set with a number, which Next has returned.
+func (r *RouteReader) Ways(set int) []Way {
+	if set == 0 {
+		return nil
+	}
+	return r.sets[set-1]
+}
+
+// varint takes a number off that is most at most.
+func (r *RouteReader) varint(most uint64) (v uint64, ok bool) {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 || v > most {
+		return 0, false
+	}
+	r.rest = r.rest[n:]
+	return v, true
+}
+
+// define takes the definition of a set off.
+func (r *RouteReader) define() error {
+	n, ok := r.varint(bgp.MaxWays)
+	if !ok || n == 0 {
+		return errRoute
+	}
+	ways := make([]Way, 0, min(n, uint64(len(r.rest))))
+	for range n {
+		v, ok := r.varint(2*math.MaxUint32 + 1)
+		way := Way{uint32(v >> 1), v&1 == 1}
+		first := len(ways) == 0
+		if !ok || way.ID == 0 || way.Reserve && first || !first && !way.Reserve && ways[len(ways)-1].Reserve {
+			return errRoute
+		}
+		for _, other := range ways {
+			if other.ID == way.ID {
+				return errRoute
+			}
+		}
+		ways = append(ways, way)
+	}
+	r.sets = append(r.sets, ways)
+	return nil
+}
+
+// prefix takes a prefix off.
+func (r *RouteReader) prefix() (p netip.Prefix, err error) {
+	if len(r.rest) == 0 {
+		return p, errRoute
+	}
+	length, b := int(r.rest[0]), r.rest[1:]
 	six := length >= firstLength6
 	if six {
 		length -= firstLength6
 	}
 	bytes := (length + 7) / 8
 	if length > lastLength6-firstLength6 || bytes > len(b) {
-		return 0, p, nil, errRoute
+		return p, errRoute
 	}
 	var a [16]byte
 	copy(a[:], b[:bytes])
@@ -82,7 +196,8 @@ func NextRoute(b []byte) (neighbor uint32, p netip.Prefix, rest []byte, err erro
 	}
 	p = netip.PrefixFrom(addr, length)
 	if p != p.Masked() || addr.Is4In6() {
-		return 0, p, nil, errRoute
+		return p, errRoute
 	}
-	return uint32(id), p, b[bytes:], nil
+	r.rest = b[bytes:]
+	return p, nil
 }

@@ -6,29 +6,37 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"warren/bgp"
 )
 
 // What is written is read again, over more than one frame.
 func TestRoutes(t *testing.T) {
 	type change struct {
-		id uint32
-		p  netip.Prefix
+		ways []Way
+		p    netip.Prefix
 	}
 	var want []change
-	for _, s := range []string{"0.0.0.0/0", "::/0", "10.1.2.128/25", "10.1.2.3/32", "2001:db8::1/128", "2001:db8::/33", "128.0.0.0/1"} {
-		want = append(want, change{1 << 31, netip.MustParsePrefix(s)})
+	for i, s := range []string{"0.0.0.0/0", "::/0", "10.1.2.128/25", "10.1.2.3/32", "2001:db8::1/128", "2001:db8::/33", "128.0.0.0/1"} {
+		want = append(want, change{[]Way{{1 << 31, false}, {1<<32 - 1, true}, {1, true}}[:i%4], netip.MustParsePrefix(s)})
 	}
 	for i := range 30000 {
-		want = append(want, change{uint32(i % 200), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)})
+		ways := []Way{{uint32(i%200 + 1), false}, {uint32(i%200 + 2), i%7 == 0}, {1000, true}}
+		want = append(want, change{ways[:1+i%3], netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)})
 	}
 	var w RouteWriter
 	for _, c := range want {
-		w.Add(c.id, c.p)
+		w.Add(c.ways, c.p)
 	}
-	r, frames := NewReader(bytes.NewReader(w.Take()), MaxFromSpeaker), 0
+	frames := w.Take()
+	if most := 30000 * 8; len(frames) > most {
+		t.Errorf("%d bytes, want %d at most", len(frames), most)
+	}
+	r, n := NewReader(bytes.NewReader(frames), MaxFromSpeaker), 0
 	for {
 		kind, payload, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -37,60 +45,85 @@ func TestRoutes(t *testing.T) {
 		if err != nil || kind != KindRoutes {
 			t.Fatal(kind, err)
 		}
-		frames++
-		for len(payload) > 0 {
-			id, p, rest, err := NextRoute(payload)
-			if err != nil || len(want) == 0 || id != want[0].id || p != want[0].p {
-				t.Fatalf("read %d %v, %v", id, p, err)
+		n++
+		for routes := ReadRoutes(payload); routes.More(); {
+			set, p, err := routes.Next()
+			if err != nil || len(want) == 0 || !slices.Equal(routes.Ways(set), want[0].ways) || p != want[0].p {
+				t.Fatalf("read %v %v, %v", routes.Ways(set), p, err)
 			}
-			want, payload = want[1:], rest
+			want = want[1:]
 		}
 	}
-	if len(want) > 0 || frames < 2 {
-		t.Errorf("%d changes are missing, in %d frames", len(want), frames)
+	if len(want) > 0 || n < 2 {
+		t.Errorf("%d changes are missing, in %d frames", len(want), n)
 	}
 }
 
 // However it is malformed, a payload of routes is refused or is routes that can be written again.
 func FuzzRoutes(f *testing.F) {
-	f.Add([]byte{1, 24, 10, 1, 2})
+	f.Add([]byte{1, 1, 2, 24, 10, 1, 2, 1, 24, 10, 1, 3, 2, 2, 4, 7, 8, 10})
 	f.Add([]byte{0, 33 + 128, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})
-	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 1, 0})
-	f.Add([]byte{1, 25, 10, 1, 2, 0x7f})
+	f.Add([]byte{1, 1, 0xfe, 0xff, 0xff, 0xff, 0x1f, 0})
+	f.Add([]byte{1, 2, 2, 2, 0, 1, 3, 3, 4, 5, 0})
+	f.Add([]byte{1, 1, 2, 25, 10, 1, 2, 0x7f})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for len(b) > 0 {
-			id, p, rest, err := NextRoute(b)
+		var w RouteWriter
+		r := ReadRoutes(b)
+		for left := len(b); r.More(); {
+			set, p, err := r.Next()
 			if err != nil {
 				return
 			}
-			if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() || len(rest) >= len(b) {
-				t.Fatalf("%v", p)
+			ways := r.Ways(set)
+			if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() || len(r.rest) >= left || len(ways) > bgp.MaxWays {
+				t.Fatalf("%v %v", p, ways)
 			}
-			var w RouteWriter
-			w.Add(id, p)
-			again, q, end, err := NextRoute(w.Take()[frameHeader:])
-			if err != nil || again != id || q != p || len(end) > 0 {
-				t.Fatalf("%d %v is read again as %d %v: %v", id, p, again, q, err)
+			left = len(r.rest)
+			reserve, ids := false, map[uint32]bool{0: true}
+			for i, way := range ways {
+				if ids[way.ID] || i == 0 && way.Reserve || reserve && !way.Reserve {
+					t.Fatalf("%v", ways)
+				}
+				ids[way.ID], reserve = true, way.Reserve
 			}
-			b = rest
+			w.Add(ways, p)
+			again := ReadRoutes(w.Take()[frameHeader:])
+			n, q, err := again.Next()
+			if err != nil || !slices.Equal(again.Ways(n), ways) || q != p || again.More() {
+				t.Fatalf("%v %v is read again as %v %v: %v", ways, p, again.Ways(n), q, err)
+			}
 		}
 	})
 }
 
 func TestRoutesMalformed(t *testing.T) {
+	many := []byte{1, bgp.MaxWays + 1}
+	for i := range bgp.MaxWays + 1 {
+		many = append(many, byte(2*i+2))
+	}
 	for _, b := range [][]byte{
-		{},
 		{1},
-		{0xff, 0xff, 0xff, 0xff, 0xff, 1, 0}, // a number above 32 bits
-		{1, 24, 10, 1},                       // cut off
-		{1, 33 + 129, 1, 2, 3, 4},            // too long
-		{1, 255, 1, 2, 3, 4},
-		{1, 8},        //
-		{1, 9, 10, 1}, // host bits
-		append([]byte{1, 33 + 96}, mappedPrefix[:]...), // IPv4-mapped
+		{0},
+		{2, 1, 2, 8, 10}, // not the next set
+		{1, 0, 8, 10},    // a definition without ways
+		append(many, 8, 10),
+		{1, 1},
+		{1, 2, 2, 8, 10},                        // fewer ways than are said
+		{1, 1, 0xfe, 0xff, 0xff, 0xff, 0x3f, 0}, // a number above 32 bits
+		{1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0}, // and above 64
+		{1, 1, 0, 8, 10},       // neighbor 0
+		{1, 1, 3, 8, 10},       // none but in reserve
+		{1, 3, 2, 5, 6, 8, 10}, // in use after in reserve
+		{1, 2, 2, 3, 8, 10},    // a neighbor twice
+		{0, 24, 10, 1},         // cut off
+		{0, 33 + 129, 1, 2, 3, 4},
+		{0, 255, 1, 2, 3, 4},
+		{0, 8},
+		{0, 9, 10, 1}, // host bits
+		append([]byte{0, 33 + 96}, mappedPrefix[:]...), // IPv4-mapped
 	} {
-		if id, p, _, err := NextRoute(b); err == nil {
-			t.Errorf("%x is read as %d %v", b, id, p)
+		if set, p, err := ReadRoutes(b).Next(); err == nil {
+			t.Errorf("%x is read as %d %v", b, set, p)
 		}
 	}
 }

@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"warren/bgp"
+	"warren/bgp/judge"
+)
+
+// Which ways lead to a prefix is found out when it is asked for, from what the judges
+// know now. GoBGP says which is the best of them, and so what other neighbors are told. Where it
+// has not said so yet, or the best is gone and it lags, the ways are compared here, as
+// GoBGP does it: a neighbor that is lost leaves its ways' places to the others at once.
+
+// A candidate is a neighbor that announces a prefix, accepted by its policy.
+type candidate struct {
+	n     *neighbor
+	attrs judge.Attributes
+}
+
+// waysLocked returns the ways to p, as bgp.Route has them. They are valid until the next
+// call.
+func (s *Speaker) waysLocked(p netip.Prefix) []Way {
+	r := &s.rib
+	set := &r.sets[r.known[p]]
+	r.ways = r.ways[:0]
+	if set.best == r.here {
+		return nil // it begins here
+	}
+	if len(set.all) == 0 || len(set.all) == 1 && (set.best == nil || set.best == set.all[0]) {
+		n := set.best
+		if n == nil && len(set.all) > 0 {
+			n = set.all[0]
+		}
+		if n != nil && n.session.conn != nil && n.session.conn.accepts(p) {
+			r.ways = append(r.ways, Way{Neighbor: n.Name})
+		}
+		return r.ways
+	}
+	r.candidates = r.candidates[:0]
+	for _, n := range set.all {
+		r.addCandidate(n, p)
+	}
+	if set.best != nil && !slices.Contains(set.all, set.best) {
+		r.addCandidate(set.best, p)
+	}
+	return r.choose(set.best, s.cfg.ASN)
+}
+
+func (r *rib) addCandidate(n *neighbor, p netip.Prefix) {
+	if n.session.conn == nil {
+		return
+	}
+	if attrs, ok := n.session.conn.attributes(p); ok {
+		r.candidates = append(r.candidates, candidate{n, attrs})
+	}
+}
+
+// choose makes ways of the candidates. asn is this router's.
+func (r *rib) choose(best *neighbor, asn uint32) []Way {
+	all := r.candidates
+	if len(all) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int { return a.compare(&b, asn) })
+	first := all[0]
+	if i := slices.IndexFunc(all, func(c candidate) bool { return c.n == best }); i >= 0 {
+		first = all[i]
+	}
+	for _, reserve := range [...]bool{false, true} {
+		from := len(r.ways)
+		for i := range all {
+			if all[i].equal(&first, asn) != reserve {
+				r.ways = append(r.ways, Way{Neighbor: all[i].n.Name, Reserve: reserve})
+			}
+		}
+		if !reserve {
+			// In one order for all prefixes, so that they have one set in common.
+			slices.SortFunc(r.ways[from:], func(a, b Way) int { return cmp.Compare(a.Neighbor, b.Neighbor) })
+		}
+	}
+	r.ways = r.ways[:min(len(r.ways), bgp.MaxWays)]
+	clear(all) // refers to the judges' memory
+	return r.ways
+}
+
+// compare is less than 0 if a is better than b, in the order of GoBGP 4.8.0
+// (destination.insertSort) but for age and router ID, which only GoBGP compares.
+func (a *candidate) compare(b *candidate, asn uint32) int {
+	x, y := &a.attrs, &b.attrs
+	c := cmp.Or(
+		trueLast(x.Stale, y.Stale), cmp.Compare(y.LocalPref, x.LocalPref),
+		cmp.Compare(x.Length, y.Length), cmp.Compare(x.Origin, y.Origin))
+	if c == 0 && (x.Length == 0 || x.FirstAS == y.FirstAS) {
+		c = cmp.Compare(x.MED, y.MED)
+	}
+	return cmp.Or(c, trueLast(a.n.ASN == asn, b.n.ASN == asn))
+}
+
+func trueLast(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// equal reports whether both are used at once if one is the best: see bgp.Way.
+func (a *candidate) equal(b *candidate, asn uint32) bool {
+	return a.attrs == b.attrs && (a.n.ASN == asn) == (b.n.ASN == asn)
+}
+
+// Routes returns the routes learned from neighbors. The map is the caller's. With many
+// routes, TakeChanges is much cheaper.
+func (s *Speaker) Routes() map[netip.Prefix]Route {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	routes := make(map[netip.Prefix]Route, len(s.rib.known))
+	for p := range s.rib.known {
+		if ways := s.waysLocked(p); len(ways) > 0 {
+			routes[p] = Route{Prefix: p, Ways: slices.Clone(ways)}
+		}
+	}
+	return routes
+}
+
+// TakeChanges returns what became of every prefix that may have changed since
+// the last call: its route, without ways if there is none any more. It is for a single
+// consumer, who applies it to a copy of its own; a prefix may be returned without having
+// changed.
+func (s *Speaker) TakeChanges() map[netip.Prefix]Route {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := s.rib.changed
+	s.rib.changed = make(map[netip.Prefix]struct{})
+	routes := make(map[netip.Prefix]Route, len(changed))
+	for p := range changed {
+		routes[p] = Route{Prefix: p, Ways: slices.Clone(s.waysLocked(p))}
+	}
+	return routes
+}
+
+// EachChange calls f with what TakeChanges would return, for most prefixes at most, and
+// reports whether there are more. f must not keep ways, nor call the speaker.
+func (s *Speaker) EachChange(most int, f func(p netip.Prefix, ways []Way)) (more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.rib.changed {
+		if most--; most < 0 {
+			return true
+		}
+		f(p, s.waysLocked(p))
+		delete(s.rib.changed, p)
+	}
+	s.rib.changed = make(map[netip.Prefix]struct{}) // gives back what many took
+	return false
+}
+
+// Repeat has all routes of a neighbor count as changed.
+func (s *Speaker) Repeat(neighbor string) {
+	s.mu.Lock()
+	if n := s.neighbors[neighbor]; n != nil {
+		s.rib.touch(n)
+	}
+	s.mu.Unlock()
+	s.notify()
+}
