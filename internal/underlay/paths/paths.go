@@ -1,0 +1,237 @@
+package paths
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"warren/internal/rtnl"
+)
+
+const (
+	// settle is how long more of the same is waited for: a route that is replaced by a script
+	// is gone for a moment.
+	settle = 5 * time.Millisecond
+	// loadFactor keeps the watcher under a fifth of one core: after a look it rests four times as
+	// long as that took. But a look may have taken long only because the machine is busy.
+	loadFactor = 4
+	maxRest    = 100 * time.Millisecond
+	// hopeFor is how long an interface without a carrier, which no packet can leave by, may stay
+	// the way of a flow that is bound to none: the guard, which takes such ways out of what the
+	// transports' packets are looked up in, needs a moment.
+	hopeFor    = 100 * time.Millisecond
+	auditEvery = time.Minute // a look without an event
+	retryAfter = time.Second
+)
+
+// Watcher follows the ways of the transports' packets. Its methods may be called from any
+// goroutine; Run does the looking.
+type Watcher struct {
+	mark uint32
+	log  *slog.Logger
+
+	kick  chan struct{} // has room for one
+	dirty atomic.Uint32 // flags of type dirty
+
+	mu      sync.Mutex
+	follows map[*follow]struct{}
+	remotes atomic.Pointer[map[netip.Addr]int] // of those, how many each; for Heard
+
+	looks atomic.Uint64 // for tests
+
+	// Of Run's goroutine.
+	sight *sight
+}
+
+// dirty says what is to be looked at.
+type dirty uint32
+
+const (
+	dirtyWays   dirty = 1 << iota
+	dirtySight        // interfaces and addresses
+	dirtyBefore       // what had no first look
+)
+
+// follow is a flow whose way is followed.
+type follow struct {
+	flow
+	changed func(lost bool, why string)
+
+	// Of Run's goroutine.
+	way      way
+	doubtful time.Time // since when it has no carrier; zero: it has, or that was told
+}
+
+// New returns a watcher of packets with a mark.
+func New(mark uint32, log *slog.Logger) *Watcher {
+	w := &Watcher{mark: mark, log: log, kick: make(chan struct{}, 1), follows: make(map[*follow]struct{})}
+	w.remotes.Store(&map[netip.Addr]int{})
+	w.dirty.Store(uint32(dirtySight))
+	return w
+}
+
+// Socket is what sockets have in common whose packets are followed.
+type Socket struct {
+	w       *Watcher
+	ipProto uint8
+	device  string
+}
+
+// Socket returns that of a protocol (unix.IPPROTO_TCP, …), bound to an interface or, with "", to none.
+func (w *Watcher) Socket(ipProto uint8, device string) Socket { return Socket{w, ipProto, device} }
+
+// Follow calls changed when the kernel's way from local to remote is lost or is another, with
+// words for the operator. A local address that is not valid is the kernel's choice, a port of 0
+// any. A way that is lost at the first look is told as well. changed must not block; it is
+// called from Run's goroutine, and may still be called once while stop is.
+func (s Socket) Follow(local, remote netip.AddrPort, changed func(lost bool, why string)) (stop func()) {
+	f := &follow{changed: changed, flow: flow{ipProto: s.ipProto, device: s.device, local: unmap(local), remote: unmap(remote)}}
+	s.w.add(f)
+	s.w.see(dirtyBefore)
+	return sync.OnceFunc(func() { s.w.remove(f) })
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+func (w *Watcher) add(f *follow) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.follows[f] = struct{}{}
+	w.countRemotes()
+}
+
+func (w *Watcher) remove(f *follow) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.follows, f)
+	w.countRemotes()
+}
+
+// countRemotes is for who has mu.
+func (w *Watcher) countRemotes() {
+	remotes := make(map[netip.Addr]int, len(w.follows))
+	for f := range w.follows {
+		remotes[f.remote.Addr().WithZone("")]++
+	}
+	w.remotes.Store(&remotes)
+}
+
+func (w *Watcher) see(what dirty) {
+	w.dirty.Or(uint32(what))
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Run looks at the ways when something changed, until ctx is done, and returns nil then. It is
+// called once. It needs no privileges, and works in the network namespace of the calling thread.
+func (w *Watcher) Run(ctx context.Context) error {
+	conn, err := rtnl.Dial()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	k := &kernel{conn: conn, mark: w.mark}
+	next := time.NewTimer(auditEvery)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.kick:
+		case <-next.C:
+			w.dirty.Or(uint32(dirtyWays | dirtySight))
+		}
+		if !pause(ctx, settle) {
+			return nil
+		}
+		start := time.Now()
+		again := w.look(k, start)
+		if !pause(ctx, min(loadFactor*time.Since(start), maxRest)) {
+			return nil
+		}
+		next.Reset(again)
+	}
+}
+
+// look does what is due, and returns when to look again without an event.
+func (w *Watcher) look(k *kernel, now time.Time) (again time.Duration) {
+	what := dirty(w.dirty.Swap(0))
+	w.looks.Add(1)
+	if what&dirtySight != 0 || w.sight == nil {
+		s, whole, err := k.sight()
+		if err != nil {
+			w.log.Warn("cannot list interfaces and addresses, trying again", "err", err)
+			w.dirty.Or(uint32(what | dirtySight | dirtyWays))
+			return retryAfter
+		}
+		w.sight, what = s, what|dirtyWays
+		if !whole {
+			w.see(dirtySight)
+		}
+	}
+	again = auditEvery
+	for _, f := range w.due(what) {
+		seen, err := k.way(f.flow, w.sight)
+		if err != nil {
+			if !isTemporary(err) {
+				w.log.Warn("cannot look up the way to a peer, trying again", "remote", f.remote.Addr(), "err", err)
+			}
+			again = min(again, retryAfter)
+			continue
+		}
+		if _, listed := w.sight.interfaces[seen.index]; seen.errno == 0 && !listed {
+			w.see(dirtySight) // it is newer
+			continue
+		}
+		again = min(again, w.take(f, seen, now))
+	}
+	return again
+}
+
+// due returns the flows to look at.
+func (w *Watcher) due(what dirty) (all []*follow) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for f := range w.follows {
+		if what&dirtyWays != 0 || !f.way.known {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// take compares what was seen with what was so before, and tells. It returns when to look again.
+func (w *Watcher) take(f *follow, seen way, now time.Time) time.Duration {
+	if hopes := !f.local.Addr().IsValid() && f.device == "" && seen.errno == 0 && seen.idle == noCarrier; !hopes {
+		f.doubtful = time.Time{}
+	} else if !f.way.known || f.way.idle == "" {
+		if f.doubtful.IsZero() {
+			f.doubtful = now
+		}
+		if left := hopeFor - now.Sub(f.doubtful); left > 0 {
+			return left
+		}
+	}
+	v, why := judge(f.flow, f.way, seen, w.sight)
+	f.way = seen
+	if v != same {
+		f.changed(v == lost, why)
+	}
+	return auditEvery
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
