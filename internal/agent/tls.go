@@ -4,6 +4,8 @@ import (
 	"errors"
 	"runtime"
 
+	"golang.org/x/sys/unix"
+
 	"warren/internal/config"
 	"warren/tunnel/tlslink"
 )
@@ -23,6 +25,7 @@ func (i *interfaces) openTLS(cfg config.Peer, report reporter) (openTunnel, erro
 		Control:   i.guard.Control(t.Underlay),
 		Keepalive: t.Keepalive,
 		DeadAfter: t.DeadAfter,
+		Paths:     i.paths.Socket(unix.IPPROTO_TCP, t.Underlay),
 		Device:    dev,
 		Events:    report.event,
 	})

@@ -9,7 +9,8 @@
 //  4. A pure function compares that with what was so before (way.go). A way is lost if the
 //     address of this end is gone, no route is left, or the interface is down or has no
 //     carrier. It is another if it leads out of another interface or by another gateway.
-//  5. The transport is told: once for each change, and nothing while nothing changes.
+//  5. The transport is told: once for each change, and nothing while nothing changes. It goes on
+//     with a way that is another, but finds out whether it works.
 //
 // An address that stays when its interface goes down, as IPv4's do, is of no use if it is only
 // there: what is sent to it arrives nowhere. So a connection from such an address is lost also

@@ -20,8 +20,8 @@ const (
 	loadFactor = 4
 	maxRest    = 100 * time.Millisecond
 	// hopeFor is how long an interface without a carrier, which no packet can leave by, may stay
-	// the way of a flow that is bound to none: the guard, which takes such ways out of what the
-	// transports' packets are looked up in, needs a moment.
+	// the way of a flow that is bound to none and could have another: the guard, which takes such
+	// ways out of what the transports' packets are looked up in, needs a moment.
 	hopeFor    = 100 * time.Millisecond
 	auditEvery = time.Minute // a look without an event
 	retryAfter = time.Second
@@ -85,8 +85,8 @@ func (w *Watcher) Socket(ipProto uint8, device string) Socket { return Socket{w,
 
 // Follow calls changed when the kernel's way from local to remote is lost or is another, with
 // words for the operator. A local address that is not valid is the kernel's choice, a port of 0
-// any. A way that is lost at the first look is told as well. changed must not block; it is
-// called from Run's goroutine, and may still be called once while stop is.
+// any. A connection that has no way at the first look is told that it is another. changed must
+// not block; it is called from Run's goroutine, and may still be called once while stop is.
 func (s Socket) Follow(local, remote netip.AddrPort, changed func(lost bool, why string)) (stop func()) {
 	f := &follow{changed: changed, flow: flow{ipProto: s.ipProto, device: s.device, local: unmap(local), remote: unmap(remote)}}
 	s.w.add(f)
@@ -207,7 +207,7 @@ func (w *Watcher) due(what dirty) (all []*follow) {
 
 // take compares what was seen with what was so before, and tells. It returns when to look again.
 func (w *Watcher) take(f *follow, seen way, now time.Time) time.Duration {
-	if hopes := !f.local.Addr().IsValid() && f.device == "" && seen.errno == 0 && seen.idle == noCarrier; !hopes {
+	if hopes := f.device == "" && seen.errno == 0 && seen.idle == noCarrier && (!f.local.Addr().IsValid() || seen.homeRuns); !hopes {
 		f.doubtful = time.Time{}
 	} else if !f.way.known || f.way.idle == "" {
 		if f.doubtful.IsZero() {

@@ -70,14 +70,21 @@ const (
 	lost          // packets can't go that way any more, or can't be answered
 )
 
-// judge compares a way with what it was, and says in words what has become of it. The first look
-// has nothing to compare with. A way that was lost before is lost no more than once.
+// judge compares a way with what it was, and says in words what has become of it. A way that was
+// lost before is lost no more than once. The first look has nothing to compare with. A
+// connection that was made a moment ago and has no way then may have lost it since, or leaves by
+// another that is not seen here, as where a firewall changes its mark: that is to be found out.
 func judge(f flow, before, now way, s *sight) (v verdict, why string) {
 	v, why = f.compare(before, now, s)
-	if v == lost && before.known && before.isLost() {
+	switch {
+	case v != lost:
+		return v, why
+	case before.known && before.isLost(), !before.known && !f.local.Addr().IsValid():
 		return same, ""
+	case !before.known:
+		return moved, why
 	}
-	return v, why
+	return lost, why
 }
 
 // isLost reports whether a way is of no use, whatever was before.

@@ -89,15 +89,19 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// What is so at the first look is no change, but a way that is lost by then is told.
+// What is so at the first look is no change, but a connection without a way is told to find out.
 func TestFirstLook(t *testing.T) {
 	f := flow{local: here, remote: there}
 	s := sights(nil)
 	if v, why := judge(f, way{}, by(f, s, 3, gw2, 0), s); v != same {
 		t.Errorf("%v %q", v, why)
 	}
-	if v, _ := judge(f, way{}, by(f, s, 0, gw2, unix.ENETUNREACH), s); v != lost {
-		t.Errorf("%v, want lost", v)
+	if v, _ := judge(f, way{}, by(f, s, 0, gw2, unix.ENETUNREACH), s); v != moved {
+		t.Errorf("%v, want moved", v)
+	}
+	free := flow{remote: there}
+	if v, why := judge(free, way{}, by(free, s, 0, gw2, unix.ENETUNREACH), s); v != same {
+		t.Errorf("%v %q", v, why)
 	}
 	s = sights(func(s *sight) { delete(s.homes, here.Addr()) }) // an address of a routed prefix
 	w := by(f, s, 2, gw1, 0)
