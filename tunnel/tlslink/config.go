@@ -149,7 +149,7 @@ func (c *LinkConfig) check() error {
 		return fmt.Errorf("keepalive %v: at least %v", c.Keepalive, MinKeepalive)
 	}
 	if c.DeadAfter < max(MinDeadAfter, 2*c.Keepalive) || c.DeadAfter > MaxDeadAfter {
-		return fmt.Errorf("dead_after %v: at least %v and twice the keepalive of %v, and at most %v", c.DeadAfter, MinDeadAfter, c.Keepalive, MaxDeadAfter)
+		return fmt.Errorf("dead_after %v: at least twice the keepalive of %v, and from %v to %v", c.DeadAfter, c.Keepalive, MinDeadAfter, MaxDeadAfter)
 	}
 	return nil
 }

@@ -209,7 +209,7 @@ func (w *Watcher) due(what dirty) (all []*follow) {
 func (w *Watcher) take(f *follow, seen way, now time.Time) time.Duration {
 	if hopes := f.device == "" && seen.errno == 0 && seen.idle == noCarrier && (!f.local.Addr().IsValid() || seen.homeRuns); !hopes {
 		f.doubtful = time.Time{}
-	} else if !f.way.known || f.way.idle == "" {
+	} else if f.way.known && f.way.idle == "" {
 		if f.doubtful.IsZero() {
 			f.doubtful = now
 		}

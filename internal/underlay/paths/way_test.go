@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -111,5 +112,49 @@ func TestFirstLook(t *testing.T) {
 	none := by(f, s, 0, netip.Addr{}, unix.ENETUNREACH)
 	if v, why := judge(f, none, w, s); v != moved || !strings.Contains(why, "again") {
 		t.Errorf("%v %q, want that it is there again", v, why)
+	}
+}
+
+// The way of a dial that begins while its interface has no carrier is another as soon as there is
+// one. A way that was good is hoped for before it is given up, if another is possible.
+func TestHope(t *testing.T) {
+	idle := sights(func(s *sight) { s.interfaces[2] = iface{"u1", noCarrier} })
+	for name, c := range map[string]struct {
+		f     flow
+		looks []uint32 // interfaces, at looks half as far apart as is hoped; all but the first are seen without the carrier of u1
+		want  string
+	}{
+		"a dial into the void":    {flow{remote: there}, []uint32{2, 2, 2, 2, 3}, "lost moved"},
+		"a dial that begins late": {flow{remote: there}, []uint32{0, 2, 3}, "moved"},
+		"in time":                 {flow{remote: there}, []uint32{2, 2, 3}, "moved"},
+		"bound":                   {flow{remote: there, device: "u1"}, []uint32{2, 2}, "lost"},
+		"from a dead address":     {flow{local: here, remote: there}, []uint32{2, 2}, "lost"},
+		"from one elsewhere":      {flow{local: netip.MustParseAddrPort("10.0.0.1:1"), remote: there}, []uint32{2, 2, 3}, "moved"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := New(0, nil)
+			var told []string
+			f := &follow{flow: c.f, changed: func(lost bool, _ string) {
+				if lost {
+					told = append(told, "lost")
+				} else {
+					told = append(told, "moved")
+				}
+			}}
+			now := time.Now()
+			for i, index := range c.looks {
+				w.sight = idle
+				if i == 0 {
+					w.sight = sights(nil)
+				}
+				if index != 0 { // else it begins later
+					w.take(f, by(c.f, w.sight, index, gw1, 0), now)
+				}
+				now = now.Add(hopeFor / 2)
+			}
+			if got := strings.Join(told, " "); got != c.want {
+				t.Errorf("told %q, want %q", got, c.want)
+			}
+		})
 	}
 }
