@@ -33,7 +33,8 @@ type Watcher struct {
 	mark uint32
 	log  *slog.Logger
 
-	kick  chan struct{} // has room for one
+	kick  chan struct{} // has room for one: dirty has changed
+	begun chan struct{} // has room for one: there is a flow without a first look
 	dirty atomic.Uint32 // flags of type dirty
 
 	mu      sync.Mutex
@@ -50,9 +51,8 @@ type Watcher struct {
 type dirty uint32
 
 const (
-	dirtyWays   dirty = 1 << iota
-	dirtySight        // interfaces and addresses
-	dirtyBefore       // what had no first look
+	dirtyWays  dirty = 1 << iota
+	dirtySight       // interfaces and addresses
 )
 
 // follow is a flow whose way is followed.
@@ -67,7 +67,7 @@ type follow struct {
 
 // New returns a watcher of packets with a mark.
 func New(mark uint32, log *slog.Logger) *Watcher {
-	w := &Watcher{mark: mark, log: log, kick: make(chan struct{}, 1), follows: make(map[*follow]struct{})}
+	w := &Watcher{mark: mark, log: log, kick: make(chan struct{}, 1), begun: make(chan struct{}, 1), follows: make(map[*follow]struct{})}
 	w.remotes.Store(&map[netip.Addr]int{})
 	w.dirty.Store(uint32(dirtySight))
 	return w
@@ -85,12 +85,13 @@ func (w *Watcher) Socket(ipProto uint8, device string) Socket { return Socket{w,
 
 // Follow calls changed when the kernel's way from local to remote is lost or is another, with
 // words for the operator. A local address that is not valid is the kernel's choice, a port of 0
-// any. A connection that has no way at the first look is told that it is another. changed must
+// any. A connection that has no way at the first look, or can't be answered, is told that it is
+// another. changed must
 // not block; it is called from Run's goroutine, and may still be called once while stop is.
 func (s Socket) Follow(local, remote netip.AddrPort, changed func(lost bool, why string)) (stop func()) {
 	f := &follow{changed: changed, flow: flow{ipProto: s.ipProto, device: s.device, local: unmap(local), remote: unmap(remote)}}
 	s.w.add(f)
-	s.w.see(dirtyBefore)
+	signal(s.w.begun)
 	return sync.OnceFunc(func() { s.w.remove(f) })
 }
 
@@ -121,8 +122,12 @@ func (w *Watcher) countRemotes() {
 
 func (w *Watcher) see(what dirty) {
 	w.dirty.Or(uint32(what))
+	signal(w.kick)
+}
+
+func signal(c chan<- struct{}) {
 	select {
-	case w.kick <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -136,26 +141,55 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	defer conn.Close()
 	k := &kernel{conn: conn, mark: w.mark}
-	next := time.NewTimer(auditEvery)
+	var rested time.Time // no look before this
+	next := time.NewTimer(0)
 	defer next.Stop()
+	planned := false // next is for an event
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-w.begun:
+			if !w.first(k) {
+				w.see(dirtyWays)
+			}
 		case <-w.kick:
+			if !planned {
+				planned = true
+				next.Reset(max(settle, time.Until(rested)))
+			}
 		case <-next.C:
-			w.dirty.Or(uint32(dirtyWays | dirtySight))
+			if !planned {
+				w.dirty.Or(uint32(dirtyWays | dirtySight))
+			}
+			planned = false
+			start := time.Now()
+			next.Reset(w.look(k, start))
+			rested = time.Now().Add(min(loadFactor*time.Since(start), maxRest))
 		}
-		if !pause(ctx, settle) {
-			return nil
-		}
-		start := time.Now()
-		again := w.look(k, start)
-		if !pause(ctx, min(loadFactor*time.Since(start), maxRest)) {
-			return nil
-		}
-		next.Reset(again)
 	}
+}
+
+// first takes the first look at flows, at once, so that what happens next is a change. It reports
+// whether it could.
+func (w *Watcher) first(k *kernel) bool {
+	s, now := w.sight, time.Now()
+	if s == nil || dirty(w.dirty.Load())&dirtySight != 0 {
+		var err error
+		if s, _, err = k.sight(); err != nil {
+			return false
+		}
+	}
+	whole := true
+	for _, f := range w.due(0) {
+		seen, err := k.way(f.flow, s)
+		if err != nil || !s.knows(seen) {
+			whole = false
+			continue
+		}
+		w.take(f, seen, s, now)
+	}
+	return whole
 }
 
 // look does what is due, and returns when to look again without an event.
@@ -184,11 +218,11 @@ func (w *Watcher) look(k *kernel, now time.Time) (again time.Duration) {
 			again = min(again, retryAfter)
 			continue
 		}
-		if _, listed := w.sight.interfaces[seen.index]; seen.errno == 0 && !listed {
+		if !w.sight.knows(seen) {
 			w.see(dirtySight) // it is newer
 			continue
 		}
-		again = min(again, w.take(f, seen, now))
+		again = min(again, w.take(f, seen, w.sight, now))
 	}
 	return again
 }
@@ -206,7 +240,7 @@ func (w *Watcher) due(what dirty) (all []*follow) {
 }
 
 // take compares what was seen with what was so before, and tells. It returns when to look again.
-func (w *Watcher) take(f *follow, seen way, now time.Time) time.Duration {
+func (w *Watcher) take(f *follow, seen way, s *sight, now time.Time) time.Duration {
 	if hopes := f.device == "" && seen.errno == 0 && seen.idle == noCarrier && (!f.local.Addr().IsValid() || seen.homeRuns); !hopes {
 		f.doubtful = time.Time{}
 	} else if f.way.known && f.way.idle == "" {
@@ -217,21 +251,10 @@ func (w *Watcher) take(f *follow, seen way, now time.Time) time.Duration {
 			return left
 		}
 	}
-	v, why := judge(f.flow, f.way, seen, w.sight)
+	v, why := judge(f.flow, f.way, seen, s)
 	f.way = seen
 	if v != same {
 		f.changed(v == lost, why)
 	}
 	return auditEvery
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

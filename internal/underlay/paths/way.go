@@ -44,6 +44,12 @@ const (
 	noCarrier = "has no carrier"
 )
 
+// knows reports whether a way leaves by an interface that there was.
+func (s *sight) knows(w way) bool {
+	_, ok := s.interfaces[w.index]
+	return ok || w.errno != 0
+}
+
 func (s *sight) idle(index uint32) string {
 	i, ok := s.interfaces[index]
 	if !ok {
@@ -106,6 +112,8 @@ func (f flow) compare(before, now way, s *sight) (verdict, string) {
 		return lost, fmt.Sprintf("this machine has no route to %s: %v", remote, now.errno)
 	case now.idle != "":
 		return lost, fmt.Sprintf("interface %s, by which %s is reached, %s", now.name, remote, now.idle)
+	case !before.known && now.homed && !now.homeRuns:
+		return moved, fmt.Sprintf("the interface with the address %s receives nothing", f.local.Addr())
 	case !before.known:
 		return same, ""
 	case before.isLost():

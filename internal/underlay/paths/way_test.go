@@ -100,6 +100,10 @@ func TestFirstLook(t *testing.T) {
 	if v, _ := judge(f, way{}, by(f, s, 0, gw2, unix.ENETUNREACH), s); v != moved {
 		t.Errorf("%v, want moved", v)
 	}
+	dead := sights(func(s *sight) { s.interfaces[2] = iface{"u1", down} })
+	if v, why := judge(f, way{}, by(f, dead, 3, gw2, 0), dead); v != moved || why != "the interface with the address 192.0.2.1 receives nothing" {
+		t.Errorf("%v %q, want moved", v, why)
+	}
 	free := flow{remote: there}
 	if v, why := judge(free, way{}, by(free, s, 0, gw2, unix.ENETUNREACH), s); v != same {
 		t.Errorf("%v %q", v, why)
@@ -143,12 +147,12 @@ func TestHope(t *testing.T) {
 			}}
 			now := time.Now()
 			for i, index := range c.looks {
-				w.sight = idle
+				s := idle
 				if i == 0 {
-					w.sight = sights(nil)
+					s = sights(nil)
 				}
 				if index != 0 { // else it begins later
-					w.take(f, by(c.f, w.sight, index, gw1, 0), now)
+					w.take(f, by(c.f, s, index, gw1, 0), s, now)
 				}
 				now = now.Add(hopeFor / 2)
 			}
