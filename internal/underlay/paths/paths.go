@@ -2,6 +2,7 @@ package paths
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -86,8 +87,8 @@ func (w *Watcher) Socket(ipProto uint8, device string) Socket { return Socket{w,
 // Follow calls changed when the kernel's way from local to remote is lost or is another, with
 // words for the operator. A local address that is not valid is the kernel's choice, a port of 0
 // any. A connection that has no way at the first look, or can't be answered, is told that it is
-// another. changed must
-// not block; it is called from Run's goroutine, and may still be called once while stop is.
+// another. changed must not block; it is called from Run's goroutine, and may still be called
+// once while stop is.
 func (s Socket) Follow(local, remote netip.AddrPort, changed func(lost bool, why string)) (stop func()) {
 	f := &follow{changed: changed, flow: flow{ipProto: s.ipProto, device: s.device, local: unmap(local), remote: unmap(remote)}}
 	s.w.add(f)
@@ -137,7 +138,7 @@ func signal(c chan<- struct{}) {
 func (w *Watcher) Run(ctx context.Context) error {
 	conn, err := rtnl.Dial()
 	if err != nil {
-		return err
+		return fmt.Errorf("paths: %w", err)
 	}
 	defer conn.Close()
 	k := &kernel{conn: conn, mark: w.mark}
