@@ -17,6 +17,7 @@ import (
 	"warren/internal/speaker"
 	"warren/internal/status"
 	"warren/internal/underlay"
+	"warren/internal/underlay/paths"
 	"warren/tunnel/boottime"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard"
@@ -121,13 +122,14 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	if err := t.startReady(ctx, "status socket", server); err != nil {
 		return nil, err
 	}
-	g, err := a.startGuard(ctx, t)
+	ways := paths.New(underlay.Mark, a.log)
+	g, err := a.startGuard(ctx, t, ways)
 	if err != nil {
 		return nil, err
 	}
 	l.guard = g
 	a.warn(a.cfg) // while the interfaces are others'
-	if err := a.startInterfaces(l, t, g); err != nil {
+	if err := a.startInterfaces(l, t, g, ways); err != nil {
 		return nil, err
 	}
 	if err := a.startRoutes(ctx, l, t); err != nil {
@@ -160,9 +162,9 @@ func (a *Agent) newLoop() *loop {
 	}
 }
 
-func (a *Agent) startGuard(ctx context.Context, t *tasks) (*underlay.Guard, error) {
+func (a *Agent) startGuard(ctx context.Context, t *tasks, ways *paths.Watcher) (*underlay.Guard, error) {
 	c := guardConfig(a.cfg)
-	c.Logger = a.log
+	c.Logger, c.Heard = a.log, ways.Heard
 	g, err := underlay.New(c)
 	if err != nil {
 		return nil, err
@@ -172,7 +174,7 @@ func (a *Agent) startGuard(ctx context.Context, t *tasks) (*underlay.Guard, erro
 
 // startInterfaces starts what has to do with interfaces: the watcher of local
 // prefixes, and the transports' shared sides.
-func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
+func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *paths.Watcher) error {
 	stale, err := link.RemoveStale(isOurs)
 	if err != nil {
 		return err
@@ -189,6 +191,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 	clock := boottime.New()
 	l.woke = clock.Woke()
 	t.start("clock", clock.Run)
+	t.start("underlay paths", ways.Run)
 
 	endpoint := tlslink.NewEndpoint(tlslink.Config{
 		Certificate: a.cfg.TLS.Certificate,
@@ -215,7 +218,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard) error {
 			return nil
 		}
 	})
-	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, now: clock.Now, log: a.log}
+	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, paths: ways, now: clock.Now, log: a.log}
 	l.listen, l.tunnels = tunnels, tunnels
 	return nil
 }

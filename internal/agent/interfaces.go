@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/underlay/paths"
 	"warren/tunnel"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard"
@@ -35,6 +36,7 @@ type interfaces struct {
 	tls       *tlslink.Endpoint
 	wireguard *wireguard.Endpoint
 	guard     controller
+	paths     *paths.Watcher
 	now       func() time.Time // goes on while the machine sleeps
 	log       *slog.Logger
 }

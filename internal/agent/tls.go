@@ -4,6 +4,8 @@ import (
 	"errors"
 	"runtime"
 
+	"golang.org/x/sys/unix"
+
 	"warren/internal/config"
 	"warren/tunnel/tlslink"
 )
@@ -22,6 +24,7 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		Control:   i.guard.Control(t.Underlay),
 		Keepalive: t.Keepalive,
 		DeadAfter: t.DeadAfter,
+		Paths:     i.paths.Socket(unix.IPPROTO_TCP, t.Underlay),
 		Device:    dev,
 		Events:    report.event,
 	})

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/internal/config"
 	"warren/internal/link"
 	"warren/tunnel"
@@ -27,6 +29,7 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 		Probe:     t.Probe == config.ProbeICMP,
 		Keepalive: sendEvery(t),
 		DeadAfter: t.DeadAfter,
+		Paths:     i.paths.Socket(unix.IPPROTO_UDP, t.Underlay),
 		Device:    dev,
 		Events:    report.event,
 

@@ -49,10 +49,10 @@ func preference(pref uint8) int {
 }
 
 // wanted reads what the copy of a table should hold: the table's routes, without owned
-// ones and without ways through tunnels.
-func (g *Guard) wanted(k *kernel, family int, original uint32, tunnels map[uint32]bool) (t table, complete bool, err error) {
+// ones, without ways through tunnels, and without those that no packet can leave by.
+func (g *Guard) wanted(k *kernel, family int, original uint32, w *watched) (t table, complete bool, err error) {
 	t = make(table)
-	avoid := func(ifindex uint32) bool { return tunnels[ifindex] }
+	avoid := func(ifindex uint32) bool { return w.tunnels[ifindex] || w.silent[ifindex] }
 	complete, err = k.routes(family, original, func(m []byte) error {
 		if g.isOwned(original, m) {
 			return nil
@@ -123,8 +123,8 @@ func difference(number uint32, have, want table, complete bool) []change {
 // copyRoutes makes the copy of a table equal to what is wanted. It reports whether it
 // saw the whole of both. Routes that cannot be written are counted and do not keep the
 // others back.
-func (g *Guard) copyRoutes(k *kernel, family int, original, number uint32, tunnels map[uint32]bool) (complete bool, failed failures, err error) {
-	want, whole, err := g.wanted(k, family, original, tunnels)
+func (g *Guard) copyRoutes(k *kernel, family int, original, number uint32, w *watched) (complete bool, failed failures, err error) {
+	want, whole, err := g.wanted(k, family, original, w)
 	if err != nil {
 		return false, failed, err
 	}

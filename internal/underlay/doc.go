@@ -9,7 +9,9 @@
 //  2. Each table with ways into tunnels that such a packet can get to has a copy
 //     without them (tables.go, copy.go): table main always, as learned routes go
 //     there, with the number Table; another one as long as there is a route through
-//     a tunnel in it. Owned routes and next hops through tunnels are left out.
+//     a tunnel in it. Owned routes and next hops through tunnels are left out, and so are
+//     next hops through interfaces without a carrier, by which no packet leaves: the kernel
+//     goes on using such routes, unless net.ipv4.conf.*.ignore_routes_with_linkdown is set.
 //
 //  3. A plan says which rules lead there (plan.go, a pure function). A rule of
 //     others counts if a marked packet of this machine can match it (match.go):

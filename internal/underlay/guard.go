@@ -18,6 +18,11 @@ type Config struct {
 	FIBTable    int          // table that owned routes are written to; 0 means main
 	FIBProtocol int          // protocol number of owned routes (1 to 255); the guard's rules and copies carry it too
 	Logger      *slog.Logger // nil means slog.Default()
+
+	// Heard gets the kernel's notifications that the guard gets, its own changes among them, so
+	// that nobody else has to listen; type 0 is that some were lost. The payload is valid during
+	// the call, which must not block. May be nil.
+	Heard func(typ uint16, payload []byte)
 }
 
 // A Guard keeps the packets of marked sockets on the underlay. See the package
@@ -28,6 +33,7 @@ type Guard struct {
 	protocol uint8
 	uid      uint32 // that the transports' sockets belong to
 	log      *slog.Logger
+	heard    func(typ uint16, payload []byte)
 
 	ready chan struct{}
 	kick  chan struct{} // has room for one: something below has changed
@@ -67,6 +73,9 @@ func New(c Config) (*Guard, error) {
 	if isOwnTable(uint32(c.FIBTable)) {
 		return nil, fmt.Errorf("underlay: table %d is the guard's own: configure another one for learned routes", c.FIBTable)
 	}
+	if c.Heard == nil {
+		c.Heard = func(uint16, []byte) {}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -75,6 +84,7 @@ func New(c Config) (*Guard, error) {
 		protocol: uint8(c.FIBProtocol),
 		uid:      uint32(os.Geteuid()),
 		log:      c.Logger,
+		heard:    c.Heard,
 		ready:    make(chan struct{}),
 		kick:     make(chan struct{}, 1),
 		applied:  make(chan struct{}),

@@ -38,7 +38,7 @@ func syncAll(t *testing.T, g *Guard, k *kernel, tunnels map[uint32]bool) {
 		t.Fatal(err)
 	}
 	for _, family := range families {
-		complete, failed, err := g.copyRoutes(k, family, unix.RT_TABLE_MAIN, Table, tunnels)
+		complete, failed, err := g.copyRoutes(k, family, unix.RT_TABLE_MAIN, Table, &watched{tunnels: tunnels})
 		if err != nil || !complete {
 			t.Fatalf("copy %s: complete=%v, %v", familyName(family), complete, err)
 		}
@@ -53,7 +53,7 @@ func differences(t *testing.T, g *Guard, k *kernel, tunnels map[uint32]bool) int
 	t.Helper()
 	n := 0
 	for _, family := range families {
-		want, _, err := g.wanted(k, family, unix.RT_TABLE_MAIN, tunnels)
+		want, _, err := g.wanted(k, family, unix.RT_TABLE_MAIN, &watched{tunnels: tunnels})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,8 @@ const (
 // links is what the guard needs to know of the interfaces.
 type links struct {
 	tunnels  map[uint32]bool // by index
-	underlay map[uint32]bool // all others
+	underlay map[uint32]bool // all others that packets can leave by
+	silent   map[uint32]bool // those of the underlay that are up and have no carrier
 	strict   []netlink.Link  // those of the underlay whose reverse path filter may drop what arrives for transports
 	addrs    []netip.Addr    // of the underlay
 }
@@ -39,7 +40,7 @@ func (k *kernel) links(tunnels []string, loose bool) (links, error) {
 	if err != nil {
 		return links{}, err
 	}
-	l := links{tunnels: make(map[uint32]bool), underlay: make(map[uint32]bool)}
+	l := links{tunnels: make(map[uint32]bool), underlay: make(map[uint32]bool), silent: make(map[uint32]bool)}
 	for _, link := range all {
 		a := link.Attrs()
 		// An Ethernet segment cannot be a tunnel, whatever a config calls one: it
@@ -48,7 +49,11 @@ func (k *kernel) links(tunnels []string, loose bool) (links, error) {
 			l.tunnels[uint32(a.Index)] = true
 			continue
 		}
-		l.underlay[uint32(a.Index)] = true
+		if a.Flags&net.FlagUp != 0 && a.RawFlags&(unix.IFF_LOWER_UP|unix.IFF_RUNNING) == 0 {
+			l.silent[uint32(a.Index)] = true
+		} else {
+			l.underlay[uint32(a.Index)] = true
+		}
 		// The kernel uses the greater of an interface's own and the common value.
 		filter := max(filters[a.Index], filters[netconfIndexAll])
 		switch {

@@ -54,13 +54,14 @@ type watched struct {
 	// copy, or 0 where there are no ways into tunnels in them.
 	copies   map[uint32]uint32
 	tunnels  map[uint32]bool // interfaces by index
-	underlay map[uint32]bool // all others
+	underlay map[uint32]bool // all others that packets can leave by
+	silent   map[uint32]bool // those that have no carrier
 }
 
 // examine looks at the tables that transports' packets can get to: all of them, or those
 // that were not known before.
 func (g *Guard) examine(k *kernel, family int, tables []uint32, l links, all bool) (*watched, error) {
-	w := &watched{copies: make(map[uint32]uint32, len(tables)), tunnels: l.tunnels, underlay: l.underlay}
+	w := &watched{copies: make(map[uint32]uint32, len(tables)), tunnels: l.tunnels, underlay: l.underlay, silent: l.silent}
 	before := g.watched[family].Load()
 	var copied []uint32
 	for _, t := range tables {
@@ -108,7 +109,7 @@ func (g *Guard) copyTables(k *kernel, family int, w *watched, all bool) (complet
 			continue
 		}
 		g.made[family][number] = true
-		whole, f, err := g.copyRoutes(k, family, original, number, w.tunnels)
+		whole, f, err := g.copyRoutes(k, family, original, number, w)
 		if err != nil {
 			return false, err
 		}

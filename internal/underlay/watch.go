@@ -49,6 +49,7 @@ func (g *Guard) watch() (*rtnl.Events, error) {
 func (g *Guard) note(ctx context.Context, events *rtnl.Events, ownPort uint32) error {
 	err := events.Follow(ctx, func() (int, error) {
 		n, err := events.Drain(func(h rtnl.Header, m []byte) {
+			g.heard(h.Type, m)
 			what := g.affected(ownPort, h.Type, h.Port, m)
 			if what == dirty4 || what == dirty6 {
 				g.addHint(h.Type, m)
@@ -57,6 +58,7 @@ func (g *Guard) note(ctx context.Context, events *rtnl.Events, ownPort uint32) e
 		})
 		if errors.Is(err, rtnl.ErrLost) {
 			g.markDirty(dirtyAll)
+			g.heard(0, nil)
 			err = nil
 		}
 		return n, err

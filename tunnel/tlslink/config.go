@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ const MaxLanes = 4
 // Bounds of [LinkConfig].
 const (
 	MinKeepalive = 20 * time.Millisecond
+	MinDeadAfter = 50 * time.Millisecond
 	MaxDeadAfter = 10 * time.Minute
 )
 
@@ -111,6 +113,14 @@ type Device interface {
 	Close() error
 }
 
+// Paths follows the kernel's ways for connections. Follow calls changed, from any goroutine, when
+// the way from local to remote is lost, so that what is sent gets nowhere, or is another, with
+// words for the operator; a local address that is not valid is the one that the kernel
+// chooses. changed does not block. stop ends that.
+type Paths interface {
+	Follow(local, remote netip.AddrPort, changed func(lost bool, why string)) (stop func())
+}
+
 // LinkConfig is one tunnel.
 type LinkConfig struct {
 	Name      string   // of the peer
@@ -120,6 +130,7 @@ type LinkConfig struct {
 	Control   Control  // for this tunnel's sockets, after Config.Control; may be nil
 	Keepalive time.Duration
 	DeadAfter time.Duration      // at least twice Keepalive
+	Paths     Paths              // for this tunnel's connections; may be nil
 	Device    Device             // closed when Run returns
 	Events    func(tunnel.Event) // must not block; may be nil
 }
@@ -137,8 +148,8 @@ func (c *LinkConfig) check() error {
 	if c.Keepalive < MinKeepalive {
 		return fmt.Errorf("keepalive %v: at least %v", c.Keepalive, MinKeepalive)
 	}
-	if c.DeadAfter < 2*c.Keepalive || c.DeadAfter > MaxDeadAfter {
-		return fmt.Errorf("dead_after %v: at least twice the keepalive of %v, and at most %v", c.DeadAfter, c.Keepalive, MaxDeadAfter)
+	if c.DeadAfter < max(MinDeadAfter, 2*c.Keepalive) || c.DeadAfter > MaxDeadAfter {
+		return fmt.Errorf("dead_after %v: at least twice the keepalive of %v, and from %v to %v", c.DeadAfter, c.Keepalive, MinDeadAfter, MaxDeadAfter)
 	}
 	return nil
 }

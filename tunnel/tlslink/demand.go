@@ -24,7 +24,7 @@ func (l *Link) load() load {
 	return sum
 }
 
-// demand is called once a tick and says what of the time since the last one asks
+// demand is called at each look back and says what of the time since the last one asks
 // for further lanes: that much traffic, for which several processors are needed, or
 // that queues were held back by each other for more than half of the time. The
 // latter happens on a slow path, where a lane's window is what bounds the flows on
@@ -32,8 +32,9 @@ func (l *Link) load() load {
 func (l *Link) demand() (busy, held bool) {
 	last, now := l.session.load, l.load()
 	l.session.load = now
-	busy = float64(now.bytes-last.bytes) >= widenAt*l.cfg.Keepalive.Seconds()
-	return busy, now.waited-last.waited > l.cfg.Keepalive/2
+	period := time.Duration(l.chores()) * l.cfg.Keepalive
+	busy = float64(now.bytes-last.bytes) >= widenAt*period.Seconds()
+	return busy, now.waited-last.waited > period/2
 }
 
 // waits is how long a queue had packets to send and its lane was taken by another

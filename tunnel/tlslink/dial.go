@@ -53,7 +53,10 @@ func (b *backoff) sessionEnded(lasted time.Duration) {
 
 // dial is one round through all addresses of all remotes, in a goroutine of its
 // own, which ends soon after cancel.
-type dial struct{ cancel context.CancelFunc }
+type dial struct {
+	cancel context.CancelFunc
+	ways   *ways
+}
 
 type dialResult struct {
 	dial *dial
@@ -78,7 +81,9 @@ func (l *Link) startDial(ctx context.Context) {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	d := &dial{cancel: cancel}
+	l.ways.end()
+	l.ways = &ways{}
+	d := &dial{cancel: cancel, ways: l.ways}
 	l.dial = d
 	go func() {
 		r := l.dialRound(ctx, d)
@@ -159,7 +164,7 @@ func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 			continue
 		}
 		for _, addr := range addrs {
-			conn, w, err := l.connect(ctx, addr)
+			conn, w, err := l.try(ctx, d, addr)
 			var peer hello
 			if err == nil {
 				peer, err = l.introduce(ctx, d, conn, w)

@@ -62,7 +62,9 @@
 //  2. A session that was made with a key which is gone ends. Where another key than its own
 //     would be offered now, its lanes are replaced.
 //
-// How a tunnel goes down: the peer says so, the connection fails, or nothing came
-// from the peer for dead_after (session.go). Then the carrier drops, the event
-// goes out, and dialing begins again.
+// How a tunnel goes down: the peer says so, the connection fails, nothing came
+// from the peer for dead_after, by the kernel's counters (liveness.go), or the kernel has
+// no way to it any more (paths.go). Then the carrier drops, the event
+// goes out, and dialing begins again. If there is another way the peer must answer by that
+// soon; a dial that is under way begins again.
 package tlslink

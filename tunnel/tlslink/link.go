@@ -46,12 +46,14 @@ type Link struct {
 	rekeyed   chan struct{} // capacity 1: creds or this router's certificate is another
 
 	woken chan struct{} // capacity 1: the machine woke up
+	moved chan struct{} // capacity 1: there is another way to a remote
 
 	// Of the goroutine of Run.
 	arb     arbiter
 	session *session
 	held    *incoming
 	dial    *dial
+	ways    *ways // to the remotes, since the last dial
 	backoff backoff
 
 	routes   []atomic.Pointer[lane] // one for each queue; nil while down
@@ -82,6 +84,7 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 		rekeyed:   make(chan struct{}, 1),
 
 		woken: make(chan struct{}, 1),
+		moved: make(chan struct{}, 1),
 
 		renewal: e.renewal,
 		routes:  make([]atomic.Pointer[lane], c.Device.Queues()),
@@ -111,6 +114,7 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 	err := l.loop(ctx, pumps.failed)
 	l.endDial()
+	l.ways.end()
 	if err == nil {
 		l.endSession(goodbye(ctx), true)
 	} else {
@@ -158,16 +162,17 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 		case <-l.session.over():
 			l.endSession(l.session.reason(), false)
 		case <-l.session.ticks():
-			l.session.tick()
-			l.watchSegments(l.e.cfg.Now())
-			l.noteKey()
-			l.forgetTwin(l.e.cfg.Now())
-			l.widen(ctx)
-			l.renew(ctx)
+			if l.session.tick(); l.session.ticked%l.chores() == 0 {
+				l.lookBack(ctx)
+			}
 		case <-l.session.deadline():
-			if !l.session.checkAlive() {
+			if !l.session.checkAlive(false) {
 				l.watchEnd(l.e.cfg.Now())
 			}
+		case why := <-l.session.doubtful():
+			l.session.doubt(why)
+		case <-l.moved:
+			l.redial()
 		case <-l.woken:
 			l.awake(ctx)
 		}
@@ -175,6 +180,24 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			redial.Reset(l.backoff.next())
 		}
 	}
+}
+
+// choreEvery is the least time between two looks back. In less than that a burst looks like
+// traffic that lasts.
+const choreEvery = 100 * time.Millisecond
+
+// chores is how many keepalives there are between two looks back.
+func (l *Link) chores() int {
+	return int((choreEvery + l.cfg.Keepalive - 1) / l.cfg.Keepalive)
+}
+
+// lookBack does what need not be done more often.
+func (l *Link) lookBack(ctx context.Context) {
+	l.watchSegments(l.e.cfg.Now())
+	l.noteKey()
+	l.forgetTwin(l.e.cfg.Now())
+	l.widen(ctx)
+	l.renew(ctx)
 }
 
 // arrived answers the hello of a connection that the peer dialed.
@@ -285,6 +308,7 @@ func checkIdentity(p *proof, h *hello) error {
 func (l *Link) begin(s *session) {
 	l.arb.established(s.peer)
 	l.session = s
+	l.ways.end()
 	l.dialedIt.Store(s.dialer)
 	offload := l.dev.Offload().Intersect(s.peer.offload)
 	if err := l.dev.SetOffload(offload); err != nil {
@@ -329,6 +353,9 @@ func (l *Link) endSession(reason error, goodbye bool) {
 	}
 	s.close()
 	l.backoff.sessionEnded(time.Since(s.began))
+	if lost := (*lostWay)(nil); errors.As(reason, &lost) {
+		l.backoff.urgent = true // there may be another
+	}
 	l.log.Debug("session down", "remote", s.remote, "err", reason)
 	now := time.Now()
 	l.report.Down(now, report.Rest(l.cfg.Remotes), reason.Error())

@@ -147,7 +147,7 @@ func (l *Link) takeOver(ln, old *lane) {
 	if len(s.draining) > maxDraining {
 		s.draining[0].wire.Close()
 	}
-	old.wire.giveUpAfter(l.cfg.DeadAfter)
+	old.wire.giveUpAfter(l.giveUpAfter())
 	old.drainUntil = l.e.cfg.Now().Add(drainTimeout)
 	l.log.Debug("lane replaced", "lane", ln.number, "remote", ln.wire.remote())
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -37,7 +36,7 @@ func (h *heard) ago() time.Duration { return h.now().Sub(epoch) - time.Duration(
 // replaced now and then (renew.go). Its timers and lanes belong to the goroutine of Link.Run; fail may be called by any. The
 // methods that Run's loop selects on work on a nil session.
 //
-// Liveness: every keepalive a ping goes out, and whatever arrives, on any lane and
+// Liveness (liveness.go): every keepalive a ping goes out, and whatever arrives, on any lane and
 // be it part of a frame, is a sign of life. A ping may be stuck behind data; that
 // does no harm, since it is what arrives that counts.
 type session struct {
@@ -56,9 +55,13 @@ type session struct {
 	renewing [MaxLanes]bool  // those whose replacement is being dialed
 
 	keepalive *time.Ticker
+	ticked    int // how often
 	death     *time.Timer
 	control   chan []byte // frames for lane 0 that are not data
 	heard     heard       // the last sign of life
+	alive     liveness
+	answered  atomic.Int64 // when the ping was sent that was answered last (monotonic)
+	doubts    chan string  // capacity 1: the way to the peer is another
 
 	once    sync.Once
 	done    chan struct{} // closed by the first fail
@@ -81,6 +84,8 @@ func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *sess
 		began:   time.Now(),
 		control: make(chan []byte, 8),
 		heard:   heard{now: l.e.cfg.Now},
+		alive:   liveness{keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter},
+		doubts:  make(chan string, 1),
 		done:    make(chan struct{}),
 	}
 	s.lanes[0] = newLane(s, 0, conn, w)
@@ -101,9 +106,10 @@ func (s *session) start() {
 func (s *session) startLane(ln *lane) {
 	giveUp := time.Duration(0) // lane 0 has the timer of checkAlive
 	if ln.number > 0 {
-		giveUp = s.link.cfg.DeadAfter
+		giveUp = s.link.giveUpAfter()
 	}
 	ln.wire.established(&s.heard, giveUp)
+	ln.follow()
 	s.readers.Go(func() {
 		err := ln.receive()
 		close(ln.ended)
@@ -151,7 +157,10 @@ func (s *session) deadline() <-chan time.Time {
 func (s *session) reason() error { return s.err }
 
 // tick is called every keepalive.
-func (s *session) tick() { s.ping() }
+func (s *session) tick() {
+	s.ticked++
+	s.ping()
+}
 
 func (s *session) ping() { s.enqueue(pingFrame()) }
 
@@ -196,14 +205,51 @@ func (s *session) sendFirst(frame []byte) (*lane, error) {
 }
 
 // checkAlive is called when the peer may have been silent for too long, and ends the session
-// if it was, which it reports by false.
-func (s *session) checkAlive() bool {
-	if left := s.link.cfg.DeadAfter - s.heard.ago(); left > 0 {
-		s.death.Reset(left)
-		return true
+// if it was, which it reports by false. After a sleep the kernel can't say how long that is.
+func (s *session) checkAlive(slept bool) bool {
+	e := s.evidence()
+	if slept {
+		e.signs = nil
 	}
-	s.fail(fmt.Errorf("no sign of life from the peer for %v", s.link.cfg.DeadAfter))
-	return false
+	again, err := s.alive.look(e)
+	if err != nil {
+		s.fail(err)
+		return false
+	}
+	s.death.Reset(again)
+	return true
+}
+
+// evidence collects what is known of the peer.
+func (s *session) evidence() evidence {
+	e := evidence{now: monotonic(), silence: s.heard.ago(), answered: time.Duration(s.answered.Load())}
+	for _, ln := range s.lanes {
+		if ln == nil || ln.lost.Load() {
+			continue
+		}
+		sign, acked, ok := ln.wire.sign()
+		if ok {
+			e.signs = append(e.signs, sign)
+		}
+		if ln.number == 0 {
+			e.acked = acked
+		}
+	}
+	return e
+}
+
+// doubt has the peer prove that it is reached by the way that there is now.
+func (s *session) doubt(why string) {
+	s.alive.question(s.evidence(), why)
+	s.ping()
+	s.checkAlive(false)
+}
+
+func (s *session) doubtful() <-chan string {
+	if s == nil {
+		return nil
+	}
+	return s.doubts
 }
 
 // sayGoodbye tells the peer why the session ends, and waits until it has hung up,
@@ -241,6 +287,7 @@ func (s *session) close() {
 func (s *session) pong(payload []byte) {
 	sent := time.Duration(binary.BigEndian.Uint64(payload))
 	if rtt := monotonic() - sent; sent > 0 && rtt > 0 && rtt < time.Hour {
+		s.answered.Store(int64(sent))
 		s.link.report.Measured(rtt)
 	}
 }

@@ -116,6 +116,22 @@ func (w *wire) flow() (f flow, ok bool) {
 	return f, ok && err == nil
 }
 
+// sign returns what the kernel has received, and how many bytes the peer has acknowledged; ok is
+// false if it does not say, or for what is no TCP socket.
+func (w *wire) sign() (s sign, acked uint64, ok bool) {
+	if w.raw == nil {
+		return sign{}, 0, false
+	}
+	err := w.raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if ok = err == nil; ok {
+			s = sign{silence: time.Duration(info.Last_data_recv) * time.Millisecond, early: info.Rcv_ooopack}
+			acked = info.Bytes_acked
+		}
+	})
+	return s, acked, ok && err == nil
+}
+
 // lacksLarge reports whether the first packet of what the far end sends is missing, and later
 // ones are there.
 func (w *wire) lacksLarge() (lacks bool) {

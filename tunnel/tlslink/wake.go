@@ -20,7 +20,7 @@ func (l *Link) Wake() {
 // is given up: its packets were lost, and the network may be another one.
 func (l *Link) awake(ctx context.Context) {
 	if l.session != nil {
-		l.session.checkAlive()
+		l.session.checkAlive(true)
 		select {
 		case <-l.session.over():
 			l.endSession(l.session.reason(), false)

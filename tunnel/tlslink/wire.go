@@ -39,6 +39,12 @@ type wire struct {
 		pace sysio.Pace
 	}
 
+	way struct { // the following of it
+		mu     sync.Mutex
+		stop   func() // nil: it has not begun
+		closed bool
+	}
+
 	mu     sync.Mutex // crypto/tls may write an alert while a send is collected
 	corked bool
 	buf    *[]byte
@@ -66,6 +72,31 @@ func newWire(c net.Conn) *wire {
 }
 
 func (w *wire) remote() netip.AddrPort { return addrPort(w.RemoteAddr()) }
+
+// Close implements net.Conn.
+func (w *wire) Close() error {
+	w.way.mu.Lock()
+	stop := w.way.stop
+	w.way.stop, w.way.closed = nil, true
+	w.way.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	return w.Conn.Close()
+}
+
+// followed has stop be called when the connection is closed.
+func (w *wire) followed(stop func()) {
+	w.way.mu.Lock()
+	closed := w.way.closed
+	if !closed {
+		w.way.stop = stop
+	}
+	w.way.mu.Unlock()
+	if closed {
+		stop()
+	}
+}
 
 // Read implements net.Conn.
 func (w *wire) Read(p []byte) (int, error) {

@@ -62,6 +62,9 @@
 //     that does hear it goes down too; which stays down until its answers are used.
 //  6. Without dead_after, or a probe, the tunnel goes down when its session could not be
 //     renewed before it ended, after 180 s.
+//  7. Without any way to the peer in the kernel the tunnel goes down at once, and is up when
+//     the peer was heard by another. By a way that is another the peer hears at once where
+//     this end is now, and is asked (ways.go).
 //
 // The outer packets may be fragmented. Where large ones vanish nevertheless, the link finds
 // what passes and clamps the interface to it (path.go, package pathmtu). A peer is answered where it was heard last, from

@@ -56,6 +56,7 @@ type Link struct {
 	up    atomic.Bool  // set by the goroutine of Run
 	limit atomic.Int32 // of packets in the tunnel, as they pass; likewise
 	path  *path
+	ways  ways
 
 	counters report.Counters
 	report   *report.Report
@@ -74,6 +75,7 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), done: make(chan struct{}),
 		known: c.keys(), probe: newProber(&c), path: newPath(&c, c.Device.MTU()),
 	}
+	l.ways.paths = c.Paths
 	l.limit.Store(int32(l.mtu))
 	l.report = report.New("wireguard", l.dev.Name(), l.mtu)
 	return l
@@ -115,6 +117,7 @@ func (l *Link) Run(ctx context.Context) error {
 		reason = errors.New("stopped")
 	}
 	l.probe.close()
+	l.ways.end()
 	l.down(l.e.cfg.Now(), reason)
 	l.report.SetState(time.Now(), tunnel.StateDown)
 	err = errors.Join(err, l.dev.Close())
@@ -175,6 +178,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 
 // tick does what is due at the peer, and reports whether a handshake was begun.
 func (l *Link) tick(now time.Time) (began bool) {
+	l.followWays(now)
 	l.assess(now)
 	l.diagnose(now)
 	if l.up.Load() {

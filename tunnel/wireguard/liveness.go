@@ -66,7 +66,7 @@ func (l *Link) hushed(now time.Time, s *protocol.Status) bool {
 // assess decides whether the tunnel is up, and asks for handshakes.
 func (l *Link) assess(now time.Time) {
 	s := l.peer.Status(now)
-	silent := l.cfg.DeadAfter > 0 && now.Sub(s.Spoke) >= l.cfg.DeadAfter
+	silent := l.cfg.DeadAfter > 0 && now.Sub(s.Spoke) >= l.cfg.DeadAfter || l.ways.isLost(&s)
 	if s.Alive {
 		l.wasAlive = true
 		if l.distrust.times > 0 {
