@@ -79,13 +79,19 @@ func (s *Speaker) apiPeer(n *neighbor) *api.Peer {
 			MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: s.restartTime > 0}},
 		})
 	}
+	var reflector *api.RouteReflector
+	if n.RouteReflectorClient {
+		reflector = &api.RouteReflector{RouteReflectorClient: true, RouteReflectorClusterId: s.clusterID(n).String()}
+	}
 	return &api.Peer{
 		Conf: &api.PeerConf{
 			NeighborAddress: n.PeerAddr.String(),
 			PeerAsn:         n.ASN,
 			Description:     n.Name,
 			AllowOwnAsn:     255, // the judge withdraws what has looped
+			ReplacePeerAsn:  n.ASOverride,
 		},
+		RouteReflector: reflector,
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry:           connectRetry,
 			HoldTime:               holdTime,

@@ -67,15 +67,17 @@ type Session struct {
 	first   []byte // the start of the first message to the peer
 	sent    bool   // the first message to the peer is complete
 
-	peer   Open
-	ours   Open
-	counts Counts
-	last   note
-	ended  [2]bool // by family: the End-of-RIB marker has come
-	update update
-	tables [2]table
-	attrs  attrTable
-	out    outbox
+	peer     Open
+	ours     Open
+	counts   Counts
+	last     note
+	lastLoop note
+	ended    [2]bool // by family: the End-of-RIB marker has come
+	update   update
+	tables   [2]table
+	loops    [2]map[prefix]Loop // by family: what the peer announces and has been here before; nil: nothing
+	attrs    attrTable
+	out      outbox
 }
 
 // New returns a Session that has seen nothing yet.
