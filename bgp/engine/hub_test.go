@@ -35,7 +35,7 @@ func attach(t testing.TB, hub, spoke *Speaker, name string, editHub, editSpoke f
 	waitState(t, spoke, "hub", "established")
 }
 
-func asClient(n *Neighbor)   { n.RouteReflectorClient = true }
+func asClient(n *Neighbor) { n.RouteReflectorClient = true }
 func override(n *Neighbor) { n.ASOverride = true }
 
 // A listener is a raw peer that keeps what it is sent.

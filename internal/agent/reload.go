@@ -55,7 +55,7 @@ func (l *loop) reload(ctx context.Context) ([]string, error) {
 	if !old.Announce.Equal(next.Announce) {
 		done = append(done, "announce: changed")
 	}
-	if old.BGP != next.BGP {
+	if old.BGP.MemoryMax != next.BGP.MemoryMax || old.BGP.RestartTime != next.BGP.RestartTime {
 		l.speaker.SetLimits(next.BGP.MemoryMax, next.BGP.RestartTime)
 		done = append(done, "bgp: the bounds of the speaker's process changed")
 	}
@@ -175,6 +175,9 @@ func (l *loop) changePeers(ctx context.Context) (done []string, reopen map[strin
 		case old.BGP.ASN != next.BGP.ASN:
 			p.cfg = next
 			done = append(done, fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", next.Name, next.BGP.ASN))
+		case !old.BGP.SameSession(next.BGP):
+			p.cfg = next
+			done = append(done, "peer "+next.Name+": other rules for AS numbers and reflection, BGP session starts anew")
 		default:
 			p.cfg = next
 			done = append(done, "peer "+next.Name+": filters changed, session kept")

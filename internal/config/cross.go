@@ -17,6 +17,7 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, drafts []draft)
 	dialsOnly := raw.TLS.Listen.state != faulty && len(raw.TLS.Listen.v) == 0
 	for i := range drafts {
 		l.setFirst(cfg.ASN, &drafts[i])
+		l.setCluster(cfg, &drafts[i])
 	}
 	for _, d := range drafts {
 		l.checkWireGuard(raw, cfg, d)

@@ -123,7 +123,7 @@ func TestJSONNames(t *testing.T) {
 	   "tunnel":{"transport":"tls","interface":"site-b","state":"up","remote":"198.51.100.2:443","since":"2026-03-01T12:00:00Z","rtt_ms":0.4,
 	             "mtu":1500,"rx_bytes":1,"tx_bytes":2,"rx_packets":3,"tx_packets":4,"drops":5,"last_error":"x"},
 	   "bgp":{"address":"fd00::2","asn":64513,"state":"established","since":"2026-03-01T12:00:00Z","received":2,"accepted":2,"announced":2,"last_error":"y",
-	          "refused":1,"stale":1,"repaired":1,"withdrawn_malformed":2,"discarded":3}}],
+	          "refused":1,"stale":1,"repaired":1,"withdrawn_malformed":2,"discarded":3,"looped":4,"looped_total":5,"withheld":6}}],
 	 "fib":{"ipv4":1,"ipv6":1,"pending":1,"errors":1}}`
 	var s Status
 	if err := json.Unmarshal([]byte(design), &s); err != nil {
