@@ -63,6 +63,18 @@ type Neighbor struct {
 	// 0 to 10.
 	AllowOwnAS int
 
+	// Network are the prefixes of this end's interface where the neighbor is not at the far
+	// end of a tunnel, but on a network with others: see LAN. Empty for a tunnel. What the
+	// neighbor announces must have a next hop in it, which is the gateway of the route.
+	Network []netip.Prefix
+	// TTLSecurity has packets sent with a TTL of 255 and takes none with less, as they have
+	// been forwarded (RFC 5082). The peer has to do the same.
+	TTLSecurity bool
+	// Password signs the session's segments (TCP MD5, RFC 2385): at most MaxPassword bytes;
+	// empty for none. What opens the sockets needs it, and nothing else gets it: so with
+	// another password there has to be another Generation.
+	Password Password `json:"-"`
+
 	// RTT is the round trip of the tunnel, 0 if it is not known. On a long path
 	// the peer is given more time. What it is when the session starts counts.
 	RTT time.Duration
@@ -80,7 +92,8 @@ func (n *Neighbor) SameSession(o *Neighbor) bool {
 	return n.Generation == o.Generation && n.Interface == o.Interface && n.LocalAddr == o.LocalAddr && n.PeerAddr == o.PeerAddr &&
 		n.ASN == o.ASN && slices.Equal(n.Addresses, o.Addresses) &&
 		n.RouteReflectorClient == o.RouteReflectorClient && n.ClusterID == o.ClusterID &&
-		n.ASOverride == o.ASOverride && n.AllowOwnAS == o.AllowOwnAS
+		n.ASOverride == o.ASOverride && n.AllowOwnAS == o.AllowOwnAS &&
+		slices.Equal(n.Network, o.Network) && n.TTLSecurity == o.TTLSecurity && n.Password == o.Password
 }
 
 // Normalize puts the zones and the form of the addresses right: none is IPv4-mapped.
@@ -120,6 +133,9 @@ func (n *Neighbor) Validate() error {
 	}
 	if n.LocalAddr.Is4() != n.PeerAddr.Is4() {
 		return fmt.Errorf("addresses %s and %s: must be of one family", n.LocalAddr, n.PeerAddr)
+	}
+	if err := n.validateLAN(); err != nil {
+		return err
 	}
 	if n.LocalAddr == n.PeerAddr {
 		return fmt.Errorf("address %s: is both ends' address; is `link` or the key the same as the peer's by mistake?", n.LocalAddr)

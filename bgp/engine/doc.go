@@ -23,10 +23,11 @@
 //  5. A route is visible in Routes and TakeChanges when it is GoBGP's best path
 //     and the judge has handed it on and not withdrawn it. So neither a dead
 //     neighbor's route nor one that the policy refuses now is ever seen, however
-//     far GoBGP lags.
+//     far GoBGP lags. Its next hop counts only for a neighbor on a network with
+//     others, where it is the gateway (gateway.go).
 //  6. A prefix goes out with this end's address of the session as its next hop,
 //     or, where it is of the other family, with what the peer can be sent
-//     (nexthop.go). Where its communities forbid it, it does not (community.go).
+//     (nexthop.go), also where it is reflected. Where its communities forbid it, it does not (community.go).
 //  7. When a session or a connection fails, the neighbor is soon deleted from
 //     GoBGP and added again, instead of its pause of 5 s; a peer that offers a
 //     new session ends the old one (restart.go).

@@ -53,7 +53,7 @@ func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
 	nb := &neighbor{
 		Neighbor: n,
 		key:      n.PeerAddr.WithZone(""),
-		otherHop: otherNextHop(n.Addresses, n.LocalAddr, s.cfg.RouterID),
+		otherHop: otherNextHop(n.Addresses, n.LocalAddr, s.cfg.RouterID, n.LAN()),
 		session:  session{state: stateIdle, since: time.Now()},
 		released: make(chan struct{}, 1),
 		logged:   rate.Sometimes{First: 1, Interval: malformedLogged},

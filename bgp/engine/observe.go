@@ -34,7 +34,12 @@ const malformedLogged = time.Minute
 
 // judgeConfigLocked is what the judge of a new connection with n has to know.
 func (s *Speaker) judgeConfigLocked(n *neighbor) judge.Config {
+	var onLink func(netip.Addr) bool
+	if n.LAN() {
+		onLink = n.OnLink
+	}
 	return judge.Config{
+		OnLink:   onLink,
 		LocalASN: s.cfg.ASN, PeerASN: n.ASN, RouterID: s.cfg.RouterID, ClusterID: s.clusterID(n), AllowOwnAS: n.AllowOwnAS,
 		AllowLoopback: n.LocalAddr.IsLoopback(),
 		// Kernel routes outlive a restart of the speaker, and sessions above all.

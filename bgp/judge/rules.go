@@ -135,6 +135,9 @@ func (s *Session) badNextHop(hop netip.Addr) string {
 	case hop.IsMulticast(), hop.Is4() && hop.As4()[0] >= 240:
 		return "is no unicast address (RFC 4271 section 6.3)"
 	}
+	if s.cfg.OnLink != nil && !s.cfg.OnLink(hop) {
+		return "is not on the network of the session (RFC 4271 section 6.3)"
+	}
 	return ""
 }
 
