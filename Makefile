@@ -31,8 +31,9 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 # Warren is built and tested with a copy of GoBGP in which a few places are
-# changed: tools/amend/changes.go says which, and why. A plain `go build` and
-# `go test` work too, with GoBGP as released; they only need more memory and time.
+# changed: tools/amend/changes.go says which, and why. A plain `go build` works too,
+# with GoBGP as released; it needs more memory and time, and refuses the keys
+# route_reflector_client and as_override. Tests of those need the copy.
 GOBGP   := github.com/osrg/gobgp/v4
 AMENDED := -modfile bin/warren.mod
 bin/warren.mod: go.mod go.sum tools/go.mod $(wildcard tools/amend/*.go)

@@ -19,8 +19,10 @@ type NeighborStatus struct {
 	Accepted       int        // of those, the ones that may be used
 	Refused        int        // of those, the ones refused by MaxPrefixes alone
 	Announced      int        // prefixes announced to the peer
+	Withheld       int        // prefixes that Export passes, and that are not announced because they come from the peer's own AS
 	EndOfRIB       bool       // the peer has said that it has announced all that it had when the session came up (RFC 4724 section 2)
 	Malformed      Malformed  // what was wrong with the peer's messages, since the neighbor was added
+	Looped         Looped     // what the peer announces and has been here before
 	LastError      string     // why there is no session, or what is wrong with it
 	Unanswered     time.Time  // since when the peer neither takes connections nor refuses them; zero: it does, or there is a session
 }
@@ -32,6 +34,21 @@ type Malformed struct {
 	Withdrawn uint64 // prefixes that were taken for withdrawn
 	Discarded uint64 // attributes and prefixes that were left out
 	Last      string // the last such case in words; empty if there was none
+}
+
+// Looped counts the prefixes that are dropped because their routes have been here
+// before. Where routers have several ways to one another there are always some, which are
+// known better from elsewhere. What is not is a mistake in somebody's configuration, mostly.
+type Looped struct {
+	Prefixes int    // that the peer announces now
+	Total    uint64 // dropped since the neighbor was added; each time that one is announced counts
+	Last     string // the last such case in words; empty if there was none
+
+	// Of Prefixes, those that Import would take and that no other route is known to, by
+	// what tells that they have been here: this router's AS in AS_PATH (RFC 4271 section
+	// 9.1.2), its router ID in ORIGINATOR_ID, its cluster ID in CLUSTER_LIST (RFC 4456
+	// section 8). Of many prefixes only a part is looked at.
+	ByAS, ByOriginator, ByCluster int
 }
 
 // A Route is what there is of routes to Prefix that neighbors announce.

@@ -76,6 +76,32 @@ type Neighbor struct {
 	//     the routes by both prefers the preferred.
 	Preference int
 
+	// RouteReflectorClient has what other iBGP neighbors announce sent to this one, and
+	// what it announces to them (RFC 4456). Of two iBGP neighbors one has to be a client,
+	// or neither gets the other's routes. It is for iBGP.
+	RouteReflectorClient bool
+	// ClusterID is this router's in route reflection (RFC 4456 section 7), an IPv4 address.
+	// The invalid address stands for the router ID. It is for iBGP, and the same for all.
+	ClusterID netip.Addr
+	// ASOverride has the peer's AS number in AS_PATH replaced by this router's in what is
+	// sent to it, so that it takes what comes from others with its number. It is for eBGP.
+	ASOverride bool
+	// AllowOwnAS is how often this router's AS number may be in an AS_PATH of the peer's:
+	// 0 to 10.
+	AllowOwnAS int
+
+	// Network are the prefixes of this end's interface where the neighbor is not at the far
+	// end of a tunnel, but on a network with others: see LAN. Empty for a tunnel. What the
+	// neighbor announces must have a next hop in it, which is the gateway of the route.
+	Network []netip.Prefix
+	// TTLSecurity has packets sent with a TTL of 255 and takes none with less, as they have
+	// been forwarded (RFC 5082). The peer has to do the same.
+	TTLSecurity bool
+	// Password signs the session's segments (TCP MD5, RFC 2385): at most MaxPassword bytes;
+	// empty for none. What opens the sockets needs it, and nothing else gets it: so with
+	// another password there has to be another Generation.
+	Password Password `json:"-"`
+
 	// RTT is the round trip of the tunnel, 0 if it is not known. On a long path
 	// the peer is given more time. What it is when the session starts counts.
 	RTT time.Duration
@@ -85,10 +111,16 @@ type Neighbor struct {
 	Generation uint64
 }
 
+// MaxAllowOwnAS bounds Neighbor.AllowOwnAS.
+const MaxAllowOwnAS = 10
+
 // SameSession reports whether a session with n can go on as one with o.
 func (n *Neighbor) SameSession(o *Neighbor) bool {
 	return n.Generation == o.Generation && n.Interface == o.Interface && n.LocalAddr == o.LocalAddr && n.PeerAddr == o.PeerAddr &&
-		n.ASN == o.ASN && slices.Equal(n.Addresses, o.Addresses)
+		n.ASN == o.ASN && slices.Equal(n.Addresses, o.Addresses) &&
+		n.RouteReflectorClient == o.RouteReflectorClient && n.ClusterID == o.ClusterID &&
+		n.ASOverride == o.ASOverride && n.AllowOwnAS == o.AllowOwnAS &&
+		slices.Equal(n.Network, o.Network) && n.TTLSecurity == o.TTLSecurity && n.Password == o.Password
 }
 
 // Normalize puts the zones and the form of the addresses right: none is IPv4-mapped.
@@ -115,6 +147,12 @@ func (n *Neighbor) Validate() error {
 	if n.Preference < 0 || n.Preference > 255 {
 		return fmt.Errorf("preference %d: must be from 0 to 255", n.Preference)
 	}
+	if n.AllowOwnAS < 0 || n.AllowOwnAS > MaxAllowOwnAS {
+		return fmt.Errorf("allow_own_as %d: must be from 0 to %d", n.AllowOwnAS, MaxAllowOwnAS)
+	}
+	if n.ClusterID.IsValid() && (!n.ClusterID.Is4() || n.ClusterID.IsUnspecified()) {
+		return fmt.Errorf("cluster_id %s: must be an IPv4 address other than 0.0.0.0", n.ClusterID)
+	}
 	for _, a := range []netip.Addr{n.LocalAddr, n.PeerAddr} {
 		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
 			return fmt.Errorf("address %s: must be a unicast address", a)
@@ -125,6 +163,9 @@ func (n *Neighbor) Validate() error {
 	}
 	if n.LocalAddr.Is4() != n.PeerAddr.Is4() {
 		return fmt.Errorf("addresses %s and %s: must be of one family", n.LocalAddr, n.PeerAddr)
+	}
+	if err := n.validateLAN(); err != nil {
+		return err
 	}
 	if n.LocalAddr == n.PeerAddr {
 		return fmt.Errorf("address %s: is both ends' address; is `link` or the key the same as the peer's by mistake?", n.LocalAddr)

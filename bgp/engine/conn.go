@@ -84,12 +84,13 @@ type observation struct {
 	notification []byte              // the body of a NOTIFICATION that the peer sent
 	refused      *judge.Notification // the judge ends the session
 	malformed    string              // the last repaired, withdrawn or discarded thing in words
+	looped       string              // the last route that has been here before in words
 	shrunk       bool                // most of a large table was withdrawn
 	endOfRIB     bool                // an End-of-RIB marker has come
 }
 
 func (o observation) nothing() bool {
-	return o.open == nil && o.notification == nil && o.refused == nil && o.malformed == "" && !o.shrunk && !o.endOfRIB
+	return o.open == nil && o.notification == nil && o.refused == nil && o.malformed == "" && o.looped == "" && !o.shrunk && !o.endOfRIB
 }
 
 // Sizes of the buffer between the socket and the judge: small while there is
@@ -206,6 +207,9 @@ func (c *peerConn) feed(b []byte) {
 	seen.endOfRIB = c.judge.EndOfRIB() != ended
 	if after.Repaired != before.Repaired || after.Withdrawn != before.Withdrawn || after.Discarded != before.Discarded {
 		seen.malformed = after.Last
+	}
+	if after.Looped != before.Looped {
+		seen.looped = c.judge.LastLooped()
 	}
 	moved := len(c.moves) > 0
 	c.mu.Unlock()

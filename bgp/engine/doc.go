@@ -25,10 +25,11 @@
 //     handed it on and not withdrawn it, compared by the attributes that the judges
 //     have (ways.go); GoBGP says which is the best. So neither a dead neighbor's route nor
 //     one that the policy refuses now is ever seen, however far GoBGP lags, and what takes
-//     a neighbor's place is known before it is lost.
+//     a neighbor's place is known before it is lost. A next hop counts only for a neighbor
+//     on a network with others, where it is the gateway (gateway.go).
 //  6. A prefix goes out with this end's address of the session as its next hop,
 //     or, where it is of the other family, with what the peer can be sent
-//     (nexthop.go). Where its communities forbid it, it does not (community.go).
+//     (nexthop.go), also where it is reflected. Where its communities forbid it, it does not (community.go).
 //  7. When a session or a connection fails, the neighbor is soon deleted from
 //     GoBGP and added again, instead of its pause of 5 s; a peer that offers a
 //     new session ends the old one (restart.go).

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,13 +49,27 @@ func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
 			time.Sleep(time.Second / acceptsPerSecond)
 			continue
 		}
-		remote := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()
-		if remote.Unmap().WithZone("") != n.key {
+		remote := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
+		switch {
+		case remote == n.key:
+			s.receive(n, conn.(*net.TCPConn))
+		case !n.LAN() || !s.receiveBeside(n, remote, conn.(*net.TCPConn)):
 			conn.Close()
-			continue
 		}
-		s.receive(n, conn.(*net.TCPConn))
 	}
+}
+
+// receiveBeside takes a connection that came to n's listener and is of another neighbor on
+// the same network: listeners at one address are one. It returns false if there is none.
+func (s *Speaker) receiveBeside(n *neighbor, remote netip.Addr, conn *net.TCPConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.byAddr[remote]
+	if o == nil || !o.LAN() || o.LocalAddr != n.LocalAddr || o.Interface != n.Interface || o.ctx.Err() != nil {
+		return false
+	}
+	o.work.Go(func() { s.receive(o, conn) })
+	return true
 }
 
 // receive hands a connection that n made to GoBGP when GoBGP takes it. No other

@@ -55,7 +55,7 @@ func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
 	nb := &neighbor{
 		Neighbor: n,
 		key:      n.PeerAddr.WithZone(""),
-		otherHop: otherNextHop(n.Addresses, n.LocalAddr, s.cfg.RouterID),
+		otherHop: otherNextHop(n.Addresses, n.LocalAddr, s.cfg.RouterID, n.LAN()),
 		session:  session{state: stateIdle, since: time.Now()},
 		released: make(chan struct{}, 1),
 		logged:   rate.Sometimes{First: 1, Interval: malformedLogged},
@@ -83,13 +83,19 @@ func (s *Speaker) apiPeer(n *neighbor) *api.Peer {
 			MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: s.restartTime > 0}},
 		})
 	}
+	var reflector *api.RouteReflector
+	if n.RouteReflectorClient {
+		reflector = &api.RouteReflector{RouteReflectorClient: true, RouteReflectorClusterId: s.clusterID(n).String()}
+	}
 	return &api.Peer{
 		Conf: &api.PeerConf{
 			NeighborAddress: n.PeerAddr.String(),
 			PeerAsn:         n.ASN,
 			Description:     n.Name,
 			AllowOwnAsn:     255, // the judge withdraws what has looped
+			ReplacePeerAsn:  n.ASOverride,
 		},
+		RouteReflector: reflector,
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry:           connectRetry,
 			HoldTime:               holdTime,

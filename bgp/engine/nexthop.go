@@ -57,8 +57,9 @@ func (s *Speaker) withheldLocked(n *neighbor) bool {
 // is a link-local address with the router ID inside (of the form of RFC 5214
 // section 6.1): nobody has to own it, since the far end of a point-to-point
 // interface needs a next hop of the right form, not a neighbor that answers.
-// For IPv4 there is no such thing, and it is the interface's address or none.
-func otherNextHop(addrs []netip.Prefix, local, routerID netip.Addr) netip.Addr {
+// For IPv4 there is no such thing, and it is the interface's address or none. Nor is
+// there on a lan, where a next hop is asked for who it is.
+func otherNextHop(addrs []netip.Prefix, local, routerID netip.Addr, lan bool) netip.Addr {
 	if local.Is6() {
 		for _, p := range addrs {
 			if p.Addr().Is4() {
@@ -76,6 +77,9 @@ func otherNextHop(addrs []netip.Prefix, local, routerID netip.Addr) netip.Addr {
 		if a := p.Addr(); a.Is6() && a.IsLinkLocalUnicast() {
 			return a
 		}
+	}
+	if lan {
+		return netip.Addr{}
 	}
 	a, id := [16]byte{0xfe, 0x80, 10: 0x5e, 11: 0xfe}, routerID.As4()
 	copy(a[12:], id[:])

@@ -9,6 +9,9 @@ import (
 // family that the session's is not of.
 func TestOtherNextHop(t *testing.T) {
 	four, six, id := netip.MustParseAddr("10.179.0.1"), netip.MustParseAddr("fe80::1"), netip.MustParseAddr("10.0.0.1")
+	if hop := otherNextHop(nil, four, id, true); hop.IsValid() {
+		t.Errorf("on a network with others: %s", hop)
+	}
 	var addrs []netip.Prefix
 	for _, tt := range []struct{ add, four, six string }{
 		{"fd00::1/128", "fe80::5efe:a00:1", "invalid IP"},
@@ -17,10 +20,10 @@ func TestOtherNextHop(t *testing.T) {
 		{"10.179.0.1/32", "fd00:179::1", "10.179.0.1"},
 	} {
 		addrs = append(addrs, netip.MustParsePrefix(tt.add))
-		if hop := otherNextHop(addrs, four, id); hop.String() != tt.four {
+		if hop := otherNextHop(addrs, four, id, false); hop.String() != tt.four {
 			t.Errorf("with %s: %s for a session over IPv4", tt.add, hop)
 		}
-		if hop := otherNextHop(addrs, six, id); hop.String() != tt.six {
+		if hop := otherNextHop(addrs, six, id, false); hop.String() != tt.six {
 			t.Errorf("with %s: %s for a session over IPv6", tt.add, hop)
 		}
 	}

@@ -35,8 +35,13 @@ const malformedLogged = time.Minute
 // judgeConfigLocked is what the judge of a new connection with n has to know. c is what
 // GoBGP reads it by.
 func (s *Speaker) judgeConfigLocked(n *neighbor, c *peerConn) judge.Config {
+	var onLink func(netip.Addr) bool
+	if n.LAN() {
+		onLink = n.OnLink
+	}
 	return judge.Config{
-		LocalASN: s.cfg.ASN, PeerASN: n.ASN, RouterID: s.cfg.RouterID,
+		OnLink:   onLink,
+		LocalASN: s.cfg.ASN, PeerASN: n.ASN, RouterID: s.cfg.RouterID, ClusterID: s.clusterID(n), AllowOwnAS: n.AllowOwnAS,
 		AllowLoopback: n.LocalAddr.IsLoopback(),
 		// Kernel routes outlive a restart of the speaker, and sessions above all.
 		Restarted:  s.deferring && !n.hadSession,
@@ -82,6 +87,9 @@ func (s *Speaker) onConn(n *neighbor, seen observation) {
 	}
 	if seen.malformed != "" {
 		n.session.malformed = seen.malformed
+	}
+	if seen.looped != "" {
+		n.session.looped = seen.looped
 	}
 	s.mu.Unlock()
 	if seen.malformed != "" {
@@ -160,12 +168,13 @@ func (s *Speaker) setConnLocked(n *neighbor, c *peerConn) {
 }
 
 // judged counts what the judge has found in the connections with a neighbor.
-type judged struct{ repaired, withdrawn, discarded uint64 }
+type judged struct{ repaired, withdrawn, discarded, looped uint64 }
 
 func (j *judged) add(c judge.Counts) {
 	j.repaired += c.Repaired
 	j.withdrawn += c.Withdrawn
 	j.discarded += c.Discarded
+	j.looped += c.Looped
 }
 
 // releaseMemory gives the system back, soon, what a large table has left

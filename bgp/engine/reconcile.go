@@ -190,7 +190,7 @@ func (s *Speaker) reconcileNeighbor(name string) error {
 // the last one with that address is still being closed; the end of that wakes
 // the reconciler.
 func (s *Speaker) reserveLocked(want *Neighbor) (*neighbor, error) {
-	if err := want.Validate(); err != nil {
+	if err := errors.Join(want.Validate(), s.suits(want)); err != nil {
 		return nil, fmt.Errorf("bgp: neighbor %s: %w", want.Name, err)
 	}
 	n := s.newNeighbor(*want)

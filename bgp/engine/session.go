@@ -70,6 +70,7 @@ type session struct {
 
 	judged    judged    // in connections that are over
 	malformed string    // the last malformed thing in words
+	looped    string    // the last route that has been here before in words
 	heldUntil time.Time // no connection before, and how often that was so
 	holds     int
 }
@@ -90,8 +91,9 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 			st.Unanswered = n.session.unanswered
 		}
 		n.count(&st)
+		s.countLoopsLocked(n, &st.Looped)
 		if st.State == stateEstablished {
-			st.Announced = s.announcedToLocked(n)
+			st.Announced, st.Withheld = s.announcedToLocked(n)
 			st.EndOfRIB = n.endOfRIB()
 		}
 		if kept := n.session.kept; kept != nil && !kept.over {
@@ -139,9 +141,11 @@ func (n *neighbor) count(st *NeighborStatus) {
 			st.Accepted += f.Accepted
 			st.Refused += f.Refused
 			st.Stale += f.Stale
+			st.Looped.Prefixes += f.Looped
 		}
 	}
 	st.Malformed = Malformed{Repaired: total.repaired, Withdrawn: total.withdrawn, Discarded: total.discarded, Last: n.session.malformed}
+	st.Looped.Total, st.Looped.Last = total.looped, n.session.looped
 }
 
 // onPeer is GoBGP's word that a session changed its state.
@@ -211,37 +215,6 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	s.tell()
 	s.logProblems()
 	s.notify()
-}
-
-// announcedToLocked counts what n's export policy lets out to it.
-func (s *Speaker) announcedToLocked(n *neighbor) int {
-	count := 0
-	var sends [2]bool // by family
-	for f, hop := range s.hopsLocked(n) {
-		sends[f] = hop.ok
-	}
-	for p := range s.announced {
-		if sends[familyOf(p)] && n.Export.Matches(p, true) {
-			count++
-		}
-	}
-	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
-		return count // the usual case, without a walk through all routes
-	}
-	internal := n.ASN == s.cfg.ASN
-	for p, id := range s.rib.known {
-		from := s.rib.learned(id)
-		if from == nil || from == n || from.ASN == s.cfg.ASN && internal {
-			continue // never back, nor from iBGP to iBGP (RFC 4271 9.2.1)
-		}
-		if to := s.rib.scopes[p]; to == toNobody || to == toInternal && !internal {
-			continue
-		}
-		if _, own := s.announced[p]; !own && sends[familyOf(p)] && s.rib.visible(p) != nil && n.Export.Matches(p, false) {
-			count++
-		}
-	}
-	return count
 }
 
 // openSeen is who the peer says it is.

@@ -6,6 +6,8 @@ import "warren/bgp"
 type (
 	// Filter is bgp.Filter.
 	Filter = bgp.Filter
+	// Looped is bgp.Looped.
+	Looped = bgp.Looped
 	// Malformed is bgp.Malformed.
 	Malformed = bgp.Malformed
 	// Neighbor is bgp.Neighbor.

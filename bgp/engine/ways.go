@@ -96,7 +96,7 @@ func (a *candidate) compare(b *candidate, asn uint32) int {
 	if c == 0 && (x.Length == 0 || x.FirstAS == y.FirstAS) {
 		c = cmp.Compare(x.MED, y.MED)
 	}
-	return cmp.Or(c, trueLast(a.n.ASN == asn, b.n.ASN == asn))
+	return cmp.Or(c, trueLast(a.n.ASN == asn, b.n.ASN == asn), cmp.Compare(x.Reflected, y.Reflected))
 }
 
 func trueLast(a, b bool) int {

@@ -20,7 +20,7 @@ type fault struct {
 	subcode uint8 // of the NOTIFICATION where withdrawing will not do
 	why     string
 	args    [2]int
-	quiet   bool // the routes are of no use here, but nothing is malformed
+	loop    Loop // the routes have been here before; nothing is malformed
 }
 
 func (f *fault) is() bool { return f.why != "" }

@@ -17,7 +17,7 @@ func (s *Session) countRepairs() {
 	if !a.fault.is() {
 		s.dropReplaced()
 	}
-	if a.fixed && (!a.fault.is() || a.fault.quiet) {
+	if a.fixed && (!a.fault.is() || a.fault.loop != notLooped) {
 		s.counts.Repaired++
 		if a.repair.kind != nothing {
 			s.last = a.repair
@@ -75,7 +75,7 @@ func (s *Session) withdraw() {
 	if f := &u.attrs.fault; f.is() {
 		s.remove(u.family, u.reach.prefixes)
 		s.remove(IPv4, u.nlri.prefixes)
-		if n := len(u.reach.prefixes) + len(u.nlri.prefixes); n > 0 && !f.quiet {
+		if n := len(u.reach.prefixes) + len(u.nlri.prefixes); n > 0 && f.loop == notLooped {
 			s.noteWithdrawn(*f, n, u.firstAnnounced())
 		}
 	}
@@ -95,6 +95,7 @@ func (u *update) firstAnnounced() netip.Prefix {
 // remove takes prefixes out of a table.
 func (s *Session) remove(f int, prefixes []prefix) {
 	t := &s.tables[f]
+	s.forgetLooped(f, prefixes...)
 	for _, p := range prefixes {
 		e, ok := t.get(p)
 		if !ok {
@@ -123,6 +124,9 @@ func (s *Session) admit(f int) {
 func (s *Session) announceAll(dst []byte) []byte {
 	u := &s.update
 	if u.attrs.fault.is() {
+		if l := u.attrs.fault.loop; l != notLooped {
+			s.dropLooped(l)
+		}
 		return dst
 	}
 	if len(u.reach.prefixes) > 0 {
@@ -176,7 +180,8 @@ func (s *Session) enter(f int, p prefix, id attrID) *Notification {
 		}
 		return nil
 	}
-	if hard := s.cfg.Policy.HardMaxPrefixes; hard > 0 && t.len()-t.stale >= hard {
+	s.forgetLooped(f, p)
+	if hard := s.cfg.Policy.HardMaxPrefixes; hard > 0 && s.announces(f) >= hard {
 		return tooMany(f, hard)
 	}
 	v := filtered

@@ -44,6 +44,16 @@ func checkCounts(t testing.TB, s *Session, r *reader) {
 				}
 			}
 		})
+		for p := range s.loops[f] {
+			if _, ok := tab.get(p); ok {
+				t.Fatalf("%v has been here before, and is in the table", p.netip(f))
+			}
+			count.Received++
+			count.Looped++
+		}
+		if hard := s.cfg.Policy.HardMaxPrefixes; hard > 0 && s.err == nil && count.Received-count.Stale > hard {
+			t.Fatalf("%d prefixes of family %d are announced, more than %d", count.Received-count.Stale, f, hard)
+		}
 		if tab.peak < tab.len() {
 			t.Fatalf("at most there were %d prefixes, now there are %d", tab.peak, tab.len())
 		}

@@ -21,15 +21,19 @@ type Counts struct {
 	Discarded uint64
 	// Last is the last such case in words: printable ASCII, at most 200 bytes.
 	Last string
+	// Looped counts prefixes that were dropped because they have been here before, which
+	// is nobody's mistake.
+	Looped uint64
 }
 
 // FamilyCounts counts the prefixes of one family that the peer announces now, and
 // those of a lost connection that are kept.
 type FamilyCounts struct {
-	Received int // announced
+	Received int // announced, and those that are stale
 	Accepted int // handed on
 	Refused  int // passed the filter, but over MaxPrefixes
 	Stale    int // of those received, the ones not announced since the connection was lost
+	Looped   int // of those received, the ones that have been here before
 }
 
 // maxNote bounds Counts.Last.
@@ -53,6 +57,7 @@ const (
 	repaired
 	withdrawn
 	discarded
+	looped
 )
 
 func (n *note) String() string {
@@ -120,8 +125,14 @@ func (s *Session) Counts() Counts {
 	c := s.counts
 	for f := range s.tables {
 		t := &s.tables[f]
-		c.Families[f] = FamilyCounts{Received: t.len(), Accepted: t.accepted, Refused: t.refused, Stale: t.stale}
+		c.Families[f] = FamilyCounts{
+			Received: t.len() + len(s.loops[f]), Accepted: t.accepted, Refused: t.refused, Stale: t.stale, Looped: len(s.loops[f]),
+		}
 	}
 	c.Last = s.last.String()
 	return c
 }
+
+// LastLooped is the last prefix that was dropped because it has been here before, in words as
+// Counts.Last is.
+func (s *Session) LastLooped() string { return s.lastLoop.String() }

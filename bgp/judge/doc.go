@@ -15,6 +15,7 @@
 //  4. What an attribute says is checked by its own RFC and RFC 7606 (rules.go,
 //     aspath.go). A fault makes all the UPDATE's routes withdrawals; where their
 //     prefixes are not surely found it ends the session.
+//     Routes that have been here before are withdrawn too, and counted (loop.go).
 //  5. What is left is written in one form (encode.go). Attributes that might not
 //     fit into a message on the way to another peer count as a fault.
 //  6. The routes go into a table for each family (change.go, table.go), the

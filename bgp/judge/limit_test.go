@@ -31,7 +31,7 @@ func TestLimit(t *testing.T) {
 	step(p[:1], p[:1], 2)                                             // nothing new, and no room
 	step(p[:1], p[5:6], 3, "-10.0.0.0/16", "+10.2.0.0/18 4=00000002") // the room is not for the new one
 	step(p[1:3], nil, 0, "-10.1.0.0/17", "-10.2.0.0/18", "+10.4.0.0/20 4=00000001", "+10.5.0.0/21 4=00000003")
-	if c := s.Counts().Families[IPv4]; c != (FamilyCounts{2, 2, 0, 0}) {
+	if c := s.Counts().Families[IPv4]; c != (FamilyCounts{2, 2, 0, 0, 0}) {
 		t.Errorf("counts are %+v", c)
 	}
 }
@@ -48,7 +48,7 @@ func TestQueue(t *testing.T) {
 			}
 		}
 	}
-	if n := len(s.tables[IPv6].queue); n > 100 || s.Counts().Families[IPv6] != (FamilyCounts{2, 1, 1, 0}) {
+	if n := len(s.tables[IPv6].queue); n > 100 || s.Counts().Families[IPv6] != (FamilyCounts{2, 1, 1, 0, 0}) {
 		t.Errorf("%d in the queue, %+v", n, s.Counts())
 	}
 }
@@ -69,7 +69,7 @@ func TestHardLimit(t *testing.T) {
 		if ended(err) != ends || len(out) != 0 {
 			t.Errorf("%q, %x, want %q", ended(err), out, ends)
 		}
-		if c := s.Counts().Families[f]; c != (FamilyCounts{3, 1, 0, 0}) {
+		if c := s.Counts().Families[f]; c != (FamilyCounts{3, 1, 0, 0, 0}) {
 			t.Errorf("counts are %+v", c)
 		}
 
@@ -137,7 +137,7 @@ func TestFlood(t *testing.T) {
 	if tab.peak < tab.len() {
 		t.Errorf("at most there were %d prefixes, now there are %d", tab.peak, tab.len())
 	}
-	if c := s.Counts().Families[IPv4]; c != (FamilyCounts{10, 10, 0, 0}) || tab.peak > minShrink || cap(tab.queue) > 1000 || cap(s.out.announcements) > keepOutbox {
+	if c := s.Counts().Families[IPv4]; c != (FamilyCounts{10, 10, 0, 0, 0}) || tab.peak > minShrink || cap(tab.queue) > 1000 || cap(s.out.announcements) > keepOutbox {
 		t.Errorf("%+v, peak %d, queue of %d", c, tab.peak, cap(tab.queue))
 	}
 	if s.attrs.peak > minShrink {

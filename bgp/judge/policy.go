@@ -32,7 +32,7 @@ func (s *Session) SetPolicy(dst []byte, p Policy, affected func(netip.Prefix) bo
 	}
 	dst = s.flush(dst)
 	for f := range s.tables {
-		if t := &s.tables[f]; p.HardMaxPrefixes > 0 && t.len()-t.stale > p.HardMaxPrefixes {
+		if p.HardMaxPrefixes > 0 && s.announces(f) > p.HardMaxPrefixes {
 			s.fail(tooMany(f, p.HardMaxPrefixes))
 			return dst, s.err
 		}

@@ -135,6 +135,9 @@ func (s *Session) badNextHop(hop netip.Addr) string {
 	case hop.IsMulticast(), hop.Is4() && hop.As4()[0] >= 240:
 		return "is no unicast address (RFC 4271 section 6.3)"
 	}
+	if s.cfg.OnLink != nil && !s.cfg.OnLink(hop) {
+		return "is not on the network of the session (RFC 4271 section 6.3)"
+	}
 	return ""
 }
 
@@ -226,28 +229,4 @@ func (a *attributes) missing(classic bool) {
 			a.fail(typ, 3, "is missing (RFC 7606 section 3)")
 		}
 	}
-}
-
-// looped sets a quiet fault if the route has been here before (RFC 4271 section
-// 9.1.2, RFC 4456 section 8).
-func (s *Session) looped(a *attributes) {
-	if a.fault.is() {
-		return
-	}
-	switch {
-	case s.update.route.path.count(s.cfg.LocalASN) > s.cfg.AllowOwnAS,
-		a.has(attrOriginatorID) && [4]byte(a.value(attrOriginatorID)) == s.cfg.RouterID.As4(),
-		a.has(attrClusterList) && s.ownCluster(a.value(attrClusterList)):
-		a.fault = fault{why: "the route has been here before", quiet: true}
-	}
-}
-
-func (s *Session) ownCluster(list []byte) bool {
-	id, router := s.cfg.ClusterID.As4(), s.cfg.RouterID.As4()
-	for ; len(list) > 0; list = list[4:] {
-		if x := [4]byte(list); x == id || x == router {
-			return true
-		}
-	}
-	return false
 }

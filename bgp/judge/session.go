@@ -24,6 +24,9 @@ type Config struct {
 	// AllowLoopback accepts next hops of the host's loopback interface. It is
 	// for sessions between two such addresses.
 	AllowLoopback bool
+	// OnLink, if not nil, says which addresses are on the network of the session. A next
+	// hop that is not is of no use (RFC 4271 section 6.3).
+	OnLink func(netip.Addr) bool
 	// Restarted and Forwarding are what this end's OPEN says of graceful restart,
 	// where it says something of it: whether the router has restarted, and whether
 	// it forwards packets as it did before the last session ended (RFC 4724 section 3,
@@ -73,15 +76,17 @@ type Session struct {
 	first   []byte // the start of the first message to the peer
 	sent    bool   // the first message to the peer is complete
 
-	peer   Open
-	ours   Open
-	counts Counts
-	last   note
-	ended  [2]bool // by family: the End-of-RIB marker has come
-	update update
-	tables [2]table
-	attrs  attrTable
-	out    outbox
+	peer     Open
+	ours     Open
+	counts   Counts
+	last     note
+	lastLoop note
+	ended    [2]bool // by family: the End-of-RIB marker has come
+	update   update
+	tables   [2]table
+	loops    [2]map[prefix]Loop // by family: what the peer announces and has been here before; nil: nothing
+	attrs    attrTable
+	out      outbox
 }
 
 // New returns a Session that has seen nothing yet.

@@ -12,6 +12,7 @@ package judge
 // UPDATEs that withdraw those of the others.
 func (s *Session) Retain(dst []byte) []byte {
 	keep, _ := s.Retained()
+	s.loops = [2]map[prefix]Loop{} // the peer does not announce them any more
 	for f := range s.tables {
 		t := &s.tables[f]
 		t.each(func(p prefix, e entry) {
@@ -34,11 +35,15 @@ func (s *Session) Retain(dst []byte) []byte {
 // from has nothing. What is appended to dst withdraws the routes of families for which
 // the peer did not go on forwarding.
 func (s *Session) Resume(dst []byte, from *Session) []byte {
-	c, last := s.counts, s.last
-	s.counts, s.last = from.counts, from.last
+	c, last, lastLoop := s.counts, s.last, s.lastLoop
+	s.counts, s.last, s.lastLoop = from.counts, from.last, from.lastLoop
 	s.counts.Repaired += c.Repaired
 	s.counts.Withdrawn += c.Withdrawn
 	s.counts.Discarded += c.Discarded
+	s.counts.Looped += c.Looped
+	if lastLoop.kind != nothing {
+		s.lastLoop = lastLoop
+	}
 	if last.kind != nothing {
 		s.last = last
 	}

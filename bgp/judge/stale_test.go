@@ -222,12 +222,12 @@ func TestStaleLimits(t *testing.T) {
 	s := shakeHands(t, cfg, gracefulOpen(gracefulBoth))
 	r.readAll(t, s.Resume(nil, old))
 	r.readAll(t, hear(t, s, nil, write(IPv4, nil, p[2:3], 1), write(IPv4, nil, p[4:7], 1)))
-	if c := s.Counts().Families[IPv4]; c != (FamilyCounts{7, 3, 4, 3}) || len(r.routes) != 3 {
+	if c := s.Counts().Families[IPv4]; c != (FamilyCounts{7, 3, 4, 3, 0}) || len(r.routes) != 3 {
 		t.Errorf("%+v, %v", c, r.routes)
 	}
 	checkCounts(t, s, r)
 	r.readAll(t, hear(t, s, nil, endOfRIB(IPv4)))
-	if c := s.Counts().Families[IPv4]; c != (FamilyCounts{4, 3, 1, 0}) || len(r.routes) != 3 {
+	if c := s.Counts().Families[IPv4]; c != (FamilyCounts{4, 3, 1, 0, 0}) || len(r.routes) != 3 {
 		t.Errorf("%+v, %v", c, r.routes)
 	}
 	if _, ok := r.routes[p[2]]; !ok {

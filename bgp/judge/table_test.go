@@ -178,7 +178,7 @@ func TestModel(t *testing.T) {
 			if want := m.want(f); !equalRoutes(r.routes, want) {
 				t.Fatalf("seed %d, step %d: handed on is\n%v\nnot\n%v", seed, step, r.routes, want)
 			}
-			want := FamilyCounts{len(m.routes), m.count(true), m.count(false), 0}
+			want := FamilyCounts{len(m.routes), m.count(true), m.count(false), 0, 0}
 			if got := s.Counts().Families[f]; got != want {
 				t.Fatalf("seed %d, step %d: counts are %+v, not %+v", seed, step, got, want)
 			}

@@ -16,6 +16,7 @@ type Attributes struct {
 	FirstAS   uint32 // of the path, 0 if it is empty
 	Origin    uint8
 	MED       uint32 // 0 where the peer says none
+	Reflected int    // how many reflectors it has passed: the length of CLUSTER_LIST (RFC 4456 section 9)
 	Stale     bool   // LLGR_STALE (RFC 9494): the worst there is
 }
 
@@ -50,6 +51,8 @@ func (s *Session) Attributes(p netip.Prefix) (a Attributes, ok bool) {
 			a.MED = be32(v)
 		case attrLocalPref:
 			a.LocalPref = be32(v)
+		case attrClusterList:
+			a.Reflected = len(v) / 4
 		case attrCommunities:
 			for ; len(v) > 0; v = v[4:] {
 				shutdown = shutdown || be32(v) == communityShutdown

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+
+	"warren/bgp"
 )
 
 // renewZone has package net ask the kernel again which index the name of a
@@ -22,7 +24,7 @@ func renewZone(ctx context.Context, local netip.Addr) {
 	if err != nil {
 		return // gone: so is the tunnel, soon
 	}
-	lc := net.ListenConfig{Control: control(local, name)}
+	lc := net.ListenConfig{Control: control(&bgp.Neighbor{LocalAddr: local, Interface: name})}
 	to := netip.AddrPortFrom(local.WithZone(strconv.Itoa(ifi.Index)), 0)
 	if c, err := lc.ListenPacket(ctx, "udp6", to.String()); err == nil { // if not, listening fails too, and says so
 		_ = c.Close()

@@ -84,6 +84,8 @@ func (m *machine) change(p *peer, next wantedPeer) (out []effect) {
 	case !stayed || before.Equal(next.bgp):
 	case before.ASN != next.bgp.ASN:
 		out = append(out, report{fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", p.name, next.bgp.ASN)})
+	case !before.SameSession(next.bgp):
+		out = append(out, report{"peer " + p.name + ": other rules for AS numbers and reflection, BGP session starts again"})
 	default:
 		out = append(out, report{"peer " + p.name + ": filters changed, session kept"})
 	}

@@ -51,7 +51,7 @@ func (l *loop) reload() ([]string, error) {
 	if !old.Announce.Equal(next.Announce) {
 		done = append(done, "announce: changed")
 	}
-	if old.BGP != next.BGP {
+	if old.BGP.MemoryMax != next.BGP.MemoryMax || old.BGP.RestartTime != next.BGP.RestartTime {
 		l.speaker.SetLimits(next.BGP.MemoryMax, next.BGP.RestartTime)
 		done = append(done, "bgp: the bounds of the speaker's process changed")
 	}

@@ -35,7 +35,7 @@ func (l *loop) status() status.Status {
 			Version: l.version, UptimeS: int64(time.Since(l.started).Seconds()),
 			Speaker: speakerStatus(l.speaker.Status()),
 			Source:  status.Source{IPv4: addrText(l.source.v4), IPv6: addrText(l.source.v6)},
-			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.swallowedHints(swallowed, now)),
+			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.loopHints(neighbors), l.swallowedHints(swallowed, now)),
 		},
 		Peers: make([]status.Peer, 0, len(l.m.order)),
 		FIB:   status.FIB{IPv4: written.Installed4, IPv6: written.Installed6, Pending: written.Pending, Errors: written.Errors},
@@ -132,6 +132,7 @@ func (l *loop) bgpStatus(a *attachment, neighbors map[string]bgp.NeighborStatus)
 	out.Stale = n.Stale
 	out.Repaired, out.WithdrawnMalformed, out.Discarded = n.Malformed.Repaired, n.Malformed.Withdrawn, n.Malformed.Discarded
 	out.LastMalformed = n.Malformed.Last
+	out.Looped, out.LoopedTotal, out.LastLooped, out.Withheld = n.Looped.Prefixes, n.Looped.Total, n.Looped.Last, n.Withheld
 	if n.Refused > 0 && out.LastError == "" {
 		out.LastError = fmt.Sprintf("%d prefixes refused: the peer announces more than max_prefixes = %d of a family",
 			n.Refused, a.peer.bgp.MaxPrefixes)

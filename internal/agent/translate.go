@@ -71,6 +71,11 @@ func (a *attachment) neighbor() bgp.Neighbor {
 		HardMaxPrefixes: b.HardMaxPrefixes,
 		RTT:             s.rtt,
 		Preference:      a.cfg.Preference,
+
+		RouteReflectorClient: b.RouteReflectorClient,
+		ClusterID:            b.ClusterID,
+		ASOverride:           b.ASOverride,
+		AllowOwnAS:           b.AllowOwnAS,
 	}
 }
 

@@ -6,7 +6,10 @@ import (
 	"strings"
 )
 
-const defaultMaxPrefixes = 1000
+const (
+	defaultMaxPrefixes = 1000
+	maxAllowOwnAS      = 10
+)
 
 // peerBGP makes a PeerBGP of what a peer's file says.
 func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
@@ -27,6 +30,8 @@ func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
 	if raw.Export.state == given {
 		b.Export = l.policy(raw.Export, true)
 	}
+	b.RouteReflectorClient, b.ASOverride = raw.RouteReflectorClient.v, raw.ASOverride.v
+	b.AllowOwnAS = int(l.number(raw.AllowOwnAS, 0, 0, maxAllowOwnAS))
 	b.KeepLearned = raw.Unreachable.v.yes
 	for _, e := range raw.Unreachable.v.list {
 		p, err := parsePrefix(e.text)
@@ -40,6 +45,27 @@ func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
 		}
 	}
 	return b
+}
+
+// setCluster sets what the peer's side of BGP has of the router's, and checks what depends on
+// whether the two are in one AS.
+func (l *loader) setCluster(cfg *Config, d *draft) {
+	b, raw := &d.peer.BGP, &d.raw.BGP
+	if cfg.ASN == 0 || b.ASN == 0 {
+		return // has been said
+	}
+	internal := b.ASN == cfg.ASN
+	if internal {
+		b.ClusterID = cfg.BGP.ClusterID
+	}
+	if b.RouteReflectorClient && !internal {
+		l.fail(raw.RouteReflectorClient.place, "is for a peer in this router's own AS %d, and this one is in AS %d: "+
+			"to pass prefixes on between peers of one other AS take as_override", cfg.ASN, b.ASN)
+	}
+	if b.ASOverride && internal {
+		l.fail(raw.ASOverride.place, "is for a peer in another AS, and this one is in this router's own AS %d: "+
+			"to pass prefixes on between peers of it take route_reflector_client", cfg.ASN)
+	}
 }
 
 // hardMaxPrefixes is twice max_prefixes and at least 1000 more, or what the file

@@ -94,6 +94,7 @@ func (w WireGuard) Equal(o WireGuard) bool {
 type BGP struct {
 	MemoryMax   int64         // bytes, 32 MiB to 1 TiB; 0: a part of the machine's memory
 	RestartTime time.Duration // how long routes stay while the speaker starts again: 1 s to 1 h
+	ClusterID   netip.Addr    // this router's in route reflection, IPv4
 }
 
 // FIB says how learned routes are written to the kernel. It can be compared
@@ -149,6 +150,16 @@ type PeerBGP struct {
 	// accepted or not; above it the session ends. At least MaxPrefixes.
 	HardMaxPrefixes int
 
+	// RouteReflectorClient passes on to the peer what other iBGP neighbors announce, and
+	// what it announces to them; for iBGP. ClusterID is BGP.ClusterID; valid with iBGP alone.
+	RouteReflectorClient bool
+	ClusterID            netip.Addr
+	// ASOverride replaces the peer's AS number by the router's own in what the peer is
+	// sent; for eBGP.
+	ASOverride bool
+	// AllowOwnAS is how often the router's own AS number may be in the peer's paths: 0 to 10.
+	AllowOwnAS int
+
 	// Unreachable are prefixes that never take another way than by tunnels; masked,
 	// no duplicates. With KeepLearned those that were learned from the peer do not
 	// either, while it is gone.
@@ -158,9 +169,16 @@ type PeerBGP struct {
 
 // Equal reports whether b and o make the same neighbor.
 func (b PeerBGP) Equal(o PeerBGP) bool {
-	return b.ASN == o.ASN && b.Import.Equal(o.Import) && b.Export.Equal(o.Export) &&
+	return b.SameSession(o) && b.Import.Equal(o.Import) && b.Export.Equal(o.Export) &&
 		b.MaxPrefixes == o.MaxPrefixes && b.HardMaxPrefixes == o.HardMaxPrefixes &&
 		slices.Equal(b.Unreachable, o.Unreachable) && b.KeepLearned == o.KeepLearned
+}
+
+// SameSession reports whether a session with b goes on as one with o. What it carries may be
+// something else.
+func (b PeerBGP) SameSession(o PeerBGP) bool {
+	return b.ASN == o.ASN && b.RouteReflectorClient == o.RouteReflectorClient && b.ClusterID == o.ClusterID &&
+		b.ASOverride == o.ASOverride && b.AllowOwnAS == o.AllowOwnAS
 }
 
 // Policy is the set of prefixes that a list of filters lets pass: the union

@@ -84,6 +84,9 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 		cfg.TLS.Certificate = l.certificate(&raw.TLS, cfg.TLS, drafts)
 		cfg.WireGuard.PrivateKey = l.privateKey(&raw.WireGuard, cfg.WireGuard, drafts)
 		l.checkAgainstRouter(&raw, cfg, tunnelsOf(drafts))
+		for i := range drafts {
+			l.setCluster(cfg, &drafts[i])
+		}
 	}
 	l.checkAmongTunnels(tunnelsOf(drafts))
 

@@ -37,6 +37,7 @@ type rawWireGuard struct {
 type rawBGP struct {
 	MemoryMax   value[string] `toml:"memory_max"`
 	RestartTime value[string] `toml:"restart_time"`
+	ClusterID   value[string] `toml:"cluster_id"`
 }
 
 type rawFIB struct {
@@ -66,6 +67,10 @@ type rawPeerBGP struct {
 	HardMaxPrefixes value[int64] `toml:"hard_max_prefixes"`
 
 	Unreachable value[boolOrList] `toml:"unreachable"`
+
+	RouteReflectorClient value[bool]  `toml:"route_reflector_client"`
+	ASOverride           value[bool]  `toml:"as_override"`
+	AllowOwnAS           value[int64] `toml:"allow_own_as"`
 }
 
 // value is one key of a file: what it was set to, and where, so that a later

@@ -24,7 +24,7 @@ const (
 
 // router makes a Config, without peers, certificate and key, of warren.toml.
 func (l *loader) router(raw *rawRouter) *Config {
-	return &Config{
+	cfg := &Config{
 		Name:      l.name(raw.Name),
 		ASN:       l.asn(raw.ASN),
 		RouterID:  l.routerID(raw.RouterID),
@@ -36,6 +36,11 @@ func (l *loader) router(raw *rawRouter) *Config {
 		API:       l.api(&raw.API),
 		Log:       l.log(&raw.Log),
 	}
+	cfg.BGP.ClusterID = cfg.RouterID
+	if v := raw.BGP.ClusterID; v.state == given {
+		cfg.BGP.ClusterID = l.routerIDLike(v, "cluster ID", "it must have the form of an IPv4 address, such as 10.0.0.1")
+	}
+	return cfg
 }
 
 func (l *loader) name(v value[string]) string {
@@ -80,15 +85,20 @@ func (l *loader) routerID(v value[string]) netip.Addr {
 	case absent:
 		l.fail(v.place, "is required; %s", allowed)
 	case given:
-		id, err := netip.ParseAddr(v.v)
-		if err != nil || !id.Is4() || id.IsUnspecified() || id.IsMulticast() || id.IsLoopback() ||
-			id == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
-			l.fail(v.place, "%q cannot be a router ID; %s", v.v, allowed)
-			return netip.Addr{}
-		}
-		return id
+		return l.routerIDLike(v, "router ID", allowed)
 	}
 	return netip.Addr{}
+}
+
+// routerIDLike reads a number in the form of an IPv4 address.
+func (l *loader) routerIDLike(v value[string], what, allowed string) netip.Addr {
+	id, err := netip.ParseAddr(v.v)
+	if err != nil || !id.Is4() || id.IsUnspecified() || id.IsMulticast() || id.IsLoopback() ||
+		id == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		l.fail(v.place, "%q cannot be a %s; %s", v.v, what, allowed)
+		return netip.Addr{}
+	}
+	return id
 }
 
 func (l *loader) announce(raw *rawAnnounce) Announce {

@@ -160,6 +160,13 @@ func (p *process) socket(ctx context.Context, op string, n *bgp.Neighbor) (endpo
 		}
 		return c, nil
 	}
+	if n.LAN() {
+		l, err := p.pool.Listen(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		return l, nil
+	}
 	l, err := p.s.cfg.sockets.Listen(ctx, n)
 	if err != nil {
 		return nil, err

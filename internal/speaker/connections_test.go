@@ -30,7 +30,7 @@ func newStranger(t *testing.T, neighbors ...bgp.Neighbor) *stranger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &stranger{t: t, p: &process{s: s, kick: make(chan struct{}, 1), calls: newCalls()}, broken: make(chan error, 1)}
+	x := &stranger{t: t, p: &process{s: s, kick: make(chan struct{}, 1), calls: newCalls(), pool: sockets.NewPool(s.cfg.sockets)}, broken: make(chan error, 1)}
 	x.p.ended, x.p.end = context.WithCancelCause(t.Context())
 	if x.p.packets, err = wire.NewPackets(ours); err != nil {
 		t.Fatal(err)
@@ -43,6 +43,7 @@ func newStranger(t *testing.T, neighbors ...bgp.Neighbor) *stranger {
 		x.p.end(nil)
 		x.packets.Close()
 		x.p.packets.Close()
+		x.p.pool.Close()
 	})
 	return x
 }
@@ -112,6 +113,40 @@ func TestOpensOnlyWhatIsWanted(t *testing.T) {
 	x.p.s.Want(bgp.Wanted{Neighbors: []bgp.Neighbor{n}})
 	if is, l := x.ask(wire.Request{Op: wire.OpListen, Call: 500, Neighbor: id}); l != nil || !is.Canceled {
 		t.Errorf("the session before has a listener: %+v", is)
+	}
+}
+
+// TestNeighborsOfOneAddress: neighbors on one network come to one address, and each has a
+// listener there as long as it is wanted.
+func TestNeighborsOfOneAddress(t *testing.T) {
+	local := netip.MustParseAddr("127.9.5.1")
+	on := func(name, peer string) bgp.Neighbor {
+		return bgp.Neighbor{Name: name, LocalAddr: local, PeerAddr: netip.MustParseAddr(peer), ASN: 64513, Network: []netip.Prefix{netip.PrefixFrom(local, 24)}}
+	}
+	a, b := on("a", "127.9.5.2"), on("b", "127.9.5.3")
+	x := newStranger(t, a, b)
+	for call, name := range []string{"a", "b"} {
+		is, l := x.ask(wire.Request{Op: wire.OpListen, Call: uint32(call + 1), Neighbor: x.p.s.table.wanted[name].id})
+		if l == nil {
+			t.Fatalf("%s has no listener: %+v", name, is)
+		}
+		l.Close()
+	}
+	free := func() bool {
+		l, err := sockets.On(testPort+1).Listen(t.Context(), &a)
+		if err != nil {
+			return false
+		}
+		l.Close()
+		return true
+	}
+	x.p.s.Want(bgp.Wanted{Neighbors: []bgp.Neighbor{b}})
+	if err := x.p.pool.Keep(x.p.s.neighborsOnLANs()); err != nil || free() {
+		t.Errorf("the address is free while b is wanted: %v", err)
+	}
+	x.p.s.Want(bgp.Wanted{})
+	if err := x.p.pool.Keep(x.p.s.neighborsOnLANs()); err != nil || !free() {
+		t.Errorf("the address is not free: %v", err)
 	}
 }
 

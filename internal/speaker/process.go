@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"warren/bgp/sockets"
 	"warren/internal/speaker/wire"
 )
 
@@ -98,6 +99,7 @@ type process struct {
 	ended context.Context // done when it is to end
 	end   context.CancelCauseFunc
 	calls calls
+	pool  *sockets.Pool // listeners of neighbors on networks with others
 }
 
 // wake has what is not sent yet be sent. There may be no process.
@@ -146,6 +148,7 @@ func (s *Speaker) runProcess(ctx context.Context) error {
 	p.end(errors.New("it has ended"))
 	p.close()
 	work.Wait()
+	_ = p.pool.Close() // the descriptors are gone in any case
 	s.mu.Lock()
 	s.process = nil
 	s.mu.Unlock()
@@ -187,7 +190,7 @@ func (p *process) close() {
 
 // start starts the process and connects to it.
 func (s *Speaker) start() (*process, *os.Process, error) {
-	p := &process{s: s, kick: make(chan struct{}, 1), calls: newCalls()}
+	p := &process{s: s, kick: make(chan struct{}, 1), calls: newCalls(), pool: sockets.NewPool(s.cfg.sockets)}
 	var theirs []*os.File
 	defer func() {
 		for _, f := range theirs {

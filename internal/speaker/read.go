@@ -120,10 +120,11 @@ func (p *process) takeNeighbors(m wire.Neighbors) error {
 	now := time.Now()
 	for i := range m.Changed {
 		st := &m.Changed[i].NeighborStatus
-		if !slices.Contains(states, st.State) || st.Received < 0 || st.Accepted < 0 || st.Refused < 0 || st.Announced < 0 {
+		if !slices.Contains(states, st.State) || st.Received < 0 || st.Accepted < 0 || st.Refused < 0 || st.Announced < 0 || st.Withheld < 0 ||
+			min(st.Looped.Prefixes, st.Looped.ByAS, st.Looped.ByOriginator, st.Looped.ByCluster) < 0 {
 			return errors.New("a status that there is not")
 		}
-		st.LastError, st.Malformed.Last = short(st.LastError), short(st.Malformed.Last)
+		st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
 		if st.Since.After(now) {
 			st.Since = now
 		}

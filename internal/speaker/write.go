@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"warren/bgp"
 	"warren/internal/access"
 	"warren/internal/speaker/wire"
 )
@@ -83,6 +84,9 @@ func (p *process) update(sent *sent) error {
 		if err := p.send(wire.KindWant, want); err != nil {
 			return err
 		}
+		if err := p.pool.Keep(p.s.neighborsOnLANs()); err != nil {
+			p.s.log.Warn("BGP: a listener that is not wanted any more cannot be closed", slog.Any("err", err))
+		}
 		sent.serial = serial
 	}
 	if listener.number != sent.listener {
@@ -108,6 +112,18 @@ func (s *Speaker) wantLocked() wire.Want {
 		}
 	}
 	return w
+}
+
+// neighborsOnLANs are the neighbors that are wanted on networks with others.
+func (s *Speaker) neighborsOnLANs() (on []bgp.Neighbor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.wanted.neighbors {
+		if n.LAN() {
+			on = append(on, n)
+		}
+	}
+	return on
 }
 
 // settings are those of now.

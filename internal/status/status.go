@@ -126,6 +126,14 @@ type BGP struct {
 	WithdrawnMalformed uint64 `json:"withdrawn_malformed"`
 	Discarded          uint64 `json:"discarded"`
 	LastMalformed      string `json:"last_malformed,omitempty"`
+	// Looped counts those of Received that are dropped because their routes have been here
+	// before, LoopedTotal all that ever were, with the last case in words. Withheld counts
+	// prefixes that export lets out to the peer, and that it is not sent because they come
+	// from its own AS.
+	Looped      int    `json:"looped"`
+	LoopedTotal uint64 `json:"looped_total"`
+	LastLooped  string `json:"last_looped,omitempty"`
+	Withheld    int    `json:"withheld"`
 }
 
 // FIB counts the owned routes in the kernel.

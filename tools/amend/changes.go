@@ -24,4 +24,48 @@ var changes = []change{
 	// again (handleFSMMessage, when a session ends), while others read it without a lock.
 	// What is published is a copy, so that the change above may rely on it.
 	{pkg: "pkg/server", decl: "pConfAccess.Update", was: "p.conf.Store(conf)", becomes: "p.conf.Store(func() *oc.Neighbor { c := *conf; return &c }())"},
+
+	// A withdrawal has the path that was announced, as it came, and is not sent to a
+	// neighbor whose AS is in that path, which is right as long as such a path is never
+	// announced to it. With replace-peer-as it is, under another AS, and would stay.
+	{
+		pkg: "pkg/server", decl: "isASLoop", was: "slices.Contains(path.GetAsList(), peer.AS())",
+		becomes: "!(path.IsWithdraw && peer.fsm.pConf.ReadOnly().AsPathOptions.State.ReplacePeerAs) && slices.Contains(path.GetAsList(), peer.AS())",
+	},
+
+	// ORIGINATOR_ID and CLUSTER_LIST are sent with what is reflected, which is what came
+	// over iBGP, to clients and others alike (RFC 4456 section 8). As released they are
+	// sent to clients alone, so that two reflectors see no loop between them, and with
+	// what is not reflected too, under the router ID of a router of another AS. What
+	// goes to a neighbor that is no client came from one: the cluster is that one's.
+	{
+		pkg: "internal/pkg/table", decl: "UpdatePathAttrs", was: "info.PeerType != oc.PEER_TYPE_INTERNAL || !info.RouteReflectorClient",
+		becomes: "info.PeerType != oc.PEER_TYPE_INTERNAL",
+	},
+	{pkg: "internal/pkg/table", decl: "UpdatePathAttrs", was: "info.RouteReflectorClient", becomes: "path.IsIBGP()"},
+	{
+		pkg: "internal/pkg/table", decl: "UpdatePathAttrs", was: "info.RouteReflectorClusterID",
+		becomes: "func() netip.Addr { if info.RouteReflectorClient { return info.RouteReflectorClusterID }; return src.RouteReflectorClusterID }()",
+	},
+
+	// When the best path is one of iBGP that is not reflected, the one before is
+	// withdrawn. That one may have been reflected.
+	{
+		pkg: "pkg/server", decl: "filterpath", was: "oldSource.AS != peer.AS()",
+		becomes: "(oldSource.AS != peer.AS() || oldSource.RouteReflectorClient)",
+	},
+
+	// Of two paths over iBGP the one with the lower ORIGINATOR_ID is better, then the
+	// one with the shorter CLUSTER_LIST (RFC 4456 section 9). As released the router
+	// IDs of the neighbors decide, by which two reflectors may each take the other's
+	// reflection for better than what their client says itself.
+	{pkg: "internal/pkg/table", decl: "compareByRouterID", was: "binary.BigEndian.Uint32(path1.GetSource().ID.AsSlice())", becomes: reflectedBy("path1")},
+	{pkg: "internal/pkg/table", decl: "compareByRouterID", was: "binary.BigEndian.Uint32(path2.GetSource().ID.AsSlice())", becomes: reflectedBy("path2")},
+}
+
+// reflectedBy is Go that makes a number of a path's originator and the length of its
+// CLUSTER_LIST. The lower one is better.
+func reflectedBy(path string) string {
+	return `func(p *Path) uint64 { id := p.GetOriginatorID(); if !id.IsValid() { id = p.GetSource().ID }; ` +
+		`return uint64(binary.BigEndian.Uint32(id.AsSlice()))<<32 | uint64(len(p.GetClusterList())) }(` + path + `)`
 }

@@ -159,7 +159,7 @@ func (p *process) sendStatuses() error {
 		if !ok {
 			continue
 		}
-		st.LastError, st.Malformed.Last = short(st.LastError), short(st.Malformed.Last)
+		st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
 		all[is.id] = st
 		if was, ok := p.told[is.id]; !ok || was != st {
 			changed = append(changed, wire.Status{ID: is.id, NeighborStatus: st})

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"net/netip"
+
+	"warren/bgp/judge"
+)
+
+// announcedToLocked counts what n's export policy lets out to it, and what it lets out
+// and is not sent, for it comes from n's own AS.
+func (s *Speaker) announcedToLocked(n *neighbor) (announced, withheld int) {
+	var sends [2]bool // by family
+	for f, hop := range s.hopsLocked(n) {
+		sends[f] = hop.ok
+	}
+	for p := range s.announced {
+		if sends[familyOf(p)] && n.Export.Matches(p, true) {
+			announced++
+		}
+	}
+	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
+		return announced, 0 // the usual case, without a walk through all routes
+	}
+	for p, id := range s.rib.known {
+		from := s.rib.learned(id)
+		if from == nil || from == n || from.session.remoteID == n.session.remoteID {
+			continue // never back
+		}
+		if to := s.rib.scopes[p]; to == toNobody || to == toInternal && n.ASN != s.cfg.ASN {
+			continue
+		}
+		if _, own := s.announced[p]; own || !sends[familyOf(p)] || s.rib.visible(p) == nil || !n.Export.Matches(p, false) {
+			continue
+		}
+		if s.withholds(from, n) {
+			withheld++
+		} else {
+			announced++
+		}
+	}
+	return announced, withheld
+}
+
+// withholds reports whether n is not sent what comes from a neighbor of its own AS: n
+// would find its own number in the path, or is to hear it from that neighbor itself (RFC
+// 4271 section 9.2.1, RFC 4456 section 6).
+func (s *Speaker) withholds(from, n *neighbor) bool {
+	switch {
+	case from.ASN != n.ASN:
+		return false
+	case n.ASN == s.cfg.ASN:
+		return !from.RouteReflectorClient && !n.RouteReflectorClient
+	default:
+		return !n.ASOverride
+	}
+}
+
+// maxLoopsLookedAt bounds how many of a neighbor's prefixes are looked at for each status.
+const maxLoopsLookedAt = 1000
+
+// countLoopsLocked counts those prefixes of n's that have been here before and that there
+// is no other route to.
+func (s *Speaker) countLoopsLocked(n *neighbor, to *Looped) {
+	if n.session.conn == nil || to.Prefixes == 0 {
+		return
+	}
+	for p, l := range n.session.conn.looped(maxLoopsLookedAt) {
+		_, own := s.announced[p]
+		if own || s.rib.visible(p) != nil {
+			continue
+		}
+		if ok, _ := n.Import.Accepts(p, s.protected); !ok {
+			continue
+		}
+		switch l {
+		case judge.LoopAS:
+			to.ByAS++
+		case judge.LoopOriginator:
+			to.ByOriginator++
+		case judge.LoopCluster:
+			to.ByCluster++
+		}
+	}
+}
+
+// looped returns at most limit of the prefixes that the peer announces and that have been
+// here before.
+func (c *peerConn) looped(limit int) map[netip.Prefix]judge.Loop {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	some := make(map[netip.Prefix]judge.Loop)
+	for p, l := range c.judge.EachLooped {
+		if some[p] = l; len(some) >= limit {
+			break
+		}
+	}
+	return some
+}
+
+// clusterID is this router's in route reflection.
+func (s *Speaker) clusterID(n *neighbor) netip.Addr {
+	if n.ClusterID.IsValid() {
+		return n.ClusterID
+	}
+	return s.cfg.RouterID
+}

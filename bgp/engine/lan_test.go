@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"warren/bgp/sockets"
+)
+
+// pooled opens sockets as the daemon does it for the speaker's process.
+type pooled struct {
+	sockets.Opener
+	pool *sockets.Pool
+}
+
+func (p pooled) Listen(ctx context.Context, n *Neighbor) (net.Listener, error) {
+	if !n.LAN() {
+		return p.Opener.Listen(ctx, n)
+	}
+	l, err := p.pool.Listen(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func withPool(t testing.TB) func(*Config) {
+	o := sockets.On(testPort)
+	pool := sockets.NewPool(o)
+	t.Cleanup(func() { pool.Close() })
+	return func(c *Config) { c.Connections = pooled{o, pool} }
+}
+
+// host is an address of the network that a is in.
+func host(a netip.Addr, n byte) netip.Addr {
+	b := a.As4()
+	b[3] = n
+	return netip.AddrFrom4(b)
+}
+
+// TestLANNeighbors: two neighbors on one network come to one address of this router's. Each
+// has its session, wherever its connection is accepted, and the other does not notice when
+// one is removed. The next hops that they announce are the gateways of their routes, a third
+// router's too, and one from another network, or this router itself, is none.
+func TestLANNeighbors(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1", withPool(t))
+	local, first := testAddrs()
+	peers := map[string]*rawPeer{}
+	for i, name := range []string{"a", "b", "c"} {
+		n := Neighbor{
+			Name: name, LocalAddr: local, PeerAddr: host(first, byte(2+i)), ASN: 64513 + uint32(i),
+			Network: []netip.Prefix{netip.PrefixFrom(local, 24)}, Import: Policy{Any: true}, Export: Policy{Own: true},
+		}
+		if err := s.AddNeighbor(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+		p := dialWhenActive(t, s, name, n.PeerAddr, local)
+		p.establish(n.ASN, fmt.Sprintf("10.0.0.%d", 2+i))
+		waitState(t, s, name, "established")
+		p.serve()
+		peers[name] = p
+	}
+	peers["a"].updateVia(64513, peers["a"].addr, "10.2.0.0/16")
+	peers["a"].updateVia(64513, host(local, 77), "10.3.0.0/16")
+	peers["b"].updateVia(64514, peers["b"].addr, "10.4.0.0/16")
+	peers["b"].updateVia(64514, netip.MustParseAddr("127.99.0.1"), "10.5.0.0/16")
+	peers["b"].updateVia(64514, local, "10.6.0.0/16")
+	eventually(t, 40*time.Second, func() string {
+		r := s.Routes()
+		if st := statusOf(s, "b"); len(r) != 3 || st.Malformed.Withdrawn != 2 || !strings.Contains(st.Malformed.Last, "not on the network of the session") {
+			return fmt.Sprintf("routes are %s, b %+v", describe(r), st)
+		}
+		return ""
+	})
+	for _, tt := range []struct {
+		name, prefix string
+		want         netip.Addr
+	}{
+		{"a", "10.2.0.0/16", peers["a"].addr}, {"a", "10.3.0.0/16", host(local, 77)}, {"b", "10.4.0.0/16", peers["b"].addr}, {"b", "10.6.0.0/16", netip.Addr{}},
+	} {
+		if got, ok := s.Gateway(tt.name, netip.MustParsePrefix(tt.prefix)); got != tt.want || ok != tt.want.IsValid() {
+			t.Errorf("%s by %s goes to %v, not %v", tt.prefix, tt.name, got, tt.want)
+		}
+	}
+	since := statusOf(s, "b").Since
+	if err := s.DeleteNeighbor(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	waitRoutes(t, s, "b", "10.4.0.0/16")
+	if st := statusOf(s, "b"); !st.Since.Equal(since) {
+		t.Errorf("the other session began again: %+v", st)
+	}
+	// Nor does it need the other's listener.
+	peers["b"].conn.Close()
+	waitState(t, s, "b", "active")
+	p := dialRaw(t, peers["b"].addr, local)
+	p.establish(64514, "10.0.0.3")
+	waitState(t, s, "b", "established")
+}
+
+// updateVia announces an IPv4 prefix with a next hop.
+func (p *rawPeer) updateVia(asn uint32, hop netip.Addr, prefix string) {
+	p.t.Helper()
+	nextHop, err := gobgp.NewPathAttributeNextHop(hop)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.send(gobgp.NewBGPUpdateMessage(nil, []gobgp.PathAttributeInterface{
+		gobgp.NewPathAttributeOrigin(0), gobgp.NewPathAttributeAsPath([]gobgp.AsPathParamInterface{p.segment([]uint32{asn})}), nextHop,
+	}, []gobgp.PathNLRI{p.nlri(netip.MustParsePrefix(prefix))}))
+}
+
+// TestNoNextHopOfAnotherFamily: where the next hop is asked for who it is, none is made up.
+func TestNoNextHopOfAnotherFamily(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1", withPool(t))
+	announce(t, s, "10.1.0.0/16", "2001:db8:1::/48")
+	l := listen(t, s, "lan", 64513, "10.0.0.2", func(n *Neighbor) { n.Network = []netip.Prefix{netip.PrefixFrom(n.LocalAddr, 24)} })
+	four, _ := hopsTo(s, "lan")
+	l.wants("10.1.0.0/16 64512" + four)
+	waitCounts(t, s, "lan", 1, 0)
+}
