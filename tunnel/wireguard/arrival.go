@@ -4,10 +4,10 @@ import (
 	"net/netip"
 	"sync"
 
+	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
-	"warren/tunnel/wireguard/segment"
 )
 
 // arrival is what was received before any of it was looked at, and the frames made of

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"testing"
 
+	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/protocol"
-	"warren/tunnel/wireguard/segment"
 )
 
 // plainDevice is what [tun.Open] makes on a kernel without IFF_VNET_HDR.

@@ -5,9 +5,9 @@ import (
 	"os"
 	"sync"
 
+	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/protocol"
-	"warren/tunnel/wireguard/segment"
 )
 
 // pump reads one queue of a link's interface, seals what it reads, and sends it.
