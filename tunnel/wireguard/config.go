@@ -11,6 +11,7 @@ import (
 	"warren/tunnel"
 	"warren/tunnel/internal/remote"
 	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -18,8 +19,8 @@ import (
 const (
 	MinKeepalive = 50 * time.Millisecond
 	MaxDeadAfter = 10 * time.Minute
-	DefaultMTU   = 1420                            // leaves room for the outer headers of both families in 1500
-	MaxMTU       = maxDatagram - protocol.Overhead // of its device
+	DefaultMTU   = 1420                                 // leaves room for the outer headers of both families in 1500
+	MaxMTU       = flow.MaxDatagram - protocol.Overhead // of its device
 )
 
 // Config is what all links of a router share.
@@ -51,10 +52,7 @@ type Device interface {
 	SetOffload(tun.Offload) error
 	SetCarrier(up bool) error
 	SetMTU(int) error
-	Wait(queue int) error
-	Readable(queue int) bool
-	TryRead(queue int, p []byte) (int, error)
-	Write(frame []byte) error
+	flow.Device
 	Close() error
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/wireguard/flow"
+	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -22,7 +24,7 @@ func TestPacketsBothWays(t *testing.T) {
 					// All sizes, so that batches end in every way.
 					f := frame([]int{28, 100, 1420, 1420, 1420, 700, 1500, 9000}[i%8], byte(i))
 					want = append(want, f)
-					way[0].dev.frames <- f
+					way[0].dev.Frames <- f
 				}
 				way[1].arrives(want...)
 			}
@@ -31,7 +33,7 @@ func TestPacketsBothWays(t *testing.T) {
 				if s.State != tunnel.StateUp || s.Stats.RxPackets != 50 || s.Stats.TxPackets != 50 || s.Stats.Drops != 0 || !s.Remote.IsValid() {
 					t.Errorf("%+v", s)
 				}
-				if _, carrier := n.dev.take(); !carrier {
+				if _, carrier := n.dev.Take(); !carrier {
 					t.Error("no carrier")
 				}
 			}
@@ -66,7 +68,7 @@ func TestDeadPeer(t *testing.T) {
 	if !strings.Contains(ev.Reason, "nothing came from the peer") {
 		t.Errorf("reason %q", ev.Reason)
 	}
-	if _, carrier := a.dev.take(); carrier || a.l.Status().State != tunnel.StateConnecting {
+	if _, carrier := a.dev.Take(); carrier || a.l.Status().State != tunnel.StateConnecting {
 		t.Errorf("%+v", a.l.Status())
 	}
 }
@@ -135,7 +137,7 @@ func TestRoaming(t *testing.T) {
 		}
 	}
 	f := frame(100, 1)
-	a.dev.frames <- f
+	a.dev.Frames <- f
 	b.arrives(f)
 	if len(a.events)+len(b.events) > 0 {
 		t.Error("the tunnel went down")
@@ -175,7 +177,7 @@ func TestManyPeers(t *testing.T) {
 		})
 		far.next(true)
 		f := frame(500, byte(i))
-		far.dev.frames <- f
+		far.dev.Frames <- f
 		near.arrives(f)
 	}
 }
@@ -193,7 +195,7 @@ func TestRemotesAreTriedInTurn(t *testing.T) {
 
 func TestAddLinkRefuses(t *testing.T) {
 	e := NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey()})
-	good := LinkConfig{Name: "x", PublicKey: protocol.NewPrivateKey().Public(), Device: newFakeDevice("x")}
+	good := LinkConfig{Name: "x", PublicKey: protocol.NewPrivateKey().Public(), Device: flowtest.NewDevice("x")}
 	if _, err := e.AddLink(good); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +218,7 @@ func TestAddLinkRefuses(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
-	if err := e.free.send(single(nil), netip.AddrPort{}, netip.Addr{}); err == nil {
+	if err := e.free.Send(flow.Single(nil), netip.AddrPort{}, netip.Addr{}); err == nil {
 		t.Error("sent without a port")
 	}
 }

@@ -74,7 +74,7 @@ func (l *Link) assess(now time.Time) {
 			l.report.SetError("")
 		}
 	}
-	switch up := l.up.Load(); {
+	switch up := l.isUp(); {
 	case s.Established && !silent && !l.distrust.holds() && (up || !s.Unconfirmed):
 		l.setUp(now, &s)
 		if !s.Trying && (!now.Before(renewAt(&s)) || l.doubts(now, &s)) {
@@ -114,7 +114,7 @@ func (l *Link) deadline(now time.Time) time.Time {
 	}
 	earlier(l.lookAt)
 	earlier(l.peer.NextDeadline())
-	if !l.up.Load() {
+	if !l.isUp() {
 		earlier(l.distrust.until)
 		return first
 	}
@@ -144,15 +144,15 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		}
 		t.Remote = s.Endpoint
 	})
-	if l.up.Load() {
+	if l.isUp() {
 		return
 	}
-	l.up.Store(true)
+	l.flow.Up.Store(true)
 	l.local, l.remote = tunnel.Identity(s.Local), tunnel.Identity(s.Remote)
 	if l.cfg.AddressesOf != nil {
 		own, far := l.cfg.AddressesOf(l.local, l.remote)
 		l.probe.peer = far.WithZone("")
-		l.path.setEnds(own, far)
+		l.setEnds(own, far)
 	}
 	l.wasAlive = s.Alive
 	if err := l.dev.SetCarrier(true); err != nil {
@@ -170,10 +170,10 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 // down takes the tunnel down, if it is up: first the carrier, so that the kernel stops
 // routing into it, then the event.
 func (l *Link) down(now time.Time, reason error) {
-	if !l.up.Load() {
+	if !l.isUp() {
 		return
 	}
-	l.up.Store(false)
+	l.flow.Up.Store(false)
 	if err := l.dev.SetCarrier(false); err != nil && !errors.Is(err, unix.EBADFD) { // gone, which its reader will say
 		l.log.Error("cannot drop the carrier", "err", err)
 	}

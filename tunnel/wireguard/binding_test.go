@@ -16,7 +16,7 @@ func TestUnderlayStaysWithoutDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.free.current.Load().close()
-	o := e.outlet("lo")
+	o := e.binding("lo")
 	defer e.release("lo")
 	before := o.current.Load()
 	if before.err != nil {

@@ -1,4 +1,4 @@
-package wireguard
+package flow
 
 import (
 	"encoding/binary"
@@ -73,7 +73,7 @@ func (m *outgoing) full() bool { return errors.Is(m.err, unix.EAGAIN) }
 
 // sendmsg sends what is in some places, cut by the kernel if size is not 0, from an
 // address if it is valid.
-func (s *socket) sendmsg(parts [][]byte, size int, to netip.AddrPort, from netip.Addr) error {
+func (s *Socket) sendmsg(parts [][]byte, size int, to netip.AddrPort, from netip.Addr) error {
 	m := outgoings.Get().(*outgoing)
 	defer outgoings.Put(m)
 	control := 0
@@ -133,14 +133,14 @@ type incoming struct {
 
 // receive takes one datagram from a socket, or several of the same sender that the kernel
 // has joined, into b. It does not wait: with nothing there, it returns EAGAIN.
-func (m *incoming) receive(fd int, b []byte) (group, error) {
+func (m *incoming) receive(fd int, b []byte) (datagrams, error) {
 	m.prepare(len(m.oob), b)
 	m.n, m.err = m.pace.Recvmsg(fd, &m.header)
 	n, err := m.result(nil)
 	if err != nil {
-		return group{}, err
+		return datagrams{}, err
 	}
-	g := group{n: n, from: m.from()}
+	g := datagrams{n: n, from: m.from()}
 	g.size, g.local = parseControl(m.oob[:m.header.Controllen], n)
 	return g, nil
 }

@@ -1,4 +1,4 @@
-package wireguard
+package flow
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package wireguard
+package flow
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 // longest payload of an IPv4 datagram).
 const (
 	maxSegments = 64
-	maxDatagram = 65535 - 20 - 8
+	MaxDatagram = 65535 - 20 - 8
 )
 
 // socketBuffer is what the kernel may keep for us, in bytes, each way. The default
@@ -25,25 +25,30 @@ const (
 // flows have whose receivers keep the default of net.ipv4.tcp_rmem.
 const socketBuffer = 16 << 20
 
-// socket is one UDP socket of one family. Sending is safe for concurrent use.
-type socket struct {
+// Socket is one UDP socket of one family. Sending is safe for concurrent use.
+type Socket struct {
 	conn  *net.UDPConn
 	raw   syscall.RawConn // of conn
-	state *sysio.State    // of conn, for who does not receive
+	state *sysio.State    // of conn, for other goroutines than the reader
 	noGSO atomic.Bool     // the way out cannot do UDP_SEGMENT
 }
 
-func newSocket(c *net.UDPConn) *socket {
+// NewSocket returns the Socket of a connection that [Prepare] has seen. It is closed with
+// [Socket.Close].
+func NewSocket(c *net.UDPConn) *Socket {
 	raw, _ := c.SyscallConn() // the only error is for no connection at all
-	return &socket{conn: c, raw: raw, state: sysio.NewState(raw, sysio.Received)}
+	return &Socket{conn: c, raw: raw, state: sysio.NewState(raw, sysio.Received)}
 }
 
-// prepare sets the options that make a socket fast, as far as the kernel has them, has
+// Close closes the connection, which ends the receiving.
+func (s *Socket) Close() error { return s.conn.Close() }
+
+// Prepare sets the options that make a socket fast, as far as the kernel has them, has
 // it tell where datagrams were sent to, and lets them be fragmented on their way: the
 // tunnel's MTU is for the operator to choose. On IPv4 the routers do that, so that the ICMP errors which say how small to
 // fragment are not believed: anybody can forge them, and have each packet cut in three.
 // On IPv6 only the sender fragments and must believe them, though not below 1280.
-func prepare(network string, c syscall.RawConn) error {
+func Prepare(network string, c syscall.RawConn) error {
 	return c.Control(func(f uintptr) {
 		fd := int(f)
 		for _, o := range [][2]int{{unix.SO_RCVBUF, unix.SO_RCVBUFFORCE}, {unix.SO_SNDBUF, unix.SO_SNDBUFFORCE}} {
@@ -62,14 +67,14 @@ func prepare(network string, c syscall.RawConn) error {
 	})
 }
 
-// send sends messages. They leave with the source address from if it is valid, else with
-// that of the way.
-func (s *socket) send(t *train, to netip.AddrPort, from netip.Addr) error {
-	if t.count == 1 {
-		return s.sendmsg(t.parts, 0, to, from)
+// Send sends a burst. Its messages leave with the source address from if it is valid, else with
+// that of the route.
+func (s *Socket) Send(b *Burst, to netip.AddrPort, from netip.Addr) error {
+	if b.count == 1 {
+		return s.sendmsg(b.parts, 0, to, from)
 	}
 	if !s.noGSO.Load() {
-		err := s.sendmsg(t.parts, t.size, to, from)
+		err := s.sendmsg(b.parts, b.size, to, from)
 		switch {
 		case err == nil:
 			return nil
@@ -80,8 +85,8 @@ func (s *socket) send(t *train, to netip.AddrPort, from netip.Addr) error {
 			return err
 		}
 	}
-	for _, b := range t.parts {
-		for msg := range slices.Chunk(b, t.size) {
+	for _, part := range b.parts {
+		for msg := range slices.Chunk(part, b.size) {
 			if err := s.sendmsg([][]byte{msg}, 0, to, from); err != nil {
 				return err
 			}

@@ -1,33 +1,31 @@
-package wireguard
+package flow
 
 import (
 	"encoding/binary"
 	"fmt"
 	"testing"
+	"time"
 
 	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
 )
 
 // plainDevice is what [tun.Open] makes on a kernel without IFF_VNET_HDR.
-type plainDevice struct{ *fakeDevice }
-
-func (d plainDevice) Offload() tun.Offload { return 0 }
+type plainDevice struct{ *flowtest.Device }
 
 func (d plainDevice) Write(frame []byte) error {
 	if frame[0]|frame[1] != 0 { // as [tun.Device.Write]
 		return fmt.Errorf("%w: it needs offload", tun.ErrDropped)
 	}
-	return d.fakeDevice.Write(frame)
+	return d.Device.Write(frame)
 }
 
 // An interface without segmentation offload gets the packets as they came.
 func TestPlainDevice(t *testing.T) {
-	dev := newFakeDevice("plain")
-	s := newStage(t, LinkConfig{}, 0)
-	s.l = newLinkOver(s.l, plainDevice{dev})
-	s.l.e.links.Store(s.l.peer, s.l)
+	near, far := newPair(t, nearAddr, farAddr)
+	near.tunnel.Device, near.tunnel.Joins = plainDevice{near.dev}, false
 
 	// A frame as the far kernel gives it, of three segments.
 	const size = 100
@@ -45,31 +43,22 @@ func TestPlainDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newArrival()
-	sealer, err := s.peer.Sealer(s.now, 3)
+	a := newInboundBatch()
+	sealer, err := far.tunnel.Peer.Sealer(time.Now(), 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := 0
 	for range 3 {
 		n := split.Next(a.buf[at+protocol.HeaderLen:])
-		at += len(sealer.Add(a.buf[at:], n, DefaultMTU))
+		at += len(sealer.Add(a.buf[at:], n, mtu))
 	}
 	sealer.Seal()
-	a.add(group{n: at, size: at / 3, from: farAddr})
-	r := newReceiver(s.l.e, nil)
+	a.add(datagrams{n: at, size: at / 3, from: farAddr})
+	r := newInbound(near.f, nil, nil)
 	r.open(a)
 	r.hand(a, false)
-	if written, _ := dev.take(); len(written) != 3 || s.l.counters.Drops.Load() != 0 {
-		t.Errorf("%d packets were written, and %d frames dropped; want 3", len(written), s.l.counters.Drops.Load())
+	if written, _ := near.dev.Take(); len(written) != 3 || near.tunnel.Counters.Drops.Load() != 0 {
+		t.Errorf("%d packets were written, and %d frames dropped; want 3", len(written), near.tunnel.Counters.Drops.Load())
 	}
-}
-
-// newLinkOver is a link with another device.
-func newLinkOver(l *Link, dev Device) *Link {
-	c := l.cfg
-	c.Device = dev
-	other := newLink(l.e, c)
-	other.peer, other.out = l.peer, l.out
-	return other
 }

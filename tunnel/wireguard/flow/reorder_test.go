@@ -1,4 +1,4 @@
-package wireguard
+package flow
 
 import (
 	"math/rand/v2"
@@ -11,13 +11,13 @@ import (
 
 // Several goroutines take numbers, work on them for different times, and finish: what
 // is handed on is in order, complete, and never handed on by two at once.
-func TestOrder(t *testing.T) {
+func TestReorder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const items, workers = 1000, 5
 		var got []uint64
 		var handing atomic.Int32
 		announced := false
-		o := newOrder(func(v *uint64, more bool) {
+		r := newReorder(func(v *uint64, more bool) {
 			if handing.Add(1) != 1 {
 				t.Error("two hand on at once")
 			}
@@ -32,15 +32,15 @@ func TestOrder(t *testing.T) {
 			wg.Go(func() {
 				for {
 					reading <- struct{}{}
-					number := o.come()
+					number := r.number()
 					if number >= items {
-						o.finish(number, new(number))
+						r.finish(number, new(number))
 						<-reading
 						return
 					}
 					<-reading
 					time.Sleep(rand.N(20 * time.Microsecond))
-					o.finish(number, new(number))
+					r.finish(number, new(number))
 				}
 			})
 		}
@@ -48,7 +48,7 @@ func TestOrder(t *testing.T) {
 		if announced {
 			t.Error("nothing came after the last")
 		}
-		if !o.idle() || len(got) != items+workers {
+		if !r.idle() || len(got) != items+workers {
 			t.Fatalf("%d of %d handed on", len(got), items+workers)
 		}
 		for i, v := range got {
@@ -60,24 +60,24 @@ func TestOrder(t *testing.T) {
 }
 
 // What is read while the first of all is still being worked on is bounded.
-func TestOrderIsBounded(t *testing.T) {
+func TestReorderIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOrder(func(*int, bool) {})
-		first := o.come()
+		r := newReorder(func(*int, bool) {})
+		first := r.number()
 		came := 1
 		go func() {
 			for range ahead {
-				o.finish(o.come(), new(int))
+				r.finish(r.number(), new(int))
 				came++
 			}
 		}()
 		synctest.Wait()
-		if came != ahead || o.idle() {
+		if came != ahead || r.idle() {
 			t.Fatalf("%d came, want %d", came, ahead)
 		}
-		o.finish(first, new(int))
+		r.finish(first, new(int))
 		synctest.Wait()
-		if came != ahead+1 || !o.idle() {
+		if came != ahead+1 || !r.idle() {
 			t.Fatalf("%d came, want %d", came, ahead+1)
 		}
 	})

@@ -1,6 +1,6 @@
 //go:build privileged
 
-package wireguard
+package flow
 
 import (
 	"encoding/binary"
@@ -11,30 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"warren/internal/netns"
-	"warren/tunnel/tun"
-	"warren/tunnel/wireguard/protocol"
+	"warren/tunnel/wireguard/flow/flowtest"
 )
 
 // A datagram that was spoiled on its way waits in the socket, and is thrown away when it
 // is received. Packets that wait for what comes next do not wait for that.
 func TestSpoiledDatagramHoldsNothingBack(t *testing.T) {
 	netns.RequireRoot(t)
-	r, _ := receiverFixture(t)
-	s := newStage(t, LinkConfig{}, 0)
-	r.e.links.Store(s.l.peer, s.l)
+	r, _ := inboundFixture(t)
+	near, far := newPair(t, nearAddr, farAddr)
+	r.f = near.f
 
-	// A packet of the link, as if it had come with a full piece.
-	f := frame(100, 1)
-	sealer, err := s.peer.Sealer(s.now, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := newArrival()
-	copy(a.buf[protocol.HeaderLen:], f[tun.HeaderLen:])
-	n := len(sealer.Add(a.buf[:], 100, DefaultMTU))
-	sealer.Seal()
-	a.add(group{n: n, size: n, from: farAddr})
-	(&receiver{e: s.l.e}).open(a)
+	// A packet of the tunnel, as if it had come with a large batch.
+	a := newInboundBatch()
+	n := copy(a.buf[:], far.seal(flowtest.UDP(100, 1), mtu))
+	a.add(datagrams{n: n, size: n, from: farAddr})
+	r.open(a)
 	if len(a.frames) != 1 {
 		t.Fatalf("%d frames", len(a.frames))
 	}
@@ -55,10 +47,10 @@ func TestSpoiledDatagramHoldsNothingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	r.order.finish(r.order.come(), a) // hands it on, while the datagram waits
-	r.team.start()
+	r.stage.reorder.finish(r.stage.reorder.number(), a) // hands it on, while the datagram waits
+	r.stage.start()
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if written, _ := s.l.dev.(*fakeDevice).take(); len(written) == 1 {
+		if written, _ := near.dev.Take(); len(written) == 1 {
 			break
 		}
 		if time.Now().After(deadline) {

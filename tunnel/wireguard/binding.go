@@ -11,19 +11,21 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"warren/tunnel/wireguard/flow"
 )
 
-// outlet is where the packets of some links leave by: the sockets of the endpoint's port
-// that are bound to one underlay, or to none. What arrives on them may be of any link.
-type outlet struct {
+// binding is the sockets of the endpoint's port that are bound to one underlay, or to none. Some
+// links send by them; what arrives may be of any link.
+type binding struct {
 	underlay string // interface; "" follows the host's routes
-	links    int    // that leave by it; of Endpoint.mu
-	current  atomic.Pointer[pair]
+	links    int    // that send by it; of Endpoint.mu
+	current  atomic.Pointer[socketPair]
 }
 
-// pair is the two sockets of a port; either may be nil, v6 on a host without IPv6.
-type pair struct {
-	v4, v6 *socket
+// socketPair is the two sockets of a port; either may be nil, v6 on a host without IPv6.
+type socketPair struct {
+	v4, v6 *flow.Socket
 	port   uint16
 	index  int   // of the underlay
 	err    error // why there is no socket
@@ -34,32 +36,32 @@ var (
 	errNoInterface = errors.New("there is no such interface (yet)")
 )
 
-func newOutlet(underlay string) *outlet {
-	o := &outlet{underlay: underlay}
-	o.current.Store(&pair{err: errNoPort})
-	return o
+func newBinding(underlay string) *binding {
+	b := &binding{underlay: underlay}
+	b.current.Store(&socketPair{err: errNoPort})
+	return b
 }
 
-func (p *pair) each(f func(*socket)) {
-	for _, s := range []*socket{p.v4, p.v6} {
+func (p *socketPair) each(f func(*flow.Socket)) {
+	for _, s := range []*flow.Socket{p.v4, p.v6} {
 		if s != nil {
 			f(s)
 		}
 	}
 }
 
-func (p *pair) close() { p.each(func(s *socket) { s.conn.Close() }) }
+func (p *socketPair) close() { p.each(func(s *flow.Socket) { s.Close() }) }
 
-// send sends messages as socket.send does.
-func (o *outlet) send(t *train, to netip.AddrPort, from netip.Addr) error {
-	p := o.current.Load()
+// Send implements [flow.Sender].
+func (b *binding) Send(burst *flow.Burst, to netip.AddrPort, from netip.Addr) error {
+	p := b.current.Load()
 	s := p.v6
 	if to.Addr().Is4() {
 		s = p.v4
 	}
 	switch {
 	case s != nil:
-		return s.send(t, to, from)
+		return s.Send(burst, to, from)
 	case p.err != nil:
 		return p.err
 	case !to.IsValid():
@@ -69,15 +71,15 @@ func (o *outlet) send(t *train, to netip.AddrPort, from netip.Addr) error {
 }
 
 // problem is why nothing can be sent, or nil.
-func (o *outlet) problem() error { return o.current.Load().err }
+func (b *binding) problem() error { return b.current.Load().err }
 
 // stale reports whether the underlay is not the interface that the sockets are bound to.
-func (o *outlet) stale() bool {
-	if o.underlay == "" {
+func (b *binding) stale() bool {
+	if b.underlay == "" {
 		return false
 	}
-	index, err := indexOf(o.underlay)
-	p := o.current.Load()
+	index, err := indexOf(b.underlay)
+	p := b.current.Load()
 	if err != nil && !errors.Is(err, errNoInterface) {
 		return p.err != nil // it cannot be told; without descriptors for a moment, say
 	}
@@ -106,7 +108,7 @@ func indexOf(name string) (int, error) {
 
 // open binds a port in both families, on an underlay or on none. A port that the kernel
 // chose for one family may be taken in the other: then it is asked again.
-func (e *Endpoint) open(underlay string, port uint16) (*pair, error) {
+func (e *Endpoint) open(underlay string, port uint16) (*socketPair, error) {
 	index := 0
 	if underlay != "" {
 		var err error
@@ -119,11 +121,11 @@ func (e *Endpoint) open(underlay string, port uint16) (*pair, error) {
 		if err != nil {
 			return nil, err
 		}
-		p := &pair{v4: newSocket(v4), port: v4.LocalAddr().(*net.UDPAddr).AddrPort().Port(), index: index}
+		p := &socketPair{v4: flow.NewSocket(v4), port: v4.LocalAddr().(*net.UDPAddr).AddrPort().Port(), index: index}
 		v6, err := e.bind("udp6", underlay, p.port)
 		switch {
 		case err == nil:
-			p.v6 = newSocket(v6)
+			p.v6 = flow.NewSocket(v6)
 			return p, nil
 		case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EADDRNOTAVAIL):
 			e.log.Info("no IPv6 here", "err", err)
@@ -137,12 +139,11 @@ func (e *Endpoint) open(underlay string, port uint16) (*pair, error) {
 	return nil, errors.New("no port is free in both families")
 }
 
-// bind opens one socket. Those that are bound to an underlay share the port with the one
-// that is not, which lets them only after it has the port: so a port that is somebody
-// else's, another Warren's too, is still an error.
+// bind opens one socket. The unbound socket binds first, without SO_REUSEPORT, so that a taken
+// port is an error, also if another Warren has it; then those of underlays join.
 func (e *Endpoint) bind(network, underlay string, port uint16) (*net.UDPConn, error) {
 	lc := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
-		if err := prepare(network, c); err != nil {
+		if err := flow.Prepare(network, c); err != nil {
 			return err
 		}
 		if underlay != "" {

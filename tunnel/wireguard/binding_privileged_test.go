@@ -178,9 +178,9 @@ func TestUnderlays(t *testing.T) {
 					t.Errorf("the link over %q leaves from %v", underlay, from)
 				}
 				f := frame(500, byte(i))
-				b.dev.frames <- f
+				b.dev.Frames <- f
 				a.arrives(f)
-				a.dev.frames <- f
+				a.dev.Frames <- f
 				b.arrives(f)
 			}
 			if n := len(near.e.bound); n != 2 {

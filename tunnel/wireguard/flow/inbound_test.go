@@ -1,4 +1,4 @@
-package wireguard
+package flow
 
 import (
 	"bytes"
@@ -11,63 +11,56 @@ import (
 	"time"
 
 	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
 )
 
 // Packets are made frames where they lie, whatever else lies between them, whether they
 // came with one receive or with several.
-func TestArrivalOfMany(t *testing.T) {
+func TestBatchOfMany(t *testing.T) {
 	for _, together := range []bool{true, false} {
-		t.Run(fmt.Sprintf("together=%v", together), func(t *testing.T) { testArrivalOfMany(t, together) })
+		t.Run(fmt.Sprintf("together=%v", together), func(t *testing.T) { testBatchOfMany(t, together) })
 	}
 }
 
-func testArrivalOfMany(t *testing.T, together bool) {
-	s := newStage(t, LinkConfig{}, 0)
+func testBatchOfMany(t *testing.T, together bool) {
+	near, far := newPair(t, nearAddr, farAddr)
 	stranger, err := protocol.New(protocol.Config{PrivateKey: protocol.NewPrivateKey()}).
-		AddPeer(protocol.PeerConfig{PublicKey: s.l.e.PublicKey(), Endpoint: nearAddr})
+		AddPeer(protocol.PeerConfig{PublicKey: near.key.Public(), Endpoint: nearAddr})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger.Initiate(s.now)
-	initiation := stranger.Tick(s.now)[0]
+	stranger.Initiate(time.Now())
+	initiation := stranger.Tick(time.Now())[0]
 
 	const longest = 148 - protocol.Overhead // so that data, padded, is as long as an initiation
 	var want [][]byte
 	data := func(n int) []byte {
-		sealer, err := s.peer.Sealer(s.now, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f := frame(n, byte(len(want)))
+		f := flowtest.UDP(n, byte(len(want)))
 		want = append(want, f)
-		buf := make([]byte, protocol.Overhead+longest)
-		copy(buf[protocol.HeaderLen:], f[tun.HeaderLen:])
-		msg := sealer.Add(buf, n, longest)
-		sealer.Seal()
-		return msg
+		return far.seal(f, longest)
 	}
 	forged := slices.Clone(data(longest))
 	forged[50] ^= 1
 	want = nil
 	messages := [][]byte{initiation, data(longest), data(longest - 3), forged, initiation, initiation, data(longest), forged, data(60)}
-	a := newArrival()
+	a := newInboundBatch()
 	n := 0
 	for _, msg := range messages {
 		n += copy(a.buf[n:], msg)
 		if !together {
-			a.add(group{n: len(msg), size: len(msg), from: farAddr})
+			a.add(datagrams{n: len(msg), size: len(msg), from: farAddr})
 		}
 	}
 	if together {
-		a.add(group{n: n, size: len(initiation), from: farAddr})
+		a.add(datagrams{n: n, size: len(initiation), from: farAddr})
 	}
 	if a.n != n || n <= 8*len(initiation) {
 		t.Fatalf("%d of %d bytes: not all but the last are of one size", a.n, n)
 	}
-	newReceiver(s.l.e, nil).open(a)
-	if len(a.frames) != len(want) || len(s.l.e.waiting) != 3 {
-		t.Fatalf("%d frames, want %d; %d handshakes wait", len(a.frames), len(want), len(s.l.e.waiting))
+	newInbound(near.f, nil, nil).open(a)
+	if len(a.frames) != len(want) || near.handshakes != 3 {
+		t.Fatalf("%d frames, want %d; %d handshakes wait", len(a.frames), len(want), near.handshakes)
 	}
 	for i := range a.frames {
 		if got := a.frames[i].Flush(); !bytes.Equal(got, want[i]) {
@@ -77,25 +70,25 @@ func testArrivalOfMany(t *testing.T, together bool) {
 }
 
 func TestGroups(t *testing.T) {
-	one := func(n int) group { return group{n: n, size: n, from: farAddr} }
+	one := func(n int) datagrams { return datagrams{n: n, size: n, from: farAddr} }
 	elsewhere, moved := one(100), one(100)
 	elsewhere.from = nearAddr
 	moved.local = netip.MustParseAddr("192.0.2.9")
 	for _, c := range []struct {
 		name   string
-		groups []group
+		groups []datagrams
 		want   []int // bytes of each
 	}{
-		{"alike", []group{one(100), one(100), one(100)}, []int{300}},
-		{"joined by the kernel", []group{{n: 250, size: 100, from: farAddr}, one(100)}, []int{250, 100}},
-		{"whole ones joined by the kernel", []group{{n: 200, size: 100, from: farAddr}, {n: 250, size: 100, from: farAddr}}, []int{450}},
-		{"a shorter one ends it", []group{one(100), one(60), one(60)}, []int{160, 60}},
-		{"a longer one begins another", []group{one(60), one(100)}, []int{60, 100}},
-		{"several shorter ones", []group{one(100), {n: 120, size: 60, from: farAddr}}, []int{100, 120}},
-		{"another sender", []group{one(100), elsewhere}, []int{100, 100}},
-		{"another address of ours", []group{one(100), moved}, []int{100, 100}},
+		{"alike", []datagrams{one(100), one(100), one(100)}, []int{300}},
+		{"joined by the kernel", []datagrams{{n: 250, size: 100, from: farAddr}, one(100)}, []int{250, 100}},
+		{"whole ones joined by the kernel", []datagrams{{n: 200, size: 100, from: farAddr}, {n: 250, size: 100, from: farAddr}}, []int{450}},
+		{"a shorter one ends it", []datagrams{one(100), one(60), one(60)}, []int{160, 60}},
+		{"a longer one begins another", []datagrams{one(60), one(100)}, []int{60, 100}},
+		{"several shorter ones", []datagrams{one(100), {n: 120, size: 60, from: farAddr}}, []int{100, 120}},
+		{"another sender", []datagrams{one(100), elsewhere}, []int{100, 100}},
+		{"another address of ours", []datagrams{one(100), moved}, []int{100, 100}},
 	} {
-		a := newArrival()
+		a := newInboundBatch()
 		total := 0
 		for _, g := range c.groups {
 			a.add(g)
@@ -112,8 +105,8 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// receiverFixture returns a receiver and what sends datagrams to its socket.
-func receiverFixture(t *testing.T) (*receiver, func(lengths ...int)) {
+// inboundFixture returns an inbound and what sends datagrams to its socket.
+func inboundFixture(t *testing.T) (*inbound, func(lengths ...int)) {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -131,7 +124,7 @@ func receiverFixture(t *testing.T) (*receiver, func(lengths ...int)) {
 		c.Close()
 		far.Close()
 	})
-	return newReceiver(NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey()}), newSocket(c)), func(lengths ...int) {
+	return newInbound(newEnd(t).f, NewSocket(c), nil), func(lengths ...int) {
 		t.Helper()
 		for i, n := range lengths {
 			if _, err := far.Write(bytes.Repeat([]byte{byte(i)}, n)); err != nil {
@@ -142,8 +135,8 @@ func receiverFixture(t *testing.T) (*receiver, func(lengths ...int)) {
 }
 
 // What waits already is received at once, even if each datagram has come alone.
-func TestReceiverTakesWhatWaits(t *testing.T) {
-	r, send := receiverFixture(t)
+func TestInboundTakesWhatWaits(t *testing.T) {
+	r, send := inboundFixture(t)
 	deadline := time.Now().Add(patience)
 	lengths := []int{0, 100, 100, 100, 50, 0, 100}
 	for range 100 { // until all were there before the first was received
@@ -151,7 +144,7 @@ func TestReceiverTakesWhatWaits(t *testing.T) {
 		var got []byte
 		var groups []int
 		for len(got) < 450 {
-			a := r.receive()
+			a, _, _ := r.read()
 			if time.Now().After(deadline) {
 				t.Fatalf("%d bytes arrived", len(got))
 			}
@@ -176,8 +169,8 @@ func TestReceiverTakesWhatWaits(t *testing.T) {
 }
 
 // What is waited for does not wait for more.
-func TestReceiverHandsOnTheFirst(t *testing.T) {
-	r, send := receiverFixture(t)
+func TestInboundHandsOnTheFirst(t *testing.T) {
+	r, send := inboundFixture(t)
 	fill := func() (something bool) {
 		if err := r.s.raw.Control(func(fd uintptr) { something = r.fillOnce(fd) }); err != nil {
 			t.Fatal(err)
@@ -197,12 +190,12 @@ func TestReceiverHandsOnTheFirst(t *testing.T) {
 }
 
 // No more is received at once than others can help with.
-func TestReceiverLeavesTheRest(t *testing.T) {
-	r, send := receiverFixture(t)
+func TestInboundLeavesTheRest(t *testing.T) {
+	r, send := inboundFixture(t)
 	const size, count = 1452, 40
 	send(slices.Repeat([]int{size}, count)...)
 	for got := 0; got < count*size; {
-		a := r.receive()
+		a, _, _ := r.read()
 		if a.n >= worthwhile+size || a.n == 0 {
 			t.Fatalf("%d bytes at once", a.n)
 		}
@@ -211,7 +204,7 @@ func TestReceiverLeavesTheRest(t *testing.T) {
 	}
 	send(slices.Repeat([]int{1}, 2*maxReceives)...)
 	for got := 0; got < 2*maxReceives; {
-		a := r.receive()
+		a, _, _ := r.read()
 		if a.n > maxReceives || a.n == 0 {
 			t.Fatalf("%d datagrams at once", a.n)
 		}
@@ -222,18 +215,14 @@ func TestReceiverLeavesTheRest(t *testing.T) {
 
 // What the peer sends and is no packet counts as one that was not delivered.
 func TestNoPacketIsCounted(t *testing.T) {
-	s := newStage(t, LinkConfig{}, 0)
-	sealer, err := s.peer.Sealer(s.now, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := newArrival()
-	copy(a.buf[protocol.HeaderLen:], "\x75 is of no version of IP that there is")
-	n := len(sealer.Add(a.buf[:], 40, DefaultMTU))
-	sealer.Seal()
-	a.add(group{n: n, size: n, from: farAddr})
-	newReceiver(s.l.e, nil).open(a)
-	if got := s.l.Status().Stats; got.Drops != 1 || got.RxPackets != 0 {
+	near, far := newPair(t, nearAddr, farAddr)
+	garbage := flowtest.UDP(40, 0)
+	garbage[tun.HeaderLen] = 0x75 // a version of IP that does not exist
+	a := newInboundBatch()
+	n := copy(a.buf[:], far.seal(garbage, mtu))
+	a.add(datagrams{n: n, size: n, from: farAddr})
+	newInbound(near.f, nil, nil).open(a)
+	if got := near.tunnel.Counters.Stats(); got.Drops != 1 || got.RxPackets != 0 {
 		t.Errorf("%+v", got)
 	}
 }
