@@ -12,12 +12,14 @@ import (
 	"warren/tunnel/internal/remote"
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/flow"
+	"warren/tunnel/wireguard/liveness"
 	"warren/tunnel/wireguard/protocol"
 )
 
 // Bounds of [LinkConfig].
 const (
-	MinKeepalive = 50 * time.Millisecond
+	MinKeepalive = 20 * time.Millisecond
+	MinDeadAfter = 50 * time.Millisecond
 	MaxDeadAfter = 10 * time.Minute
 	DefaultMTU   = 1420                                 // leaves room for the outer headers of both families in 1500
 	MaxMTU       = flow.MaxDatagram - protocol.Overhead // of its device
@@ -92,6 +94,10 @@ type LinkConfig struct {
 	Events      func(tunnel.Event) // must not block; may be nil
 }
 
+func (c *LinkConfig) liveness() liveness.Config {
+	return liveness.Config{Keepalive: c.Keepalive, DeadAfter: c.DeadAfter, Probe: c.Probe}
+}
+
 func (c *LinkConfig) check() error {
 	if c.Device == nil {
 		return errors.New("no device")
@@ -108,8 +114,8 @@ func (c *LinkConfig) check() error {
 	if c.Keepalive != 0 && c.Keepalive < MinKeepalive {
 		return fmt.Errorf("keepalive %v: at least %v, or none", c.Keepalive, MinKeepalive)
 	}
-	if c.DeadAfter != 0 && (c.Keepalive == 0 || c.DeadAfter < 2*c.Keepalive || c.DeadAfter > MaxDeadAfter) {
-		return fmt.Errorf("dead_after %v: at least twice the keepalive of %v, and at most %v", c.DeadAfter, c.Keepalive, MaxDeadAfter)
+	if c.DeadAfter != 0 && (c.Keepalive == 0 || c.DeadAfter < max(MinDeadAfter, 2*c.Keepalive) || c.DeadAfter > MaxDeadAfter) {
+		return fmt.Errorf("dead_after %v: at least %v and twice the keepalive of %v, and at most %v", c.DeadAfter, MinDeadAfter, c.Keepalive, MaxDeadAfter)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"warren/tunnel"
 	"warren/tunnel/internal/report"
 	"warren/tunnel/wireguard/flow"
+	"warren/tunnel/wireguard/liveness"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -40,8 +41,9 @@ type Link struct {
 	local     tunnel.Identity // of this end, since the tunnel came up
 	remote    tunnel.Identity // of the peer
 	probe     prober
-	distrust  distrust
-	wasAlive  bool          // the peer was, since the tunnel came up
+	live      *liveness.Machine
+	backlog   *flow.Backlog // what has to be read before the peer is said to be silent; nil: nothing
+	quiet     bool          // keepalives are suppressed
 	measured  time.Time     // the session whose handshake's round trip is in the status
 	behind    time.Duration // of the peer's clock, while its handshakes are refused for it
 	suspected string        // what is wrong with who has the peer's key
@@ -63,7 +65,7 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(),
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), done: make(chan struct{}),
-		known: c.keys(), probe: newProber(&c), path: newPath(c.Device.MTU()),
+		known: c.keys(), probe: newProber(&c), live: liveness.New(c.liveness()), path: newPath(c.Device.MTU()),
 	}
 	l.flow = &flow.Tunnel{
 		Flow: e.flow, Device: l.dev, Joins: l.dev.Offload() != 0, Logger: l.log,
@@ -181,19 +183,16 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 func (l *Link) tick(now time.Time) (began bool) {
 	l.assess(now)
 	l.diagnose(now)
-	if l.isUp() {
-		l.probe.ask(now, l.peer.Status(now).Spoke)
-	}
 	l.tryPath(now)
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)
-		if protocol.IsKeepalive(msg) && l.hushed(now, &s) {
+		if l.quiet && protocol.IsKeepalive(msg) {
 			continue
 		}
 		to := s.Endpoint
 		if protocol.IsInitiation(msg) {
 			began = true
-			if l.initiated.After(s.Heard) || l.doubts(now, &s) {
+			if l.initiated.After(s.Heard) || l.live.Doubts(now, l.facts(&s)) {
 				l.flow.ForgetSource() // nothing comes: it may be the source's fault
 			}
 			l.initiated = now
@@ -209,7 +208,7 @@ func (l *Link) tick(now time.Time) (began bool) {
 }
 
 // settled reports whether there is nothing to look the remotes up for.
-func (l *Link) settled() bool { return l.isUp() || l.distrust.holds() }
+func (l *Link) settled() bool { return l.isUp() || l.live.Distrusts() }
 
 // found tries the next address of the remotes, unless the peer has been heard
 // meanwhile.

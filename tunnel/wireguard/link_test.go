@@ -124,9 +124,10 @@ func TestIdlePairStaysUp(t *testing.T) {
 }
 
 // The port of the end that waits for its peer may change: the other hears it from the
-// new one, and follows.
+// new one, and follows. Packets to the old one are lost until then, and so are those of a session
+// that a handshake of both ends at once has replaced.
 func TestRoaming(t *testing.T) {
-	a, b := newPair(t, "127.0.0.1", 5*time.Second)
+	a, b := newPair(t, "127.0.0.1", patience)
 	old := b.e.ListenPort()
 	if err := b.e.SetListenPort(0); err != nil {
 		t.Fatal(err)
@@ -136,9 +137,8 @@ func TestRoaming(t *testing.T) {
 			t.Fatalf("port %d became %d; %+v", old, b.e.ListenPort(), a.l.Status())
 		}
 	}
-	f := frame(100, 1)
-	a.dev.Frames <- f
-	b.arrives(f)
+	a.reaches(b)
+	b.reaches(a)
 	if len(a.events)+len(b.events) > 0 {
 		t.Error("the tunnel went down")
 	}
@@ -208,6 +208,7 @@ func TestAddLinkRefuses(t *testing.T) {
 		"want host:port":  func(c *LinkConfig) { c.Remotes = []string{"host"} },
 		"keepalive 1ms":   func(c *LinkConfig) { c.Keepalive = time.Millisecond },
 		"a probe needs":   func(c *LinkConfig) { c.Keepalive, c.DeadAfter, c.Probe = time.Second, 3*time.Second, true },
+		"at least 50ms":   func(c *LinkConfig) { c.Keepalive, c.DeadAfter = MinKeepalive, 49*time.Millisecond },
 		"and dead_after":  func(c *LinkConfig) { c.Probe, c.PeerAddress = true, netip.IPv6LinkLocalAllNodes() },
 		"dead_after 1s":   func(c *LinkConfig) { c.DeadAfter = time.Second },
 		"dead_after 1.5s": func(c *LinkConfig) { c.Keepalive, c.DeadAfter = time.Second, 1500*time.Millisecond },
@@ -217,6 +218,10 @@ func TestAddLinkRefuses(t *testing.T) {
 		if _, err := e.AddLink(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+	good.PublicKey, good.Keepalive, good.DeadAfter = protocol.NewPrivateKey().Public(), MinKeepalive, MinDeadAfter
+	if _, err := e.AddLink(good); err != nil {
+		t.Errorf("the shortest times: %v", err)
 	}
 	if err := e.free.Send(flow.Single(nil), netip.AddrPort{}, netip.Addr{}); err == nil {
 		t.Error("sent without a port")

@@ -36,11 +36,14 @@ type Flow struct {
 	Config
 	tunnels sync.Map     // *protocol.Peer to *Tunnel
 	spare   atomic.Int32 // workers that may still join, of all stages
+
+	mu       sync.Mutex
+	inbounds map[*inbound]struct{} // of the sockets that are open
 }
 
 // New returns a flow without tunnels.
 func New(c Config) *Flow {
-	f := &Flow{Config: c}
+	f := &Flow{Config: c, inbounds: make(map[*inbound]struct{})}
 	f.spare.Store(int32(runtime.GOMAXPROCS(0)))
 	return f
 }

@@ -21,17 +21,26 @@ type inbound struct {
 	fill func(fd uintptr) bool // made once, as it is passed on often
 
 	// The reader's.
-	in     incoming
-	next   *inboundBatch // that was received into last
-	err    error         // of that
-	waited bool          // for that
+	in      incoming
+	next    *inboundBatch // that was received into last
+	err     error         // of that
+	waited  bool          // for that
+	done    progress      // which others may look at
+	freed   uint64        // memory of the kernel, in bytes, by what was received
+	emptied bool          // the last attempt left the socket empty
 
 	held *inboundBatch // of hand: its last frame is not written yet
 }
 
 // Receive begins to receive at a socket, until it is closed. running is done when the last
 // goroutine of the socket has ended.
-func (f *Flow) Receive(s *Socket, running *sync.WaitGroup) { newInbound(f, s, running).stage.start() }
+func (f *Flow) Receive(s *Socket, running *sync.WaitGroup) {
+	r := newInbound(f, s, running)
+	f.mu.Lock()
+	f.inbounds[r] = struct{}{}
+	f.mu.Unlock()
+	r.stage.start()
+}
 
 func newInbound(f *Flow, s *Socket, running *sync.WaitGroup) *inbound {
 	r := &inbound{f: f, s: s}
@@ -49,6 +58,7 @@ func (r *inbound) read() (b *inboundBatch, size int, waited bool) {
 	r.waited = false
 	err := r.s.raw.Read(r.fill)
 	if errors.Is(err, net.ErrClosed) {
+		r.end()
 		return nil, 0, false
 	}
 	if err == nil {
@@ -59,7 +69,16 @@ func (r *inbound) read() (b *inboundBatch, size int, waited bool) {
 		time.Sleep(receivePause)
 		return newInboundBatch(), 0, false
 	}
+	r.next.at = r.f.Now()
 	return r.next, r.next.n, r.waited
+}
+
+// end is for the last reader.
+func (r *inbound) end() {
+	r.done.closed.Store(true)
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	delete(r.f.inbounds, r)
 }
 
 // fillOnce receives until there are enough bytes, or no more, and reports whether there is
@@ -67,12 +86,14 @@ func (r *inbound) read() (b *inboundBatch, size int, waited bool) {
 // reply may be waited for. If it did not have to wait it is lagging, and batches. There is no
 // buffer while it waits.
 func (r *inbound) fillOnce(fd uintptr) bool {
+	attempt := r.begin()
 	batch := newInboundBatch()
 	for receives := 0; batch.n < worthwhile && receives < maxReceives; receives++ {
 		var g datagrams
 		if g, r.err = r.in.receive(int(fd), batch.buf[batch.n:]); r.err != nil {
 			break
 		}
+		r.freed += uint64(g.n) + leastMemory
 		if g.n > 0 {
 			batch.add(g)
 		}
@@ -80,13 +101,26 @@ func (r *inbound) fillOnce(fd uintptr) bool {
 			break
 		}
 	}
+	r.emptied = r.err != nil // which an error that stays counts as
 	if batch.n == 0 && r.err != nil {
+		r.done.empty.Store(attempt)
 		batch.release()
 		r.waited = errors.Is(r.err, unix.EAGAIN)
 		return !r.waited
 	}
 	r.next, r.err = batch, nil // an error that stays comes again
 	return true
+}
+
+// begin says what the attempts to receive before this one have done, and numbers this one.
+func (r *inbound) begin() (attempt uint64) {
+	attempt = r.done.attempts.Load()
+	r.done.memory.Store(r.freed)
+	if r.emptied {
+		r.done.empty.Store(attempt)
+	}
+	r.done.attempts.Store(attempt + 1)
+	return attempt + 1
 }
 
 // maxReceives bounds how often is received before what came is looked at: small messages
@@ -98,11 +132,10 @@ const receivePause = 100 * time.Millisecond
 
 // open makes frames of the messages. Those of a handshake are somebody else's.
 func (r *inbound) open(batch *inboundBatch) {
-	now := r.f.Now()
 	at := 0
 	for i := range batch.groups {
 		g := &batch.groups[i]
-		r.openGroup(batch, g, at, now)
+		r.openGroup(batch, g, at, batch.at)
 		at += g.n
 	}
 }

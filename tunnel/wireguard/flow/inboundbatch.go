@@ -3,6 +3,7 @@ package flow
 import (
 	"net/netip"
 	"sync"
+	"time"
 
 	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
@@ -15,6 +16,7 @@ import (
 type inboundBatch struct {
 	buf    *buffer
 	n      int         // bytes received
+	at     time.Time   // when they were read from the socket
 	groups []datagrams // that they are of, one after the other
 	frames []frame
 	got    []protocol.Received

@@ -31,6 +31,7 @@ type end struct {
 	f          *Flow
 	tunnel     *Tunnel
 	dev        *flowtest.Device
+	socket     *Socket // once it runs
 	key        protocol.PrivateKey
 	mu         sync.Mutex
 	handshakes int // messages of handshakes that came
@@ -93,7 +94,7 @@ func newRunningPair(t testing.TB) (a, b *end) {
 // run moves packets until the test ends.
 func (e *end) run(s *Socket) {
 	var running sync.WaitGroup
-	e.tunnel.Out = s
+	e.tunnel.Out, e.socket = s, s
 	e.f.Receive(s, &running)
 	e.tunnel.Start(0, &running, func(err error) { e.t.Error(err) })
 	e.t.Cleanup(func() {

@@ -35,6 +35,13 @@ func (r *reorder[T]) idle() bool {
 	return r.first == r.next
 }
 
+// numbers returns that of the next batch to hand on, and that of the next to be read.
+func (r *reorder[T]) numbers() (first, next uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.first, r.next
+}
+
 // number gives the batch that was just read its number. It waits while too many are being
 // worked on. Only the reader calls it.
 func (r *reorder[T]) number() uint64 {

@@ -19,6 +19,8 @@ type Device struct {
 	closed chan struct{}
 	once   sync.Once
 
+	writing chan struct{} // has an element unless Write is at work
+
 	mu      sync.Mutex
 	carrier bool
 	mtu     int // see SetTo
@@ -27,7 +29,9 @@ type Device struct {
 
 // NewDevice returns a device with one queue and all offloads.
 func NewDevice(name string) *Device {
-	return &Device{name: name, Frames: make(chan []byte, 64), closed: make(chan struct{})}
+	d := &Device{name: name, Frames: make(chan []byte, 64), closed: make(chan struct{}), writing: make(chan struct{}, 1)}
+	d.writing <- struct{}{}
+	return d
 }
 
 func (d *Device) Name() string                 { return d.name }
@@ -84,7 +88,19 @@ func (d *Device) TryRead(_ int, p []byte) (int, error) {
 	return copy(p, f), nil
 }
 
+// HoldWrites has Write wait until resume is called, or the device is closed.
+func (d *Device) HoldWrites() (resume func()) {
+	<-d.writing
+	return func() { d.writing <- struct{}{} }
+}
+
 func (d *Device) Write(frame []byte) error {
+	select {
+	case <-d.writing:
+		defer func() { d.writing <- struct{}{} }()
+	case <-d.closed:
+		return os.ErrClosed
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.written = append(d.written, slices.Clone(frame))
