@@ -3,11 +3,17 @@
 package wireguard
 
 import (
+	"errors"
 	"net"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"warren/internal/netns"
 	"warren/internal/skip"
@@ -45,15 +51,39 @@ func watchStalls() *stalls {
 	return s
 }
 
+// first has the kernel prefer this process to others until the test ends, where it may. Threads
+// that are made meanwhile inherit that.
+func first(t *testing.T) {
+	t.Helper()
+	set := func(nice int) error {
+		tasks, err := os.ReadDir("/proc/self/task")
+		for _, task := range tasks {
+			id, _ := strconv.Atoi(task.Name())
+			err = errors.Join(err, unix.Setpriority(unix.PRIO_PROCESS, id, nice))
+		}
+		return err
+	}
+	before, err := unix.Getpriority(unix.PRIO_PROCESS, 0) // 20 - nice
+	if err == nil {
+		err = set(-20)
+	}
+	if err != nil {
+		t.Logf("other processes may hold this one up: %v", err)
+	}
+	t.Cleanup(func() { _ = set(20 - before) }) // fails where the first did
+}
+
 // With the shortest times a tunnel stays up while both ends and the kernels between them are as
 // busy as they can be, and goes down when the peer says nothing more.
 //
-// Both ends are in this process. Where the machine holds that up for longer than a keepalive may
-// be late, the peer is silent indeed, and the round does not count.
+// Both ends are in this process. Where the machine holds that up for so long that a keepalive, sent
+// late and noticed late, may come too late, the peer is silent indeed, and the round does not
+// count.
 func TestShortestTimesUnderLoad(t *testing.T) {
 	netns.RequireRoot(t)
-	const late = MinDeadAfter - MinKeepalive
-	for range 20 {
+	first(t)
+	const late = (MinDeadAfter - MinKeepalive) / 2
+	for range 60 {
 		if testShortestTimes(t, late) || t.Failed() {
 			return
 		}
@@ -74,8 +104,7 @@ func testShortestTimes(t *testing.T, late time.Duration) (counts bool) {
 	}}
 	c.Name, c.PublicKey = "a", keyA.Public()
 	b := startRouterWith(t, 2, 1, keyB, c)
-	wire := newWire(t, b.addr())
-	c.Name, c.PublicKey, c.Remotes = "b", keyB.Public(), []string{wire.addr}
+	c.Name, c.PublicKey, c.Remotes = "b", keyB.Public(), []string{b.addr()}
 	a := startRouterWith(t, 1, 1, keyA, c)
 	defer func() { a.stop(); b.stop() }()
 	waitFor(t, func() bool { return isUp(a.l.Status()) && isUp(b.l.Status()) },
@@ -115,9 +144,10 @@ func testShortestTimes(t *testing.T, late time.Duration) (counts bool) {
 		return false
 	}
 	t.Logf("held up for %v; %+v", held, b.l.Status().Stats)
-	wire.toward.Store(true)
-	wire.back.Store(true)
-	waitFor(t, func() bool { return !isUp(a.l.Status()) && !isUp(b.l.Status()) && downs.Load() == 2 },
-		func() any { return []tunnel.Status{a.l.Status(), b.l.Status()} })
+	b.stop()
+	waitFor(t, func() bool { return !isUp(a.l.Status()) && downs.Load() == 2 }, func() any { return a.l.Status() })
+	if why := a.l.Status().LastError; !strings.Contains(why, "nothing came from the peer for 50ms") {
+		t.Errorf("down because %q", why)
+	}
 	return true
 }
