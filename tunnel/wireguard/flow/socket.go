@@ -41,7 +41,7 @@ func NewSocket(c *net.UDPConn) *Socket {
 }
 
 // Close closes the connection, which ends the receiving.
-func (s *Socket) Close() error { return s.conn.Close() }
+func (s *Socket) Close() { s.conn.Close() }
 
 // Prepare sets the options that make a socket fast, as far as the kernel has them, has
 // it tell where datagrams were sent to, and lets them be fragmented on their way: the
