@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,11 +121,13 @@ func inboundFixture(t *testing.T) (*inbound, func(lengths ...int)) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	running := new(sync.WaitGroup)
 	t.Cleanup(func() {
 		c.Close()
 		far.Close()
+		running.Wait()
 	})
-	return newInbound(newEnd(t).f, NewSocket(c), nil), func(lengths ...int) {
+	return newInbound(newEnd(t).f, NewSocket(c), running), func(lengths ...int) {
 		t.Helper()
 		for i, n := range lengths {
 			if _, err := far.Write(bytes.Repeat([]byte{byte(i)}, n)); err != nil {
