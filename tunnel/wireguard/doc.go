@@ -14,8 +14,8 @@
 //	   ▼                                       │   │
 //	package flow: interface ◄── open, seal ──► sockets (binding.go)
 //
-// Package protocol is the protocol as a machine without sockets, package flow moves the packets,
-// package aead seals and opens many at once, package pathmtu searches what size passes. Here is
+// Package protocol is the protocol as a machine without sockets, package liveness decides whether
+// the tunnel is up as one without a clock, package flow moves the packets, package aead seals and opens many at once, package pathmtu searches what size passes. Here is
 // what ties them to sockets, interfaces and the clock.
 //
 // How a tunnel comes up:
@@ -32,7 +32,7 @@
 // keys of that are among those that it is given, and begins a handshake if they are not the
 // first. After a handshake without an answer the next of the keys is tried, at each address.
 //
-// Whether the peer lives (liveness.go, probe.go):
+// Whether the peer lives (package liveness, liveness.go, probe.go):
 //
 //  1. Anything authentic that comes from it is a sign of life. This end sends an empty
 //     packet when it has sent nothing for the keepalive, as another Warren does.
