@@ -15,8 +15,9 @@
 //	package flow: interface ◄── open, seal ──► sockets (binding.go)
 //
 // Package protocol is the protocol as a machine without sockets, package liveness decides whether
-// the tunnel is up as one without a clock, package flow moves the packets, package aead seals and opens many at once, package pathmtu searches what size passes. Here is
-// what ties them to sockets, interfaces and the clock.
+// the tunnel is up as a machine without a clock, package flow moves the packets, package aead
+// seals and opens many at once, package pathmtu searches what size passes. Here is what ties them
+// to sockets, interfaces and the clock.
 //
 // How a tunnel comes up:
 //
