@@ -104,6 +104,7 @@ func (r *inbound) fillOnce(fd uintptr) bool {
 	r.emptied = r.err != nil // which an error that stays counts as
 	if batch.n == 0 && r.err != nil {
 		r.done.empty.Store(attempt)
+		r.emptied = false // it has been said
 		batch.release()
 		r.waited = errors.Is(r.err, unix.EAGAIN)
 		return !r.waited
@@ -115,7 +116,9 @@ func (r *inbound) fillOnce(fd uintptr) bool {
 // begin says what the attempts to receive before this one have done, and numbers this one.
 func (r *inbound) begin() (attempt uint64) {
 	attempt = r.done.attempts.Load()
-	r.done.memory.Store(r.freed)
+	if r.done.memory.Load() != r.freed { // storing costs more
+		r.done.memory.Store(r.freed)
+	}
 	if r.emptied {
 		r.done.empty.Store(attempt)
 	}
