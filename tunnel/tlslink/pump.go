@@ -5,8 +5,8 @@ import (
 	"os"
 	"sync"
 
+	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
-	"warren/tunnel/wireguard/segment"
 )
 
 // batchEnough is when a batch of packets is sent without looking for more: a full

@@ -11,15 +11,18 @@ import (
 	"warren/tunnel"
 	"warren/tunnel/internal/remote"
 	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/flow"
+	"warren/tunnel/wireguard/liveness"
 	"warren/tunnel/wireguard/protocol"
 )
 
 // Bounds of [LinkConfig].
 const (
 	MinKeepalive = 20 * time.Millisecond
+	MinDeadAfter = 50 * time.Millisecond
 	MaxDeadAfter = 10 * time.Minute
-	DefaultMTU   = 1420                            // leaves room for the outer headers of both families in 1500
-	MaxMTU       = maxDatagram - protocol.Overhead // of its device
+	DefaultMTU   = 1420                                 // leaves room for the outer headers of both families in 1500
+	MaxMTU       = flow.MaxDatagram - protocol.Overhead // of its device
 )
 
 // Config is what all links of a router share.
@@ -51,10 +54,7 @@ type Device interface {
 	SetOffload(tun.Offload) error
 	SetCarrier(up bool) error
 	SetMTU(int) error
-	Wait(queue int) error
-	Readable(queue int) bool
-	TryRead(queue int, p []byte) (int, error)
-	Write(frame []byte) error
+	flow.Device
 	Close() error
 }
 
@@ -95,6 +95,10 @@ type LinkConfig struct {
 	Events      func(tunnel.Event) // must not block; may be nil
 }
 
+func (c *LinkConfig) liveness() liveness.Config {
+	return liveness.Config{Keepalive: c.Keepalive, DeadAfter: c.DeadAfter, Probe: c.Probe}
+}
+
 func (c *LinkConfig) check() error {
 	if c.Device == nil {
 		return errors.New("no device")
@@ -111,8 +115,8 @@ func (c *LinkConfig) check() error {
 	if c.Keepalive != 0 && c.Keepalive < MinKeepalive {
 		return fmt.Errorf("keepalive %v: at least %v, or none", c.Keepalive, MinKeepalive)
 	}
-	if c.DeadAfter != 0 && (c.Keepalive == 0 || c.DeadAfter < 2*c.Keepalive || c.DeadAfter > MaxDeadAfter) {
-		return fmt.Errorf("dead_after %v: at least twice the keepalive of %v, and at most %v", c.DeadAfter, c.Keepalive, MaxDeadAfter)
+	if c.DeadAfter != 0 && (c.Keepalive == 0 || c.DeadAfter < max(MinDeadAfter, 2*c.Keepalive) || c.DeadAfter > MaxDeadAfter) {
+		return fmt.Errorf("dead_after %v: at least %v and twice the keepalive of %v, and at most %v", c.DeadAfter, MinDeadAfter, c.Keepalive, MaxDeadAfter)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ const (
 func (l *Link) diagnose(now time.Time) {
 	s := l.peer.Status(now)
 	l.suspect(now, &s)
-	if l.up.Load() || l.unsent != nil {
+	if l.isUp() || l.unsent != nil {
 		return
 	}
 	switch {

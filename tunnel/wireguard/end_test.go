@@ -3,7 +3,6 @@ package wireguard
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -13,7 +12,7 @@ import (
 	"time"
 
 	"warren/tunnel"
-	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -21,11 +20,11 @@ const patience = 40 * time.Second
 
 // node is an endpoint at work.
 type node struct {
-	t *testing.T
+	t testing.TB
 	e *Endpoint
 }
 
-func startEndpoint(t *testing.T, c Config) *node {
+func startEndpoint(t testing.TB, c Config) *node {
 	t.Helper()
 	r := &node{t: t, e: NewEndpoint(c)}
 	if err := r.e.SetListenPort(0); err != nil {
@@ -56,7 +55,7 @@ func (r *node) addr(host string) string { return fmt.Sprintf("%s:%d", host, r.e.
 type end struct {
 	*node
 	l      *Link
-	dev    *fakeDevice
+	dev    *flowtest.Device
 	events chan tunnel.Event
 	stop   func() // and wait
 }
@@ -64,7 +63,7 @@ type end struct {
 // start adds and runs a link.
 func (r *node) start(c LinkConfig) *end {
 	r.t.Helper()
-	n := &end{node: r, dev: newFakeDevice(c.Name), events: make(chan tunnel.Event, 16)}
+	n := &end{node: r, dev: flowtest.NewDevice(c.Name), events: make(chan tunnel.Event, 16)}
 	c.Device = n.dev
 	c.Events = func(ev tunnel.Event) { n.events <- ev }
 	var err error
@@ -162,13 +161,7 @@ func newWire(t *testing.T, to string) *wire {
 }
 
 // frame is an IPv4 UDP packet of n bytes behind an empty header.
-func frame(n int, mark byte) []byte {
-	f := make([]byte, tun.HeaderLen+n)
-	p := f[tun.HeaderLen:]
-	p[0], p[8], p[9], p[n-1] = 0x45, 64, 17, mark
-	binary.BigEndian.PutUint16(p[2:], uint16(n))
-	return f
-}
+func frame(n int, mark byte) []byte { return flowtest.UDP(n, mark) }
 
 // arrives waits for frames to be written, and looks that they are the ones that are
 // wanted.
@@ -179,7 +172,7 @@ func (n *end) arrives(want ...[]byte) {
 		if time.Now().After(deadline) {
 			n.t.Fatalf("%d of %d frames arrived; %+v", len(got), len(want), n.l.Status())
 		}
-		more, _ := n.dev.take()
+		more, _ := n.dev.Take()
 		got = append(got, more...)
 	}
 	for i := range got {
@@ -194,8 +187,8 @@ func (n *end) arrives(want ...[]byte) {
 func (n *end) reaches(other *end) {
 	n.t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		n.dev.frames <- frame(100, 1)
-		if got, _ := other.dev.take(); len(got) > 0 {
+		n.dev.Frames <- frame(100, 1)
+		if got, _ := other.dev.Take(); len(got) > 0 {
 			return
 		}
 	}

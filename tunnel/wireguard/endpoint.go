@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -20,15 +19,14 @@ type Endpoint struct {
 	cfg       Config
 	log       *slog.Logger
 	machine   *protocol.Machine
-	links     sync.Map // *protocol.Peer to *Link
-	free      *outlet  // without an underlay
+	flow      *flow.Flow // the packets of all links
+	free      *binding   // without an underlay
 	strangers *strangers
 	waiting   chan handshake
-	spare     atomic.Int32 // goroutines that may still join a team
 
 	mu      sync.Mutex
-	bound   map[string]*outlet // by underlay, while a link has it
-	serving context.Context    // of Run; nil before and after
+	bound   map[string]*binding // by underlay, while a link has it
+	serving context.Context     // of Run; nil before and after
 	serves  sync.WaitGroup
 }
 
@@ -43,9 +41,9 @@ func NewEndpoint(c Config) *Endpoint {
 	m := protocol.New(protocol.Config{PrivateKey: c.PrivateKey, Date: c.Date})
 	e := &Endpoint{
 		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey},
-		free: newOutlet(""), bound: make(map[string]*outlet), waiting: make(chan handshake, maxWaiting),
+		free: newBinding(""), bound: make(map[string]*binding), waiting: make(chan handshake, maxWaiting),
 	}
-	e.spare.Store(int32(runtime.GOMAXPROCS(0)))
+	e.flow = flow.New(flow.Config{Machine: m, Now: c.Now, Handshake: e.takeHandshake, Logger: c.Logger})
 	return e
 }
 
@@ -70,7 +68,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		return errors.New("wireguard: endpoint runs already")
 	}
 	e.serving = ctx
-	e.eachOutlet(func(o *outlet) { e.serve(o.current.Load()) })
+	e.eachBinding(func(b *binding) { e.serve(b.current.Load()) })
 	e.serves.Go(func() { e.shake(ctx) })
 	e.mu.Unlock()
 
@@ -85,54 +83,54 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	e.serving = nil
-	e.eachOutlet(func(o *outlet) { o.current.Swap(&pair{err: errNoPort}).close() })
+	e.eachBinding(func(b *binding) { b.current.Swap(&socketPair{err: errNoPort}).close() })
 	e.mu.Unlock()
 	e.serves.Wait()
 	return nil
 }
 
-func (e *Endpoint) eachOutlet(f func(*outlet)) {
+func (e *Endpoint) eachBinding(f func(*binding)) {
 	f(e.free)
-	for _, o := range e.bound {
-		f(o)
+	for _, b := range e.bound {
+		f(b)
 	}
 }
 
-// mendEvery is how often is looked whether an underlay came, went, or was made anew.
+// mendEvery is how often is looked whether an underlay came, went, or was replaced.
 const mendEvery = time.Second
 
 // mend opens the sockets of underlays that lack them, or whose interface is another.
 func (e *Endpoint) mend() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, o := range e.bound {
-		if o.stale() {
-			e.renew(o)
+	for _, b := range e.bound {
+		if b.stale() {
+			e.renew(b)
 		}
 	}
 }
 
 // renew opens the sockets of an underlay on the endpoint's port.
-func (e *Endpoint) renew(o *outlet) {
-	p := &pair{err: errNoPort}
+func (e *Endpoint) renew(b *binding) {
+	p := &socketPair{err: errNoPort}
 	if port := e.ListenPort(); port != 0 {
 		var err error
-		if p, err = e.open(o.underlay, port); err != nil {
-			p = &pair{err: err}
-			if old := o.problem(); old == nil || old.Error() != err.Error() {
-				e.log.Warn("cannot open a socket on the underlay", "interface", o.underlay, "err", err)
+		if p, err = e.open(b.underlay, port); err != nil {
+			p = &socketPair{err: err}
+			if old := b.problem(); old == nil || old.Error() != err.Error() {
+				e.log.Warn("cannot open a socket on the underlay", "interface", b.underlay, "err", err)
 			}
 		}
 	}
-	e.replace(o, p)
+	e.replace(b, p)
 }
 
-// replace puts other sockets into an outlet.
-func (e *Endpoint) replace(o *outlet, p *pair) {
+// replace puts other sockets into a binding.
+func (e *Endpoint) replace(b *binding, p *socketPair) {
 	if e.serving != nil {
 		e.serve(p)
 	}
-	o.current.Swap(p).close()
+	b.current.Swap(p).close()
 }
 
 // SetListenPort makes the endpoint use this UDP port; 0 has the kernel choose one. A
@@ -151,8 +149,8 @@ func (e *Endpoint) SetListenPort(port uint16) error {
 		e.cfg.Listens(p.port)
 	}
 	e.replace(e.free, p)
-	for _, o := range e.bound {
-		e.renew(o)
+	for _, b := range e.bound {
+		e.renew(b)
 	}
 	return nil
 }
@@ -160,35 +158,35 @@ func (e *Endpoint) SetListenPort(port uint16) error {
 // ListenPort returns the port in use; 0 is none.
 func (e *Endpoint) ListenPort() uint16 { return e.free.current.Load().port }
 
-// outlet returns where a link with an underlay leaves by, for one more link. An
+// binding returns the sockets that a link with an underlay sends by, for one more link. An
 // underlay that is not there is not an error: it may come.
-func (e *Endpoint) outlet(underlay string) *outlet {
+func (e *Endpoint) binding(underlay string) *binding {
 	if underlay == "" {
 		return e.free
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	o := e.bound[underlay]
-	if o == nil {
-		o = newOutlet(underlay)
-		e.bound[underlay] = o
-		e.renew(o)
+	b := e.bound[underlay]
+	if b == nil {
+		b = newBinding(underlay)
+		e.bound[underlay] = b
+		e.renew(b)
 	}
-	o.links++
-	return o
+	b.links++
+	return b
 }
 
-// release ends a link's use of its outlet.
+// release ends a link's use of its binding.
 func (e *Endpoint) release(underlay string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	o := e.bound[underlay]
-	if o == nil {
+	b := e.bound[underlay]
+	if b == nil {
 		return
 	}
-	if o.links--; o.links == 0 {
+	if b.links--; b.links == 0 {
 		delete(e.bound, underlay)
-		o.current.Swap(&pair{err: errNoPort}).close()
+		b.current.Swap(&socketPair{err: errNoPort}).close()
 	}
 }
 
@@ -208,22 +206,17 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wireguard: %s: %w", c.Name, err)
 	}
-	l.peer = peer
-	l.out = e.outlet(c.Underlay)
-	e.links.Store(peer, l)
+	l.attach(peer, e.binding(c.Underlay))
 	return l, nil
 }
 
 func (e *Endpoint) removeLink(l *Link) {
 	e.machine.RemovePeer(l.peer)
-	e.links.Delete(l.peer)
+	e.flow.Remove(l.flow)
 	e.release(l.cfg.Underlay)
 }
 
 // serve starts the receiving of a pair.
-func (e *Endpoint) serve(p *pair) {
-	p.each(func(s *socket) {
-		r := newReceiver(e, s)
-		r.team.start()
-	})
+func (e *Endpoint) serve(p *socketPair) {
+	p.each(func(s *flow.Socket) { e.flow.Receive(s, &e.serves) })
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -23,7 +24,7 @@ func TestSessionWithoutDataIsRenewed(t *testing.T) {
 	go e.Run(t.Context())
 	events := make(chan tunnel.Event, 4)
 	l, err := e.AddLink(LinkConfig{
-		Name: "b", PublicKey: keyB.Public(), Remotes: []string{b.addr("127.0.0.1")}, Device: newFakeDevice("b"),
+		Name: "b", PublicKey: keyB.Public(), Remotes: []string{b.addr("127.0.0.1")}, Device: flowtest.NewDevice("b"),
 		Events: func(ev tunnel.Event) { events <- ev },
 	})
 	if err != nil {

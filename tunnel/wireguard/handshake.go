@@ -2,10 +2,9 @@ package wireguard
 
 import (
 	"context"
-	"net/netip"
 	"slices"
-	"time"
 
+	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -14,26 +13,22 @@ import (
 const maxWaiting = 512
 
 // handshake is a message that waits. A goroutine of its own does the work, so that
-// packets, which the receivers open, do not wait for it.
+// packets, which the receiving goroutines open, do not wait for it.
 type handshake struct {
-	socket   *socket // on which it arrived
-	at       time.Time
-	from     netip.AddrPort
-	local    netip.Addr // of ours, that it was sent to
+	flow.Handshake
 	admitted protocol.Admitted
-	msg      []byte
 }
 
-// takeHandshake has a message of a handshake seen to, if it is worth it.
-func (e *Endpoint) takeHandshake(h handshake) {
-	admitted, instead := e.machine.Admit(h.at, h.from, h.msg)
+// takeHandshake has a message of a handshake worked on, if it is worth it.
+func (e *Endpoint) takeHandshake(h flow.Handshake) {
+	admitted, instead := e.machine.Admit(h.At, h.From, h.Msg)
 	if admitted == (protocol.Admitted{}) {
 		e.finish(&h, instead)
 		return
 	}
-	h.admitted, h.msg = admitted, slices.Clone(h.msg)
+	h.Msg = slices.Clone(h.Msg)
 	select {
-	case e.waiting <- h:
+	case e.waiting <- handshake{h, admitted}:
 	default: // the sender will try again
 	}
 }
@@ -45,44 +40,30 @@ func (e *Endpoint) shake(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case h := <-e.waiting:
-			e.finish(&h, e.machine.Handshake(h.at, h.from, h.msg, h.admitted))
+			e.finish(&h.Handshake, e.machine.Handshake(h.At, h.From, h.Msg, h.admitted))
 		}
 	}
 }
 
-// finish does what a message of a handshake came to. A link's answers leave where all
-// that is the link's does.
-func (e *Endpoint) finish(h *handshake, got protocol.Received) {
-	l := e.heard(got.Peer, h.local)
-	if l == nil {
-		e.strangers.note(e.cfg.Date(h.at), h.from, got.Err)
+// finish does what a message of a handshake came to. A link's answers leave by the sockets
+// that the link's packets leave by.
+func (e *Endpoint) finish(h *flow.Handshake, got protocol.Received) {
+	t := e.flow.Heard(got.Peer, h.Local)
+	if t == nil {
+		e.strangers.note(e.cfg.Date(h.At), h.From, got.Err)
 	} else if got.Err == nil {
-		e.strangers.refusals.Forget(h.from.Addr())
+		e.strangers.refusals.Forget(h.From.Addr())
 	}
 	if got.Reply == nil {
 		return
 	}
 	var err error
-	if l != nil {
-		err = l.transmit(single(got.Reply), h.from)
+	if t != nil {
+		err = t.Transmit(flow.Single(got.Reply), h.From)
 	} else {
-		err = h.socket.send(single(got.Reply), h.from, h.local)
+		err = h.Socket.Send(flow.Single(got.Reply), h.From, h.Local)
 	}
 	if err != nil {
-		e.log.Debug("cannot answer a handshake", "remote", h.from, "err", err)
+		e.log.Debug("cannot answer a handshake", "remote", h.From, "err", err)
 	}
-}
-
-// heard takes note that a peer was, at an address of ours, and returns its link, or nil.
-func (e *Endpoint) heard(p *protocol.Peer, local netip.Addr) *Link {
-	found, _ := e.links.Load(p)
-	l, _ := found.(*Link)
-	if l == nil {
-		return nil
-	}
-	l.heardAt(local)
-	if !l.up.Load() {
-		l.notify()
-	}
-	return l
 }

@@ -5,36 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"warren/tunnel"
 	"warren/tunnel/internal/report"
+	"warren/tunnel/wireguard/flow"
+	"warren/tunnel/wireguard/liveness"
 	"warren/tunnel/wireguard/protocol"
 )
 
-// Link is one tunnel. The goroutine of Run keeps its session alive and says whether it
-// is up; one goroutine for each queue of the device sends (pump.go); the endpoint's
-// goroutines receive (receiver.go).
+// Link is one tunnel. The goroutine of Run keeps its session alive and says whether it is up.
+// The goroutines of package flow move its packets.
 type Link struct {
 	e    *Endpoint
 	cfg  LinkConfig
 	log  *slog.Logger
 	dev  Device
-	mtu  int  // of packets in the tunnel, as configured
-	join bool // dev takes frames of several packets
+	mtu  int // of packets in the tunnel, as configured
 	peer *protocol.Peer
+	flow *flow.Tunnel  // which also has whether the tunnel is up, and what was counted
 	wake chan struct{} // something changed at the peer
 	// woken is told that the machine woke up.
 	woken chan struct{}
 	keys  chan keysChange
 	done  chan struct{} // closed when Run returns
-	out   exit
-	// source is the address of ours that the peer sends to, so that it is answered from
-	// there; nil: unknown.
-	source atomic.Pointer[netip.Addr]
+	out   sender
 
 	// Of the goroutine of Run.
 	resolving bool
@@ -45,41 +41,52 @@ type Link struct {
 	local     tunnel.Identity // of this end, since the tunnel came up
 	remote    tunnel.Identity // of the peer
 	probe     prober
-	distrust  distrust
-	wasAlive  bool          // the peer was, since the tunnel came up
+	live      *liveness.Machine
+	backlog   *flow.Backlog // what has to be read before the peer is said to be silent; nil: nothing
+	quiet     bool          // keepalives are suppressed
 	measured  time.Time     // the session whose handshake's round trip is in the status
 	behind    time.Duration // of the peer's clock, while its handshakes are refused for it
 	suspected string        // what is wrong with who has the peer's key
 	unsent    error         // why the last message of the protocol could not be sent
 	initiated time.Time     // when a handshake was begun last
 
-	up    atomic.Bool  // set by the goroutine of Run
-	limit atomic.Int32 // of packets in the tunnel, as they pass; likewise
-	path  *path
-	ways  ways
-
-	counters report.Counters
-	report   *report.Report
+	path   *path
+	ways   ways
+	report *report.Report
 }
 
-// exit is what a link needs of its outlet.
-type exit interface {
-	send(t *train, to netip.AddrPort, from netip.Addr) error
-	problem() error
+// sender is what a link needs of its binding.
+type sender interface {
+	flow.Sender
+	problem() error // why nothing can be sent, or nil
 }
 
 func newLink(e *Endpoint, c LinkConfig) *Link {
 	l := &Link{
-		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(), join: c.Device.Offload() != 0,
+		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(),
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), done: make(chan struct{}),
-		known: c.keys(), probe: newProber(&c), path: newPath(&c, c.Device.MTU()),
+		known: c.keys(), probe: newProber(&c), live: liveness.New(c.liveness()), path: newPath(c.Device.MTU()),
 	}
 	l.ways.paths = c.Paths
-	l.limit.Store(int32(l.mtu))
+	l.flow = &flow.Tunnel{
+		Flow: e.flow, Device: l.dev, Joins: l.dev.Offload() != 0, Logger: l.log,
+		Notify: l.notify, Probed: l.probed,
+	}
+	l.flow.Limit.Store(int32(l.mtu))
+	l.setEnds(c.LocalAddress, c.PeerAddress)
 	l.report = report.New("wireguard", l.dev.Name(), l.mtu)
 	return l
 }
+
+// attach gives the link its peer and its way out. From now on its packets flow.
+func (l *Link) attach(peer *protocol.Peer, out sender) {
+	l.peer, l.out = peer, out
+	l.flow.Peer, l.flow.Out = peer, out
+	l.e.flow.Add(l.flow)
+}
+
+func (l *Link) isUp() bool { return l.flow.Up.Load() }
 
 // notify is called by the peer when something changed.
 func (l *Link) notify() {
@@ -99,7 +106,7 @@ func (l *Link) Run(ctx context.Context) error {
 	if err := l.dev.SetOffload(l.dev.Offload()); err != nil {
 		l.log.Warn("cannot set the device's offload", "err", err)
 	}
-	var pumps sync.WaitGroup
+	var sending sync.WaitGroup
 	broken := make(chan error, 1)
 	fail := func(err error) {
 		select {
@@ -108,8 +115,7 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 	}
 	for q := range l.dev.Queues() {
-		p := newPump(l, q, &pumps, fail)
-		p.team.start()
+		l.flow.Start(q, &sending, fail)
 	}
 	err := l.loop(ctx, broken)
 	reason := err
@@ -121,7 +127,7 @@ func (l *Link) Run(ctx context.Context) error {
 	l.down(l.e.cfg.Now(), reason)
 	l.report.SetState(time.Now(), tunnel.StateDown)
 	err = errors.Join(err, l.dev.Close())
-	pumps.Wait()
+	sending.Wait()
 	return err
 }
 
@@ -181,26 +187,23 @@ func (l *Link) tick(now time.Time) (began bool) {
 	l.followWays(now)
 	l.assess(now)
 	l.diagnose(now)
-	if l.up.Load() {
-		l.probe.ask(now, l.peer.Status(now).Spoke)
-	}
 	l.tryPath(now)
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)
-		if protocol.IsKeepalive(msg) && l.hushed(now, &s) {
+		if l.quiet && protocol.IsKeepalive(msg) {
 			continue
 		}
 		to := s.Endpoint
 		if protocol.IsInitiation(msg) {
 			began = true
-			if l.initiated.After(s.Heard) || l.doubts(now, &s) {
-				l.source.Store(nil) // nothing comes: it may be the source's fault
+			if l.initiated.After(s.Heard) || l.live.Doubts(now, l.facts(&s)) {
+				l.flow.ForgetSource() // nothing comes: it may be the source's fault
 			}
 			l.initiated = now
 		}
-		if l.unsent = l.transmit(single(msg), to); l.unsent != nil {
+		if l.unsent = l.flow.Transmit(flow.Single(msg), to); l.unsent != nil {
 			l.unsent = fmt.Errorf("send to %s: %w", to, l.unsent)
-			if !l.up.Load() {
+			if !l.isUp() {
 				l.fail(l.unsent)
 			}
 		}
@@ -209,7 +212,7 @@ func (l *Link) tick(now time.Time) (began bool) {
 }
 
 // settled reports whether there is nothing to look the remotes up for.
-func (l *Link) settled() bool { return l.up.Load() || l.distrust.holds() }
+func (l *Link) settled() bool { return l.isUp() || l.live.Distrusts() }
 
 // found tries the next address of the remotes, unless the peer has been heard
 // meanwhile.

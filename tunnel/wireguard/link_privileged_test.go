@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +29,10 @@ type router struct {
 	e      *Endpoint
 	l      *Link
 	events chan tunnel.Event
+	stop   func() // and wait
 }
+
+func (r *router) addr() string { return fmt.Sprintf("127.0.0.1:%d", r.e.ListenPort()) }
 
 func ip(args ...string) error {
 	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
@@ -62,24 +66,31 @@ func newNS(t *testing.T, id byte, queues int) (*netns.NS, *tun.Device) {
 
 func startRouter(t *testing.T, id byte, queues int, key protocol.PrivateKey, peer protocol.PublicKey, remotes ...string) *router {
 	t.Helper()
+	return startRouterWith(t, id, queues, key, LinkConfig{
+		Name: "peer", PublicKey: peer, Remotes: remotes, Keepalive: 200 * time.Millisecond, DeadAfter: 15 * time.Second,
+	})
+}
+
+// startRouterWith starts a router whose link has this config and a device of its own.
+func startRouterWith(t *testing.T, id byte, queues int, key protocol.PrivateKey, c LinkConfig) *router {
+	t.Helper()
 	ns, dev := newNS(t, id, queues)
 	r := &router{id: id, ns: ns, e: NewEndpoint(Config{PrivateKey: key}), events: make(chan tunnel.Event, 16)}
 	if err := r.e.SetListenPort(0); err != nil {
 		t.Fatal(err)
 	}
+	if c.Device = dev; c.Events == nil {
+		c.Events = func(ev tunnel.Event) { r.events <- ev }
+	}
 	var err error
-	r.l, err = r.e.AddLink(LinkConfig{
-		Name: "peer", PublicKey: peer, Remotes: remotes, Device: dev,
-		Keepalive: 200 * time.Millisecond, DeadAfter: 15 * time.Second, Events: func(ev tunnel.Event) { r.events <- ev },
-	})
-	if err != nil {
+	if r.l, err = r.e.AddLink(c); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 2)
 	go func() { ended <- r.e.Run(ctx) }()
 	go func() { ended <- r.l.Run(ctx) }()
-	t.Cleanup(func() {
+	r.stop = sync.OnceFunc(func() {
 		cancel()
 		for range 2 {
 			if err := <-ended; err != nil {
@@ -87,6 +98,7 @@ func startRouter(t *testing.T, id byte, queues int, key protocol.PrivateKey, pee
 			}
 		}
 	})
+	t.Cleanup(r.stop)
 	return r
 }
 
@@ -95,7 +107,7 @@ func newRouters(t *testing.T, queues int) (a, b *router) {
 	netns.RequireRoot(t)
 	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
 	b = startRouter(t, 2, queues, keyB, keyA.Public())
-	a = startRouter(t, 1, queues, keyA, keyB.Public(), fmt.Sprintf("127.0.0.1:%d", b.e.ListenPort()))
+	a = startRouter(t, 1, queues, keyA, keyB.Public(), b.addr())
 	for _, r := range []*router{a, b} {
 		select {
 		case ev := <-r.events:

@@ -9,26 +9,9 @@ import (
 
 	"warren/tunnel"
 	"warren/tunnel/internal/report"
+	"warren/tunnel/wireguard/liveness"
 	"warren/tunnel/wireguard/protocol"
 )
-
-// maxDistrust bounds how long a peer that says nothing is left alone.
-const maxDistrust = time.Minute
-
-// distrust keeps a tunnel from coming up again and again with a peer that completes
-// handshakes and then says nothing: each time, it must wait twice as long before a
-// handshake alone is believed. Anything else that comes from the peer is, at any time.
-type distrust struct {
-	times int       // that the tunnel went down like that, in a row
-	until time.Time // zero: not, or no longer
-}
-
-func (d *distrust) holds() bool { return !d.until.IsZero() }
-
-func (d *distrust) more(now time.Time, deadAfter time.Duration) {
-	d.times++
-	d.until = now.Add(min(deadAfter<<min(d.times, 16), maxDistrust))
-}
 
 // renewAt is when this end asks for the next session, also if there is no data that
 // would: the initiator first, and if that does not happen, either.
@@ -39,62 +22,58 @@ func renewAt(s *protocol.Status) time.Time {
 	return s.Since.Add((protocol.RekeyAfterTime + protocol.RejectAfterTime) / 2)
 }
 
-// doubtAt is when this end asks a silent peer for a new session: one that was started
-// anew has lost the one there is, and can say nothing in it. Zero is never.
-func (l *Link) doubtAt(s *protocol.Status) time.Time {
-	if l.cfg.DeadAfter == 0 {
-		return time.Time{}
+// facts are what the machine needs to know of the peer.
+func (l *Link) facts(s *protocol.Status) liveness.Facts {
+	return liveness.Facts{
+		Heard: s.Spoke, Session: s.Established, Alive: s.Alive, Unconfirmed: s.Unconfirmed, Trying: s.Trying,
+		Renew: renewAt(s), Expire: s.Since.Add(protocol.RejectAfterTime), Begun: l.initiated,
+		Lost:     l.ways.isLost(s),
+		MayBegin: len(l.cfg.Remotes) > 0 && !l.resolving && s.Endpoint.IsValid(),
 	}
-	return s.Spoke.Add(2 * l.cfg.Keepalive)
 }
 
-func (l *Link) doubts(now time.Time, s *protocol.Status) bool {
-	at := l.doubtAt(s)
-	return !at.IsZero() && !now.Before(at)
-}
-
-// hushed reports whether no keepalive is to be sent, so that a peer that hears this end and
-// is not heard finds out within its own dead_after that the path is dead. Once it has, and a
-// handshake was begun whose answer this end cannot use, by which the peer knows that it is
-// not heard, they go on: after a longer cut whoever hears one is up at once.
-func (l *Link) hushed(now time.Time, s *protocol.Status) bool {
-	silence := now.Sub(s.Spoke)
-	return l.cfg.DeadAfter > 0 && silence >= l.cfg.DeadAfter &&
-		(silence < 2*l.cfg.DeadAfter+l.cfg.Keepalive || !l.initiated.After(s.Spoke))
-}
-
-// assess decides whether the tunnel is up, and asks for handshakes.
+// assess has the machine decide, and does what it says.
 func (l *Link) assess(now time.Time) {
 	s := l.peer.Status(now)
-	silent := l.cfg.DeadAfter > 0 && now.Sub(s.Spoke) >= l.cfg.DeadAfter || l.ways.isLost(&s)
-	if s.Alive {
-		l.wasAlive = true
-		if l.distrust.times > 0 {
-			l.distrust = distrust{}
-			l.report.SetError("")
-		}
+	v := l.live.Step(now, l.facts(&s))
+	if v.Settle && l.settle() {
+		s = l.peer.Status(now) // with what was read meanwhile
+		f := l.facts(&s)
+		f.Read = true
+		trusted := v.Trusted
+		v = l.live.Step(now, f)
+		v.Trusted = v.Trusted || trusted
 	}
-	switch up := l.up.Load(); {
-	case s.Established && !silent && !l.distrust.holds() && (up || !s.Unconfirmed):
+	if !v.Settle {
+		l.backlog = nil
+	}
+	if v.Trusted {
+		l.report.SetError("")
+	}
+	switch {
+	case v.Up && s.Established:
 		l.setUp(now, &s)
-		if !s.Trying && (!now.Before(renewAt(&s)) || l.doubts(now, &s)) {
-			l.peer.Initiate(now)
-		}
-	case up && silent:
-		if !l.wasAlive {
-			l.distrust.more(now, l.cfg.DeadAfter)
-		}
+	case v.Why == liveness.Silent:
 		l.down(now, fmt.Errorf("nothing came from the peer for %v%s%s", l.cfg.DeadAfter, l.probe.explain(), l.whyUnsent()))
-		l.peer.Initiate(now)
-	case up:
+	case v.Why == liveness.Expired:
 		l.down(now, fmt.Errorf("the session could not be renewed for %v%s", protocol.RejectAfterTime, l.whyUnsent()))
-		l.peer.Initiate(now)
-	case l.distrust.holds() && !now.Before(l.distrust.until):
-		l.distrust.until = time.Time{}
-		l.peer.Initiate(now)
-	case !l.distrust.holds() && len(l.cfg.Remotes) > 0 && !s.Trying && !l.resolving && s.Endpoint.IsValid():
-		l.peer.Initiate(now) // the protocol gives up after a while; a tunnel does not
 	}
+	if v.Handshake {
+		l.peer.Initiate(now)
+	}
+	if l.probe.heard(s.Spoke); v.Probe {
+		l.probe.ask(now)
+	}
+	l.quiet = v.Quiet
+}
+
+// settle reports whether what waited in the sockets when it was called first has been read and
+// opened.
+func (l *Link) settle() bool {
+	if l.backlog == nil {
+		l.backlog = l.e.flow.Backlog()
+	}
+	return l.backlog.Passed()
 }
 
 func (l *Link) whyUnsent() string {
@@ -114,21 +93,11 @@ func (l *Link) deadline(now time.Time) time.Time {
 	}
 	earlier(l.lookAt)
 	earlier(l.peer.NextDeadline())
-	if !l.up.Load() {
-		earlier(l.distrust.until)
-		return first
-	}
 	s := l.peer.Status(now)
-	earlier(s.Since.Add(protocol.RejectAfterTime))
-	if !s.Trying {
-		earlier(renewAt(&s))
-		earlier(l.doubtAt(&s))
+	earlier(l.live.Deadline(now, l.facts(&s)))
+	if l.isUp() {
+		earlier(l.path.search.Due())
 	}
-	if l.cfg.DeadAfter > 0 {
-		earlier(s.Spoke.Add(l.cfg.DeadAfter))
-	}
-	earlier(l.probe.due(s.Spoke))
-	earlier(l.path.search.Due())
 	return first
 }
 
@@ -144,21 +113,20 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		}
 		t.Remote = s.Endpoint
 	})
-	if l.up.Load() {
+	if l.isUp() {
 		return
 	}
-	l.up.Store(true)
+	l.flow.Up.Store(true)
 	l.local, l.remote = tunnel.Identity(s.Local), tunnel.Identity(s.Remote)
 	if l.cfg.AddressesOf != nil {
 		own, far := l.cfg.AddressesOf(l.local, l.remote)
 		l.probe.peer = far.WithZone("")
-		l.path.setEnds(own, far)
+		l.setEnds(own, far)
 	}
-	l.wasAlive = s.Alive
 	if err := l.dev.SetCarrier(true); err != nil {
 		l.log.Error("cannot raise the carrier", "err", err)
 	}
-	if l.distrust.times == 0 {
+	if l.live.Trusts() {
 		l.report.SetError("")
 	}
 	at := l.e.cfg.Date(now)
@@ -170,10 +138,11 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 // down takes the tunnel down, if it is up: first the carrier, so that the kernel stops
 // routing into it, then the event.
 func (l *Link) down(now time.Time, reason error) {
-	if !l.up.Load() {
+	l.live.Down()
+	if !l.isUp() {
 		return
 	}
-	l.up.Store(false)
+	l.flow.Up.Store(false)
 	if err := l.dev.SetCarrier(false); err != nil && !errors.Is(err, unix.EBADFD) { // gone, which its reader will say
 		l.log.Error("cannot drop the carrier", "err", err)
 	}

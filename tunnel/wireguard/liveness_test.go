@@ -87,7 +87,7 @@ func TestMutePeerSpeaks(t *testing.T) {
 	s := newStage(t, dialing, 0)
 	s.at(30 * time.Second)
 	s.events = nil
-	if s.l.up.Load() {
+	if s.l.isUp() {
 		t.Fatal("up")
 	}
 	if _, err := s.peer.Sealer(s.now, 1); err != nil {

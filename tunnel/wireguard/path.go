@@ -6,24 +6,19 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
-	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
 )
 
-// largePacket is more than what sessions of BGP and their like send while nothing happens.
-const largePacket = 512
-
-// path finds out how large the link's packets may be (package pathmtu). What is not said to
-// be for any goroutine belongs to that of Link.Run.
+// path finds out how large the link's packets may be (package pathmtu). All but the channels
+// belongs to the goroutine of Link.Run.
 type path struct {
-	ends   atomic.Pointer[pathmtu.Ends] // for any goroutine
 	search *pathmtu.Search
 	probes []sentProbe // of the round under way
 	mtu    int         // of the interface
@@ -31,8 +26,6 @@ type path struct {
 
 	confirmed time.Time // when the search last was
 
-	large   atomic.Bool        // large packets were sent since; for any goroutine
-	refused atomic.Int64       // Unix time in ns when a sender was told of a packet that is too large; likewise
 	answers chan []byte        // to probes of the peer, which are to be sent
 	tokens  chan pathmtu.Token // of probes that the peer has answered
 }
@@ -43,89 +36,38 @@ type sentProbe struct {
 	size  int
 }
 
-func newPath(c *LinkConfig, mtu int) *path {
-	p := &path{
+func newPath(mtu int) *path {
+	return &path{
 		search: pathmtu.New(mtu), mtu: mtu, told: mtu,
 		answers: make(chan []byte, 8), tokens: make(chan pathmtu.Token, 8),
 	}
-	p.setEnds(c.LocalAddress, c.PeerAddress)
-	return p
 }
 
 // setEnds sets the addresses in the tunnel between which probes go.
-func (p *path) setEnds(local, peer netip.Addr) {
-	p.ends.Store(&pathmtu.Ends{Local: local.WithZone(""), Peer: peer.WithZone("")})
+func (l *Link) setEnds(local, peer netip.Addr) {
+	l.flow.Ends.Store(&pathmtu.Ends{Local: local.WithZone(""), Peer: peer.WithZone("")})
 }
 
-// takeProbe looks at a packet that arrived and may be a probe or the answer to one, and
-// reports whether it was. It may be called from any goroutine. What is too much at once is lost.
-func (l *Link) takeProbe(packet []byte) bool {
-	answer, token, answers := l.path.ends.Load().Take(packet)
-	switch {
-	case answers:
-		select {
-		case l.path.tokens <- token:
-		default:
-		}
-	case answer != nil:
+// probed takes what is to be sent because of a probe of the peer, or the token of a probe that
+// it has answered. It may be called from any goroutine. What is too much at once is lost.
+func (l *Link) probed(answer []byte, token pathmtu.Token) {
+	if answer != nil {
 		select {
 		case l.path.answers <- answer:
 		default:
 		}
-	default:
-		return false
+	} else {
+		select {
+		case l.path.tokens <- token:
+		default:
+		}
 	}
 	l.notify()
-	return true
-}
-
-// sendsLarge is told of each frame that is sealed, by its longest packet. It may be called from
-// any goroutine.
-func (l *Link) sendsLarge(longest int) {
-	if longest > largePacket && !l.path.large.Load() {
-		l.path.large.Store(true)
-		l.notify()
-	}
-}
-
-// tooLargeEvery is the least time between two ICMP errors of a link. A sender needs one.
-const tooLargeEvery = 20 * time.Millisecond
-
-// refuseLarge takes from a batch the frames that are too large for the path though not for the
-// interface, which keeps the 1280 bytes that IPv6 demands of it, and tells their senders. Those
-// that cannot be told, because they are of IPv6 or let routers fragment, go and get lost. It may
-// be called from any goroutine.
-func (l *Link) refuseLarge(b *batch, limit int) {
-	if limit >= pathmtu.Base {
-		return
-	}
-	kept := b.frames[:0]
-	for i := range b.frames {
-		s := &b.frames[i]
-		var told []byte
-		if s.Longest() > limit {
-			told = pathmtu.TooLarge(s.Packet(), limit)
-		}
-		if told == nil {
-			kept = append(kept, *s)
-			continue
-		}
-		l.counters.Drops.Add(uint64(s.Count()))
-		last, now := l.path.refused.Load(), time.Now().UnixNano()
-		if now-last < int64(tooLargeEvery) || !l.path.refused.CompareAndSwap(last, now) {
-			continue
-		}
-		if err := l.dev.Write(append(make([]byte, tun.HeaderLen), told...)); err != nil {
-			l.log.Debug("an ICMP error was not delivered", "err", err)
-		}
-	}
-	clear(b.frames[len(kept):])
-	b.frames = kept
 }
 
 // restartPath begins to look at a path that may be another.
 func (l *Link) restartPath(now time.Time) {
-	if l.path.ends.Load().IsValid() && l.mtu >= pathmtu.Base {
+	if l.flow.Ends.Load().IsValid() && l.mtu >= pathmtu.Base {
 		l.path.search.Restart(now)
 	}
 }
@@ -146,10 +88,10 @@ func (l *Link) tryPath(now time.Time) {
 			done = true
 		}
 	}
-	if !l.up.Load() {
+	if !l.isUp() {
 		return
 	}
-	if p.large.Load() {
+	if l.flow.Large.Load() {
 		p.search.Busy()
 	}
 	if sizes := p.search.Tick(now); len(sizes) > 0 {
@@ -164,7 +106,7 @@ func (l *Link) tryPath(now time.Time) {
 func (l *Link) sendProbe(now time.Time, size int) {
 	sent := sentProbe{size: size}
 	rand.Read(sent.token[:])
-	packet, err := l.path.ends.Load().Request(size, sent.token)
+	packet, err := l.flow.Ends.Load().Request(size, sent.token)
 	if err == nil {
 		l.path.probes = append(l.path.probes, sent)
 		err = l.sendInside(now, packet)
@@ -184,7 +126,7 @@ func (l *Link) sendInside(now time.Time, packet []byte) error {
 	copy(buf[protocol.HeaderLen:], packet)
 	msg := sealer.Add(buf, len(packet), len(packet))
 	sealer.Seal()
-	return l.transmit(single(msg), sealer.To)
+	return l.flow.Transmit(flow.Single(msg), sealer.To)
 }
 
 // probeAnswered takes the token of a probe that the peer has answered.
@@ -204,11 +146,11 @@ func (l *Link) clamp() {
 	p := l.path
 	if c := p.search.Confirmed(); c != p.confirmed {
 		p.confirmed = c
-		p.large.Store(false)
+		l.flow.Large.Store(false)
 	}
 	limit := p.search.Limit()
-	if int(l.limit.Load()) != limit {
-		l.limit.Store(int32(limit))
+	if int(l.flow.Limit.Load()) != limit {
+		l.flow.Limit.Store(int32(limit))
 		l.setMTU(max(limit, pathmtu.Base))
 		l.report.Change(func(t *tunnel.Status) { t.MTU, t.Hint = p.mtu, l.narrow(limit) })
 	}

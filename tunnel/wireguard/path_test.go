@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
 )
@@ -40,18 +41,18 @@ func newNarrowPair(t *testing.T, passes int) (a, b *end) {
 func TestLargePacketsBelowIPv6sMinimumAreRefused(t *testing.T) {
 	const passes = 1000
 	a, b := newNarrowPair(t, passes)
-	waitFor(t, func() bool { return a.l.limit.Load() == passes && b.l.limit.Load() == passes }, func() any { return a.l.Status() })
+	waitFor(t, func() bool { return a.l.flow.Limit.Load() == passes && b.l.flow.Limit.Load() == passes }, func() any { return a.l.Status() })
 	large, fits, fragments := frame(passes+1, 1), frame(passes, 2), frame(passes+1, 3)
 	for i, f := range [][]byte{large, fits} {
 		p := f[tun.HeaderLen:]
 		p[6] = 0x40 // don't fragment
 		copy(p[12:], []byte{10, 0, 0, 1, 10, 0, 0, byte(2 + i)})
 	}
-	a.dev.frames <- large
-	a.dev.frames <- fragments // is lost on the path
-	a.dev.frames <- fits
+	a.dev.Frames <- large
+	a.dev.Frames <- fragments // is lost on the path
+	a.dev.Frames <- fits
 	b.arrives(fits)
-	written, _ := a.dev.take()
+	written, _ := a.dev.Take()
 	if len(written) != 1 {
 		t.Fatalf("%d frames were written, want an ICMP error", len(written))
 	}
@@ -81,21 +82,19 @@ func TestLargePacketsVanish(t *testing.T) {
 			return n.l.Status().MTU == passes && strings.Contains(n.l.Status().Hint, "clamped to packets of 1347 bytes")
 		},
 			func() any { return n.l.Status() })
-		n.dev.mu.Lock()
-		if n.dev.mtu != passes || len(n.dev.written) > 0 {
-			t.Errorf("%s: the interface has an MTU of %d, and %d packets were written to it", n.dev.name, n.dev.mtu, len(n.dev.written))
+		if written, _ := n.dev.Take(); n.dev.SetTo() != passes || len(written) > 0 {
+			t.Errorf("%s: the interface has an MTU of %d, and %d packets were written to it", n.dev.Name(), n.dev.SetTo(), len(written))
 		}
-		n.dev.mu.Unlock()
 		if s := n.l.Status(); s.Stats.Drops > 0 || s.LastError != "" {
 			t.Errorf("%+v", s)
 		}
 	}
 	// What is as large as it may be passes, whatever is padded, and SYNs offer no more.
 	for _, size := range []int{passes, passes - 1, passes - 15} {
-		a.dev.frames <- frame(size, 7)
+		a.dev.Frames <- frame(size, 7)
 		b.arrives(frame(size, 7))
 	}
-	a.dev.frames <- syn(1400)
+	a.dev.Frames <- syn(1400)
 	b.arrives(syn(passes - 40))
 }
 
@@ -142,23 +141,6 @@ func TestPeerThatAnswersNoProbes(t *testing.T) {
 	}
 }
 
-// Large packets wake the link once, and have it look after the path again.
-func TestLargePacketsAreNoticedOnce(t *testing.T) {
-	s := newStage(t, LinkConfig{
-		Keepalive: time.Second, DeadAfter: 10 * time.Second, LocalAddress: netip.MustParseAddr("fe80::1"),
-	}, time.Second)
-	s.l.sendsLarge(largePacket)
-	if s.woken() {
-		t.Error("a small packet wakes the link")
-	}
-	for i := range 3 {
-		s.l.sendsLarge(1400)
-		if s.woken() != (i == 0) {
-			t.Errorf("packet %d", i)
-		}
-	}
-}
-
 // What is found below 1280 bytes leaves IPv6 its interface.
 func TestPathNarrowerThanIPv6Demands(t *testing.T) {
 	s := newStage(t, LinkConfig{
@@ -178,13 +160,13 @@ func TestPathNarrowerThanIPv6Demands(t *testing.T) {
 	}
 	s.l.path.search.Restart(s.now)
 	play(1000)
-	if st := s.l.Status(); s.l.limit.Load() != 1000 || st.MTU != 1280 || s.l.dev.(*fakeDevice).mtu != 1280 || !strings.Contains(st.Hint, "TCP in the tunnel is clamped to packets of 1000 bytes") {
-		t.Errorf("limit %d, %+v", s.l.limit.Load(), st)
+	if st := s.l.Status(); s.l.flow.Limit.Load() != 1000 || st.MTU != 1280 || s.l.dev.(*flowtest.Device).SetTo() != 1280 || !strings.Contains(st.Hint, "TCP in the tunnel is clamped to packets of 1000 bytes") {
+		t.Errorf("limit %d, %+v", s.l.flow.Limit.Load(), st)
 	}
 	s.now = s.now.Add(time.Minute)
 	s.l.path.search.Restart(s.now)
 	play(1500)
-	if st := s.l.Status(); s.l.limit.Load() != DefaultMTU || st.MTU != DefaultMTU || s.l.dev.(*fakeDevice).mtu != DefaultMTU || st.Hint != "" {
-		t.Errorf("limit %d, %+v", s.l.limit.Load(), st)
+	if st := s.l.Status(); s.l.flow.Limit.Load() != DefaultMTU || st.MTU != DefaultMTU || s.l.dev.(*flowtest.Device).SetTo() != DefaultMTU || st.Hint != "" {
+		t.Errorf("limit %d, %+v", s.l.flow.Limit.Load(), st)
 	}
 }

@@ -19,14 +19,14 @@ func openPinger(ifname string, peer netip.Addr) (pinger, error) {
 	return ping.Open(ifname, netip.Addr{}, peer)
 }
 
-// prober asks a silent peer for signs of life, of which any is good: the reply to an
-// echo is a packet of the tunnel like others. It has a socket only while an echo waits
-// for its reply. It belongs to the goroutine of Link.Run.
+// prober asks a silent peer for signs of life when liveness.Machine says so. Any sign is good: the
+// reply to an echo is a packet of the tunnel like others. It has a socket only while an echo
+// waits for its reply. It belongs to the goroutine of Link.Run.
 type prober struct {
-	ifname    string
-	peer      netip.Addr
-	keepalive time.Duration // 0: never asks
-	open      func(ifname string, peer netip.Addr) (pinger, error)
+	ifname string
+	peer   netip.Addr
+	probes bool // the link does ask
+	open   func(ifname string, peer netip.Addr) (pinger, error)
 
 	ping     pinger    // nil: no socket
 	asked    time.Time // when the last echo was sent, or should have been
@@ -35,35 +35,18 @@ type prober struct {
 }
 
 func newProber(c *LinkConfig) prober {
-	p := prober{ifname: c.Device.Name(), peer: c.PeerAddress.WithZone(""), open: openPinger}
-	if c.Probe {
-		p.keepalive = c.Keepalive
-	}
-	return p
+	return prober{ifname: c.Device.Name(), peer: c.PeerAddress.WithZone(""), probes: c.Probe, open: openPinger}
 }
 
-// due is when the next echo is to be sent to a peer that was heard last at a time; zero
-// is never. A Warren's keepalives come each keepalive, and a quarter more is for those
-// that are a bit late. An echo without a reply is followed by others.
-func (p *prober) due(heard time.Time) time.Time {
-	if p.keepalive == 0 {
-		return time.Time{}
-	}
-	first := heard.Add(p.keepalive + p.keepalive/4)
-	if next := p.asked.Add(p.keepalive); next.After(first) {
-		return next
-	}
-	return first
-}
-
-// ask sends an echo if one is due, and closes the socket if the peer was heard.
-func (p *prober) ask(now, heard time.Time) {
-	if heard.After(p.asked) {
+// heard is told when the peer last was, and closes the socket if an echo has done its work.
+func (p *prober) heard(at time.Time) {
+	if at.After(p.asked) {
 		p.close()
 	}
-	if at := p.due(heard); at.IsZero() || at.After(now) {
-		return
-	}
+}
+
+// ask sends an echo.
+func (p *prober) ask(now time.Time) {
 	p.asked = now
 	if p.ping == nil {
 		if p.ping, p.problem = p.open(p.ifname, p.peer); p.problem != nil {
@@ -112,7 +95,7 @@ func (p *prober) close() {
 // explain says what the operator may do about a peer that was silent.
 func (p *prober) explain() string {
 	switch {
-	case p.keepalive == 0 || p.answered:
+	case !p.probes || p.answered:
 		return ""
 	case p.problem != nil:
 		return fmt.Sprintf("; %v", p.problem)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -94,13 +95,13 @@ func TestSecretLinks(t *testing.T) {
 			identities[ev.Local] = true
 		}
 		f := frame(500, byte(i))
-		endA.dev.frames <- f
+		endA.dev.Frames <- f
 		endB.arrives(f)
-		endB.dev.frames <- f
+		endB.dev.Frames <- f
 		endA.arrives(f)
 	}
 	c := links[1].b
-	c.Name, c.Device = "again", newFakeDevice("again")
+	c.Name, c.Device = "again", flowtest.NewDevice("again")
 	if _, err := b.e.AddLink(c); err == nil {
 		t.Error("the same keys twice")
 	}

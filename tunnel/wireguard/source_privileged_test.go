@@ -32,7 +32,7 @@ func TestAnswersFromWhereThePeerSentTo(t *testing.T) {
 			for i := range 40 {
 				f := frame([]int{100, 1420, 1420, 1420, 9000}[i%5], byte(i)) // alone, and together
 				want = append(want, f)
-				a.dev.frames <- f
+				a.dev.Frames <- f
 			}
 			b.arrives(want...)
 			at := netip.MustParsePrefix(v.address).Addr()

@@ -13,6 +13,8 @@ import (
 
 	"warren/tunnel"
 	"warren/tunnel/internal/ping"
+	"warren/tunnel/wireguard/flow"
+	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -55,7 +57,7 @@ func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
 	e := NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey()})
 	s.far = protocol.PeerConfig{PublicKey: e.PublicKey(), Keepalive: farKeepalive}
 	c.Name, c.PublicKey, c.PeerAddress = "far", s.key.Public(), netip.MustParseAddr("fe80::2%far")
-	c.Device = newFakeDevice("far")
+	c.Device = flowtest.NewDevice("far")
 	c.Events = func(ev tunnel.Event) {
 		word := "down: " + ev.Reason
 		if ev.Up {
@@ -76,7 +78,8 @@ func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
 		s.opened++
 		return (*stagePinger)(s), nil
 	}
-	l.out = (*stageExit)(s)
+	l.out = (*stageSender)(s)
+	l.flow.Out = l.out
 	s.restart()
 	if len(c.Remotes) > 0 {
 		s.look()
@@ -123,21 +126,21 @@ func (s *stage) toNear(msg []byte) {
 	if got.Reply != nil {
 		s.toFar(got.Reply)
 	}
-	if got.Peer != nil && !s.l.up.Load() {
+	if got.Peer != nil && !s.l.isUp() {
 		s.l.notify()
 	}
 }
 
-// stageExit is the stage's end of the underlay.
-type stageExit stage
+// stageSender is the stage's end of the underlay.
+type stageSender stage
 
-func (x *stageExit) problem() error { return nil }
+func (x *stageSender) problem() error { return nil }
 
-func (x *stageExit) send(t *train, to netip.AddrPort, _ netip.Addr) error {
+func (x *stageSender) Send(b *flow.Burst, to netip.AddrPort, _ netip.Addr) error {
 	if to != farAddr {
 		return fmt.Errorf("nobody is at %v", to)
 	}
-	for _, msg := range t.parts { // the stage's messages leave alone
+	for _, msg := range b.Parts() { // the stage's messages leave alone
 		(*stage)(x).toFar(bytes.Clone(msg))
 	}
 	return nil

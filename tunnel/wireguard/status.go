@@ -20,7 +20,7 @@ func (l *Link) Status() tunnel.Status {
 	if s.State != tunnel.StateUp {
 		s.Hint = ""
 	}
-	s.Stats = l.counters.Stats()
+	s.Stats = l.flow.Counters.Stats()
 	return s
 }
 

@@ -18,7 +18,7 @@ func (l *Link) Wake() {
 // another one. What was tried before the sleep the protocol would give up now as tried in vain
 // for too long.
 func (l *Link) awake(now time.Time) (look bool) {
-	if l.up.Load() {
+	if l.isUp() {
 		return false
 	}
 	if l.peer.Status(now).Endpoint.IsValid() {

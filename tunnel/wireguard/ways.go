@@ -98,15 +98,12 @@ func (l *Link) followWays(now time.Time) {
 		}
 	}
 	if news, _ := w.own.take(); news {
-		l.source.Store(nil) // the routes choose
+		l.flow.ForgetSource() // the routes choose
 		if w.lost == "" {
 			l.showUp(now)
 		}
 	}
-	remote, source := l.peer.Status(now).Endpoint, netip.Addr{}
-	if from := l.source.Load(); from != nil {
-		source = *from
-	}
+	remote, source := l.peer.Status(now).Endpoint, l.flow.Source()
 	if remote != w.remote && remote.IsValid() {
 		if w.lost != "" {
 			w.lost, w.found = "", now

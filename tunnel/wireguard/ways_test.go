@@ -79,7 +79,7 @@ func TestWayIsAnother(t *testing.T) {
 func TestSourceHasNoWay(t *testing.T) {
 	s, p := wayStage(t)
 	source := netip.MustParseAddr("192.0.2.1")
-	s.l.heardAt(source)
+	s.l.flow.HeardAt(source)
 	s.step()
 	changed := p.follows[source]
 	if changed == nil || len(p.follows) != 2 {
@@ -88,7 +88,7 @@ func TestSourceHasNoWay(t *testing.T) {
 	heard := s.heard
 	changed(true, "the address 192.0.2.1 is gone from this machine")
 	s.pass(0)
-	if s.l.source.Load() != nil || len(p.follows) != 1 {
+	if s.l.flow.Source().IsValid() || len(p.follows) != 1 {
 		t.Errorf("it is used still: ways from %v", p.follows)
 	}
 	if s.heard == heard {

@@ -112,7 +112,7 @@ func (p *Peer) acceptedLocked(now time.Time, from netip.AddrPort, s *session, fr
 	s.alive = s.alive || !confirmed && !agreed || fresh > 1
 	// In an older session than the one that is heard come packets that were on their way,
 	// and those of another machine with the same key.
-	moved := p.endpoint != from && (s != p.previous || p.current == nil || !p.current.alive)
+	moved := p.endpoint != from && p.isLatestLocked(now) && (s != p.previous || p.current == nil || !p.current.alive)
 	if moved {
 		p.endpoint = from
 	}
@@ -123,7 +123,7 @@ func (p *Peer) acceptedLocked(now time.Time, from netip.AddrPort, s *session, fr
 	if data > 1 {
 		p.heardLocked(now, true) // it matters whether there was more than one
 	}
-	p.spoke = now
+	p.spoke = later(p.spoke, now)
 	p.lastMinuteLocked(now, s)
 	return confirmed || agreed || moved
 }

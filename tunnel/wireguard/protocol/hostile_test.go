@@ -107,6 +107,41 @@ func TestRoaming(t *testing.T) {
 	}
 }
 
+// What was read from a socket before the peer was heard elsewhere, and is worked on later, does
+// not move it back, and does not make it look silent.
+func TestWorkedOnLate(t *testing.T) {
+	for name, message := range map[string]func(n *network) (msg []byte){
+		"packet": func(n *network) []byte { return n.mustSeal(n.a, packet(100, 1)) },
+		"initiation": func(n *network) []byte {
+			n.a.p.Initiate(n.now)
+			return n.a.p.Tick(n.now)[0]
+		},
+		"response": func(n *network) []byte {
+			n.b.p.Initiate(n.now)
+			initiation := n.b.p.Tick(n.now)[0]
+			return n.a.m.Receive(n.now, addrB, initiation).Reply
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNetwork(t)
+			n.handshake(n.a)
+			n.now = n.now.Add(10 * time.Second)
+			read := n.now
+			msg := message(n)
+			n.now = n.now.Add(time.Second)
+			n.a.addr = elsewhere
+			n.send(n.a, n.mustSeal(n.a, packet(100, 2)))
+			if r := n.b.m.Receive(read, addrA, msg); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			s := n.b.p.Status(n.now)
+			if s.Endpoint != elsewhere || !s.Spoke.Equal(n.now) || !s.Heard.Equal(n.now) {
+				t.Errorf("the peer is at %v, and was heard %v and %v ago", s.Endpoint, n.now.Sub(s.Spoke), n.now.Sub(s.Heard))
+			}
+		})
+	}
+}
+
 func TestNotIP(t *testing.T) {
 	n := newNetwork(t)
 	n.handshake(n.a)

@@ -38,7 +38,7 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b
 		p.mu.Unlock()
 		return Received{Err: err}
 	}
-	if p.endpoint != from {
+	if p.endpoint != from && p.isLatestLocked(now) {
 		p.endpoint, p.twin.spoke = from, time.Time{}
 	}
 	p.heardLocked(now, false)
@@ -110,15 +110,22 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 	s := p.newSessionLocked(now, hs.way, &keys, msg.receiver, msg.sender, true)
 	s.rtt = now.Sub(p.initiated)
 	p.adoptLocked(s)
-	p.endpoint, p.twin.spoke = from, now
+	if p.isLatestLocked(now) {
+		p.endpoint, p.twin.spoke = from, now
+	}
 	p.heardLocked(now, false)
-	p.spoke = now
+	p.spoke = later(p.spoke, now)
 	// The responder may send only after it has heard something of this session. If
 	// there is nothing to say, an empty packet does it (section 6.5).
 	p.timers.confirm = now
 	p.unlockChanged()
 	return Received{Peer: p}
 }
+
+// isLatestLocked reports whether nothing authentic was read from the sockets after a time. If
+// something was, what was read then does not say where the peer is: a handshake waits for its
+// turn, and batches of packets are opened side by side.
+func (p *Peer) isLatestLocked(now time.Time) bool { return !now.Before(p.heard) }
 
 // adoptLocked makes the session current that we made as the initiator. One that
 // we made as the responder and that was never used is kept for packets on their

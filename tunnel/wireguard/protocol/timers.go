@@ -90,9 +90,10 @@ func (p *Peer) sentLocked(now time.Time, data bool) {
 	}
 }
 
-// heardLocked notes that something authentic came in.
+// heardLocked notes that something authentic came in. Of what was read from the sockets at
+// different times, the later may be opened first.
 func (p *Peer) heardLocked(now time.Time, data bool) {
-	p.heard = now
+	p.heard = later(p.heard, now)
 	p.timers.noReply = time.Time{}
 	if !data {
 		return
@@ -102,6 +103,13 @@ func (p *Peer) heardLocked(now time.Time, data bool) {
 	} else {
 		p.timers.again = true
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // wantHandshakeLocked has a handshake begin as soon as the pace allows. While one

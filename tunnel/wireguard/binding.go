@@ -1,0 +1,181 @@
+package wireguard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"warren/tunnel/wireguard/flow"
+)
+
+// binding is the sockets of the endpoint's port that are bound to one underlay, or to none. Some
+// links send by them; what arrives may be of any link.
+type binding struct {
+	underlay string // interface; "" follows the host's routes
+	links    int    // that send by it; of Endpoint.mu
+	current  atomic.Pointer[socketPair]
+}
+
+// socketPair is the two sockets of a port; either may be nil, v6 on a host without IPv6.
+type socketPair struct {
+	v4, v6 *flow.Socket
+	port   uint16
+	index  int   // of the underlay
+	err    error // why there is no socket
+}
+
+var (
+	errNoPort      = errors.New("no port is open")
+	errNoInterface = errors.New("there is no such interface (yet)")
+)
+
+func newBinding(underlay string) *binding {
+	b := &binding{underlay: underlay}
+	b.current.Store(&socketPair{err: errNoPort})
+	return b
+}
+
+func (p *socketPair) each(f func(*flow.Socket)) {
+	for _, s := range []*flow.Socket{p.v4, p.v6} {
+		if s != nil {
+			f(s)
+		}
+	}
+}
+
+func (p *socketPair) close() { p.each(func(s *flow.Socket) { s.Close() }) }
+
+// Send implements [flow.Sender].
+func (b *binding) Send(burst *flow.Burst, to netip.AddrPort, from netip.Addr) error {
+	p := b.current.Load()
+	s := p.v6
+	if to.Addr().Is4() {
+		s = p.v4
+	}
+	switch {
+	case s != nil:
+		return s.Send(burst, to, from)
+	case p.err != nil:
+		return p.err
+	case !to.IsValid():
+		return errors.New("it is not known where the peer is")
+	}
+	return fmt.Errorf("%s cannot be reached: this kernel has no IPv6", to.Addr())
+}
+
+// problem is why nothing can be sent, or nil.
+func (b *binding) problem() error { return b.current.Load().err }
+
+// stale reports whether the underlay is not the interface that the sockets are bound to.
+func (b *binding) stale() bool {
+	if b.underlay == "" {
+		return false
+	}
+	index, err := indexOf(b.underlay)
+	p := b.current.Load()
+	if err != nil && !errors.Is(err, errNoInterface) {
+		return p.err != nil // it cannot be told; without descriptors for a moment, say
+	}
+	return p.err != nil || err != nil || index != p.index
+}
+
+// indexOf returns the index that an interface has now.
+func indexOf(name string) (int, error) {
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("underlay %q is no name of an interface", name)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	// Package net would list all interfaces for that.
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); errors.Is(err, unix.ENODEV) {
+		return 0, fmt.Errorf("underlay %s: %w", name, errNoInterface)
+	} else if err != nil {
+		return 0, fmt.Errorf("underlay %s: %w", name, err)
+	}
+	return int(ifr.Uint32()), nil
+}
+
+// open binds a port in both families, on an underlay or on none. A port that the kernel
+// chose for one family may be taken in the other: then it is asked again.
+func (e *Endpoint) open(underlay string, port uint16) (*socketPair, error) {
+	index := 0
+	if underlay != "" {
+		var err error
+		if index, err = indexOf(underlay); err != nil {
+			return nil, err
+		}
+	}
+	for range 10 {
+		v4, err := e.bind("udp4", underlay, port)
+		if err != nil {
+			return nil, err
+		}
+		p := &socketPair{v4: flow.NewSocket(v4), port: v4.LocalAddr().(*net.UDPAddr).AddrPort().Port(), index: index}
+		v6, err := e.bind("udp6", underlay, p.port)
+		switch {
+		case err == nil:
+			p.v6 = flow.NewSocket(v6)
+			return p, nil
+		case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EADDRNOTAVAIL):
+			e.log.Info("no IPv6 here", "err", err)
+			return p, nil
+		}
+		p.close()
+		if port != 0 {
+			return nil, err
+		}
+	}
+	return nil, errors.New("no port is free in both families")
+}
+
+// bind opens one socket. The unbound socket binds first, without SO_REUSEPORT, so that a taken
+// port is an error, also if another Warren has it; then those of underlays join.
+func (e *Endpoint) bind(network, underlay string, port uint16) (*net.UDPConn, error) {
+	lc := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
+		if err := flow.Prepare(network, c); err != nil {
+			return err
+		}
+		if underlay != "" {
+			if err := sharePort(c); err != nil {
+				return err
+			}
+		}
+		if e.cfg.Control == nil {
+			return nil
+		}
+		return e.cfg.Control(underlay)(network, address, c)
+	}}
+	c, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
+	if err != nil {
+		return nil, err
+	}
+	conn := c.(*net.UDPConn)
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = sharePort(raw)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func sharePort(c syscall.RawConn) error {
+	var opErr error
+	err := c.Control(func(fd uintptr) {
+		opErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return errors.Join(err, opErr)
+}

@@ -1,0 +1,96 @@
+package flow
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"warren/tunnel/internal/sysio"
+)
+
+// Bounds of one send with UDP_SEGMENT (include/linux/udp.h, UDP_MAX_SEGMENTS, and the
+// longest payload of an IPv4 datagram).
+const (
+	maxSegments = 64
+	MaxDatagram = 65535 - 20 - 8
+)
+
+// socketBuffer is what the kernel may keep for us, in bytes, each way. The default
+// is less than one flow has in flight, and what does not fit is lost: this is what four
+// flows have whose receivers keep the default of net.ipv4.tcp_rmem.
+const socketBuffer = 16 << 20
+
+// Socket is one UDP socket of one family. Sending is safe for concurrent use.
+type Socket struct {
+	conn  *net.UDPConn
+	raw   syscall.RawConn // of conn
+	state *sysio.State    // of conn, for other goroutines than the reader
+	noGSO atomic.Bool     // the way out cannot do UDP_SEGMENT
+}
+
+// NewSocket returns the Socket of a connection that [Prepare] has seen. It is closed with
+// [Socket.Close].
+func NewSocket(c *net.UDPConn) *Socket {
+	raw, _ := c.SyscallConn() // the only error is for no connection at all
+	return &Socket{conn: c, raw: raw, state: sysio.NewState(raw, sysio.Received)}
+}
+
+// Close closes the connection, which ends the receiving.
+func (s *Socket) Close() { s.conn.Close() }
+
+// Prepare sets the options that make a socket fast, as far as the kernel has them, has
+// it tell where datagrams were sent to, and lets them be fragmented on their way: the
+// tunnel's MTU is for the operator to choose. On IPv4 the routers do that, so that the ICMP errors which say how small to
+// fragment are not believed: anybody can forge them, and have each packet cut in three.
+// On IPv6 only the sender fragments and must believe them, though not below 1280.
+func Prepare(network string, c syscall.RawConn) error {
+	return c.Control(func(f uintptr) {
+		fd := int(f)
+		for _, o := range [][2]int{{unix.SO_RCVBUF, unix.SO_RCVBUFFORCE}, {unix.SO_SNDBUF, unix.SO_SNDBUFFORCE}} {
+			if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], socketBuffer) != nil {
+				_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], socketBuffer)
+			}
+		}
+		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
+		if network == "udp4" {
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		} else {
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		}
+	})
+}
+
+// Send sends a burst. Its messages leave with the source address from if it is valid, else with
+// that of the route.
+func (s *Socket) Send(b *Burst, to netip.AddrPort, from netip.Addr) error {
+	if b.count == 1 {
+		return s.sendmsg(b.parts, 0, to, from)
+	}
+	if !s.noGSO.Load() {
+		err := s.sendmsg(b.parts, b.size, to, from)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EIO): // the interface cannot do checksums
+			s.noGSO.Store(true)
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EMSGSIZE): // larger than the path's MTU
+		default:
+			return err
+		}
+	}
+	for _, part := range b.parts {
+		for msg := range slices.Chunk(part, b.size) {
+			if err := s.sendmsg([][]byte{msg}, 0, to, from); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package liveness
+
+import "time"
+
+// settleEvery is how often is looked whether what waited has been read.
+const settleEvery = time.Millisecond
+
+// Config is what does not change.
+type Config struct {
+	Keepalive time.Duration // of both ends; 0: none is sent
+	DeadAfter time.Duration // at least twice Keepalive; 0: silence is no reason to go down
+	Probe     bool          // a late peer is asked with echoes; needs DeadAfter
+}
+
+// Facts are what is known of the peer at one moment.
+type Facts struct {
+	Heard       time.Time // the last sign of life; zero: none yet
+	Session     bool      // packets can be sealed
+	Alive       bool      // more came in the session than what completed its handshake
+	Unconfirmed bool      // the peer has not used this end's latest answer to a handshake
+	Renew       time.Time // when this end renews the session
+	Expire      time.Time // when the session ends
+	Trying      bool      // a handshake is under way, or about to begin
+	Begun       time.Time // when this end began a handshake last; zero: never
+	Lost        bool      // nothing gets to the peer, or it has not been heard since something can again
+	MayBegin    bool      // this end begins handshakes by itself, and knows where the peer is
+
+	// Read is that everything which was waiting in the sockets has been read and opened before
+	// Heard was looked at. See [Verdict.Settle].
+	Read bool
+}
+
+// Reason is why a tunnel is down.
+type Reason int
+
+// Reasons to go down.
+const (
+	None    Reason = iota // it was down before, or is up
+	Silent                // nothing came for DeadAfter
+	Expired               // the session ended without another
+)
+
+// Verdict is what to do now.
+type Verdict struct {
+	Up        bool
+	Why       Reason // if the tunnel goes down with this step
+	Handshake bool   // ask for a handshake
+	Probe     bool   // send an echo
+	Quiet     bool   // send no keepalives
+	Trusted   bool   // the peer has said something, and was not trusted until now
+
+	// Settle asks the caller to find out what waits in the sockets, and to step again with new
+	// facts, with Read when that has been read and opened. Nothing else is decided until then.
+	Settle bool
+}
+
+// Machine is not safe for concurrent use. Times must not run backwards.
+type Machine struct {
+	cfg      Config
+	up       bool
+	wasAlive bool      // the peer was, since the tunnel came up
+	asked    time.Time // when an echo was asked for last
+	settling bool      // Settle is asked for
+	distrust distrust
+}
+
+// New returns the machine of a tunnel that is down.
+func New(c Config) *Machine { return &Machine{cfg: c} }
+
+// Up reports whether the tunnel is up.
+func (m *Machine) Up() bool { return m.up }
+
+// Distrusts reports whether the peer has completed handshakes and said nothing else, and is
+// waited for.
+func (m *Machine) Distrusts() bool { return m.distrust.holds() }
+
+// Trusts reports whether the peer has said more than handshakes since it was silent last.
+func (m *Machine) Trusts() bool { return m.distrust.times == 0 }
+
+// Down is for who takes the tunnel down for a reason of its own.
+func (m *Machine) Down() { m.up, m.settling = false, false }
+
+// Step decides.
+func (m *Machine) Step(now time.Time, f Facts) (v Verdict) {
+	if f.Alive {
+		m.wasAlive = true
+		v.Trusted = !m.Trusts()
+		m.distrust = distrust{}
+	}
+	m.settling = m.up && f.Session && !f.Read && !f.Lost && (m.isSilent(now, &f) || m.doubts(now, &f))
+	if m.settling {
+		v.Up, v.Settle = true, true
+		return v
+	}
+	m.decide(now, &f, &v)
+	v.Up = m.up
+	v.Quiet = !m.up && m.isQuiet(now, &f)
+	if m.up && m.isDue(now, m.probeAt(f.Heard)) {
+		m.asked, v.Probe = now, true
+	}
+	return v
+}
+
+func (m *Machine) decide(now time.Time, f *Facts, v *Verdict) {
+	silent := f.Lost || m.isSilent(now, f)
+	switch {
+	case f.Session && !silent && !m.distrust.holds() && (m.up || !f.Unconfirmed):
+		if !m.up {
+			m.up, m.wasAlive = true, f.Alive
+		}
+		v.Handshake = !f.Trying && (m.isDue(now, f.Renew) || m.doubts(now, f))
+	case m.up && silent:
+		if !m.wasAlive && !f.Lost {
+			m.distrust.more(now, m.cfg.DeadAfter)
+		}
+		m.up, v.Why, v.Handshake = false, Silent, true
+	case m.up:
+		m.up, v.Why, v.Handshake = false, Expired, true
+	case m.distrust.holds() && m.isDue(now, m.distrust.until):
+		m.distrust.until = time.Time{}
+		v.Handshake = true
+	case !m.distrust.holds() && f.MayBegin && !f.Trying:
+		v.Handshake = true // the protocol gives up after a while; a tunnel does not
+	}
+}
+
+// Deadline returns when Step has to be called next; zero is not before something happens. The
+// facts are those after what the last Step asked for.
+func (m *Machine) Deadline(now time.Time, f Facts) time.Time {
+	switch {
+	case m.settling:
+		return now.Add(settleEvery)
+	case !m.up:
+		return m.distrust.until
+	}
+	first := earliest(f.Expire, m.deadAt(f.Heard), m.probeAt(f.Heard))
+	if !f.Trying {
+		first = earliest(first, f.Renew, m.doubtAt(f.Heard))
+	}
+	return first
+}
+
+// earliest returns the first of some times; zero is never.
+func earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
+func (m *Machine) isDue(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }

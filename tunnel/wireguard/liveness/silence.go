@@ -1,0 +1,72 @@
+package liveness
+
+import "time"
+
+// deadAt is when a peer is dead that was heard last at a time; zero is never.
+func (m *Machine) deadAt(heard time.Time) time.Time {
+	if m.cfg.DeadAfter == 0 {
+		return time.Time{}
+	}
+	return heard.Add(m.cfg.DeadAfter)
+}
+
+func (m *Machine) isSilent(now time.Time, f *Facts) bool {
+	return m.cfg.DeadAfter > 0 && now.Sub(f.Heard) >= m.cfg.DeadAfter
+}
+
+// doubtAt is when a silent peer is asked for a new session: one that was restarted has lost the
+// one there is, and can say nothing in it. Zero is never.
+func (m *Machine) doubtAt(heard time.Time) time.Time {
+	if m.cfg.DeadAfter == 0 {
+		return time.Time{}
+	}
+	return heard.Add(2 * m.cfg.Keepalive)
+}
+
+// doubts reports whether a handshake is to be begun because of that.
+func (m *Machine) doubts(now time.Time, f *Facts) bool {
+	return !f.Trying && m.isDue(now, m.doubtAt(f.Heard))
+}
+
+// Doubts reports whether nothing was heard for so long that a handshake is to be begun, or was.
+func (m *Machine) Doubts(now time.Time, f Facts) bool { return m.isDue(now, m.doubtAt(f.Heard)) }
+
+// probeAt is when the next echo is sent to a peer that was heard last at a time; zero is never.
+// A Warren's keepalives come each keepalive, and a quarter more is for those that are a bit
+// late. An echo without a reply is followed by others.
+func (m *Machine) probeAt(heard time.Time) time.Time {
+	if !m.cfg.Probe {
+		return time.Time{}
+	}
+	first := heard.Add(m.cfg.Keepalive + m.cfg.Keepalive/4)
+	if next := m.asked.Add(m.cfg.Keepalive); next.After(first) {
+		return next
+	}
+	return first
+}
+
+// isQuiet reports whether keepalives are suppressed so that a peer on a one-way path notices too:
+// it hears this end and is not heard. Once it has had the time, and a handshake was begun whose
+// answer this end cannot use, by which the peer knows that it is not heard, they go on.
+func (m *Machine) isQuiet(now time.Time, f *Facts) bool {
+	silence := now.Sub(f.Heard)
+	return m.isSilent(now, f) && (silence < 2*m.cfg.DeadAfter+m.cfg.Keepalive || !f.Begun.After(f.Heard))
+}
+
+// maxDistrust bounds how long a peer that says nothing is left alone.
+const maxDistrust = time.Minute
+
+// distrust keeps a tunnel from coming up again and again with a peer that completes handshakes
+// and then says nothing: each time, it must wait twice as long before a handshake alone is
+// believed.
+type distrust struct {
+	times int       // that the tunnel went down like that, in a row
+	until time.Time // zero: not, or no longer
+}
+
+func (d *distrust) holds() bool { return !d.until.IsZero() }
+
+func (d *distrust) more(now time.Time, deadAfter time.Duration) {
+	d.times++
+	d.until = now.Add(min(deadAfter<<min(d.times, 16), maxDistrust))
+}
