@@ -18,8 +18,8 @@
 //	    that (wire.go), with a relay of this program's own, for the delay (relay.go).
 //	 5. Apart from the rounds, Warren with -idle further idle tunnels over TLS and with
 //	    -idle-wireguard over WireGuard (idle.go).
-//	 6. Medians, ratios and targets (target.go) go to the terminal, OUT.md and OUT.json
-//	    (report.go), and in short to between the markers of the README (readme.go).
+//	 6. Medians, ratios and targets (target.go, report.go) go to the terminal, OUT.md and OUT.json
+//	    (document.go), and in short to between the markers of the README (readme.go).
 //
 // A part whose number is 0 is left out, so each can be run alone, as in
 // -rounds 0 -loss 0 -idle 0. The README is rewritten by a run that left nothing out.

@@ -131,7 +131,7 @@ func sampleFullReport() *fullReport {
 
 func TestFullReport(t *testing.T) {
 	r := sampleFullReport()
-	markdown := r.markdown()
+	markdown := r.document().markdown()
 	for _, want := range []string{
 		"- FRR: frr 1.2\n",
 		"## Full table of 1000000 IPv4 prefixes (rounds: 3)\n",
@@ -150,8 +150,8 @@ func TestFullReport(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"FRR: frr 1.2", "16.0", "missed"} {
-		if !strings.Contains(r.text(), want) {
-			t.Errorf("the terminal's table lacks %q:\n%s", want, r.text())
+		if !strings.Contains(r.document().text(), want) {
+			t.Errorf("the terminal's table lacks %q:\n%s", want, r.document().text())
 		}
 	}
 	if want := "| first UPDATE to last route, s | **16.0** | 8.00 |"; !strings.Contains(r.short(), want) {
@@ -162,8 +162,8 @@ func TestFullReport(t *testing.T) {
 	if got := judgeFull(r.Routers); len(got) != 0 {
 		t.Errorf("targets without Warren: %+v", got)
 	}
-	if strings.Contains(r.markdown(), "Warren, of") {
-		t.Errorf("multiples of what was not measured:\n%s", r.markdown())
+	if strings.Contains(r.document().markdown(), "Warren, of") {
+		t.Errorf("multiples of what was not measured:\n%s", r.document().markdown())
 	}
 }
 

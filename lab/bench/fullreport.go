@@ -82,11 +82,11 @@ func benchFull(ctx context.Context, o options) error {
 		return failed
 	}
 	r.Targets = judgeFull(r.Routers)
-	fmt.Printf("\n%s", r.text())
+	fmt.Printf("\n%s", r.document().text())
 	if failed != nil {
 		return failed // an earlier report is worth more than a part of one
 	}
-	if err := writeReport(o.out+"-table", r.markdown(), r); err != nil || o.readme == "" {
+	if err := r.document().write(o.out+"-table", r); err != nil || o.readme == "" {
 		return err
 	}
 	return fullSection.write(o.readme, r.complete(), r.short)

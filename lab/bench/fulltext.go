@@ -1,9 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // fullNotes explain the table. The numbers are fullChanges and the seconds of rest.
 const fullNotes = `In each round the routers run one after the other, each in fresh network namespaces. A program
@@ -36,28 +33,9 @@ func (r *fullReport) tables() []table {
 	return tables
 }
 
-func (r *fullReport) text() string {
-	var b strings.Builder
-	for _, f := range r.facts() {
-		fmt.Fprintln(&b, f)
-	}
-	for _, t := range r.tables() {
-		fmt.Fprintf(&b, "\n%s\n%s", t.title, t.text())
-	}
-	return b.String()
-}
-
-func (r *fullReport) markdown() string {
-	var b strings.Builder
-	fmt.Fprint(&b, "# Bench of a full table\n\nWritten by `make bench BENCHFLAGS=-table`; do not edit.\n\n")
-	for _, f := range r.facts() {
-		fmt.Fprintf(&b, "- %s\n", f)
-	}
-	for _, t := range r.tables() {
-		fmt.Fprintf(&b, "\n## %s\n\n%s", t.title, t.markdown())
-	}
-	fmt.Fprintf(&b, "\n## How\n\n%s", r.notes())
-	return b.String()
+func (r *fullReport) document() document {
+	return document{title: "Bench of a full table", origin: "make bench BENCHFLAGS=-table",
+		facts: r.facts(), tables: r.tables(), notes: r.notes()}
 }
 
 // short is the report for the README, in Markdown.

@@ -115,8 +115,8 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 	r.Targets = judge(r)
 	fmt.Println()
-	fmt.Print(r.text())
-	if err := r.write(o.out); err != nil || failed != nil || o.readme == "" {
+	fmt.Print(r.document().text())
+	if err := r.document().write(o.out, r); err != nil || failed != nil || o.readme == "" {
 		return errors.Join(failed, err)
 	}
 	return r.writeReadme(o.readme)
