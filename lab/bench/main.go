@@ -28,7 +28,11 @@ type options struct {
 	bin           string
 	out           string
 	readme        string
-	table         bool
+	table         partChoice
+	failover      partChoice
+	peers         int
+	keepalive     time.Duration
+	deadAfter     time.Duration
 	prefixes      int
 	rest          time.Duration
 }
@@ -41,6 +45,9 @@ func main() {
 			return
 		case "relay":
 			exitOn(relayMain(os.Args[1:]))
+			return
+		case "flow-send", "flow-receive":
+			exitOn(flowMain(os.Args[1:]))
 			return
 		case "sealing":
 			exitOn(sealingMain(os.Args[1:]))
@@ -56,21 +63,27 @@ func main() {
 	flag.IntVar(&o.loss, "loss", 3, "rounds on each lossy path; the median of them counts; 0 leaves that part out")
 	flag.IntVar(&o.idle, "idle", 200, "further idle tunnels of Warren over TLS in one process; 0 leaves that part out")
 	flag.IntVar(&o.idleWireGuard, "idle-wireguard", 999, "the same over WireGuard")
-	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ","))
+	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ",")+"; with -table or -failover of theirs")
 	flag.StringVar(&o.bin, "bin", "bin", "directory of the warren and wireguard-go binaries")
 	flag.StringVar(&o.out, "out", "docs/bench", "write the results to this path with .md and .json appended")
 	flag.StringVar(&o.readme, "readme", "", "rewrite what is between the bench's markers in this `file`, if nothing was left out")
-	flag.BoolVar(&o.table, "table", false, "measure a full table instead, beside other BGP routers, of "+
-		strings.Join(names(fullRouters("")), ",")+"; results go to -out with -table appended")
-	flag.IntVar(&o.prefixes, "prefixes", fullSize, "IPv4 prefixes of -table")
+	flag.Var(&o.table, "table", "measure what large tables cost instead, beside other BGP routers; results go to -out with -table "+
+		"appended; alone it stands for all `parts`, -table=NAMES for some")
+	flag.Var(&o.failover, "failover", "measure what packets notice of failures instead, the same way")
+	flag.IntVar(&o.prefixes, "prefixes", fullSize, "IPv4 prefixes of -table and -failover; parts with smaller tables take their share")
+	flag.IntVar(&o.peers, "peers", 10, "peers of the part of -table with several")
 	flag.DurationVar(&o.rest, "rest", fullRest, "how long after the withdrawal of all -table reads the memory")
+	flag.DurationVar(&o.keepalive, "keepalive", failoverKeepalive, "keepalive of Warren where a line fails")
+	flag.DurationVar(&o.deadAfter, "dead-after", failoverDeadAfter, "dead_after of Warren where a line fails")
 	flag.Parse()
 	exitOn(topo.Reexec())
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if o.table {
-		exitOn(benchFull(ctx, o))
+	chosen, err := chosenSuite(o)
+	exitOn(err)
+	if chosen != nil {
+		exitOn(chosen.run(ctx, o))
 		return
 	}
 	exitOn(bench(ctx, o))
