@@ -84,7 +84,9 @@ func flowReceive(port string, stop *atomic.Bool) error {
 	if err != nil {
 		return fmt.Errorf("flow: socket: %w", err)
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20) // as much as the system allows
+	if err := setReceiveBuffer(fd); err != nil {
+		return err
+	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
 		return fmt.Errorf("flow: time stamps: %w", err)
 	}

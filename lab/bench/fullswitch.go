@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"warren/internal/rtnl"
@@ -102,88 +103,78 @@ func fillLines(ctx context.Context, l *lines, f *feed, procs []*topo.Process, pr
 }
 
 // watchSwitch cuts the line whose tunnel most samples lead into, and returns in ms how long the switch took.
-func watchSwitch(ctx context.Context, l *lines, prefixes int) (float64, error) {
+func watchSwitch(ctx context.Context, l *lines, prefixes int) (took float64, err error) {
 	look, err := newLookup(l.a)
 	if err != nil {
 		return 0, err
 	}
-	defer look.Close()
-	samples := map[int][]net.IP{}
-	names := map[int]string{}
+	defer func() { err = errors.Join(err, look.close()) }()
+	samples := map[uint32][]netip.Addr{} // by the index of the interface
 	for i := range switchSamples {
-		ip := net.IP(fullPrefix(i * prefixes / switchSamples).Addr().Next().AsSlice())
-		index, err := look.way(ip)
+		to := fullPrefix(i * prefixes / switchSamples).Addr().Next()
+		index, err := look.way(to)
 		if err != nil {
 			return 0, err
 		}
-		samples[index] = append(samples[index], ip)
+		samples[index] = append(samples[index], to)
 	}
-	lost := 0
-	for index := range samples {
-		if link, err := look.LinkByIndex(index); err == nil {
-			names[index] = link.Attrs().Name
+	lost, number := uint32(0), 0
+	for i := range l.providers {
+		index, err := indexOf(ctx, l.a, linePeerName(i))
+		if err != nil {
+			return 0, err
 		}
 		if len(samples[index]) > len(samples[lost]) {
-			lost = index
+			lost, number = index, i
 		}
 	}
-	number := 0
-	for number < len(l.providers) && linePeerName(number) != names[lost] {
-		number++
+	if lost == 0 {
+		return 0, errors.New("the prefixes lead into no line's tunnel")
 	}
-	if number == len(l.providers) {
-		return 0, fmt.Errorf("the prefixes lead into %q, which is no line's tunnel", names[lost])
-	}
-	carrier, err := watchCarrier(ctx, l.a, names[lost])
+	carrier, err := watchCarrier(ctx, l.a, linePeerName(number))
 	if err != nil {
 		return 0, err
 	}
 	if err := l.providers[number].silence(ctx); err != nil {
 		return 0, err
 	}
-	var at time.Time
 	select {
-	case at = <-carrier:
+	case at := <-carrier:
+		return look.leftBy(ctx, lost, samples[lost], at)
 	case <-time.After(switchWithin):
-		return 0, fmt.Errorf("%s keeps its carrier for %v", names[lost], switchWithin)
+		return 0, fmt.Errorf("%s keeps its carrier for %v", linePeerName(number), switchWithin)
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	for _, ip := range samples[lost] {
+}
+
+// leftBy waits until all addresses lead somewhere, but not into the interface lost, and returns how many
+// ms that is after a moment.
+func (l *lookup) leftBy(ctx context.Context, lost uint32, addrs []netip.Addr, at time.Time) (float64, error) {
+	for _, to := range addrs {
 		for {
-			if index, err := look.way(ip); err == nil && index != lost {
+			if index, err := l.way(to); err == nil && index != lost {
 				break
 			}
 			if err := ctx.Err(); err != nil || time.Since(at) > switchWithin {
-				return 0, errors.Join(err, fmt.Errorf("%v still leads into %s or nowhere", ip, names[lost]))
+				return 0, errors.Join(err, fmt.Errorf("%v still leads into the lost tunnel, or nowhere", to))
 			}
 		}
 	}
 	return time.Since(at).Seconds() * 1e3, nil
 }
 
-// lookup asks a host's kernel where packets go.
-type lookup struct{ *netlink.Handle }
-
-func newLookup(h *topo.Host) (*lookup, error) {
-	var l lookup
-	err := inside(h, func() (err error) {
-		l.Handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
-		return err
-	})
-	return &l, err
-}
-
-// way is the index of the interface into which packets to ip go.
-func (l *lookup) way(ip net.IP) (int, error) {
-	routes, err := l.RouteGet(ip)
+// indexOf is the index of a host's interface.
+func indexOf(ctx context.Context, h *topo.Host, name string) (uint32, error) {
+	text, err := h.Run(ctx, "cat", "/sys/class/net/"+name+"/ifindex")
 	if err != nil {
-		return 0, fmt.Errorf("route to %v: %w", ip, err)
+		return 0, err
 	}
-	if len(routes) != 1 {
-		return 0, fmt.Errorf("route to %v: %d answers", ip, len(routes))
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("index of %s: %w", name, err)
 	}
-	return routes[0].LinkIndex, nil
+	return uint32(n), nil
 }
 
 // watchCarrier returns a channel that gets the time when the interface is seen without its carrier, until ctx is done.

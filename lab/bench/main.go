@@ -37,25 +37,21 @@ type options struct {
 	rest          time.Duration
 }
 
+// helpers are what this program is when it is run again by itself, with the name before the arguments.
+var helpers = map[string]func(args []string) error{
+	"udp-send":     udpMain,
+	"udp-receive":  udpMain,
+	"flow-send":    flowMain,
+	"flow-receive": flowMain,
+	"relay":        relayMain,
+	"sealing":      sealingMain,
+	"stay-awake":   func([]string) error { return stayAwake() },
+}
+
 func main() {
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case "udp-send", "udp-receive":
-			exitOn(udpMain(os.Args[1:]))
-			return
-		case "relay":
-			exitOn(relayMain(os.Args[1:]))
-			return
-		case "flow-send", "flow-receive":
-			exitOn(flowMain(os.Args[1:]))
-			return
-		case "sealing":
-			exitOn(sealingMain(os.Args[1:]))
-			return
-		case "stay-awake":
-			exitOn(stayAwake())
-			return
-		}
+	if len(os.Args) > 1 && helpers[os.Args[1]] != nil {
+		exitOn(helpers[os.Args[1]](os.Args[1:]))
+		return
 	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the median of them counts; 0 leaves that part out")

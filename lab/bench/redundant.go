@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"warren/lab/topo"
 )
@@ -282,15 +281,4 @@ func (p *openVPNPair) client(dir string, remotes ...string) (string, error) {
 	}
 	file := filepath.Join(dir, "openvpn-client.conf")
 	return file, writeFile(file, openVPNConfig(p.clientIdentity, p.serverPrint, false, lines...))
-}
-
-// awaitLog waits until a process has logged a word.
-func awaitLog(ctx context.Context, p *topo.Process, word string) error {
-	_, err := topo.Eventually(ctx, 20*time.Millisecond, fullReady, func() error {
-		if !strings.Contains(p.Log(), word) {
-			return fmt.Errorf("%v has not logged %q:\n%s", p, word, tail(p.Log()))
-		}
-		return nil
-	})
-	return err
 }

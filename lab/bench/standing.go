@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"warren/lab/topo"
@@ -96,7 +97,7 @@ func (st *standing) addWays(ctx context.Context, c redundant, prefixes int) erro
 	if !c.routes() {
 		return nil
 	}
-	for _, i := range []int{0, prefixes / 2, prefixes - 1} {
+	for _, i := range slices.Compact([]int{0, prefixes / 2, prefixes - 1}) {
 		addr := fullPrefix(i).Addr().Next().String()
 		if err := b.IP(ctx, "route replace local "+addr+"/32 dev lo table local"); err != nil {
 			return err
