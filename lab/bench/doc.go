@@ -1,7 +1,7 @@
 // Command bench measures Warren beside what people use today, in one run on one
 // machine:
 //
-//		go run ./lab/bench [-only NAMES] [-seconds N] [-out docs/bench] [-readme README.md]
+//		go run ./lab/bench [-only NAMES] [-seconds N] [-let-halt] [-out docs/bench] [-readme README.md]
 //		                   [-rounds N] [-loss N] [-idle N] [-idle-wireguard N]
 //
 //	 1. Each contender has an underlay of its own: two network namespaces, joined by a

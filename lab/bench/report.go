@@ -19,7 +19,7 @@ type report struct {
 // complete tells whether nothing was left out.
 func (r *report) complete() bool {
 	unfinished := func(c result) bool { return len(c.Rounds) == 0 || len(c.Rounds) < r.Rounds }
-	return len(r.Contenders) == len(contenders("")) && !slices.ContainsFunc(r.Contenders, unfinished) &&
+	return !r.Machine.Halting && len(r.Contenders) == len(contenders("")) && !slices.ContainsFunc(r.Contenders, unfinished) &&
 		len(r.Loss) == len(lossDelays)*len(lossPermill) &&
 		r.idle(transportTLS) != nil && r.idle(transportWireGuard) != nil
 }

@@ -62,12 +62,12 @@ func (s *suite) run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	letSleep, err := keepAwake()
+	letSleep, err := keepAwake(o.letHalt)
 	if err != nil {
 		return err
 	}
 	defer letSleep()
-	r := &suiteReport{Machine: describeMachine(), Rounds: o.rounds, Prefixes: o.prefixes, RestS: o.rest.Seconds(), suite: s}
+	r := &suiteReport{Machine: describeMachine(o.letHalt), Rounds: o.rounds, Prefixes: o.prefixes, RestS: o.rest.Seconds(), suite: s}
 	var failed error
 	r.Parts, failed = measureParts(ctx, parts, o.rounds)
 	if ctx.Err() != nil {
@@ -98,7 +98,7 @@ func (r *suiteReport) of(name string) *partResult {
 
 // complete tells whether nothing was left out.
 func (r *suiteReport) complete() bool {
-	whole := r.Prefixes == fullSize && r.RestS == fullRest.Seconds()
+	whole := !r.Machine.Halting && r.Prefixes == fullSize && r.RestS == fullRest.Seconds()
 	for _, p := range r.suite.parts {
 		got := r.of(p.name)
 		whole = whole && got != nil && len(got.Contenders) == len(p.participants) &&

@@ -105,6 +105,7 @@ func TestSuiteReportIsComplete(t *testing.T) {
 	for name, spoil := range map[string]func(*suiteReport){
 		"fewer prefixes": func(r *suiteReport) { r.Prefixes-- },
 		"less rest":      func(r *suiteReport) { r.RestS-- },
+		"halting":        func(r *suiteReport) { r.Machine.Halting = true },
 		"a round":        func(r *suiteReport) { r.Rounds++ },
 		"a router":       func(r *suiteReport) { r.Parts[0].Contenders = r.Parts[0].Contenders[:3] },
 		"a part":         func(r *suiteReport) { r.Parts = r.Parts[1:] },
