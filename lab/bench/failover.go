@@ -61,45 +61,52 @@ func forBoth(what string, key metric, most float64) []limit {
 	return []limit{{nameWarren, "TLS: " + what, key, most}, {nameWarrenWireGuard, "WireGuard: " + what, key, most}}
 }
 
+// cutSize is a number of prefixes, and the figure of a cut with so many.
+type cutSize struct {
+	prefixes int
+	gap      metric
+}
+
 func cutPart(o options, bin string) part {
-	few, many, most := 2, max(2, o.prefixes/100), max(2, o.prefixes/2)
+	sizes := []cutSize{{2, cutFew}, {max(2, o.prefixes/100), cutMany}, {max(2, o.prefixes/2), cutMost}}
 	p := part{
 		name:  "cut",
 		title: "A provider drops everything, without a word",
-		note:  "The provider that carries more packets at that moment. The longest gap, in ms.\n",
+		note:  "The provider that carries more packets at that moment.\n",
 		participants: redundantParticipants(o, bin, func(ctx context.Context, c redundant) (sample, error) {
-			s := sample{}
-			for _, step := range []struct {
-				prefixes int
-				key      metric
-			}{{few, cutFew}, {many, cutMany}, {most, cutMost}} {
-				if step.prefixes > few && !c.routes() {
-					continue
-				}
-				err := withStanding(ctx, c, step.prefixes, func(ctx context.Context, st *standing) error {
-					got, err := st.during(ctx, func() error { return st.cut(ctx, provider.silence) })
-					s[step.key] = got.gapMS
-					return err
-				})
-				if err != nil {
-					return nil, fmt.Errorf("%d prefixes: %w", step.prefixes, err)
-				}
-			}
-			return s, nil
+			return cutTurn(ctx, c, sizes)
 		}),
 	}
-	for _, f := range []struct {
-		key      metric
-		prefixes int
-	}{{cutFew, few}, {cutMany, many}, {cutMost, most}} {
-		p.figures = append(p.figures, figure{f.key, fmt.Sprintf("%d prefixes, gap, ms", f.prefixes)})
-		p.limits = append(p.limits, forBoth(fmt.Sprintf("silent cut, %d prefixes, gap beyond dead_after, ms", f.prefixes),
-			f.key, 30+millis(o.deadAfter))...)
-	}
-	for i := range p.limits {
-		p.limits[i].what = fmt.Sprintf("%s (of which dead_after %s)", p.limits[i].what, format(millis(o.deadAfter), -1))
+	for _, size := range sizes {
+		p.figures = append(p.figures, figure{size.gap, fmt.Sprintf("%d prefixes, gap, ms", size.prefixes)})
+		p.limits = append(p.limits, forBoth(fmt.Sprintf("silent cut, %d prefixes, gap, ms%s", size.prefixes, o.detection()),
+			size.gap, 30+millis(o.deadAfter))...)
 	}
 	return p
+}
+
+// cutTurn cuts a contender with each number of prefixes, started afresh; one without prefixes once.
+func cutTurn(ctx context.Context, c redundant, sizes []cutSize) (sample, error) {
+	s := sample{}
+	if !c.routes() {
+		sizes = sizes[:1]
+	}
+	for _, size := range sizes {
+		err := withStanding(ctx, c, size.prefixes, func(ctx context.Context, st *standing) error {
+			got, err := st.during(ctx, func() error { return st.cut(ctx, provider.silence) })
+			s[size.gap] = got.gapMS
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%d prefixes: %w", size.prefixes, err)
+		}
+	}
+	return s, nil
+}
+
+// detection says how much of a gap goes to noticing.
+func (o options) detection() string {
+	return fmt.Sprintf(" (%s of them dead_after)", format(millis(o.deadAfter), -1))
 }
 
 func millis(d time.Duration) float64 { return float64(d) / 1e6 }

@@ -27,9 +27,8 @@ dropped while what it sends still arrives.
 			turn: func(ctx context.Context) (sample, error) { return remotesTurn(ctx, c) }})
 	}
 	most := 1000 + millis(o.deadAfter)
-	beyond := fmt.Sprintf(", gap, ms (of which dead_after %s)", format(millis(o.deadAfter), -1))
-	p.limits = append(forBoth("first of two remotes killed"+beyond, killedGap, most),
-		forBoth("path to the first of two remotes dead one way"+beyond, oneWayGap, most)...)
+	p.limits = append(forBoth("first of two remotes killed, gap, ms"+o.detection(), killedGap, most),
+		forBoth("path to the first of two remotes dead one way, gap, ms"+o.detection(), oneWayGap, most)...)
 	return p
 }
 

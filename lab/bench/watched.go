@@ -51,7 +51,7 @@ func giveUpWith(ctx context.Context, procs []*topo.Process) (context.Context, co
 
 // quiet waits until the processes have nothing to do but what they always do.
 func quiet(ctx context.Context, procs []*topo.Process) error {
-	_, err := topo.Eventually(ctx, quietSpan, fullReady, func() error {
+	_, err := topo.Eventually(ctx, quietSpan, fullWithin, func() error {
 		before, err := total(procs, cpuSeconds)
 		if err != nil {
 			return err
