@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	chainFill    metric = "chain_fill_s"
-	chainSettled metric = "chain_settled"
-	chainDowns   metric = "chain_tunnel_downs"
+	chainFill      metric = "chain_fill_s"
+	chainUnsettled metric = "chain_unsettled"
+	chainDowns     metric = "chain_tunnel_downs"
 )
 
 // chainHolds is how long all must stay as it is for the chain to count as settled.
@@ -28,10 +28,12 @@ Both logs are counted for tunnels that went down.
 `, fullWithin, chainHolds),
 		figures: []figure{
 			{chainFill, "first UPDATE to last route of the second, s"},
-			{chainSettled, "settled (1) or not (0)"},
+			{chainUnsettled, "settled (0) or not (1)"},
 			{chainDowns, "tunnels that went down"},
 		},
 		limits: []limit{
+			{nameWarren, "two in a chain over TLS: not settled", chainUnsettled, 0},
+			{nameWarrenWireGuard, "two in a chain over WireGuard: not settled", chainUnsettled, 0},
 			{nameWarren, "two in a chain over TLS: tunnels that went down", chainDowns, 0},
 			{nameWarrenWireGuard, "two in a chain over WireGuard: tunnels that went down", chainDowns, 0},
 		},
@@ -98,11 +100,11 @@ func (t *fullTurn) chain(ctx context.Context, w *lineWarren, prefixes int) error
 		return errors.Join(ctx.Err(), failed)
 	}
 	t.sample[chainDowns] = float64(w.tunnelDowns())
-	t.sample[chainSettled] = 0
+	t.sample[chainUnsettled] = 1
 	if err != nil {
 		fmt.Println("chain: not settled:", err)
 		return nil
 	}
-	t.sample[chainSettled], t.sample[chainFill] = 1, at.Sub(began).Seconds()
+	t.sample[chainUnsettled], t.sample[chainFill] = 0, at.Sub(began).Seconds()
 	return nil
 }

@@ -81,6 +81,14 @@ func configureLines(a, b *topo.Warren, providers []provider, secret string, c li
 	return nil
 }
 
+// port is where an end can be dialed.
+func (c lineConfig) port() int {
+	if c.transport == transportWireGuard {
+		return warrenWireGuardPort
+	}
+	return warrenPort
+}
+
 func linePeerName(i int) string { return fmt.Sprintf("line%d", i) }
 
 // configureSite writes warren.toml of a router that announces its network and can be dialed.
@@ -96,15 +104,11 @@ func configureSite(r *topo.Warren, asn int, id, network, transport string) error
 // linePeer is the file of a peer with a shared secret; transit says that all routes are exported to it.
 // Without remotes it dials.
 func linePeer(c lineConfig, secret string, remotes []string, asn int, transit bool) string {
-	port := warrenPort
-	if c.transport == transportWireGuard {
-		port = warrenWireGuardPort
-	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "[tunnel]\ntransport = %q\nsecret_file = %q\n", c.transport, secret)
 	var quoted []string
 	for _, r := range remotes {
-		quoted = append(quoted, fmt.Sprintf("\"%s:%d\"", r, port))
+		quoted = append(quoted, fmt.Sprintf("\"%s:%d\"", r, c.port()))
 	}
 	if len(quoted) > 0 {
 		fmt.Fprintf(&b, "remotes = [%s]\n", strings.Join(quoted, ", "))

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"warren/lab/topo"
 )
@@ -38,8 +40,20 @@ type serverList interface {
 	title() string
 	needs() []string
 	version(ctx context.Context) (string, error)
-	// start starts the servers and A, and does not wait.
+	// start starts the servers, A when all of them listen, and does not wait for A: it is to find the first.
 	start(ctx context.Context, l *lines) (*serving, error)
+}
+
+// awaitPort waits until a process listens on a port of a host, by TCP or UDP.
+func awaitPort(ctx context.Context, h *topo.Host, port int) error {
+	_, err := topo.Eventually(ctx, 20*time.Millisecond, fullReady, func() error {
+		out, err := h.Run(ctx, "ss", "-Hltun")
+		if err == nil && !strings.Contains(out, fmt.Sprintf(":%d ", port)) {
+			err = fmt.Errorf("nothing on %s listens on port %d", h.Name, port)
+		}
+		return err
+	})
+	return err
 }
 
 // serving is one that runs.
@@ -91,6 +105,9 @@ func loseFirst(ctx context.Context, c serverList, lose func(context.Context, *li
 			if err := pause(ctx, failoverSettle); err != nil {
 				return err
 			}
+			if i, err := l.busiest(ctx); err != nil || i != 0 {
+				return errors.Join(err, fmt.Errorf("the flow goes to server number %d of the list, want the first", i+1))
+			}
 			if err := lose(ctx, l, s); err != nil {
 				return err
 			}
@@ -141,6 +158,11 @@ func (w *warrenServers) start(ctx context.Context, l *lines) (*serving, error) {
 		s.servers, s.way.to = append(s.servers, r.Process), append(s.way.to, p.far)
 		remotes = append(remotes, p.farAddr)
 	}
+	for _, p := range l.providers {
+		if err := awaitPort(ctx, p.far, c.port()); err != nil {
+			return nil, err
+		}
+	}
 	a, err := topo.NewWarren(ctx, l.a, warrenFile(w.bin))
 	if err != nil {
 		return nil, err
@@ -173,6 +195,11 @@ func (*openVPNServers) start(ctx context.Context, l *lines) (*serving, error) {
 		}
 		s.servers, s.way.to = append(s.servers, server), append(s.way.to, p.far)
 		remotes = append(remotes, p.farAddr)
+	}
+	for _, p := range l.providers {
+		if err := awaitPort(ctx, p.far, openVPNPort); err != nil {
+			return nil, err
+		}
 	}
 	config, err := pair.client(l.Dir(), remotes...)
 	if err != nil {
