@@ -156,7 +156,8 @@ type lineBIRD struct {
 // newLineBIRD writes its configuration. own and peer are the last numbers of the ends' addresses in the tunnels.
 func newLineBIRD(dir string, h *topo.Host, device string, asn, peerASN int, id, network string, own, peer int, feeding []*feedLine) (*lineBIRD, error) {
 	b := &lineBIRD{host: h, file: filepath.Join(dir, device+".conf"), socket: filepath.Join(dir, device+".ctl")}
-	text := fmt.Sprintf(`router id %s;
+	text := fmt.Sprintf(`log stderr all;
+router id %s;
 protocol device { }
 protocol kernel { merge paths on; ipv4 { import none; export where source = RTS_BGP; }; }
 protocol static { ipv4; route %s unreachable; }
@@ -173,6 +174,7 @@ protocol bfd { interface "%s*" { interval 50 ms; multiplier 3; }; }
   error wait time 1, 2;
   graceful restart on;
   bfd on;
+  debug { states };
   local %s as %d;
   neighbor %s as %d;
   ipv4 { import all; export %s; next hop self; };
