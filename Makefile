@@ -117,8 +117,9 @@ demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
 demo-down: ## take down what KEEP=1 left up
 	@go run ./lab/demo -down
 
-# BENCHFLAGS=-table measures a full table beside other BGP routers instead, to
-# docs/bench-table.md, .json and README.md.
+# BENCHFLAGS=-table measures large tables beside other BGP routers instead, to
+# docs/bench-table.md, .json and README.md; BENCHFLAGS=-failover what becomes of packets when
+# something fails, to docs/bench-failover.md, .json and README.md. -table=fill,stop measures parts.
 bench: deps build bin/wireguard-go bin/gobgpd ## Warren beside OpenVPN and wireguard-go, to docs/bench.md, .json and README.md
 	go run ./lab/bench -readme README.md $(BENCHFLAGS)
 

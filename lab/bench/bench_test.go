@@ -104,8 +104,8 @@ func TestReport(t *testing.T) {
 	r := sampleReport()
 	r.Targets = judge(r)
 	for _, want := range []string{"one TCP stream, Gbit/s  ", "10.00", "–", "missed"} {
-		if !strings.Contains(r.text(), want) {
-			t.Errorf("the terminal's table lacks %q:\n%s", want, r.text())
+		if !strings.Contains(r.document().text(), want) {
+			t.Errorf("the terminal's table lacks %q:\n%s", want, r.document().text())
 		}
 	}
 	for _, want := range []string{
@@ -113,12 +113,12 @@ func TestReport(t *testing.T) {
 		"| WireGuard: one TCP stream, times wireguard-go | 1.5 or more, better 2 | 1.50 | met |\n",
 		"|  | TLS, of wireguard-go | TLS, of OpenVPN UDP | WireGuard, of wireguard-go | WireGuard, of OpenVPN UDP |\n",
 	} {
-		if !strings.Contains(r.markdown(), want) {
-			t.Errorf("the Markdown lacks %q:\n%s", want, r.markdown())
+		if !strings.Contains(r.document().markdown(), want) {
+			t.Errorf("the Markdown lacks %q:\n%s", want, r.document().markdown())
 		}
 	}
 	for _, absent := range []string{"Lossy paths", "Idle tunnels"} {
-		if strings.Contains(r.markdown(), absent) {
+		if strings.Contains(r.document().markdown(), absent) {
 			t.Errorf("the Markdown shows %q, which was not measured", absent)
 		}
 	}
@@ -141,8 +141,8 @@ func TestReportOfPathsAndIdleTunnels(t *testing.T) {
 		"| goroutines | 0 | 0 | 0 | 4321 |\n",
 		"| memory of each further tunnel, KB | – | 208 | – | 230 |\n",
 	} {
-		if !strings.Contains(r.markdown(), want) {
-			t.Errorf("the Markdown lacks %q:\n%s", want, r.markdown())
+		if !strings.Contains(r.document().markdown(), want) {
+			t.Errorf("the Markdown lacks %q:\n%s", want, r.document().markdown())
 		}
 	}
 }

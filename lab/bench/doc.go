@@ -1,7 +1,7 @@
 // Command bench measures Warren beside what people use today, in one run on one
 // machine:
 //
-//		go run ./lab/bench [-only NAMES] [-seconds N] [-out docs/bench] [-readme README.md]
+//		go run ./lab/bench [-only NAMES] [-seconds N] [-let-halt] [-out docs/bench] [-readme README.md]
 //		                   [-rounds N] [-loss N] [-idle N] [-idle-wireguard N]
 //
 //	 1. Each contender has an underlay of its own: two network namespaces, joined by a
@@ -18,23 +18,29 @@
 //	    that (wire.go), with a relay of this program's own, for the delay (relay.go).
 //	 5. Apart from the rounds, Warren with -idle further idle tunnels over TLS and with
 //	    -idle-wireguard over WireGuard (idle.go).
-//	 6. Medians, ratios and targets (target.go) go to the terminal, OUT.md and OUT.json
-//	    (report.go), and in short to between the markers of the README (readme.go).
+//	 6. Medians, ratios and targets (target.go, report.go) go to the terminal, OUT.md and OUT.json
+//	    (document.go), and in short to between the markers of the README (readme.go).
 //
 // A part whose number is 0 is left out, so each can be run alone, as in
 // -rounds 0 -loss 0 -idle 0. The README is rewritten by a run that left nothing out.
 //
-// With -table it measures, instead of tunnels, how BGP routers take in a full table:
+// With -table or -failover it measures, instead of tunnels, what large tables cost BGP routers, or what
+// packets notice of failures:
 //
-//	go run ./lab/bench -table [-only NAMES] [-rounds N] [-prefixes N] [-rest DURATION]
-//	                   [-out docs/bench] [-readme README.md]
+//	go run ./lab/bench -table[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-peers N] [-rest DURATION]
+//	                   [-idle N] [-idle-wireguard N] [-keepalive D] [-dead-after D] [-out docs/bench] [-readme README.md]
+//	go run ./lab/bench -failover[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-keepalive D] [-dead-after D] …
 //
-//	 1. Each router is started alone, on a host that a tunnel joins with the feeder's: a TUN
-//	    device at each end, and this program between them (fullpair.go). fullrouter.go has
-//	    what each is configured as.
-//	 2. The feeder (fullfeeder.go) sends bytes that were written before (fullfeed.go):
-//	    -prefixes prefixes, single changes, the withdrawal of all (fullrun.go). What the
-//	    kernel has tells when each has arrived (fullwait.go).
-//	 3. Medians, multiples and targets (fullreport.go) go to OUT-table.md and OUT-table.json
-//	    (fulltext.go), and between other markers of the README.
+//	 1. Either is a suite (suite.go) of parts (parts.go), each with a table of its own: participants that
+//	    take turns, one alone, started afresh. tableSuite (fullparts.go) and failoverSuite (failover.go) list them.
+//	 2. Tables come from feeders (feed.go, fullfeeder.go) behind a tunnel of two TUN devices, with this program
+//	    between them, as bytes that were written before (fullfeed.go). What the kernel has tells when they have
+//	    arrived (fullwait.go). fullrouter.go has what each router is configured as.
+//	 3. Where a tunnel's packets count, two hosts are joined by one provider or two (lines.go), over which are
+//	    Warrens (linewarren.go), or what else keeps two lines (redundant.go, standing.go). Packets 1 ms apart
+//	    flow between processes of this program (flow.go, flowmain.go).
+//	 4. Medians, multiples and targets go to OUT-table.md and .json, OUT-failover.md and .json, and between
+//	    other markers of the README, unless something was left out.
+//
+// An interrupt, or a process that ends when it should not, ends the turn; whatever it has made is removed.
 package main

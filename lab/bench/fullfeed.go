@@ -5,11 +5,8 @@ import (
 	"net/netip"
 )
 
-// The ends of the session over which the full table comes.
 const (
 	fullRouterASN = 64512
-	fullFeederASN = 64513
-
 	// fullHold is the hold time that the feeder offers, in seconds.
 	fullHold = 90
 	// maxPrefixes is how many /24 there are from 16.0.0.0 up to where addresses for other
@@ -40,10 +37,10 @@ func fullPrefix(i int) netip.Prefix {
 
 // fullTable is the UPDATEs that announce the first n prefixes, and End-of-RIB (RFC 4724
 // section 2).
-func fullTable(n int, hop netip.Addr) []byte {
+func fullTable(n int, from source) []byte {
 	var b []byte
 	for i := 0; i < n; i += perUpdate {
-		b = appendAnnouncement(b, i, min(i+perUpdate, n), hop)
+		b = appendAnnouncement(b, i, min(i+perUpdate, n), from)
 	}
 	return appendUpdate(b, nil, nil, nil)
 }
@@ -57,15 +54,15 @@ func fullWithdrawal(n int) []byte {
 	return b
 }
 
-// appendAnnouncement appends one UPDATE that announces the prefixes from number from up to,
+// appendAnnouncement appends one UPDATE by which s announces the prefixes from number from up to,
 // without, number to. Their attributes depend on from/perUpdate, so that prefixes of different
-// UPDATEs of the table have different ones, and one prefix always the same.
-func appendAnnouncement(b []byte, from, to int, hop netip.Addr) []byte {
+// UPDATEs of the table have different ones, and one prefix always the same, as long as s.path is.
+func appendAnnouncement(b []byte, from, to int, s source) []byte {
 	group := uint32(from / perUpdate)
-	a := hop.As4()
+	a := s.addr.As4()
 	attrs := []byte{0x40, 1, 1, 0}           // ORIGIN: IGP
 	attrs = append(attrs, 0x40, 2, 18, 2, 4) // AS_PATH: a sequence of four
-	for _, asn := range []uint32{fullFeederASN, 1000 + group%7, 2000 + group%5000, 100_000 + group} {
+	for _, asn := range []uint32{uint32(s.asn), 1000 + group%7, 2000 + s.path*5000 + group%5000, 100_000 + group} {
 		attrs = binary.BigEndian.AppendUint32(attrs, asn)
 	}
 	attrs = append(append(attrs, 0x40, 3, 4), a[:]...)                                // NEXT_HOP

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -22,6 +21,7 @@ const (
 // is given and looks at nothing that comes in but for a NOTIFICATION. Its methods may be called
 // from several goroutines.
 type feeder struct {
+	source
 	conn net.Conn
 	mu   sync.Mutex // held while a message or several are written
 	work sync.WaitGroup
@@ -32,7 +32,7 @@ type feeder struct {
 
 // acceptFeeder waits for the router to connect, and returns once the session is established.
 // A connection on which it is not is given up, and the next awaited. The listener stays open.
-func acceptFeeder(ctx context.Context, l *net.TCPListener, id netip.Addr) (*feeder, error) {
+func acceptFeeder(ctx context.Context, l *net.TCPListener, from source) (*feeder, error) {
 	stop := context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Now()) })
 	defer stop()
 	var last error
@@ -44,17 +44,17 @@ func acceptFeeder(ctx context.Context, l *net.TCPListener, id netip.Addr) (*feed
 			}
 			return nil, errors.Join(fmt.Errorf("feeder: wait for the router: %w", err), last)
 		}
-		if last = greet(conn, id); last == nil {
-			return newFeeder(conn), nil
+		if last = greet(conn, from); last == nil {
+			return newFeeder(conn, from), nil
 		}
 		conn.Close()
 	}
 }
 
 // greet exchanges OPENs and the first KEEPALIVEs.
-func greet(conn net.Conn, id netip.Addr) error {
+func greet(conn net.Conn, from source) error {
 	conn.SetDeadline(time.Now().Add(feederHandshake))
-	if _, err := conn.Write(append(openMessage(fullFeederASN, id), keepaliveMessage()...)); err != nil {
+	if _, err := conn.Write(append(openMessage(from.asn, from.addr), keepaliveMessage()...)); err != nil {
 		return fmt.Errorf("feeder: send OPEN: %w", err)
 	}
 	for _, want := range []byte{messageOpen, messageKeepalive} {
@@ -71,8 +71,8 @@ func greet(conn net.Conn, id netip.Addr) error {
 }
 
 // newFeeder takes over the connection of an established session.
-func newFeeder(conn net.Conn) *feeder {
-	f := &feeder{conn: conn, ended: make(chan struct{})}
+func newFeeder(conn net.Conn, from source) *feeder {
+	f := &feeder{source: from, conn: conn, ended: make(chan struct{})}
 	f.work.Go(f.read)
 	f.work.Go(f.keep)
 	return f
@@ -133,6 +133,43 @@ func (f *feeder) failed() error {
 func (f *feeder) close() {
 	f.conn.Close()
 	f.work.Wait()
+}
+
+// feeders are those of one router.
+type feeders []*feeder
+
+// failed returns why one's session has ended, nil if none has.
+func (fs feeders) failed() error {
+	for _, f := range fs {
+		if err := f.failed(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (fs feeders) close() {
+	for _, f := range fs {
+		f.close()
+	}
+}
+
+// sendAll has each send its messages, all at once, until the context is done: then what waits for the
+// router does not wait any longer, and the sessions end.
+func (fs feeders) sendAll(ctx context.Context, messages func(*feeder) []byte) error {
+	stop := context.AfterFunc(ctx, func() {
+		for _, f := range fs {
+			f.conn.Close()
+		}
+	})
+	defer stop()
+	errs := make([]error, len(fs))
+	var wg sync.WaitGroup
+	for i, f := range fs {
+		wg.Go(func() { errs[i] = f.send(messages(f)) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // readMessage reads one message of at most 4096 octets; it returns its type and what is

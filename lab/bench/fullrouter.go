@@ -33,7 +33,7 @@ type fullRouter interface {
 	needs() []string
 	// version says which release is measured.
 	version(ctx context.Context) (string, error)
-	// start starts it on the pair's router, to take in up to so many prefixes from the feeder
+	// start starts it on the pair's router, to take in up to so many prefixes from each feeder
 	// and announce none.
 	start(ctx context.Context, p *fullPair, prefixes int) (*fullDaemon, error)
 }
@@ -71,10 +71,7 @@ func firstLine(ctx context.Context, argv ...string) (string, error) {
 // fullFile writes a configuration to the topology's directory and returns its path.
 func fullFile(p *fullPair, name, text string) (string, error) {
 	path := filepath.Join(p.Dir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return "", fmt.Errorf("configuration: %w", err)
-	}
-	return path, nil
+	return path, writeFile(path, text)
 }
 
 // fullWarren is Warren with an external tunnel.
@@ -92,7 +89,7 @@ func (w *fullWarren) start(ctx context.Context, p *fullPair, prefixes int) (*ful
 	if err != nil {
 		return nil, err
 	}
-	if err := configureFull(r, prefixes); err != nil {
+	if err := configureFull(r, p.feed.lines, prefixes); err != nil {
 		return nil, err
 	}
 	if err := r.Start(); err != nil {
@@ -102,21 +99,45 @@ func (w *fullWarren) start(ctx context.Context, p *fullPair, prefixes int) (*ful
 }
 
 // configureFull writes Warren's configuration.
-func configureFull(r *topo.Warren, prefixes int) error {
+func configureFull(r *topo.Warren, lines []*feedLine, prefixes int) error {
 	err := r.Configure(fmt.Sprintf("asn = %d\nrouter_id = %q\n\n[api]\nsocket = %q\n", fullRouterASN, routerID, r.Socket()))
 	if err != nil {
 		return err
 	}
-	return r.ConfigurePeer("feeder", fmt.Sprintf(`[tunnel]
+	return configureFeed(r, lines, feedPeers{imports: `["any"]`, prefixes: prefixes, probed: true})
+}
+
+// feedPeers is how a router takes in its feeders.
+type feedPeers struct {
+	imports  string // in TOML
+	prefixes int    // how many each may announce
+	probed   bool   // a feeder that does not answer pings is given up
+}
+
+// configureFeed writes a peer's file for each feeder.
+func configureFeed(r *topo.Warren, lines []*feedLine, c feedPeers) error {
+	probe := "none"
+	if c.probed {
+		probe = "icmp"
+	}
+	for _, l := range lines {
+		err := r.ConfigurePeer(l.ifname, fmt.Sprintf(`[tunnel]
 transport = "external"
 interface = %q
 peer_address = %q
+probe = %q
 
 [bgp]
 asn = %d
-import = ["any"]
+import = %s
+export = []
 max_prefixes = %d
-`, fullInterface, tunnelB, fullFeederASN, prefixes))
+`, l.ifname, l.addr, probe, l.asn, c.imports, c.prefixes))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bird is BIRD with the kernel protocol.
@@ -128,16 +149,9 @@ func (bird) needs() []string                             { return []string{"bird
 func (bird) version(ctx context.Context) (string, error) { return firstLine(ctx, "bird", "--version") }
 
 func (bird) start(_ context.Context, p *fullPair, _ int) (*fullDaemon, error) {
-	file, err := fullFile(p, "bird.conf", fmt.Sprintf(`router id %s;
-protocol device { }
-protocol kernel { ipv4 { import none; export all; }; }
-protocol bgp feeder {
-  connect delay time 1;
-  local %s as %d;
-  neighbor %s as %d;
-  ipv4 { import all; export none; };
-}
-`, routerID, tunnelA, fullRouterASN, tunnelB, fullFeederASN))
+	text := fmt.Sprintf("router id %s;\nprotocol device { }\nprotocol kernel { ipv4 { import none; export all; }; }\n", routerID) +
+		birdFeed(p.feed.lines, fullRouterASN)
+	file, err := fullFile(p, "bird.conf", text)
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +160,21 @@ protocol bgp feeder {
 		return nil, err
 	}
 	return intoKernel(p, daemon), nil
+}
+
+// birdFeed is the part of BIRD's configuration for the feeders.
+func birdFeed(lines []*feedLine, asn int) string {
+	var b strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&b, `protocol bgp %s {
+  connect delay time 1;
+  local %s as %d;
+  neighbor %s as %d;
+  ipv4 { import all; export none; };
+}
+`, l.ifname, l.router, asn, l.addr, l.asn)
+	}
+	return b.String()
 }
 
 // frr is FRR's zebra and bgpd.
@@ -192,12 +221,11 @@ func (frr) start(ctx context.Context, p *fullPair, _ int) (*fullDaemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zebra: %w\nits log:\n%s", err, tail(zebra.Log()))
 	}
-	bgpd, err := run("bgpd", fmt.Sprintf(`router bgp %d
- bgp router-id %s
- no bgp ebgp-requires-policy
- neighbor %s remote-as %d
- neighbor %[3]s timers connect 1
-`, fullRouterASN, routerID, tunnelB, fullFeederASN))
+	config := fmt.Sprintf("router bgp %d\n bgp router-id %s\n no bgp ebgp-requires-policy\n", fullRouterASN, routerID)
+	for _, l := range p.feed.lines {
+		config += fmt.Sprintf(" neighbor %s remote-as %d\n neighbor %[1]s timers connect 1\n", l.addr, l.asn)
+	}
+	bgpd, err := run("bgpd", config)
 	if err != nil {
 		return nil, err
 	}
@@ -219,10 +247,9 @@ func (g *gobgpd) version(ctx context.Context) (string, error) {
 var gobgpPaths = regexp.MustCompile(`Path: (\d+)`)
 
 func (g *gobgpd) start(_ context.Context, p *fullPair, _ int) (*fullDaemon, error) {
-	file, err := fullFile(p, "gobgpd.toml", fmt.Sprintf(`[global.config]
-as = %d
-router-id = %q
-
+	config := fmt.Sprintf("[global.config]\nas = %d\nrouter-id = %q\n", fullRouterASN, routerID)
+	for _, l := range p.feed.lines {
+		config += fmt.Sprintf(`
 [[neighbors]]
 [neighbors.config]
 neighbor-address = %q
@@ -232,7 +259,9 @@ connect-retry = 1
 [[neighbors.afi-safis]]
 [neighbors.afi-safis.config]
 afi-safi-name = "ipv4-unicast"
-`, fullRouterASN, routerID, tunnelB, fullFeederASN))
+`, l.addr, l.asn)
+	}
+	file, err := fullFile(p, "gobgpd.toml", config)
 	if err != nil {
 		return nil, err
 	}

@@ -7,121 +7,83 @@ import (
 	"time"
 )
 
-const (
-	// fullReady bounds the start of a router and of its session, fullWithin the way of a whole
-	// table to the kernel or out of it, and fullSoon that of one prefix.
-	fullReady  = time.Minute
-	fullWithin = 5 * time.Minute
-	fullSoon   = 20 * time.Second
-	// fullChanges is how often one prefix is withdrawn, and announced again: processor time is
-	// counted in steps of 10 ms, here 0.1 ms a change.
-	fullChanges = 50
-)
-
-// measureFull lets the routers take turns, one alone, and returns what it has, also if there is an error.
-func measureFull(ctx context.Context, o options, chosen []fullRouter) (results, error) {
-	out := make(results, len(chosen))
-	for i, c := range chosen {
-		version, err := c.version(ctx)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = result{Name: c.name(), Title: c.title(), Version: version, Median: sample{}}
-	}
-	for round := range o.rounds {
-		for turn := range chosen {
-			i := (round + turn) % len(chosen)
-			fmt.Printf("full table, round %d of %d: %s\n", round+1, o.rounds, chosen[i].title())
-			s, err := fullTurnOf(ctx, o, chosen[i])
-			if err != nil {
-				return out, fmt.Errorf("full table: %s: %w", chosen[i].name(), err)
-			}
-			out[i].add(s)
-		}
-	}
-	return out, nil
-}
+// fullChanges is how often one prefix is withdrawn, and announced again: processor time is
+// counted in steps of 10 ms, here 0.1 ms a change.
+const fullChanges = 50
 
 // fullTurn is a router that is being measured.
 type fullTurn struct {
 	*fullDaemon
-	feeder *feeder
-	sample sample
+	feeders feeders
+	sample  sample
 }
 
-func fullTurnOf(ctx context.Context, o options, c fullRouter) (_ sample, err error) {
-	p, err := newFullPair(ctx)
+// withRouter starts a router with so many feeders, and runs f when all sessions are established.
+func withRouter(ctx context.Context, c fullRouter, feeders, prefixes int, f func(context.Context, *fullTurn) error) (_ sample, err error) {
+	p, err := newFullPair(ctx, feeders)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	daemon, err := c.start(ctx, p, o.prefixes)
+	daemon, err := c.start(ctx, p, prefixes)
 	if err != nil {
 		return nil, err
 	}
 	t := &fullTurn{fullDaemon: daemon, sample: sample{}}
-	ctx, stop := giveUpWith(ctx, t.procs)
-	defer stop()
-	if err := t.measure(ctx, p, o); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = fmt.Errorf("%w: %w", cause, err)
+	return t.sample, watched(ctx, t.procs, func(ctx context.Context) error {
+		if t.feeders, err = p.feed.accept(ctx); err != nil {
+			return err
 		}
-		for _, proc := range t.procs {
-			err = fmt.Errorf("%w\nlog of %v:\n%s", err, proc, tail(proc.Log()))
-		}
-		return nil, err
-	}
-	return t.sample, nil
+		defer t.feeders.close()
+		return f(ctx, t)
+	})
 }
 
-// measure goes through the tests in their order: each begins where the one before has ended.
-func (t *fullTurn) measure(ctx context.Context, p *fullPair, o options) error {
-	accepting, cancel := context.WithTimeout(ctx, fullReady)
-	defer cancel()
-	var err error
-	if t.feeder, err = acceptFeeder(accepting, p.listener, feederAddr); err != nil {
-		return err
-	}
-	defer t.feeder.close()
-	if err := t.fill(ctx, fullTable(o.prefixes, feederAddr), o.prefixes); err != nil {
-		return err
-	}
-	if t.kernel != nil {
-		if err := t.changes(ctx, o.prefixes); err != nil {
-			return fmt.Errorf("one changed prefix: %w", err)
+// fillTurn measures a router: the table comes, single prefixes change, the table goes.
+func fillTurn(ctx context.Context, c fullRouter, prefixes int, rest time.Duration) (sample, error) {
+	return withRouter(ctx, c, 1, prefixes, func(ctx context.Context, t *fullTurn) error {
+		if err := t.fill(ctx, prefixes); err != nil {
+			return err
 		}
-	}
-	if err := t.feeder.send(fullWithdrawal(o.prefixes)); err != nil {
-		return err
-	}
-	if _, err := t.await(ctx, o.prefixes, false); err != nil {
-		return fmt.Errorf("withdrawal of all: %w", err)
-	}
-	select {
-	case <-time.After(o.rest):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	rest, err := total(t.procs, residentBytes)
-	t.sample[fullRestRSS] = float64(rest) / (1 << 20)
-	return errors.Join(err, t.feeder.failed())
+		if t.kernel != nil {
+			if err := t.changes(ctx, prefixes, fullChange, fullChangeCPU); err != nil {
+				return fmt.Errorf("one changed prefix: %w", err)
+			}
+		}
+		return t.withdraw(ctx, prefixes, rest)
+	})
 }
 
-// fill sends the table, and waits until all of it has arrived.
-func (t *fullTurn) fill(ctx context.Context, table []byte, prefixes int) error {
-	if err := t.quiet(ctx); err != nil {
+// fill sends the table from all feeders, and waits until all of it has arrived. Each feeder sends one
+// prefix more, behind the table, that only it has: when those are there too, all that was sent has
+// been read. With one feeder that is the last prefix of the table.
+func (t *fullTurn) fill(ctx context.Context, prefixes int) error {
+	if err := quiet(ctx, t.procs); err != nil {
 		return err
 	}
 	before, err := total(t.procs, cpuSeconds)
 	if err != nil {
 		return err
 	}
+	own := len(t.feeders)
+	if own == 1 {
+		own = 0
+	}
+	tables := map[*feeder][]byte{}
+	for i, f := range t.feeders {
+		tables[f] = fullTable(prefixes, f.source)
+		if own > 0 {
+			tables[f] = appendAnnouncement(tables[f], prefixes+i, prefixes+i+1, f.source)
+		}
+	}
 	began := time.Now()
+	sending, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	sent := make(chan error, 1)
-	go func() { sent <- t.feeder.send(table) }()
-	at, err := t.await(ctx, prefixes, true)
+	go func() { sent <- t.feeders.sendAll(sending, func(f *feeder) []byte { return tables[f] }) }()
+	at, err := t.await(ctx, prefixes+own, true)
 	if err != nil {
-		t.feeder.conn.Close() // so that what waits for the router does not wait any longer
+		giveUp()
 		return errors.Join(err, <-sent)
 	}
 	t.sample[fullFill] = at.Sub(began).Seconds()
@@ -130,41 +92,81 @@ func (t *fullTurn) fill(ctx context.Context, table []byte, prefixes int) error {
 		return err
 	}
 	t.sample[fullCPU] = after - before
-	peak, err := total(t.procs, peakBytes)
-	t.sample[fullPeakRSS] = float64(peak) / (1 << 20)
+	t.sample[fullPeakRSS], err = megabytes(t.procs, peakBytes)
 	return errors.Join(err, <-sent)
 }
 
 // changes withdraws one prefix and announces it again, and another, and so on, each time when the
 // change before has arrived in the kernel.
-func (t *fullTurn) changes(ctx context.Context, prefixes int) error {
-	if err := t.quiet(ctx); err != nil {
+func (t *fullTurn) changes(ctx context.Context, prefixes int, took, cpu metric) error {
+	if err := quiet(ctx, t.procs); err != nil {
 		return err
 	}
 	before, err := total(t.procs, cpuSeconds)
 	if err != nil {
 		return err
 	}
-	var took []float64
+	f := t.feeders[0]
+	var times []float64
 	for n := range fullChanges {
 		i := n * prefixes / fullChanges
 		for _, present := range []bool{false, true} {
 			message := appendWithdrawal(nil, i, i+1)
 			if present {
-				message = appendAnnouncement(nil, i, i+1, feederAddr)
+				message = appendAnnouncement(nil, i, i+1, f.source)
 			}
 			began := time.Now()
-			if err := t.feeder.send(message); err != nil {
+			if err := f.send(message); err != nil {
 				return err
 			}
 			if err := t.awaitOne(ctx, i, present); err != nil {
 				return err
 			}
-			took = append(took, time.Since(began).Seconds()*1e3)
+			times = append(times, time.Since(began).Seconds()*1e3)
 		}
 	}
 	after, err := total(t.procs, cpuSeconds)
-	t.sample[fullChange] = quantile(took, 0.5)
-	t.sample[fullChangeCPU] = (after - before) * 1e3 / float64(len(took))
+	t.sample[took] = quantile(times, 0.5)
+	t.sample[cpu] = (after - before) * 1e3 / float64(len(times))
 	return err
+}
+
+// withdraw withdraws the table, and reads the memory when the router has rested.
+func (t *fullTurn) withdraw(ctx context.Context, prefixes int, rest time.Duration) error {
+	if err := t.feeders.sendAll(ctx, func(*feeder) []byte { return fullWithdrawal(prefixes) }); err != nil {
+		return err
+	}
+	if _, err := t.await(ctx, prefixes, false); err != nil {
+		return fmt.Errorf("withdrawal of all: %w", err)
+	}
+	if err := pause(ctx, rest); err != nil {
+		return err
+	}
+	var err error
+	t.sample[fullRestRSS], err = megabytes(t.procs, residentBytes)
+	return errors.Join(err, t.feeders.failed())
+}
+
+// changeTurn measures single changes beside tables of several sizes.
+func changeTurn(ctx context.Context, c fullRouter, sizes []changeSize) (sample, error) {
+	all := sample{}
+	for _, size := range sizes {
+		s, err := withRouter(ctx, c, 1, size.prefixes, func(ctx context.Context, t *fullTurn) error {
+			if err := t.fill(ctx, size.prefixes); err != nil {
+				return err
+			}
+			return t.changes(ctx, size.prefixes, size.took, size.cpu)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("beside %d prefixes: %w", size.prefixes, err)
+		}
+		all[size.took], all[size.cpu] = s[size.took], s[size.cpu]
+	}
+	return all, nil
+}
+
+// changeSize is a size of the table, and the figures of a change beside it.
+type changeSize struct {
+	prefixes  int
+	took, cpu metric
 }

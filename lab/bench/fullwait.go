@@ -13,21 +13,21 @@ import (
 )
 
 const (
+	// fullReady bounds the start of a router and of its session, fullWithin the way of a whole
+	// table to the kernel or out of it, and fullSoon that of one prefix.
+	fullReady  = time.Minute
+	fullWithin = 5 * time.Minute
+	fullSoon   = 20 * time.Second
+
 	scanInterval  = 2 * time.Millisecond
 	countInterval = 200 * time.Millisecond // each count is a process that starts and asks
-)
-
-// A router is quiet when it takes less than a twentieth of a processor for quietSpan.
-const (
-	quietSpan  = time.Second
-	quietShare = 0.05
 )
 
 // awaitOne waits until the kernel has prefix number i, or has it no more.
 func (t *fullTurn) awaitOne(ctx context.Context, i int, present bool) error {
 	deadline := time.Now().Add(fullSoon)
 	for t.kernel.has(fullPrefix(i)) != present {
-		if err := errors.Join(ctx.Err(), t.feeder.failed()); err != nil {
+		if err := errors.Join(ctx.Err(), t.feeders.failed()); err != nil {
 			return err
 		}
 		if time.Now().After(deadline) {
@@ -41,16 +41,21 @@ func (t *fullTurn) awaitOne(ctx context.Context, i int, present bool) error {
 }
 
 // await waits until all of the table's prefixes are there, or none is, and returns when that was.
-func (t *fullTurn) await(ctx context.Context, prefixes int, present bool) (at time.Time, err error) {
+func (t *fullTurn) await(ctx context.Context, prefixes int, present bool) (time.Time, error) {
+	if t.kernel == nil {
+		return t.awaitLook(ctx, countInterval, func() error { return t.counted(ctx, prefixes, present) })
+	}
+	s := &scan{has: t.kernel.has, prefixes: prefixes, present: present}
+	return t.awaitLook(ctx, scanInterval, s.look)
+}
+
+// awaitLook waits until look returns nil, and returns when that call began. It gives up when a
+// feeder's session has ended.
+func (t *fullTurn) awaitLook(ctx context.Context, interval time.Duration, look func() error) (at time.Time, err error) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	interval, look := countInterval, func() error { return t.counted(ctx, prefixes, present) }
-	if t.kernel != nil {
-		s := &scan{has: t.kernel.has, prefixes: prefixes, present: present}
-		interval, look = scanInterval, s.look
-	}
 	_, err = topo.Eventually(ctx, interval, fullWithin, func() error {
-		if err := t.feeder.failed(); err != nil {
+		if err := t.feeders.failed(); err != nil {
 			giveUp(err)
 			return err
 		}
@@ -78,6 +83,7 @@ func (t *fullTurn) counted(ctx context.Context, prefixes int, present bool) erro
 // routes in their order is not disturbed before it is done, and a table is not listed again and again.
 type scan struct {
 	has      func(netip.Prefix) bool
+	first    int // number of the first prefix
 	prefixes int
 	present  bool
 	passed   int // prefixes that were as they should be
@@ -86,64 +92,10 @@ type scan struct {
 // look goes on, and returns nil at the end.
 func (s *scan) look() error {
 	for ; s.passed < s.prefixes; s.passed++ {
-		p := fullPrefix((s.passed + s.prefixes - 1) % s.prefixes)
+		p := fullPrefix(s.first + (s.passed+s.prefixes-1)%s.prefixes)
 		if s.has(p) != s.present {
 			return fmt.Errorf("route for %v: want present %v, and %d prefixes were so", p, s.present, s.passed)
 		}
 	}
 	return nil
-}
-
-// quiet waits until the router has nothing to do but what it always does.
-func (t *fullTurn) quiet(ctx context.Context) error {
-	_, err := topo.Eventually(ctx, quietSpan, fullReady, func() error {
-		before, err := total(t.procs, cpuSeconds)
-		if err != nil {
-			return err
-		}
-		began := time.Now()
-		select {
-		case <-time.After(quietSpan):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		after, err := total(t.procs, cpuSeconds)
-		if err != nil {
-			return err
-		}
-		if busy := (after - before) / time.Since(began).Seconds(); busy > quietShare {
-			return fmt.Errorf("the router takes %.0f %% of a processor", 100*busy)
-		}
-		return nil
-	})
-	return err
-}
-
-// giveUpWith returns a context that is done also when one of the processes ends, which its cause
-// tells.
-func giveUpWith(ctx context.Context, procs []*topo.Process) (context.Context, context.CancelFunc) {
-	ctx, giveUp := context.WithCancelCause(ctx)
-	for _, p := range procs {
-		go func() {
-			err := p.Wait(ctx) // with ctx done, giveUp does nothing
-			if err == nil {
-				err = errors.New("exit status 0")
-			}
-			giveUp(fmt.Errorf("%v has ended: %w", p, err))
-		}()
-	}
-	return ctx, func() { giveUp(nil) }
-}
-
-// total adds up a figure of several processes and their children.
-func total[N int64 | float64](procs []*topo.Process, of func(pid int) (N, error)) (N, error) {
-	var sum N
-	for _, p := range procs {
-		n, err := of(p.PID())
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return sum, nil
 }

@@ -18,16 +18,23 @@ type machine struct {
 	Go       string `json:"go"`
 	// Load is the one-minute load average at the start: other work spoils figures.
 	Load float64 `json:"load_at_start"`
+	// Halting says that processors without work halted, as the flag -let-halt has it.
+	Halting bool `json:"processors_halt,omitempty"`
 }
 
 // fact is the machine in one line.
 func (m machine) fact() string {
-	return fmt.Sprintf("%s, %d cores, %d MB; Linux %s; %s; load at start %.1f",
+	fact := fmt.Sprintf("%s, %d cores, %d MB; Linux %s; %s; load at start %.1f",
 		m.CPU, m.Cores, m.MemoryMB, m.Kernel, m.Go, m.Load)
+	if m.Halting {
+		fact += "; idle processors halted"
+	}
+	return fact
 }
 
-func describeMachine() machine {
-	m := machine{Kernel: kernelRelease(), CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version()}
+// describeMachine looks at it; halting says that idle processors halt meanwhile.
+func describeMachine(halting bool) machine {
+	m := machine{Kernel: kernelRelease(), CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version(), Halting: halting}
 	if s := fieldOf("/proc/cpuinfo", "model name"); s != "" {
 		m.CPU = s
 	}

@@ -28,27 +28,31 @@ type options struct {
 	bin           string
 	out           string
 	readme        string
-	table         bool
+	table         partChoice
+	failover      partChoice
+	peers         int
+	keepalive     time.Duration
+	deadAfter     time.Duration
+	letHalt       bool
 	prefixes      int
 	rest          time.Duration
 }
 
+// helpers are what this program is when it is run again by itself, with the name before the arguments.
+var helpers = map[string]func(args []string) error{
+	"udp-send":     udpMain,
+	"udp-receive":  udpMain,
+	"flow-send":    flowMain,
+	"flow-receive": flowMain,
+	"relay":        relayMain,
+	"sealing":      sealingMain,
+	"stay-awake":   func([]string) error { return stayAwake() },
+}
+
 func main() {
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case "udp-send", "udp-receive":
-			exitOn(udpMain(os.Args[1:]))
-			return
-		case "relay":
-			exitOn(relayMain(os.Args[1:]))
-			return
-		case "sealing":
-			exitOn(sealingMain(os.Args[1:]))
-			return
-		case "stay-awake":
-			exitOn(stayAwake())
-			return
-		}
+	if len(os.Args) > 1 && helpers[os.Args[1]] != nil {
+		exitOn(helpers[os.Args[1]](os.Args[1:]))
+		return
 	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the median of them counts; 0 leaves that part out")
@@ -56,21 +60,28 @@ func main() {
 	flag.IntVar(&o.loss, "loss", 3, "rounds on each lossy path; the median of them counts; 0 leaves that part out")
 	flag.IntVar(&o.idle, "idle", 200, "further idle tunnels of Warren over TLS in one process; 0 leaves that part out")
 	flag.IntVar(&o.idleWireGuard, "idle-wireguard", 999, "the same over WireGuard")
-	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ","))
+	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ",")+"; with -table or -failover of theirs")
 	flag.StringVar(&o.bin, "bin", "bin", "directory of the warren and wireguard-go binaries")
 	flag.StringVar(&o.out, "out", "docs/bench", "write the results to this path with .md and .json appended")
 	flag.StringVar(&o.readme, "readme", "", "rewrite what is between the bench's markers in this `file`, if nothing was left out")
-	flag.BoolVar(&o.table, "table", false, "measure a full table instead, beside other BGP routers, of "+
-		strings.Join(names(fullRouters("")), ",")+"; results go to -out with -table appended")
-	flag.IntVar(&o.prefixes, "prefixes", fullSize, "IPv4 prefixes of -table")
+	flag.Var(&o.table, "table", "measure what large tables cost instead, beside other BGP routers; results go to -out with -table "+
+		"appended; alone it stands for all `parts`, -table=NAMES for some")
+	flag.Var(&o.failover, "failover", "measure what packets notice of failures instead, the same way")
+	flag.IntVar(&o.prefixes, "prefixes", fullSize, "IPv4 prefixes of -table and -failover; parts with smaller tables take their share")
+	flag.IntVar(&o.peers, "peers", 10, "peers of the part of -table with several")
 	flag.DurationVar(&o.rest, "rest", fullRest, "how long after the withdrawal of all -table reads the memory")
+	flag.DurationVar(&o.keepalive, "keepalive", failoverKeepalive, "keepalive of Warren where a line fails")
+	flag.DurationVar(&o.deadAfter, "dead-after", failoverDeadAfter, "dead_after of Warren where a line fails")
+	flag.BoolVar(&o.letHalt, "let-halt", false, "let idle processors halt, as a machine with other work to do wants; figures move more, and the README is left alone")
 	flag.Parse()
 	exitOn(topo.Reexec())
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if o.table {
-		exitOn(benchFull(ctx, o))
+	chosen, err := chosenSuite(o)
+	exitOn(err)
+	if chosen != nil {
+		exitOn(chosen.run(ctx, o))
 		return
 	}
 	exitOn(bench(ctx, o))
@@ -103,20 +114,20 @@ func bench(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
-	letSleep, err := keepAwake()
+	letSleep, err := keepAwake(o.letHalt)
 	if err != nil {
 		return err
 	}
 	defer letSleep()
-	r := &report{Machine: describeMachine(), Rounds: o.rounds, Seconds: o.seconds}
+	r := &report{Machine: describeMachine(o.letHalt), Rounds: o.rounds, Seconds: o.seconds}
 	failed := r.measure(ctx, o, chosen, filepath.Join(bin, "warren"))
 	if ctx.Err() != nil {
 		return failed
 	}
 	r.Targets = judge(r)
 	fmt.Println()
-	fmt.Print(r.text())
-	if err := r.write(o.out); err != nil || failed != nil || o.readme == "" {
+	fmt.Print(r.document().text())
+	if err := r.document().write(o.out, r); err != nil || failed != nil || o.readme == "" {
 		return errors.Join(failed, err)
 	}
 	return r.writeReadme(o.readme)

@@ -127,8 +127,13 @@ func (p *pair) startServers(ctx context.Context) error {
 // far as this code is concerned.
 func (p *pair) file(name, text string) (string, error) {
 	path := filepath.Join(p.Dir(), name)
+	return path, writeFile(path, text)
+}
+
+// writeFile writes a configuration or a secret.
+func writeFile(path, text string) error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return "", fmt.Errorf("configuration: %w", err)
+		return fmt.Errorf("configuration: %w", err)
 	}
-	return path, nil
+	return nil
 }

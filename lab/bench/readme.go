@@ -11,10 +11,7 @@ import (
 // "<!-- SECTION:begin -->" and "<!-- SECTION:end -->".
 type section string
 
-const (
-	tunnelSection section = "bench"
-	fullSection   section = "bench-table"
-)
+const tunnelSection section = "bench"
 
 // splice puts text between the two markers of a document.
 func (s section) splice(document, text string) (string, error) {

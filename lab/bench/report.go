@@ -1,12 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // report is everything that one run measured.
@@ -23,7 +19,7 @@ type report struct {
 // complete tells whether nothing was left out.
 func (r *report) complete() bool {
 	unfinished := func(c result) bool { return len(c.Rounds) == 0 || len(c.Rounds) < r.Rounds }
-	return len(r.Contenders) == len(contenders("")) && !slices.ContainsFunc(r.Contenders, unfinished) &&
+	return !r.Machine.Halting && len(r.Contenders) == len(contenders("")) && !slices.ContainsFunc(r.Contenders, unfinished) &&
 		len(r.Loss) == len(lossDelays)*len(lossPermill) &&
 		r.idle(transportTLS) != nil && r.idle(transportWireGuard) != nil
 }
@@ -190,47 +186,6 @@ func (r *report) facts() []string {
 	return out
 }
 
-func (r *report) text() string {
-	var b strings.Builder
-	for _, f := range r.facts() {
-		fmt.Fprintln(&b, f)
-	}
-	for _, t := range r.tables() {
-		fmt.Fprintf(&b, "\n%s\n%s", t.title, t.text())
-	}
-	return b.String()
-}
-
-func (r *report) markdown() string {
-	var b strings.Builder
-	fmt.Fprint(&b, "# Bench\n\nWritten by `make bench`; do not edit.\n\n")
-	for _, f := range r.facts() {
-		fmt.Fprintf(&b, "- %s\n", f)
-	}
-	for _, t := range r.tables() {
-		fmt.Fprintf(&b, "\n## %s\n\n%s", t.title, t.markdown())
-	}
-	fmt.Fprintf(&b, "\n## How\n\n%s", notes)
-	return b.String()
-}
-
-// write writes PATH.md and PATH.json.
-func (r *report) write(path string) error { return writeReport(path, r.markdown(), r) }
-
-// writeReport writes the Markdown to PATH.md, and report as JSON to PATH.json.
-func writeReport(path, markdown string, report any) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	b, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	for suffix, content := range map[string]string{".md": markdown, ".json": string(b) + "\n"} {
-		if err := os.WriteFile(path+suffix, []byte(content), 0o644); err != nil {
-			return fmt.Errorf("write the report: %w", err)
-		}
-	}
-	fmt.Printf("\nwritten to %s.md and %s.json\n", path, path)
-	return nil
+func (r *report) document() document {
+	return document{title: "Bench", origin: "make bench", facts: r.facts(), tables: r.tables(), notes: notes}
 }

@@ -55,6 +55,8 @@ func format(v float64, digits int) string { return strconv.FormatFloat(v, 'f', d
 // formatSignificant writes three digits of a figure, and all before the point.
 func formatSignificant(v float64) string {
 	switch {
+	case v == 0:
+		return "0"
 	case v >= 100:
 		return format(v, 0)
 	case v >= 10:

@@ -118,11 +118,8 @@ func udpSend(fd int, to *unix.SockaddrInet4, d time.Duration) error {
 // udpReceive prints how many packets came, and in how many seconds from the first
 // to the last.
 func udpReceive(fd int, at *unix.SockaddrInet4) error {
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20); err != nil {
-		// Without root in the first namespace the system's limit has to do.
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<20); err != nil {
-			return fmt.Errorf("UDP receive buffer: %w", err)
-		}
+	if err := setReceiveBuffer(fd); err != nil {
+		return err
 	}
 	if err := unix.Bind(fd, at); err != nil {
 		return fmt.Errorf("UDP bind: %w", err)
@@ -153,6 +150,17 @@ func udpReceive(fd int, at *unix.SockaddrInet4) error {
 			}
 		}
 	}
+}
+
+// setReceiveBuffer gives a socket room for what comes while its process waits for a processor.
+func setReceiveBuffer(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20); err != nil {
+		// Without root in the first namespace the system's limit has to do.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<20); err != nil {
+			return fmt.Errorf("UDP receive buffer: %w", err)
+		}
+	}
+	return nil
 }
 
 func setPatience(fd int, d time.Duration) error {

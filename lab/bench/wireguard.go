@@ -8,18 +8,20 @@ import (
 	"encoding/base64"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"warren/lab/topo"
 )
 
-const wireGuardPort = "51820"
+const wireGuardPort = 51820
 
 // wireGuard is wireguard-go, its offloads on as it comes, with the MTU that
 // wg-quick would choose.
 type wireGuard struct {
 	bin  string
+	port int // on the underlay, of both ends
 	ends []wireGuardEnd
 }
 
@@ -52,6 +54,12 @@ func (w *wireGuard) prepare(_ context.Context, p *pair) error {
 		{ifname: "wgbencha", addr: tunnelA, underlay: underlayA},
 		{ifname: "wgbenchb", addr: tunnelB, underlay: underlayB},
 	}
+	w.port = wireGuardPort
+	return w.makeKeys(p.Dir())
+}
+
+// makeKeys gives each end a key, which it writes to the directory.
+func (w *wireGuard) makeKeys(dir string) error {
 	for i := range w.ends {
 		key, err := ecdh.X25519().GenerateKey(rand.Reader)
 		if err != nil {
@@ -59,8 +67,8 @@ func (w *wireGuard) prepare(_ context.Context, p *pair) error {
 		}
 		e := &w.ends[i]
 		e.public = base64.StdEncoding.EncodeToString(key.PublicKey().Bytes())
-		e.keyFile, err = p.file(e.ifname+".key", base64.StdEncoding.EncodeToString(key.Bytes())+"\n")
-		if err != nil {
+		e.keyFile = filepath.Join(dir, e.ifname+".key")
+		if err := writeFile(e.keyFile, base64.StdEncoding.EncodeToString(key.Bytes())+"\n"); err != nil {
 			return err
 		}
 	}
@@ -68,8 +76,12 @@ func (w *wireGuard) prepare(_ context.Context, p *pair) error {
 }
 
 func (w *wireGuard) start(ctx context.Context, p *pair) (*session, error) {
+	return w.startOn(ctx, p.a, p.b)
+}
+
+// startOn starts the two ends on their hosts.
+func (w *wireGuard) startOn(ctx context.Context, hosts ...*topo.Host) (*session, error) {
 	s := &session{addrB: tunnelB}
-	hosts := []*topo.Host{p.a, p.b}
 	for i, h := range hosts {
 		proc, err := h.Start(filepath.Join(w.bin, w.binary()), "-f", w.ends[i].ifname)
 		if err != nil {
@@ -97,8 +109,9 @@ func (w *wireGuard) configure(ctx context.Context, h *topo.Host, own, peer wireG
 	if err != nil {
 		return err
 	}
-	if _, err := h.Run(ctx, "wg", "set", own.ifname, "private-key", own.keyFile, "listen-port", wireGuardPort,
-		"peer", peer.public, "endpoint", peer.underlay+":"+wireGuardPort, "allowed-ips", "0.0.0.0/0"); err != nil {
+	port := strconv.Itoa(w.port)
+	if _, err := h.Run(ctx, "wg", "set", own.ifname, "private-key", own.keyFile, "listen-port", port,
+		"peer", peer.public, "endpoint", peer.underlay+":"+port, "allowed-ips", "0.0.0.0/0"); err != nil {
 		return err
 	}
 	return h.IP(ctx, "address add "+own.addr+"/30 dev "+own.ifname, "link set dev "+own.ifname+" mtu 1420 up")

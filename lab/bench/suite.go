@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// suite is a bench that consists of parts.
+type suite struct {
+	name   string // of its flag and of its files
+	title  string // of its report
+	intro  string // before its tables in the README
+	notes  string // what all parts have in common
+	parts  []part // all there are
+	choice partChoice
+}
+
+// What a run has to be of for the README.
+const (
+	fullSize = 1_000_000
+	fullRest = time.Minute
+)
+
+// suiteReport is everything that a run of a suite measured.
+type suiteReport struct {
+	Machine  machine       `json:"machine"`
+	Rounds   int           `json:"rounds"`
+	Prefixes int           `json:"prefixes"`
+	RestS    float64       `json:"rest_s"`
+	Parts    []*partResult `json:"parts"`
+	Targets  []target      `json:"targets"`
+
+	suite *suite
+}
+
+// run measures the suite, and writes the report.
+func (s *suite) run(ctx context.Context, o options) error {
+	if o.rounds < 1 || o.prefixes < 10 || o.prefixes > maxPrefixes || o.rest < 0 {
+		return fmt.Errorf("-%s: want -rounds of at least 1, -prefixes from 10 to %d, and -rest of at least 0", s.name, maxPrefixes)
+	}
+	parts, err := s.choice.of(s.parts)
+	if err != nil {
+		return err
+	}
+	if parts, err = keepOnly(parts, o.only); err != nil {
+		return err
+	}
+	if lacking := missing(parts); len(lacking) > 0 {
+		return fmt.Errorf("missing: %s: run `make deps build bin/wireguard-go bin/gobgpd`", strings.Join(lacking, " "))
+	}
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		return fmt.Errorf("tunnels: %w", err)
+	}
+	if o.readme != "" {
+		if err := s.section().check(o.readme); err != nil {
+			return err
+		}
+	}
+	letSleep, err := keepAwake(o.letHalt)
+	if err != nil {
+		return err
+	}
+	defer letSleep()
+	r := &suiteReport{Machine: describeMachine(o.letHalt), Rounds: o.rounds, Prefixes: o.prefixes, RestS: o.rest.Seconds(), suite: s}
+	var failed error
+	r.Parts, failed = measureParts(ctx, parts, o.rounds)
+	if ctx.Err() != nil {
+		return failed
+	}
+	r.judge()
+	fmt.Printf("\n%s", r.document().text())
+	if failed != nil {
+		return failed // an earlier report is worth more than a part of one
+	}
+	if err := r.document().write(o.out+"-"+s.name, r); err != nil || o.readme == "" {
+		return err
+	}
+	return s.section().write(o.readme, r.complete(), r.short)
+}
+
+// section is the suite's part of the README.
+func (s *suite) section() section { return section("bench-" + s.name) }
+
+// of returns what was measured of a part, nil if it was left out.
+func (r *suiteReport) of(name string) *partResult {
+	i := slices.IndexFunc(r.Parts, func(p *partResult) bool { return p.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return r.Parts[i]
+}
+
+// complete tells whether nothing was left out.
+func (r *suiteReport) complete() bool {
+	whole := !r.Machine.Halting && r.Prefixes == fullSize && r.RestS == fullRest.Seconds()
+	for _, p := range r.suite.parts {
+		got := r.of(p.name)
+		whole = whole && got != nil && len(got.Contenders) == len(p.participants) &&
+			!slices.ContainsFunc(got.Contenders, func(c result) bool { return len(c.Rounds) < r.Rounds })
+	}
+	return whole
+}
+
+// judge compares what was measured with the targets; one whose figures were not measured is left out.
+func (r *suiteReport) judge() {
+	r.Targets = nil
+	for _, p := range r.suite.parts {
+		got := r.of(p.name)
+		if got == nil {
+			continue
+		}
+		for _, b := range p.bounds {
+			if v, ok := got.Contenders.ratio(b.of, b.to, b.figure); ok {
+				r.Targets = append(r.Targets, target{b.what, b.want, v, b.met(v)})
+			}
+		}
+		for _, l := range p.limits {
+			if v, ok := got.Contenders.median(l.of, l.key); ok {
+				r.Targets = append(r.Targets, target{l.what, "at most " + format(l.most, -1), v, v <= l.most})
+			}
+		}
+	}
+}
+
+// facts describe machine and contenders, one line each.
+func (r *suiteReport) facts() []string {
+	out := []string{r.Machine.fact(), fmt.Sprintf("rounds: %d; prefixes: %d", r.Rounds, r.Prefixes)}
+	for _, p := range r.Parts {
+		for _, c := range p.Contenders {
+			if line := c.Title + ": " + c.Version; !slices.Contains(out, line) {
+				out = append(out, line)
+			}
+		}
+	}
+	return out
+}
+
+// tables has one table for each part that was measured.
+func (r *suiteReport) tables() []table {
+	var out []table
+	for _, p := range r.suite.parts {
+		if got := r.of(p.name); got != nil && len(got.Contenders) > 0 {
+			out = append(out, p.table(got))
+		}
+	}
+	return out
+}
+
+// table has the figures, and Warren's as multiples of its rivals'.
+func (p part) table(r *partResult) table {
+	t := table{title: p.title, note: p.note, rows: [][]string{titles(r.Contenders)}}
+	var rivals []string
+	for _, c := range r.Contenders {
+		if slices.Contains(p.rivals, c.Name) && len(r.Contenders.rounds(nameWarren)) > 0 && len(c.Rounds) > 0 {
+			rivals = append(rivals, c.Name)
+			t.rows[0] = append(t.rows[0], "Warren, of "+c.Title)
+		}
+	}
+	for _, f := range p.figures {
+		row := figures(f.title, r.Contenders, f.key, formatSignificant)
+		for _, rival := range rivals {
+			cell := "–"
+			if v, ok := r.Contenders.ratio(nameWarren, rival, f.key); ok {
+				cell = formatSignificant(v)
+			}
+			row = append(row, cell)
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+func (r *suiteReport) document() document {
+	tables := r.tables()
+	if len(r.Targets) > 0 {
+		tables = append(tables, targetTable(r.Targets))
+	}
+	return document{title: r.suite.title, origin: "make bench BENCHFLAGS=-" + r.suite.name,
+		facts: r.facts(), tables: tables, notes: r.suite.notes}
+}
+
+// short is the report for the README, in Markdown.
+func (r *suiteReport) short() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s ([how](docs/bench-%s.md)):\n", r.suite.intro, r.suite.name)
+	for _, t := range r.tables() {
+		t.note = ""
+		fmt.Fprintf(&b, "\n%s:\n\n%s", t.title, emphasizeWarren(t).markdown())
+	}
+	return b.String() + "\n"
+}
+
+// suites are the benches that consist of parts.
+func suites(o options) ([]*suite, error) {
+	bin, err := filepath.Abs(o.bin)
+	if err != nil {
+		return nil, err
+	}
+	return []*suite{tableSuite(o, bin), failoverSuite(o, bin)}, nil
+}
+
+// chosenSuite returns the suite whose flag was given, nil if none was.
+func chosenSuite(o options) (*suite, error) {
+	all, err := suites(o)
+	if err != nil {
+		return nil, err
+	}
+	var chosen *suite
+	for _, s := range all {
+		switch {
+		case s.choice.given && chosen != nil:
+			return nil, errors.New("-table and -failover exclude each other")
+		case s.choice.given:
+			chosen = s
+		}
+	}
+	return chosen, nil
+}
