@@ -9,8 +9,8 @@ import (
 
 // What Warren is measured with. The bounds of the configuration are those of this version.
 const (
-	failoverKeepalive = 100 * time.Millisecond
-	failoverDeadAfter = 200 * time.Millisecond
+	failoverKeepalive = 20 * time.Millisecond
+	failoverDeadAfter = 50 * time.Millisecond
 )
 
 const (
