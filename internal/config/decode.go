@@ -117,8 +117,13 @@ func (d *decoder) key(at place, prim toml.Primitive, into reflect.Value) {
 				problem += "; templates are in warren.toml, each headed [template.NAME]"
 			}
 			d.fail(at, "%s", problem)
-		} else if v, ok := v.(*value[list]); ok {
+			return
+		}
+		switch v := v.(type) {
+		case *value[list]:
 			setElementLines(v.v, d.text, pos)
+		case *value[boolOrList]:
+			setElementLines(v.v.list, d.text, pos)
 		}
 		return
 	}

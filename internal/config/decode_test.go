@@ -177,6 +177,18 @@ func TestLinesOfPeers(t *testing.T) {
 	}
 }
 
+// TestLinesOfListOrBoolean checks that the elements of a list that may be a boolean have lines.
+func TestLinesOfListOrBoolean(t *testing.T) {
+	l := &loader{}
+	var raw rawPeerFile
+	if !l.decode("f", []byte("[bgp]\nunreachable = [\n'x',\n\n'y' ]\n"), &raw) || len(l.errs) > 0 {
+		t.Fatal(l.errs)
+	}
+	if got := raw.BGP.Unreachable.v.list; len(got) != 2 || got[0].line != 3 || got[1].line != 5 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestManyPeersInOneFile checks that the number of brackets is no limit, their depth is.
 func TestManyPeersInOneFile(t *testing.T) {
 	var text strings.Builder
