@@ -15,7 +15,7 @@ func (l *loader) template(v value[string], all *named[rawTemplate]) *rawTemplate
 	case l.noTemplates:
 		// That warren.toml cannot be understood has been said.
 	case len(all.v) == 0:
-		l.fail(v.place, "%q is not a template, and there is none: write [template.%s] into warren.toml, or leave the key out", v.v, v.v)
+		l.fail(v.place, "%q is not a template, and there is none: write one into warren.toml, headed [template.NAME], or leave the key out", v.v)
 	case near != "":
 		l.fail(v.place, "%q is not a template; did you mean %q? There are %s", v.v, near, strings.Join(all.names, ", "))
 	default:

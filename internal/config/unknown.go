@@ -13,10 +13,10 @@ import (
 func (d *decoder) unknown(at place, keys map[string]toml.Primitive) {
 	names := slices.Sorted(maps.Keys(keys))
 	for i, name := range names {
-		data, pos := d.look(keys[name])
+		data, _ := d.look(keys[name])
 		here := at.named(join(at.key, toml.Key{name}.String()))
-		if pos.Line > 0 {
-			here.line = pos.Line
+		if line := d.firstLine(here.key, keys[name]); line > 0 {
+			here.line = line
 		}
 		if i == maxUnknown {
 			d.fail(here, "is an unknown key, and so are %d more in this table", len(names)-i-1)
@@ -76,6 +76,9 @@ func (d *decoder) hint(table, name string, isTable bool) string {
 	}
 	if near := nearest(name, here); near != "" {
 		return "did you mean " + near + "?"
+	}
+	if d.schema == reflect.TypeFor[rawRouter]() && name == "peer" {
+		return "peers are in files of their own, in peers.d beside this one"
 	}
 	if elsewhere != "" {
 		return "did you mean " + elsewhere + "?"
