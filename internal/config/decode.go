@@ -85,7 +85,7 @@ type decoder struct {
 	within string       // the table, such as peer.NAME, that schema is of; "" for the whole file
 	schema reflect.Type // for hints
 
-	headings []heading // of text, once somebody asked for them
+	headings []heading // of text; nil: not looked for yet
 }
 
 // table fills the fields of one struct from the keys of one table, and reports

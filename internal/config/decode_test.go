@@ -189,6 +189,34 @@ func TestLinesOfListOrBoolean(t *testing.T) {
 	}
 }
 
+// TestLinesOfUnknownTables checks that they are found below tables that are there several times
+// too, and in time, however many there are and however deep they are.
+func TestLinesOfUnknownTables(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want int
+	}{
+		{"[[tunnel]]\nweight = 1\n\n[[tunnel]]\nweight = 2\n[[tunnel.x]]\n[[tunnel.x]]\n", 6},
+		{"\n[x.y]\n", 2}, {"\n\n[x.y.z.a.b]\n", 3}, {"\nx.y.z = 1\n", 2}, {"\n[[x.y]]\n\n[[x.y]]\n", 2},
+		{"[peer.a.tunnel]\n\n[peer.a.x.y]\n", 3},
+		{strings.Repeat("\n[x.a]", 1) + strings.Repeat("\n", 10) + "[x" + strings.Repeat(".y", 1000) + "]\n", 2},
+	} {
+		l := &loader{}
+		var raw rawPeerFile
+		if !l.decode("f", []byte(c.text), &raw) || len(l.errs) != 1 || l.errs[0].Line != c.want {
+			t.Errorf("%.60q: %.300v, want line %d", c.text, l.errs, c.want)
+		}
+	}
+	var many strings.Builder
+	for i := range 20000 {
+		fmt.Fprintf(&many, "[x.a%d]\n", i)
+	}
+	l := &loader{}
+	if !l.decode("f", []byte(many.String()), &rawPeerFile{}) || len(l.errs) != 1 || l.errs[0].Line != 1 {
+		t.Errorf("of many: %.300v", l.errs)
+	}
+}
+
 // TestManyPeersInOneFile checks that the number of brackets is no limit, their depth is.
 func TestManyPeersInOneFile(t *testing.T) {
 	var text strings.Builder

@@ -95,9 +95,20 @@ func (d *decoder) named(at place, prim toml.Primitive, data any, into nameable) 
 	}
 }
 
+// The tables below a table among which its first line is looked for. The library copies the
+// whole file for each position that it tells.
+const (
+	maxBelow = 64
+	maxDepth = 4
+)
+
 // firstLine is where a table begins: at its header, or where the first of what is below it is,
 // if it has none. 0 if it is empty.
-func (d *decoder) firstLine(key string, prim toml.Primitive) (line int) {
+func (d *decoder) firstLine(key string, prim toml.Primitive) int {
+	return d.lineWithin(key, prim, maxDepth)
+}
+
+func (d *decoder) lineWithin(key string, prim toml.Primitive, depth int) (line int) {
 	data, pos := d.look(prim)
 	if several, ok := data.([]map[string]any); ok && len(several) > 1 {
 		if all := d.cut(key); len(all) > 0 {
@@ -105,11 +116,13 @@ func (d *decoder) firstLine(key string, prim toml.Primitive) (line int) {
 		}
 	}
 	var below map[string]toml.Primitive
-	if _, ok := data.(map[string]any); !ok || pos.Line > 0 || d.md.PrimitiveDecode(prim, &below) != nil {
+	if _, ok := data.(map[string]any); !ok || pos.Line > 0 || depth == 0 || d.md.PrimitiveDecode(prim, &below) != nil {
 		return pos.Line
 	}
-	for name, p := range below {
-		if l := d.firstLine(join(key, toml.Key{name}.String()), p); l > 0 && (line == 0 || l < line) {
+	names := slices.Sorted(maps.Keys(below))
+	for _, name := range names[:min(len(names), maxBelow)] {
+		l := d.lineWithin(join(key, toml.Key{name}.String()), below[name], depth-1)
+		if l > 0 && (line == 0 || l < line) {
 			line = l
 		}
 	}

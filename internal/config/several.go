@@ -41,7 +41,7 @@ func (d *decoder) each(at place, n int, into repeatable) {
 	for _, t := range texts {
 		at.line = t.line
 		here := *d
-		here.text, here.before = t.text, t.line-1
+		here.text, here.before, here.headings = t.text, t.line-1, nil
 		keys, err := here.only(t.key)
 		if err != nil {
 			d.fail(at, "cannot be read: %v", err)

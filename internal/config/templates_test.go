@@ -202,6 +202,7 @@ func TestTwoHundredSpokes(t *testing.T) {
 		t.Fatalf("%d peers, %+v", len(cfg.Peers), cfg.Peers[0])
 	}
 	for _, c := range []struct{ tunnel, bgp, want string }{
+		{"dead_after = '1s'\n", "import = []\n", "warren.toml:9: template.spoke.tunnel.dead_after: 1s is less than twice keepalive, which is 1s; allowed are 2s to 10m; so for peer s000"},
 		{"mtu = 99\n", "import = []\n", "warren.toml:9: template.spoke.tunnel.mtu: 99 is out of range; allowed are 1280 to 65521; so for peer s000 (DIR/peers.d/spokes.toml:2), which takes it from here, and for 199 more"},
 		{"", "import = ['10.0.0.0/8 le 7']\n", "warren.toml:11: template.spoke.bgp.import: \"10.0.0.0/8 le 7\" has le 7; allowed for this prefix are 8 to 32; so for peer s000 (DIR/peers.d/spokes.toml:2), which takes it from here, and for 199 more"},
 		{"interface = 'tun0'\n", "import = []\n", "warren.toml:9: template.spoke.tunnel.interface: \"tun0\" is the interface of DIR/peers.d/spokes.toml:2 already; each tunnel needs its own; so for peer s001 (DIR/peers.d/spokes.toml:3), which takes it from here, and for 198 more"},
