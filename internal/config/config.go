@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -124,18 +125,27 @@ type Log struct {
 	Format LogFormat
 }
 
-// Peer is one file of peers.d.
+// Peer is one file of peers.d, or a [peer.NAME] in one.
 type Peer struct {
-	Name    string   // the file's name without .toml
+	Name    string   // NAME, or the file's name without .toml
 	File    string   // its path, for messages
+	Line    int      // where NAME begins in the file, from 1; 0: the file is this peer's alone
 	Tunnels []Tunnel // at least one, in the file's order; all of them lead to the one BGP peer
 	BGP     PeerBGP
 
 	raw *rawPeer // for where the keys are
 }
 
-// Equal reports whether p and o configure the same peer in the same way. To
-// see which part differs, compare Tunnels and BGP.
+// where is the place of the peer for messages: its file, with the line if others are in it.
+func (p *Peer) where() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// Equal reports whether p and o configure the same peer in the same way, wherever that is
+// written. To see which part differs, compare Tunnels and BGP.
 func (p Peer) Equal(o Peer) bool {
 	return p.Name == o.Name && slices.EqualFunc(p.Tunnels, o.Tunnels, Tunnel.Equal) && p.BGP.Equal(o.BGP)
 }

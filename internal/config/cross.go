@@ -23,10 +23,13 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, tunnels []peerT
 		own = sha256.Sum256(c.Certificate[0])
 	}
 	dialsOnly := raw.TLS.Listen.state != faulty && len(raw.TLS.Listen.v) == 0
+	defer func() { l.peer = nil }()
 	for _, t := range tunnels {
+		l.peer = t.peer
 		l.setFirst(cfg.ASN, t)
 	}
 	for _, t := range tunnels {
+		l.peer = t.peer
 		l.checkWireGuard(raw, cfg, t)
 		remotes := t.raw.Remotes
 		if dialsOnly && t.Transport == TransportTLS && remotes.state != faulty && len(remotes.v) == 0 {
@@ -41,8 +44,10 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, tunnels []peerT
 // checkAmongTunnels checks that no two tunnels use the same thing, whichever peers' they are.
 // They are sorted by peer, and the later of two is reported.
 func (l *loader) checkAmongTunnels(tunnels []peerTunnel) {
+	defer func() { l.peer = nil }()
 	byInterface := map[string]peerTunnel{}
 	for _, t := range tunnels {
+		l.peer = t.peer
 		first, taken := byInterface[t.Interface]
 		if !taken || t.Interface == "" {
 			byInterface[t.Interface] = t
@@ -55,6 +60,7 @@ func (l *loader) checkAmongTunnels(tunnels []peerTunnel) {
 		l.fail(t.raw.Interface.place, text, t.Interface, first.as(t))
 	}
 	for i, t := range tunnels {
+		l.peer = t.peer
 		if under := t.Underlay; under != "" && under != t.Interface {
 			if other, taken := byInterface[under]; taken {
 				l.fail(t.raw.Underlay.place, "%q is the tunnel of %s; name the interface that the tunnel's packets leave by", under, other.as(t))

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// maxBrackets bounds the nesting of a file, and with it the depth to
+	// maxNesting bounds the nesting of a file, and with it the depth to
 	// which the TOML parser calls itself: a million opening brackets would
 	// overflow its stack, which no recover can catch.
-	maxBrackets = 1000
+	maxNesting = 100
 	// maxUnknown bounds how many unknown keys of one table are listed.
 	maxUnknown = 20
 )
@@ -23,8 +23,8 @@ const (
 func (l *loader) decode(file string, data []byte, into any) bool {
 	// A byte-order mark would shift the positions that the parser gives.
 	text := strings.TrimPrefix(string(data), "\xef\xbb\xbf")
-	if strings.Count(text, "[")+strings.Count(text, "{") > maxBrackets {
-		l.fail(place{file: file, line: 1}, "has more than %d opening brackets, which no config needs", maxBrackets)
+	if nesting(text) > maxNesting {
+		l.fail(place{file: file, line: 1}, "has brackets nested more than %d deep, which no config needs", maxNesting)
 		return false
 	}
 	var top map[string]toml.Primitive
@@ -58,10 +58,8 @@ func (l *loader) syntax(file, text string, err error, schema reflect.Type) {
 			hint = "; names, addresses and times need quotes"
 		}
 	}
-	for _, name := range repeatables(schema) {
-		if strings.HasPrefix(syntax.Message, "Key '"+name+"' ") {
-			hint = fmt.Sprintf("; one is headed [%s], and where there are several each of them is headed [[%s]], the first too", name, name)
-		}
+	if key := alreadyThere(syntax.Message, repeatables(schema)); key != "" {
+		hint = fmt.Sprintf("; one is headed [%s], and where there are several each of them is headed [[%s]], the first too", key, key)
 	}
 	l.fail(at, "is not valid TOML: %s%s", strings.TrimSuffix(syntax.Message, "."), hint)
 }
@@ -83,7 +81,11 @@ type decoder struct {
 	md     toml.MetaData
 	file   string
 	text   string
-	schema reflect.Type // of the whole file, for hints
+	before int          // lines of the file that come before text
+	within string       // the table, such as peer.NAME, that schema is of; "" for the whole file
+	schema reflect.Type // for hints
+
+	headings []heading // of text; nil: not looked for yet
 }
 
 // table fills the fields of one struct from the keys of one table, and reports
@@ -111,14 +113,26 @@ func (d *decoder) key(at place, prim toml.Primitive, into reflect.Value) {
 	}
 	if v, ok := into.Addr().Interface().(settable); ok {
 		if problem := v.put(at, data); problem != "" {
+			if _, table := data.(map[string]any); table && at.key == "template" {
+				problem += "; templates are in warren.toml, each headed [template.NAME]"
+			}
 			d.fail(at, "%s", problem)
-		} else if v, ok := v.(*value[list]); ok {
+			return
+		}
+		switch v := v.(type) {
+		case *value[list]:
 			setElementLines(v.v, d.text, pos)
+		case *value[boolOrList]:
+			setElementLines(v.v.list, d.text, pos)
 		}
 		return
 	}
-	if r, ok := into.Addr().Interface().(repeatable); ok {
-		d.tables(at, prim, data, r)
+	switch v := into.Addr().Interface().(type) {
+	case repeatable:
+		d.tables(at, prim, data, v)
+		return
+	case nameable:
+		d.named(at, prim, data, v)
 		return
 	}
 	if _, ok := data.(map[string]any); !ok {
@@ -138,14 +152,14 @@ func (d *decoder) subtable(at place, prim toml.Primitive, into reflect.Value) {
 	d.table(at, keys, into)
 }
 
-// leaveAll records a field, or all fields of a struct, as not given. A table that may be
-// there several times is not there at all.
+// leaveAll records a field, or all fields of a struct, as not given. Of tables that may be
+// there several times, or under any name, there are none.
 func leaveAll(at place, as state, field reflect.Value) {
 	switch v := field.Addr().Interface().(type) {
 	case settable:
 		v.leave(at, as)
 		return
-	case repeatable:
+	case repeatable, nameable:
 		return
 	}
 	for i := range field.NumField() {
@@ -153,11 +167,15 @@ func leaveAll(at place, as state, field reflect.Value) {
 	}
 }
 
-// look returns a value and where it starts.
+// look returns a value and where it starts: the line in the file, from 1, and the offset in
+// d.text. A table that has no header of its own has the line 0.
 func (d *decoder) look(prim toml.Primitive) (any, toml.Position) {
 	var p probe
 	var at toml.ParseError
 	errors.As(d.md.PrimitiveDecode(prim, &p), &at)
+	if at.Position.Line > 0 {
+		at.Position.Line += d.before
+	}
 	return p.data, at.Position
 }
 
@@ -174,6 +192,9 @@ func (p *probe) UnmarshalTOML(data any) error {
 }
 
 func join(table, key string) string {
+	if key == "" {
+		return table
+	}
 	if table == "" {
 		return key
 	}
@@ -188,48 +209,15 @@ func setElementLines(elements list, text string, pos toml.Position) {
 	rest := text[min(pos.Start, len(text)):]
 	line := pos.Line
 	for i := 0; i < len(elements) && rest != ""; {
-		skip := 1
 		switch rest[0] {
-		case '#':
-			skip = lengthTo(rest, "\n")
 		case '"', '\'':
 			elements[i].line = line
-			skip = stringLength(rest)
 			i++
 		case ']':
 			return
 		}
+		skip := tokenLength(rest)
 		line += strings.Count(rest[:skip], "\n")
 		rest = rest[skip:]
 	}
-}
-
-// stringLength returns the length of the TOML string at the start of s,
-// quotes included.
-func stringLength(s string) int {
-	quote := s[:1]
-	if triple := strings.Repeat(quote, 3); strings.HasPrefix(s, triple) {
-		quote = triple
-	}
-	for i := len(quote); i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && quote[0] == '"':
-			i++
-		case strings.HasPrefix(s[i:], quote):
-			end := i + len(quote)
-			// A long string may end in quotes of its own: """a""""".
-			for len(quote) == 3 && end < len(s) && s[end] == quote[0] {
-				end++
-			}
-			return end
-		}
-	}
-	return len(s)
-}
-
-func lengthTo(s, end string) int {
-	if i := strings.Index(s, end); i >= 0 {
-		return i
-	}
-	return len(s)
 }

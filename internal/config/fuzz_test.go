@@ -34,6 +34,8 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add([]byte(routerText), []byte(peerText+"secret_file = \"a.secret\"\n"))
 	f.Add([]byte(routerText), []byte("[bgp]\nasn = 64513\nimport = []\n[[tunnel]]\nsecret_file = \"a.secret\"\nx = \"\"\"\n[[tunnel]]\n\"\"\"\n[[tunnel]]\nlink = 7\n"))
+	f.Add([]byte(routerText+"[template.t.tunnel]\nsecret_file = \"{name}.secret\"\n[template.t.bgp]\nasn = 64513\nimport = []\n"),
+		[]byte("[peer]\na = { template = \"t\" }\n[peer.b]\ntemplate = \"t\"\n[[peer.b.tunnel]]\nmtu = 1400\n[[peer.b.tunnel]]\n[peer.c.bgp]\nasn = 64514\nimport = [ # [\n]\n[peer.c.tunnel]\nsecret_file = \"c.secret\"\n"))
 	f.Add([]byte("a.b.c = {d = [[1, 2], ['''x''']]}\n[[a]]"), []byte("\xef\xbb\xbf[bgp]\nimport = [\"\"\"\"\"\"\"\"]"))
 	f.Add([]byte("\xff\xfe\x00a"), []byte("\"\\u0000\" = 1\n\"\" = nan\n"))
 
@@ -65,23 +67,27 @@ func FuzzLoad(f *testing.F) {
 // checkPromises checks what the types' comments say.
 func checkPromises(t *testing.T, cfg *Config) {
 	t.Helper()
-	p := cfg.Peers[0]
 	ok := checkName(cfg.Name) == nil && checkASN(int64(cfg.ASN)) == nil && cfg.RouterID.Is4() &&
 		len(cfg.Announce.Interfaces) > 0 && filepath.IsAbs(cfg.TLS.CertFile) && filepath.IsAbs(cfg.API.Socket) &&
 		cfg.FIB.Table > 0 && cfg.FIB.Table != tableLocal && cfg.FIB.Metric > 0 && cfg.FIB.Protocol >= 5 &&
 		(!cfg.FIB.Source4.IsValid() || cfg.FIB.Source4.Is4()) && (!cfg.FIB.Source6.IsValid() || cfg.FIB.Source6.Is6()) &&
 		!slices.ContainsFunc(cfg.Announce.Networks, func(n netip.Prefix) bool { return n != n.Masked() })
-	ok = ok && checkASN(int64(p.BGP.ASN)) == nil && !p.BGP.Import.Own && p.BGP.MaxPrefixes > 0 &&
-		len(p.Tunnels) > 0 && len(p.Tunnels) <= maxTables && p.Equal(p)
-	links, names := map[int]bool{}, map[string]bool{}
-	for _, t := range p.Tunnels {
-		ok = ok && checkInterface(t.Interface) == nil && keeps(cfg, t) && t.Link >= 0 && t.Link <= maxLink &&
-			t.Weight >= 1 && t.Weight <= 256 && t.Preference >= 0 && t.Preference <= 255 && !links[t.Link] && !names[t.Interface]
-		links[t.Link], names[t.Interface] = true, true
+	names, interfaces := map[string]bool{}, map[string]bool{}
+	for _, p := range cfg.Peers {
+		ok = ok && checkASN(int64(p.BGP.ASN)) == nil && !p.BGP.Import.Own && p.BGP.MaxPrefixes > 0 &&
+			len(p.Tunnels) > 0 && len(p.Tunnels) <= maxTables && p.Equal(p) && checkName(p.Name) == nil && !names[p.Name]
+		names[p.Name] = true
+		links := map[int]bool{}
+		for _, t := range p.Tunnels {
+			ok = ok && checkInterface(t.Interface) == nil && keeps(cfg, t) && t.Link >= 0 && t.Link <= maxLink &&
+				t.Weight >= 1 && t.Weight <= 256 && t.Preference >= 0 && t.Preference <= 255 && !links[t.Link] && !interfaces[t.Interface]
+			links[t.Link], interfaces[t.Interface] = true, true
+		}
 	}
 	if !ok {
 		t.Fatalf("%+v", cfg)
 	}
+	cfg.Warnings(Host{}, time.Now())
 }
 
 // keeps checks what the comments say of the tunnels of each transport.

@@ -1,10 +1,8 @@
 package config
 
 import (
-	"fmt"
+	"crypto/x509"
 	"path/filepath"
-	"slices"
-	"strings"
 )
 
 // Load reads and validates warren.toml at path, and peers.d/*.toml beside it.
@@ -32,30 +30,22 @@ func Load(path string) (*Config, error) {
 
 // loader collects what is wrong while a configuration is put together.
 type loader struct {
-	dir  string          // absolute; file names are relative to it
-	dirs map[string]bool // those that were looked at
+	dir  string                    // absolute; file names are relative to it
+	dirs map[string]bool           // those that were looked at
+	cas  map[string]*x509.CertPool // by file, those that were read
 	errs Errors
 	said map[Error]bool // those in errs, of which each is said once
+
+	peer   *Peer             // whose values are looked at; nil: no peer's
+	takers map[place]*takers // by where in a template something is wrong, or by the key that it lacks
+
+	noTemplates bool // for warren.toml cannot be understood
 }
 
 // source is the contents of one file.
 type source struct {
 	file string // its path, as in messages
 	data []byte
-}
-
-// fail notes a mistake. The text completes a sentence that the key begins, or
-// follows it after a colon.
-func (l *loader) fail(at place, format string, args ...any) {
-	e := Error{File: at.file, Line: at.line, Key: at.key, Text: fmt.Sprintf(format, args...)}
-	if l.said[e] {
-		return // several tunnels have the value
-	}
-	if l.said == nil {
-		l.said = map[Error]bool{}
-	}
-	l.said[e] = true
-	l.errs = append(l.errs, e)
 }
 
 // load makes a Config of the files' contents.
@@ -73,13 +63,8 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 		cfg = l.router(&raw)
 		cfg.Path, cfg.raw = path, &raw
 	}
-	drafts := make([]draft, 0, len(peers))
-	for _, s := range peers {
-		if d, ok := l.peer(s); ok {
-			drafts = append(drafts, d)
-		}
-	}
-	slices.SortFunc(drafts, func(a, b draft) int { return strings.Compare(a.peer.Name, b.peer.Name) })
+	l.noTemplates = cfg == nil
+	drafts := l.drafts(peers, &raw.Templates)
 	if cfg != nil {
 		cfg.TLS.Certificate = l.certificate(&raw.TLS, cfg.TLS, drafts)
 		cfg.WireGuard.PrivateKey = l.privateKey(&raw.WireGuard, cfg.WireGuard, drafts)
@@ -91,42 +76,13 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 	l.checkAmongTunnels(tunnelsOf(drafts))
 
 	if len(l.errs) > 0 {
-		l.errs.sort()
+		l.finish()
 		return nil, l.errs
 	}
 	for _, d := range drafts {
 		cfg.Peers = append(cfg.Peers, *d.peer)
 	}
 	return cfg, nil
-}
-
-// draft is a peer together with what its file said.
-type draft struct {
-	peer *Peer
-	raw  *rawPeer
-}
-
-// peer makes a Peer of one file.
-func (l *loader) peer(s source) (draft, bool) {
-	name := strings.TrimSuffix(filepath.Base(s.file), ".toml")
-	if err := checkName(name); err != nil {
-		l.fail(place{file: s.file}, "the file's name is the peer's name, and %q %v", name, err)
-	}
-	raw := &rawPeer{}
-	if !l.decode(s.file, s.data, raw) {
-		return draft{}, false
-	}
-	if len(raw.Tunnels.v) == 0 {
-		head := place{file: s.file, line: 1, key: "tunnel"}
-		leaveAll(head, absent, raw.Tunnels.add(head))
-	}
-	return draft{raw: raw, peer: &Peer{
-		Name:    name,
-		File:    s.file,
-		Tunnels: l.tunnels(name, &raw.Tunnels),
-		BGP:     l.peerBGP(&raw.BGP),
-		raw:     raw,
-	}}, true
 }
 
 // resolve makes a file name absolute.

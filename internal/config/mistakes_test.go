@@ -63,7 +63,7 @@ func keyDir(t testing.TB) string {
 	if _, err := keys.Router(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "x", "site-c", "site-h", "site-h.2", "site-j", "a-b"} {
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "x", "site-c", "site-h", "site-h.2", "site-j", "site-l", "spoke-1", "spoke-2", "spoke-3", "a-b"} {
 		if err := keys.Secret(filepath.Join(dir, name+".secret")); err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 
 // imported is one filter of a peer's import, with where it is written.
 type imported struct {
-	peer   Peer
+	peer   *Peer
 	filter PrefixFilter
 	at     element
 }
@@ -23,7 +23,8 @@ type imported struct {
 //   - networks of this router around its LAN are the aggregate that a hub announces.
 func (l *loader) warnOverlaps(c *Config, hosts []HostInterface) {
 	var all []imported
-	for _, p := range c.Peers {
+	for i := range c.Peers {
+		p := &c.Peers[i]
 		for _, e := range p.raw.BGP.Import.v {
 			if f, err := parseFilter(e.text); err == nil && f.Prefix.Bits() > 0 {
 				all = append(all, imported{p, f, e})
@@ -32,11 +33,13 @@ func (l *loader) warnOverlaps(c *Config, hosts []HostInterface) {
 	}
 	lans := subnets(hosts)
 	for _, in := range all {
+		l.peer = in.peer
 		if err := in.overlapsOwn(c.Announce.Networks, lans); err != nil {
 			l.failElement(in.peer.raw.BGP.Import.place, in.at, err)
 		}
 	}
 	for _, in := range all {
+		l.peer = in.peer
 		if !in.isPlan(c.Announce.Networks, lans) {
 			l.warnInside(in, all)
 		}
@@ -122,7 +125,7 @@ func (l *loader) warnInside(wide imported, all []imported) {
 	if count == 0 {
 		return
 	}
-	text := fmt.Sprintf("overlaps with %q of %s", first.at.text, first.peer.File)
+	text := fmt.Sprintf("overlaps with %q of %s", first.at.text, first.peer.where())
 	if count > 1 {
 		text += fmt.Sprintf(" and %d more", count-1)
 	}
@@ -131,7 +134,7 @@ func (l *loader) warnInside(wide imported, all []imported) {
 }
 
 // imports reports whether a filter of the peer is about this very prefix.
-func (p Peer) imports(prefix netip.Prefix) bool {
+func (p *Peer) imports(prefix netip.Prefix) bool {
 	for _, f := range p.BGP.Import.Prefixes {
 		if f.Prefix == prefix {
 			return true

@@ -14,6 +14,8 @@ type rawRouter struct {
 	FIB       rawFIB        `toml:"fib"`
 	API       rawAPI        `toml:"api"`
 	Log       rawLog        `toml:"log"`
+
+	Templates named[rawTemplate] `toml:"template"`
 }
 
 type rawAnnounce struct {
@@ -80,11 +82,14 @@ type value[T any] struct {
 	v         T
 	state     state
 	inherited bool // given, but for the first of a peer's tunnels; see rawTunnel.inherit
+	unmeant   bool // given, but in the template of a tunnel that differs from it; see rawTunnel.take
 }
 
 // isGiven returns where the key is, and whether it is in the file with the
-// right type, for this very table.
-func (v *value[T]) isGiven() (place, bool) { return v.place, v.state == given && !v.inherited }
+// right type, for this very table or for one like it.
+func (v *value[T]) isGiven() (place, bool) {
+	return v.place, v.state == given && !v.inherited && !v.unmeant
+}
 
 // state tells what became of a key.
 type state int
@@ -100,12 +105,23 @@ type place struct {
 	file string
 	line int
 	key  string // dotted
+
+	template string // the name of the template that the place is in; "": it is in none
+	lacking  string // the name of the template that lacks what is absent here too
 }
 
 // named returns the same place for another key.
 func (p place) named(key string) place {
 	p.key = key
 	return p
+}
+
+// seenFrom names the line, for a message about a place in a file.
+func (p place) seenFrom(file string) string {
+	if p.file == file {
+		return fmt.Sprintf("line %d", p.line)
+	}
+	return fmt.Sprintf("%s:%d", p.file, p.line)
 }
 
 // list is a TOML array of strings, each with its own line.

@@ -2,12 +2,6 @@ package config
 
 import "reflect"
 
-// rawPeer is one file of peers.d as written.
-type rawPeer struct {
-	Tunnels tables[rawTunnel] `toml:"tunnel"`
-	BGP     rawPeerBGP        `toml:"bgp"`
-}
-
 // tables is a table that a file may have several times: [key], or [[key]] for each.
 type tables[T any] struct {
 	v     []T
@@ -16,15 +10,15 @@ type tables[T any] struct {
 
 // repeatable is a *tables of any type.
 type repeatable interface {
-	// add puts a table in front of those that there are, and returns it.
+	// add puts a table behind those that there are, and returns it until the next is added.
 	add(head place) reflect.Value
 	// schema is the type of one.
 	schema() reflect.Type
 }
 
 func (t *tables[T]) add(head place) reflect.Value {
-	t.v, t.heads = append(make([]T, 1), t.v...), append([]place{head}, t.heads...)
-	return reflect.ValueOf(&t.v[0]).Elem()
+	t.v, t.heads = append(t.v, *new(T)), append(t.heads, head)
+	return reflect.ValueOf(&t.v[len(t.v)-1]).Elem()
 }
 
 func (t *tables[T]) schema() reflect.Type { return reflect.TypeFor[T]() }
@@ -59,10 +53,12 @@ type rawTunnel struct {
 	Preference          value[int64]  `toml:"preference"`
 }
 
-// inheritable is a *value that a further tunnel may take from the first.
+// inheritable is a *value that a further tunnel may take from the first, and a peer from its
+// template.
 type inheritable interface {
 	isThere() bool
 	takeFrom(first inheritable)
+	copyFrom(template inheritable, name string, meant bool)
 }
 
 func (v *value[T]) isThere() bool { return v.state != absent }

@@ -114,6 +114,27 @@ func TestREADMEsSeveralLines(t *testing.T) {
 	}
 }
 
+// TestREADMEsManyPeers loads README's hub.
+func TestREADMEsManyPeers(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "\n### Many peers\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	found := regexp.MustCompile("(?s)```toml\n# hub: /etc/warren/(\\S+)\\b.*?\n(.*?)```").FindAllStringSubmatch(section, -1)
+	if len(found) != 2 || found[0][1] != "warren.toml" {
+		t.Fatalf("%q", found)
+	}
+	cfg := load(t, setUp(t, routerText+found[0][2], map[string]string{found[1][1]: found[1][2]}))
+	if len(cfg.Peers) != 2 || cfg.Peers[1].Name != "spoke-2" || cfg.Peers[1].BGP.ASN != 64530 || cfg.Peers[1].Tunnels[0].Interface != "spoke-2" {
+		t.Errorf("%+v", cfg.Peers)
+	}
+	if said := cfg.Warnings(Host{}, time.Now()); len(said) > 0 {
+		t.Error(said)
+	}
+}
+
 func readShipped(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(shipped, name))
@@ -132,8 +153,8 @@ func TestReferenceIsComplete(t *testing.T) {
 		files  []string
 	}{
 		{reflect.TypeFor[rawRouter](), []string{"warren.toml"}},
-		{reflect.TypeFor[rawPeer](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml", "peers.d/site-e.toml", "peers.d/site-f.toml",
-			"peers.d/site-g.toml", "peers.d/site-h.toml", "peers.d/site-i.toml", "peers.d/site-j.toml", "peers.d/site-k.toml"}},
+		{reflect.TypeFor[rawPeerFile](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml", "peers.d/site-e.toml", "peers.d/site-f.toml",
+			"peers.d/site-g.toml", "peers.d/site-h.toml", "peers.d/site-i.toml", "peers.d/site-j.toml", "peers.d/site-k.toml", "peers.d/site-l.toml"}},
 	} {
 		var explained []string
 		for _, file := range c.files {
@@ -181,12 +202,15 @@ func referenceKeys(t *testing.T, file string) []referenceKey {
 func TestReferenceIsTrue(t *testing.T) {
 	path := shippedCopy(t, "reference")
 	whole := load(t, path)
-	for _, file := range []string{"warren.toml", "peers.d/site-b.toml", "peers.d/site-e.toml", "peers.d/site-f.toml"} {
+	for _, file := range []string{"warren.toml", "peers.d/site-b.toml", "peers.d/site-e.toml", "peers.d/site-f.toml", "peers.d/site-l.toml"} {
 		target := filepath.Join(filepath.Dir(path), file)
 		text := readShipped(t, "reference/"+file)
 		for _, k := range referenceKeys(t, file) {
 			if k.comment == "" && file != "warren.toml" && file != "peers.d/site-b.toml" {
 				continue // explained in site-b.toml
+			}
+			if strings.HasPrefix(k.full, "template.") {
+				continue // so is what peers take from here
 			}
 			lines := strings.Split(text, "\n")
 			lines[k.line] = ""
@@ -240,7 +264,7 @@ func TestReferenceValues(t *testing.T) {
 	if !cfg.FIB.KeepUnreachable || !cfg.Peers[0].BGP.KeepLearned || cfg.Peers[1].BGP.KeepLearned {
 		t.Errorf("unreachable: %+v, %+v", cfg.FIB, cfg.Peers[0].BGP)
 	}
-	if len(cfg.Peers) != 10 {
+	if len(cfg.Peers) != 14 {
 		t.Fatalf("peers %v", cfg.Peers)
 	}
 	b, c, d := cfg.Peers[0].Tunnels[0], cfg.Peers[1].Tunnels[0], cfg.Peers[2].Tunnels[0]
@@ -292,6 +316,17 @@ func TestReferenceValues(t *testing.T) {
 	}
 	if len(k) != 2 || k[0].Trust.PublicKeys[0][0] != 0xb3 || k[1].Trust.PublicKeys[0][0] != 0x57 || bytes.Equal(k[0].Trust.PrivateKey, k[1].Trust.PrivateKey) {
 		t.Errorf("site-k: %+v", k)
+	}
+	for n, want := range []struct {
+		name, imports string
+		asn           uint32
+		weight        int
+	}{{"site-l", "10.12.0.0/16", 64523, 1}, {"spoke-1", "10.100.1.0/24", 64530, 1}, {"spoke-2", "10.100.2.0/24", 64530, 1}, {"spoke-3", "10.100.3.0/24", 64531, 2}} {
+		p := cfg.Peers[10+n]
+		if tunnel := p.Tunnels[0]; p.Name != want.name || p.BGP.ASN != want.asn || p.BGP.Import.Prefixes[0].String() != want.imports || p.BGP.MaxPrefixes != 10 ||
+			tunnel.Interface != "t-"+want.name || filepath.Base(tunnel.Trust.Secrets[0].File) != want.name+".secret" || tunnel.Keepalive != 500*time.Millisecond || tunnel.Weight != want.weight {
+			t.Errorf("%s: %+v", want.name, p)
+		}
 	}
 	imported := cfg.Peers[0].BGP.Import
 	if imported.Any || imported.Default || len(imported.Prefixes) != 2 || imported.Prefixes[0].String() != "10.2.0.0/16 le 24" {

@@ -56,15 +56,18 @@ func (l *loader) oneWay(ways []way, allowed string) string {
 	if len(set) == 1 {
 		return set[0]
 	}
-	at := ways[0].place
+	at := ways[0].place // if none is given, that of the table
+	found := false
 	for _, w := range ways {
-		at.line = max(at.line, w.line)
+		if w.state == given && (!found || w.line > at.line) {
+			at, found = w.place, true
+		}
 	}
 	problem := "nothing says how to know the peer"
 	if len(set) > 1 {
 		problem = strings.Join(set, " and ") + " exclude one another"
 	}
-	l.fail(at.named("tunnel"), "%s; set one of %s", problem, allowed)
+	l.fail(at.named(strings.TrimSuffix(at.key, "."+bare(at.key))), "%s; set one of %s", problem, allowed)
 	return ""
 }
 
@@ -152,16 +155,32 @@ func (l *loader) trustCA(raw *rawTunnel) Trust {
 	} else if raw.PeerName.state == given && !validHost(t.PeerName) {
 		l.fail(raw.PeerName.place, "%q is not a name; allowed is %s", t.PeerName, allowed)
 	}
-	file := l.resolve(raw.CAFile.v)
-	data, err := l.read(file, trusted)
-	if err == nil {
-		t.CA, err = parseCAs(data)
-	}
-	if err != nil {
-		l.fail(raw.CAFile.place, "%s: %v", file, err)
+	if t.CA = l.ca(raw.CAFile); t.CA == nil {
 		return Trust{}
 	}
 	return t
+}
+
+// ca reads a file of CA certificates, once if several peers have it. nil if it is wrong.
+func (l *loader) ca(v value[string]) *x509.CertPool {
+	file := l.resolve(v.v)
+	if pool := l.cas[file]; pool != nil {
+		return pool
+	}
+	var pool *x509.CertPool
+	data, err := l.read(file, trusted)
+	if err == nil {
+		pool, err = parseCAs(data)
+	}
+	if err != nil {
+		l.fail(v.place, "%s: %v", file, err)
+		return nil
+	}
+	if l.cas == nil {
+		l.cas = map[string]*x509.CertPool{}
+	}
+	l.cas[file] = pool
+	return pool
 }
 
 // parseCAs reads one or more CA certificates in PEM.

@@ -131,7 +131,9 @@ func (l *loader) liveness(raw *rawTunnel) (keepalive, deadAfter time.Duration) {
 	if keepalive == 0 || deadAfter == 0 || deadAfter >= 2*keepalive {
 		return keepalive, deadAfter
 	}
-	if raw.DeadAfter.state == given {
+	// A template's dead_after is right for those that take its keepalive too.
+	own := raw.Keepalive.state == given && raw.Keepalive.template == "" && raw.DeadAfter.template != ""
+	if raw.DeadAfter.state == given && !own {
 		l.fail(raw.DeadAfter.place, "%v is less than twice keepalive, which is %v; allowed are %v to 10m", deadAfter, keepalive, 2*keepalive)
 	} else {
 		l.fail(raw.Keepalive.place, "%v is more than half of dead_after, which is %v; set dead_after to at least %v",

@@ -27,10 +27,11 @@ func (l *loader) warnDeadAfter(t peerTunnel) {
 }
 
 // warnDialing is about keys that say how to choose among remotes where there is no choice. A
-// name may have several addresses.
+// name may have several addresses. A template's keys are for all that take it, whichever of
+// them have remotes.
 func (l *loader) warnDialing(t peerTunnel) {
-	order, isOrder := t.raw.RemoteOrder.isGiven()
-	back, isBack := t.raw.ReturnToFirst.isGiven()
+	order, isOrder := ofPeer(&t.raw.RemoteOrder)
+	back, isBack := ofPeer(&t.raw.ReturnToFirst)
 	isOrder, isBack = isOrder && t.RemoteOrder != RemotesListed, isBack && t.ReturnToFirst
 	if len(t.Remotes) == 0 {
 		const nobody = "means nothing without remotes: this end waits for the peer to dial"
@@ -40,7 +41,7 @@ func (l *loader) warnDialing(t peerTunnel) {
 		if isBack {
 			l.fail(back, nobody)
 		}
-		if at, given := t.raw.ConnectTimeout.isGiven(); given {
+		if at, given := ofPeer(&t.raw.ConnectTimeout); given {
 			l.fail(at, nobody)
 		}
 		return
@@ -55,6 +56,12 @@ func (l *loader) warnDialing(t peerTunnel) {
 	if _, err := netip.ParseAddr(t.Remotes[0].Host); err == nil && isOrder {
 		l.fail(order, one, t.Remotes[0])
 	}
+}
+
+// ofPeer is isGiven, without what is a template's.
+func ofPeer(v interface{ isGiven() (place, bool) }) (place, bool) {
+	at, given := v.isGiven()
+	return at, given && at.template == ""
 }
 
 // warnWeight is about a weight that no other tunnel of this router is compared with.
@@ -108,6 +115,7 @@ func shareLine(a, b peerTunnel) bool {
 // interface each.
 func (l *loader) warnSubnets(all []peerTunnel) {
 	for i, t := range all {
+		l.peer = t.peer
 		for n, a := range t.Address {
 			if a.Addr().IsLinkLocalUnicast() {
 				continue

@@ -45,7 +45,9 @@ func (l *loader) tunnels(peer string, raw *tables[rawTunnel]) []Tunnel {
 // was said of it, and is not said again.
 func (l *loader) explain(from int, head place) {
 	for i := range l.errs[from:] {
-		if e := &l.errs[from+i]; e.File == head.file && e.Line < head.line {
+		e := &l.errs[from+i]
+		ofTemplate := e.takers != nil && e.takers.template == ""
+		if ofTemplate == (head.template != "") && e.File == head.file && e.Line < head.line {
 			e.Text += fmt.Sprintf("; so for the tunnel in line %d, which has it from here", head.line)
 		}
 	}
@@ -54,7 +56,7 @@ func (l *loader) explain(from int, head place) {
 // links numbers the tunnels of a peer. An absent number is the first tunnel's plus how many
 // tunnels are in between, an external interface's the next that is free from there on.
 func (l *loader) links(raw *tables[rawTunnel]) []int {
-	links, taken := make([]int, len(raw.v)), map[int]int{}
+	links, taken := make([]int, len(raw.v)), map[int]place{}
 	external := func(t *rawTunnel) bool { return t.Transport.v == TransportExternal }
 	first := 0
 	for i := range raw.v {
@@ -66,25 +68,25 @@ func (l *loader) links(raw *tables[rawTunnel]) []int {
 			first = int(l.number(t.Link, 0, 0, maxLink))
 		}
 		n := int(l.number(t.Link, int64(first+i), 0, maxLink))
-		line, twice := taken[n]
+		other, twice := taken[n]
 		switch {
 		case t.Link.state == faulty:
 		case n > maxLink:
 			l.fail(t.Link.place, "is absent, and counts up from the first tunnel's, %d, to %d; allowed are 0 to %d: set link", first, n, maxLink)
 		case twice:
-			l.fail(t.Link.place, "%d is the link of the tunnel in line %d already; each tunnel to a peer needs its own, the same at both ends", n, line)
+			l.fail(t.Link.place, "%d is the link of the tunnel in %s already; each tunnel to a peer needs its own, the same at both ends", n, other.seenFrom(t.Link.file))
 		default:
-			taken[n] = raw.heads[i].line
+			taken[n] = raw.heads[i]
 		}
 		links[i] = n
 	}
 	for i := range raw.v {
 		if external(&raw.v[i]) {
 			n := first + i
-			for taken[n] != 0 {
+			for taken[n] != (place{}) {
 				n++
 			}
-			links[i], taken[n] = n, raw.heads[i].line
+			links[i], taken[n] = n, raw.heads[i]
 		}
 	}
 	return links
@@ -141,17 +143,22 @@ func (p *Peer) tunnels() (all []peerTunnel) {
 
 // own is a place of the tunnel: its head where a key is the first tunnel's.
 func (t peerTunnel) own(at place) place {
-	at.line = max(at.line, t.head.line)
+	if at.file == t.head.file && at.template == t.head.template {
+		at.line = max(at.line, t.head.line)
+	}
 	return at
 }
 
 // as says which tunnel is meant, in a message about o.
 func (t peerTunnel) as(o peerTunnel) string {
+	several, elsewhere := len(t.peer.Tunnels) > 1, t.head.file != t.peer.File
 	switch {
 	case t.peer == o.peer:
-		return fmt.Sprintf("the tunnel in line %d", t.head.line)
-	case len(t.peer.Tunnels) > 1:
+		return "the tunnel in " + t.head.seenFrom(o.head.file)
+	case several && elsewhere:
+		return fmt.Sprintf("%s (tunnel %d)", t.peer.where(), t.n+1)
+	case several:
 		return fmt.Sprintf("%s:%d", t.peer.File, t.head.line)
 	}
-	return t.peer.File
+	return t.peer.where()
 }

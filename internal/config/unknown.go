@@ -13,10 +13,10 @@ import (
 func (d *decoder) unknown(at place, keys map[string]toml.Primitive) {
 	names := slices.Sorted(maps.Keys(keys))
 	for i, name := range names {
-		data, pos := d.look(keys[name])
+		data, _ := d.look(keys[name])
 		here := at.named(join(at.key, toml.Key{name}.String()))
-		if pos.Line > 0 {
-			here.line = pos.Line
+		if line := d.firstLine(here.key, keys[name]); line > 0 {
+			here.line = line
 		}
 		if i == maxUnknown {
 			d.fail(here, "is an unknown key, and so are %d more in this table", len(names)-i-1)
@@ -26,7 +26,7 @@ func (d *decoder) unknown(at place, keys map[string]toml.Primitive) {
 		if _, several := data.([]map[string]any); several {
 			isTable = true
 		}
-		d.fail(here, "is an unknown key; %s", hint(keysOf(d.schema, ""), at.key, name, isTable))
+		d.fail(here, "is an unknown key; %s", d.hint(at.key, name, isTable))
 	}
 }
 
@@ -38,7 +38,8 @@ type knownKey struct {
 	isTable bool   // is itself a table
 }
 
-// keysOf lists the keys of a raw struct, in order, tables before their keys.
+// keysOf lists the keys of a raw struct, in order, tables before their keys. What is in
+// tables that may have any name is not among them.
 func keysOf(raw reflect.Type, table string) []knownKey {
 	var keys []knownKey
 	for i := range raw.NumField() {
@@ -51,7 +52,7 @@ func keysOf(raw reflect.Type, table string) []knownKey {
 			within = r.schema()
 		}
 		keys = append(keys, knownKey{table, name, join(table, name), !isValue})
-		if !isValue {
+		if _, any := target.(nameable); !isValue && !any {
 			keys = append(keys, keysOf(within, join(table, name))...)
 		}
 	}
@@ -61,20 +62,23 @@ func keysOf(raw reflect.Type, table string) []knownKey {
 // hint says what an unknown key may have been meant to be: a key of the same
 // table with a similar name, or one of another table with that very name. Else
 // it lists what is allowed in the table.
-func hint(known []knownKey, table, name string, isTable bool) string {
+func (d *decoder) hint(table, name string, isTable bool) string {
 	var here []string
 	elsewhere := ""
-	for _, k := range known {
+	for _, k := range keysOf(d.schema, "") {
 		switch {
 		case k.isTable != isTable:
-		case k.table == table:
+		case join(d.within, k.table) == table:
 			here = append(here, k.name)
 		case strings.EqualFold(k.name, name):
-			elsewhere = k.full
+			elsewhere = join(d.within, k.full)
 		}
 	}
 	if near := nearest(name, here); near != "" {
 		return "did you mean " + near + "?"
+	}
+	if d.schema == reflect.TypeFor[rawRouter]() && name == "peer" {
+		return "peers are in files of their own, in peers.d beside this one"
 	}
 	if elsewhere != "" {
 		return "did you mean " + elsewhere + "?"
@@ -82,8 +86,10 @@ func hint(known []knownKey, table, name string, isTable bool) string {
 	switch list := strings.Join(here, ", "); {
 	case list == "" && isTable:
 		return "no table is allowed here"
-	case list == "":
+	case list == "" && table == "":
 		return "outside of tables no key is allowed here"
+	case list == "":
+		return "no key is allowed in [" + table + "] but in the tables below it"
 	case isTable:
 		return "allowed tables are " + list
 	case table == "":

@@ -45,6 +45,7 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 	l.warnCertificate(c, now)
 	l.warnNetworks(c, hosts)
 	for _, t := range tunnels {
+		l.peer = t.peer
 		l.warnInterface(t, h)
 		l.warnRemotes(c, t, h)
 		l.warnDialing(t)
@@ -53,10 +54,13 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 	}
 	l.warnSubnets(tunnels)
 	for i := range c.Peers {
+		l.peer = &c.Peers[i]
 		l.warnSeveral(c.Peers[i].tunnels())
 	}
 	l.warnOverlaps(c, hosts)
-	l.errs.sort()
+	l.peer = nil
+	l.warnTemplates(c)
+	l.finish()
 	return l.errs
 }
 

@@ -72,7 +72,7 @@ func (l *loader) wireguardTunnel(s slot, raw *rawTunnel) Tunnel {
 	}
 	t.PersistentKeepalive = l.duration(raw.PersistentKeepalive, 0, time.Second, maxPersistentKeepalive)
 	if t.Keepalive > 0 && t.PersistentKeepalive >= t.Keepalive {
-		if raw.PersistentKeepalive.inherited {
+		if _, own := raw.PersistentKeepalive.isGiven(); !own {
 			t.PersistentKeepalive = 0
 			return t
 		}
