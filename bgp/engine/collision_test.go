@@ -32,6 +32,23 @@ func acceptRaw(t *testing.T, l *net.TCPListener, addr netip.Addr) *rawPeer {
 	return &rawPeer{t: t, conn: conn, addr: addr}
 }
 
+// acceptOpen accepts the first connection on which the speaker sends its OPEN. One that was made
+// too late for its attempt is closed without.
+func acceptOpen(t *testing.T, l *net.TCPListener, addr netip.Addr) *rawPeer {
+	t.Helper()
+	for {
+		p := acceptRaw(t, l, addr)
+		switch m := p.read(); {
+		case m == nil:
+			p.conn.Close()
+		case m.Header.Type != gobgp.BGP_MSG_OPEN:
+			t.Fatalf("the speaker has sent %v, no OPEN", m)
+		default:
+			return p
+		}
+	}
+}
+
 // TestCollision has the peer dial while the speaker's own connection waits for
 // the peer's OPEN (RFC 4271 6.8): the connection that the end with the higher
 // router ID has made stays, at both ends.
@@ -50,10 +67,7 @@ func TestCollision(t *testing.T) {
 			if err := s.AddNeighbor(t.Context(), Neighbor{Name: "b", LocalAddr: local, PeerAddr: peer, ASN: 64513, Import: Policy{Any: true}}); err != nil {
 				t.Fatal(err)
 			}
-			ours := acceptRaw(t, l, peer)
-			if m := ours.read(); m == nil || m.Header.Type != gobgp.BGP_MSG_OPEN {
-				t.Fatalf("the speaker has sent %v, no OPEN", m)
-			}
+			ours := acceptOpen(t, l, peer)
 			theirs := dialRaw(t, peer, local)
 			theirs.send(openMessage(t, 64513, tt.peerID))
 			stays, goes := ours, theirs

@@ -18,6 +18,8 @@ const (
 	acceptsPerSecond = 5
 	acceptBurst      = 10
 
+	listenInterval = 2 * time.Second // between attempts to have a listener
+
 	readyInterval = 10 * time.Millisecond
 	readyTries    = 600 // together longer than the 5 s that GoBGP may stay in Idle
 )
@@ -25,14 +27,32 @@ const (
 // listen opens n's listener, on this end's address of the tunnel and bound to
 // the tunnel's interface, so that no other interface can reach it whatever its
 // routes say. It lasts until n's context is done. Without one (the port is
-// taken, say) BGP still works as long as the peer can be dialled.
+// taken, say) BGP still works as long as the peer can be dialled, and it is tried again.
 func (s *Speaker) listen(n *neighbor) {
 	l, err := s.connections.Listen(n.ctx, &n.Neighbor)
-	if err != nil {
-		s.log.Warn("cannot listen for BGP in the tunnel (does another BGP daemon hold port 179?); the session comes up only if the peer can be dialled",
-			slog.String("peer", n.Name), slog.String("interface", n.Interface), slog.Any("err", err))
+	if err == nil {
+		s.serve(n, l)
 		return
 	}
+	if n.ctx.Err() != nil {
+		return
+	}
+	log := s.log.With(slog.String("peer", n.Name), slog.String("interface", n.Interface))
+	log.Warn("cannot listen for BGP in the tunnel (does another BGP daemon hold port 179?); trying again, and the session comes up if the peer can be dialled",
+		slog.Any("err", err))
+	n.work.Go(func() {
+		for pause(n.ctx, listenInterval) {
+			if l, err := s.connections.Listen(n.ctx, &n.Neighbor); err == nil {
+				log.Info("it is possible again to listen for BGP in the tunnel")
+				s.serve(n, l)
+				return
+			}
+		}
+	})
+}
+
+// serve takes the connections that come to n's listener, until n's context is done.
+func (s *Speaker) serve(n *neighbor, l net.Listener) {
 	context.AfterFunc(n.ctx, func() { l.Close() })
 	n.work.Go(func() { s.acceptLoop(n, l) })
 }

@@ -103,6 +103,8 @@ type number struct {
 // run works until the daemon says stop. If the daemon is gone it ends the process.
 func (p *process) run(start wire.Start, in *wire.Reader, packets *wire.Packets) error {
 	asker := newAsker(packets, func(n *bgp.Neighbor) (uint32, bool) {
+		p.wanting.Lock() // the engine may be ahead of the Want that gives the number
+		defer p.wanting.Unlock()
 		is, ok := (*p.numbers.Load())[n.Name]
 		return is.id, ok && is.generation == n.Generation
 	})

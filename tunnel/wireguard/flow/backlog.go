@@ -74,14 +74,20 @@ type wait struct {
 func newWait(r backlogged) *wait {
 	p := r.progress()
 	w := &wait{r: r, attempts: p.attempts.Load()}
-	// Whatever was received by an attempt that found the socket empty is opened or has a number
-	// once the next attempt begins, and if there was anything it does so at once.
-	if p.empty.Load() == w.attempts && !r.waiting() && p.attempts.Load() == w.attempts {
+	if w.rests() {
 		w.setRead()
 	} else {
 		w.queued = r.queued()
 	}
 	return w
+}
+
+// rests reports whether the reader waits in the attempt that w began in, and the socket is empty.
+// Whatever was received by an attempt that found the socket empty is opened or has a number once
+// the next attempt begins, and if there was anything it does so at once.
+func (w *wait) rests() bool {
+	p := w.r.progress()
+	return p.empty.Load() == w.attempts && !w.r.waiting() && p.attempts.Load() == w.attempts
 }
 
 func (w *wait) setRead() {
@@ -108,7 +114,7 @@ func (w *wait) wasRead() bool {
 		return true
 	}
 	if p.attempts.Load() == w.attempts {
-		return false // an attempt may have received some of it
+		return w.rests() // else the attempt may have received some of it
 	}
 	memory := p.memory.Load()
 	if !w.counting {

@@ -109,6 +109,21 @@ func TestBacklogAtRandom(t *testing.T) {
 	}
 }
 
+// A reader that was about to say that its socket is empty says nothing more when nothing more
+// comes: the backlog passes all the same.
+func TestBacklogOfAReaderThatRests(t *testing.T) {
+	f := &fakeReader{opening: make(map[uint64][]int), opened: make(map[int]bool)}
+	f.begin()
+	w := newWait(f)
+	if w.passed() {
+		t.Error("passed while an attempt may have received something")
+	}
+	f.receive() // nothing
+	if !w.passed() {
+		t.Error("does not pass once the reader rests")
+	}
+}
+
 // What waits in a socket whose reader is held up is in the backlog until it is opened.
 func TestBacklogOfSockets(t *testing.T) {
 	a, b := newRunningPair(t)
