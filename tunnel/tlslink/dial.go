@@ -65,9 +65,9 @@ type dialResult struct {
 	peer hello
 	err  error
 
-	remote int              // which of the remotes is connected
-	addrs  []netip.AddrPort // that were tried
-	failed []netip.AddrPort // of them, in vain
+	remote int                      // which of the remotes is connected
+	addrs  map[int][]netip.AddrPort // of which of them, that were tried
+	failed []netip.AddrPort         // in vain
 }
 
 // greetRequest asks Run's goroutine whether a dial may say hello, or tells it that

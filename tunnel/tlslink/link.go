@@ -58,8 +58,8 @@ type Link struct {
 	dial    *dial
 	ways    *ways // to the remotes, since the last dial
 	backoff backoff
-	book    remote.Book      // of addresses that were of no use
-	places  []netip.AddrPort // of the remotes, as of the last round
+	book    remote.Book        // of addresses that were of no use
+	places  [][]netip.AddrPort // of each of the remotes, as of the last round with it
 	back    homeward
 
 	resolve remote.Resolver

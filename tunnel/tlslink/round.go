@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"warren/tunnel/internal/remote"
@@ -43,7 +42,7 @@ type attempt struct {
 func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &round{l: l, d: d, attempts: make(chan attempt), result: dialResult{dial: d}}
+	r := &round{l: l, d: d, attempts: make(chan attempt), result: dialResult{dial: d, addrs: make(map[int][]netip.AddrPort)}}
 	plan := l.plan()
 	for group := range plan.Groups(ctx, &d.book, func(err error) { r.errs = append(r.errs, err) }) {
 		for i, addr := range group.Addrs {
@@ -72,7 +71,7 @@ func (l *Link) plan() remote.Plan {
 
 func (r *round) begin(ctx context.Context, which int, addr netip.AddrPort) {
 	r.running++
-	r.result.addrs = append(r.result.addrs, addr)
+	r.result.addrs[which] = append(r.result.addrs[which], addr)
 	go func() {
 		a := attempt{remote: which, addr: addr}
 		began := time.Now()
@@ -141,23 +140,29 @@ func (r *round) patience(took time.Duration) time.Duration {
 
 // tried notes what a round says of the addresses.
 func (l *Link) tried(r *dialResult) {
-	l.places = r.addrs
+	if l.places == nil {
+		l.places = make([][]netip.AddrPort, len(l.cfg.Remotes))
+	}
+	for i, addrs := range r.addrs {
+		l.places[i] = addrs
+	}
 	for _, a := range r.failed {
 		l.book.Failed(a, time.Now())
 	}
 }
 
-// leave notes that a session with an address that was dialed has ended by itself. If there may be
-// a better one, it is dialed without a pause.
+// leave notes that a session with an address that was dialed has ended by itself. If another one
+// may be better, it is dialed without a pause.
 func (l *Link) leave(s *session, reason error) {
 	if lost := (*lostWay)(nil); !s.dialer || errors.As(reason, &lost) || errors.Is(reason, errKeyRemoved) || errors.Is(reason, errReturning) {
 		return
 	}
 	now := time.Now()
 	l.book.Ended(s.remote, now.Sub(s.began), now)
-	others := len(l.cfg.Remotes) > 1 || len(l.places) > 1
-	if others && !slices.ContainsFunc(l.places, func(a netip.AddrPort) bool { return a != s.remote && !l.book.IsBad(a, now) }) {
-		others = len(l.places) < len(l.cfg.Remotes) // some were not even tried
+	for _, addrs := range l.places {
+		good, _ := l.book.Split(addrs, now)
+		if len(addrs) == 0 || len(good) > 0 { // or it was never looked at
+			l.backoff.urgent = true
+		}
 	}
-	l.backoff.urgent = l.backoff.urgent || others
 }

@@ -51,6 +51,7 @@ type Link struct {
 	suspected string        // what is wrong with who has the peer's key
 	unsent    error         // why the last message of the protocol could not be sent
 	initiated time.Time     // when a handshake was begun last
+	calling   time.Time     // when the first was that the peer was not heard since
 
 	resolve remote.Resolver
 
@@ -206,6 +207,9 @@ func (l *Link) tick(now time.Time) (look bool) {
 				l.flow.ForgetSource() // nothing comes: it may be the source's fault
 			}
 			l.initiated = now
+			if !s.Heard.Before(l.calling) {
+				l.calling = now
+			}
 			to = l.initiateAt(to)
 		}
 		l.unsent = l.transmit(msg, to)

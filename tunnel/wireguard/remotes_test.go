@@ -84,6 +84,38 @@ func TestServerIsLeft(t *testing.T) {
 	}
 }
 
+// Servers that answer handshakes and carry nothing are left for one that does, and where there is none
+// they are not tried without a pause.
+func TestServerCarriesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 3, 3)
+	f.wires[0].hollow.Store(true)
+	f.wires[1].hollow.Store(true)
+	a := f.client.start(f.cfg)
+	f.waitAt(a, 2)
+	f.servers[2].next(true)
+	a.reaches(f.servers[2])
+	f.wires[2].hollow.Store(true)
+	ups := 0
+	for over := time.After(10 * time.Second); ; {
+		select {
+		case ev := <-a.events:
+			if ev.Up {
+				ups++
+			}
+			continue
+		case <-over:
+		}
+		break
+	}
+	if ups > 8 { // without a pause, more than ten
+		t.Errorf("up %d times", ups)
+	}
+	f.wires[1].hollow.Store(false)
+	f.waitAt(a, 1)
+	a.reaches(f.servers[1])
+}
+
 // All addresses of a name are tried at once, and the next remote after connect_timeout. If all
 // were of no use they are tried again.
 func TestAddressesOfANameAtOnce(t *testing.T) {
@@ -125,7 +157,7 @@ func TestReturnToFirst(t *testing.T) {
 			f.wires[0].toward.Store(true)
 			f.cfg.ReturnToFirst, f.cfg.ConnectTimeout, f.cfg.DeadAfter = true, 100*time.Millisecond, 10*time.Second
 			n := f.client.prepare(f.cfg)
-			n.l.back.every, n.l.back.proof = 100*time.Millisecond, 250*time.Millisecond
+			n.l.back.every, n.l.back.proof = time.Second, 2*time.Second
 			n.stop = f.client.run(n.l.Run)
 			n.next(true)
 			f.waitAt(n, 1)

@@ -58,6 +58,7 @@ type Peer struct {
 	question  *question        // put to a place where the peer is not now; nil: none is
 	replied   time.Time        // when one was answered last
 	places    []netip.AddrPort // where the peer may be, if these are several
+	left      []netip.AddrPort // of them, where it was left for another
 	stamped   timestamp        // of the initiation that we sent last
 	timers    timers
 	reported  time.Time // what NextDeadline last said

@@ -17,8 +17,8 @@ var (
 )
 
 // SetPlaces says where the peer may be found. If there are several places, an initiation that comes
-// from elsewhere does not move the peer, which may not be heard by its sender, until the sender uses the
-// answer; and while the peer is heard where it is, initiations from the other places are not answered.
+// from elsewhere does not move the peer until its sender uses the answer, which it may not hear; and
+// while the peer is heard where it is, initiations from places where it was left are not answered.
 func (p *Peer) SetPlaces(places []netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -26,14 +26,25 @@ func (p *Peer) SetPlaces(places []netip.AddrPort) {
 	if len(places) > 1 {
 		p.places = slices.Clone(places)
 	}
+	p.left = slices.DeleteFunc(p.left, func(a netip.AddrPort) bool { return !slices.Contains(p.places, a) })
 }
 
 // staysLocked reports whether an initiation alone does not move the peer.
 func (p *Peer) staysLocked() bool { return len(p.places) > 0 && p.endpoint.IsValid() }
 
-// wasLeftLocked reports whether the peer may be at a place and is at another.
+// wasLeftLocked reports whether the peer was left at a place, for another.
 func (p *Peer) wasLeftLocked(from netip.AddrPort) bool {
-	return from != p.endpoint && slices.Contains(p.places, from)
+	return from != p.endpoint && slices.Contains(p.left, from)
+}
+
+// leaveLocked notes that the peer is at another place from now on, by this end's choice. Where there
+// was no session nothing was left.
+func (p *Peer) leaveLocked(to netip.AddrPort) {
+	if from := p.endpoint; p.current != nil && from != to && slices.Contains(p.places, from) && !slices.Contains(p.left, from) {
+		p.left = append(p.left, from)
+	}
+	p.left = slices.DeleteFunc(p.left, func(a netip.AddrPort) bool { return a == to })
+	p.endpoint, p.twin.spoke = to, time.Time{}
 }
 
 // TryAt has a handshake begin at once, at a place, whatever was tried before. The pace is the
@@ -44,7 +55,7 @@ func (p *Peer) TryAt(now time.Time, to netip.AddrPort) {
 		if p.timers.handshake.IsZero() {
 			p.tries = 0
 		}
-		p.endpoint, p.twin.spoke = to, time.Time{}
+		p.leaveLocked(to)
 		p.attempt, p.timers.handshake = now, now
 	}
 	p.unlock()

@@ -104,6 +104,27 @@ func TestDeafServerDoesNotDrawBack(t *testing.T) {
 	}
 }
 
+// A machine with several addresses that was restarted may begin with one where it was never left.
+func TestPlaceThatWasNotLeft(t *testing.T) {
+	n := newServers(t)
+	n.a.p.TryAt(n.now, elsewhere)
+	n.tick()
+	n.now = n.now.Add(time.Second)
+	n.b.p.SetEndpoint(addrA)
+	n.b.p.Initiate(n.now)
+	for _, msg := range n.b.p.Tick(n.now) {
+		if err := n.toClient(n.b, msg); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, msg := range n.b.p.Tick(n.now) { // it has got the answer
+		n.toClient(n.b, msg)
+	}
+	if s := n.a.p.Status(n.now); s.Endpoint != addrB {
+		t.Errorf("%+v", s)
+	}
+}
+
 // What was left for another place keeps sending, and begins handshakes: neither moves the peer, nor
 // says that it lives.
 func TestServerThatWasLeft(t *testing.T) {

@@ -120,7 +120,8 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 	s.rtt = now.Sub(p.initiated)
 	p.adoptLocked(s)
 	if p.isLatestLocked(now) {
-		p.endpoint, p.twin.spoke = from, now
+		p.leaveLocked(from)
+		p.twin.spoke = now
 	}
 	p.heardLocked(now, false)
 	p.spoke = later(p.spoke, now)
