@@ -27,6 +27,10 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		Paths:     i.paths.Socket(unix.IPPROTO_TCP, t.Underlay),
 		Device:    dev,
 		Events:    report.event,
+
+		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
+		ReturnToFirst:  t.ReturnToFirst,
+		ConnectTimeout: t.ConnectTimeout,
 	})
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())

@@ -33,6 +33,10 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 		Device:    dev,
 		Events:    report.event,
 
+		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
+		ReturnToFirst:  t.ReturnToFirst,
+		ConnectTimeout: t.ConnectTimeout,
+
 		AddressesOf: func(local, peer tunnel.Identity) (own, far netip.Addr) {
 			if beside := endpoints4(t, local, peer); beside.valid() && !link.HasIPv6() {
 				return beside.local, beside.peer

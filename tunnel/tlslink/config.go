@@ -123,16 +123,23 @@ type Paths interface {
 
 // LinkConfig is one tunnel.
 type LinkConfig struct {
-	Name      string   // of the peer
-	Trust     Trust    //
-	Link      uint16   // which of several tunnels to the same peer; the same at both ends
-	Remotes   []string // host:port, tried in order; none: wait for the peer to dial
-	Control   Control  // for this tunnel's sockets, after Config.Control; may be nil
-	Keepalive time.Duration
-	DeadAfter time.Duration      // at least twice Keepalive
-	Paths     Paths              // for this tunnel's connections; may be nil
-	Device    Device             // closed when Run returns
-	Events    func(tunnel.Event) // must not block; may be nil
+	Name    string   // of the peer
+	Trust   Trust    //
+	Link    uint16   // which of several tunnels to the same peer; the same at both ends
+	Remotes []string // host:port; none: wait for the peer to dial
+	// RandomOrder has the remotes tried in another order each time, instead of as they are.
+	RandomOrder bool
+	// ReturnToFirst has the first of the remotes take over when it has been good for a while.
+	ReturnToFirst bool
+	// ConnectTimeout is how long an attempt at one address may take before the next one is
+	// begun beside it; 0 is [remote.DefaultConnectTimeout].
+	ConnectTimeout time.Duration
+	Control        Control // for this tunnel's sockets, after Config.Control; may be nil
+	Keepalive      time.Duration
+	DeadAfter      time.Duration      // at least twice Keepalive
+	Paths          Paths              // for this tunnel's connections; may be nil
+	Device         Device             // closed when Run returns
+	Events         func(tunnel.Event) // must not block; may be nil
 }
 
 func (c *LinkConfig) check() error {

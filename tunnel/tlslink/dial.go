@@ -18,10 +18,9 @@ import (
 
 // Bounds on dialing.
 const (
-	connectTimeout = 4 * time.Second // for each address
-	minBackoff     = 200 * time.Millisecond
-	maxBackoff     = 10 * time.Second
-	lasting        = 5 * time.Second // a session of this length was no failure
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = 10 * time.Second
+	lasting    = 5 * time.Second // a session of this length was no failure
 )
 
 // backoff spaces out dials. It belongs to the goroutine of Run.
@@ -56,6 +55,7 @@ func (b *backoff) sessionEnded(lasted time.Duration) {
 type dial struct {
 	cancel context.CancelFunc
 	ways   *ways
+	book   remote.Book // of the link, as of the beginning
 }
 
 type dialResult struct {
@@ -64,6 +64,10 @@ type dialResult struct {
 	wire *wire
 	peer hello
 	err  error
+
+	remote int                      // which of the remotes is connected
+	addrs  map[int][]netip.AddrPort // of which of them, that were tried
+	failed []netip.AddrPort         // in vain
 }
 
 // greetRequest asks Run's goroutine whether a dial may say hello, or tells it that
@@ -83,7 +87,7 @@ func (l *Link) startDial(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	l.ways.end()
 	l.ways = &ways{}
-	d := &dial{cancel: cancel, ways: l.ways}
+	d := &dial{cancel: cancel, ways: l.ways, book: l.book.Clone()}
 	l.dial = d
 	go func() {
 		r := l.dialRound(ctx, d)
@@ -139,6 +143,7 @@ func (l *Link) dialDone(r dialResult) {
 	}
 	l.dial.cancel()
 	l.dial = nil
+	l.tried(&r)
 	if r.err == nil && !l.accepts(&r.wire.proof) {
 		r.wire.Close()
 		r.err = errKeyRemoved
@@ -151,34 +156,9 @@ func (l *Link) dialDone(r dialResult) {
 		return
 	}
 	l.letGo(errors.New("another connection came up"))
-	l.begin(newSession(l, r.conn, r.wire, r.peer, true))
-}
-
-// dialRound tries everything once.
-func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
-	var errs []error
-	for _, host := range l.cfg.Remotes {
-		addrs, err := l.lookup(ctx, host)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, addr := range addrs {
-			conn, w, err := l.try(ctx, d, addr)
-			var peer hello
-			if err == nil {
-				peer, err = l.introduce(ctx, d, conn, w)
-			}
-			if err == nil {
-				return dialResult{dial: d, conn: conn, wire: w, peer: peer}
-			}
-			if ctx.Err() != nil {
-				return dialResult{dial: d, err: ctx.Err()}
-			}
-			errs = append(errs, fmt.Errorf("%s: %w", addr, err))
-		}
-	}
-	return dialResult{dial: d, err: remote.OneLine(errs)}
+	s := newSession(l, r.conn, r.wire, r.peer, true)
+	s.home = r.remote == 0
+	l.begin(s)
 }
 
 // connect brings up TLS to one address, with the first of several secrets that the peer
@@ -220,7 +200,7 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, cred *credent
 	}
 	host := addr.Addr().Unmap()
 	size := l.segments.next(l.e.cfg.Now(), host)
-	nd := net.Dialer{Timeout: connectTimeout, KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
+	nd := net.Dialer{Timeout: l.cfg.ConnectTimeout, KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
 		if err := l.control(network, address, c); err != nil {
 			return err
 		}
@@ -267,7 +247,7 @@ func (l *Link) control(network, address string, c syscall.RawConn) error {
 
 // introduce exchanges hellos on a connection that was dialed, if Run's goroutine
 // still wants it. It closes the connection on failure.
-func (l *Link) introduce(ctx context.Context, d *dial, conn *tls.Conn, w *wire) (peer hello, err error) {
+func (l *Link) introduce(ctx context.Context, d *dial, conn *tls.Conn, w *wire, most time.Duration) (peer hello, err error) {
 	defer func() {
 		if err != nil {
 			w.Close()
@@ -277,7 +257,7 @@ func (l *Link) introduce(ctx context.Context, d *dial, conn *tls.Conn, w *wire) 
 	if mine == nil {
 		return hello{}, errors.New("no longer needed")
 	}
-	peer, err = l.exchange(ctx, conn, w, mine)
+	peer, err = l.exchange(ctx, conn, w, mine, most)
 	if err != nil {
 		l.ask(ctx, greetRequest{dial: d, failed: true})
 	}
@@ -296,10 +276,10 @@ func (l *Link) ask(ctx context.Context, g greetRequest) *hello {
 	return nil
 }
 
-// exchange says hello and reads the answer.
-func (l *Link) exchange(ctx context.Context, conn *tls.Conn, w *wire, mine *hello) (hello, error) {
+// exchange says hello and reads the answer, which may take so long.
+func (l *Link) exchange(ctx context.Context, conn *tls.Conn, w *wire, mine *hello, most time.Duration) (hello, error) {
 	mine.identity = w.proof.local
-	w.SetDeadline(time.Now().Add(handshakeTimeout))
+	w.SetDeadline(time.Now().Add(most))
 	stop := context.AfterFunc(ctx, func() { w.Close() })
 	defer stop()
 	if _, err := conn.Write(encode(frameHello, mine.marshal())); err != nil {
@@ -314,7 +294,7 @@ func (l *Link) exchange(ctx context.Context, conn *tls.Conn, w *wire, mine *hell
 	}
 	switch typ {
 	case frameReject:
-		return hello{}, fmt.Errorf("the peer refused: %s", clean(payload))
+		return hello{}, &refusal{clean(payload)}
 	case frameHello:
 	default:
 		return hello{}, protocolError(fmt.Sprintf("frame of type %d instead of the hello", typ))
@@ -331,3 +311,8 @@ func (l *Link) exchange(ctx context.Context, conn *tls.Conn, w *wire, mine *hell
 	}
 	return peer, nil
 }
+
+// refusal is what a peer says that does not take a connection.
+type refusal struct{ text string }
+
+func (e *refusal) Error() string { return "the peer refused: " + e.text }

@@ -5,7 +5,8 @@
 //
 // How a tunnel comes up:
 //
-//  1. An end that has remotes resolves and dials them (dial.go). Both ends may.
+//  1. An end that has remotes looks all of them up and dials their addresses (dial.go), each a
+//     while after the one before and beside it, bad ones last (round.go). Both ends may.
 //  2. TLS proves the keys of both (trust.go, secret.go). The listening end knows
 //     from the server name, which is encrypted (ech.go; first versions had it in
 //     the clear, form.go), which shared secret is meant, or, without one, looks
@@ -61,6 +62,9 @@
 //     the dialing end tries the next if the peer does not know the first (dial.go).
 //  2. A session that was made with a key which is gone ends. Where another key than its own
 //     would be offered now, its lanes are replaced.
+//
+// How a tunnel goes back to the first of its remotes: that is asked in the background, and takes
+// over when it has been good for a while (return.go).
 //
 // How a tunnel goes down: the peer says so, the connection fails, nothing came
 // from the peer for dead_after, by the kernel's counters (liveness.go), or the kernel has

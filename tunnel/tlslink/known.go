@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-
-	"warren/tunnel/internal/remote"
 )
 
 // Bounds on the addresses that are known of one link.
@@ -94,7 +92,7 @@ func (k *known) replace(old, with []netip.Addr) {
 
 // lookup resolves a remote of a link, and has its addresses known.
 func (l *Link) lookup(ctx context.Context, name string) ([]netip.AddrPort, error) {
-	addrs, err := remote.Lookup(ctx, "tcp", name)
+	addrs, err := l.resolve(ctx, "tcp", name)
 	if err == nil {
 		l.e.gate.known.resolved(&l.whereabouts, name, addrs)
 	}

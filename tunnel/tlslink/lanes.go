@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"warren/tunnel"
 )
@@ -36,7 +37,7 @@ func (l *Link) widen(ctx context.Context) {
 	}
 	for _, n := range l.missingLanes() {
 		s.laneDials++
-		go l.dialLane(ctx, s, l.hello(s.id, n), false)
+		go l.dialLane(ctx, s, l.hello(s.id, n), s.remote, false)
 	}
 }
 
@@ -62,14 +63,14 @@ func (l *Link) forgetLost() {
 	}
 }
 
-// dialLane dials to where the session is.
-func (l *Link) dialLane(ctx context.Context, s *session, mine hello, trial bool) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout+2*handshakeTimeout)
+// dialLane dials to an address of the peer.
+func (l *Link) dialLane(ctx context.Context, s *session, mine hello, to netip.AddrPort, trial bool) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.ConnectTimeout+2*handshakeTimeout)
 	defer cancel()
 	r := laneResult{s: s, hello: mine, trial: trial}
-	r.conn, r.wire, r.err = l.connect(ctx, s.remote)
+	r.conn, r.wire, r.err = l.connect(ctx, to)
 	if r.err == nil {
-		_, r.err = l.exchange(ctx, r.conn, r.wire, &mine)
+		_, r.err = l.exchange(ctx, r.conn, r.wire, &mine, handshakeTimeout)
 	}
 	select {
 	case l.laneUps <- r:
@@ -121,7 +122,7 @@ func (l *Link) laneArrived(in *incoming) {
 	s, n := l.session, int(in.hello.lane)
 	switch {
 	case s == nil || in.hello.session != s.id || s.dialer:
-		go in.reject("no such session")
+		go in.reject(noSuchSession)
 		return
 	case n == 0 && in.hello.flags&flagReplaces == 0:
 		go in.reject("the tunnel is up already")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/remote"
 	"warren/tunnel/internal/report"
 	"warren/tunnel/tun"
 )
@@ -41,6 +43,7 @@ type Link struct {
 	greets   chan greetRequest
 	dialed   chan dialResult
 	laneUps  chan laneResult
+	returns  chan returnResult
 
 	laneJoins chan *lane
 	rekeyed   chan struct{} // capacity 1: creds or this router's certificate is another
@@ -55,6 +58,11 @@ type Link struct {
 	dial    *dial
 	ways    *ways // to the remotes, since the last dial
 	backoff backoff
+	book    remote.Book        // of addresses that were of no use
+	places  [][]netip.AddrPort // of each of the remotes, as of the last round with it
+	back    homeward
+
+	resolve remote.Resolver
 
 	routes   []atomic.Pointer[lane] // one for each queue; nil while down
 	waits    []waits                // one for each queue
@@ -71,7 +79,11 @@ type Link struct {
 }
 
 func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = remote.DefaultConnectTimeout
+	}
 	l := &Link{
+		resolve: remote.Lookup, back: homeward{every: returnEvery, proof: goodFor},
 		e: e, cfg: c, dev: c.Device,
 		log:      e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		done:     make(chan struct{}),
@@ -79,6 +91,7 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 		greets:   make(chan greetRequest),
 		dialed:   make(chan dialResult),
 		laneUps:  make(chan laneResult),
+		returns:  make(chan returnResult),
 
 		laneJoins: make(chan *lane),
 		rekeyed:   make(chan struct{}, 1),
@@ -155,6 +168,8 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.arrived(in)
 		case r := <-l.laneUps:
 			l.laneDialed(r)
+		case r := <-l.returns:
+			l.returned(ctx, r)
 		case ln := <-l.laneJoins:
 			l.joined(ln)
 		case <-l.rekeyed:
@@ -198,6 +213,7 @@ func (l *Link) lookBack(ctx context.Context) {
 	l.forgetTwin(l.e.cfg.Now())
 	l.widen(ctx)
 	l.renew(ctx)
+	l.seekFirst(ctx)
 }
 
 // arrived answers the hello of a connection that the peer dialed.
@@ -353,6 +369,7 @@ func (l *Link) endSession(reason error, goodbye bool) {
 	}
 	s.close()
 	l.backoff.sessionEnded(time.Since(s.began))
+	l.leave(s, reason)
 	if lost := (*lostWay)(nil); errors.As(reason, &lost) {
 		l.backoff.urgent = true // there may be another
 	}

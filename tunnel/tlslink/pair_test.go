@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/remote"
 )
 
 const patience = 40 * time.Second // of tests, for what should take milliseconds
@@ -28,6 +29,8 @@ type end struct {
 	dev      *fakeDevice
 	link     *Link
 	cfg      LinkConfig
+	resolver remote.Resolver // nil: as usual
+	homeward *homeward       // nil: as usual
 	stop     context.CancelCauseFunc
 	stopped  chan error
 
@@ -82,6 +85,12 @@ func (e *end) start(trust Trust, remotes ...string) {
 	l, err := e.endpoint.AddLink(e.cfg)
 	if err != nil {
 		e.t.Fatal(err)
+	}
+	if e.resolver != nil {
+		l.resolve = e.resolver
+	}
+	if e.homeward != nil {
+		l.back = *e.homeward
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	stopped := make(chan error, 1)

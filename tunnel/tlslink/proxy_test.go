@@ -12,6 +12,7 @@ import (
 type proxy struct {
 	l      net.Listener
 	frozen atomic.Bool
+	refuse atomic.Bool  // new connections
 	rate   atomic.Int64 // bytes per second; 0: as fast as it goes
 	delay  atomic.Int64 // nanoseconds that bytes take each way; set before any come
 
@@ -39,6 +40,10 @@ func newProxy(t *testing.T, to string) *proxy {
 			in, err := l.Accept()
 			if err != nil {
 				return
+			}
+			if p.refuse.Load() {
+				in.Close()
+				continue
 			}
 			p.mu.Lock()
 			p.conns = append(p.conns, in)

@@ -77,7 +77,7 @@ func (l *Link) renew(ctx context.Context) {
 		if able {
 			h.flags |= flagReplaces
 		}
-		go l.dialLane(ctx, s, h, trial)
+		go l.dialLane(ctx, s, h, s.remote, trial)
 	}
 }
 

@@ -240,7 +240,7 @@ func TestHalfReplacedLaneStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer w.Close()
-		if _, err := a.link.exchange(t.Context(), conn, w, &mine); err != nil {
+		if _, err := a.link.exchange(t.Context(), conn, w, &mine, handshakeTimeout); err != nil {
 			t.Fatal(err)
 		}
 	}

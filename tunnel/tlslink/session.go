@@ -43,6 +43,7 @@ type session struct {
 	link   *Link
 	id     [16]byte
 	dialer bool            // this end dialed
+	home   bool            // the first of the remotes
 	local  tunnel.Identity // of this end, as it said in its hello
 	peer   hello
 	remote netip.AddrPort

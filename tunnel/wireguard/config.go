@@ -67,7 +67,14 @@ type LinkConfig struct {
 	PrivateKey   protocol.PrivateKey
 	PublicKey    protocol.PublicKey
 	PresharedKey protocol.PresharedKey
-	Remotes      []string // host:port, tried in order; none: wait for the peer
+	Remotes      []string // host:port; none: wait for the peer
+	// RandomOrder has the remotes tried in another order each time, instead of as they are.
+	RandomOrder bool
+	// ReturnToFirst has the first of the remotes take over when it has been good for a while.
+	ReturnToFirst bool
+	// ConnectTimeout is how long the addresses of one remote have for an answer to a handshake
+	// before those of the next are tried; 0 is [remote.DefaultConnectTimeout].
+	ConnectTimeout time.Duration
 	// Underlay is the interface that this link's packets leave by; "" follows the
 	// host's routes.
 	Underlay string

@@ -32,7 +32,7 @@ func (l *Link) diagnose(now time.Time) {
 	case s.Unused >= manyUnused && now.Sub(s.Heard) < hintTime:
 		l.fail(errors.New("the peer begins handshakes and does not take our answers: do they reach it, and is the preshared key the same at both ends?"))
 	case l.suspected != "":
-	case !l.initiated.IsZero() && now.Sub(l.initiated) >= answerTime && s.Heard.Before(l.initiated):
+	case !l.calling.IsZero() && now.Sub(l.calling) >= answerTime && s.Heard.Before(l.calling):
 		l.fail(l.noAnswer(s.Endpoint))
 	}
 }

@@ -21,13 +21,16 @@
 //
 // How a tunnel comes up:
 //
-//  1. An end that has remotes looks them up and begins a handshake with the first
-//     address. Each further attempt, after some 5 s, looks them up again and goes to
-//     the next (link.go, resolve.go). The other end waits, or does the same.
+//  1. An end that has remotes looks them up and begins a handshake with all addresses of one
+//     at once, and with those of the next after connect_timeout, bad ones last; rounds are
+//     at least 5 s apart (attempts.go, resolve.go). The other end waits, or does the same.
 //  2. The endpoint knows from the receiver index or the static key which peer a message
 //     is of. Strangers get no answer (strangers.go). What is worth its Diffie-Hellmans waits
 //     for a goroutine of its own, so that packets do not wait for it (handshake.go).
 //  3. The first session brings the carrier and the event.
+//
+// How a tunnel goes back to the first of its remotes: that is asked by handshakes whose session is
+// not used, and taken by one whose session is when it has been good for a while (return.go).
 //
 // Keys are changed while the tunnel is up (keys.go): the link goes on with its session if the
 // keys of that are among those that it is given, and begins a handshake if they are not the

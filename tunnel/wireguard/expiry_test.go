@@ -2,11 +2,13 @@ package wireguard
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/remote"
 	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
 )
@@ -41,7 +43,8 @@ func TestSessionWithoutDataIsRenewed(t *testing.T) {
 			}
 		}
 	}
-	l.found(time.Now(), resolve(t.Context(), l.cfg.Remotes))
+	at := netip.MustParseAddrPort(l.cfg.Remotes[0])
+	l.found(time.Now(), resolved{groups: []remote.Group{{Addrs: []netip.AddrPort{at}}}, done: true})
 	l.tick(time.Now())
 	first := session(time.Time{})
 	l.tick(time.Now())
@@ -51,11 +54,12 @@ func TestSessionWithoutDataIsRenewed(t *testing.T) {
 	if d := l.deadline(time.Now()); !d.Equal(first.Add(protocol.RekeyAfterTime)) {
 		t.Errorf("the next thing to do is after %v, want %v", d.Sub(first), protocol.RekeyAfterTime)
 	}
-	if l.tick(first.Add(protocol.RekeyAfterTime - time.Second)) {
+	begun := l.initiated
+	if l.tick(first.Add(protocol.RekeyAfterTime - time.Second)); l.initiated != begun {
 		t.Error("renewed early")
 	}
 	time.Sleep(time.Until(first.Add(50 * time.Millisecond))) // the responder answers one in 20 ms
-	if !l.tick(first.Add(protocol.RekeyAfterTime)) {
+	if l.tick(first.Add(protocol.RekeyAfterTime)); l.initiated == begun {
 		t.Fatal("not renewed")
 	}
 	second := session(first)

@@ -42,7 +42,8 @@ func (l *Link) setKeys(now time.Time, keys []Keys) error {
 	if err != nil {
 		return fmt.Errorf("wireguard: %s: %w", l.cfg.Name, err)
 	}
-	l.known, l.turn = keys, 0
+	l.known = keys
+	l.tries.restart()
 	if ended {
 		l.down(now, errKeyRemoved)
 	}

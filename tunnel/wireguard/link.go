@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/remote"
 	"warren/tunnel/internal/report"
 	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/liveness"
@@ -34,9 +36,9 @@ type Link struct {
 
 	// Of the goroutine of Run.
 	resolving bool
-	heard     time.Time       // when the peer last was, before it was looked up
-	lookAt    time.Time       // when to look the remotes up again; zero: after the next attempt
-	turn      int             // of the addresses of the remotes
+	lookAt    time.Time // when to look the remotes up again; zero: with the next round
+	tries     attempts
+	back      homeward
 	known     []Keys          // of the peer
 	local     tunnel.Identity // of this end, since the tunnel came up
 	remote    tunnel.Identity // of the peer
@@ -49,6 +51,9 @@ type Link struct {
 	suspected string        // what is wrong with who has the peer's key
 	unsent    error         // why the last message of the protocol could not be sent
 	initiated time.Time     // when a handshake was begun last
+	calling   time.Time     // when the first was that the peer was not heard since
+
+	resolve remote.Resolver
 
 	path   *path
 	ways   ways
@@ -62,7 +67,11 @@ type sender interface {
 }
 
 func newLink(e *Endpoint, c LinkConfig) *Link {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = remote.DefaultConnectTimeout
+	}
 	l := &Link{
+		resolve: remote.Lookup, back: homeward{every: returnEvery, proof: goodFor},
 		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(),
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), done: make(chan struct{}),
@@ -136,14 +145,13 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 	var resolving sync.WaitGroup
 	defer resolving.Wait()
 	defer cancel()
-	found := make(chan resolved, 1)
+	found := make(chan resolved)
 	look := func() {
 		if l.resolving || len(l.cfg.Remotes) == 0 {
 			return
 		}
 		l.resolving = true
-		l.heard = l.peer.Status(l.e.cfg.Now()).Heard
-		resolving.Go(func() { found <- resolve(ctx, l.cfg.Remotes) })
+		resolving.Go(func() { l.lookUp(ctx, found) })
 	}
 	look()
 	if now := l.e.cfg.Now(); len(l.cfg.Remotes) == 0 && l.peer.Status(now).Endpoint.IsValid() {
@@ -152,14 +160,12 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		again := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-broken:
 			return fmt.Errorf("wireguard: %s: %w", l.cfg.Name, err)
 		case r := <-found:
-			l.resolving = false
 			l.found(l.e.cfg.Now(), r)
 		case a := <-l.probe.answers():
 			l.echoed(a)
@@ -167,68 +173,73 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			c.done <- l.setKeys(l.e.cfg.Now(), c.to)
 		case <-l.wake:
 		case <-l.woken:
-			again = l.awake(l.e.cfg.Now())
+			if l.awake(l.e.cfg.Now()) {
+				look()
+			}
 		case <-timer.C:
 		}
 		now := l.e.cfg.Now()
-		if !l.lookAt.IsZero() && !now.Before(l.lookAt) {
-			l.lookAt, again = time.Time{}, true
-		}
-		if began := l.tick(now); (began || again) && !l.settled() {
-			look() // the next attempt goes to the next address
+		if l.tick(now) || !l.lookAt.IsZero() && !now.Before(l.lookAt) {
+			l.lookAt = time.Time{}
+			look()
 		}
 		now = l.e.cfg.Now()
 		timer.Reset(l.deadline(now).Sub(now))
 	}
 }
 
-// tick does what is due at the peer, and reports whether a handshake was begun.
-func (l *Link) tick(now time.Time) (began bool) {
+// tick does what is due at the peer, and reports whether the remotes are to be looked up again, as
+// they are tried all over.
+func (l *Link) tick(now time.Time) (look bool) {
 	l.followWays(now)
 	l.assess(now)
 	l.diagnose(now)
 	l.tryPath(now)
+	look = l.tryNext(now) || l.seekFirst(now)
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)
 		if l.quiet && protocol.IsKeepalive(msg) {
 			continue
 		}
-		to := s.Endpoint
+		to := []netip.AddrPort{s.Endpoint}
 		if protocol.IsInitiation(msg) {
-			began = true
 			if l.initiated.After(s.Heard) || l.live.Doubts(now, l.facts(&s)) {
 				l.flow.ForgetSource() // nothing comes: it may be the source's fault
 			}
 			l.initiated = now
-		}
-		if l.unsent = l.flow.Transmit(flow.Single(msg), to); l.unsent != nil {
-			l.unsent = fmt.Errorf("send to %s: %w", to, l.unsent)
-			if !l.isUp() {
-				l.fail(l.unsent)
+			if !s.Heard.Before(l.calling) {
+				l.calling = now
 			}
+			to = l.initiateAt(to)
+		}
+		l.unsent = l.transmit(msg, to)
+		if l.unsent != nil && !l.isUp() {
+			l.fail(l.unsent)
+			l.tries.unsent(now)
 		}
 	}
-	return began
+	return look
+}
+
+// transmit sends a message to some places. It returns an error if it could be sent to none.
+func (l *Link) transmit(msg []byte, places []netip.AddrPort) error {
+	var failed error
+	sent := false
+	for _, to := range places {
+		if err := l.flow.Transmit(flow.Single(msg), to); err != nil {
+			failed = fmt.Errorf("send to %s: %w", to, err)
+		} else {
+			sent = true
+		}
+	}
+	if sent {
+		return nil
+	}
+	return failed
 }
 
 // settled reports whether there is nothing to look the remotes up for.
 func (l *Link) settled() bool { return l.isUp() || l.live.Distrusts() }
-
-// found tries the next address of the remotes, unless the peer has been heard
-// meanwhile.
-func (l *Link) found(now time.Time, r resolved) {
-	if l.settled() {
-		return
-	}
-	if len(r.addrs) > 0 {
-		// Each address gets an attempt with each of the keys.
-		l.peer.TryEndpoint(now, r.addrs[l.turn/len(l.known)%len(r.addrs)], l.heard)
-		l.turn++
-		return
-	}
-	l.fail(r.err)
-	l.lookAt = now.Add(lookAgain)
-}
 
 func (l *Link) emit(ev tunnel.Event) {
 	if l.cfg.Events == nil {

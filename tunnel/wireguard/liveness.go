@@ -92,6 +92,8 @@ func (l *Link) deadline(now time.Time) time.Time {
 		}
 	}
 	earlier(l.lookAt)
+	earlier(l.attemptDue(now))
+	earlier(l.back.next)
 	earlier(l.peer.NextDeadline())
 	s := l.peer.Status(now)
 	earlier(l.live.Deadline(now, l.facts(&s)))
@@ -103,6 +105,10 @@ func (l *Link) deadline(now time.Time) time.Time {
 
 // setUp takes note of a session, and of where the peer is.
 func (l *Link) setUp(now time.Time, s *protocol.Status) {
+	if l.isUp() && l.tookOther(s) {
+		l.down(now, errReturning)
+		l.live.Came()
+	}
 	l.report.Change(func(t *tunnel.Status) {
 		if l.measured != s.Since {
 			l.measured, t.RTT = s.Since, s.RTT
@@ -116,6 +122,7 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 	if l.isUp() {
 		return
 	}
+	l.tries.came(now)
 	l.flow.Up.Store(true)
 	l.local, l.remote = tunnel.Identity(s.Local), tunnel.Identity(s.Remote)
 	if l.cfg.AddressesOf != nil {
@@ -151,4 +158,5 @@ func (l *Link) down(now time.Time, reason error) {
 	remote, at := l.report.Status().Remote, l.e.cfg.Date(now)
 	l.report.Down(at, report.Rest(l.cfg.Remotes), reason.Error())
 	l.emit(tunnel.Event{Time: at, Remote: remote, Reason: reason.Error()})
+	l.leave(now, remote, reason)
 }

@@ -13,6 +13,7 @@ import (
 
 	"warren/tunnel"
 	"warren/tunnel/internal/ping"
+	"warren/tunnel/internal/remote"
 	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
@@ -102,8 +103,7 @@ func (s *stage) restart() {
 }
 
 func (s *stage) look() {
-	s.l.heard = s.l.peer.Status(s.now).Heard
-	s.l.found(s.now, resolved{addrs: []netip.AddrPort{farAddr}})
+	s.l.found(s.now, resolved{groups: []remote.Group{{Addrs: []netip.AddrPort{farAddr}}}, done: true})
 }
 
 func (s *stage) toFar(msg []byte) {

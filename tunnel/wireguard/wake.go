@@ -24,5 +24,6 @@ func (l *Link) awake(now time.Time) (look bool) {
 	if l.peer.Status(now).Endpoint.IsValid() {
 		l.peer.Initiate(now)
 	}
+	l.tries.restart()
 	return true
 }

@@ -80,6 +80,13 @@ func (m *Machine) Trusts() bool { return m.distrust.times == 0 }
 // Down is for who takes the tunnel down for a reason of its own.
 func (m *Machine) Down() { m.up, m.settling = false, false }
 
+// Came is after Down, for who goes on with a peer that is there.
+func (m *Machine) Came() { m.up, m.wasAlive = true, false }
+
+// Elsewhere is for who has another place to try than that of a peer which said nothing but
+// handshakes. What is found there need not wait. If it is as silent, the wait is longer.
+func (m *Machine) Elsewhere() { m.distrust.until = time.Time{} }
+
 // Step decides.
 func (m *Machine) Step(now time.Time, f Facts) (v Verdict) {
 	if f.Alive {

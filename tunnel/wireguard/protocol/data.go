@@ -112,6 +112,9 @@ func (p *Peer) acceptedLocked(now time.Time, from netip.AddrPort, s *session, fr
 	s.alive = s.alive || !confirmed && !agreed || fresh > 1
 	// In an older session than the one that is heard come packets that were on their way,
 	// and those of another machine with the same key.
+	if s == p.previous && p.wasLeftLocked(from) {
+		return confirmed || agreed // it says nothing of the peer where that is now
+	}
 	moved := p.endpoint != from && p.isLatestLocked(now) && (s != p.previous || p.current == nil || !p.current.alive)
 	if moved {
 		p.endpoint = from

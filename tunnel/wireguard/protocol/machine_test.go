@@ -268,22 +268,6 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-func TestTryEndpoint(t *testing.T) {
-	n := newNetwork(t)
-	n.a.p.SetEndpoint(elsewhere)
-	n.a.p.TryEndpoint(n.now, addrB, time.Time{})
-	n.settle()
-	n.exchange(1)
-	n.a.p.TryEndpoint(n.now, elsewhere, n.now.Add(-1))
-	if s := n.a.p.Status(n.now); s.Endpoint != addrB || s.Trying {
-		t.Errorf("a peer that was heard is looked for elsewhere: %+v", s)
-	}
-	n.a.p.TryEndpoint(n.now, elsewhere, n.now)
-	if s := n.a.p.Status(n.now); s.Endpoint != elsewhere || !s.Trying {
-		t.Errorf("%+v", s)
-	}
-}
-
 func TestResponderWaitsForTheInitiator(t *testing.T) {
 	n := newNetwork(t)
 	n.lose = func(_ *end, msg []byte) bool { return messageType(msg) == typeData }

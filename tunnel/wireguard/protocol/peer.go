@@ -55,7 +55,11 @@ type Peer struct {
 	initiated time.Time // when we last sent one
 	attempt   time.Time // when we began to try
 	ours      *initiation
-	stamped   timestamp // of the initiation that we sent last
+	question  *question        // put to a place where the peer is not now; nil: none is
+	replied   time.Time        // when one was answered last
+	places    []netip.AddrPort // where the peer may be, if these are several
+	left      []netip.AddrPort // of them, where it was left for another
+	stamped   timestamp        // of the initiation that we sent last
 	timers    timers
 	reported  time.Time // what NextDeadline last said
 
@@ -94,6 +98,8 @@ type Status struct {
 	Behind time.Duration
 	Stale  time.Time
 
+	Replied time.Time // when a question of [Peer.Ask] was answered last
+
 	// Twin is where another machine is that has the peer's key as well, by which it was
 	// refused at TwinHeard while a session with the peer works. Both are zero without one.
 	Twin      netip.AddrPort
@@ -126,7 +132,8 @@ func (p *Peer) Status(now time.Time) Status {
 	s := Status{
 		Endpoint: p.endpoint, Heard: p.heard, Spoke: p.spoke, Trying: !p.timers.handshake.IsZero(),
 		Unconfirmed: p.next != nil, Unused: p.unused, Unopened: p.unopened,
-		Behind: p.stale.by, Stale: p.stale.at,
+		Replied: p.replied,
+		Behind:  p.stale.by, Stale: p.stale.at,
 		Twin: p.twin.at, TwinHeard: p.twin.heard,
 	}
 	w := p.ways[0]
@@ -147,17 +154,6 @@ func (p *Peer) SetEndpoint(to netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endpoint, p.twin.spoke = to, time.Time{}
-}
-
-// TryEndpoint asks for a handshake with the peer at another place, unless anything
-// authentic came from it after a time: then it stays where it was heard.
-func (p *Peer) TryEndpoint(now time.Time, to netip.AddrPort, unlessHeardAfter time.Time) {
-	p.mu.Lock()
-	if !p.removed && !p.heard.After(unlessHeardAfter) {
-		p.endpoint, p.twin.spoke = to, time.Time{}
-		p.wantHandshakeLocked(now)
-	}
-	p.unlock()
 }
 
 // Initiate asks for a handshake: [Peer.Tick] begins it, at once or as soon as the
@@ -236,6 +232,18 @@ func (p *Peer) initiateLocked(now time.Time, out [][]byte) [][]byte {
 // than the one before, also where our clock was put back meanwhile: the peer would refuse it.
 func (p *Peer) beginLocked(now time.Time, w *way) []byte {
 	p.dropOursLocked()
+	hs, msg := p.initiationLocked(now, w)
+	if hs == nil {
+		return nil
+	}
+	p.ours, p.initiated = hs, now
+	p.timers.handshake = now.Add(rekeyTimeout + jitter())
+	p.sentLocked(now, false)
+	return w.stamper.stamp(now, msg)
+}
+
+// initiationLocked returns an initiation without MACs.
+func (p *Peer) initiationLocked(now time.Time, w *way) (*initiation, []byte) {
 	ts := newTimestamp(p.m.date(now))
 	if !ts.after(&p.stamped) {
 		ts = p.stamped.next()
@@ -244,13 +252,10 @@ func (p *Peer) beginLocked(now time.Time, w *way) []byte {
 	hs, msg, err := newInitiation(w.me, &w.remote, index, ts)
 	if err != nil { // impossible: AddPeer has refused such a key
 		p.m.freeIndex(index)
-		return nil
+		return nil, nil
 	}
-	hs.way = w
-	p.ours, p.initiated, p.stamped = hs, now, ts
-	p.timers.handshake = now.Add(rekeyTimeout + jitter())
-	p.sentLocked(now, false)
-	return w.stamper.stamp(now, msg)
+	hs.way, p.stamped = w, ts
+	return hs, msg
 }
 
 // dropOursLocked ends the handshake that we began, if any.
@@ -287,6 +292,7 @@ func (p *Peer) replaceLocked(at **session, s *session) {
 
 // eraseLocked forgets all keys.
 func (p *Peer) eraseLocked() {
+	p.dropQuestionLocked()
 	p.replaceLocked(&p.previous, nil)
 	p.replaceLocked(&p.current, nil)
 	p.replaceLocked(&p.next, nil)

@@ -30,7 +30,7 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b
 		p.unlockChanged()
 		return Received{Reply: reply, Err: err}
 	}
-	if errors.Is(err, errTwin) {
+	if errors.Is(err, errTwin) || errors.Is(err, errLeft) {
 		p.unlockChanged()
 		return Received{Err: err}
 	}
@@ -38,7 +38,7 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b
 		p.mu.Unlock()
 		return Received{Err: err}
 	}
-	if p.endpoint != from && p.isLatestLocked(now) {
+	if p.endpoint != from && p.isLatestLocked(now) && !p.staysLocked() {
 		p.endpoint, p.twin.spoke = from, time.Time{}
 	}
 	p.heardLocked(now, false)
@@ -63,6 +63,9 @@ func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, w *way, r *recei
 	}
 	if !p.answered.IsZero() && now.Sub(p.answered) < minInitiations {
 		return nil, errTooMany
+	}
+	if p.wasLeftLocked(from) && p.current.sendable(now, 1) && now.Sub(p.spoke) < rekeyTimeout {
+		return nil, errLeft
 	}
 	if p.isTwinLocked(now, from) {
 		return nil, errTwin
@@ -93,8 +96,8 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 		return Received{Err: errIndex}
 	}
 	p.mu.Lock()
-	hs := p.ours
-	if hs == nil || hs.index != msg.receiver {
+	hs, asked := p.begunLocked(msg.receiver)
+	if hs == nil {
 		p.mu.Unlock()
 		return Received{Err: errIndex}
 	}
@@ -105,13 +108,20 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 		return Received{Err: err}
 	}
 	hs.erase()
-	p.ours, p.tries = nil, 0 // its index is now the session's
-	p.timers.handshake = time.Time{}
+	if asked && !p.answeredLocked(now) {
+		p.unlockChanged()
+		return Received{Err: errAsked}
+	}
+	if !asked {
+		p.ours, p.tries = nil, 0 // its index is now the session's
+		p.timers.handshake = time.Time{}
+	}
 	s := p.newSessionLocked(now, hs.way, &keys, msg.receiver, msg.sender, true)
 	s.rtt = now.Sub(p.initiated)
 	p.adoptLocked(s)
 	if p.isLatestLocked(now) {
-		p.endpoint, p.twin.spoke = from, now
+		p.leaveLocked(from)
+		p.twin.spoke = now
 	}
 	p.heardLocked(now, false)
 	p.spoke = later(p.spoke, now)
@@ -168,12 +178,11 @@ func (m *Machine) cookie(now time.Time, b []byte) Received {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var w *way
-	switch {
-	case at.session != nil:
+	if at.session != nil {
 		w = at.session.way
-	case p.ours != nil && p.ours.index == msg.receiver:
-		w = p.ours.way
-	default:
+	} else if hs, _ := p.begunLocked(msg.receiver); hs != nil {
+		w = hs.way
+	} else {
 		return Received{Err: errIndex}
 	}
 	// A cookie proves that the sender has seen our message and knows the peer's

@@ -29,6 +29,7 @@ const (
 const (
 	RejectAfterTime = rejectAfterTime
 	RekeyAfterTime  = rekeyAfterTime
+	RekeyTimeout    = rekeyTimeout // between two attempts at a handshake
 )
 
 // timers are the moments at which a peer has something to do; zero is never. Each

@@ -186,10 +186,11 @@ func (p *Peer) placeLocked(of *way) (key string, place int) {
 func (p *Peer) trying(index uint32) *identity {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ours == nil || p.ours.index != index {
+	hs, _ := p.begunLocked(index)
+	if hs == nil {
 		return nil
 	}
-	return p.ours.way.me
+	return hs.way.me
 }
 
 // SetPrivateKey changes the router's own key. Sessions stay, and where it is the own key

@@ -1,0 +1,112 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+func addrs(all ...string) (as []netip.AddrPort) {
+	for _, a := range all {
+		as = append(as, netip.MustParseAddrPort(a))
+	}
+	return as
+}
+
+func TestBookGrows(t *testing.T) {
+	var b Book
+	a, now := addrs("192.0.2.1:443")[0], time.Unix(1_000_000, 0)
+	if b.IsBad(a, now) {
+		t.Error("bad from the start")
+	}
+	for _, want := range []time.Duration{10, 20, 40, 80, 160, 300, 300} {
+		b.Failed(a, now)
+		b.Failed(a, now) // as nothing better was there
+		if !b.IsBad(a, now.Add(want*time.Second-1)) || b.IsBad(a, now.Add(want*time.Second)) {
+			t.Errorf("not bad for %d s: %+v", want, b.failures[a])
+		}
+		now = now.Add(want * time.Second)
+	}
+	b.Ended(a, time.Second, now) // up for a moment: flapping
+	if !b.IsBad(a, now.Add(maxPenalty-1)) {
+		t.Error("a flapping address is forgiven")
+	}
+	b.Ended(a, lasting, now)
+	if b.IsBad(a, now.Add(firstPenalty)) || !b.IsBad(a, now.Add(firstPenalty-1)) {
+		t.Errorf("after a tunnel that lasted: %+v", b.failures[a])
+	}
+	for i := range 2 * maxRemembered {
+		b.Failed(netip.AddrPortFrom(a.Addr(), uint16(1000+i)), now)
+	}
+	if len(b.failures) > maxRemembered {
+		t.Errorf("%d remembered", len(b.failures))
+	}
+}
+
+// fakeNames answers with the addresses of a name, with an error, or not at all.
+type fakeNames map[string][]netip.AddrPort
+
+func (f fakeNames) resolve(ctx context.Context, _, remote string) ([]netip.AddrPort, error) {
+	if as, ok := f[remote]; ok {
+		return as, nil
+	}
+	if remote == "never:1" {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, errors.New("no such name")
+}
+
+func TestPlan(t *testing.T) {
+	names := fakeNames{
+		"a:1": addrs("192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1", "[2001:db8::1]:1"),
+		"b:1": addrs("192.0.2.9:1"),
+	}
+	p := Plan{Remotes: []string{"a:1", "x:1", "b:1"}, Patience: time.Minute, Resolve: names.resolve}
+	var errs []error
+	groups := func(b *Book) []Group {
+		errs = nil
+		return slices.Collect(p.Groups(t.Context(), b, func(err error) { errs = append(errs, err) }))
+	}
+	equal := func(a, b []Group) bool {
+		return slices.EqualFunc(a, b, func(a, b Group) bool { return a.Remote == b.Remote && slices.Equal(a.Addrs, b.Addrs) })
+	}
+	var b Book
+	want := []Group{{0, addrs("192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1", "192.0.2.3:1")}, {2, addrs("192.0.2.9:1")}}
+	if got := groups(&b); !equal(got, want) || len(errs) != 1 {
+		t.Errorf("%v, %v", got, errs)
+	}
+	b.Failed(netip.MustParseAddrPort("192.0.2.1:1"), time.Now())
+	want = []Group{{0, addrs("[2001:db8::1]:1", "192.0.2.2:1", "192.0.2.3:1")}, {2, addrs("192.0.2.9:1")}, {0, addrs("192.0.2.1:1")}}
+	if got := groups(&b); !equal(got, want) {
+		t.Errorf("with a bad one: %v", got)
+	}
+	for _, a := range slices.Concat(names["a:1"], names["b:1"]) {
+		b.Failed(a, time.Now())
+	}
+	if got := groups(&b); len(got) != 2 || len(got[0].Addrs) != 4 || got[1].Remote != 2 {
+		t.Errorf("all bad: %v", got)
+	}
+	p.Random = true
+	first := make(map[int]bool)
+	for range 1000 {
+		first[groups(&Book{})[0].Remote] = true
+	}
+	if len(first) != 2 {
+		t.Errorf("at random, first were %v", first)
+	}
+}
+
+// A name server that says nothing of one remote keeps nobody from the next.
+func TestPlanGoesOnWithoutDNS(t *testing.T) {
+	p := Plan{Remotes: []string{"never:1", "b:1"}, Patience: time.Millisecond, Resolve: fakeNames{"b:1": addrs("192.0.2.9:1")}.resolve}
+	for g := range p.Groups(t.Context(), &Book{}, func(err error) { t.Error(err) }) {
+		if g.Remote != 1 {
+			t.Errorf("%v", g)
+		}
+		break
+	}
+}

@@ -1,0 +1,186 @@
+package tlslink
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"warren/tunnel"
+)
+
+// How a tunnel goes back to the first of its remotes while another carries it: the first is asked
+// now and then whether it is there, and taken when it has answered for a while without a
+// failure. An address of the router that the session is with takes over as a lane that is
+// replaced does (renew.go), so that nothing is lost. Another router has a session of its own, which
+// is made before the one there is ends.
+
+// How often the first remote is asked, and for how long it must have answered.
+const (
+	returnEvery = 5 * time.Second
+	goodFor     = 15 * time.Second
+)
+
+var errReturning = errors.New("the first of the remotes is there again and takes over")
+
+// noSuchSession refuses a connection for a lane of a session that there is not.
+const noSuchSession = "no such session"
+
+// homeward is what is known of the first remote. It belongs to the goroutine of Link.Run.
+type homeward struct {
+	every, proof time.Duration
+	asking       bool      // a goroutine does, or takes it
+	next         time.Time // to ask
+	since        time.Time // it has answered each time; zero: it has not
+}
+
+// returnResult is what came of asking the first remote, or of taking it.
+type returnResult struct {
+	s    *session
+	addr netip.AddrPort // that was connected, or failed; not valid if there was none
+	err  error
+
+	// If it was taken.
+	conn *tls.Conn
+	wire *wire
+	peer hello // its answer
+}
+
+// seekFirst is called at each look back.
+func (l *Link) seekFirst(ctx context.Context) {
+	s, b, now := l.session, &l.back, time.Now()
+	if !l.cfg.ReturnToFirst || !s.dialer || s.home || b.asking || s.renewing[0] || s.isDraining(0) || now.Before(b.next) {
+		return
+	}
+	b.asking, b.next = true, now.Add(b.every)
+	// The peer's link refuses a lane of a session that there is not: it is at work.
+	h := l.hello(newSessionID(), 1)
+	h.lanes = max(h.lanes, 2)
+	go func() {
+		r := returnResult{s: s}
+		var addrs []netip.AddrPort
+		addrs, r.err = l.lookup(ctx, l.cfg.Remotes[0])
+		for _, r.addr = range addrs {
+			if r.err = l.isAtWork(ctx, r.addr, h); r.err == nil {
+				break
+			}
+		}
+		l.tell(r)
+	}()
+}
+
+// isAtWork returns why the peer's link does not seem to be at work at an address.
+func (l *Link) isAtWork(ctx context.Context, addr netip.AddrPort, h hello) error {
+	_, w, _, err := l.greetAt(ctx, addr, &h)
+	if err == nil {
+		w.Close()
+		return protocolError("an answer for a session that there is not")
+	}
+	if isNoSuchSession(err) {
+		return nil
+	}
+	return err
+}
+
+func isNoSuchSession(err error) bool {
+	no := (*refusal)(nil)
+	return errors.As(err, &no) && no.text == noSuchSession
+}
+
+// greetAt connects to an address and says hello.
+func (l *Link) greetAt(ctx context.Context, to netip.AddrPort, mine *hello) (*tls.Conn, *wire, hello, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.ConnectTimeout+handshakeTimeout)
+	defer cancel()
+	conn, w, err := l.connect(ctx, to)
+	if err != nil {
+		return nil, nil, hello{}, err
+	}
+	peer, err := l.exchange(ctx, conn, w, mine, handshakeTimeout)
+	if err != nil {
+		w.Close()
+		return nil, nil, hello{}, err
+	}
+	return conn, w, peer, nil
+}
+
+func (l *Link) tell(r returnResult) {
+	select {
+	case l.returns <- r:
+	case <-l.done:
+		if r.wire != nil {
+			r.wire.Close()
+		}
+	}
+}
+
+// returned takes what came of the first remote.
+func (l *Link) returned(ctx context.Context, r returnResult) {
+	b, now := &l.back, time.Now()
+	b.asking = false
+	switch {
+	case l.session != r.s || r.wire != nil && !l.accepts(&r.wire.proof):
+		b.since = time.Time{}
+		if r.wire != nil {
+			r.wire.Close()
+		}
+		r.s.renewing[0] = false
+	case r.err != nil:
+		l.log.Debug("the first of the remotes is not there", "remote", r.addr, "err", r.err)
+		b.since = time.Time{}
+		if r.s.renewing[0] { // it was to be taken
+			r.s.renewing[0] = false
+			l.book.Failed(r.addr, now)
+		}
+	case r.wire != nil:
+		b.since = time.Time{}
+		l.goBack(r)
+	case b.since.IsZero():
+		b.since = now
+	case now.Sub(b.since) >= b.proof && !l.book.IsBad(r.addr, now):
+		b.asking = true
+		l.takeFirst(ctx, r.s, r.addr)
+	}
+}
+
+// takeFirst connects to the first remote, be it of the router that the session is with, where the
+// connection replaces lane 0, or of another, for which it begins a session.
+func (l *Link) takeFirst(ctx context.Context, s *session, addr netip.AddrPort) {
+	h := l.hello(s.id, 0)
+	h.flags |= flagReplaces
+	if s.peer.flags&flagRenews == 0 {
+		h = l.hello(newSessionID(), 0)
+	}
+	s.renewing[0] = true
+	go func() {
+		r := returnResult{s: s, addr: addr}
+		r.conn, r.wire, r.peer, r.err = l.greetAt(ctx, addr, &h)
+		if r.err != nil {
+			r.err = fmt.Errorf("take over: %w", r.err)
+		}
+		l.tell(r)
+	}()
+}
+
+// goBack has the first remote carry the tunnel.
+func (l *Link) goBack(r returnResult) {
+	s := r.s
+	s.renewing[0] = false
+	l.log.Info("the first of the remotes is there again and takes over", "remote", r.addr, "before", s.remote)
+	if r.peer.session != s.id || r.peer.instance != s.peer.instance {
+		l.endSession(errReturning, true)
+		next := newSession(l, r.conn, r.wire, r.peer, true)
+		next.home = true
+		l.begin(next)
+		return
+	}
+	l.renewed(newLane(s, 0, r.conn, r.wire), true)
+	s.home, s.remote = true, r.wire.remote()
+	l.report.Change(func(t *tunnel.Status) { t.Remote = s.remote })
+	for _, ln := range s.lanes[1:] {
+		if ln != nil {
+			ln.renewAt, ln.nextTry = l.e.cfg.Now(), time.Time{}
+		}
+	}
+}

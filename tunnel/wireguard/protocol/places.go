@@ -1,0 +1,126 @@
+package protocol
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Several machines may have one peer's keys, of which one at a time is used, or one machine may have
+// several addresses. The caller knows the places, tries them, and decides which is used. What was
+// left for another may still send, and begin handshakes for as long as it has a session.
+
+var (
+	errLeft  = errors.New("the peer was left there for another place")
+	errAsked = errors.New("no session is to be made of it")
+)
+
+// SetPlaces says where the peer may be found. If there are several places, an initiation that comes
+// from elsewhere does not move the peer until its sender uses the answer, which it may not hear; and
+// while the peer is heard where it is, initiations from places where it was left are not answered.
+func (p *Peer) SetPlaces(places []netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.places = nil
+	if len(places) > 1 {
+		p.places = slices.Clone(places)
+	}
+	p.left = slices.DeleteFunc(p.left, func(a netip.AddrPort) bool { return !slices.Contains(p.places, a) })
+}
+
+// staysLocked reports whether an initiation alone does not move the peer.
+func (p *Peer) staysLocked() bool { return len(p.places) > 0 && p.endpoint.IsValid() }
+
+// wasLeftLocked reports whether the peer was left at a place, for another.
+func (p *Peer) wasLeftLocked(from netip.AddrPort) bool {
+	return from != p.endpoint && slices.Contains(p.left, from)
+}
+
+// leaveLocked notes that the peer is at another place from now on, by this end's choice. Where there
+// was no session nothing was left.
+func (p *Peer) leaveLocked(to netip.AddrPort) {
+	if from := p.endpoint; p.current != nil && from != to && slices.Contains(p.places, from) && !slices.Contains(p.left, from) {
+		p.left = append(p.left, from)
+	}
+	p.left = slices.DeleteFunc(p.left, func(a netip.AddrPort) bool { return a == to })
+	p.endpoint, p.twin.spoke = to, time.Time{}
+}
+
+// TryAt has a handshake begin at once, at a place, whatever was tried before. The pace is the
+// caller's: WireGuard's is one in 5 s, [RekeyTimeout], at each place.
+func (p *Peer) TryAt(now time.Time, to netip.AddrPort) {
+	p.mu.Lock()
+	if !p.removed {
+		if p.timers.handshake.IsZero() {
+			p.tries = 0
+		}
+		p.leaveLocked(to)
+		p.attempt, p.timers.handshake = now, now
+	}
+	p.unlock()
+}
+
+// question is an initiation to a place where the peer is not now.
+type question struct {
+	*initiation
+	take bool // the answer makes the session, and the place, that are used
+}
+
+// Ask returns an initiation for places where the peer is not now. Without take, the answer only
+// shows in [Status.Replied]; the session that it makes at the other end is never used. With take,
+// the session is used from the answer on, and the peer is where that comes from. What is on its
+// way in the session before still arrives.
+func (p *Peer) Ask(now time.Time, take bool) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropQuestionLocked()
+	if p.removed || p.current == nil {
+		return nil
+	}
+	w := p.current.way
+	if !slices.Contains(p.ways, w) {
+		w = p.ways[0]
+	}
+	hs, msg := p.initiationLocked(now, w)
+	if hs == nil {
+		return nil
+	}
+	p.question = &question{hs, take}
+	if take {
+		p.initiated = now
+	}
+	return w.stamper.stamp(now, msg)
+}
+
+// begunLocked returns the handshake of this end with an index of ours, or nil, and whether it is a
+// question.
+func (p *Peer) begunLocked(index uint32) (hs *initiation, asked bool) {
+	switch {
+	case p.ours != nil && p.ours.index == index:
+		return p.ours, false
+	case p.question != nil && p.question.index == index:
+		return p.question.initiation, true
+	}
+	return nil, false
+}
+
+// answeredLocked takes note of the answer to a question, and reports whether a session is to be
+// made of it.
+func (p *Peer) answeredLocked(now time.Time) (take bool) {
+	take, p.replied = p.question.take, now
+	if take {
+		p.question = nil // its index is now the session's
+	} else {
+		p.dropQuestionLocked()
+	}
+	return take
+}
+
+func (p *Peer) dropQuestionLocked() {
+	if p.question != nil {
+		p.m.freeIndex(p.question.index)
+		p.question.erase()
+		p.question = nil
+	}
+}

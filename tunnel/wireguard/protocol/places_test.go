@@ -1,0 +1,195 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// servers are two machines with one key, the ends b and c, of which a knows the places.
+type servers struct {
+	*network
+	c    *end
+	deaf map[netip.AddrPort]bool // nothing gets there
+}
+
+func newServers(t *testing.T) *servers {
+	n := newNetwork(t)
+	c := newEnd(t, n.b.m.me.private, PeerConfig{PublicKey: n.a.m.PublicKey()}, elsewhere)
+	n.a.p.SetPlaces([]netip.AddrPort{addrB, elsewhere})
+	return &servers{network: n, c: c, deaf: make(map[netip.AddrPort]bool)}
+}
+
+// toServer carries a datagram of a, and the answer.
+func (n *servers) toServer(to netip.AddrPort, msg []byte) {
+	if n.deaf[to] {
+		return
+	}
+	for _, e := range []*end{n.b, n.c} {
+		if e.addr == to {
+			if r := e.m.Receive(n.now, addrA, bytes.Clone(msg)); r.Reply != nil {
+				n.toClient(e, r.Reply)
+			} else if r.Packet != nil {
+				e.packets = append(e.packets, r.Packet)
+			}
+		}
+	}
+}
+
+func (n *servers) toClient(from *end, msg []byte) error {
+	r := n.a.m.Receive(n.now, from.addr, bytes.Clone(msg))
+	if r.Reply != nil {
+		n.toServer(from.addr, r.Reply)
+	}
+	return r.Err
+}
+
+// tick has a send what is due.
+func (n *servers) tick() {
+	for _, msg := range n.a.p.Tick(n.now) {
+		n.toServer(n.a.p.Status(n.now).Endpoint, msg)
+	}
+	for _, msg := range n.a.p.Tick(n.now) { // what confirms the session
+		n.toServer(n.a.p.Status(n.now).Endpoint, msg)
+	}
+}
+
+// begins has a server begin a handshake.
+func (n *servers) begins(e *end) {
+	e.p.SetEndpoint(addrA)
+	e.p.Initiate(n.now)
+	for _, msg := range e.p.Tick(n.now) {
+		n.toClient(e, msg)
+	}
+}
+
+// A place that gives no answer is left for another at once, whatever the protocol's pace at one.
+func TestTryAtDoesNotWait(t *testing.T) {
+	n := newServers(t)
+	n.deaf[addrB] = true
+	n.a.p.TryAt(n.now, addrB)
+	n.tick()
+	n.now = n.now.Add(100 * time.Millisecond)
+	n.a.p.TryAt(n.now, elsewhere)
+	n.tick()
+	if s := n.a.p.Status(n.now); !s.Established || s.Endpoint != elsewhere || s.Trying {
+		t.Errorf("%+v", s)
+	}
+	if !n.c.p.Status(n.now).Established {
+		t.Error("the other end has no session")
+	}
+}
+
+// A server that does not hear this end and goes on with handshakes does not draw it back.
+func TestDeafServerDoesNotDrawBack(t *testing.T) {
+	n := newServers(t)
+	n.a.p.TryAt(n.now, addrB)
+	n.tick()
+	n.deaf[addrB] = true
+	n.a.p.TryAt(n.now, elsewhere) // tried, no answer yet
+	n.a.p.Tick(n.now)
+	n.now = n.now.Add(6 * time.Second)
+	n.begins(n.b)
+	if s := n.a.p.Status(n.now); s.Endpoint != elsewhere {
+		t.Errorf("while the next is tried: %+v", s)
+	}
+	n.a.p.TryAt(n.now, elsewhere)
+	n.tick()
+	n.now = n.now.Add(6 * time.Second)
+	n.begins(n.b)
+	if s := n.a.p.Status(n.now); s.Endpoint != elsewhere || !s.Established {
+		t.Errorf("while the next is used: %+v", s)
+	}
+}
+
+// A machine with several addresses that was restarted may begin with one where it was never left.
+func TestPlaceThatWasNotLeft(t *testing.T) {
+	n := newServers(t)
+	n.a.p.TryAt(n.now, elsewhere)
+	n.tick()
+	n.now = n.now.Add(time.Second)
+	n.b.p.SetEndpoint(addrA)
+	n.b.p.Initiate(n.now)
+	for _, msg := range n.b.p.Tick(n.now) {
+		if err := n.toClient(n.b, msg); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, msg := range n.b.p.Tick(n.now) { // it has got the answer
+		n.toClient(n.b, msg)
+	}
+	if s := n.a.p.Status(n.now); s.Endpoint != addrB {
+		t.Errorf("%+v", s)
+	}
+}
+
+// What was left for another place keeps sending, and begins handshakes: neither moves the peer, nor
+// says that it lives.
+func TestServerThatWasLeft(t *testing.T) {
+	n := newServers(t)
+	n.a.p.TryAt(n.now, addrB)
+	n.tick()
+	n.now = n.now.Add(6 * time.Second)
+	sealed := n.mustSeal(n.b, packet(100, 1))
+	n.a.p.TryAt(n.now, elsewhere)
+	n.tick()
+	spoke := n.a.p.Status(n.now).Spoke
+	n.now = n.now.Add(time.Second)
+	if err := n.toClient(n.b, sealed); err != nil {
+		t.Errorf("what was on its way: %v", err)
+	}
+	n.b.p.SetEndpoint(addrA)
+	n.b.p.Initiate(n.now)
+	for _, msg := range n.b.p.Tick(n.now) {
+		if err := n.toClient(n.b, msg); !errors.Is(err, errLeft) {
+			t.Errorf("a handshake of what was left: %v", err)
+		}
+	}
+	if s := n.a.p.Status(n.now); s.Endpoint != elsewhere || s.Spoke != spoke {
+		t.Errorf("%+v", s)
+	}
+	n.now = n.now.Add(2 * rekeyTimeout) // the other is silent
+	n.b.p.Initiate(n.now)
+	for _, msg := range n.b.p.Tick(n.now) {
+		if err := n.toClient(n.b, msg); err != nil {
+			t.Errorf("though the other is silent: %v", err)
+		}
+	}
+}
+
+// A question changes nothing but for what is known. Taking its answer moves the peer, and what is
+// on its way in the session before arrives.
+func TestAsk(t *testing.T) {
+	n := newServers(t)
+	n.a.p.TryAt(n.now, elsewhere)
+	n.tick()
+	before := n.a.p.Status(n.now)
+	n.deaf[addrB] = true
+	n.toServer(addrB, n.a.p.Ask(n.now, false))
+	if s := n.a.p.Status(n.now); !s.Replied.IsZero() {
+		t.Errorf("without an answer: %+v", s)
+	}
+	n.deaf[addrB] = false
+	n.now = n.now.Add(time.Second)
+	n.toServer(addrB, n.a.p.Ask(n.now, false))
+	s := n.a.p.Status(n.now)
+	if s.Replied != n.now || s.Endpoint != elsewhere || s.Since != before.Since || s.Spoke != before.Spoke {
+		t.Errorf("%+v", s)
+	}
+	late := n.mustSeal(n.c, packet(100, 1))
+	n.now = n.now.Add(time.Second)
+	n.toServer(addrB, n.a.p.Ask(n.now, true))
+	s = n.a.p.Status(n.now)
+	if s.Endpoint != addrB || s.Since != n.now || !s.Established {
+		t.Errorf("taken: %+v", s)
+	}
+	if err := n.toClient(n.c, late); err != nil {
+		t.Errorf("what was on its way: %v", err)
+	}
+	n.tick()
+	if !n.b.p.Status(n.now).Established || len(n.a.m.slots) != 2 {
+		t.Errorf("%+v, %d indices", n.b.p.Status(n.now), len(n.a.m.slots))
+	}
+}

@@ -1,0 +1,228 @@
+package wireguard
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"warren/tunnel/wireguard/protocol"
+)
+
+// fleet is servers that have one key, each behind a wire, and a client of theirs.
+type fleet struct {
+	t       *testing.T
+	client  *node
+	cfg     LinkConfig // of the client's link
+	servers []*end
+	wires   []*wire
+}
+
+// newFleet has so many wires, to as many servers or all to one.
+func newFleet(t *testing.T, wires, servers int) *fleet {
+	t.Helper()
+	near, far := protocol.NewPrivateKey(), protocol.NewPrivateKey()
+	f := &fleet{t: t, client: startEndpoint(t, Config{PrivateKey: near})}
+	f.cfg = LinkConfig{Name: "server", PublicKey: far.Public(), Keepalive: 100 * time.Millisecond, DeadAfter: time.Second}
+	c := f.cfg
+	c.Name, c.PublicKey = "client", near.Public()
+	for range servers {
+		f.servers = append(f.servers, startEnd(t, far, c))
+	}
+	for i := range wires {
+		f.wires = append(f.wires, newWire(t, f.servers[i%servers].addr("127.0.0.1")))
+		f.cfg.Remotes = append(f.cfg.Remotes, f.wires[i].addr)
+	}
+	return f
+}
+
+// waitAt waits until the client's peer is at a wire.
+func (f *fleet) waitAt(a *end, i int) {
+	f.t.Helper()
+	for deadline := time.Now().Add(patience); a.l.Status().Remote.String() != f.wires[i].addr; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			f.t.Fatalf("the peer is not at remote %d, %s: %+v", i, f.wires[i].addr, a.l.Status())
+		}
+	}
+}
+
+// A server that is gone, or that is not reached while it goes on with handshakes, is left for the
+// next, and what it sends does not draw the tunnel back.
+func TestServerIsLeft(t *testing.T) {
+	for name, breaks := range map[string]func(*fleet){
+		"killed": func(f *fleet) { f.servers[0].stop() },
+		"there":  func(f *fleet) { f.wires[0].toward.Store(true) },
+		"back":   func(f *fleet) { f.wires[0].back.Store(true) },
+		"both":   func(f *fleet) { f.wires[0].toward.Store(true); f.wires[0].back.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, 2, 2)
+			a := f.client.start(f.cfg)
+			if ev := a.next(true); ev.Remote.String() != f.wires[0].addr {
+				t.Fatalf("%+v", ev)
+			}
+			f.servers[0].next(true)
+			breaks(f)
+			a.next(false)
+			if ev := a.next(true); ev.Remote.String() != f.wires[1].addr {
+				t.Errorf("%+v", ev)
+			}
+			f.servers[1].next(true)
+			a.reaches(f.servers[1])
+			f.servers[1].reaches(a)
+			select {
+			case ev := <-a.events:
+				t.Errorf("%+v", ev)
+			case <-time.After(6 * time.Second): // in which the other begins a handshake again
+			}
+			f.waitAt(a, 1)
+		})
+	}
+}
+
+// Servers that answer handshakes and carry nothing are left for one that does, and where there is none
+// they are not tried without a pause.
+func TestServerCarriesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 3, 3)
+	f.wires[0].hollow.Store(true)
+	f.wires[1].hollow.Store(true)
+	a := f.client.start(f.cfg)
+	f.waitAt(a, 2)
+	f.servers[2].next(true)
+	a.reaches(f.servers[2])
+	f.wires[2].hollow.Store(true)
+	ups := 0
+	for over := time.After(10 * time.Second); ; {
+		select {
+		case ev := <-a.events:
+			if ev.Up {
+				ups++
+			}
+			continue
+		case <-over:
+		}
+		break
+	}
+	if ups > 8 { // without a pause, more than ten
+		t.Errorf("up %d times", ups)
+	}
+	f.wires[1].hollow.Store(false)
+	f.waitAt(a, 1)
+	a.reaches(f.servers[1])
+}
+
+// All addresses of a name are tried at once, and the next remote after connect_timeout. If all
+// were of no use they are tried again.
+func TestAddressesOfANameAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 3, 1)
+	at := func(i int) netip.AddrPort { return netip.MustParseAddrPort(f.wires[i].addr) }
+	f.wires[0].toward.Store(true)
+	f.wires[2].toward.Store(true)
+	f.cfg.Remotes = []string{"unknown:1", f.wires[2].addr, "both:1"}
+	f.cfg.ConnectTimeout = 100 * time.Millisecond
+	a := f.client.prepare(f.cfg)
+	a.l.resolve = func(_ context.Context, _, name string) ([]netip.AddrPort, error) {
+		switch name {
+		case "both:1":
+			return []netip.AddrPort{at(0), at(1)}, nil
+		case "unknown:1":
+			return nil, errors.New("no such name")
+		}
+		return []netip.AddrPort{netip.MustParseAddrPort(name)}, nil
+	}
+	f.client.run(a.l.Run)
+	f.servers[0].next(true)
+	f.wires[1].toward.Store(true)
+	f.servers[0].next(false)
+	f.wires[2].toward.Store(false)
+	f.servers[0].next(true)
+	if got := a.l.Status().Remote; got.IsValid() && got != at(2) {
+		t.Errorf("it is at %v", got)
+	}
+}
+
+// The first remote takes over when it is there again. Where it is another address of the same router
+// nothing goes down and no packet is lost.
+func TestReturnToFirst(t *testing.T) {
+	for name, servers := range map[string]int{"same router": 1, "another": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, 2, servers)
+			f.wires[0].toward.Store(true)
+			f.cfg.ReturnToFirst, f.cfg.ConnectTimeout, f.cfg.DeadAfter = true, 100*time.Millisecond, 10*time.Second
+			n := f.client.prepare(f.cfg)
+			n.l.back.every, n.l.back.proof = time.Second, 2*time.Second
+			n.stop = f.client.run(n.l.Run)
+			n.next(true)
+			f.waitAt(n, 1)
+			f.servers[servers-1].next(true)
+			n.reaches(f.servers[servers-1])
+			last := f.servers[servers-1]
+			f.wires[0].toward.Store(false)
+			stop, done := make(chan struct{}), make(chan struct{})
+			var sent atomic.Int64
+			go func() {
+				defer close(done)
+				for {
+					select {
+					case <-stop:
+						return
+					case n.dev.Frames <- frame(100, 1):
+						sent.Add(1)
+						time.Sleep(time.Millisecond)
+					}
+				}
+			}()
+			f.waitAt(n, 0)
+			if servers > 1 {
+				f.servers[0].next(true)
+				close(stop)
+				<-done
+				n.reaches(f.servers[0])
+				f.servers[0].reaches(n)
+				last.next(false) // nobody speaks to it any more
+				f.waitAt(n, 0)
+				return
+			}
+			for until := sent.Load() + 200; sent.Load() < until; time.Sleep(time.Millisecond) {
+			}
+			close(stop)
+			<-done
+			got := 0
+			for deadline := time.Now().Add(patience); got < int(sent.Load()) && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+				more, _ := last.dev.Take()
+				got += len(more)
+			}
+			if got < int(sent.Load()) {
+				t.Errorf("%d of %d packets arrived", got, sent.Load())
+			}
+			if len(n.events)+len(last.events) > 0 {
+				t.Error("the tunnel went down")
+			}
+		})
+	}
+}
+
+// In random order not always the same server is the first.
+func TestRandomOrder(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2, 2)
+	f.cfg.RandomOrder = true
+	found := make(map[string]bool)
+	for i := 0; len(found) < 2; i++ {
+		if i == 60 { // the chance of that is 2^-59
+			t.Fatalf("only %v was taken", found)
+		}
+		c := f.cfg
+		c.Name = strings.Repeat("x", 1+i%3)
+		a := f.client.start(c)
+		found[a.next(true).Remote.String()] = true
+		a.stop()
+	}
+}

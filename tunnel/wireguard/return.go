@@ -1,0 +1,87 @@
+package wireguard
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"warren/tunnel"
+	"warren/tunnel/wireguard/protocol"
+)
+
+// How often the first remote is asked, and for how long it must have answered.
+const (
+	returnEvery = 7 * time.Second
+	goodFor     = 14 * time.Second
+)
+
+// homeward is how a tunnel goes back to the first of its remotes while another carries it: the
+// first is asked now and then by a handshake whose session is not used, and, when it has
+// answered for a while without a failure, by one whose session is. It belongs to the goroutine
+// of Link.Run.
+type homeward struct {
+	every, proof time.Duration
+	next         time.Time // to ask; zero: not
+	asked        time.Time // last; zero: not
+	since        time.Time // it has answered each time; zero: it has not
+	taken        bool      // with the last question
+}
+
+// first returns the addresses of the first remote, if it is another that carries the tunnel.
+func (l *Link) first() []netip.AddrPort {
+	groups := l.tries.groups
+	if !l.cfg.ReturnToFirst || !l.isUp() || len(groups) == 0 || groups[0].Remote != 0 {
+		return nil
+	}
+	at := l.report.Status().Remote
+	if slices.Contains(groups[0].Addrs, at) || !slices.Contains(l.tries.places(), at) {
+		return nil
+	}
+	return groups[0].Addrs
+}
+
+// seekFirst asks the first remote, if that is due, and reports whether the remotes are to be looked
+// up again.
+func (l *Link) seekFirst(now time.Time) (look bool) {
+	b := &l.back
+	first := l.first()
+	if first == nil {
+		b.next, b.asked, b.since = time.Time{}, time.Time{}, time.Time{}
+		return false
+	}
+	if now.Before(b.next) {
+		return false
+	}
+	b.next = now.Add(b.every)
+	replied := l.peer.Status(now).Replied
+	switch {
+	case b.asked.IsZero():
+	case replied.Before(b.asked):
+		b.since = time.Time{}
+		if b.taken {
+			for _, a := range first {
+				l.tries.book.Failed(a, now)
+			}
+		}
+	case b.since.IsZero():
+		b.since = b.asked
+	}
+	good, _ := l.tries.book.Split(first, now)
+	b.taken = !b.since.IsZero() && now.Sub(b.since) >= b.proof && len(good) > 0
+	if b.taken {
+		first = good
+	}
+	b.asked = now
+	if msg := l.peer.Ask(now, b.taken); msg != nil {
+		if err := l.transmit(msg, first); err != nil {
+			l.log.Debug("cannot ask the first of the remotes", "err", err)
+		}
+	}
+	return true
+}
+
+// tookOther reports whether the session is one that return_to_first made with a peer that has
+// another key than the one before, and so is another router.
+func (l *Link) tookOther(s *protocol.Status) bool {
+	return l.back.taken && l.remote != tunnel.Identity(s.Remote)
+}
