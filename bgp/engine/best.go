@@ -42,7 +42,7 @@ const movesAtOnce = 4096
 // onMoved takes in what the judge of c, a connection with n, has handed on or withdrawn.
 func (s *Speaker) onMoved(n *neighbor, c *peerConn) {
 	told := false
-	for more := true; more; {
+	for first, more := true, true; more; first = false {
 		s.mu.Lock()
 		var some []move
 		some, more = c.takeMoves(movesAtOnce)
@@ -50,6 +50,9 @@ func (s *Speaker) onMoved(n *neighbor, c *peerConn) {
 			told = s.rib.move(n, some) || told
 		}
 		s.mu.Unlock()
+		if first && !more {
+			c.reuse(some)
+		}
 	}
 	if told {
 		s.notify()

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"warren/bgp/heap"
 	"warren/bgp/judge"
 )
 
@@ -44,14 +45,15 @@ type peerConn struct {
 	judge    *judge.Session
 	out      []byte // judged, not yet read by GoBGP
 	base     []byte // where out begins when it is empty; reused while there is much to read
-	peak     int    // the most prefixes that the peer has announced since memory was given back
-	ended    error  // what Read returns once out is empty
-	refused  bool   // this end has sent the NOTIFICATION that ends the session
-	notified bool   // a NOTIFICATION went through, one way or the other
-	cut      bool   // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
+	peak     heap.Peak
+	ended    error // what Read returns once out is empty
+	refused  bool  // this end has sent the NOTIFICATION that ends the session
+	notified bool  // a NOTIFICATION went through, one way or the other
+	cut      bool  // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
 	deadline time.Time
 	closed   bool
 	moves    []move // by the judge, in order, which the rib does not know yet
+	spare    []move // empty memory for them
 }
 
 // A move is a prefix that the judge has handed on, with whatever attributes, or
@@ -70,12 +72,23 @@ func (c *peerConn) note(p netip.Prefix, announced bool) {
 func (c *peerConn) takeMoves(most int) (some []move, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := min(most, len(c.moves))
-	some, c.moves = c.moves[:n], c.moves[n:]
-	if more = len(c.moves) > 0; !more {
-		c.moves = nil // gives the memory back: it may have been a whole table
+	if len(c.moves) > most {
+		some, c.moves = c.moves[:most], c.moves[most:]
+		return some, true
 	}
-	return some, more
+	some, c.moves, c.spare = c.moves, c.spare, nil
+	return some, false
+}
+
+// reuse takes back all that takeMoves has returned, for the moves to come, if it is not so much
+// that the memory is better given back.
+func (c *peerConn) reuse(some []move) {
+	if cap(some) > movesAtOnce {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spare = some[:0]
 }
 
 // An observation is what the speaker has to know of a connection.
@@ -179,7 +192,7 @@ func (c *peerConn) resize(n int) {
 	case n < smallRead && len(c.buf) > smallRead:
 		c.buf = make([]byte, smallRead)
 		c.mu.Lock()
-		c.base = nil
+		c.base, c.spare = nil, nil
 		c.mu.Unlock()
 	}
 }
@@ -198,7 +211,7 @@ func (c *peerConn) feed(b []byte) {
 		c.base = c.out[:0]
 	}
 	after := c.judge.Counts()
-	seen := observation{shrunk: c.shrunk(after)}
+	seen := observation{shrunk: c.peak.Shrunk(received(after))}
 	if open, ok := c.judge.PeerOpen(); ok && !knew {
 		seen.open = &open
 	}
@@ -220,20 +233,6 @@ func (c *peerConn) feed(b []byte) {
 	if !seen.nothing() {
 		c.see(seen)
 	}
-}
-
-// shrunk reports, once each time, that a large table has lost most of its
-// prefixes. mu is held.
-func (c *peerConn) shrunk(now judge.Counts) bool {
-	n := received(now)
-	if n > c.peak {
-		c.peak = n
-	}
-	if c.peak < largeTable || n > c.peak/4 {
-		return false
-	}
-	c.peak = n
-	return true
 }
 
 func received(c judge.Counts) (n int) {

@@ -21,12 +21,12 @@ func (s *Speaker) announcedToLocked(n *neighbor) (announced, withheld int) {
 	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
 		return announced, 0 // the usual case, without a walk through all routes
 	}
-	for p, id := range s.rib.known {
+	for p, id := range s.rib.known.All() {
 		from := s.rib.learned(id)
 		if from == nil || from == n || from.session.remoteID == n.session.remoteID {
 			continue // never back
 		}
-		if to := s.rib.scopes[p]; to == toNobody || to == toInternal && n.ASN != s.cfg.ASN {
+		if to := s.rib.scopes.Get(p); to == toNobody || to == toInternal && n.ASN != s.cfg.ASN {
 			continue
 		}
 		if _, own := s.announced[p]; own || !sends[familyOf(p)] || s.rib.visible(p) == nil || !n.Export.Matches(p, false) {

@@ -3,10 +3,9 @@ package engine
 import (
 	"log/slog"
 	"net/netip"
-	"runtime"
-	"runtime/debug"
 	"time"
 
+	"warren/bgp/heap"
 	"warren/bgp/judge"
 )
 
@@ -15,17 +14,6 @@ import (
 const (
 	firstHold   = 10 * time.Second
 	longestHold = 10 * time.Minute
-)
-
-// largeTable is how many prefixes make it worth the time to give their memory
-// back to the system when they are gone. GoBGP drops them in its own time, longer
-// on a busy machine, so that is done each releaseInterval for a while, and for as
-// long as it makes a difference.
-const (
-	largeTable       = 20000
-	releaseInterval  = 5 * time.Second
-	releaseMinRounds = 6
-	releaseMaxRounds = 60
 )
 
 // malformedLogged bounds how often what is malformed is logged, per neighbor.
@@ -159,7 +147,7 @@ func (s *Speaker) setConnLocked(n *neighbor, c *peerConn) {
 	if old := n.session.conn; old != nil {
 		counts := old.counts()
 		n.session.judged.add(counts)
-		if received(counts) >= largeTable {
+		if received(counts) >= heap.LargeTable {
 			s.releaseMemory()
 		}
 	}
@@ -177,27 +165,5 @@ func (j *judged) add(c judge.Counts) {
 	j.looped += c.Looped
 }
 
-// releaseMemory gives the system back, soon, what a large table has left
-// behind. The runtime would keep most of it for minutes, and a machine that is
-// short of memory kills the process for it meanwhile.
-func (s *Speaker) releaseMemory() {
-	if !s.releasing.CompareAndSwap(false, true) {
-		return
-	}
-	s.work.Go(func() {
-		defer s.releasing.Store(false)
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		for round := range releaseMaxRounds {
-			if !pause(s.ctx, releaseInterval) {
-				return
-			}
-			debug.FreeOSMemory()
-			before := m.HeapAlloc
-			runtime.ReadMemStats(&m)
-			if round >= releaseMinRounds && m.HeapAlloc > before-before/20 {
-				return
-			}
-		}
-	})
-}
+// releaseMemory gives the system back, soon, what a large table has left behind.
+func (s *Speaker) releaseMemory() { s.work.Go(func() { s.releaser.Release(s.ctx) }) }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+
+	"warren/bgp/byprefix"
 )
 
 // A rib knows of each prefix which neighbors may have a route to it, and which of them
@@ -18,13 +20,13 @@ import (
 // Most prefixes have the same neighbors as many others. So each set of neighbors is kept
 // once, and counts the prefixes that have it.
 type rib struct {
-	known   map[netip.Prefix]setID
+	known   byprefix.Map[setID]
 	sets    []routeSet       // by number; 0 is the set of a prefix that is not known
 	ids     map[string]setID // of the sets, see makeKey
 	free    []setID
-	changed map[netip.Prefix]struct{} // since TakeChanges
-	scopes  map[netip.Prefix]scope    // of the best ones that may not be sent to all
-	here    *neighbor                 // stands for this router, where GoBGP's best path is its own
+	changed byprefix.Map[struct{}] // since TakeChanges
+	scopes  byprefix.Map[scope]    // of the best ones that may not be sent to all
+	here    *neighbor              // stands for this router, where GoBGP's best path is its own
 
 	key        []byte      // scratch memory
 	all        []*neighbor // likewise
@@ -43,8 +45,7 @@ type routeSet struct {
 
 func newRIB() rib {
 	return rib{
-		known: make(map[netip.Prefix]setID), sets: make([]routeSet, 1), ids: make(map[string]setID),
-		changed: make(map[netip.Prefix]struct{}), scopes: make(map[netip.Prefix]scope),
+		sets: make([]routeSet, 1), ids: make(map[string]setID),
 		here: &neighbor{number: math.MaxUint32},
 	}
 }
@@ -58,7 +59,7 @@ func (r *rib) learned(id setID) *neighbor {
 }
 
 // bestOf is the neighbor that GoBGP's best path to p was learned from, if any.
-func (r *rib) bestOf(p netip.Prefix) *neighbor { return r.learned(r.known[p]) }
+func (r *rib) bestOf(p netip.Prefix) *neighbor { return r.learned(r.known.Get(p)) }
 
 // visible returns that neighbor if its route is still good: GoBGP may be slow to take
 // back what the peer, or its limit, has taken back.
@@ -121,9 +122,9 @@ func (r *rib) release(id setID) {
 // put gives p another set, which was interned for it.
 func (r *rib) put(p netip.Prefix, was, id setID) {
 	if id == 0 {
-		delete(r.known, p)
+		r.known.Delete(p)
 	} else if id != was {
-		r.known[p] = id
+		r.known.Set(p, id)
 	}
 	r.release(was)
 }
@@ -132,11 +133,11 @@ func (r *rib) put(p netip.Prefix, was, id setID) {
 // here, and to whom it may be sent.
 func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
 	if n != nil && n != r.here && to != toAll {
-		r.scopes[p] = to
+		r.scopes.Set(p, to)
 	} else {
-		delete(r.scopes, p)
+		r.scopes.Delete(p)
 	}
-	id := r.known[p]
+	id := r.known.Get(p)
 	was, all := r.sets[id].best, r.sets[id].all
 	if n == nil && was == nil {
 		return
@@ -154,7 +155,7 @@ func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
 		r.put(p, id, r.intern(n, all))
 	}
 	if !quiet {
-		r.changed[p] = struct{}{}
+		r.changed.Set(p, struct{}{})
 	}
 }
 
@@ -162,7 +163,7 @@ func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
 // to be told. The first route to a prefix is told when GoBGP has taken it.
 func (r *rib) move(n *neighbor, moves []move) (told bool) {
 	for _, m := range moves {
-		id := r.known[m.prefix]
+		id := r.known.Get(m.prefix)
 		best, all := r.sets[id].best, r.sets[id].all
 		at, has := slices.BinarySearchFunc(all, n, byNumber)
 		switch {
@@ -176,7 +177,8 @@ func (r *rib) move(n *neighbor, moves []move) (told bool) {
 			r.put(m.prefix, id, r.intern(best, r.all))
 		}
 		if !m.announced || best != nil && best != n {
-			r.changed[m.prefix], told = struct{}{}, true
+			r.changed.Set(m.prefix, struct{}{})
+			told = true
 		}
 	}
 	return told
@@ -191,7 +193,7 @@ func (r *rib) dropBest(n *neighbor) {
 	}
 	r.rewrite(func(set *routeSet) (*neighbor, []*neighbor, bool) {
 		return nil, set.all, set.best == n
-	}, func(p netip.Prefix) { delete(r.scopes, p) })
+	}, func(p netip.Prefix) { r.scopes.Delete(p) })
 	n.routes = 0
 }
 
@@ -223,7 +225,7 @@ func (r *rib) rewrite(change func(*routeSet) (best *neighbor, all []*neighbor, o
 			next[setID(id)] = r.intern(best, all)
 		}
 	}
-	for p, id := range r.known {
+	for p, id := range r.known.All() {
 		to, ok := next[id]
 		if !ok {
 			continue
@@ -232,7 +234,7 @@ func (r *rib) rewrite(change func(*routeSet) (best *neighbor, all []*neighbor, o
 			r.sets[to].refs++
 		}
 		r.put(p, id, to)
-		r.changed[p] = struct{}{}
+		r.changed.Set(p, struct{}{})
 		f(p)
 	}
 	for _, id := range next {
@@ -245,10 +247,10 @@ func (r *rib) touch(n *neighbor) {
 	if n.routes+n.held == 0 {
 		return
 	}
-	for p, id := range r.known {
+	for p, id := range r.known.All() {
 		set := &r.sets[id]
 		if _, has := slices.BinarySearchFunc(set.all, n, byNumber); has || set.best == n {
-			r.changed[p] = struct{}{}
+			r.changed.Set(p, struct{}{})
 		}
 	}
 }

@@ -111,6 +111,46 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	}
 }
 
+// TestMemoryOfWithdrawnTable has a peer withdraw a large table but for a few prefixes, in a session
+// that goes on: neither here nor in GoBGP anything is left that is as large as the table was.
+func TestMemoryOfWithdrawnTable(t *testing.T) {
+	const n, kept, most = 100000, 10, 80 // bytes a prefix
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	p := rawSession(t, s, "b", 64513, "10.0.0.2", nil)
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := heap()
+	have := func(want int) {
+		t.Helper()
+		eventually(t, 2*time.Minute, func() string {
+			s.TakeChanges()
+			if got := len(s.Routes()); got != want {
+				return fmt.Sprintf("%d routes, want %d", got, want)
+			}
+			return ""
+		})
+	}
+	p.update(64513, manyPrefixes(0, n), nil)
+	have(n)
+	full := heap() - before
+	p.update(64513, nil, manyPrefixes(0, n-kept))
+	have(kept)
+	eventually(t, time.Minute, func() string { // GoBGP is slower
+		if left := heap() - before; left > n*most {
+			return fmt.Sprintf("%d bytes a prefix of the heap with the table, still %d", full/n, left/n)
+		}
+		return ""
+	})
+	t.Logf("%d bytes a prefix of the heap with the table, %d left", full/n, (heap()-before)/n)
+	if full < 4*n*most {
+		t.Errorf("%d bytes a prefix with the table: this shows nothing", full/n)
+	}
+}
+
 // TestMemoryOfRefusedPrefixes has a peer announce much more than is accepted.
 func TestMemoryOfRefusedPrefixes(t *testing.T) {
 	const n, limit = 200000, 250 // bytes each
@@ -187,7 +227,7 @@ func waitCount(b *testing.B, s *Speaker, want int) {
 	b.Helper()
 	eventually(b, time.Minute, func() string {
 		s.mu.Lock()
-		got := len(s.rib.known)
+		got := s.rib.known.Len()
 		s.mu.Unlock()
 		if got != want {
 			return fmt.Sprintf("%d routes, not %d", got, want)

@@ -7,13 +7,13 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/server"
 
 	"warren/bgp"
+	"warren/bgp/heap"
 	"warren/bgp/sockets"
 )
 
@@ -73,12 +73,12 @@ type Speaker struct {
 	deferring  bool                        // after a restart nothing is announced yet; see defer.go
 	news       news
 
-	events    chan struct{}      // capacity 1
-	kick      chan struct{}      // capacity 1: there is something to reconcile
-	cancel    context.CancelFunc // stops background work
-	work      sync.WaitGroup     // closing neighbors, restarts
-	ctx       context.Context    // of the background work
-	releasing atomic.Bool        // releaseMemory is at work
+	events   chan struct{}      // capacity 1
+	kick     chan struct{}      // capacity 1: there is something to reconcile
+	cancel   context.CancelFunc // stops background work
+	work     sync.WaitGroup     // closing neighbors, restarts
+	ctx      context.Context    // of the background work
+	releaser heap.Releaser
 }
 
 // New starts a speaker with no neighbors; Run must follow, since it is what

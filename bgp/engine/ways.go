@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"warren/bgp"
+	"warren/bgp/byprefix"
 	"warren/bgp/judge"
 )
 
@@ -24,7 +25,7 @@ type candidate struct {
 // call.
 func (s *Speaker) waysLocked(p netip.Prefix) []Way {
 	r := &s.rib
-	set := &r.sets[r.known[p]]
+	set := &r.sets[r.known.Get(p)]
 	r.ways = r.ways[:0]
 	if set.best == r.here {
 		return nil // it begins here
@@ -119,8 +120,8 @@ func (a *candidate) equal(b *candidate, asn uint32) bool {
 func (s *Speaker) Routes() map[netip.Prefix]Route {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	routes := make(map[netip.Prefix]Route, len(s.rib.known))
-	for p := range s.rib.known {
+	routes := make(map[netip.Prefix]Route, s.rib.known.Len())
+	for p := range s.rib.known.All() {
 		if ways := s.waysLocked(p); len(ways) > 0 {
 			routes[p] = Route{Prefix: p, Ways: slices.Clone(ways)}
 		}
@@ -136,9 +137,9 @@ func (s *Speaker) TakeChanges() map[netip.Prefix]Route {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed := s.rib.changed
-	s.rib.changed = make(map[netip.Prefix]struct{})
-	routes := make(map[netip.Prefix]Route, len(changed))
-	for p := range changed {
+	s.rib.changed = byprefix.Map[struct{}]{}
+	routes := make(map[netip.Prefix]Route, changed.Len())
+	for p := range changed.All() {
 		routes[p] = Route{Prefix: p, Ways: slices.Clone(s.waysLocked(p))}
 	}
 	return routes
@@ -149,14 +150,13 @@ func (s *Speaker) TakeChanges() map[netip.Prefix]Route {
 func (s *Speaker) EachChange(most int, f func(p netip.Prefix, ways []Way)) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for p := range s.rib.changed {
+	for p := range s.rib.changed.All() {
 		if most--; most < 0 {
 			return true
 		}
 		f(p, s.waysLocked(p))
-		delete(s.rib.changed, p)
+		s.rib.changed.Delete(p)
 	}
-	s.rib.changed = make(map[netip.Prefix]struct{}) // gives back what many took
 	return false
 }
 

@@ -376,8 +376,8 @@ func TestWaysAgainstAModel(t *testing.T) {
 	s.waitClosed(t.Context())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := &s.rib; len(r.known) > 0 || len(r.ids) > 0 || len(r.free) != len(r.sets)-1 {
-		t.Errorf("left: %d prefixes, %d sets, %d of %d free", len(r.known), len(r.ids), len(r.free), len(r.sets)-1)
+	if r := &s.rib; r.known.Len() > 0 || len(r.ids) > 0 || len(r.free) != len(r.sets)-1 {
+		t.Errorf("left: %d prefixes, %d sets, %d of %d free", r.known.Len(), len(r.ids), len(r.free), len(r.sets)-1)
 	}
 }
 

@@ -235,7 +235,7 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 		defer cancel()
 		var keep []fib.Change
 		if a.cfg.FIB.KeepUnreachable {
-			keep = nowhere(l.state)
+			keep = nowhere(&l.state)
 		}
 		if err := errors.Join(f.Cleanup(ctx, keep...), f.Close()); err != nil {
 			a.log.Error("cannot remove the owned routes", "err", err)
@@ -245,7 +245,7 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 	// and this one too.
 	l.setUnreachable()
 	var failed *fib.Error
-	if err := f.Cleanup(ctx, desired(l.state)...); err != nil && (!errors.As(err, &failed) || failed.Removals()) {
+	if err := f.Cleanup(ctx, desired(&l.state)...); err != nil && (!errors.As(err, &failed) || failed.Removals()) {
 		return fmt.Errorf("remove what a killed daemon left: %w", err)
 	}
 	l.routes = f

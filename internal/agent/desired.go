@@ -7,16 +7,18 @@ import (
 	"strconv"
 
 	"warren/bgp"
+	"warren/bgp/byprefix"
 	"warren/internal/fib"
 )
 
 // state is what desired decides from. The loop owns it. What changes a prefix touches it,
 // so that the loop tells the kernel of the prefixes that have changed, and of no others.
 type state struct {
-	learned   map[netip.Prefix]*origin // best routes
-	origins   map[string]*origin       // each once, by its ways
-	attached  map[string]attached      // the attachments that are configured, by the names of their neighbors
-	protected *bgp.Protected           // what no neighbor may take
+	learned   byprefix.Map[originID] // best routes
+	origins   []origin               // by number; 0 is the one without ways
+	ids       map[string]originID    // of the origins, by their ways
+	attached  map[string]attached    // the attachments that are configured, by the names of their neighbors
+	protected *bgp.Protected         // what no neighbor may take
 
 	unreachable map[netip.Prefix]struct{} // what must never take another way
 	noIPv6      bool                      // the kernel has none
@@ -24,6 +26,9 @@ type state struct {
 
 	touched *touched
 }
+
+// originID stands for an origin where there are many: it is no pointer.
+type originID uint32
 
 // origin is the set of neighbors that a prefix is learned from. Prefixes share it.
 type origin struct {
@@ -47,7 +52,7 @@ func (t *touched) add(p netip.Prefix) { t.prefixes = append(t.prefixes, p) }
 func newState() state {
 	t := &touched{}
 	return state{
-		learned: map[netip.Prefix]*origin{}, origins: map[string]*origin{}, attached: map[string]attached{},
+		origins: make([]origin, 1), ids: map[string]originID{}, attached: map[string]attached{},
 		unreachable: map[netip.Prefix]struct{}{}, kept: newMemory(t), touched: t,
 	}
 }
@@ -57,24 +62,26 @@ func newState() state {
 func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
 	s.touched.add(prefix)
 	if len(ways) == 0 {
-		delete(s.learned, prefix)
+		s.learned.Delete(prefix)
 		return
 	}
 	key := make([]byte, 0, 128) // as a string only where the ways are new: most prefixes share theirs
 	for _, w := range ways {
 		key = strconv.AppendBool(append(append(key, w.Neighbor...), ' '), w.Reserve)
 	}
-	from := s.origins[string(key)]
-	if from == nil {
-		from = &origin{}
+	id, ok := s.ids[string(key)]
+	if !ok {
+		var from origin
 		for _, w := range ways {
 			if from.neighbors = append(from.neighbors, w.Neighbor); !w.Reserve {
 				from.used++
 			}
 		}
-		s.origins[string(key)] = from
+		id = originID(len(s.origins))
+		s.origins = append(s.origins, from)
+		s.ids[string(key)] = id
 	}
-	s.learned[prefix] = from
+	s.learned.Set(prefix, id)
 }
 
 // protect changes what no neighbor may take.
@@ -84,7 +91,7 @@ func (s *state) protect(next *bgp.Protected) {
 	}
 	affected := next.Affects(s.protected)
 	s.protected = next
-	for prefix := range s.learned {
+	for prefix := range s.learned.All() {
 		if affected(prefix) {
 			s.touched.add(prefix)
 		}
@@ -98,17 +105,17 @@ func (s *state) protect(next *bgp.Protected) {
 
 // setAttached changes which attachments are configured, and what may be learned over them.
 func (s *state) setAttached(next map[string]attached) {
-	changed := map[*origin]bool{}
-	for _, from := range s.origins {
+	changed := map[originID]bool{}
+	for id, from := range s.origins {
 		if slices.ContainsFunc(from.neighbors, func(name string) bool { return !sameRoutes(s.attached, next, name) }) {
-			changed[from] = true
+			changed[originID(id)] = true
 		}
 	}
 	if s.attached = next; len(changed) == 0 {
 		return
 	}
-	for prefix, from := range s.learned {
-		if changed[from] {
+	for prefix, id := range s.learned.All() {
+		if changed[id] {
 			s.touched.add(prefix)
 		}
 	}
@@ -153,9 +160,9 @@ func (s *state) setNoIPv6(none bool) {
 }
 
 // desired says which routes the kernel should have, of all prefixes.
-func desired(s state) (all []fib.Change) {
-	prefixes := make(map[netip.Prefix]struct{}, len(s.learned))
-	for p := range s.learned {
+func desired(s *state) (all []fib.Change) {
+	prefixes := make(map[netip.Prefix]struct{}, s.learned.Len())
+	for p := range s.learned.All() {
 		prefixes[p] = struct{}{}
 	}
 	for p := range s.kept.prefixes {
@@ -178,10 +185,10 @@ func desired(s state) (all []fib.Change) {
 // The speaker refuses what is protected itself; it is left out here as well,
 // because a prefix becomes local (an address is added) before the speaker has
 // taken its routes back.
-func desiredFor(s state, prefix netip.Prefix) fib.Change {
+func desiredFor(s *state, prefix netip.Prefix) fib.Change {
 	c := fib.Change{Prefix: prefix, Unreachable: isUnreachable(s, prefix)}
-	from := s.learned[prefix]
-	if from == nil {
+	from := &s.origins[s.learned.Get(prefix)]
+	if len(from.neighbors) == 0 {
 		return c
 	}
 	concerned := s.protected.Concerns(prefix)
@@ -203,7 +210,7 @@ func desiredFor(s state, prefix netip.Prefix) fib.Change {
 // isUnreachable says whether a prefix leads nowhere: beneath other routes that does
 // nothing, and it takes over by itself when they go. What was learned, and is inside
 // something of this router's own by now, would hide a part of that.
-func isUnreachable(s state, prefix netip.Prefix) bool {
+func isUnreachable(s *state, prefix netip.Prefix) bool {
 	if s.noIPv6 && isIPv6(prefix) {
 		return false // nothing can go there
 	}
@@ -215,7 +222,7 @@ func isUnreachable(s state, prefix netip.Prefix) bool {
 }
 
 // nowhere is the part of desired that leads nowhere.
-func nowhere(s state) (all []fib.Change) {
+func nowhere(s *state) (all []fib.Change) {
 	for _, c := range desired(s) {
 		if c.Unreachable {
 			all = append(all, fib.Change{Prefix: c.Prefix, Unreachable: true})

@@ -31,8 +31,8 @@ func newMemory(t *touched) memory {
 }
 
 // learn takes note that the prefix is learned from peer. most bounds what is
-// remembered of one peer: at it, what is not learned any more is forgotten.
-func (m memory) learn(prefix netip.Prefix, peer string, most int, learned map[netip.Prefix]*origin) {
+// remembered of one peer: at it, what is not learned any more is forgotten. learned says what is.
+func (m memory) learn(prefix netip.Prefix, peer string, most int, learned func(netip.Prefix) bool) {
 	if r := m.prefixes[prefix]; r != nil {
 		if r.peer == peer {
 			r.gone = time.Time{}
@@ -42,7 +42,7 @@ func (m memory) learn(prefix netip.Prefix, peer string, most int, learned map[ne
 	}
 	if m.of[peer] >= most {
 		for p, r := range m.prefixes {
-			if _, still := learned[p]; r.peer == peer && !still {
+			if r.peer == peer && !learned(p) {
 				m.drop(p)
 			}
 		}
@@ -63,12 +63,11 @@ func (m memory) drop(prefix netip.Prefix) {
 
 // sweep forgets what a peer has withdrawn: a session with it is up, and has been for long
 // enough. since says since when each peer has one.
-func (m memory) sweep(now time.Time, learned map[netip.Prefix]*origin, since map[string]time.Time) {
+func (m memory) sweep(now time.Time, learned func(netip.Prefix) bool, since map[string]time.Time) {
 	for prefix, r := range m.prefixes {
 		began, there := since[r.peer]
-		_, still := learned[prefix]
 		switch {
-		case still || !there || now.Sub(began) < announcesWithin:
+		case learned(prefix) || !there || now.Sub(began) < announcesWithin:
 			r.gone = time.Time{}
 		case r.gone.IsZero():
 			r.gone = now

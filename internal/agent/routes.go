@@ -65,7 +65,7 @@ func (l *loop) applyRoutes() {
 	n := min(len(t.prefixes), routeStep)
 	changes := make([]fib.Change, n)
 	for i, prefix := range t.prefixes[:n] {
-		changes[i] = desiredFor(l.state, prefix)
+		changes[i] = desiredFor(&l.state, prefix)
 	}
 	if t.prefixes = t.prefixes[n:]; len(t.prefixes) == 0 {
 		t.prefixes = nil

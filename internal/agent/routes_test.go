@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -73,7 +74,7 @@ func TestChangesMakeTheWhole(t *testing.T) {
 				for _, c := range w.routes.wanted {
 					told = append(told, c)
 				}
-				if got, want := changeTexts(told), changeTexts(desired(w.state)); !slices.Equal(got, want) {
+				if got, want := changeTexts(told), changeTexts(desired(&w.state)); !slices.Equal(got, want) {
 					t.Fatalf("told of\n%s\nof all it is\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 				}
 			}
@@ -126,6 +127,35 @@ func TestOneChangeIsToldAlone(t *testing.T) {
 		told = append(told, c)
 	}
 	expect(t, "told", changeTexts(told), []string{"11.0.7.0/24 [{if-c 1 false}] unreachable=false"})
+}
+
+// What was learned and is withdrawn leaves no memory behind.
+func TestLearnedGivesMemoryBack(t *testing.T) {
+	const n, kept, most = 100_000, 10, 4 // bytes a prefix
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	numbered := func(i int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+	}
+	s := newState()
+	before := heap()
+	for i := range n {
+		s.learn(numbered(i), bgp.Way{Neighbor: "b"})
+	}
+	s.touched.prefixes = nil
+	full := heap() - before
+	for i := range n - kept {
+		s.learn(numbered(i))
+	}
+	s.touched.prefixes = nil
+	if left := heap() - before; s.learned.Len() != kept || left > n*most || full < 4*n*most {
+		t.Errorf("%d prefixes left; %d bytes a prefix with the table, %d left", s.learned.Len(), full/n, left/n)
+	}
+	runtime.KeepAlive(&s)
 }
 
 // A million prefixes at once do not keep the loop from what else happens.

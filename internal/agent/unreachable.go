@@ -28,8 +28,8 @@ func (l *loop) setUnreachable() {
 	if !maps.Equal(keeps, l.keeps) { // a reload may say so of what is there
 		l.keeps = keeps
 		l.state.kept.forget(func(peer string) bool { _, keeps := keeps[peer]; return keeps })
-		for prefix, from := range l.state.learned {
-			l.keep(prefix, from.neighbors[0])
+		for prefix, id := range l.state.learned.All() {
+			l.keep(prefix, l.state.origins[id].neighbors[0])
 		}
 	}
 	l.state.setNoIPv6(!l.hasIPv6())
@@ -47,7 +47,7 @@ func (l *loop) tellUnreachable() {
 func (l *loop) keep(prefix netip.Prefix, neighbor string) {
 	peer := peerOf(neighbor)
 	if most, keeps := l.keeps[peer]; keeps {
-		l.state.kept.learn(prefix, peer, 4*most, l.state.learned)
+		l.state.kept.learn(prefix, peer, 4*most, l.state.learned.Has)
 	}
 }
 
@@ -56,7 +56,7 @@ func (l *loop) forgetWithdrawn(now time.Time) {
 	if len(l.state.kept.prefixes) == 0 {
 		return
 	}
-	l.state.kept.sweep(now, l.state.learned, established(l.speaker.Neighbors()))
+	l.state.kept.sweep(now, l.state.learned.Has, established(l.speaker.Neighbors()))
 }
 
 // established says since when each peer has a session: the oldest of several. Those without

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"warren/bgp/heap"
 	"warren/bgp/sockets"
 	"warren/internal/speaker/wire"
 )
@@ -67,10 +68,15 @@ func (s *Speaker) Run(ctx context.Context) error {
 	}
 }
 
-// expireLoop drops stale routes in time.
+// expireLoop drops stale routes in time, and has the system get the memory back that a large
+// table has left behind.
 func (s *Speaker) expireLoop(ctx context.Context) {
 	tick := time.NewTicker(expireInterval)
 	defer tick.Stop()
+	var peak heap.Peak
+	var releaser heap.Releaser
+	var releasing sync.WaitGroup
+	defer releasing.Wait()
 	for {
 		select {
 		case <-tick.C:
@@ -79,10 +85,14 @@ func (s *Speaker) expireLoop(ctx context.Context) {
 		}
 		s.mu.Lock()
 		s.table.expire(time.Now())
-		if len(s.table.changed) > 0 {
+		if s.table.changed.Len() > 0 {
 			s.notifyLocked()
 		}
+		shrunk := peak.Shrunk(s.table.routes.Len())
 		s.mu.Unlock()
+		if shrunk {
+			releasing.Go(func() { releaser.Release(ctx) })
+		}
 	}
 }
 

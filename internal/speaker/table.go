@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"warren/bgp"
+	"warren/bgp/byprefix"
 )
 
 // A table is what the daemon knows of neighbors and their routes. It is not safe for concurrent use.
@@ -18,9 +19,9 @@ type table struct {
 	owners  map[uint32]*owner
 	wanted  map[string]*owner // by the neighbor's name; none of them is stale
 	sets    sets
-	routes  map[key]setID
-	changed map[key]toldID // what take has told last, where it is something else now
-	members []member       // scratch memory
+	routes  byprefix.Map[setID]
+	changed byprefix.Map[toldID] // what take has told last, where it is something else now
+	members []member             // scratch memory
 
 	protected *bgp.Protected
 }
@@ -42,34 +43,10 @@ type owner struct {
 	up          time.Time // when the session came up by its events; zero: it is down
 }
 
-// key is a prefix without pointers, so that a large table costs the garbage collector nothing.
-type key struct {
-	addr   [16]byte
-	length uint8 // IPv4: 0 to 32, IPv6: the length plus first6
-}
-
-const first6 = 33
-
-func keyOf(p netip.Prefix) key {
-	if !p.Addr().Is4() {
-		return key{p.Addr().As16(), uint8(p.Bits() + first6)}
-	}
-	k, a := key{length: uint8(p.Bits())}, p.Addr().As4()
-	copy(k.addr[:], a[:])
-	return k
-}
-
-func (k key) prefix() netip.Prefix {
-	if k.length >= first6 {
-		return netip.PrefixFrom(netip.AddrFrom16(k.addr), int(k.length-first6))
-	}
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte(k.addr[:4])), int(k.length))
-}
-
 func newTable() *table {
 	return &table{
 		owners: map[uint32]*owner{}, wanted: map[string]*owner{},
-		sets: newSets(), routes: map[key]setID{}, changed: map[key]toldID{},
+		sets: newSets(),
 	}
 }
 
@@ -129,21 +106,21 @@ func (t *table) add(n bgp.Neighbor) *owner {
 
 // drop forgets an owner and its routes.
 func (t *table) drop(o *owner) {
-	t.remove(o, func(key) bool { return true })
+	t.remove(o, func(netip.Prefix) bool { return true })
 	delete(t.owners, o.id)
 }
 
 // dropRefused drops the routes of a stale owner that the policy of today refuses: no process
 // will do it.
 func (t *table) dropRefused(o *owner, imports bgp.Policy) {
-	t.remove(o, func(k key) bool {
-		ok, _ := imports.Accepts(k.prefix(), t.protected)
+	t.remove(o, func(p netip.Prefix) bool {
+		ok, _ := imports.Accepts(p, t.protected)
 		return !ok
 	})
 }
 
 // remove takes an owner's ways to those prefixes away for which f is true.
-func (t *table) remove(o *owner, f func(key) bool) {
+func (t *table) remove(o *owner, f func(netip.Prefix) bool) {
 	if o.routes == 0 {
 		return
 	}
@@ -155,9 +132,9 @@ func (t *table) remove(o *owner, f func(key) bool) {
 			without[setID(id)] = t.sets.intern(normal(t.members))
 		}
 	}
-	for k, id := range t.routes {
-		if to, ok := without[id]; ok && f(k) {
-			t.put(k, to)
+	for p, id := range t.routes.All() {
+		if to, ok := without[id]; ok && f(p) {
+			t.put(p, to)
 		}
 	}
 	for _, id := range without {
@@ -199,9 +176,9 @@ func (t *table) settle() {
 		}
 		settled[setID(id)] = t.sets.intern(t.members)
 	}
-	for k, id := range t.routes {
+	for p, id := range t.routes.All() {
 		if to, ok := settled[id]; ok {
-			t.put(k, to)
+			t.put(p, to)
 		}
 	}
 	for _, id := range settled {

@@ -312,8 +312,8 @@ func TestStaleWays(t *testing.T) {
 func checkSets(t *testing.T, tab *table) {
 	t.Helper()
 	s := &tab.sets
-	if len(tab.routes)+len(tab.changed)+len(s.ids)+len(s.names) > 0 || len(s.free) != len(s.all)-1 || len(s.spare) != len(s.told)-1 {
-		t.Errorf("left: %d routes, %d changes, %d sets and %d told, %d and %d of %d and %d free", len(tab.routes), len(tab.changed),
+	if tab.routes.Len()+tab.changed.Len()+len(s.ids)+len(s.names) > 0 || len(s.free) != len(s.all)-1 || len(s.spare) != len(s.told)-1 {
+		t.Errorf("left: %d routes, %d changes, %d sets and %d told, %d and %d of %d and %d free", tab.routes.Len(), tab.changed.Len(),
 			len(s.ids), len(s.names), len(s.free), len(s.spare), len(s.all)-1, len(s.told)-1)
 	}
 }
@@ -363,8 +363,8 @@ func TestTakeAgainstAModel(t *testing.T) {
 		for _, ways := range model {
 			want += len(strings.Fields(strings.ReplaceAll(ways, "|", "")))
 		}
-		if count != want || len(tab.routes) != len(model) {
-			t.Fatalf("the owners have %d ways to %d prefixes, want %d to %d", count, len(tab.routes), want, len(model))
+		if count != want || tab.routes.Len() != len(model) {
+			t.Fatalf("the owners have %d ways to %d prefixes, want %d to %d", count, tab.routes.Len(), want, len(model))
 		}
 		tab.want(nil, nil)
 		tab.take()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"warren/bgp"
+	"warren/bgp/byprefix"
 	"warren/internal/speaker/wire"
 )
 
@@ -36,7 +37,6 @@ func (t *table) forget(is told) { t.sets.release(is.id) }
 // set takes what the process tells: the ways to p. The error says that the process tells what
 // cannot be.
 func (t *table) set(is told, p netip.Prefix, now time.Time) error {
-	k := keyOf(p)
 	t.members = t.members[:0]
 	for _, m := range is.members {
 		if ok, _ := m.o.neighbor.Import.Accepts(p, t.protected); ok {
@@ -45,7 +45,7 @@ func (t *table) set(is told, p netip.Prefix, now time.Time) error {
 			m.o.refused, m.o.moved = true, now
 		}
 	}
-	have := t.sets.all[t.routes[k]].members
+	have := t.sets.all[t.routes.Get(p)].members
 	id := is.id
 	if kept := t.addStale(have); kept || len(t.members) < len(is.members) {
 		id = t.sets.intern(t.members)
@@ -56,7 +56,7 @@ func (t *table) set(is told, p netip.Prefix, now time.Time) error {
 			m.o.moved = now
 		}
 	}
-	t.put(k, id)
+	t.put(p, id)
 	for _, m := range t.sets.all[id].members {
 		if o := m.o; o.limit > 0 && o.routes > o.limit && o.stale.IsZero() {
 			return fmt.Errorf("it tells of %d routes of neighbor %s, which may have %d of a family", o.routes, o.neighbor.Name, o.neighbor.MaxPrefixes)
@@ -95,8 +95,8 @@ func (t *table) addStale(have []member) bool {
 }
 
 // put gives a prefix another set, and counts it.
-func (t *table) put(k key, id setID) {
-	was := t.routes[k]
+func (t *table) put(p netip.Prefix, id setID) {
+	was := t.routes.Get(p)
 	if id == was {
 		return
 	}
@@ -107,18 +107,18 @@ func (t *table) put(k key, id setID) {
 		m.o.routes++
 	}
 	if id == 0 {
-		delete(t.routes, k)
+		t.routes.Delete(p)
 	} else {
-		t.routes[k] = id
+		t.routes.Set(p, id)
 		t.sets.all[id].refs++
 	}
 	before, now := t.sets.all[was].told, t.sets.all[id].told
-	switch last, ok := t.changed[k]; {
+	switch last, ok := t.changed.Find(p); {
 	case ok && last == now:
-		delete(t.changed, k) // it is again as it was
+		t.changed.Delete(p) // it is again as it was
 		t.sets.releaseTold(last)
 	case !ok && before != now:
-		t.changed[k] = before
+		t.changed.Set(p, before)
 		if before != 0 {
 			t.sets.told[before].refs++
 		}
@@ -128,12 +128,11 @@ func (t *table) put(k key, id setID) {
 
 // take returns what has changed since the last call. Nothing in it may be changed.
 func (t *table) take() map[netip.Prefix]bgp.Route {
-	routes := make(map[netip.Prefix]bgp.Route, len(t.changed))
-	for k, last := range t.changed {
-		p := k.prefix()
-		routes[p] = bgp.Route{Prefix: p, Ways: t.sets.told[t.sets.all[t.routes[k]].told].ways}
+	routes := make(map[netip.Prefix]bgp.Route, t.changed.Len())
+	for p, last := range t.changed.All() {
+		routes[p] = bgp.Route{Prefix: p, Ways: t.sets.told[t.sets.all[t.routes.Get(p)].told].ways}
 		t.sets.releaseTold(last)
 	}
-	t.changed = map[key]toldID{}
+	t.changed = byprefix.Map[toldID]{}
 	return routes
 }
