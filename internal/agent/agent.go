@@ -157,6 +157,7 @@ func (a *Agent) newLoop() *loop {
 
 		forwarding: link.Forwarding,
 		hasIPv6:    link.HasIPv6,
+		hashPorts:  new(link.FlowHash).SetByPorts,
 		beside:     listenIPv4,
 		now:        time.Now,
 	}
@@ -249,6 +250,11 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 		return fmt.Errorf("remove what a killed daemon left: %w", err)
 	}
 	l.routes = f
+	t.cleanup("flow hash", stopTimeout, func() {
+		if err := l.hashPorts(false); err != nil {
+			a.log.Warn("cannot set the kernel's flow hash back", "err", err)
+		}
+	})
 	t.cleanup("tunnels", stopTimeout, func() { l.close("the router is shutting down") })
 	t.start("fib", f.Run)
 	return nil

@@ -78,7 +78,8 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 			}
 			return !w.stopped["6:"+ifname], nil
 		},
-		hasIPv6: func() bool { return !w.tunnels.noIPv6 },
+		hasIPv6:   func() bool { return !w.tunnels.noIPv6 },
+		hashPorts: func(bool) error { return nil },
 		beside: func(ifname string, e ends, called func()) (func(), error) {
 			w.besides[ifname] = called
 			return func() { delete(w.besides, ifname) }, nil
