@@ -151,6 +151,7 @@ func (a *Agent) newLoop() *loop {
 		handles: newHandles(),
 		state:   newState(),
 		feed:    newFeed(),
+		rising:  map[string]bool{},
 		inbox:   inbox{signal: make(chan struct{}, 1)},
 		request: make(chan func(context.Context)),
 		begun:   make(chan struct{}),

@@ -16,6 +16,8 @@ type state struct {
 	learned   map[netip.Prefix]*origin // best routes
 	origins   map[string]*origin       // each once, by its ways
 	attached  map[string]attached      // the attachments that are configured, by the names of their neighbors
+	down      map[string]bool          // interfaces that routes cannot use
+	behind    map[netip.Prefix]*origin // what the speaker says of prefixes for which learned does as well: see stays
 	protected *bgp.Protected           // what no neighbor may take
 
 	unreachable map[netip.Prefix]struct{} // what must never take another way
@@ -48,6 +50,7 @@ func newState() state {
 	t := &touched{}
 	return state{
 		learned: map[netip.Prefix]*origin{}, origins: map[string]*origin{}, attached: map[string]attached{},
+		down: map[string]bool{}, behind: map[netip.Prefix]*origin{},
 		unreachable: map[netip.Prefix]struct{}{}, kept: newMemory(t), touched: t,
 	}
 }
@@ -55,11 +58,23 @@ func newState() state {
 // learn takes note of the ways to a prefix, best first; none is that it is not learned any
 // more.
 func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
-	s.touched.add(prefix)
+	delete(s.behind, prefix)
 	if len(ways) == 0 {
+		s.touched.add(prefix)
 		delete(s.learned, prefix)
 		return
 	}
+	next := s.originOf(ways)
+	if before := s.learned[prefix]; before != nil && before != next && s.stays(before, next) {
+		s.behind[prefix] = next
+		return
+	}
+	s.touched.add(prefix)
+	s.learned[prefix] = next
+}
+
+// originOf returns the origin with these ways.
+func (s *state) originOf(ways []bgp.Way) *origin {
 	key := make([]byte, 0, 128) // as a string only where the ways are new: most prefixes share theirs
 	for _, w := range ways {
 		key = strconv.AppendBool(append(append(key, w.Neighbor...), ' '), w.Reserve)
@@ -74,7 +89,7 @@ func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
 		}
 		s.origins[string(key)] = from
 	}
-	s.learned[prefix] = from
+	return from
 }
 
 // protect changes what no neighbor may take.
@@ -107,6 +122,7 @@ func (s *state) setAttached(next map[string]attached) {
 	if s.attached = next; len(changed) == 0 {
 		return
 	}
+	s.catchUp()
 	for prefix, from := range s.learned {
 		if changed[from] {
 			s.touched.add(prefix)

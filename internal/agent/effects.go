@@ -75,7 +75,7 @@ func (l *loop) do(e effect) []event {
 	case begun:
 		l.ready()
 	case setHop:
-		l.routes.SetHop(e.ifname, hop(e.down))
+		l.setHop(e)
 	case wantNeighbors:
 		l.speaker.Want(bgp.Wanted{Neighbors: e.neighbors, Absent: e.absent, Announced: l.own, Protected: l.state.protected})
 	case protectEnds:

@@ -77,7 +77,8 @@ type loop struct {
 	interfaces map[string]link.Interface // as they were seen last
 	state      state
 	feed       feed
-	keeps      map[string]int // max_prefixes of the peers with unreachable = true
+	rising     map[string]bool // interfaces that routes can use when they are applied
+	keeps      map[string]int  // max_prefixes of the peers with unreachable = true
 
 	inbox   inbox
 	request chan func(context.Context)

@@ -27,6 +27,7 @@ func (l *loop) setUnreachable() {
 	}
 	if !maps.Equal(keeps, l.keeps) { // a reload may say so of what is there
 		l.keeps = keeps
+		l.state.catchUp()
 		l.state.kept.forget(func(peer string) bool { _, keeps := keeps[peer]; return keeps })
 		for prefix, from := range l.state.learned {
 			l.keep(prefix, from.neighbors[0])
