@@ -128,6 +128,7 @@ type LinkConfig struct {
 	Link      uint16   // which of several tunnels to the same peer; the same at both ends
 	Remotes   []string // host:port, tried in order; none: wait for the peer to dial
 	Control   Control  // for this tunnel's sockets, after Config.Control; may be nil
+	Underlay  string   // the interface that Control binds them to, if any: a peer that comes by it is answered by it
 	Keepalive time.Duration
 	DeadAfter time.Duration      // at least twice Keepalive
 	Paths     Paths              // for this tunnel's connections; may be nil
