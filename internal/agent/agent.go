@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -113,6 +114,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 			lines, err := a.reload(ctx, l)
 			return reloadResult(lines, err), nil
 		},
+		Routes:      func(ctx context.Context, of netip.Prefix) (status.Routes, error) { return l.waysOf(ctx, of) },
 		SetLogLevel: a.setLogLevel,
 		Logger:      a.log,
 	})

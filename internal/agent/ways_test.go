@@ -1,0 +1,46 @@
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"warren/bgp"
+	"warren/internal/config"
+)
+
+// The ways of a prefix are shown with what each is to it; an address stands for the longest prefix.
+func TestWaysAreShown(t *testing.T) {
+	s, links := stateOf("b", "b/1", "c"), map[string]*attachment{}
+	for name, a := range s.attached {
+		links[a.ifname] = &attachment{peer: &peer{name: peerOf(name)}, name: name, cfg: config.Tunnel{Interface: a.ifname}}
+	}
+	a := s.attached["b"]
+	a.weight = 3
+	s.attached["b"] = a
+	p := netip.MustParsePrefix("10.2.0.0/24")
+	s.learn(netip.MustParsePrefix("10.0.0.0/8"), used("c")...)
+	s.learn(p, append(used("b", "b/1"), bgp.Way{Neighbor: "c", Reserve: true})...)
+	shown := func() (texts []string) {
+		for _, w := range s.shownWays(p, links) {
+			texts = append(texts, fmt.Sprintf("%s %s %s %v", w.Peer, w.Interface, w.State, w.Share))
+		}
+		return texts
+	}
+	expect(t, "all up", shown(), []string{"b b used 0.75", "b b/1 used 0.25", "c c reserve 0"})
+	s.down["b"] = true
+	expect(t, "the first is down", shown(), []string{"b b down 0", "b b/1 used 1", "c c reserve 0"})
+	s.down["b/1"] = true
+	expect(t, "both are", shown(), []string{"b b down 0", "b b/1 down 0", "c c used 1"})
+
+	for of, want := range map[string]string{
+		"10.2.0.0/24": "[10.2.0.0/24]", "10.2.0.9/32": "[10.2.0.0/24]", "10.3.0.1/32": "[10.0.0.0/8]", "192.0.2.1/32": "[]", "::1/128": "[]",
+	} {
+		if got := fmt.Sprint(s.prefixesOf(netip.MustParsePrefix(of))); got != want {
+			t.Errorf("%s: %s, want %s", of, got, want)
+		}
+	}
+	if n := len(s.prefixesOf(netip.Prefix{})); n != 2 {
+		t.Errorf("of all prefixes %d are shown", n)
+	}
+}
