@@ -45,7 +45,7 @@ func (s *state) usable(o *origin) (names []string, used int) {
 func (s *state) catchUp() bool {
 	any := len(s.behind) > 0
 	for prefix, o := range s.behind {
-		s.learned[prefix] = o
+		s.setLearned(prefix, o)
 		s.touched.add(prefix)
 	}
 	clear(s.behind)

@@ -31,6 +31,7 @@ type state struct {
 type origin struct {
 	neighbors []string // their names, best first
 	used      int      // so many of them are used at once; the others are in reserve
+	prefixes  int      // so many prefixes have it
 }
 
 // attached is what routes over an attachment need to know of it.
@@ -61,7 +62,7 @@ func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
 	delete(s.behind, prefix)
 	if len(ways) == 0 {
 		s.touched.add(prefix)
-		delete(s.learned, prefix)
+		s.setLearned(prefix, nil)
 		return
 	}
 	next := s.originOf(ways)
@@ -70,7 +71,20 @@ func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
 		return
 	}
 	s.touched.add(prefix)
-	s.learned[prefix] = next
+	s.setLearned(prefix, next)
+}
+
+// setLearned notes the origin of a prefix, nil if it is not learned.
+func (s *state) setLearned(prefix netip.Prefix, o *origin) {
+	if before := s.learned[prefix]; before != nil {
+		before.prefixes--
+	}
+	if o == nil {
+		delete(s.learned, prefix)
+		return
+	}
+	o.prefixes++
+	s.learned[prefix] = o
 }
 
 // originOf returns the origin with these ways.

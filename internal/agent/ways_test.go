@@ -44,3 +44,37 @@ func TestWaysAreShown(t *testing.T) {
 		t.Errorf("of all prefixes %d are shown", n)
 	}
 }
+
+// The shares are those of the routes: what the far end prefers counts, and what it announces over
+// one tunnel alone. While nothing is learned they are those of the config.
+func TestSharesAreThoseOfRoutes(t *testing.T) {
+	s, p := stateOf("b", "b/1", "c"), &peer{name: "b"}
+	for _, name := range []string{"b", "b/1"} {
+		a := s.attached[name]
+		a.peer, a.weight = "b", 1
+		s.attached[name] = a
+		p.attachments = append(p.attachments, &attachment{peer: p, name: name, session: &session{}, cfg: config.Tunnel{Interface: name, Weight: 1}})
+	}
+	shares := func(what, want string) {
+		t.Helper()
+		if got := fmt.Sprint(s.sharesOf(p)); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	shares("nothing is learned", "[0.5 0.5]")
+	one, two := netip.MustParsePrefix("10.2.0.0/24"), netip.MustParsePrefix("10.3.0.0/24")
+	s.learn(one, used("b", "b/1")...)
+	shares("both", "[0.5 0.5]")
+	s.learn(one, bgp.Way{Neighbor: "b/1"}, bgp.Way{Neighbor: "b", Reserve: true})
+	shares("the far end prefers the second", "[0 1]")
+	s.learn(two, used("b", "c")...)
+	shares("one prefix by each", "[0.5 0.5]")
+	s.down["b"] = true
+	s.learn(two, used("c")...)
+	s.learn(one, used("b/1")...)
+	shares("the first is down", "[0 1]")
+	s.learn(two)
+	s.learn(one)
+	delete(s.down, "b")
+	shares("nothing any more", "[0.5 0.5]")
+}

@@ -98,7 +98,7 @@ func share(t PeerTunnel) string {
 	switch {
 	case t.Share > 0:
 		return fmt.Sprintf("%.0f %%", t.Share*100)
-	case t.State == "up":
+	case t.State == "up" && t.BGP.State == "established":
 		return "reserve"
 	}
 	return "-"
