@@ -65,15 +65,19 @@ func (s *scenario) makeHome(ctx context.Context, name string) error {
 	return err
 }
 
-// readme types a section of README.md at the hosts that it names: its files are
-// written and its commands run, as they are there.
+// readme types a section of README.md, or of another file that is named first, at the hosts that it names:
+// its files are written and its commands run, as they are there.
 func readme(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
-	if err := need(args, 1, "readme SECTION [FILES-OF-SECTION]"); err != nil {
+	file := "README.md"
+	if len(args) > 0 && strings.HasSuffix(args[0], ".md") {
+		file, args = args[0], args[1:]
+	}
+	if err := need(args, 1, "readme [FILE.md] SECTION [FILES-OF-SECTION]"); err != nil {
 		return err
 	}
 	ctx, cancel := bounded()
 	defer cancel()
-	text, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile(filepath.Join("..", file))
 	if err != nil {
 		return err
 	}
@@ -96,7 +100,7 @@ func readme(s *scenario, ts *testscript.TestScript, _ bool, args []string) error
 		}
 		ts.Logf("[readme] %s", st)
 		if err := s.do(ctx, st); err != nil {
-			return fmt.Errorf("README, %s: %s: %w", args[0], st, err)
+			return fmt.Errorf("%s, %s: %s: %w", file, args[0], st, err)
 		}
 	}
 	return nil
@@ -125,7 +129,7 @@ var (
 func readSection(text, heading string) (steps []step, err error) {
 	_, text, found := strings.Cut(text, "\n"+heading+"\n")
 	if !found {
-		return nil, fmt.Errorf("README has no section %q", heading)
+		return nil, fmt.Errorf("there is no section %q", heading)
 	}
 	var block []string
 	inside := false
@@ -158,7 +162,7 @@ func readBlock(lines []string) (steps []step, err error) {
 	for _, line := range lines {
 		m := typedLine.FindStringSubmatch(line)
 		if m == nil {
-			return nil, fmt.Errorf("README: neither a file nor a command to type: %q", line)
+			return nil, fmt.Errorf("neither a file nor a command to type: %q", line)
 		}
 		steps = append(steps, step{host: m[1], command: m[2]})
 	}

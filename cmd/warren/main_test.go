@@ -37,6 +37,10 @@ func TestWrongUse(t *testing.T) {
 		{"keygen --wg-config --endpoint x", `--endpoint "x" is not host:port`},
 		{"keygen -d x --secret y", "none of the others can be"},
 		{"status -c", "flag needs an argument"},
+		{"status 10.2.0.0/24", "unknown command"},
+		{"status --routes here", `"here" is neither a prefix`},
+		{"status --routes 10.2.0.1/24", "is 10.2.0.0/24 meant"},
+		{"status --routes 10.2.0.0/24 10.3.0.0/24", "accepts at most 1 arg(s)"},
 	} {
 		code, stdout, stderr := run(t, strings.Fields(c.args)...)
 		if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, "warren: ") || !strings.Contains(stderr, c.says) {

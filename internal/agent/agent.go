@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -113,6 +114,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 			lines, err := a.reload(ctx, l)
 			return reloadResult(lines, err), nil
 		},
+		Routes:      func(ctx context.Context, of netip.Prefix) (status.Routes, error) { return l.waysOf(ctx, of) },
 		SetLogLevel: a.setLogLevel,
 		Logger:      a.log,
 	})
@@ -151,12 +153,14 @@ func (a *Agent) newLoop() *loop {
 		handles: newHandles(),
 		state:   newState(),
 		feed:    newFeed(),
+		rising:  map[string]bool{},
 		inbox:   inbox{signal: make(chan struct{}, 1)},
 		request: make(chan func(context.Context)),
 		begun:   make(chan struct{}),
 
 		forwarding: link.Forwarding,
 		hasIPv6:    link.HasIPv6,
+		hashPorts:  new(link.FlowHash).SetByPorts,
 		beside:     listenIPv4,
 		now:        time.Now,
 	}
@@ -249,6 +253,11 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 		return fmt.Errorf("remove what a killed daemon left: %w", err)
 	}
 	l.routes = f
+	t.cleanup("flow hash", stopTimeout, func() {
+		if err := l.hashPorts(false); err != nil {
+			a.log.Warn("cannot set the kernel's flow hash back", "err", err)
+		}
+	})
 	t.cleanup("tunnels", stopTimeout, func() { l.close("the router is shutting down") })
 	t.start("fib", f.Run)
 	return nil

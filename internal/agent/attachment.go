@@ -82,6 +82,41 @@ func (a *attachment) hint(text string) string {
 	return "tunnel on interface " + a.cfg.Interface + ": " + text
 }
 
+// sharesOf returns what part of the peer's flows, 0 to 1, each of its attachments has, taking all
+// prefixes for alike: the far end's preference and what it announces over each have a part in that. While
+// nothing is learned from the peer it is what the config says.
+func (s *state) sharesOf(p *peer) []float64 {
+	shares, total := make([]float64, len(p.attachments)), 0
+	for _, o := range s.origins[1:] {
+		if o.prefixes == 0 {
+			continue
+		}
+		names, used := s.usable(o)
+		sum := 0
+		for _, name := range names[:used] {
+			if a := s.attached[name]; a.peer == p.name {
+				sum += a.weight
+			}
+		}
+		if sum == 0 {
+			continue
+		}
+		total += o.prefixes
+		for i, a := range p.attachments {
+			if slices.Contains(names[:used], a.name) {
+				shares[i] += float64(o.prefixes) * float64(s.attached[a.name].weight) / float64(sum)
+			}
+		}
+	}
+	if total == 0 {
+		return p.shares()
+	}
+	for i := range shares {
+		shares[i] /= float64(total)
+	}
+	return shares
+}
+
 // shares returns what part of the peer's flows, 0 to 1, each of its attachments has: by weight
 // among those that are up and not in reserve, which are those of the highest preference that
 // is up.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -146,5 +147,62 @@ func TestConditionsOfOneOfSeveralTunnels(t *testing.T) {
 	}
 	if len(s.Router.Conditions) != 0 {
 		t.Errorf("the router's: %+v", s.Router.Conditions)
+	}
+}
+
+// A tunnel that goes down takes nothing of what others are told with it: the speaker still
+// knows which preference the peer has there.
+func TestAbsentNeighbors(t *testing.T) {
+	o := newOutside(t)
+	first, second := tunnelOn("if-b", 0), tunnelOn("if-b1", 1)
+	first.Preference = 7
+	o.play(configured{[]wantedPeer{wanted("b", first, second)}})
+	asn := o.m.peers["b"].bgp.ASN
+	absent := func() (all []string) {
+		for _, n := range o.absent {
+			if n.ASN != asn {
+				t.Errorf("an absent neighbor is in AS %d", n.ASN)
+			}
+			all = append(all, fmt.Sprint(n.Preference))
+		}
+		return all
+	}
+	o.finish()
+	expect(t, "before", absent(), []string{"7", "0"})
+	ids := sortedKeys(o.open)
+	for i, id := range ids {
+		o.play(upEvent(id, uint16(i)))
+		o.answer(never)
+	}
+	expect(t, "both up", absent(), nil)
+	o.play(wentDown{ids[0], "test"})
+	expect(t, "neighbors of the second", o.names(), []string{"b/1 on if-b1"})
+	expect(t, "the first is down", absent(), []string{"7"})
+}
+
+// Where a peer has several ways, flows are spread by ports; if the kernel cannot be told, that is
+// a condition, and tried again.
+func TestFlowsAreSpreadByPorts(t *testing.T) {
+	o := newOutside(t)
+	always := func() bool { return true }
+	o.play(configured{[]wantedPeer{wanted("b", tunnelOn("if-b", 0)), wanted("c", tunnelOn("if-c", 0))}})
+	o.finish()
+	if o.ports {
+		t.Error("flows are spread by ports though no peer has several ways")
+	}
+	o.play(configured{[]wantedPeer{wanted("b", tunnelOn("if-b", 0), tunnelOn("if-b1", 1)), wanted("c", tunnelOn("if-c", 0))}})
+	o.answer(always)
+	expect(t, "while it cannot be set", o.conditions(), []string{"flow_hash"})
+	o.now = o.now.Add(2 * maxRetry)
+	o.play(tick{})
+	o.finish()
+	expect(t, "when it can", o.conditions(), nil)
+	if !o.ports {
+		t.Error("flows are not spread by ports")
+	}
+	o.play(configured{[]wantedPeer{wanted("b", tunnelOn("if-b", 0))}})
+	o.finish()
+	if o.ports {
+		t.Error("flows are spread by ports still")
 	}
 }

@@ -26,6 +26,7 @@ const (
 	kindGobgpPort       kind = "gobgp_port"
 	kindSource          kind = "source"
 	kindRoutes          kind = "routes"
+	kindFlowHash        kind = "flow_hash"
 	kindOpen            kind = "open_tunnel"
 	kindGone            kind = "interface_gone"
 	kindInterface       kind = "interface"
@@ -47,6 +48,8 @@ var words = map[kind]kindWords{
 		shown: "peers cannot connect over WireGuard: wireguard.listen_port: "},
 	kindGobgpPort: {what: "listen for the gobgp command", over: "the gobgp command can look again",
 		shown: "the gobgp command cannot look at this router: "},
+	kindFlowHash: {what: "spread flows over a peer's tunnels by their ports too",
+		shown: "all flows between the same two addresses take the same one of a peer's tunnels, unless the host sets this (sysctl -w, and in /etc/sysctl.d): "},
 	kindSource:        {what: "set the source address of learned routes"},
 	kindRoutes:        {what: "write routes"},
 	kindOpen:          {what: "make the tunnel"},

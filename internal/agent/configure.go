@@ -46,6 +46,10 @@ func (m *machine) configure(now time.Time, next []wantedPeer) (out []effect) {
 	}
 	m.order, m.changed, m.cameUp = order, true, true
 	out = append(out, m.guard())
+	if several := slices.ContainsFunc(order, func(p *peer) bool { return len(p.attachments) > 1 }); several != m.hashPorts {
+		m.hashPorts = several
+		out = append(out, hashPorts{several})
+	}
 	for _, p := range added {
 		m.peers[p.name] = p
 		if !m.starting {

@@ -14,11 +14,13 @@ import (
 // state is what desired decides from. The loop owns it. What changes a prefix touches it,
 // so that the loop tells the kernel of the prefixes that have changed, and of no others.
 type state struct {
-	learned   byprefix.Map[originID] // best routes
-	origins   []origin               // by number; 0 is the one without ways
-	ids       map[string]originID    // of the origins, by their ways
-	attached  map[string]attached    // the attachments that are configured, by the names of their neighbors
-	protected *bgp.Protected         // what no neighbor may take
+	learned   byprefix.Map[originID]    // best routes
+	origins   []*origin                 // by number; 0 is the one without ways
+	ids       map[string]originID       // of the origins, by their ways
+	attached  map[string]attached       // the attachments that are configured, by the names of their neighbors
+	down      map[string]bool           // interfaces that routes cannot use
+	behind    map[netip.Prefix]originID // what the speaker says of prefixes for which learned does as well: see stays
+	protected *bgp.Protected            // what no neighbor may take
 
 	unreachable map[netip.Prefix]struct{} // what must never take another way
 	noIPv6      bool                      // the kernel has none
@@ -34,6 +36,7 @@ type originID uint32
 type origin struct {
 	neighbors []string // their names, best first
 	used      int      // so many of them are used at once; the others are in reserve
+	prefixes  int      // so many prefixes have it
 }
 
 // attached is what routes over an attachment need to know of it.
@@ -52,7 +55,8 @@ func (t *touched) add(p netip.Prefix) { t.prefixes = append(t.prefixes, p) }
 func newState() state {
 	t := &touched{}
 	return state{
-		origins: make([]origin, 1), ids: map[string]originID{}, attached: map[string]attached{},
+		origins: []*origin{{}}, ids: map[string]originID{}, attached: map[string]attached{},
+		down: map[string]bool{}, behind: map[netip.Prefix]originID{},
 		unreachable: map[netip.Prefix]struct{}{}, kept: newMemory(t), touched: t,
 	}
 }
@@ -60,18 +64,41 @@ func newState() state {
 // learn takes note of the ways to a prefix, best first; none is that it is not learned any
 // more.
 func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
-	s.touched.add(prefix)
+	delete(s.behind, prefix)
 	if len(ways) == 0 {
+		s.touched.add(prefix)
+		s.setLearned(prefix, 0)
+		return
+	}
+	next := s.originOf(ways)
+	if before, ok := s.learned.Find(prefix); ok && before != next && s.stays(s.origins[before], s.origins[next]) {
+		s.behind[prefix] = next
+		return
+	}
+	s.touched.add(prefix)
+	s.setLearned(prefix, next)
+}
+
+// setLearned notes the origin of a prefix, 0 if it is not learned.
+func (s *state) setLearned(prefix netip.Prefix, id originID) {
+	s.origins[s.learned.Get(prefix)].prefixes--
+	s.origins[id].prefixes++
+	if id == 0 {
 		s.learned.Delete(prefix)
 		return
 	}
+	s.learned.Set(prefix, id)
+}
+
+// originOf returns the number of the origin with these ways.
+func (s *state) originOf(ways []bgp.Way) originID {
 	key := make([]byte, 0, 128) // as a string only where the ways are new: most prefixes share theirs
 	for _, w := range ways {
 		key = strconv.AppendBool(append(append(key, w.Neighbor...), ' '), w.Reserve)
 	}
 	id, ok := s.ids[string(key)]
 	if !ok {
-		var from origin
+		from := &origin{}
 		for _, w := range ways {
 			if from.neighbors = append(from.neighbors, w.Neighbor); !w.Reserve {
 				from.used++
@@ -81,7 +108,7 @@ func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
 		s.origins = append(s.origins, from)
 		s.ids[string(key)] = id
 	}
-	s.learned.Set(prefix, id)
+	return id
 }
 
 // protect changes what no neighbor may take.
@@ -114,6 +141,7 @@ func (s *state) setAttached(next map[string]attached) {
 	if s.attached = next; len(changed) == 0 {
 		return
 	}
+	s.catchUp()
 	for prefix, id := range s.learned.All() {
 		if changed[id] {
 			s.touched.add(prefix)
@@ -187,7 +215,7 @@ func desired(s *state) (all []fib.Change) {
 // taken its routes back.
 func desiredFor(s *state, prefix netip.Prefix) fib.Change {
 	c := fib.Change{Prefix: prefix, Unreachable: isUnreachable(s, prefix)}
-	from := &s.origins[s.learned.Get(prefix)]
+	from := s.origins[s.learned.Get(prefix)]
 	if len(from.neighbors) == 0 {
 		return c
 	}

@@ -75,9 +75,9 @@ func (l *loop) do(e effect) []event {
 	case begun:
 		l.ready()
 	case setHop:
-		l.routes.SetHop(e.ifname, hop(e.down))
+		l.setHop(e)
 	case wantNeighbors:
-		l.speaker.Want(bgp.Wanted{Neighbors: e.neighbors, Announced: l.own, Protected: l.state.protected})
+		l.speaker.Want(bgp.Wanted{Neighbors: e.neighbors, Absent: e.absent, Announced: l.own, Protected: l.state.protected})
 	case protectEnds:
 		l.protect()
 		l.applyRoutes()
@@ -85,6 +85,8 @@ func (l *loop) do(e effect) []event {
 		l.guard.SetTunnels(e.names)
 	case listen:
 		return []event{tried{subject{kind: e.kind}, l.openDoor(e.kind)}}
+	case hashPorts:
+		return []event{tried{subject{kind: kindFlowHash}, l.hashPorts(e.on)}}
 	}
 	return l.doOf(e)
 }

@@ -150,14 +150,21 @@ type (
 		ifname string
 		down   bool
 	}
-	// wantNeighbors: these are the neighbors that the speaker is to have, and no others.
-	wantNeighbors struct{ neighbors []bgp.Neighbor }
+	// wantNeighbors: these are the neighbors that the speaker is to have, and no others. Those
+	// that are absent may come.
+	wantNeighbors struct {
+		neighbors []bgp.Neighbor
+		absent    []bgp.Absent
+	}
 	// protectEnds: tunnels have other addresses, which no neighbor may take.
 	protectEnds struct{}
 	// guardTunnels: these are the interfaces that transports must keep out of.
 	guardTunnels struct{ names []string }
 	// listen has the transports' doors opened. Its result is tried.
 	listen struct{ kind kind }
+	// hashPorts has the kernel spread flows by their ports too, or not any more. Its result is
+	// tried.
+	hashPorts struct{ on bool }
 	// begun: all tunnels have been tried once after the start.
 	begun struct{}
 	// report is a line of what a reload has done.
@@ -182,6 +189,7 @@ func (wantNeighbors) isEffect() {}
 func (protectEnds) isEffect()   {}
 func (guardTunnels) isEffect()  {}
 func (listen) isEffect()        {}
+func (hashPorts) isEffect()     {}
 func (begun) isEffect()         {}
 func (report) isEffect()        {}
 func (logged) isEffect()        {}

@@ -69,7 +69,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
 		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
 		setLog: func(config.Log) string { return "" }, m: newMachine(), handles: newHandles(), ready: func() {},
-		started: time.Now(), state: newState(), feed: newFeed(),
+		started: time.Now(), state: newState(), feed: newFeed(), rising: map[string]bool{},
 		now:   func() time.Time { return time.Now().Add(w.ahead) },
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
 		forwarding: func(v4 bool, ifname string) (bool, error) {
@@ -78,7 +78,8 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 			}
 			return !w.stopped["6:"+ifname], nil
 		},
-		hasIPv6: func() bool { return !w.tunnels.noIPv6 },
+		hasIPv6:   func() bool { return !w.tunnels.noIPv6 },
+		hashPorts: func(bool) error { return nil },
 		beside: func(ifname string, e ends, called func()) (func(), error) {
 			w.besides[ifname] = called
 			return func() { delete(w.besides, ifname) }, nil

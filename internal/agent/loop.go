@@ -55,6 +55,7 @@ type loop struct {
 
 	forwarding func(v4 bool, ifname string) (bool, error) // link.Forwarding
 	hasIPv6    func() bool                                // link.HasIPv6
+	hashPorts  func(on bool) error                        // link.FlowHash
 
 	cfg     *config.Config
 	load    func() (*config.Config, error)
@@ -76,7 +77,8 @@ type loop struct {
 	interfaces map[string]link.Interface // as they were seen last
 	state      state
 	feed       feed
-	keeps      map[string]int // max_prefixes of the peers with unreachable = true
+	rising     map[string]bool // interfaces that routes can use when they are applied
+	keeps      map[string]int  // max_prefixes of the peers with unreachable = true
 
 	inbox   inbox
 	request chan func(context.Context)
@@ -212,6 +214,6 @@ func (l *loop) announce() {
 }
 
 // want tells the speaker all that it is to do.
-func (l *loop) want() { l.do(wantNeighbors{l.m.neighbors()}) }
+func (l *loop) want() { l.do(l.m.neighbors()) }
 
 func (l *loop) isTunnel(ifname string) bool { return l.m.isTunnel(ifname) }

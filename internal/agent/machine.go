@@ -26,6 +26,7 @@ type machine struct {
 	starting   bool      // not all tunnels have been tried once
 	changed    bool      // the speaker is to be told of neighbors
 	cameUp     bool      // tunnels have other addresses
+	hashPorts  bool      // a peer has several ways, so that the kernel is to spread flows by ports
 	told       time.Time // when the speaker was told last
 	conditions conditions
 }
@@ -148,20 +149,22 @@ func (m *machine) isTunnel(ifname string) bool {
 }
 
 // neighbors are those that the speaker is to have: one behind each tunnel that is up and
-// whose interface has its addresses.
-func (m *machine) neighbors() (all []bgp.Neighbor) {
+// whose interface has its addresses. The other attachments are absent.
+func (m *machine) neighbors() (w wantNeighbors) {
 	m.all(func(a *attachment) {
 		if a.up() && a.session.ready {
-			all = append(all, a.neighbor())
+			w.neighbors = append(w.neighbors, a.neighbor())
+			return
 		}
+		w.absent = append(w.absent, bgp.Absent{ASN: a.peer.bgp.ASN, Preference: a.cfg.Preference})
 	})
-	return all
+	return w
 }
 
 // want tells the speaker of its neighbors at once.
 func (m *machine) want() wantNeighbors {
 	m.changed = false
-	return wantNeighbors{m.neighbors()}
+	return m.neighbors()
 }
 
 // toldEvery is how often the speaker is told of what has changed while tunnels are being opened.
@@ -211,6 +214,9 @@ func (m *machine) retry(now time.Time) (out []effect) {
 		if m.conditions.again(now, subject{kind: k}) {
 			out = append(out, listen{k})
 		}
+	}
+	if m.conditions.again(now, subject{kind: kindFlowHash}) {
+		out = append(out, hashPorts{m.hashPorts})
 	}
 	m.all(func(a *attachment) {
 		if a.up() && !a.session.ready && m.conditions.due(now, about(kindAddresses, a)) {

@@ -52,8 +52,15 @@ func TestMachineInAnyOrder(t *testing.T) {
 			if o.begun != 1 {
 				t.Errorf("it has begun %d times", o.begun)
 			}
+			several := slices.ContainsFunc(o.m.order, func(p *peer) bool { return len(p.attachments) > 1 })
+			if o.ports != several || len(o.absent) != 0 {
+				t.Errorf("flows are spread by ports: %v; a peer has several ways: %v; absent: %v", o.ports, several, o.absent)
+			}
 			o.play(configured{})
 			o.finish()
+			if o.ports {
+				t.Error("flows are spread by ports still")
+			}
 			if len(o.closed) != o.made || len(o.wanted) != 0 || len(o.besides) != 0 || len(o.m.tunnels)+len(o.m.leaving)+len(o.m.conditions.known) != 0 {
 				t.Errorf("of %d tunnels %d were closed; left are %v, %v, %v, %v", o.made, len(o.closed), o.wanted, o.m.tunnels, o.m.leaving, o.m.conditions.known)
 			}

@@ -26,6 +26,8 @@ type outside struct {
 	made    int            // how many tunnels were opened
 	hops    map[string]bool
 	wanted  []bgp.Neighbor
+	absent  []bgp.Absent
+	ports   bool // flows are spread by ports
 	besides map[uint64]bool
 	asked   []effect // setAddresses, setTrust and listen without a result
 	lines   []string
@@ -87,6 +89,8 @@ func (o *outside) note(e effect) {
 		o.asked = append(o.asked, e)
 	case listen:
 		o.asked = append(o.asked, e)
+	case hashPorts:
+		o.asked = append(o.asked, e)
 	case wakeTunnel:
 		isOpen(e.id)
 	case listenBeside:
@@ -103,7 +107,7 @@ func (o *outside) note(e effect) {
 	case setHop:
 		o.hops[e.ifname] = !e.down
 	case wantNeighbors:
-		o.wanted = e.neighbors
+		o.wanted, o.absent = e.neighbors, e.absent
 	case report:
 		o.lines = append(o.lines, e.line)
 	case logged:
@@ -176,6 +180,11 @@ func (o *outside) answer(fails func() bool) {
 			o.play(trusted{e.id, e.line, err})
 		case listen:
 			o.play(tried{subject{kind: e.kind}, err})
+		case hashPorts:
+			if err == nil {
+				o.ports = e.on
+			}
+			o.play(tried{subject{kind: kindFlowHash}, err})
 		}
 	}
 }

@@ -73,6 +73,9 @@ func (l *loop) applyRoutes() {
 	if n > 0 {
 		l.routes.Apply(changes...)
 	}
+	if len(t.prefixes) == 0 {
+		l.raise()
+	}
 	if len(t.prefixes) > 0 || len(l.feed.incoming) > 0 || l.feed.more {
 		select {
 		case l.feed.again <- struct{}{}:

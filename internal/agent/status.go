@@ -52,7 +52,7 @@ func (l *loop) status() status.Status {
 // peerStatus is a peer with all its tunnels. tunnel and bgp are those of the first.
 func (l *loop) peerStatus(p *peer, neighbors map[string]bgp.NeighborStatus, swallowed []underlay.Swallowed) status.Peer {
 	out := status.Peer{Name: p.name}
-	shares := p.shares()
+	shares := l.state.sharesOf(p)
 	for i, a := range p.attachments {
 		t, b := l.tunnelStatus(a), l.bgpStatus(a, neighbors)
 		for _, lost := range swallowed {

@@ -22,6 +22,7 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		Link:      uint16(t.Link),
 		Remotes:   dialed(t.Remotes),
 		Control:   i.guard.Control(t.Underlay),
+		Underlay:  t.Underlay,
 		Keepalive: t.Keepalive,
 		DeadAfter: t.DeadAfter,
 		Paths:     i.paths.Socket(unix.IPPROTO_TCP, t.Underlay),

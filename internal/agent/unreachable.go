@@ -27,6 +27,7 @@ func (l *loop) setUnreachable() {
 	}
 	if !maps.Equal(keeps, l.keeps) { // a reload may say so of what is there
 		l.keeps = keeps
+		l.state.catchUp()
 		l.state.kept.forget(func(peer string) bool { _, keeps := keeps[peer]; return keeps })
 		for prefix, id := range l.state.learned.All() {
 			l.keep(prefix, l.state.origins[id].neighbors[0])

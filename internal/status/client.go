@@ -23,6 +23,13 @@ func Get(ctx context.Context, socket string) (Status, error) {
 	return s, err
 }
 
+// GetRoutes asks the daemon at socket for routes: see [ParseRoutesOf].
+func GetRoutes(ctx context.Context, socket, of string) (Routes, error) {
+	var r Routes
+	err := ask(ctx, socket, http.MethodGet, "/routes?"+url.Values{"of": {of}}.Encode(), &r)
+	return r, err
+}
+
 // Reload has the daemon at socket read its files again, and waits until it has.
 // Mistakes in the files are in the result, not in the error.
 func Reload(ctx context.Context, socket string) (ReloadResult, error) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"warren/internal/socket"
@@ -33,6 +34,9 @@ type Config struct {
 	Socket string // path; its directory is made if it is missing
 	Source func(context.Context) (Status, error)
 	Reload func(context.Context) (ReloadResult, error)
+	// Routes returns the ways of a prefix, of the longest that an address is in, or, of the zero
+	// prefix, of all. nil: it cannot be asked.
+	Routes func(context.Context, netip.Prefix) (Routes, error)
 	// SetLogLevel changes the level of the log to the one of that name; its error
 	// says which there are. nil: it cannot be changed.
 	SetLogLevel func(name string) error
@@ -115,6 +119,16 @@ func (s *Server) handler(run context.Context) http.Handler {
 		v, err := s.config.Source(r.Context())
 		s.answer(w, v, err)
 	})
+	if s.config.Routes != nil {
+		mux.HandleFunc("GET /routes", func(w http.ResponseWriter, r *http.Request) {
+			of, err := ParseRoutesOf(r.URL.Query().Get("of"))
+			var v Routes
+			if err == nil {
+				v, err = s.config.Routes(r.Context(), of)
+			}
+			s.answer(w, v, err)
+		})
+	}
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
 		// A reload that has begun goes on when the one who asked has gone.
 		v, err := s.config.Reload(run)

@@ -73,7 +73,7 @@ type Peer struct {
 type PeerTunnel struct {
 	Tunnel
 	Link     int     `json:"link"`
-	Share    float64 `json:"share"`    // of the peer's flows, 0 to 1: by weight, among tunnels that are up and not in reserve
+	Share    float64 `json:"share"`    // of the peer's flows, 0 to 1, as the routes that are learned from it have them
 	Carrying bool    `json:"carrying"` // it has a share, and BGP has a session over it
 	BGP      BGP     `json:"bgp"`
 }

@@ -63,7 +63,9 @@ func peerTable(b *strings.Builder, s Status) {
 	}
 	now := s.Time.Time
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PEER\tTRANSPORT\tTUNNEL\tFOR\tREMOTE\tRTT\tRX\tTX\tBGP\tFOR\tRECEIVED\tACCEPTED\tANNOUNCED")
+	several := slices.ContainsFunc(s.Peers, func(p Peer) bool { return len(p.Tunnels) > 1 })
+	head := []string{"PEER", "TRANSPORT", "TUNNEL", "FOR", "REMOTE", "RTT", "RX", "TX", "BGP", "FOR", "RECEIVED", "ACCEPTED", "ANNOUNCED"}
+	fmt.Fprintln(t, strings.Join(withShare(several, head, "SHARE"), "\t"))
 	for _, p := range s.Peers {
 		for i, u := range tunnels(p) {
 			cells := []string{
@@ -75,10 +77,31 @@ func peerTable(b *strings.Builder, s Status) {
 			for i, c := range cells {
 				cells[i] = orDash(clean(c))
 			}
-			fmt.Fprintln(t, strings.Join(cells, "\t"))
+			fmt.Fprintln(t, strings.Join(withShare(several, cells, share(u)), "\t"))
 		}
 	}
 	_ = t.Flush() // a strings.Builder does not fail
+}
+
+// withShare puts a cell about a tunnel's share of the flows behind the round trip, where a peer has
+// several tunnels.
+func withShare(several bool, cells []string, share string) []string {
+	const at = 6
+	if !several {
+		return cells
+	}
+	return slices.Insert(slices.Clone(cells), at, share)
+}
+
+// share is what part of the peer's flows a tunnel has.
+func share(t PeerTunnel) string {
+	switch {
+	case t.Share > 0:
+		return fmt.Sprintf("%.0f %%", t.Share*100)
+	case t.State == "up" && t.BGP.State == "established":
+		return "reserve"
+	}
+	return "-"
 }
 
 // tunnels returns a peer's, also those of a daemon that knows of one only.

@@ -135,6 +135,7 @@ type LinkConfig struct {
 	// begun beside it; 0 is [remote.DefaultConnectTimeout].
 	ConnectTimeout time.Duration
 	Control        Control // for this tunnel's sockets, after Config.Control; may be nil
+	Underlay       string  // the interface that Control binds them to, if any: a peer that comes by it is answered by it
 	Keepalive      time.Duration
 	DeadAfter      time.Duration      // at least twice Keepalive
 	Paths          Paths              // for this tunnel's connections; may be nil

@@ -39,7 +39,9 @@ type Endpoint struct {
 	shown     string           // the server name
 	links     []*Link
 	listeners map[netip.AddrPort]net.Listener
-	serving   context.Context // of Run; nil before and after
+	bound     map[boundTo]bound  // listeners of underlays, while Run runs
+	unbound   map[boundTo]string // why there is none, as it was logged
+	serving   context.Context    // of Run; nil before and after
 	serves    sync.WaitGroup
 }
 
@@ -57,6 +59,8 @@ func NewEndpoint(c Config) *Endpoint {
 		renewal:   defaultRenewal,
 		able:      flagWidens | flagRenews,
 		listeners: make(map[netip.AddrPort]net.Listener),
+		bound:     make(map[boundTo]bound),
+		unbound:   make(map[boundTo]string),
 	}
 	e.complaints = newComplaints(e.log, &e.gate.known)
 	rand.Read(e.instance[:])
@@ -75,11 +79,16 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	for _, l := range e.listeners {
 		e.serve(ctx, l)
 	}
+	e.rebindLocked()
 	e.mu.Unlock()
 
-	<-ctx.Done()
+	e.followUnderlays(ctx)
 	e.mu.Lock()
 	e.serving = nil
+	for at, l := range e.bound {
+		l.Close()
+		delete(e.bound, at)
+	}
 	for addr, l := range e.listeners {
 		l.Close()
 		delete(e.listeners, addr)
@@ -110,7 +119,7 @@ func (e *Endpoint) SetListen(addrs []netip.AddrPort) error {
 		if e.listeners[addr] != nil {
 			continue
 		}
-		l, err := e.listen(addr)
+		l, err := e.listen(addr, "")
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -120,23 +129,32 @@ func (e *Endpoint) SetListen(addrs []netip.AddrPort) error {
 			e.serve(e.serving, l)
 		}
 	}
+	e.rebindLocked()
 	return errors.Join(errs...)
 }
 
-// listen binds one address. 0.0.0.0 is IPv4 only and [::] IPv6 only, so that both
+// listen binds one address, on an underlay or on none. 0.0.0.0 is IPv4 only and [::] IPv6 only, so that both
 // can be named.
-func (e *Endpoint) listen(addr netip.AddrPort) (net.Listener, error) {
+func (e *Endpoint) listen(addr netip.AddrPort, underlay string) (net.Listener, error) {
 	network := "tcp6"
 	if addr.Addr().Unmap().Is4() {
 		network = "tcp4"
 	}
-	lc := net.ListenConfig{Control: e.cfg.Control, KeepAlive: -1}
+	lc := net.ListenConfig{Control: e.control(underlay), KeepAlive: -1}
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), network, addr.String())
 	if errors.Is(err, unix.EAFNOSUPPORT) {
 		err = errNoIPv6
 	}
 	if err != nil {
+		return nil, fmt.Errorf("tlslink: listen on %s: %w", addr, err)
+	}
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err == nil {
+		err = sharePort(raw)
+	}
+	if err != nil {
+		l.Close()
 		return nil, fmt.Errorf("tlslink: listen on %s: %w", addr, err)
 	}
 	return l, nil
@@ -186,6 +204,7 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 		return nil, err
 	}
 	e.links = append(e.links, l)
+	e.rebindLocked()
 	return l, nil
 }
 
@@ -219,6 +238,7 @@ func (e *Endpoint) removeLink(l *Link) {
 	for i, other := range e.links {
 		if other == l {
 			e.links = append(e.links[:i:i], e.links[i+1:]...)
+			e.rebindLocked()
 			return
 		}
 	}

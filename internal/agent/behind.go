@@ -1,0 +1,79 @@
+package agent
+
+import "slices"
+
+// When a tunnel dies the kernel's groups lose its way at once, by one message whatever the number
+// of prefixes. Then the speaker takes that neighbor's ways from each prefix, one by one, which
+// would rewrite every route to say what the groups do already. So a prefix keeps the ways that
+// it had, the dead one included, while they come to the same:
+//
+//	learned: site-b, site-b/1 (down)     the group has site-b
+//	behind:  site-b                      what the speaker says
+//
+// Before any interface can be used again, what the speaker says takes effect: a way that comes
+// back is used by the prefixes that are learned over it then, and by no others.
+
+// stays reports whether a prefix may keep its ways when the speaker gives it others, because with
+// what is down now both lead the same way, and will when more goes down.
+func (s *state) stays(before, next *origin) bool {
+	isDown := func(name string) bool { return s.down[s.attached[name].ifname] }
+	if !slices.ContainsFunc(before.neighbors, isDown) {
+		return false
+	}
+	up, used := s.usable(before)
+	nextUp, nextUsed := s.usable(next)
+	return len(up) > 0 && slices.Equal(up, nextUp) && used == nextUsed
+}
+
+// usable returns the neighbors of an origin whose ways can be used now, and how many of them are:
+// those that are not in reserve, or the first one (fib.Change).
+func (s *state) usable(o *origin) (names []string, used int) {
+	for i, name := range o.neighbors {
+		a, ok := s.attached[name]
+		if !ok || s.down[a.ifname] {
+			continue
+		}
+		if names = append(names, name); i < o.used {
+			used++
+		}
+	}
+	return names, max(used, min(len(names), 1))
+}
+
+// catchUp has what the speaker says take effect for all prefixes. It reports whether it was
+// something else for any.
+func (s *state) catchUp() bool {
+	any := len(s.behind) > 0
+	for prefix, id := range s.behind {
+		s.setLearned(prefix, id)
+		s.touched.add(prefix)
+	}
+	clear(s.behind)
+	return any
+}
+
+// setHop says whether routes can use an interface. One that can waits for the prefixes that are
+// behind.
+func (l *loop) setHop(e setHop) {
+	l.state.down[e.ifname] = e.down
+	if e.down {
+		delete(l.rising, e.ifname)
+		l.routes.SetHop(e.ifname, hop(true))
+		return
+	}
+	delete(l.state.down, e.ifname)
+	if l.state.catchUp() || len(l.rising) > 0 {
+		l.rising[e.ifname] = true
+		l.applyRoutes()
+		return
+	}
+	l.routes.SetHop(e.ifname, hop(false))
+}
+
+// raise has routes use the interfaces that have waited.
+func (l *loop) raise() {
+	for _, name := range sortedKeys(l.rising) {
+		l.routes.SetHop(name, hop(false))
+	}
+	clear(l.rising)
+}

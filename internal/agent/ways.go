@@ -1,0 +1,91 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"warren/internal/fib"
+	"warren/internal/status"
+)
+
+// maxRoutesShown bounds what `warren status --routes` is answered with.
+const maxRoutesShown = 10_000
+
+// waysOf is the answer to `warren status --routes`: of a prefix; of one address, the longest
+// prefix that it is in; of the zero prefix, all. The loop is not held up by sorting.
+func (l *loop) waysOf(ctx context.Context, of netip.Prefix) (r status.Routes, err error) {
+	var prefixes []netip.Prefix
+	if err := l.ask(ctx, func(context.Context) { prefixes = l.state.prefixesOf(of) }); err != nil {
+		return r, err
+	}
+	slices.SortFunc(prefixes, comparePrefix)
+	if r.More = len(prefixes) - maxRoutesShown; r.More > 0 {
+		prefixes = prefixes[:maxRoutesShown]
+	}
+	r.More, r.Routes = max(r.More, 0), []status.Route{}
+	err = l.ask(ctx, func(context.Context) {
+		links := map[string]*attachment{}
+		l.m.all(func(a *attachment) { links[a.cfg.Interface] = a })
+		for _, p := range prefixes {
+			if ways := l.state.shownWays(p, links); len(ways) > 0 {
+				r.Routes = append(r.Routes, status.Route{Prefix: p.String(), Ways: ways})
+			}
+		}
+	})
+	return r, err
+}
+
+// prefixesOf returns the learned prefixes that are asked for, in no order.
+func (s *state) prefixesOf(of netip.Prefix) (found []netip.Prefix) {
+	if !of.IsValid() {
+		for p := range s.learned.All() {
+			found = append(found, p)
+		}
+		return found
+	}
+	if s.learned.Has(of) || !of.IsSingleIP() {
+		return append(found, of)
+	}
+	for bits := of.Bits() - 1; bits >= 0; bits-- {
+		if p := netip.PrefixFrom(of.Addr(), bits).Masked(); s.learned.Has(p) {
+			return append(found, p)
+		}
+	}
+	return nil
+}
+
+// shownWays returns the ways to a prefix, and what each is to it now.
+func (s *state) shownWays(p netip.Prefix, links map[string]*attachment) (ways []status.Way) {
+	sum := 0
+	for _, way := range desiredFor(s, p).Ways {
+		a := links[way.Interface]
+		if a == nil {
+			continue
+		}
+		shown := status.Way{
+			Peer: a.peer.name, Interface: way.Interface, Link: a.cfg.Link, Weight: max(way.Weight, 1), State: s.wayState(way, sum > 0),
+		}
+		if shown.State == status.WayUsed {
+			sum += shown.Weight
+		}
+		ways = append(ways, shown)
+	}
+	for i := range ways {
+		if ways[i].State == status.WayUsed {
+			ways[i].Share = float64(ways[i].Weight) / float64(sum)
+		}
+	}
+	return ways
+}
+
+// wayState is what a way is, where others before it are used or are not: fib.Change has the rule.
+func (s *state) wayState(way fib.Way, others bool) string {
+	switch {
+	case s.down[way.Interface]:
+		return status.WayDown
+	case way.Reserve && others:
+		return status.WayReserve
+	}
+	return status.WayUsed
+}
