@@ -36,6 +36,7 @@ func playModel(t *testing.T, k *kernel, noObjects bool) {
 	}
 	rnd, model, down, carrier := newRand(t), map[netip.Prefix]wantedWays{}, map[string]bool{}, map[string]bool{}
 	choices := [][]string{{"hopA"}, {"hopB"}, {"hopA", "hopB"}, {"hopB", "hopA"}, {"hopA", "hopB:5", "hopC"}, {"hopC", "hopA"}, nil,
+		{"hopA*fe80::7"}, {"hopA*fe80::8"}, {"hopA*fe80::7", "hopA*fe80::8", "~hopB"}, {"hopB", "hopA*fe80::8"},
 		{"hopA", "~hopB"}, {"hopA", "~hopC"}, {"hopB:5", "hopA", "~hopC"}, {"hopC", "~hopB", "~hopA:5"}, {"~hopC", "~hopA"}}
 	for range 80 {
 		for range rnd.IntN(6) {
