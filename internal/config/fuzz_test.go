@@ -72,7 +72,8 @@ func checkPromises(t *testing.T, cfg *Config) {
 		(!cfg.FIB.Source4.IsValid() || cfg.FIB.Source4.Is4()) && (!cfg.FIB.Source6.IsValid() || cfg.FIB.Source6.Is6()) &&
 		!slices.ContainsFunc(cfg.Announce.Networks, func(n netip.Prefix) bool { return n != n.Masked() })
 	ok = ok && checkASN(int64(p.BGP.ASN)) == nil && !p.BGP.Import.Own && p.BGP.MaxPrefixes > 0 &&
-		len(p.Tunnels) > 0 && len(p.Tunnels) <= maxTables && p.Equal(p)
+		len(p.Tunnels) > 0 != p.BGP.LAN.IsSet() && len(p.Tunnels) <= maxTables && p.Equal(p) && len(p.BGP.LAN.Password) <= MaxPassword &&
+		(p.BGP.LAN.Interface != "" || !p.BGP.LAN.Address.Is6() || !p.BGP.LAN.Address.IsLinkLocalUnicast())
 	links, names := map[int]bool{}, map[string]bool{}
 	for _, t := range p.Tunnels {
 		ok = ok && checkInterface(t.Interface) == nil && keeps(cfg, t) && t.Link >= 0 && t.Link <= maxLink &&

@@ -89,6 +89,7 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 		}
 	}
 	l.checkAmongTunnels(tunnelsOf(drafts))
+	l.checkLANs(drafts)
 
 	if len(l.errs) > 0 {
 		l.errs.sort()
@@ -116,17 +117,19 @@ func (l *loader) peer(s source) (draft, bool) {
 	if !l.decode(s.file, s.data, raw) {
 		return draft{}, false
 	}
+	p := &Peer{Name: name, File: s.file, raw: raw}
+	if raw.wantsLAN() {
+		p.BGP = l.peerBGP(&raw.BGP)
+		p.BGP.LAN = l.lan(&raw.BGP)
+		return draft{p, raw}, true
+	}
 	if len(raw.Tunnels.v) == 0 {
 		head := place{file: s.file, line: 1, key: "tunnel"}
 		leaveAll(head, absent, raw.Tunnels.add(head))
 	}
-	return draft{raw: raw, peer: &Peer{
-		Name:    name,
-		File:    s.file,
-		Tunnels: l.tunnels(name, &raw.Tunnels),
-		BGP:     l.peerBGP(&raw.BGP),
-		raw:     raw,
-	}}, true
+	l.refuseLAN(&raw.BGP)
+	p.Tunnels, p.BGP = l.tunnels(name, &raw.Tunnels), l.peerBGP(&raw.BGP)
+	return draft{p, raw}, true
 }
 
 // resolve makes a file name absolute.

@@ -133,7 +133,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	}{
 		{reflect.TypeFor[rawRouter](), []string{"warren.toml"}},
 		{reflect.TypeFor[rawPeer](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml", "peers.d/site-e.toml", "peers.d/site-f.toml",
-			"peers.d/site-g.toml", "peers.d/site-h.toml", "peers.d/site-i.toml", "peers.d/site-j.toml", "peers.d/site-k.toml"}},
+			"peers.d/site-g.toml", "peers.d/site-h.toml", "peers.d/site-i.toml", "peers.d/site-j.toml", "peers.d/site-k.toml", "peers.d/site-l.toml"}},
 	} {
 		var explained []string
 		for _, file := range c.files {
@@ -181,7 +181,7 @@ func referenceKeys(t *testing.T, file string) []referenceKey {
 func TestReferenceIsTrue(t *testing.T) {
 	path := shippedCopy(t, "reference")
 	whole := load(t, path)
-	for _, file := range []string{"warren.toml", "peers.d/site-b.toml", "peers.d/site-e.toml", "peers.d/site-f.toml"} {
+	for _, file := range []string{"warren.toml", "peers.d/site-b.toml", "peers.d/site-e.toml", "peers.d/site-f.toml", "peers.d/site-l.toml"} {
 		target := filepath.Join(filepath.Dir(path), file)
 		text := readShipped(t, "reference/"+file)
 		for _, k := range referenceKeys(t, file) {
@@ -240,7 +240,7 @@ func TestReferenceValues(t *testing.T) {
 	if !cfg.FIB.KeepUnreachable || !cfg.Peers[0].BGP.KeepLearned || cfg.Peers[1].BGP.KeepLearned {
 		t.Errorf("unreachable: %+v, %+v", cfg.FIB, cfg.Peers[0].BGP)
 	}
-	if len(cfg.Peers) != 10 {
+	if len(cfg.Peers) != 11 {
 		t.Fatalf("peers %v", cfg.Peers)
 	}
 	b, c, d := cfg.Peers[0].Tunnels[0], cfg.Peers[1].Tunnels[0], cfg.Peers[2].Tunnels[0]
@@ -292,6 +292,10 @@ func TestReferenceValues(t *testing.T) {
 	}
 	if len(k) != 2 || k[0].Trust.PublicKeys[0][0] != 0xb3 || k[1].Trust.PublicKeys[0][0] != 0x57 || bytes.Equal(k[0].Trust.PrivateKey, k[1].Trust.PrivateKey) {
 		t.Errorf("site-k: %+v", k)
+	}
+	if l := cfg.Peers[10]; len(l.Tunnels) > 0 || l.BGP.LAN.Address.String() != "10.1.0.2" || l.BGP.LAN.Interface != "eth0" ||
+		filepath.Base(l.BGP.LAN.PasswordFile) != "site-l.password" || string(l.BGP.LAN.Password) != "a b c" || !l.BGP.LAN.TTLSecurity {
+		t.Errorf("site-l: %+v", l)
 	}
 	imported := cfg.Peers[0].BGP.Import
 	if imported.Any || imported.Default || len(imported.Prefixes) != 2 || imported.Prefixes[0].String() != "10.2.0.0/16 le 24" {

@@ -52,6 +52,7 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 		l.warnWeight(t, tunnels)
 	}
 	l.warnSubnets(tunnels)
+	l.warnLANs(c, hosts)
 	for i := range c.Peers {
 		l.warnSeveral(c.Peers[i].tunnels())
 	}
