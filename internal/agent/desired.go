@@ -25,17 +25,21 @@ type state struct {
 	touched *touched
 }
 
-// origin is the set of neighbors that a prefix is learned from. Prefixes share it.
+// origin is the set of ways by which a prefix is learned. Prefixes share it.
 type origin struct {
-	neighbors []string // their names, best first
-	used      int      // so many of them are used at once; the others are in reserve
+	neighbors []string     // their names, best first
+	gateways  []netip.Addr // of each; not valid for a neighbor at the far end of a tunnel
+	used      int          // so many of them are used at once; the others are in reserve
+	key       string
+	prefixes  int // that have it
 }
 
 // attached is what routes over an attachment need to know of it.
 type attached struct {
 	peer    string
 	ifname  string
-	weight  int // share of the flows
+	lan     bool // it is no tunnel: packets need a gateway
+	weight  int  // share of the flows
 	imports bgp.Policy
 }
 
@@ -56,25 +60,42 @@ func newState() state {
 // more.
 func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
 	s.touched.add(prefix)
+	if before := s.learned[prefix]; before != nil {
+		defer s.release(before)
+	}
 	if len(ways) == 0 {
 		delete(s.learned, prefix)
 		return
 	}
 	key := make([]byte, 0, 128) // as a string only where the ways are new: most prefixes share theirs
 	for _, w := range ways {
-		key = strconv.AppendBool(append(append(key, w.Neighbor...), ' '), w.Reserve)
+		key = append(append(key, w.Neighbor...), ' ')
+		if w.Gateway.IsValid() {
+			key = append(w.Gateway.AppendTo(key), ' ')
+		}
+		key = strconv.AppendBool(key, w.Reserve)
 	}
 	from := s.origins[string(key)]
 	if from == nil {
-		from = &origin{}
+		from = &origin{key: string(key)}
 		for _, w := range ways {
-			if from.neighbors = append(from.neighbors, w.Neighbor); !w.Reserve {
+			from.neighbors, from.gateways = append(from.neighbors, w.Neighbor), append(from.gateways, w.Gateway)
+			if !w.Reserve {
 				from.used++
 			}
 		}
-		s.origins[string(key)] = from
+		s.origins[from.key] = from
 	}
+	from.prefixes++
 	s.learned[prefix] = from
+}
+
+// release notes that a prefix has an origin no more. With gateways there may be as many as
+// prefixes, and others the next moment.
+func (s *state) release(from *origin) {
+	if from.prefixes--; from.prefixes == 0 {
+		delete(s.origins, from.key)
+	}
 }
 
 // protect changes what no neighbor may take.
@@ -118,7 +139,7 @@ func (s *state) setAttached(next map[string]attached) {
 func sameRoutes(before, next map[string]attached, name string) bool {
 	a, was := before[name]
 	b, is := next[name]
-	return was == is && a.ifname == b.ifname && a.weight == b.weight && a.imports.Equal(b.imports)
+	return was == is && a.ifname == b.ifname && a.lan == b.lan && a.weight == b.weight && a.imports.Equal(b.imports)
 }
 
 // setUnreachable changes what must never take another way.
@@ -172,8 +193,9 @@ func desired(s state) (all []fib.Change) {
 
 // desiredFor says which routes a prefix should have: it leaves by the tunnels of the
 // neighbors it was learned from, of which fib knows which can be used. The way out is the
-// session, not the next hop, because a tunnel has exactly one peer. Beneath may be an
-// unreachable route, which counts where no other one is left.
+// session, not the next hop, because a tunnel has exactly one peer; on a network with others it
+// is the gateway there. Beneath may be an unreachable route, which counts where no other one is
+// left.
 //
 // The speaker refuses what is protected itself; it is left out here as well,
 // because a prefix becomes local (an address is added) before the speaker has
@@ -195,7 +217,10 @@ func desiredFor(s state, prefix netip.Prefix) fib.Change {
 				continue
 			}
 		}
-		c.Ways = append(c.Ways, fib.Way{Interface: a.ifname, Weight: a.weight, Reserve: i >= from.used})
+		if a.lan != from.gateways[i].IsValid() {
+			continue // the speaker has not taken back yet what the peer was before a reload
+		}
+		c.Ways = append(c.Ways, fib.Way{Interface: a.ifname, Gateway: from.gateways[i], Weight: a.weight, Reserve: i >= from.used})
 	}
 	return c
 }
