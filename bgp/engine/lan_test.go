@@ -149,3 +149,15 @@ func TestNoNextHopOfAnotherFamily(t *testing.T) {
 	l.wants("10.1.0.0/16 64512" + four)
 	waitCounts(t, s, "lan", 1, 0)
 }
+
+// TestTTLSecurity: two ends in two ASes that take nothing with a lower TTL than 255 (RFC 5082)
+// hear one another, also when the session is established.
+func TestTTLSecurity(t *testing.T) {
+	a, b := startSpeaker(t, 64512, "10.0.0.1"), startSpeaker(t, 64513, "10.0.0.2")
+	secure := func(n *Neighbor) { n.TTLSecurity = true }
+	connect(t, a, b, secure, secure)
+	announce(t, a, "10.1.0.0/16")
+	announce(t, b, "10.2.0.0/16")
+	waitRoutes(t, b, "a", "10.1.0.0/16")
+	waitRoutes(t, a, "b", "10.2.0.0/16")
+}
