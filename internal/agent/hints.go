@@ -82,13 +82,13 @@ func (l *loop) blockedHints(neighbors map[string]bgp.NeighborStatus, now time.Ti
 			return
 		}
 		if tries := now.Sub(since).Truncate(time.Second); tries >= blockedAfter {
-			what := "the tunnel is up"
+			what, also := "the tunnel is up", ""
 			if a.isLAN() {
-				what = "this router is on the peer's network"
+				what, also = "this router is on the peer's network", "; both ends need the same password and ttl_security"
 			}
 			hints = append(hints, status.Hint{Peer: a.peer.name, Text: a.hint(fmt.Sprintf(
 				what+", and for %v nothing has come back from TCP port 179 of %v, not even a refusal: "+
-					"let BGP through on interface %s, in the firewalls of both ends", tries, a.session.peer, a.ifname()))})
+					"let BGP through on interface %s, in the firewalls of both ends"+also, tries, a.session.peer, a.ifname()))})
 		}
 	})
 	return hints
