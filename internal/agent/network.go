@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/link"
 )
@@ -58,6 +59,9 @@ func locate(lan config.LAN, before place, hosts []link.Host, seen map[string]lin
 		if h.Interface == at.ifname && h.Subnet.Contains(h.Addr) {
 			at.network = append(at.network, netip.PrefixFrom(h.Addr, h.Subnet.Bits()))
 		}
+	}
+	if n := (bgp.Neighbor{LocalAddr: at.local, Network: at.network}); !n.OnLink(lan.Address) {
+		return place{}, fmt.Errorf("%v is no host's address in the network of interface %s; set [bgp] address to the peer's", lan.Address, at.ifname)
 	}
 	return at, nil
 }

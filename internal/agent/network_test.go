@@ -52,6 +52,7 @@ func TestLocate(t *testing.T) {
 		{lan: config.LAN{Address: netip.MustParseAddr("2001:db8::2")}, hosts: "eth0 2001:db8::1/64", want: "eth0 2001:db8::1"},
 
 		{lan: config.LAN{Address: netip.MustParseAddr("192.0.2.2")}, hosts: "tun0 192.0.2.1/24", says: "no interface that is up has an address in a network with 192.0.2.2"},
+		{lan: config.LAN{Address: netip.MustParseAddr("192.0.2.255")}, hosts: "eth0 192.0.2.1/24", says: "192.0.2.255 is no host's address in the network of interface eth0"},
 		{lan: config.LAN{Address: netip.MustParseAddr("192.0.2.2")}, hosts: "eth0! 192.0.2.1/24", says: "interface eth0 has no carrier"},
 		{lan: config.LAN{Address: netip.MustParseAddr("192.0.2.2")}, hosts: "eth0 192.0.2.2/24", says: "192.0.2.2 is this host's own address"},
 		{lan: config.LAN{Address: netip.MustParseAddr("192.0.2.2"), Interface: "eth7"}, hosts: "eth0 192.0.2.1/24", says: "there is no interface eth7"},
