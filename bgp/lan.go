@@ -26,14 +26,21 @@ func (Password) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
 func (n *Neighbor) LAN() bool { return len(n.Network) > 0 }
 
 // OnLink reports whether an address is on the network of n: in one of its prefixes, or a
-// link-local one. This end's own address is not (RFC 4271 section 6.3).
+// link-local one. This end's own address is not (RFC 4271 section 6.3), nor what is no host's:
+// the kernel takes neither for a gateway.
 func (n *Neighbor) OnLink(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if a == n.LocalAddr.WithZone("") {
 		return false
 	}
 	linkLocal := a.Is6() && a.IsLinkLocalUnicast()
-	return linkLocal || slices.ContainsFunc(n.Network, func(p netip.Prefix) bool { return p.Addr() != a && p.Contains(a) })
+	return linkLocal || slices.ContainsFunc(n.Network, func(p netip.Prefix) bool { return p.Addr() != a && p.Contains(a) && !isSubnets(a, p) })
+}
+
+// isSubnets reports whether an IPv4 address in a prefix is that of the subnet or its broadcast
+// address. A subnet of two addresses has neither (RFC 3021).
+func isSubnets(a netip.Addr, p netip.Prefix) bool {
+	return a.Is4() && p.Bits() < 31 && (a == p.Masked().Addr() || !p.Contains(a.Next()))
 }
 
 // validateLAN checks what is for a network with others.

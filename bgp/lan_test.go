@@ -20,10 +20,19 @@ func TestOnLink(t *testing.T) {
 	for a, want := range map[string]bool{
 		"10.5.0.2": true, "10.5.0.9": true, "10.5.0.1": false, "10.5.1.2": false, "::ffff:10.5.0.2": true,
 		"2001:db8:5::2": true, "2001:db8:5::1": false, "2001:db8:6::2": false, "fe80::7": true, "169.254.0.7": false,
+		"10.5.0.0": false, "10.5.0.255": false, "10.5.0.254": true, "2001:db8:5::": true,
 	} {
 		if got := n.OnLink(netip.MustParseAddr(a)); got != want {
 			t.Errorf("%s on link: %v", a, got)
 		}
+	}
+}
+
+// TestOnLinkOfTwo: a subnet of two addresses has no broadcast address (RFC 3021).
+func TestOnLinkOfTwo(t *testing.T) {
+	n := Neighbor{LocalAddr: netip.MustParseAddr("10.5.0.0"), Network: []netip.Prefix{netip.MustParsePrefix("10.5.0.0/31")}}
+	if !n.OnLink(netip.MustParseAddr("10.5.0.1")) {
+		t.Error("10.5.0.1 is not on link with 10.5.0.0/31")
 	}
 }
 

@@ -62,16 +62,17 @@ type Route struct {
 // MaxWays bounds how many ways a prefix has; the worst are left out.
 const MaxWays = 32
 
-// A Way is a neighbor to which packets can be sent; the next hop that was received plays no
-// part.
+// A Way is a neighbor to which packets can be sent. Through a tunnel they get there, whatever
+// next hop was received; on a network with others that is the gateway.
 //
 // Those that are in use are the best way and its equals, with the same LOCAL_PREF, AS_PATH,
 // ORIGIN and MED, and all from eBGP neighbors or all from iBGP neighbors. The AS_PATHs have to be the
 // same, number by number, not only of one length: traffic is shared only between ways that
 // lead through the same networks. All others are in reserve.
 type Way struct {
-	Neighbor string // the name of the neighbor
-	Reserve  bool   // not to be used while one of the others can be
+	Neighbor string     // the name of the neighbor
+	Gateway  netip.Addr // of a neighbor with Neighbor.LAN, without a zone; else not valid
+	Reserve  bool       // not to be used while one of the others can be
 }
 
 // Best is the neighbor of the best way, empty if there is none.

@@ -2,15 +2,12 @@ package engine
 
 import "net/netip"
 
-// Gateway returns where packets to p go on the network that a neighbor is on: the next hop
-// of its route, which the judge has found to be there, without a zone. It returns false for
-// a neighbor at the far end of a tunnel, and where it has no route that is accepted.
-func (s *Speaker) Gateway(neighbor string, p netip.Prefix) (gateway netip.Addr, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := s.neighbors[neighbor]
-	if n == nil || !n.LAN() || n.session.conn == nil {
-		return netip.Addr{}, false
+// gateway returns where packets to p go on the network that n is on: the next hop of its
+// route, which the judge has found to be there, without a zone. It is not valid for a neighbor
+// at the far end of a tunnel. ok is false where n has no route any more. n has a connection.
+func (n *neighbor) gateway(p netip.Prefix) (gateway netip.Addr, ok bool) {
+	if !n.LAN() {
+		return netip.Addr{}, true
 	}
 	return n.session.conn.nextHop(p)
 }

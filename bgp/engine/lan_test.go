@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,16 +80,38 @@ func TestLANNeighbors(t *testing.T) {
 		}
 		return ""
 	})
-	for _, tt := range []struct {
-		name, prefix string
-		want         netip.Addr
-	}{
-		{"a", "10.2.0.0/16", peers["a"].addr}, {"a", "10.3.0.0/16", host(local, 77)}, {"b", "10.4.0.0/16", peers["b"].addr}, {"b", "10.6.0.0/16", netip.Addr{}},
-	} {
-		if got, ok := s.Gateway(tt.name, netip.MustParsePrefix(tt.prefix)); got != tt.want || ok != tt.want.IsValid() {
-			t.Errorf("%s by %s goes to %v, not %v", tt.prefix, tt.name, got, tt.want)
-		}
+	gateways := func(want map[string][]Way) {
+		t.Helper()
+		eventually(t, 40*time.Second, func() string {
+			routes := s.Routes()
+			for p, ways := range want {
+				if got := routes[netip.MustParsePrefix(p)].Ways; !slices.Equal(got, ways) {
+					return fmt.Sprintf("the ways to %s are %v, not %v", p, got, ways)
+				}
+			}
+			return ""
+		})
 	}
+	gateways(map[string][]Way{
+		"10.2.0.0/16": {{Neighbor: "a", Gateway: peers["a"].addr}},
+		"10.3.0.0/16": {{Neighbor: "a", Gateway: host(local, 77)}},
+		"10.4.0.0/16": {{Neighbor: "b", Gateway: peers["b"].addr}},
+		"10.6.0.0/16": nil,
+	})
+	// Another next hop is another way, beside another neighbor's too.
+	s.TakeChanges()
+	peers["a"].updateVia(64513, host(local, 78), "10.3.0.0/16")
+	gateways(map[string][]Way{"10.3.0.0/16": {{Neighbor: "a", Gateway: host(local, 78)}}})
+	eventually(t, 40*time.Second, func() string {
+		if c, ok := s.TakeChanges()[netip.MustParsePrefix("10.3.0.0/16")]; !ok || len(c.Ways) != 1 || c.Ways[0].Gateway != host(local, 78) {
+			return fmt.Sprintf("told is %v", c)
+		}
+		return ""
+	})
+	peers["b"].updateVia(64514, host(local, 79), "10.2.0.0/16")
+	gateways(map[string][]Way{"10.2.0.0/16": {{Neighbor: "a", Gateway: peers["a"].addr}, {Neighbor: "b", Gateway: host(local, 79), Reserve: true}}})
+	peers["b"].send(gobgp.NewBGPUpdateMessage([]gobgp.PathNLRI{peers["b"].nlri(netip.MustParsePrefix("10.2.0.0/16"))}, nil, nil))
+	gateways(map[string][]Way{"10.2.0.0/16": {{Neighbor: "a", Gateway: peers["a"].addr}}})
 	since := statusOf(s, "b").Since
 	if err := s.DeleteNeighbor(t.Context(), "a"); err != nil {
 		t.Fatal(err)
@@ -125,4 +148,16 @@ func TestNoNextHopOfAnotherFamily(t *testing.T) {
 	four, _ := hopsTo(s, "lan")
 	l.wants("10.1.0.0/16 64512" + four)
 	waitCounts(t, s, "lan", 1, 0)
+}
+
+// TestTTLSecurity: two ends in two ASes that take nothing with a lower TTL than 255 (RFC 5082)
+// hear one another, also when the session is established.
+func TestTTLSecurity(t *testing.T) {
+	a, b := startSpeaker(t, 64512, "10.0.0.1"), startSpeaker(t, 64513, "10.0.0.2")
+	secure := func(n *Neighbor) { n.TTLSecurity = true }
+	connect(t, a, b, secure, secure)
+	announce(t, a, "10.1.0.0/16")
+	announce(t, b, "10.2.0.0/16")
+	waitRoutes(t, b, "a", "10.1.0.0/16")
+	waitRoutes(t, a, "b", "10.2.0.0/16")
 }

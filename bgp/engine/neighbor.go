@@ -87,7 +87,10 @@ func (s *Speaker) apiPeer(n *neighbor) *api.Peer {
 	if n.RouteReflectorClient {
 		reflector = &api.RouteReflector{RouteReflectorClient: true, RouteReflectorClusterId: s.clusterID(n).String()}
 	}
+	// Else GoBGP gives what it sends to a neighbor in another AS a TTL of 1, which the peer drops.
+	ttl := &api.TtlSecurity{Enabled: n.TTLSecurity, TtlMin: 255}
 	return &api.Peer{
+		TtlSecurity: ttl,
 		Conf: &api.PeerConf{
 			NeighborAddress: n.PeerAddr.String(),
 			PeerAsn:         n.ASN,

@@ -48,11 +48,14 @@ func (s *Speaker) problemLocked(n *neighbor, ids routerIDs) string {
 			return fmt.Sprintf("peer %s and peer %s both use router ID %s: neither gets the other's routes; give each router its own router_id", a, b, id)
 		}
 		if s.withheldLocked(n) {
-			return "IPv4 prefixes are not announced: the peer takes none with an IPv6 next hop (RFC 8950); allow it there (BIRD: extended next hop, FRR: capability extended-nexthop), or give this end of the tunnel an IPv4 address"
+			return "IPv4 prefixes are not announced: the peer takes none with an IPv6 next hop (RFC 8950); allow it there (BIRD: extended next hop, FRR: capability extended-nexthop), or give this end's interface an IPv4 address"
 		}
 		return n.missing(time.Now())
 	}
 	if n.session.problem.text == "" && time.Since(n.session.since) > quietAfter && time.Since(n.added) > quietAfter {
+		if !n.session.unanswered.IsZero() && n.LAN() {
+			return fmt.Sprintf("no answer from %s on TCP port %d, not even a refusal: do firewalls at both ends let it through, and do both ends have the same password and ttl_security?", n.PeerAddr, s.port)
+		}
 		if !n.session.unanswered.IsZero() {
 			return fmt.Sprintf("no answer from %s on TCP port %d, not even a refusal: do firewalls at both ends let it through inside the tunnel?", n.PeerAddr, s.port)
 		}

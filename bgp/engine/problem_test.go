@@ -67,4 +67,9 @@ func TestUnansweredIsTold(t *testing.T) {
 			t.Errorf("%v: %q, want %q", c.err, text, c.want)
 		}
 	}
+	n.Network = []netip.Prefix{netip.MustParsePrefix("fd00::1/64")}
+	s.noteDial(n, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded})
+	if text := s.problemLocked(n, nil); !strings.Contains(text, "do both ends have the same password and ttl_security?") || strings.Contains(text, "tunnel") {
+		t.Errorf("on a network: %q", text)
+	}
 }

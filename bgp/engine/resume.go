@@ -119,7 +119,11 @@ func (s *Speaker) shake(n *neighbor, c *peerConn, kept *retention, conn *net.TCP
 
 // setTTL does what GoBGP does with the connections that it begins a session on.
 func (s *Speaker) setTTL(n *neighbor, conn *net.TCPConn) error {
-	if n.ASN == s.cfg.ASN {
+	ttl := 1
+	switch {
+	case n.TTLSecurity:
+		ttl = 255
+	case n.ASN == s.cfg.ASN:
 		return nil
 	}
 	raw, err := conn.SyscallConn()
@@ -131,7 +135,7 @@ func (s *Speaker) setTTL(n *neighbor, conn *net.TCPConn) error {
 		level, option = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS
 	}
 	var failed error
-	err = raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), level, option, 1) })
+	err = raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), level, option, ttl) })
 	return errors.Join(err, failed)
 }
 

@@ -17,8 +17,9 @@ import (
 
 // A candidate is a neighbor that announces a prefix, accepted by its policy.
 type candidate struct {
-	n     *neighbor
-	attrs judge.Attributes
+	n       *neighbor
+	attrs   judge.Attributes
+	gateway netip.Addr
 }
 
 // waysLocked returns the ways to p, as bgp.Route has them. They are valid until the next
@@ -36,7 +37,9 @@ func (s *Speaker) waysLocked(p netip.Prefix) []Way {
 			n = set.all[0]
 		}
 		if n != nil && n.session.conn != nil && n.session.conn.accepts(p) {
-			r.ways = append(r.ways, Way{Neighbor: n.Name})
+			if gateway, ok := n.gateway(p); ok {
+				r.ways = append(r.ways, Way{Neighbor: n.Name, Gateway: gateway})
+			}
 		}
 		return r.ways
 	}
@@ -54,8 +57,12 @@ func (r *rib) addCandidate(n *neighbor, p netip.Prefix) {
 	if n.session.conn == nil {
 		return
 	}
-	if attrs, ok := n.session.conn.attributes(p); ok {
-		r.candidates = append(r.candidates, candidate{n, attrs})
+	attrs, ok := n.session.conn.attributes(p)
+	if !ok {
+		return
+	}
+	if gateway, ok := n.gateway(p); ok {
+		r.candidates = append(r.candidates, candidate{n, attrs, gateway})
 	}
 }
 
@@ -74,7 +81,7 @@ func (r *rib) choose(best *neighbor, asn uint32) []Way {
 		from := len(r.ways)
 		for i := range all {
 			if all[i].equal(&first, asn) != reserve {
-				r.ways = append(r.ways, Way{Neighbor: all[i].n.Name, Reserve: reserve})
+				r.ways = append(r.ways, Way{Neighbor: all[i].n.Name, Gateway: all[i].gateway, Reserve: reserve})
 			}
 		}
 		if !reserve {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -14,11 +15,11 @@ import (
 type peer struct {
 	name        string
 	bgp         config.PeerBGP
-	attachments []*attachment // in the order of its file, at least one
+	attachments []*attachment // its tunnels, in the order of its file, at least one; or the one that is no tunnel
 }
 
-// attachment is one tunnel of a peer, and what exists for it now. BGP runs over each
-// attachment by itself. The machine owns it.
+// attachment is one tunnel of a peer, or the network that the peer is on (network.go), and what
+// exists for it now. BGP runs over each attachment by itself. The machine owns it.
 type attachment struct {
 	peer *peer
 	// name is that of its BGP neighbor: the peer's for the first, and NAME/1, NAME/2 … for
@@ -26,6 +27,8 @@ type attachment struct {
 	// session does, also when one before it in the file goes.
 	name string
 	cfg  config.Tunnel
+	lan  config.LAN // set: it is no tunnel, cfg is the zero one, and phase stays phaseClosed
+	on   string     // the interface of the network, as it was last; "": of a tunnel, or never found
 
 	phase   phase
 	id      uint64       // of the tunnel that is being opened or is open; 0: none
@@ -61,9 +64,21 @@ type session struct {
 	ready       bool           // the interface has its addresses: the speaker is to have the neighbor
 	addresses   []netip.Prefix // what the interface was given
 	addressed   time.Time      // when it was
+	at          place          // of a network: where this router is on it
 }
 
-// up reports whether the tunnel is.
+// isLAN reports whether it is a network that the peer is on, and no tunnel.
+func (a *attachment) isLAN() bool { return a.lan.IsSet() }
+
+// ifname is the interface that the peer is behind, "" if that is not known.
+func (a *attachment) ifname() string {
+	if a.isLAN() {
+		return cmp.Or(a.on, a.lan.Interface)
+	}
+	return a.cfg.Interface
+}
+
+// up reports whether the tunnel is, or this router is on the peer's network.
 func (a *attachment) up() bool { return a.session != nil }
 
 // label is how a line of the log or of a reload begins that is about the attachment.

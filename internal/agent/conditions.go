@@ -32,6 +32,7 @@ const (
 	kindInterface       kind = "interface"
 	kindAddresses       kind = "addresses"
 	kindAddressesBack   kind = "addresses_back"
+	kindNetwork         kind = "network"
 )
 
 // kindWords are what the log and status say of a kind.
@@ -56,6 +57,7 @@ var words = map[kind]kindWords{
 	kindGone:          {what: "keep the tunnel's interface", comes: "the tunnel's interface is gone; making it again", over: "the tunnel's interface is there again"},
 	kindInterface:     {what: "put the tunnel's interface right"},
 	kindAddresses:     {what: "start BGP over the tunnel"},
+	kindNetwork:       {what: "reach the peer's network"},
 	kindAddressesBack: {what: "give the tunnel's interface its addresses back"},
 }
 

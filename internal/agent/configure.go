@@ -40,7 +40,7 @@ func (m *machine) configure(now time.Time, next []wantedPeer) (out []effect) {
 		} else {
 			p = &peer{name: n.name, bgp: n.bgp}
 			added = append(added, p)
-			out = append(out, m.attach(p, n.tunnels, make([]*attachment, len(n.tunnels)))...)
+			out = append(out, m.attachAll(p, n)...)
 		}
 		order = append(order, p)
 	}
@@ -64,6 +64,9 @@ func (m *machine) configure(now time.Time, next []wantedPeer) (out []effect) {
 func (m *machine) change(p *peer, next wantedPeer) (out []effect) {
 	before := p.bgp
 	p.bgp = next.bgp
+	if before.LAN.IsSet() || next.bgp.LAN.IsSet() {
+		return m.changeNetwork(p, before, next)
+	}
 	matched := match(p.attachments, next.tunnels)
 	for _, a := range p.attachments {
 		if !slices.Contains(matched, a) {
@@ -84,16 +87,33 @@ func (m *machine) change(p *peer, next wantedPeer) (out []effect) {
 		out = append(out, m.hopDown(a)...)
 	}
 	out = append(out, m.attach(p, next.tunnels, matched)...)
-	switch {
-	case !stayed || before.Equal(next.bgp):
-	case before.ASN != next.bgp.ASN:
-		out = append(out, report{fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", p.name, next.bgp.ASN)})
-	case !before.SameSession(next.bgp):
-		out = append(out, report{"peer " + p.name + ": other rules for AS numbers and reflection, BGP session starts again"})
-	default:
-		out = append(out, report{"peer " + p.name + ": filters changed, session kept"})
+	if stayed {
+		out = append(out, changedBGP(p.name, before, next.bgp)...)
 	}
 	return out
+}
+
+// changedBGP says what is another about the BGP side of a peer that stays where it is.
+func changedBGP(name string, before, next config.PeerBGP) (out []effect) {
+	switch {
+	case before.Equal(next):
+	case before.ASN != next.ASN:
+		out = append(out, report{fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", name, next.ASN)})
+	case !before.SameSession(next):
+		out = append(out, report{"peer " + name + ": other rules for AS numbers and reflection, BGP session starts again"})
+	default:
+		out = append(out, report{"peer " + name + ": filters changed, session kept"})
+	}
+	return out
+}
+
+// attachAll gives a new peer, or one that has none any more, its attachments.
+func (m *machine) attachAll(p *peer, next wantedPeer) []effect {
+	if next.bgp.LAN.IsSet() {
+		p.attachments = []*attachment{{peer: p, name: p.name, lan: next.bgp.LAN}}
+		return nil
+	}
+	return m.attach(p, next.tunnels, make([]*attachment, len(next.tunnels)))
 }
 
 // attach gives a peer its attachments in the order of its tunnels. Where there is none yet, it

@@ -16,6 +16,7 @@ import (
 type state struct {
 	learned   byprefix.Map[originID]    // best routes
 	origins   []*origin                 // by number; 0 is the one without ways
+	free      []originID                // numbers to be given again
 	ids       map[string]originID       // of the origins, by their ways
 	attached  map[string]attached       // the attachments that are configured, by the names of their neighbors
 	down      map[string]bool           // interfaces that routes cannot use
@@ -32,18 +33,21 @@ type state struct {
 // originID stands for an origin where there are many: it is no pointer.
 type originID uint32
 
-// origin is the set of neighbors that a prefix is learned from. Prefixes share it.
+// origin is the set of ways by which a prefix is learned. Prefixes share it.
 type origin struct {
-	neighbors []string // their names, best first
-	used      int      // so many of them are used at once; the others are in reserve
-	prefixes  int      // so many prefixes have it
+	neighbors []string     // their names, best first
+	gateways  []netip.Addr // of each; not valid for a neighbor at the far end of a tunnel
+	used      int          // so many of them are used at once; the others are in reserve
+	key       string
+	prefixes  int // that have it
 }
 
 // attached is what routes over an attachment need to know of it.
 type attached struct {
 	peer    string
 	ifname  string
-	weight  int // share of the flows
+	lan     bool // it is no tunnel: packets need a gateway
+	weight  int  // share of the flows
 	imports bgp.Policy
 }
 
@@ -81,8 +85,11 @@ func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
 
 // setLearned notes the origin of a prefix, 0 if it is not learned.
 func (s *state) setLearned(prefix netip.Prefix, id originID) {
-	s.origins[s.learned.Get(prefix)].prefixes--
+	before := s.learned.Get(prefix)
 	s.origins[id].prefixes++
+	if s.origins[before].prefixes--; before != 0 && s.origins[before].prefixes == 0 {
+		defer s.release(before)
+	}
 	if id == 0 {
 		s.learned.Delete(prefix)
 		return
@@ -94,21 +101,42 @@ func (s *state) setLearned(prefix netip.Prefix, id originID) {
 func (s *state) originOf(ways []bgp.Way) originID {
 	key := make([]byte, 0, 128) // as a string only where the ways are new: most prefixes share theirs
 	for _, w := range ways {
-		key = strconv.AppendBool(append(append(key, w.Neighbor...), ' '), w.Reserve)
+		key = append(append(key, w.Neighbor...), ' ')
+		if w.Gateway.IsValid() {
+			key = append(w.Gateway.AppendTo(key), ' ')
+		}
+		key = strconv.AppendBool(key, w.Reserve)
 	}
 	id, ok := s.ids[string(key)]
 	if !ok {
-		from := &origin{}
+		from := &origin{key: string(key)}
 		for _, w := range ways {
-			if from.neighbors = append(from.neighbors, w.Neighbor); !w.Reserve {
+			from.neighbors, from.gateways = append(from.neighbors, w.Neighbor), append(from.gateways, w.Gateway)
+			if !w.Reserve {
 				from.used++
 			}
 		}
-		id = originID(len(s.origins))
-		s.origins = append(s.origins, from)
-		s.ids[string(key)] = id
+		if n := len(s.free); n > 0 {
+			id, s.free = s.free[n-1], s.free[:n-1]
+			s.origins[id] = from
+		} else {
+			id = originID(len(s.origins))
+			s.origins = append(s.origins, from)
+		}
+		s.ids[from.key] = id
 	}
 	return id
+}
+
+// release gives up an origin that no prefix has any more: with gateways there may be as many as
+// prefixes, and others the next moment. One that a prefix may get yet (behind) stays.
+func (s *state) release(id originID) {
+	if len(s.behind) > 0 {
+		return
+	}
+	delete(s.ids, s.origins[id].key)
+	s.origins[id] = &origin{}
+	s.free = append(s.free, id)
 }
 
 // protect changes what no neighbor may take.
@@ -153,7 +181,7 @@ func (s *state) setAttached(next map[string]attached) {
 func sameRoutes(before, next map[string]attached, name string) bool {
 	a, was := before[name]
 	b, is := next[name]
-	return was == is && a.ifname == b.ifname && a.weight == b.weight && a.imports.Equal(b.imports)
+	return was == is && a.ifname == b.ifname && a.lan == b.lan && a.weight == b.weight && a.imports.Equal(b.imports)
 }
 
 // setUnreachable changes what must never take another way.
@@ -207,8 +235,9 @@ func desired(s *state) (all []fib.Change) {
 
 // desiredFor says which routes a prefix should have: it leaves by the tunnels of the
 // neighbors it was learned from, of which fib knows which can be used. The way out is the
-// session, not the next hop, because a tunnel has exactly one peer. Beneath may be an
-// unreachable route, which counts where no other one is left.
+// session, not the next hop, because a tunnel has exactly one peer; on a network with others it
+// is the gateway there. Beneath may be an unreachable route, which counts where no other one is
+// left.
 //
 // The speaker refuses what is protected itself; it is left out here as well,
 // because a prefix becomes local (an address is added) before the speaker has
@@ -230,7 +259,10 @@ func desiredFor(s *state, prefix netip.Prefix) fib.Change {
 				continue
 			}
 		}
-		c.Ways = append(c.Ways, fib.Way{Interface: a.ifname, Weight: a.weight, Reserve: i >= from.used})
+		if a.lan != from.gateways[i].IsValid() {
+			continue // the speaker has not taken back yet what the peer was before a reload
+		}
+		c.Ways = append(c.Ways, fib.Way{Interface: a.ifname, Gateway: from.gateways[i], Weight: a.weight, Reserve: i >= from.used})
 	}
 	return c
 }

@@ -17,6 +17,7 @@
 //	    clock, no I/O and no goroutines. The loop does the effects (effects.go), and makes events of
 //	    what comes from other goroutines (inbox.go). Tunnels are opened and closed beside the
 //	    loop. How a tunnel is opened depends on its transport (interfaces.go, and a file for each).
+//	    A peer on a network of this host has an attachment without a tunnel (network.go).
 //	 3. What does not succeed is a condition (conditions.go): logged once, tried again after a
 //	    pause that grows, or at once when success has become likely, and shown in status.
 //	 4. Local prefixes go to the speaker (loop.go), which is another process, behind package

@@ -73,6 +73,14 @@ type (
 		established bool
 	}
 
+	// located: where this router is on the network of the attachment with that name, or why it
+	// is not.
+	located struct {
+		name string
+		at   place
+		err  error
+	}
+
 	// tried is the result of anything else that is tried again.
 	tried struct {
 		subject
@@ -101,6 +109,7 @@ func (stripped) isEvent()      {}
 func (mended) isEvent()        {}
 func (trusted) isEvent()       {}
 func (called) isEvent()        {}
+func (located) isEvent()       {}
 func (tried) isEvent()         {}
 func (wrote) isEvent()         {}
 func (tick) isEvent()          {}

@@ -258,6 +258,9 @@ func (r *fakeRoutes) note() {
 		var usable []string
 		for _, x := range c.Ways {
 			if h, known := r.hops[x.Interface]; known && !h.Down {
+				if x.Gateway.IsValid() {
+					x.Interface += " via " + x.Gateway.String()
+				}
 				usable = append(usable, x.Interface)
 			}
 		}

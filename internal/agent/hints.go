@@ -82,9 +82,13 @@ func (l *loop) blockedHints(neighbors map[string]bgp.NeighborStatus, now time.Ti
 			return
 		}
 		if tries := now.Sub(since).Truncate(time.Second); tries >= blockedAfter {
+			what, also := "the tunnel is up", ""
+			if a.isLAN() {
+				what, also = "this router is on the peer's network", "; both ends need the same password and ttl_security"
+			}
 			hints = append(hints, status.Hint{Peer: a.peer.name, Text: a.hint(fmt.Sprintf(
-				"the tunnel is up, and for %v nothing has come back from TCP port 179 of %v, not even a refusal: "+
-					"let BGP through on interface %s, in the firewalls of both ends", tries, a.session.peer, a.cfg.Interface))})
+				what+", and for %v nothing has come back from TCP port 179 of %v, not even a refusal: "+
+					"let BGP through on interface %s, in the firewalls of both ends"+also, tries, a.session.peer, a.ifname()))})
 		}
 	})
 	return hints
@@ -141,7 +145,7 @@ func (l *loop) forwardingHint(v4 bool) string {
 	}
 	l.m.all(func(a *attachment) {
 		if a.up() {
-			note(a.cfg.Interface)
+			note(a.ifname())
 		}
 	})
 	if len(off) == 0 {

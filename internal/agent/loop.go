@@ -120,6 +120,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-resync.C:
 			l.mend(true)
 			l.forgetWithdrawn(time.Now())
+			l.locate()
 			l.announce()
 			l.applyRoutes()
 		}
@@ -133,6 +134,7 @@ func (l *loop) begin() {
 	l.play(l.do(listen{kindListenWireGuard})...)
 	l.configure()
 	l.announce()
+	l.locate()
 	l.applyRoutes()
 }
 
@@ -150,6 +152,7 @@ func (l *loop) localsChanged() {
 		l.gobgp.hurry()
 		l.play(changedAround{})
 	}
+	l.locate() // carriers come and go too
 	l.announce()
 	l.applyRoutes()
 }
@@ -172,6 +175,7 @@ func (l *loop) wake(asleep time.Duration) {
 	l.play(woke{asleep})
 	l.mend(true)
 	l.followKeys()
+	l.locate()
 	l.announce()
 	l.applyRoutes()
 }

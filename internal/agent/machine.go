@@ -67,6 +67,8 @@ func (m *machine) next(now time.Time, ev event) []effect {
 		return m.woke(now, ev.asleep)
 	case idle:
 		return m.idle(now)
+	case located:
+		return m.located(now, ev)
 	}
 	return m.nextOf(now, ev)
 }
@@ -123,11 +125,11 @@ func (m *machine) all(do func(*attachment)) {
 	}
 }
 
-// behind returns the attachment with that interface; nil if there is none.
+// behind returns the tunnel with that interface; nil if there is none.
 func (m *machine) behind(ifname string) *attachment {
 	for _, p := range m.order {
 		for _, a := range p.attachments {
-			if a.cfg.Interface == ifname {
+			if !a.isLAN() && a.cfg.Interface == ifname {
 				return a
 			}
 		}
@@ -149,7 +151,8 @@ func (m *machine) isTunnel(ifname string) bool {
 }
 
 // neighbors are those that the speaker is to have: one behind each tunnel that is up and
-// whose interface has its addresses. The other attachments are absent.
+// whose interface has its addresses, and those on networks that this router is on. The other
+// attachments are absent.
 func (m *machine) neighbors() (w wantNeighbors) {
 	m.all(func(a *attachment) {
 		if a.up() && a.session.ready {

@@ -11,7 +11,7 @@ func (m *machine) open(now time.Time) (out []effect) {
 		return nil
 	}
 	m.all(func(a *attachment) {
-		if a.phase != phaseClosed || !m.conditions.due(now, about(kindOpen, a)) || !m.conditions.due(now, about(kindGone, a)) {
+		if a.isLAN() || a.phase != phaseClosed || !m.conditions.due(now, about(kindOpen, a)) || !m.conditions.due(now, about(kindGone, a)) {
 			return
 		}
 		a.phase, a.id, a.rekey = phaseOpening, m.number(), false
@@ -115,7 +115,11 @@ func (m *machine) guard() effect {
 			names = append(names, name)
 		}
 	}
-	m.all(func(a *attachment) { add(a.cfg.Interface) })
+	m.all(func(a *attachment) {
+		if !a.isLAN() {
+			add(a.cfg.Interface)
+		}
+	})
 	for _, id := range sortedKeys(m.leaving) {
 		add(m.leaving[id].ifname)
 	}

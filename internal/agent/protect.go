@@ -12,6 +12,10 @@ func (l *loop) protect() {
 	own, reserved := l.own, hosts(l.locals.Gateways())
 	own = append(own[:len(own):len(own)], l.locals.Connected()...)
 	l.m.all(func(a *attachment) {
+		if a.isLAN() { // its network is connected while there is one
+			reserved = append(reserved, hosts([]netip.Addr{a.lan.Address})...)
+			return
+		}
 		subnets, addresses := tunnelAddresses(a.cfg, a.ends)
 		own, reserved = append(own, subnets...), append(reserved, addresses...)
 	})

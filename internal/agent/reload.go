@@ -59,6 +59,7 @@ func (l *loop) reload() ([]string, error) {
 		done = append(done, line)
 	}
 	l.announce()
+	l.locate()
 	l.applyRoutes()
 	for _, line := range done {
 		l.log.Info("reload", "change", line)

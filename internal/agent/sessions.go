@@ -7,7 +7,7 @@ import (
 
 // log is a line of the log about an attachment.
 func (a *attachment) log(level slog.Level, text string, attrs ...any) effect {
-	return logged{level, text, append([]any{"peer", a.peer.name, "interface", a.cfg.Interface}, attrs...)}
+	return logged{level, text, append([]any{"peer", a.peer.name, "interface", a.ifname()}, attrs...)}
 }
 
 // wentUp gives a tunnel that came up its addresses, and its neighbor when it has them.
@@ -81,7 +81,7 @@ func (m *machine) endSession(a *attachment) (out []effect) {
 	m.conditions.rest(about(kindAddresses, a))
 	m.conditions.rest(about(kindAddressesBack, a))
 	// The kernel first: the routes' way out is gone, whatever BGP thinks.
-	return append(out, setHop{a.cfg.Interface, true}, m.want())
+	return append(append(out, m.hopLost(a)...), m.want())
 }
 
 // called goes over to IPv4 for a peer that has called there, as it has no IPv6.

@@ -49,9 +49,14 @@ func (l *loop) status() status.Status {
 	return s
 }
 
-// peerStatus is a peer with all its tunnels. tunnel and bgp are those of the first.
+// peerStatus is a peer with all its tunnels. tunnel and bgp are those of the first. A peer on a
+// network has no tunnels; tunnel then says where it is.
 func (l *loop) peerStatus(p *peer, neighbors map[string]bgp.NeighborStatus, swallowed []underlay.Swallowed) status.Peer {
 	out := status.Peer{Name: p.name}
+	if a := p.attachments[0]; a.isLAN() {
+		out.Tunnel, out.BGP = l.networkStatus(a), l.bgpStatus(a, neighbors)
+		return out
+	}
 	shares := l.state.sharesOf(p)
 	for i, a := range p.attachments {
 		t, b := l.tunnelStatus(a), l.bgpStatus(a, neighbors)
@@ -80,6 +85,18 @@ func conditionsOf(peer string, all []shown) (out []status.Condition) {
 
 func speakerStatus(s speaker.Status) status.Speaker {
 	return status.Speaker{PID: s.PID, Restarts: s.Restarts, LastError: s.LastError}
+}
+
+// transportLAN is what status says in the place of a transport where there is no tunnel.
+const transportLAN = "lan"
+
+// networkStatus is the network that a peer is on.
+func (l *loop) networkStatus(a *attachment) status.Tunnel {
+	out := status.Tunnel{Transport: transportLAN, Interface: a.ifname(), State: string(tunnel.StateUp)}
+	if err := l.m.networkError(a); err != nil {
+		out.State, out.LastError = string(tunnel.StateDown), err.Error()
+	}
+	return out
 }
 
 func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
@@ -118,6 +135,9 @@ func (l *loop) bgpStatus(a *attachment, neighbors map[string]bgp.NeighborStatus)
 	out := status.BGP{ASN: a.peer.bgp.ASN, State: "idle"}
 	if addr := a.cfg.PeerAddress; addr.IsValid() {
 		out.Address = withZone(addr, a.cfg.Interface).String()
+	}
+	if a.isLAN() {
+		out.Address = withZone(a.lan.Address, a.ifname()).String()
 	}
 	n, ok := neighbors[a.name]
 	if !a.up() || !ok {

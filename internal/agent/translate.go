@@ -57,10 +57,14 @@ func (a *attachment) neighbor() bgp.Neighbor {
 	if s.noIPv6 {
 		imports, exports = onlyIPv4(imports), onlyIPv4(exports)
 	}
+	ifname := a.cfg.Interface
+	if a.isLAN() {
+		ifname = a.lan.Interface // unless it is configured the address alone decides
+	}
 	return bgp.Neighbor{
 		Name:            a.name,
 		Generation:      s.generation,
-		Interface:       a.cfg.Interface,
+		Interface:       ifname,
 		LocalAddr:       s.local,
 		PeerAddr:        s.peer,
 		Addresses:       s.hopAddresses(),
@@ -76,6 +80,10 @@ func (a *attachment) neighbor() bgp.Neighbor {
 		ClusterID:            b.ClusterID,
 		ASOverride:           b.ASOverride,
 		AllowOwnAS:           b.AllowOwnAS,
+
+		Network:     s.at.network,
+		TTLSecurity: a.lan.TTLSecurity,
+		Password:    bgp.Password(a.lan.Password),
 	}
 }
 
@@ -107,7 +115,7 @@ func onlyIPv4(p bgp.Policy) bgp.Policy {
 
 // attached is what routes over the attachment need.
 func (a *attachment) attached() attached {
-	return attached{peer: a.peer.name, ifname: a.cfg.Interface, weight: a.cfg.Weight, imports: policy(a.peer.bgp.Import)}
+	return attached{peer: a.peer.name, ifname: a.ifname(), lan: a.isLAN(), weight: a.cfg.Weight, imports: policy(a.peer.bgp.Import)}
 }
 
 // endpoints returns the two addresses inside a tunnel of our own: the configured ones, or

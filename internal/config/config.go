@@ -130,7 +130,7 @@ type Peer struct {
 	Name    string   // NAME, or the file's name without .toml
 	File    string   // its path, for messages
 	Line    int      // where NAME begins in the file, from 1; 0: the file is this peer's alone
-	Tunnels []Tunnel // at least one, in the file's order; all of them lead to the one BGP peer
+	Tunnels []Tunnel // in the file's order; all of them lead to the one BGP peer; none exactly if BGP.LAN is set
 	BGP     PeerBGP
 
 	raw *rawPeer // for where the keys are
@@ -160,6 +160,8 @@ type PeerBGP struct {
 	// accepted or not; above it the session ends. At least MaxPrefixes.
 	HardMaxPrefixes int
 
+	LAN LAN // where the peer is, if it is not reached by tunnels
+
 	// RouteReflectorClient passes on to the peer what other iBGP neighbors announce, and
 	// what it announces to them; for iBGP. ClusterID is BGP.ClusterID; valid with iBGP alone.
 	RouteReflectorClient bool
@@ -188,7 +190,7 @@ func (b PeerBGP) Equal(o PeerBGP) bool {
 // something else.
 func (b PeerBGP) SameSession(o PeerBGP) bool {
 	return b.ASN == o.ASN && b.RouteReflectorClient == o.RouteReflectorClient && b.ClusterID == o.ClusterID &&
-		b.ASOverride == o.ASOverride && b.AllowOwnAS == o.AllowOwnAS
+		b.ASOverride == o.ASOverride && b.AllowOwnAS == o.AllowOwnAS && b.LAN.Equal(o.LAN)
 }
 
 // Policy is the set of prefixes that a list of filters lets pass: the union

@@ -75,7 +75,8 @@ func checkPromises(t *testing.T, cfg *Config) {
 	names, interfaces := map[string]bool{}, map[string]bool{}
 	for _, p := range cfg.Peers {
 		ok = ok && checkASN(int64(p.BGP.ASN)) == nil && !p.BGP.Import.Own && p.BGP.MaxPrefixes > 0 &&
-			len(p.Tunnels) > 0 && len(p.Tunnels) <= maxTables && p.Equal(p) && checkName(p.Name) == nil && !names[p.Name]
+			len(p.Tunnels) > 0 != p.BGP.LAN.IsSet() && len(p.Tunnels) <= maxTables && len(p.BGP.LAN.Password) <= MaxPassword &&
+			(p.BGP.LAN.Interface != "" || !p.BGP.LAN.Address.Is6() || !p.BGP.LAN.Address.IsLinkLocalUnicast()) && p.Equal(p) && checkName(p.Name) == nil && !names[p.Name]
 		names[p.Name] = true
 		links := map[int]bool{}
 		for _, t := range p.Tunnels {

@@ -74,6 +74,7 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 		}
 	}
 	l.checkAmongTunnels(tunnelsOf(drafts))
+	l.checkLANs(drafts)
 
 	if len(l.errs) > 0 {
 		l.finish()

@@ -86,6 +86,11 @@ func keyDir(t testing.TB) string {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "ca.crt"), makeCA(t))
+	write(t, filepath.Join(dir, "site-m.password"), "a b c\n")
+	write(t, filepath.Join(dir, "open.password"), "a b c\n")
+	if err := os.Chmod(filepath.Join(dir, "open.password"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 

@@ -90,6 +90,12 @@ func (l *loader) finishPeer(d draft, templates *named[rawTemplate]) bool {
 		}
 		d.raw.take(t, d.head)
 	}
+	if d.raw.wantsLAN() {
+		d.peer.BGP, d.peer.raw = l.peerBGP(&d.raw.BGP), d.raw
+		d.peer.BGP.LAN = l.lan(&d.raw.BGP)
+		return true
+	}
+	l.refuseLAN(&d.raw.BGP)
 	if len(d.raw.Tunnels.v) == 0 {
 		d.raw.addTunnel(d.head)
 	}

@@ -73,6 +73,11 @@ type rawPeerBGP struct {
 	RouteReflectorClient value[bool]  `toml:"route_reflector_client"`
 	ASOverride           value[bool]  `toml:"as_override"`
 	AllowOwnAS           value[int64] `toml:"allow_own_as"`
+
+	Address      value[string] `toml:"address"`
+	Interface    value[string] `toml:"interface"`
+	PasswordFile value[string] `toml:"password_file"`
+	TTLSecurity  value[bool]   `toml:"ttl_security"`
 }
 
 // value is one key of a file: what it was set to, and where, so that a later

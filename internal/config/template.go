@@ -33,6 +33,9 @@ func (p *rawPeer) take(t *rawTemplate, head place) {
 		own[i].copyFrom(key, name, true)
 	}
 	if len(t.Tunnels.v) == 0 {
+		if p.wantsLAN() {
+			return
+		}
 		if len(p.Tunnels.v) == 0 {
 			p.addTunnel(head)
 		}

@@ -53,6 +53,7 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 		l.warnWeight(t, tunnels)
 	}
 	l.warnSubnets(tunnels)
+	l.warnLANs(c, hosts)
 	for i := range c.Peers {
 		l.peer = &c.Peers[i]
 		l.warnSeveral(c.Peers[i].tunnels())

@@ -46,6 +46,9 @@
 //	group: site-b → site-d       one message for each set and family, replacing the members
 //	remove the object: dev site-b
 //
+// A way may have a gateway, and then is an object of its own: several on one interface go with
+// it together. IPv4 and IPv6 routes share the object of an IPv6 gateway.
+//
 // An object needs a carrier. To put one back into a group, or the reserve into it, the group is
 // replaced, for which the kernel sends an event for each of its routes, after it has
 // switched (net.ipv4.nexthop_compat_mode).
@@ -78,6 +81,7 @@
 //   - A removal always names protocol, table, metric, and interface or object.
 //
 // An owned IPv6 route whose way stays and whose preferred source changes
-// cannot be added beside the old one, as the kernel takes the two for duplicates. So
+// cannot be added beside the old one, as the kernel takes the two for duplicates; nor can one
+// with a gateway beside another with one, as it takes them for two ways of one route. So
 // a third one with another metric stands in until the new one is there.
 package fib

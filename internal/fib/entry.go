@@ -85,7 +85,8 @@ func (p *picture) removeIf(e *entry, gone func(node) bool) (any bool) {
 			return false
 		}
 		drop(p.onLink, n.index)
-		drop(p.onHop, n.nexthop)
+		drop(p.onHop, n.object())
+		p.via.release(n.gateway())
 		p.count--
 		any = true
 		return true

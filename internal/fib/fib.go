@@ -114,7 +114,7 @@ func open(cfg Config, noObjects bool) (_ *FIB, err error) {
 	f := &FIB{
 		cfg: cfg, given: cfg, log: cfg.Logger,
 		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1),
-		sets: newSets(), objects: newObjects(), answers: map[int]rtnl.Answer{},
+		objects: newObjects(), answers: map[int]rtnl.Answer{},
 		failed: map[netip.Prefix][]failure{}, doubts: newDoubts(), again: map[netip.Prefix]struct{}{},
 		lookAt: time.Now().Add(lookEvery),
 	}
@@ -122,6 +122,7 @@ func open(cfg Config, noObjects bool) (_ *FIB, err error) {
 		f.log = slog.Default()
 	}
 	f.pic = newPicture(&f.cfg)
+	f.sets = newSets(f.pic.via)
 	if err := f.dial(noObjects); err != nil {
 		f.closeSockets()
 		return nil, fmt.Errorf("fib: %w", err)

@@ -64,9 +64,12 @@ func (f *FIB) applyRouteLocked(h rtnl.Header, r rtnl.Route) {
 		f.pic.addTo(e, f.pic.held(r))
 		f.queueLocked(e)
 	case h.Type == unix.RTM_DELROUTE && f.pic.owned(r):
-		if e := f.pic.known(r.Prefix); e != nil && f.pic.removeFrom(e, f.pic.held(r)) {
+		h := f.pic.held(r)
+		f.pic.via.use(h.gateway())
+		if e := f.pic.known(r.Prefix); e != nil && f.pic.removeFrom(e, h) {
 			f.queueLocked(e)
 		}
+		f.pic.via.release(h.gateway())
 	case h.Type == unix.RTM_DELROUTE && blocked:
 		f.queueLocked(f.pic.entry(r.Prefix))
 	}

@@ -10,7 +10,7 @@ import (
 	"warren/internal/rtnl"
 )
 
-// usableLocked returns the interface of a hop that can be in a group now.
+// usableLocked returns the index of an interface that can be in a group now.
 func (f *FIB) usableLocked(name string) (index uint32, ok bool) {
 	l, up := f.pic.link(name)
 	return l.Index, up && l.Carrier && !f.sets.hops[name].Down
@@ -61,8 +61,8 @@ func (f *FIB) planObjectsLocked() *objectPlan {
 func (f *FIB) downObjectsLocked() map[uint32]bool {
 	down := map[uint32]bool{}
 	for fam := range families {
-		for index, id := range f.objects.hops[fam] {
-			l, known := f.pic.links[index]
+		for hop, id := range f.objects.hops[fam] {
+			l, known := f.pic.links[hop.index]
 			if known && f.sets.hops[l.Name].Down {
 				down[id] = true
 			}
@@ -98,10 +98,11 @@ func (f *FIB) planGroupLocked(p *objectPlan, of *set, fam int) {
 func (f *FIB) membersLocked(p *objectPlan, of *set, fam int) (members []rtnl.Member) {
 	for _, w := range f.activeLocked(of) {
 		index, _ := f.usableLocked(w.Interface)
-		id, made := f.objects.hops[fam][index]
+		of := w.objectFamily(fam)
+		id, made := f.objects.hops[of][hopKey{index, w.Gateway}]
 		if !made {
 			id = f.objects.number()
-			hop := rtnl.NextHop{ID: id, Family: families[fam], Protocol: uint8(f.cfg.Protocol), Index: index}
+			hop := rtnl.NextHop{ID: id, Family: families[of], Protocol: uint8(f.cfg.Protocol), Index: index, Gateway: w.Gateway}
 			p.hops = append(p.hops, objectOp{object: hop, flags: unix.NLM_F_CREATE | unix.NLM_F_EXCL, family: fam})
 			f.objects.note(f.cfg.Protocol, hop) // for the next set; what fails is read again
 		}
@@ -109,6 +110,18 @@ func (f *FIB) membersLocked(p *objectPlan, of *set, fam int) (members []rtnl.Mem
 	}
 	slices.SortFunc(members, byNumber)
 	return members
+}
+
+// objectFamily is that of the object of a way for routes of a family: its gateway's, which
+// routes of both may share.
+func (w Way) objectFamily(fam int) int {
+	switch {
+	case !w.Gateway.IsValid():
+		return fam
+	case w.Gateway.Is4():
+		return 0
+	}
+	return 1
 }
 
 func byNumber(a, b rtnl.Member) int { return cmp.Compare(a.ID, b.ID) }
@@ -161,8 +174,8 @@ func (f *FIB) claimsLocked() map[claim]int {
 	}
 	for e := range f.pic.entries.all() {
 		for h := range f.pic.routes(e) {
-			if e.want != 0 && free[h.nexthop] {
-				claims[claim{f.sets.list[e.want], h.nexthop}]++
+			if e.want != 0 && free[h.object()] {
+				claims[claim{f.sets.list[e.want], h.object()}]++
 			}
 		}
 	}

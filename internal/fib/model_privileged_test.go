@@ -36,6 +36,7 @@ func playModel(t *testing.T, k *kernel, noObjects bool) {
 	}
 	rnd, model, down, carrier := newRand(t), map[netip.Prefix]wantedWays{}, map[string]bool{}, map[string]bool{}
 	choices := [][]string{{"hopA"}, {"hopB"}, {"hopA", "hopB"}, {"hopB", "hopA"}, {"hopA", "hopB:5", "hopC"}, {"hopC", "hopA"}, nil,
+		{"hopA*fe80::7"}, {"hopA*fe80::8"}, {"hopA*fe80::7", "hopA*fe80::8", "~hopB"}, {"hopB", "hopA*fe80::8"},
 		{"hopA", "~hopB"}, {"hopA", "~hopC"}, {"hopB:5", "hopA", "~hopC"}, {"hopC", "~hopB", "~hopA:5"}, {"~hopC", "~hopA"}}
 	for range 80 {
 		for range rnd.IntN(6) {
@@ -106,8 +107,7 @@ func wrong(t *testing.T, k *kernel, f *FIB, model map[netip.Prefix]wantedWays, d
 		}
 		got := k.way(t, p)
 		if len(usable) == 1 { // its weight means nothing
-			want, _, _ = strings.Cut(want, ":")
-			got, _, _ = strings.Cut(got, ":")
+			want, got = unweighted(want), unweighted(got)
 		}
 		if got != want {
 			return fmt.Sprintf("%s, of which %+v is wanted, goes to %q, want %q", p, w, got, want)
@@ -121,11 +121,12 @@ func usableOf(names []string, noObjects bool, down, noCarrier map[string]bool) (
 	var first, used, reserve []string
 	for _, n := range names {
 		way, isReserve := strings.CutPrefix(n, "~")
-		name, _, _ := strings.Cut(way, ":")
+		name, _, _ := strings.Cut(way, "*")
+		name, _, _ = strings.Cut(name, ":")
 		switch {
 		case down[name]:
 		case noCarrier[name]:
-			first = append(first, name)
+			first = append(first, way)
 		case isReserve:
 			reserve = append(reserve, way)
 		default:
@@ -140,8 +141,16 @@ func usableOf(names []string, noObjects bool, down, noCarrier map[string]bool) (
 	}
 	// A single way does not mind that there is no carrier, if there is none that has one.
 	if all := slices.Concat(used, reserve, first); len(all) > 0 {
-		name, _, _ := strings.Cut(all[0], ":")
-		return []string{name}
+		return []string{unweighted(all[0])}
 	}
 	return nil
+}
+
+// unweighted is a way without its weight, which one with a gateway does not have here.
+func unweighted(way string) string {
+	if strings.Contains(way, "*") {
+		return way
+	}
+	name, _, _ := strings.Cut(way, ":")
+	return name
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -23,15 +24,23 @@ type objects struct {
 	stale bool // have may be wrong: read it again before use
 	dirty bool // the sets, the hops or the links have changed since the last comparison
 	have  map[uint32]rtnl.NextHop
-	hops  [2]map[uint32]uint32 // the object of an interface, by family
+	hops  [2]map[hopKey]uint32 // the object of a hop, by the object's family
 	taken map[uint32]bool      // numbers of others'
 	next  uint32
 }
 
+// hopKey tells hops apart.
+type hopKey struct {
+	index   uint32     // of the interface
+	gateway netip.Addr // on it; not valid: none
+}
+
+func keyOf(n rtnl.NextHop) hopKey { return hopKey{n.Index, n.Gateway} }
+
 func newObjects() objects {
 	return objects{
 		stale: true, dirty: true, have: map[uint32]rtnl.NextHop{},
-		hops: [2]map[uint32]uint32{{}, {}}, taken: map[uint32]bool{}, next: firstObject,
+		hops: [2]map[hopKey]uint32{{}, {}}, taken: map[uint32]bool{}, next: firstObject,
 	}
 }
 
@@ -59,7 +68,7 @@ func (o *objects) note(protocol int, n rtnl.NextHop) {
 	default:
 		o.have[n.ID] = n
 		if n.Index != 0 && !n.Odd {
-			o.hops[familyOf(n)][n.Index] = n.ID
+			o.hops[familyOf(n)][keyOf(n)] = n.ID
 		}
 	}
 }
@@ -68,8 +77,8 @@ func (o *objects) note(protocol int, n rtnl.NextHop) {
 // again before they are used.
 func (o *objects) unmake(n rtnl.NextHop) {
 	delete(o.have, n.ID)
-	if n.Index != 0 && o.hops[familyOf(n)][n.Index] == n.ID {
-		delete(o.hops[familyOf(n)], n.Index)
+	if n.Index != 0 && o.hops[familyOf(n)][keyOf(n)] == n.ID {
+		delete(o.hops[familyOf(n)], keyOf(n))
 	}
 }
 
@@ -159,7 +168,7 @@ func (f *FIB) vanishedLocked(before map[uint32]rtnl.NextHop) {
 	}
 	f.flushes++
 	for e := range f.pic.entries.all() {
-		if f.pic.removeIf(e, func(n node) bool { return n.nexthop != 0 && gone[n.nexthop] }) {
+		if f.pic.removeIf(e, func(n node) bool { return gone[n.object()] }) {
 			f.queueLocked(e)
 		}
 	}

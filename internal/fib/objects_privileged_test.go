@@ -43,13 +43,17 @@ func (k *kernel) carrier(t testing.TB, name string, want bool) {
 	})
 }
 
-// ways makes ways of what a test says: an interface, "~" before one in reserve, ":" and a
-// weight behind.
+// ways makes ways of what a test says: an interface, "~" before one in reserve, "*" and a
+// gateway behind, ":" and a weight behind that of one without a gateway.
 func ways(names ...string) (all []Way) {
 	for _, n := range names {
-		name, weight, _ := strings.Cut(n, ":")
+		name, gateway, _ := strings.Cut(n, "*")
+		name, weight, _ := strings.Cut(name, ":")
 		name, reserve := strings.CutPrefix(name, "~")
 		w := Way{Interface: name, Reserve: reserve}
+		if gateway != "" {
+			w.Gateway = netip.MustParseAddr(gateway)
+		}
 		_, _ = fmt.Sscan(weight, &w.Weight)
 		all = append(all, w)
 	}
@@ -57,7 +61,7 @@ func ways(names ...string) (all []Way) {
 }
 
 // way returns the interfaces by which the kernel sends what goes to prefix, with their
-// weights, as in ways; "" is nowhere, and "-" is that there is no route.
+// weights and gateways, as in ways; "" is nowhere, and "-" is that there is no route.
 func (k *kernel) way(t testing.TB, prefix netip.Prefix) string {
 	t.Helper()
 	text := k.ip(t, "route show exact "+prefix.String()+" proto bgp")
@@ -77,6 +81,9 @@ func (k *kernel) way(t testing.TB, prefix netip.Prefix) string {
 			name := words[i+1]
 			if i+3 < len(words) && words[i+2] == "weight" && words[i+3] != "1" {
 				name += ":" + words[i+3]
+			}
+			if i >= 2 && words[i-2] == "via" || i >= 3 && words[i-3] == "via" { // "via inet6 ADDRESS", of IPv4 routes
+				name += "*" + words[i-1]
 			}
 			names = append(names, name)
 		}

@@ -21,13 +21,45 @@ const (
 
 // held is an owned route in the kernel, without its prefix.
 type held struct {
-	metric  uint32
-	index   uint32 // of the interface
-	nexthop uint32 // number of the next-hop object
-	src     source
-	typ     uint8
-	tos     uint8
-	odd     bool
+	metric uint32
+	index  uint32 // of the interface
+	via    uint32 // number of the next-hop object, or of the gateway if the shape is shapeGateway; 0: none
+	src    source
+	typ    uint8
+	tos    uint8
+	shape  shape
+}
+
+// shape tells what leads out.
+type shape uint8
+
+const (
+	shapePlain   shape = iota // the interface or the object
+	shapeGateway              // a gateway on the interface
+	shapeOdd                  // what held cannot say
+)
+
+// object is the number of the next-hop object, 0 for none.
+func (h held) object() uint32 {
+	if h.shape == shapeGateway {
+		return 0
+	}
+	return h.via
+}
+
+// gateway is the number of the gateway, 0 for none.
+func (h held) gateway() uint32 {
+	if h.shape == shapeGateway {
+		return h.via
+	}
+	return 0
+}
+
+// goesVia has a route use the gateway with a number, 0 for none.
+func (h *held) goesVia(gateway uint32) {
+	if gateway != 0 {
+		h.via, h.shape = gateway, shapeGateway
+	}
 }
 
 // picture is what we believe is in the kernel, and what is wanted there. Guarded by FIB.mu.
@@ -41,6 +73,7 @@ type picture struct {
 	count   int                     // owned routes
 	onLink  map[uint32]int          // owned routes by interface
 	onHop   map[uint32]int          // owned routes by next-hop object
+	via     *gateways
 	links   map[uint32]rtnl.Link
 	index   map[string]uint32 // of each link, by name
 }
@@ -48,7 +81,7 @@ type picture struct {
 func newPicture(cfg *Config) picture {
 	return picture{
 		cfg: cfg, stale: true, entries: newTable(), more: map[key][]node{},
-		onLink: map[uint32]int{}, onHop: map[uint32]int{},
+		onLink: map[uint32]int{}, onHop: map[uint32]int{}, via: newGateways(),
 		links: map[uint32]rtnl.Link{}, index: map[string]uint32{},
 	}
 }
@@ -60,9 +93,15 @@ func (p *picture) owned(r rtnl.Route) bool {
 	return r.Protocol == uint8(p.cfg.Protocol) && r.Table == uint32(p.cfg.Table)
 }
 
-// held reduces an owned route to what the picture keeps.
+// held reduces an owned route to what the picture keeps. Unless that is added, the caller has
+// to use and release its gateway.
 func (p *picture) held(r rtnl.Route) held {
-	h := held{metric: r.Metric, index: r.Index, nexthop: r.NextHop, typ: r.Type, tos: r.TOS, odd: r.Odd}
+	h := held{metric: r.Metric, index: r.Index, via: r.NextHop, typ: r.Type, tos: r.TOS}
+	if r.Odd {
+		h.shape = shapeOdd
+	} else if r.NextHop == 0 {
+		h.goesVia(p.via.number(r.Gateway))
+	}
 	switch {
 	case !r.Source.IsValid():
 	case r.Source == p.cfg.source(r.Prefix):
@@ -76,8 +115,8 @@ func (p *picture) held(r rtnl.Route) held {
 // route is the opposite of held.
 func (p *picture) route(prefix netip.Prefix, h held) rtnl.Route {
 	r := rtnl.Route{
-		Prefix: prefix, Table: uint32(p.cfg.Table), Metric: h.metric, Index: h.index, NextHop: h.nexthop,
-		Protocol: uint8(p.cfg.Protocol), Type: h.typ, TOS: h.tos, Odd: h.odd,
+		Prefix: prefix, Table: uint32(p.cfg.Table), Metric: h.metric, Index: h.index, NextHop: h.object(), Gateway: p.via.addr(h.gateway()),
+		Protocol: uint8(p.cfg.Protocol), Type: h.typ, TOS: h.tos, Odd: h.shape == shapeOdd,
 	}
 	if h.src == sourceOurs {
 		r.Source = p.cfg.source(prefix)
@@ -171,7 +210,8 @@ func (p *picture) addTo(e *entry, h held) (news bool) {
 	}
 	p.count++
 	p.onLink[h.index]++
-	p.onHop[h.nexthop]++
+	p.onHop[h.object()]++
+	p.via.use(h.gateway())
 	return true
 }
 

@@ -62,32 +62,34 @@ func (f *FIB) wayLocked(j *job) (h held, ok bool) {
 	h = f.pic.way(j.prefix)
 	switch {
 	case len(of.ways) > 1 && !f.noObjects:
-		h.nexthop = of.group[fam]
-		ok = h.nexthop != 0
+		h.via = of.group[fam]
+		ok = h.via != 0
 		j.failed = of.failed[fam]
 	default:
-		h.index, ok = f.firstLocked(of)
+		var gateway netip.Addr
+		h.index, gateway, ok = f.firstLocked(of)
+		h.goesVia(f.pic.via.number(gateway)) // which the set uses
 	}
 	j.pending = !ok && j.failed == nil
 	return h, ok
 }
 
-// firstLocked returns the interface of the first way that can be used, one with a
-// carrier before others.
-func (f *FIB) firstLocked(of *set) (index uint32, ok bool) {
+// firstLocked returns the interface and the gateway of the first way that can be used, one
+// with a carrier before others.
+func (f *FIB) firstLocked(of *set) (index uint32, gateway netip.Addr, ok bool) {
 	for _, w := range of.ways {
 		l, up := f.pic.link(w.Interface)
 		if !up || f.sets.hops[w.Interface].Down {
 			continue
 		}
 		if l.Carrier {
-			return l.Index, true
+			return l.Index, w.Gateway, true
 		}
 		if !ok {
-			index, ok = l.Index, true
+			index, gateway, ok = l.Index, w.Gateway, true
 		}
 	}
-	return index, ok
+	return index, gateway, ok
 }
 
 // changeLocked plans a route that the kernel lacks, together with the removal of the
@@ -106,9 +108,9 @@ func (f *FIB) changeLocked(ops []op, at int, j *job, h held, wants, leaving []he
 		del := op{job: at, held: old}
 		sameKey := old.metric == h.metric && old.tos == h.tos
 		switch {
-		case old.odd:
+		case old.shape == shapeOdd:
 			ops = append(ops, del)
-		case sameKey && old.index == h.index && old.nexthop == h.nexthop && j.prefix.Addr().Is6():
+		case sameKey && j.prefix.Addr().Is6() && cannotStandBeside(old, h):
 			add := standIn
 			add.add, add.flags = true, flags
 			ops = append(ops, add, del)
@@ -122,4 +124,11 @@ func (f *FIB) changeLocked(ops []op, at int, j *job, h held, wants, leaving []he
 	}
 	ops = append(ops, op{job: at, add: true, flags: flags, held: h})
 	return append(ops, after...), leaving
+}
+
+// cannotStandBeside reports whether the kernel takes two IPv6 routes with one metric for
+// duplicates, or for the two ways of one route, as it does with all that have gateways
+// (net/ipv6/ip6_fib.c, fib6_add_rt2node; include/net/ip6_route.h, rt6_qualify_for_ecmp).
+func cannotStandBeside(old, h held) bool {
+	return old.shape == h.shape && (h.shape == shapeGateway || old.index == h.index && old.via == h.via)
 }

@@ -8,12 +8,13 @@ import (
 	"strings"
 )
 
-// Way is one way out. An interface is a hop; the prefixes that use it share what is
-// said of it by [FIB.SetHop].
+// Way is one way out. A hop is an interface, or a gateway on it; the prefixes that use the
+// interface share what is said of it by [FIB.SetHop].
 type Way struct {
-	Interface string // its name
-	Weight    int    // share of the flows, 1 to 256; 0 is 1
-	Reserve   bool   // it carries nothing while one of the others can be used
+	Interface string     // its name
+	Gateway   netip.Addr // without a zone, in a network of the interface; not valid: packets need none. For IPv4 also an IPv6 one
+	Weight    int        // share of the flows, 1 to 256; 0 is 1
+	Reserve   bool       // it carries nothing while one of the others can be used
 }
 
 const maxWeight = 256
@@ -21,7 +22,7 @@ const maxWeight = 256
 // Change says what is wanted of a prefix from now on.
 type Change struct {
 	Prefix netip.Prefix // masked; no IPv4-mapped IPv6
-	// The ways, best first, each interface once. The prefix uses all that are not in reserve
+	// The ways, best first, each interface with each gateway once. The prefix uses all that are not in reserve
 	// and can be used; if there are none, the first of the reserve that can. Where the
 	// kernel has no next-hop objects, the first that can be used. None: the prefix leads
 	// nowhere.
@@ -54,15 +55,19 @@ type sets struct {
 	list []*set                       // by number; nil: unused, as the first is
 	by   map[string]map[*set]struct{} // by interface
 	hops map[string]Hop
+	via  *gateways
 }
 
-func newSets() sets {
-	return sets{all: map[string]*set{}, list: make([]*set, 1), by: map[string]map[*set]struct{}{}, hops: map[string]Hop{}}
+func newSets(via *gateways) sets {
+	return sets{
+		via: via,
+		all: map[string]*set{}, list: make([]*set, 1), by: map[string]map[*set]struct{}{}, hops: map[string]Hop{},
+	}
 }
 
 // find returns the set of ways, which it makes if need be. The ways are copied.
 func (s *sets) find(ways []Way) *set {
-	if len(ways) == 1 { // as of most prefixes
+	if len(ways) == 1 && !ways[0].Gateway.IsValid() { // as of most prefixes
 		if found := s.all[ways[0].Interface]; found != nil {
 			return found
 		}
@@ -74,9 +79,10 @@ func (s *sets) find(ways []Way) *set {
 	}
 	made := &set{key: string(key)}
 	for _, w := range ways {
-		if !slices.ContainsFunc(made.ways, func(o Way) bool { return o.Interface == w.Interface }) {
+		if !slices.ContainsFunc(made.ways, func(o Way) bool { return o.Interface == w.Interface && o.Gateway == w.Gateway }) {
 			w.Weight = min(max(w.Weight, 1), maxWeight)
 			made.ways = append(made.ways, w)
+			s.via.use(s.via.number(w.Gateway))
 		}
 	}
 	slices.SortStableFunc(made.ways, func(a, b Way) int {
@@ -109,13 +115,20 @@ func (s *sets) enlist(of *set) {
 	of.number, s.list[n] = uint32(n), of
 }
 
-// appendKey appends what tells sets apart: of a single way its interface.
+// appendKey appends what tells sets apart: of a single way its interface, and the gateway if
+// there is one.
 func appendKey(b []byte, ways []Way) []byte {
 	if len(ways) == 1 {
-		return append(b, ways[0].Interface...)
+		if b = append(b, ways[0].Interface...); ways[0].Gateway.IsValid() {
+			b = ways[0].Gateway.AppendTo(append(b, 0))
+		}
+		return b
 	}
 	for _, w := range ways {
 		b = append(append(b, w.Interface...), 0)
+		if w.Gateway.IsValid() {
+			b = append(w.Gateway.AppendTo(b), 0)
+		}
 		b = strconv.AppendInt(b, int64(w.Weight), 10)
 		b = append(strconv.AppendBool(b, w.Reserve), 0)
 	}
@@ -130,6 +143,7 @@ func (s *sets) release(of *set) {
 	delete(s.all, of.key)
 	s.list[of.number] = nil
 	for _, w := range of.ways {
+		s.via.release(s.via.number(w.Gateway))
 		delete(s.by[w.Interface], of)
 		if len(s.by[w.Interface]) == 0 {
 			delete(s.by, w.Interface)

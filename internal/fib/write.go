@@ -187,7 +187,7 @@ func (f *FIB) refusedLocked(j *job, o op, a rtnl.Answer) {
 		j.pending = true
 		f.again[j.prefix] = struct{}{}
 		f.retryLocked(retrySoon)
-	case o.held.nexthop != 0 && a.Errno == unix.EINVAL: // the object is gone: with its link, or by someone else
+	case o.held.object() != 0 && a.Errno == unix.EINVAL: // the object is gone: with its link, or by someone else
 		j.pending = true
 		f.objects.stale, f.objects.dirty = true, true
 		f.again[j.prefix] = struct{}{}
@@ -206,8 +206,8 @@ func (f *FIB) nameLocked(h held) string {
 	switch {
 	case h.typ != unix.RTN_UNICAST:
 		return ""
-	case h.nexthop != 0:
-		return fmt.Sprintf("next-hop object %d", h.nexthop)
+	case h.object() != 0:
+		return fmt.Sprintf("next-hop object %d", h.object())
 	}
 	return f.pic.links[h.index].Name
 }

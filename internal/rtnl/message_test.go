@@ -18,6 +18,9 @@ func TestRouteRoundTrip(t *testing.T) {
 			Type: unix.RTN_BLACKHOLE, TOS: 4, Source: netip.MustParseAddr("2001:db8::1")},
 		{Prefix: netip.MustParsePrefix("10.1.2.0/24"), Table: 254, NextHop: 827900001, Protocol: 186, Type: unix.RTN_UNICAST},
 		{Prefix: netip.MustParsePrefix("::/0"), Table: 256, Protocol: 5, Type: unix.RTN_UNICAST},
+		{Prefix: netip.MustParsePrefix("10.1.2.0/24"), Table: 254, Index: 7, Gateway: netip.MustParseAddr("192.0.2.1"), Protocol: 186, Type: unix.RTN_UNICAST},
+		{Prefix: netip.MustParsePrefix("10.1.2.0/24"), Table: 254, Index: 7, Gateway: netip.MustParseAddr("fe80::1"), Protocol: 186, Type: unix.RTN_UNICAST},
+		{Prefix: netip.MustParsePrefix("2001:db8::/33"), Table: 254, Index: 7, Gateway: netip.MustParseAddr("2001:db8::1"), Protocol: 186, Type: unix.RTN_UNICAST},
 	} {
 		b := AppendRoute([]byte("befo"), unix.RTM_NEWROUTE, unix.NLM_F_CREATE, 9, want)
 		n := 0
@@ -40,7 +43,7 @@ func TestParseRouteMarksForeignShapes(t *testing.T) {
 	plain := Route{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Table: 254, Type: unix.RTN_UNICAST}
 	for _, attr := range []uint16{unix.RTA_GATEWAY, unix.RTA_MULTIPATH, unix.RTA_VIA, unix.RTA_ENCAP} {
 		b := AppendRoute(nil, unix.RTM_NEWROUTE, 0, 1, plain)
-		b = AppendAttr(b, attr, []byte{1, 2, 3, 4})
+		b = AppendAttr(b, attr, []byte{1, 2, 3, 4, 5, 6, 7}) // an address of no family
 		if r, ok := ParseRoute(b[HeaderLen:]); !ok || !r.Odd {
 			t.Errorf("attribute %d: %+v, %v; want an odd route", attr, r, ok)
 		}
@@ -48,7 +51,8 @@ func TestParseRouteMarksForeignShapes(t *testing.T) {
 	// What describes an object's ways beside its number is the kernel's rendering.
 	object := AppendUint32(AppendRoute(nil, unix.RTM_NEWROUTE, 0, 1, plain), rtaNHID, 7)
 	object = AppendUint32(AppendAttr(object, unix.RTA_MULTIPATH, []byte{1, 2, 3, 4}), unix.RTA_OIF, 9)
-	if r, ok := ParseRoute(object[HeaderLen:]); !ok || r.Odd || r.NextHop != 7 || r.Index != 0 {
+	object = AppendAttr(object, unix.RTA_GATEWAY, []byte{192, 0, 2, 1})
+	if r, ok := ParseRoute(object[HeaderLen:]); !ok || r.Odd || r.Gateway.IsValid() || r.NextHop != 7 || r.Index != 0 {
 		t.Errorf("%+v, %v; want a route by object 7", r, ok)
 	}
 	b := AppendRoute(nil, unix.RTM_NEWROUTE, 0, 1, plain)
@@ -81,6 +85,8 @@ func TestNextHopRoundTrip(t *testing.T) {
 	for _, want := range []NextHop{
 		{ID: 1, Family: unix.AF_INET, Protocol: 186, Index: 7},
 		{ID: 1 << 31, Family: unix.AF_INET6, Protocol: 186, Index: 1 << 30},
+		{ID: 2, Family: unix.AF_INET, Protocol: 186, Index: 7, Gateway: netip.MustParseAddr("192.0.2.1")},
+		{ID: 3, Family: unix.AF_INET6, Protocol: 186, Index: 7, Gateway: netip.MustParseAddr("fe80::1")},
 		{ID: 9, Protocol: 186, Group: []Member{{1, 1}, {2, 256}}},
 	} {
 		b := AppendNextHop(nil, unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE, 3, want)
@@ -89,7 +95,7 @@ func TestNextHopRoundTrip(t *testing.T) {
 				t.Errorf("ParseNextHop = %+v, %v; want %+v", got, ok, want)
 			}
 		}
-		b = AppendAttr(b, 6, []byte{192, 0, 2, 1}) // NHA_GATEWAY
+		b = AppendAttr(b, 8, []byte{1, 2, 3, 4}) // NHA_ENCAP
 		if got, _ := ParseNextHop(b[HeaderLen:]); !got.Odd {
 			t.Errorf("%+v; want an odd object", got)
 		}

@@ -9,15 +9,15 @@ import (
 )
 
 // NextHop is a next-hop object of the kernel (Linux 5.3 and later): either one
-// interface, or a group of such objects.
+// interface, with a gateway on it or not, or a group of such objects.
 type NextHop struct {
 	ID       uint32
-	Family   uint8 // of the routes that may use it: AF_INET or AF_INET6; of a group AF_UNSPEC
+	Family   uint8 // of the gateway, else of the routes that may use it: AF_INET or AF_INET6; of a group AF_UNSPEC
 	Protocol uint8
-	Index    uint32 // of the interface; 0: it is a group
-	Gateway  netip.Addr
-	Group    []Member // of a group, in the kernel's order
-	Odd      bool     // it has what fib does not write: a gateway, an encapsulation, …
+	Index    uint32     // of the interface; 0: it is a group
+	Gateway  netip.Addr // without a zone; IPv4 routes may use an IPv6 one
+	Group    []Member   // of a group, in the kernel's order
+	Odd      bool       // it has what fib does not write: an encapsulation, …
 }
 
 // Member is an object's share in a group.
@@ -52,6 +52,9 @@ func AppendNextHop(b []byte, typ, flags uint16, seq uint32, n NextHop) []byte {
 	if n.Index != 0 {
 		b = AppendUint32(b, nhaOIF, n.Index)
 	}
+	if n.Gateway.IsValid() {
+		b = AppendAttr(b, nhaGateway, n.Gateway.AsSlice())
+	}
 	if n.Group != nil {
 		group := make([]byte, 0, memberLen*len(n.Group))
 		for _, m := range n.Group {
@@ -82,8 +85,8 @@ func ParseNextHop(b []byte) (n NextHop, ok bool) {
 		case nhaGroupType:
 			n.Odd = n.Odd || len(v) < 2 || v[0] != 0 || v[1] != 0 // 0 is multipath
 		case nhaGateway:
-			n.Gateway, _ = netip.AddrFromSlice(v)
-			n.Odd = true
+			n.Gateway = parseGateway(n.Family, v)
+			n.Odd = n.Odd || !n.Gateway.IsValid()
 		case nhaOpFlags:
 		default:
 			n.Odd = true
@@ -133,7 +136,7 @@ func Spell(m []byte, objects map[uint32]NextHop) []byte {
 	}
 	b := append(make([]byte, 0, len(m)+64), m...)
 	if n.Index != 0 {
-		return AppendUint32(appendGateway(b, m[0], n), unix.RTA_OIF, n.Index)
+		return AppendUint32(appendGateway(b, m[0], n.Gateway), unix.RTA_OIF, n.Index)
 	}
 	var hops []byte
 	for _, member := range n.Group {
@@ -144,25 +147,13 @@ func Spell(m []byte, objects map[uint32]NextHop) []byte {
 		start := len(hops)
 		hops = append(hops, 0, 0, 0, uint8(member.Weight-1)) // struct rtnexthop
 		hops = binary.NativeEndian.AppendUint32(hops, hop.Index)
-		hops = appendGateway(hops, m[0], hop)
+		hops = appendGateway(hops, m[0], hop.Gateway)
 		binary.NativeEndian.PutUint16(hops[start:], uint16(len(hops)-start))
 	}
 	if hops == nil {
 		return m
 	}
 	return AppendAttr(b, unix.RTA_MULTIPATH, hops)
-}
-
-// appendGateway appends an object's gateway, as a route of family has it.
-func appendGateway(b []byte, family uint8, n NextHop) []byte {
-	switch {
-	case !n.Gateway.IsValid():
-		return b
-	case n.Family == family:
-		return AppendAttr(b, unix.RTA_GATEWAY, n.Gateway.AsSlice())
-	}
-	via := binary.NativeEndian.AppendUint16(nil, uint16(n.Family)) // struct rtvia
-	return AppendAttr(b, unix.RTA_VIA, append(via, n.Gateway.AsSlice()...))
 }
 
 // Unspelled reports whether a route message names a next-hop object and not its ways.

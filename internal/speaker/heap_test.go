@@ -28,7 +28,10 @@ func TestTableGivesMemoryBack(t *testing.T) {
 	b.MaxPrefixes = n
 	tab.want([]bgp.Neighbor{b}, nil)
 	tell := func(ways []wire.Way, n int) {
-		is := tab.resolve(ways)
+		is, err := tab.resolve(ways)
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer tab.forget(is)
 		for i := range n {
 			if err := tab.set(is, numbered(i), time.Now()); err != nil {

@@ -101,7 +101,10 @@ func (p *process) takeRoutes(payload []byte) error {
 	for r.More() {
 		set, prefix, err := r.Next()
 		if err == nil && set == len(resolved) {
-			resolved = append(resolved, t.resolve(r.Ways(set)))
+			var is told
+			if is, err = t.resolve(r.Ways(set)); err == nil {
+				resolved = append(resolved, is)
+			}
 		}
 		if err == nil {
 			err = t.set(resolved[set], prefix, now)

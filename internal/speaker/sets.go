@@ -2,6 +2,7 @@ package speaker
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -37,7 +38,8 @@ type waySet struct {
 // A member is a way, by its owner.
 type member struct {
 	o       *owner
-	reserve bool // as the owner's process has said
+	gateway netip.Addr // not valid: the owner's neighbor is at the far end of a tunnel
+	reserve bool       // as the owner's process has said
 	// before is reserve as the process before has said, as long as something of that one is
 	// left in the set, and true if that one had no such way. See set.shown.
 	before bool
@@ -105,7 +107,7 @@ func shown(members []member) []bgp.Way {
 		from := len(ways)
 		for _, m := range members {
 			if flag(m) == reserve {
-				ways = append(ways, bgp.Way{Neighbor: m.o.neighbor.Name, Reserve: reserve})
+				ways = append(ways, bgp.Way{Neighbor: m.o.neighbor.Name, Gateway: m.gateway, Reserve: reserve})
 			}
 		}
 		if !reserve { // whichever process has told it
@@ -146,8 +148,13 @@ func (s *sets) makeKey(members []member) {
 		if m.before {
 			flags |= 2
 		}
-		s.key = append(binary.BigEndian.AppendUint32(s.key, m.o.id), flags)
+		s.key = appendGateway(append(binary.BigEndian.AppendUint32(s.key, m.o.id), flags), m.gateway)
 	}
+}
+
+// appendGateway appends a gateway to a key, with its length.
+func appendGateway(b []byte, a netip.Addr) []byte {
+	return append(append(b, byte(a.BitLen()/8)), a.AsSlice()...)
 }
 
 // release takes back what intern has counted.
@@ -176,7 +183,7 @@ func (s *sets) internTold(ways []bgp.Way) toldID {
 		if w.Reserve {
 			flag = 1
 		}
-		s.key = append(append(s.key, w.Neighbor...), 0, flag)
+		s.key = appendGateway(append(append(s.key, w.Neighbor...), 0, flag), w.Gateway)
 	}
 	id, ok := s.names[string(s.key)]
 	if !ok {

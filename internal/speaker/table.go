@@ -172,7 +172,7 @@ func (t *table) settle() {
 		t.members = t.members[:0]
 		for _, w := range ways { // in their order
 			at := slices.IndexFunc(set.members, func(m member) bool { return m.o.neighbor.Name == w.Neighbor })
-			t.members = append(t.members, member{o: set.members[at].o, reserve: w.Reserve, before: w.Reserve})
+			t.members = append(t.members, member{o: set.members[at].o, gateway: w.Gateway, reserve: w.Reserve, before: w.Reserve})
 		}
 		settled[setID(id)] = t.sets.intern(t.members)
 	}

@@ -19,16 +19,21 @@ type told struct {
 }
 
 // resolve finds the owners of a set that the process tells of. Of those that are not wanted
-// any more the process does not know yet.
-func (t *table) resolve(ways []wire.Way) told {
-	var is told
+// any more the process does not know yet. The error says that the process tells of a gateway
+// where there can be none, or of none where there has to be one.
+func (t *table) resolve(ways []wire.Way) (is told, err error) {
 	for _, w := range ways {
-		if o := t.owners[w.ID]; o != nil && o.stale.IsZero() {
-			is.members = append(is.members, member{o: o, reserve: w.Reserve})
+		o := t.owners[w.ID]
+		if o == nil || !o.stale.IsZero() {
+			continue
 		}
+		if o.neighbor.LAN() != w.Gateway.IsValid() || w.Gateway.IsValid() && !o.neighbor.OnLink(w.Gateway) {
+			return told{}, fmt.Errorf("it tells of the gateway %v for neighbor %s", w.Gateway, o.neighbor.Name)
+		}
+		is.members = append(is.members, member{o: o, gateway: w.Gateway, reserve: w.Reserve})
 	}
 	is.id = t.sets.intern(is.members)
-	return is
+	return is, nil
 }
 
 // forget takes back what resolve has counted.
@@ -39,6 +44,9 @@ func (t *table) forget(is told) { t.sets.release(is.id) }
 func (t *table) set(is told, p netip.Prefix, now time.Time) error {
 	t.members = t.members[:0]
 	for _, m := range is.members {
+		if p.Addr().Is6() && m.gateway.Is4() {
+			return fmt.Errorf("it tells of the gateway %v for %v", m.gateway, p)
+		}
 		if ok, _ := m.o.neighbor.Import.Accepts(p, t.protected); ok {
 			t.members = append(t.members, m)
 		} else {
@@ -72,7 +80,7 @@ func (t *table) addStale(have []member) bool {
 	for _, h := range have {
 		again := slices.ContainsFunc(t.members[:fresh], func(m member) bool { return m.o.neighbor.Name == h.o.neighbor.Name })
 		if !h.o.stale.IsZero() && !again {
-			t.members = append(t.members, member{o: h.o, reserve: h.reserve})
+			t.members = append(t.members, member{o: h.o, gateway: h.gateway, reserve: h.reserve})
 		}
 	}
 	if len(t.members) == fresh || fresh == 0 {

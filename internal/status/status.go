@@ -81,7 +81,7 @@ type PeerTunnel struct {
 // Tunnel is the link to a peer. The counters count IP packets inside the
 // tunnel since the interface was made, and their bytes.
 type Tunnel struct {
-	Transport string `json:"transport"` // tls, wireguard, external
+	Transport string `json:"transport"` // tls, wireguard, external; lan: the peer is on a network of this host, and there is no tunnel
 	Interface string `json:"interface"`
 	State     string `json:"state"`  // "up" or what it is doing instead
 	Remote    string `json:"remote"` // address and port on the underlay; empty if there is none

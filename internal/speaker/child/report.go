@@ -133,7 +133,7 @@ func (p *process) sendRoutes() error {
 			ways = ways[:0]
 			for _, way := range all {
 				if is, ok := numbers[way.Neighbor]; ok { // else it is not wanted any more, as the daemon knows
-					ways = append(ways, wire.Way{ID: is.id, Reserve: way.Reserve})
+					ways = append(ways, wire.Way{ID: is.id, Gateway: way.Gateway, Reserve: way.Reserve})
 				}
 			}
 			if len(ways) > 0 {

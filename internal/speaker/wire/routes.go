@@ -13,8 +13,9 @@ import (
 //
 //  1. The number of a set of ways (a varint): 0 for no ways; that of a set which the
 //     frame has defined, counted from 1; or the next number, and the definition follows: how many
-//     ways (a varint), and for each twice the number of the neighbor (a varint), plus 1 if
-//     the way is in reserve.
+//     ways (a varint), and for each four times the number of the neighbor (a varint), plus 1 if
+//     the way is in reserve, plus 2 if it has a gateway, which follows: how many bytes of
+//     address there are (4 or 16), and the address.
 //  2. The family and the length in one byte (IPv4: the length, IPv6: the length and 33), and as
 //     many bytes of the address as the length needs.
 //
@@ -23,7 +24,7 @@ const (
 	firstLength6 = 33
 	lastLength6  = firstLength6 + 128
 	maxRoute     = binary.MaxVarintLen32 + 1 + 16
-	maxSet       = binary.MaxVarintLen32 + bgp.MaxWays*binary.MaxVarintLen64
+	maxSet       = binary.MaxVarintLen32 + bgp.MaxWays*(binary.MaxVarintLen64+1+16)
 )
 
 // maxRoutes bounds a frame of routes, in bytes.
@@ -31,9 +32,16 @@ const maxRoutes = 64 << 10
 
 // A Way is bgp.Way.
 type Way struct {
-	ID      uint32 // of the neighbor; not 0
+	ID      uint32     // of the neighbor; not 0
+	Gateway netip.Addr // without a zone, not IPv4-mapped; not valid: there is none
 	Reserve bool
 }
+
+const (
+	flagReserve = 1
+	flagGateway = 2
+	flagBits    = 2
+)
 
 // A RouteWriter makes frames of routes.
 type RouteWriter struct {
@@ -66,11 +74,18 @@ func (w *RouteWriter) addSet(ways []Way) {
 	}
 	w.set = binary.AppendUvarint(w.set[:0], uint64(len(ways)))
 	for _, way := range ways {
-		v := uint64(way.ID) << 1
+		v := uint64(way.ID) << flagBits
 		if way.Reserve {
-			v++
+			v |= flagReserve
+		}
+		if way.Gateway.IsValid() {
+			v |= flagGateway
 		}
 		w.set = binary.AppendUvarint(w.set, v)
+		if way.Gateway.IsValid() {
+			w.set = append(w.set, byte(way.Gateway.BitLen()/8))
+			w.set = append(w.set, way.Gateway.AsSlice()...)
+		}
 	}
 	if n, ok := w.sets[string(w.set)]; ok {
 		w.payload = binary.AppendUvarint(w.payload, n)
@@ -157,8 +172,11 @@ func (r *RouteReader) define() error {
 	}
 	ways := make([]Way, 0, min(n, uint64(len(r.rest))))
 	for range n {
-		v, ok := r.varint(2*math.MaxUint32 + 1)
-		way := Way{uint32(v >> 1), v&1 == 1}
+		v, ok := r.varint(math.MaxUint32<<flagBits | flagReserve | flagGateway)
+		way := Way{ID: uint32(v >> flagBits), Reserve: v&flagReserve != 0}
+		if ok && v&flagGateway != 0 {
+			way.Gateway, ok = r.address()
+		}
 		first := len(ways) == 0
 		if !ok || way.ID == 0 || way.Reserve && first || !first && !way.Reserve && ways[len(ways)-1].Reserve {
 			return errRoute
@@ -172,6 +190,20 @@ func (r *RouteReader) define() error {
 	}
 	r.sets = append(r.sets, ways)
 	return nil
+}
+
+// address takes an address off, with how long it is.
+func (r *RouteReader) address() (a netip.Addr, ok bool) {
+	if len(r.rest) == 0 {
+		return a, false
+	}
+	n := int(r.rest[0])
+	if n != 4 && n != 16 || len(r.rest) < 1+n {
+		return a, false
+	}
+	a, _ = netip.AddrFromSlice(r.rest[1 : 1+n])
+	r.rest = r.rest[1+n:]
+	return a, !a.Is4In6()
 }
 
 // prefix takes a prefix off.

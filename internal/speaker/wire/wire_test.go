@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -22,10 +23,14 @@ func TestRoutes(t *testing.T) {
 	}
 	var want []change
 	for i, s := range []string{"0.0.0.0/0", "::/0", "10.1.2.128/25", "10.1.2.3/32", "2001:db8::1/128", "2001:db8::/33", "128.0.0.0/1"} {
-		want = append(want, change{[]Way{{1 << 31, false}, {1<<32 - 1, true}, {1, true}}[:i%4], netip.MustParsePrefix(s)})
+		ways := []Way{
+			{ID: 1 << 31, Gateway: netip.MustParseAddr("192.0.2.1")}, {ID: 1<<32 - 1, Reserve: true},
+			{ID: 1, Gateway: netip.MustParseAddr("fe80::1"), Reserve: true},
+		}
+		want = append(want, change{ways[:i%4], netip.MustParsePrefix(s)})
 	}
 	for i := range 30000 {
-		ways := []Way{{uint32(i%200 + 1), false}, {uint32(i%200 + 2), i%7 == 0}, {1000, true}}
+		ways := []Way{{ID: uint32(i%200 + 1)}, {ID: uint32(i%200 + 2), Reserve: i%7 == 0}, {ID: 1000, Reserve: true}}
 		want = append(want, change{ways[:1+i%3], netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)})
 	}
 	var w RouteWriter
@@ -61,11 +66,12 @@ func TestRoutes(t *testing.T) {
 
 // However it is malformed, a payload of routes is refused or is routes that can be written again.
 func FuzzRoutes(f *testing.F) {
-	f.Add([]byte{1, 1, 2, 24, 10, 1, 2, 1, 24, 10, 1, 3, 2, 2, 4, 7, 8, 10})
+	f.Add([]byte{1, 1, 4, 24, 10, 1, 2, 1, 24, 10, 1, 3, 2, 2, 8, 13, 8, 10})
+	f.Add([]byte{1, 2, 6, 4, 192, 0, 2, 1, 11, 16, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 8, 10})
 	f.Add([]byte{0, 33 + 128, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})
-	f.Add([]byte{1, 1, 0xfe, 0xff, 0xff, 0xff, 0x1f, 0})
-	f.Add([]byte{1, 2, 2, 2, 0, 1, 3, 3, 4, 5, 0})
-	f.Add([]byte{1, 1, 2, 25, 10, 1, 2, 0x7f})
+	f.Add([]byte{1, 1, 0xfc, 0xff, 0xff, 0xff, 0x3f, 0})
+	f.Add([]byte{1, 2, 4, 4, 0, 1, 3, 5, 8, 9, 0})
+	f.Add([]byte{1, 1, 4, 25, 10, 1, 2, 0x7f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var w RouteWriter
 		r := ReadRoutes(b)
@@ -99,23 +105,28 @@ func FuzzRoutes(f *testing.F) {
 func TestRoutesMalformed(t *testing.T) {
 	many := []byte{1, bgp.MaxWays + 1}
 	for i := range bgp.MaxWays + 1 {
-		many = append(many, byte(2*i+2))
+		many = binary.AppendUvarint(many, uint64(4*i+4))
 	}
 	for _, b := range [][]byte{
 		{1},
 		{0},
-		{2, 1, 2, 8, 10}, // not the next set
+		{2, 1, 4, 8, 10}, // not the next set
 		{1, 0, 8, 10},    // a definition without ways
 		append(many, 8, 10),
 		{1, 1},
-		{1, 2, 2, 8, 10},                        // fewer ways than are said
-		{1, 1, 0xfe, 0xff, 0xff, 0xff, 0x3f, 0}, // a number above 32 bits
+		{1, 2, 4, 8, 10},                        // fewer ways than are said
+		{1, 1, 0xfc, 0xff, 0xff, 0xff, 0x7f, 0}, // a number above 32 bits
 		{1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0}, // and above 64
-		{1, 1, 0, 8, 10},       // neighbor 0
-		{1, 1, 3, 8, 10},       // none but in reserve
-		{1, 3, 2, 5, 6, 8, 10}, // in use after in reserve
-		{1, 2, 2, 3, 8, 10},    // a neighbor twice
-		{0, 24, 10, 1},         // cut off
+		{1, 1, 0, 8, 10},                     // neighbor 0
+		{1, 1, 5, 8, 10},                     // none but in reserve
+		{1, 3, 4, 9, 12, 8, 10},              // in use after in reserve
+		{1, 2, 4, 5, 8, 10},                  // a neighbor twice
+		{1, 1, 6},                            // no gateway
+		{1, 1, 6, 0, 8, 10},                  // nor here
+		{1, 1, 6, 5, 192, 0, 2, 1, 0, 8, 10}, // of no family
+		{1, 1, 6, 4, 192, 0, 2},              // cut off
+		append(append([]byte{1, 1, 6, 16}, mappedPrefix[:]...), 192, 0, 2, 1, 8, 10), // IPv4-mapped
+		{0, 24, 10, 1}, // cut off
 		{0, 33 + 129, 1, 2, 3, 4},
 		{0, 255, 1, 2, 3, 4},
 		{0, 8},
