@@ -25,6 +25,7 @@ type attempts struct {
 
 	queue []remote.Group   // to be tried in this round
 	at    []netip.AddrPort // where the attempt under way is; nil: none is
+	first bool             // they are of the first remote
 	again int              // how often, each time with another key
 	next  time.Time        // when the next attempt begins; zero: as soon as there are places
 	began time.Time        // the round
@@ -93,7 +94,8 @@ func (l *Link) tryNext(now time.Time) (look bool) {
 			}
 			t.queue, t.began, look = remote.Order(t.groups, &t.book, l.cfg.RandomOrder, now), now, true
 		}
-		t.at, t.queue, t.again = t.queue[0].Addrs, t.queue[1:], len(l.known)-1
+		t.at, t.first, t.again = t.queue[0].Addrs, t.queue[0].Remote == 0, len(l.known)-1
+		t.queue = t.queue[1:]
 	}
 	t.next = now.Add(l.cfg.ConnectTimeout)
 	l.flow.ForgetSource()

@@ -55,11 +55,11 @@ func TestSessionWithoutDataIsRenewed(t *testing.T) {
 		t.Errorf("the next thing to do is after %v, want %v", d.Sub(first), protocol.RekeyAfterTime)
 	}
 	begun := l.initiated
-	if l.tick(first.Add(protocol.RekeyAfterTime - time.Second)); l.initiated != begun {
+	if l.tick(first.Add(protocol.RekeyAfterTime - time.Second)); !l.initiated.Equal(begun) {
 		t.Error("renewed early")
 	}
 	time.Sleep(time.Until(first.Add(50 * time.Millisecond))) // the responder answers one in 20 ms
-	if l.tick(first.Add(protocol.RekeyAfterTime)); l.initiated == begun {
+	if l.tick(first.Add(protocol.RekeyAfterTime)); l.initiated.Equal(begun) {
 		t.Fatal("not renewed")
 	}
 	second := session(first)

@@ -122,6 +122,9 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 	if l.isUp() {
 		return
 	}
+	if l.tries.first && l.tries.at != nil && s.Initiator {
+		l.back.home = s.Endpoint
+	}
 	l.tries.came(now)
 	l.flow.Up.Store(true)
 	l.local, l.remote = tunnel.Identity(s.Local), tunnel.Identity(s.Remote)

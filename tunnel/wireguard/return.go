@@ -25,6 +25,9 @@ type homeward struct {
 	asked        time.Time // last; zero: not
 	since        time.Time // it has answered each time; zero: it has not
 	taken        bool      // with the last question
+	// home is where the first remote answered from when it was taken, or tried: that may be
+	// another address than was asked.
+	home netip.AddrPort
 }
 
 // first returns the addresses of the first remote, if it is another that carries the tunnel.
@@ -34,7 +37,7 @@ func (l *Link) first() []netip.AddrPort {
 		return nil
 	}
 	at := l.report.Status().Remote
-	if slices.Contains(groups[0].Addrs, at) || !slices.Contains(l.tries.places(), at) {
+	if len(l.cfg.Remotes) < 2 || at == l.back.home || slices.Contains(groups[0].Addrs, at) {
 		return nil
 	}
 	return groups[0].Addrs
@@ -46,7 +49,7 @@ func (l *Link) seekFirst(now time.Time) (look bool) {
 	b := &l.back
 	first := l.first()
 	if first == nil {
-		b.next, b.asked, b.since = time.Time{}, time.Time{}, time.Time{}
+		b.next, b.asked, b.since, b.taken = time.Time{}, time.Time{}, time.Time{}, false
 		return false
 	}
 	if now.Before(b.next) {
@@ -56,6 +59,9 @@ func (l *Link) seekFirst(now time.Time) (look bool) {
 	replied := l.peer.Status(now).Replied
 	switch {
 	case b.asked.IsZero():
+	case b.taken && !replied.Before(b.asked):
+		b.home, b.taken = l.report.Status().Remote, false
+		return false
 	case replied.Before(b.asked):
 		b.since = time.Time{}
 		if b.taken {
@@ -71,11 +77,14 @@ func (l *Link) seekFirst(now time.Time) (look bool) {
 	if b.taken {
 		first = good
 	}
+	msg := l.peer.Ask(now, b.taken)
+	if msg == nil { // not now
+		b.asked, b.taken, b.next = time.Time{}, false, now.Add(b.every/8)
+		return false
+	}
 	b.asked = now
-	if msg := l.peer.Ask(now, b.taken); msg != nil {
-		if err := l.transmit(msg, first); err != nil {
-			l.log.Debug("cannot ask the first of the remotes", "err", err)
-		}
+	if err := l.transmit(msg, first); err != nil {
+		l.log.Debug("cannot ask the first of the remotes", "err", err)
 	}
 	return true
 }
@@ -83,5 +92,5 @@ func (l *Link) seekFirst(now time.Time) (look bool) {
 // tookOther reports whether the session is one that return_to_first made with a peer that has
 // another key than the one before, and so is another router.
 func (l *Link) tookOther(s *protocol.Status) bool {
-	return l.back.taken && l.remote != tunnel.Identity(s.Remote)
+	return l.back.taken && !s.Replied.Before(l.back.asked) && l.remote != tunnel.Identity(s.Remote)
 }

@@ -39,29 +39,30 @@ type Peer struct {
 	keepalive time.Duration
 	notify    func()
 
-	mu        sync.Mutex // before that of the machine
-	keys      []Keys
-	ways      []*way // the keys, made ready
-	tries     int    // initiations in a row that were not answered
-	removed   bool
-	endpoint  netip.AddrPort
-	heard     time.Time // when anything authentic came last
-	spoke     time.Time // the same without initiations
-	answered  time.Time // when an initiation last was
-	stale     stale
-	twin      twin
-	unused    int       // of our responses in a row, how many the peer has not used
-	unopened  time.Time // when a response last came that could not be opened
-	initiated time.Time // when we last sent one
-	attempt   time.Time // when we began to try
-	ours      *initiation
-	question  *question        // put to a place where the peer is not now; nil: none is
-	replied   time.Time        // when one was answered last
-	places    []netip.AddrPort // where the peer may be, if these are several
-	left      []netip.AddrPort // of them, where it was left for another
-	stamped   timestamp        // of the initiation that we sent last
-	timers    timers
-	reported  time.Time // what NextDeadline last said
+	mu         sync.Mutex // before that of the machine
+	keys       []Keys
+	ways       []*way // the keys, made ready
+	tries      int    // initiations in a row that were not answered
+	removed    bool
+	endpoint   netip.AddrPort
+	heard      time.Time // when anything authentic came last
+	spoke      time.Time // the same without initiations
+	answered   time.Time // when an initiation last was
+	stale      stale
+	twin       twin
+	unused     int       // of our responses in a row, how many the peer has not used
+	unopened   time.Time // when a response last came that could not be opened
+	initiated  time.Time // when we last sent one
+	attempt    time.Time // when we began to try
+	ours       *initiation
+	question   *question        // put to a place where the peer is not now; nil: none is
+	unanswered int              // questions so far
+	replied    time.Time        // when one was answered last
+	places     []netip.AddrPort // where the peer may be, if these are several
+	left       []netip.AddrPort // of them, where it was left for another
+	stamped    timestamp        // of the initiation that we sent last
+	timers     timers
+	reported   time.Time // what NextDeadline last said
 
 	// The three sessions of section 6.3. next is what we made as the responder and
 	// the initiator has not used yet; until then current is sent with.
@@ -232,6 +233,7 @@ func (p *Peer) initiateLocked(now time.Time, out [][]byte) [][]byte {
 // than the one before, also where our clock was put back meanwhile: the peer would refuse it.
 func (p *Peer) beginLocked(now time.Time, w *way) []byte {
 	p.dropOursLocked()
+	p.dropQuestionLocked()
 	hs, msg := p.initiationLocked(now, w)
 	if hs == nil {
 		return nil

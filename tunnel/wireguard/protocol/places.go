@@ -67,21 +67,24 @@ type question struct {
 	take bool // the answer makes the session, and the place, that are used
 }
 
-// Ask returns an initiation for places where the peer is not now. Without take, the answer only
+// Ask returns an initiation for places where the peer is not now, with the first of its keys, or the
+// next after a question without an answer. Without take, the answer only
 // shows in [Status.Replied]; the session that it makes at the other end is never used. With take,
 // the session is used from the answer on, and the peer is where that comes from. What is on its
-// way in the session before still arrives.
+// way in the session before still arrives. Ask returns nil while the session is not in use at both
+// ends, or a handshake is under way, which ends a question.
 func (p *Peer) Ask(now time.Time, take bool) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.dropQuestionLocked()
-	if p.removed || p.current == nil {
+	if p.question != nil {
+		p.unanswered++
+		p.dropQuestionLocked()
+	}
+	// The other end would forget a session that it does not use yet.
+	if p.removed || p.current == nil || !p.current.alive || p.next != nil || !p.timers.handshake.IsZero() {
 		return nil
 	}
-	w := p.current.way
-	if !slices.Contains(p.ways, w) {
-		w = p.ways[0]
-	}
+	w := p.ways[p.unanswered%len(p.ways)]
 	hs, msg := p.initiationLocked(now, w)
 	if hs == nil {
 		return nil

@@ -165,6 +165,11 @@ func TestAsk(t *testing.T) {
 	n := newServers(t)
 	n.a.p.TryAt(n.now, elsewhere)
 	n.tick()
+	if n.a.p.Ask(n.now, false) != nil {
+		t.Error("a question while the session is not in use at the other end")
+	}
+	n.toClient(n.c, n.mustSeal(n.c, packet(100, 0)))
+	n.toClient(n.c, n.mustSeal(n.c, packet(100, 0)))
 	before := n.a.p.Status(n.now)
 	n.deaf[addrB] = true
 	n.toServer(addrB, n.a.p.Ask(n.now, false))
