@@ -150,7 +150,7 @@ func TestRoutesCatchUpBeforeAHopRises(t *testing.T) {
 	mark := len(w.diary)
 	w.up(t, "c")
 	for _, line := range w.since(mark) {
-		if strings.Contains(line, "dev b,c") {
+		if strings.Contains(line, "dev if-b,if-c") {
 			t.Errorf("c is used before it is announced: %s", line)
 		}
 	}
