@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"warren/bgp"
@@ -125,5 +126,35 @@ func TestBehindLeadsTheSameWay(t *testing.T) {
 		if stayed == 0 {
 			t.Errorf("seed %d: no prefix kept a dead way", seed)
 		}
+	}
+}
+
+// Before a tunnel that comes back can be used, the prefixes get what the speaker said last.
+func TestRoutesCatchUpBeforeAHopRises(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	w.up(t, "b")
+	w.up(t, "c")
+	p := netip.MustParsePrefix("10.9.0.0/24")
+	w.speaker.changes[p] = bgp.Route{Prefix: p, Ways: used("b", "c")}
+	w.learn()
+	w.applyRoutes()
+	ways := func() int { return len(w.routes.wanted[p].Ways) }
+	if ways() != 2 {
+		t.Fatalf("wanted: %v", w.routes.wanted[p])
+	}
+	w.down(t, "c")
+	w.learns(t, "10.9.0.0/24", "b")
+	if ways() != 2 || len(w.state.behind) != 1 {
+		t.Errorf("with c down: %v, behind: %d", w.routes.wanted[p], len(w.state.behind))
+	}
+	mark := len(w.diary)
+	w.up(t, "c")
+	for _, line := range w.since(mark) {
+		if strings.Contains(line, "dev if-b,if-c") {
+			t.Errorf("c is used before it is announced: %s", line)
+		}
+	}
+	if ways() != 1 || len(w.state.behind) != 0 || len(w.rising) != 0 || w.routes.hops[w.attachment("c").cfg.Interface].Down {
+		t.Errorf("c is back: %v, behind: %d, rising: %v, hops: %v", w.routes.wanted[p], len(w.state.behind), w.rising, w.routes.hops)
 	}
 }
