@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -41,19 +42,17 @@ const movesAtOnce = 4096
 
 // onMoved takes in what the judge of c, a connection with n, has handed on or withdrawn.
 func (s *Speaker) onMoved(n *neighbor, c *peerConn) {
-	told := false
-	for first, more := true, true; more; first = false {
+	c.moving.Lock()
+	defer c.moving.Unlock()
+	all, told := c.takeMoves(), false
+	for some := range slices.Chunk(all, movesAtOnce) {
 		s.mu.Lock()
-		var some []move
-		some, more = c.takeMoves(movesAtOnce)
 		if n.session.conn == c && s.neighbors[n.Name] == n {
 			told = s.rib.move(n, some) || told
 		}
 		s.mu.Unlock()
-		if first && !more {
-			c.reuse(some)
-		}
 	}
+	c.reuse(all)
 	if told {
 		s.notify()
 	}

@@ -40,6 +40,8 @@ type peerConn struct {
 	wake  chan struct{}               // capacity 1: the reader waits for it while there is no connection
 	raise atomic.Uint32               // is added to LOCAL_PREF of what GoBGP sends
 
+	moving sync.Mutex // orders calls of onMoved; taken before Speaker.mu
+
 	mu       sync.Mutex // guards what follows
 	open     []byte     // this end's OPEN, as GoBGP wrote it; only the writer sets it
 	judge    *judge.Session
@@ -52,7 +54,7 @@ type peerConn struct {
 	cut      bool  // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
 	deadline time.Time
 	closed   bool
-	moves    []move // by the judge, in order, which the rib does not know yet
+	moves    []move // by the judge, in order, which onMoved has not taken yet
 	spare    []move // empty memory for them
 }
 
@@ -68,28 +70,28 @@ func (c *peerConn) note(p netip.Prefix, announced bool) {
 	c.moves = append(c.moves, move{p, announced})
 }
 
-// takeMoves takes the first moves off, and reports whether there are more.
-func (c *peerConn) takeMoves(most int) (some []move, more bool) {
+// takeMoves takes all moves. They go back with reuse. moving is held until then.
+func (c *peerConn) takeMoves() []move {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.moves) > most {
-		some, c.moves = c.moves[:most], c.moves[most:]
-		return some, true
-	}
-	some, c.moves, c.spare = c.moves, c.spare, nil
-	return some, false
+	all := c.moves
+	c.moves, c.spare = c.spare, nil
+	return all
 }
 
-// reuse takes back all that takeMoves has returned, for the moves to come, if it is not so much
-// that the memory is better given back.
-func (c *peerConn) reuse(some []move) {
-	if cap(some) > movesAtOnce {
+// reuse takes back the memory of moves, for those to come, if it is not more than what is read
+// at once may need.
+func (c *peerConn) reuse(all []move) {
+	if cap(all) > 2*mostMoves {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.spare = some[:0]
+	c.spare = all[:0]
 }
+
+// mostMoves is how many prefixes of 3 octets and their lengths are read at once.
+const mostMoves = largeRead / 4
 
 // An observation is what the speaker has to know of a connection.
 type observation struct {

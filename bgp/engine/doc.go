@@ -46,5 +46,5 @@
 // Locks: opMu orders operations on GoBGP. mu guards the maps and is never held
 // across a call into GoBGP; GoBGP's callbacks and its logger take mu only, and
 // news.telling without it (news.go). The lock of a peerConn is taken inside mu or
-// alone; mu is never taken inside it.
+// alone; mu is never taken inside it. The other one, peerConn.moving, is taken before mu (onMoved).
 package engine

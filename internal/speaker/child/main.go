@@ -63,7 +63,7 @@ func Main() error {
 		return err
 	}
 	p := &process{
-		messages: messages, kick: make(chan struct{}, 1), told: map[uint32]bgp.NeighborStatus{},
+		messages: messages, kick: make(chan struct{}, 1), told: map[uint32]bgp.NeighborStatus{}, gcPercent: gcUsual,
 	}
 	p.numbers.Store(&map[string]number{})
 	p.log = slog.New(&handler{out: os.Stderr, level: &p.level})
@@ -91,7 +91,9 @@ type process struct {
 	pending pending
 	kick    chan struct{} // capacity 1: something is pending
 
-	told map[uint32]bgp.NeighborStatus // what the daemon knows; the reporting goroutine's
+	// The reporting goroutine's:
+	told      map[uint32]bgp.NeighborStatus // what the daemon knows
+	gcPercent int                           // see collect.go
 }
 
 // number is by what the daemon knows a neighbor.

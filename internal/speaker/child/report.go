@@ -3,6 +3,7 @@ package child
 import (
 	"context"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -154,6 +155,7 @@ func (p *process) sendStatuses() error {
 	numbers := *p.numbers.Load()
 	var changed []wire.Status
 	all := make(map[uint32]bgp.NeighborStatus, len(numbers))
+	prefixes := 0
 	for _, st := range p.speaker.Neighbors() {
 		is, ok := numbers[st.Name]
 		if !ok {
@@ -161,11 +163,16 @@ func (p *process) sendStatuses() error {
 		}
 		st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
 		all[is.id] = st
+		prefixes += st.Received
 		if was, ok := p.told[is.id]; !ok || was != st {
 			changed = append(changed, wire.Status{ID: is.id, NeighborStatus: st})
 		}
 	}
 	p.told = all
+	if percent := gcPercent(p.gcPercent, prefixes); percent != p.gcPercent {
+		p.gcPercent = percent
+		debug.SetGCPercent(percent)
+	}
 	for some := range slices.Chunk(changed, statusesAtOnce) {
 		if err := p.send(wire.KindNeighbors, wire.Neighbors{Changed: some}); err != nil {
 			return err
