@@ -21,7 +21,14 @@ const (
 )
 
 // A Releaser gives memory back. The zero Releaser is ready, and safe for concurrent use.
-type Releaser struct{ working atomic.Bool }
+type Releaser struct {
+	// Gentle leaves it to the runtime to give back what the collector has found, a little at a
+	// time. All at once, on a busy machine, it may keep every goroutine waiting for as long as
+	// the kernel takes to free some hundred megabytes: for a process that carries packets too long.
+	Gentle bool
+
+	working atomic.Bool
+}
 
 // Release gives the system back, during the next half minute or longer, what is not in use. The
 // runtime would keep most of it for minutes, and a machine that is short of memory kills
@@ -42,7 +49,11 @@ func (r *Releaser) Release(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		debug.FreeOSMemory()
+		if r.Gentle {
+			runtime.GC()
+		} else {
+			debug.FreeOSMemory()
+		}
 		before := m.HeapAlloc
 		runtime.ReadMemStats(&m)
 		if round >= minRounds && m.HeapAlloc > before-before/20 {

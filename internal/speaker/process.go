@@ -74,7 +74,7 @@ func (s *Speaker) expireLoop(ctx context.Context) {
 	tick := time.NewTicker(expireInterval)
 	defer tick.Stop()
 	var peak heap.Peak
-	var releaser heap.Releaser
+	releaser := heap.Releaser{Gentle: true}
 	var releasing sync.WaitGroup
 	defer releasing.Wait()
 	for {
