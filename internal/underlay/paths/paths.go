@@ -23,9 +23,13 @@ const (
 	// hopeFor is how long an interface without a carrier, which no packet can leave by, may stay
 	// the way of a flow that is bound to none and could have another: the guard, which takes such
 	// ways out of what the transports' packets are looked up in, needs a moment.
-	hopeFor    = 100 * time.Millisecond
-	auditEvery = time.Minute // a look without an event
-	retryAfter = time.Second
+	hopeFor = 100 * time.Millisecond
+	// routesSettle is how long the routes alone may say something else while the interface that
+	// a flow leaves by runs as before: a route is often removed and added, and the guard needs a
+	// moment to follow rules and routes.
+	routesSettle = 500 * time.Millisecond
+	auditEvery   = time.Minute // a look without an event
+	retryAfter   = time.Second
 )
 
 // Watcher follows the ways of the transports' packets. Its methods may be called from any
@@ -242,13 +246,13 @@ func (w *Watcher) due(what dirty) (all []*follow) {
 
 // take compares what was seen with what was so before, and tells. It returns when to look again.
 func (w *Watcher) take(f *follow, seen way, s *sight, now time.Time) time.Duration {
-	if hopes := f.device == "" && seen.errno == 0 && seen.idle == noCarrier && (!f.local.Addr().IsValid() || seen.homeRuns); !hopes {
+	if doubt := f.doubt(f.way, seen, s); doubt == 0 {
 		f.doubtful = time.Time{}
 	} else if f.way.known && f.way.idle == "" {
 		if f.doubtful.IsZero() {
 			f.doubtful = now
 		}
-		if left := hopeFor - now.Sub(f.doubtful); left > 0 {
+		if left := doubt - now.Sub(f.doubtful); left > 0 {
 			return left
 		}
 	}
@@ -258,4 +262,18 @@ func (w *Watcher) take(f *follow, seen way, s *sight, now time.Time) time.Durati
 		f.changed(v == lost, why)
 	}
 	return auditEvery
+}
+
+// doubt is for how long what was seen may be about to change again.
+func (f flow) doubt(before, now way, s *sight) time.Duration {
+	switch {
+	case f.device != "":
+		return 0
+	case now.errno == 0 && now.idle == noCarrier && (!f.local.Addr().IsValid() || now.homeRuns):
+		return hopeFor
+	case before.known && !before.isLost() && s.idle(before.index) == "" && before.homed == now.homed && before.homeRuns == now.homeRuns &&
+		(now.errno != 0 || now.index != before.index || now.gateway != before.gateway):
+		return routesSettle
+	}
+	return 0
 }

@@ -119,6 +119,33 @@ func TestFirstLook(t *testing.T) {
 	}
 }
 
+// What routes alone say, while the interface runs, is believed when they go on saying it.
+func TestRoutesSettle(t *testing.T) {
+	for name, c := range map[string]struct {
+		errnos []syscall.Errno // of looks, half as far apart as routes may take
+		want   string
+	}{
+		"replaced": {[]syscall.Errno{0, syscall.ENETUNREACH, 0, 0, 0}, ""},
+		"removed":  {[]syscall.Errno{0, syscall.ENETUNREACH, syscall.ENETUNREACH, syscall.ENETUNREACH}, "lost"},
+		"late":     {[]syscall.Errno{0, syscall.ENETUNREACH, syscall.ENETUNREACH, syscall.ENETUNREACH, 0}, "lost moved"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, told := New(0, nil), []string{}
+			f := &follow{flow: flow{remote: there}, changed: func(lost bool, _ string) {
+				told = append(told, map[bool]string{true: "lost", false: "moved"}[lost])
+			}}
+			now, s := time.Now(), sights(nil)
+			for _, errno := range c.errnos {
+				w.take(f, by(f.flow, s, 2, gw1, errno), s, now)
+				now = now.Add(routesSettle / 2)
+			}
+			if got := strings.Join(told, " "); got != c.want {
+				t.Errorf("told %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // The way of a dial that begins while its interface has no carrier is another as soon as there is
 // one. A way that was good is hoped for before it is given up, if another is possible.
 func TestHope(t *testing.T) {
