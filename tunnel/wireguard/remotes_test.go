@@ -199,34 +199,6 @@ func TestReturnToFirst(t *testing.T) {
 	}
 }
 
-// The first remote may be a router with a key of its own: it is another one, for all that the peer's
-// key says.
-func TestReturnToAnotherKey(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t, 1, 1)
-	key := protocol.NewPrivateKey()
-	other := startEnd(t, key, LinkConfig{Name: "client", PublicKey: f.client.e.PublicKey(), Keepalive: 100 * time.Millisecond, DeadAfter: time.Second})
-	first := newWire(t, other.addr("127.0.0.1"))
-	first.toward.Store(true)
-	f.cfg.Keys = []Keys{{PeerPublicKey: f.cfg.PublicKey}, {PeerPublicKey: key.Public()}}
-	f.cfg.PublicKey = protocol.PublicKey{}
-	f.cfg.Remotes = []string{first.addr, f.wires[0].addr}
-	f.cfg.ReturnToFirst, f.cfg.ConnectTimeout, f.cfg.DeadAfter = true, 100*time.Millisecond, 10*time.Second
-	a := f.client.prepare(f.cfg)
-	a.l.back.every, a.l.back.proof = time.Second, 2*time.Second
-	a.stop = f.client.run(a.l.Run)
-	before := a.next(true)
-	first.toward.Store(false)
-	if ev := a.next(false); ev.Reason != errReturning.Error() {
-		t.Errorf("%+v", ev)
-	}
-	if ev := a.next(true); ev.Remote.String() != first.addr || ev.Peer == before.Peer {
-		t.Errorf("%+v", ev)
-	}
-	other.next(true)
-	a.reaches(other)
-}
-
 // In random order not always the same server is the first.
 func TestRandomOrder(t *testing.T) {
 	t.Parallel()
