@@ -8,7 +8,9 @@
 //     listed if they changed, and each way is asked for (look.go). A busy watcher rests.
 //  4. A pure function compares that with what was so before (way.go). A way is lost if the
 //     address of this end is gone, no route is left, or the interface is down or has no
-//     carrier. It is another if it leads out of another interface or by another gateway.
+//     carrier. It is another if it leads out of another interface or by another gateway. What
+//     routes alone say of a flow that is bound to no interface has to last for half a second:
+//     they are often removed and added, and the guard needs a moment to follow rules.
 //  5. The transport is told: once for each change, and nothing while nothing changes. It goes on
 //     with a way that is another, but finds out whether it works.
 //
