@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 )
@@ -53,17 +52,16 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	if err != nil || !reset {
 		return err
 	}
-	switch s.takesForEstablished(n) {
-	case yes:
-		return s.dump(n)
-	case notYet:
-		s.wakeSoon()
-		return nil
-	}
 	s.mu.Lock()
-	n.applied.resetting = false // without a session nothing was sent
+	established, none := n.session.state == stateEstablished, n.session.conn == nil || n.session.away()
+	if none {
+		n.applied.resetting = false // without a session nothing was sent
+	}
 	s.mu.Unlock()
-	return nil
+	if none || !established {
+		return nil // the beginning of a session wakes the reconciler
+	}
+	return s.dump(n)
 }
 
 // raiseLocked is what is added to LOCAL_PREF of what n is sent.
@@ -79,15 +77,11 @@ func (s *Speaker) raiseLocked(n *neighbor) uint32 {
 func (s *Speaker) dump(n *neighbor) error {
 	s.mu.Lock()
 	began := s.beginDumpLocked(n)
-	var err error
-	if began {
-		err = s.withdrawMissedLocked(n)
-	}
 	s.mu.Unlock()
-	if !began || err != nil {
-		return err
+	if !began {
+		return nil
 	}
-	err = s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
+	err := s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: n.PeerAddr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT})
 	if err == nil {
 		return nil
 	}
@@ -96,39 +90,3 @@ func (s *Speaker) dump(n *neighbor) error {
 	s.mu.Unlock()
 	return fmt.Errorf("soft reset: %w", err)
 }
-
-// What takesForEstablished answers.
-type standing int
-
-const (
-	no standing = iota
-	notYet
-	yes
-)
-
-// takesForEstablished reports whether GoBGP takes n's session for established. It
-// says that a session is established a moment before it takes it for one itself,
-// longer on a busy machine; what it does for sessions it does not do for n until
-// then. Nor is it sure before that which policies its first routes were sent with.
-func (s *Speaker) takesForEstablished(n *neighbor) standing {
-	s.mu.Lock()
-	established := n.session.state == stateEstablished
-	none := n.session.conn == nil || n.session.away()
-	s.mu.Unlock()
-	if none {
-		return no
-	}
-	is := notYet
-	err := s.server.ListPeer(s.ctx, &api.ListPeerRequest{Address: n.PeerAddr.String()}, func(p *api.Peer) {
-		if established && p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED {
-			is = yes
-		}
-	})
-	if err != nil {
-		return no // it is not there any more
-	}
-	return is
-}
-
-// wakeSoon has the reconciler look again in a moment.
-func (s *Speaker) wakeSoon() { time.AfterFunc(readyInterval, s.wake) }

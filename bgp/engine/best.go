@@ -16,9 +16,6 @@ import (
 func (s *Speaker) onBestPath(paths []*apiutil.Path, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.confirming) > 0 {
-		s.lookForMissedLocked(paths, at)
-	}
 	for _, path := range paths {
 		p, ok := prefixOf(path)
 		if !ok {

@@ -23,7 +23,6 @@ func (s *Speaker) dropLocked(n *neighbor) {
 	}
 	delete(s.neighbors, n.Name)
 	delete(s.byAddr, n.key)
-	delete(s.confirming, n)
 	s.closing[n.key] = n
 	s.rib.dropBest(n)
 	s.rib.dropHeld(n)

@@ -36,7 +36,6 @@ type peerConn struct {
 
 	tcp   atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
 	buf   []byte                      // only the reader uses it
-	ahead atomic.Pointer[[]byte]      // messages that go out before GoBGP's next
 	wake  chan struct{}               // capacity 1: the reader waits for it while there is no connection
 	raise atomic.Uint32               // is added to LOCAL_PREF of what GoBGP sends
 

@@ -143,7 +143,7 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 	}
 	c.judge = judge.New(s.judgeConfigLocked(n, c))
 	n.toldInside.Store(false)
-	n.session.dumping, n.session.missed, n.session.ended, n.session.cut = [2]bool{}, nil, [2]bool{}, false
+	n.session.dumping, n.session.ended, n.session.cut = [2]bool{}, [2]bool{}, false
 	s.setConnLocked(n, c)
 	n.applied.judged = s.judgedWithLocked(n)
 	s.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"time"
 
 	"warren/bgp/judge"
@@ -218,11 +217,6 @@ func (c *peerConn) Write(b []byte) (int, error) {
 	if by := c.raise.Load(); by > 0 {
 		out = raisedLocalPref(out, by)
 	}
-	if c.ahead.Load() != nil && c.established() {
-		if ahead := c.ahead.Swap(nil); ahead != nil {
-			out = append(*ahead, out...)
-		}
-	}
 	var err error
 	if tcp != nil {
 		_, err = tcp.Write(out)
@@ -238,20 +232,6 @@ func (c *peerConn) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return len(b), nil
-}
-
-// sendAhead has the peer sent messages before what GoBGP writes next.
-func (c *peerConn) sendAhead(messages []byte) {
-	for {
-		before := c.ahead.Load()
-		all := messages
-		if before != nil {
-			all = slices.Concat(*before, messages)
-		}
-		if c.ahead.CompareAndSwap(before, &all) {
-			return
-		}
-	}
 }
 
 // established reports whether the session was established.

@@ -274,21 +274,14 @@ func (s *Speaker) applyImport(n *neighbor) {
 func (s *Speaker) applyExport(n *neighbor) error {
 	s.mu.Lock()
 	done := s.exportedLocked(n)
-	unconfirmed := s.unconfirmedLocked(n)
 	s.mu.Unlock()
-	if done && !unconfirmed {
+	if done {
 		return nil
 	}
 	s.opMu.Lock()
 	defer s.opMu.Unlock()
 	if n.ctx.Err() != nil {
 		return nil // it was dropped
-	}
-	if unconfirmed {
-		s.confirm(n)
-	}
-	if done {
-		return nil // what was missed wakes the reconciler again
 	}
 	if err := n.Export.Validate(); err != nil {
 		return fmt.Errorf("bgp: neighbor %s: export: %w", n.Name, err)

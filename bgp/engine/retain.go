@@ -204,7 +204,7 @@ func (s *Speaker) attach(n *neighbor, c *peerConn, kept *retention, next *peerCo
 	kept.until = s.keptUntil(kept, now.Add(s.restartTime))
 	open, _ := j.PeerOpen()
 	n.setOpen(open)
-	ss.ended, ss.missed = [2]bool{}, nil
+	ss.ended = [2]bool{}
 	ss.since, ss.problem, ss.unanswered, ss.said = now, problem{}, time.Time{}, nil
 	n.applied.resetting = true // what was sent meanwhile was discarded
 	stale := c.stale()

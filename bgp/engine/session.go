@@ -55,12 +55,11 @@ type session struct {
 	failures int  // since a session lasted; see restartAfter
 	disabled bool // it is, or is about to be, in GoBGP's administrative down; see disable
 
-	kept     *retention                // of a connection that was lost; see retain.go
-	graceful bool                      // the peer's last OPEN speaks of graceful restart
-	dumping  [2]bool                   // by family: GoBGP is about to send all routes; see defer.go
-	missed   map[netip.Prefix]struct{} // what has changed since GoBGP began with that, and may not have been sent; see missed.go
-	ended    [2]bool                   // by family: GoBGP has taken the peer's End-of-RIB marker, and all before it
-	cut      bool                      // GoBGP has the end of the last connection from endLocked
+	kept     *retention // of a connection that was lost; see retain.go
+	graceful bool       // the peer's last OPEN speaks of graceful restart
+	dumping  [2]bool    // by family: GoBGP is about to send all routes; see defer.go
+	ended    [2]bool    // by family: GoBGP has taken the peer's End-of-RIB marker, and all before it
+	cut      bool       // GoBGP has the end of the last connection from endLocked
 
 	conn       *peerConn          // what GoBGP has or is about to have
 	waiting    bool               // a connection of the peer's waits to be taken
@@ -181,11 +180,9 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 			s.news.pending = append(s.news.pending, s.establishedLocked(n))
 		}
 		n.hadSession = true
-		s.confirming[n] = &confirmation{from: since}
 		s.checkSyncedLocked()
 		s.wake() // what may be sent may be something else now
 	} else {
-		delete(s.confirming, n)
 		n.explainDown(reason, message)
 		if was == stateEstablished && !n.session.away() {
 			s.news.pending = append(s.news.pending, s.endedLocked(n, at.Sub(since)))

@@ -66,11 +66,10 @@ type Speaker struct {
 	announced  map[netip.Prefix]struct{} // local prefixes in GoBGP
 	protected  *Protected                // what judges are told
 	wanted     wanted
-	failures   map[string]*failure         // by neighbor; see announceFailure
-	confirming map[*neighbor]*confirmation // see missed.go
-	settled    uint64                      // the serial of what was last gone through
-	passed     chan struct{}               // closed after each pass
-	deferring  bool                        // after a restart nothing is announced yet; see defer.go
+	failures   map[string]*failure // by neighbor; see announceFailure
+	settled    uint64              // the serial of what was last gone through
+	passed     chan struct{}       // closed after each pass
+	deferring  bool                // after a restart nothing is announced yet; see defer.go
 	news       news
 
 	events   chan struct{}      // capacity 1
@@ -115,7 +114,6 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		rib:         newRIB(),
 		announced:   make(map[netip.Prefix]struct{}),
 		failures:    make(map[string]*failure),
-		confirming:  make(map[*neighbor]*confirmation),
 		passed:      make(chan struct{}),
 		synced:      make(chan struct{}),
 		events:      make(chan struct{}, 1),

@@ -31,6 +31,15 @@ var changes = []change{
 	{pkg: "pkg/server", decl: "peer.handleUpdate", was: "peer.fsm.pConf.ReadCopy()", becomes: "struct{ Timers oc.Timers }{}"},
 	{pkg: "pkg/server", decl: "peer.handleUpdate", was: "peer.fsm.pConf.Update", becomes: ""},
 
+	// What changes between the moment in which a new session is sent the table and the one
+	// in which it is taken for established is not sent to it, ever: a route that the peer does
+	// not get, or one that it keeps. So the session is established before it is sent the
+	// table. What changes meanwhile waits for that (peer.routeRefreshInProgress).
+	{
+		pkg: "pkg/server", decl: "BgpServer.handleFSMMessage", was: "peer.peerInfo.Store(peerInfo)",
+		becomes: "func() { peer.peerInfo.Store(peerInfo); peer.fsm.state.Store(nextState) }()",
+	},
+
 	// For each best path a map is made of the VRFs that it belongs to, which only a
 	// connection to zebra reads.
 	{pkg: "pkg/server", decl: "BgpServer.notifyBestWatcher", was: "!table.UseMultiplePaths.Enabled", becomes: "false"},
