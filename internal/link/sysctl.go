@@ -7,6 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 const sysctlRoot = "/proc/sys/net"
@@ -24,7 +28,6 @@ var sysctls = []struct{ path, value string }{
 	{"ipv6/conf/*/accept_redirects", "0"},
 	{"ipv6/conf/*/accept_ra", "0"}, // the peer must not configure this router
 	{"ipv6/conf/*/autoconf", "0"},
-	{"ipv6/conf/*/addr_gen_mode", "1"}, // no link-local address of the kernel's
 	// Hosts turn IPv6 off by conf/default, and this one interface needs it. Last, since the
 	// kernel acts on the others when IPv6 comes (net/ipv6/addrconf.c, dev_disable_change).
 	{"ipv6/conf/*/disable_ipv6", "0"},
@@ -36,7 +39,22 @@ var sysctls = []struct{ path, value string }{
 // makes that address when the interface goes up. Where IPv6 is not there its
 // part is left out.
 func Prepare(name string) error {
-	return prepare(sysctlRoot, name)
+	return errors.Join(noLinkLocal(name), prepare(sysctlRoot, name))
+}
+
+// noLinkLocal keeps the kernel from making a link-local address. The sysctl addr_gen_mode does
+// so too, but whoever reads or writes that spins for as long as somebody else changes any
+// interface (net/ipv6/addrconf.c, addrconf_sysctl_addr_gen_mode): with many tunnels being
+// opened at once, two thirds of the processor time that it took. By netlink one waits.
+func noLinkLocal(name string) error {
+	l, err := find(name)
+	if err == nil {
+		err = netlink.LinkSetIP6AddrGenMode(l, nl.IN6_ADDR_GEN_MODE_NONE)
+	}
+	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // no IPv6, in the kernel or at this MTU
+		return fmt.Errorf("link: turn off the link-local address of %s: %w", name, err)
+	}
+	return nil
 }
 
 func prepare(root, name string) error {
