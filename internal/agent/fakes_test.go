@@ -406,7 +406,7 @@ func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside ends)
 	local, peer = endpoints(t.cfg, ev.Local, ev.Peer)
 	return local, peer, endpoints4(t.cfg, ev.Local, ev.Peer)
 }
-func (t *fakeTunnel) SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error) {
+func (t *fakeTunnel) SetAddresses(locals, assigned []netip.Addr) ([]netip.Prefix, error) {
 	if t.f.addressErr != nil {
 		return nil, t.f.addressErr
 	}
@@ -414,7 +414,10 @@ func (t *fakeTunnel) SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error) 
 		return nil, link.ErrNoIPv6
 	}
 	t.f.w.note("addresses %s from %s", t.name, locals[0])
-	return pairsOf(locals), nil
+	if len(assigned) > 0 {
+		t.f.w.note("assigned to %s: %v", t.name, assigned)
+	}
+	return append(pairsOf(locals), hosts(assigned)...), nil
 }
 func (t *fakeTunnel) Index() int { return t.f.index }
 func (t *fakeTunnel) Wake()      { t.f.w.note("wake %s", t.name) }

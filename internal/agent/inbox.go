@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -17,7 +18,7 @@ type inbox struct {
 	signal chan struct{} // capacity 1
 }
 
-// input is an event, or one of tunnelReport, openResult and call.
+// input is an event, or one of tunnelReport, offer, openResult and call.
 type input any
 
 type (
@@ -26,6 +27,11 @@ type (
 		id     uint64
 		ev     tunnel.Event
 		failed error // set: the tunnel has ended by itself, ev means nothing
+	}
+	// offer is that the peer of an open tunnel has said which addresses it assigns.
+	offer struct {
+		id        uint64
+		addresses []netip.Addr
 	}
 	openResult struct {
 		id     uint64
@@ -63,8 +69,8 @@ type gate struct {
 	kept   []input
 }
 
-// put is for reports.
-func (g *gate) put(r tunnelReport) {
+// put is for reports and offers.
+func (g *gate) put(r input) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.opened {
@@ -124,6 +130,8 @@ func (l *loop) eventOf(in input) event {
 	case call:
 		a := l.m.tunnels[in.id]
 		return called{in.id, in.number, a != nil && l.isEstablished(a.name)}
+	case offer:
+		return offered(in)
 	case tunnelReport:
 		h, ok := l.handles.tunnels[in.id]
 		switch {
@@ -142,7 +150,7 @@ func (l *loop) eventOf(in input) event {
 // up is the event that a tunnel came up.
 func (h handle) up(id uint64, ev tunnel.Event) wentUp {
 	local, peer, beside := h.Ends(ev)
-	return wentUp{id: id, ends: ends{local, peer}, beside: beside, rtt: h.Status().RTT, remote: ev.Remote}
+	return wentUp{id: id, ends: ends{local, peer}, beside: beside, rtt: h.Status().RTT, remote: ev.Remote, offered: ev.Assigned}
 }
 
 func (l *loop) isEstablished(name string) bool {

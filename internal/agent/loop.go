@@ -72,7 +72,8 @@ type loop struct {
 
 	now func() time.Time
 
-	own        []netip.Prefix            // what is announced of this router's
+	home       []netip.Prefix            // networks and prefixes of this router, announced
+	own        []netip.Prefix            // what is announced of this router's: home, and what peers are assigned
 	source     sources                   // of this router's own packets into tunnels
 	interfaces map[string]link.Interface // as they were seen last
 	state      state
@@ -207,10 +208,11 @@ func (l *loop) settled() <-chan struct{} {
 func (l *loop) announce() {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
-	l.own = announced(a.Networks, found)
+	l.home = announced(a.Networks, found)
 	if l.state.setNoIPv6(!l.hasIPv6()); l.state.noIPv6 {
-		l.own = slices.DeleteFunc(l.own, isIPv6)
+		l.home = slices.DeleteFunc(l.home, isIPv6)
 	}
+	l.setOwn()
 	l.setSources()
 	l.setUnreachable()
 	l.protect()
