@@ -15,7 +15,14 @@ type rawRouter struct {
 	API       rawAPI        `toml:"api"`
 	Log       rawLog        `toml:"log"`
 
+	Accept    rawAccept          `toml:"accept"`
 	Templates named[rawTemplate] `toml:"template"`
+}
+
+type rawAccept struct {
+	CAFile   value[string] `toml:"ca_file"`
+	Template value[string] `toml:"template"`
+	Names    value[list]   `toml:"names"`
 }
 
 type rawAnnounce struct {

@@ -239,7 +239,7 @@ func TestReferenceIsTrue(t *testing.T) {
 
 func sameConfig(a, b *Config) bool {
 	return a.Name == b.Name && a.ASN == b.ASN && a.RouterID == b.RouterID && a.Announce.Equal(b.Announce) &&
-		a.TLS.Equal(b.TLS) && a.WireGuard.Equal(b.WireGuard) && a.BGP == b.BGP && a.FIB == b.FIB && a.API == b.API && a.Log == b.Log && slices.EqualFunc(a.Peers, b.Peers, Peer.Equal)
+		a.TLS.Equal(b.TLS) && a.WireGuard.Equal(b.WireGuard) && a.BGP == b.BGP && a.FIB == b.FIB && a.API == b.API && a.Log == b.Log && a.Accept.Equal(b.Accept) && slices.EqualFunc(a.Peers, b.Peers, Peer.Equal)
 }
 
 // TestReferenceValues checks that the values arrive where they belong.
@@ -331,6 +331,9 @@ func TestReferenceValues(t *testing.T) {
 	if m := cfg.Peers[11]; len(m.Tunnels) > 0 || m.BGP.LAN.Address.String() != "10.1.0.2" || m.BGP.LAN.Interface != "eth0" ||
 		filepath.Base(m.BGP.LAN.PasswordFile) != "site-m.password" || string(m.BGP.LAN.Password) != "a b c" || !m.BGP.LAN.TTLSecurity {
 		t.Errorf("site-m: %+v", m)
+	}
+	if a := cfg.Accept; !a.CA.Equal(d.Trust.CA) || a.Template != "branch" || !slices.Equal(a.Names, []string{"*.branches.example.net"}) {
+		t.Errorf("accept %+v", a)
 	}
 	imported := cfg.Peers[0].BGP.Import
 	if imported.Any || imported.Default || len(imported.Prefixes) != 2 || imported.Prefixes[0].String() != "10.2.0.0/16 le 24" {
