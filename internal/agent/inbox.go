@@ -18,7 +18,8 @@ type inbox struct {
 	signal chan struct{} // capacity 1
 }
 
-// input is an event, or one of tunnelReport, offer, openResult and call.
+// input is an event, or one of tunnelReport, offer, openResult, call and
+// stranger.
 type input any
 
 type (
@@ -105,7 +106,12 @@ func (l *loop) takeInbox() {
 		}
 	}
 	var events []event
+	var strangers []stranger
 	for i, in := range inputs {
+		if s, ok := in.(stranger); ok {
+			strangers = append(strangers, s)
+			continue
+		}
 		if r, ok := in.(tunnelReport); ok && last[r.id] != i {
 			continue
 		}
@@ -114,6 +120,9 @@ func (l *loop) takeInbox() {
 		}
 	}
 	l.play(events...)
+	if len(strangers) > 0 {
+		l.admit(strangers)
+	}
 }
 
 // eventOf is the event that the machine is to take; nil: none. What the event needs of the

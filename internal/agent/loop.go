@@ -63,6 +63,8 @@ type loop struct {
 	version string
 	started time.Time
 
+	accepted map[string]*accepted // peers that no file names, by name
+
 	m       *machine
 	handles handles
 	lines   []string        // what the reload at work has done
@@ -121,6 +123,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-resync.C:
 			l.mend(true)
 			l.forgetWithdrawn(time.Now())
+			l.forgetAccepted(l.now())
 			l.locate()
 			l.announce()
 			l.applyRoutes()
@@ -133,6 +136,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 // heard when all peers are known.
 func (l *loop) begin() {
 	l.play(l.do(listen{kindListenWireGuard})...)
+	l.setAdmission()
 	l.configure()
 	l.announce()
 	l.locate()
@@ -141,7 +145,7 @@ func (l *loop) begin() {
 
 // configure has the machine take the peers of the config, and the state their attachments.
 func (l *loop) configure() {
-	l.play(configured{wantedPeers(l.cfg.Peers)})
+	l.play(configured{wantedPeers(l.peers())})
 	l.setAttached()
 }
 
