@@ -146,12 +146,12 @@ func TestAcceptedIsForgotten(t *testing.T) {
 	}
 	w.up(t, "s1.spokes.example")
 	w.ahead += acceptedFor - time.Second
-	w.forgetAccepted(w.loop.now())
+	w.forgetAccepted(w.now())
 	if len(w.accepted) != 2 {
 		t.Errorf("too early: %v", w.accepted)
 	}
 	w.ahead += 2 * time.Second
-	w.forgetAccepted(w.loop.now())
+	w.forgetAccepted(w.now())
 	w.turn()
 	if len(w.accepted) != 1 || w.m.peers["s1.spokes.example"] == nil || len(w.m.peers) != 1 {
 		t.Errorf("accepted %v, peers %v", w.accepted, w.m.peers)

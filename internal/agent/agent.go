@@ -143,27 +143,28 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 
 func (a *Agent) newLoop() *loop {
 	return &loop{
-		log:      a.log,
-		cfg:      a.cfg,
-		load:     func() (*config.Config, error) { return config.Load(a.opts.Path) },
-		setLog:   a.setLog,
-		version:  a.opts.Version,
-		started:  time.Now(),
-		m:        newMachine(),
-		handles:  newHandles(),
-		state:    newState(),
-		feed:     newFeed(),
-		rising:   map[string]bool{},
-		accepted: map[string]*accepted{},
-		inbox:    inbox{signal: make(chan struct{}, 1)},
-		request:  make(chan func(context.Context)),
-		begun:    make(chan struct{}),
+		log:     a.log,
+		cfg:     a.cfg,
+		load:    func() (*config.Config, error) { return config.Load(a.opts.Path) },
+		setLog:  a.setLog,
+		version: a.opts.Version,
+		started: time.Now(),
+		m:       newMachine(),
+		handles: newHandles(),
+		state:   newState(),
+		feed:    newFeed(),
+		rising:  map[string]bool{},
+		inbox:   inbox{signal: make(chan struct{}, 1)},
+		request: make(chan func(context.Context)),
+		begun:   make(chan struct{}),
 
 		forwarding: link.Forwarding,
 		hasIPv6:    link.HasIPv6,
 		hashPorts:  new(link.FlowHash).SetByPorts,
 		beside:     listenIPv4,
 		now:        time.Now,
+
+		accepted: map[string]*accepted{},
 	}
 }
 

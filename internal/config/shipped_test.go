@@ -135,6 +135,36 @@ func TestREADMEsManyPeers(t *testing.T) {
 	}
 }
 
+// TestREADMEsSpokes loads README's hub that accepts spokes, and the two ends of an assigned address.
+func TestREADMEsSpokes(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := func(heading string) [][]string {
+		_, section, _ := strings.Cut(string(readme), "\n### "+heading+"\n")
+		section, _, _ = strings.Cut(section, "\n### ")
+		return regexp.MustCompile("(?s)```toml\n# (\\S+): /etc/warren/(\\S+)\n(.*?)```").FindAllStringSubmatch(section, -1)
+	}
+	accept := files("Spokes that a CA vouches for")
+	if len(accept) != 1 || strings.Count(accept[0][3], "\n") > 20 {
+		t.Fatalf("%q", accept)
+	}
+	cfg := load(t, setUp(t, accept[0][3], nil))
+	if p, err := cfg.AcceptedPeer("s1.spokes.example.net"); err != nil || p.BGP.ASN != 64530 || !p.BGP.ASOverride {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if said := cfg.Warnings(Host{}, time.Now()); len(said) > 0 {
+		t.Error(said)
+	}
+	for i, m := range files("A spoke's address, kept at the hub") {
+		peers := load(t, setUp(t, routerText, map[string]string{m[2]: strings.ReplaceAll(m[3], "spoke-1.secret", "a.secret")})).Peers
+		if tunnel := peers[0].Tunnels[0]; tunnel.Assigned != (i == 1) || len(tunnel.Assign) != 2*(1-i) {
+			t.Errorf("%s: %+v", m[2], tunnel)
+		}
+	}
+}
+
 func readShipped(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(shipped, name))
