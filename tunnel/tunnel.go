@@ -32,6 +32,10 @@ type Event struct {
 	Local  Identity       // who we are to this peer
 	Peer   Identity       // who the peer is; see [Addresses]
 	Reason string         // why it went down, in words for the operator
+
+	// Assigned are the addresses that the peer says this router is to have. They are at most
+	// MaxAssigned and otherwise unchecked.
+	Assigned []netip.Addr
 }
 
 // Stats counts since the link was made, over all its sessions. Bytes are those

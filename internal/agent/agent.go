@@ -163,6 +163,8 @@ func (a *Agent) newLoop() *loop {
 		hashPorts:  new(link.FlowHash).SetByPorts,
 		beside:     listenIPv4,
 		now:        time.Now,
+
+		accepted: map[string]*accepted{},
 	}
 }
 

@@ -35,7 +35,9 @@ type attachment struct {
 	rekey   bool         // other keys were configured while it was being opened
 	session *session     // nil while the tunnel is down
 	ends    []netip.Addr // of the last session, if there was one: the interface keeps its addresses
-	mended  time.Time    // when the log last said that the interface was mended
+	// assigned are the addresses that the peer assigned, of the last session likewise.
+	assigned []netip.Addr
+	mended   time.Time // when the log last said that the interface was mended
 }
 
 // phase is how far an attachment's tunnel is:
@@ -65,6 +67,10 @@ type session struct {
 	addresses   []netip.Prefix // what the interface was given
 	addressed   time.Time      // when it was
 	at          place          // of a network: where this router is on it
+
+	told     bool         // the peer has said which addresses it assigns
+	offered  []netip.Addr // that is these
+	assigned []netip.Addr // those of them that this router takes
 }
 
 // isLAN reports whether it is a network that the peer is on, and no tunnel.
@@ -204,11 +210,19 @@ func (s *session) locals() []netip.Addr {
 
 // hopAddresses are those of the interface that may be a next hop: not the one that is there
 // only for a peer without IPv6.
+// Nor assigned ones, which say where packets go to and not how.
 func (s *session) hopAddresses() []netip.Prefix {
-	if s.local.Is4() {
-		return s.addresses
+	return slices.DeleteFunc(slices.Clone(s.addresses), func(p netip.Prefix) bool {
+		return p.Addr() == s.ipv4.local && !s.local.Is4() || slices.Contains(s.assigned, p.Addr())
+	})
+}
+
+// mayHave returns those of some addresses that the interface can have.
+func (s *session) mayHave(addrs []netip.Addr) []netip.Addr {
+	if !s.noIPv6 {
+		return addrs
 	}
-	return slices.DeleteFunc(slices.Clone(s.addresses), func(p netip.Prefix) bool { return p.Addr() == s.ipv4.local })
+	return slices.DeleteFunc(slices.Clone(addrs), netip.Addr.Is6)
 }
 
 // derived is the pair that the session would use if both ends had IPv6.

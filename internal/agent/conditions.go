@@ -33,6 +33,7 @@ const (
 	kindAddresses       kind = "addresses"
 	kindAddressesBack   kind = "addresses_back"
 	kindNetwork         kind = "network"
+	kindAssigned        kind = "assigned"
 )
 
 // kindWords are what the log and status say of a kind.
@@ -51,13 +52,15 @@ var words = map[kind]kindWords{
 		shown: "the gobgp command cannot look at this router: "},
 	kindFlowHash: {what: "spread flows over a peer's tunnels by their ports too",
 		shown: "all flows between the same two addresses take the same one of a peer's tunnels, unless the host sets this (sysctl -w, and in /etc/sysctl.d): "},
-	kindSource:        {what: "set the source address of learned routes"},
-	kindRoutes:        {what: "write routes"},
-	kindOpen:          {what: "make the tunnel"},
-	kindGone:          {what: "keep the tunnel's interface", comes: "the tunnel's interface is gone; making it again", over: "the tunnel's interface is there again"},
-	kindInterface:     {what: "put the tunnel's interface right"},
-	kindAddresses:     {what: "start BGP over the tunnel"},
-	kindNetwork:       {what: "reach the peer's network"},
+	kindSource:    {what: "set the source address of learned routes"},
+	kindRoutes:    {what: "write routes"},
+	kindOpen:      {what: "make the tunnel"},
+	kindGone:      {what: "keep the tunnel's interface", comes: "the tunnel's interface is gone; making it again", over: "the tunnel's interface is there again"},
+	kindInterface: {what: "put the tunnel's interface right"},
+	kindAddresses: {what: "start BGP over the tunnel"},
+	kindNetwork:   {what: "reach the peer's network"},
+	kindAssigned: {what: "take the address that the peer assigns", over: "this router has the addresses that the peer assigns",
+		shown: "this router lacks an address: "},
 	kindAddressesBack: {what: "give the tunnel's interface its addresses back"},
 }
 

@@ -27,6 +27,8 @@ type state struct {
 	noIPv6      bool                      // the kernel has none
 	kept        memory                    // what must not while the peer is gone that it was learned from
 
+	assigned map[netip.Prefix][]string // addresses of peers, with the neighbors behind their tunnels (assign.go)
+
 	touched *touched
 }
 
@@ -49,6 +51,8 @@ type attached struct {
 	lan     bool // it is no tunnel: packets need a gateway
 	weight  int  // share of the flows
 	imports bgp.Policy
+
+	preference int // among the peer's tunnels
 }
 
 // touched are prefixes to look at again.
@@ -160,6 +164,9 @@ func (s *state) protect(next *bgp.Protected) {
 
 // setAttached changes which attachments are configured, and what may be learned over them.
 func (s *state) setAttached(next map[string]attached) {
+	for p := range s.assigned {
+		s.touched.add(p)
+	}
 	changed := map[originID]bool{}
 	for id, from := range s.origins {
 		if slices.ContainsFunc(from.neighbors, func(name string) bool { return !sameRoutes(s.attached, next, name) }) {
@@ -225,6 +232,9 @@ func desired(s *state) (all []fib.Change) {
 		prefixes[p] = struct{}{}
 	}
 	maps.Copy(prefixes, s.unreachable)
+	for p := range s.assigned {
+		prefixes[p] = struct{}{}
+	}
 	for p := range prefixes {
 		if c := desiredFor(s, p); len(c.Ways) > 0 || c.Unreachable {
 			all = append(all, c)
@@ -244,6 +254,9 @@ func desired(s *state) (all []fib.Change) {
 // taken its routes back.
 func desiredFor(s *state, prefix netip.Prefix) fib.Change {
 	c := fib.Change{Prefix: prefix, Unreachable: isUnreachable(s, prefix)}
+	if c.Ways = s.assignedWays(prefix); len(c.Ways) > 0 {
+		return c
+	}
 	from := s.origins[s.learned.Get(prefix)]
 	if len(from.neighbors) == 0 {
 		return c

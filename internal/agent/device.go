@@ -88,15 +88,16 @@ func (t *deviceTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside end
 }
 
 // SetAddresses gives the interface the configured addresses, or else the local ones, each as
-// one half of its pair. From the IPv4 one BGP speaks, and nothing else is to. The sysctls go with them: udev may have set them after the
+// one half of its pair, and beside them the assigned ones. From the local IPv4 one BGP speaks, and nothing else is to. The sysctls go with them: udev may have set them after the
 // interface was made, and IPv6 forgets both while the MTU is too small for it.
-func (t *deviceTunnel) SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error) {
+func (t *deviceTunnel) SetAddresses(locals, assigned []netip.Addr) ([]netip.Prefix, error) {
 	addresses := t.cfg.Address
 	var quiet []netip.Prefix
 	if len(addresses) == 0 {
 		addresses = pairsOf(locals)
 		quiet = slices.DeleteFunc(slices.Clone(addresses), func(p netip.Prefix) bool { return p.Addr().Is6() })
 	}
+	addresses = append(slices.Clip(addresses), hosts(assigned)...)
 	// Not what else may have its name by now.
 	if err := t.device.Check(); err != nil {
 		return addresses, err

@@ -17,11 +17,13 @@
 //	    clock, no I/O and no goroutines. The loop does the effects (effects.go), and makes events of
 //	    what comes from other goroutines (inbox.go). Tunnels are opened and closed beside the
 //	    loop. How a tunnel is opened depends on its transport (interfaces.go, and a file for each).
-//	    A peer on a network of this host has an attachment without a tunnel (network.go).
+//	    A peer on a network of this host has an attachment without a tunnel (network.go). One that a CA
+//	    vouches for gets its attachments when it connects (accept.go).
 //	 3. What does not succeed is a condition (conditions.go): logged once, tried again after a
 //	    pause that grows, or at once when success has become likely, and shown in status.
 //	 4. Local prefixes go to the speaker (loop.go), which is another process, behind package
-//	    speaker, and so does what no peer may take from this router (protect.go). What something
+//	    speaker, and so do addresses that peers are assigned while their tunnels are up (assign.go),
+//	    and what no peer may take from this router (protect.go). What something
 //	    else changes of a tunnel's interface is put right (mend.go). Where an end has no IPv6, BGP
 //	    goes over IPv4 (noipv6.go).
 //	 5. What changes a prefix touches it. desiredFor, a pure function, says from the state

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -77,6 +78,7 @@ func (l *loop) do(e effect) []event {
 	case setHop:
 		l.setHop(e)
 	case wantNeighbors:
+		l.followAssigned()
 		l.speaker.Want(bgp.Wanted{Neighbors: e.neighbors, Absent: e.absent, Announced: l.own, Protected: l.state.protected})
 	case protectEnds:
 		l.protect()
@@ -111,6 +113,8 @@ func (l *loop) doOf(e effect) []event {
 		l.handles.tunnels[e.id].Wake()
 	case setAddresses:
 		return l.setAddresses(e)
+	case judgeAssigned:
+		return l.judgeAssigned(e)
 	case listenBeside:
 		l.listenBeside(e)
 	case endBeside:
@@ -133,6 +137,8 @@ func (l *loop) openTunnel(e openTunnel) {
 		t, err := l.tunnels.Open(e.name, e.cfg, reporter{
 			event:  func(ev tunnel.Event) { g.put(tunnelReport{id: e.id, ev: ev}) },
 			failed: func(err error) { g.put(tunnelReport{id: e.id, failed: err}) },
+
+			offered: func(addresses []netip.Addr) { g.put(offer{e.id, addresses}) },
 		})
 		<-l.handles.slots
 		g.open(openResult{id: e.id, tunnel: t, err: err})
@@ -140,7 +146,7 @@ func (l *loop) openTunnel(e openTunnel) {
 }
 
 func (l *loop) setAddresses(e setAddresses) []event {
-	addresses, err := l.handles.tunnels[e.id].SetAddresses(e.locals...)
+	addresses, err := l.handles.tunnels[e.id].SetAddresses(e.locals, e.assigned)
 	if e.back && (errors.Is(err, link.ErrNotFound) || errors.Is(err, tun.ErrLost)) {
 		return nil // the tunnel itself will tell, or the next look
 	}

@@ -37,6 +37,21 @@ type (
 		beside ends // the pair for an end without IPv6, where the ends are derived
 		rtt    time.Duration
 		remote netip.AddrPort // on the underlay, if there is one
+
+		told    bool         // the peer has said which addresses it assigns; over TLS it always has
+		offered []netip.Addr // these
+	}
+	// offered: the peer of a tunnel that is up has said which addresses it assigns.
+	offered struct {
+		id        uint64
+		addresses []netip.Addr
+	}
+	// judged is the result of judgeAssigned. err is about those that are not accepted, or says that
+	// there are none.
+	judged struct {
+		id, number uint64
+		accepted   []netip.Addr
+		err        error
 	}
 	wentDown struct {
 		id     uint64
@@ -104,6 +119,8 @@ func (closed) isEvent()        {}
 func (gone) isEvent()          {}
 func (wentUp) isEvent()        {}
 func (wentDown) isEvent()      {}
+func (offered) isEvent()       {}
+func (judged) isEvent()        {}
 func (addressed) isEvent()     {}
 func (stripped) isEvent()      {}
 func (mended) isEvent()        {}
@@ -140,11 +157,18 @@ type (
 	}
 	wakeTunnel struct{ id uint64 }
 	// setAddresses gives the interface its addresses: those that are configured, or else
-	// locals. Its result is addressed.
+	// locals, and those that the peer assigns. Its result is addressed.
 	setAddresses struct {
 		id, number uint64
 		locals     []netip.Addr
+		assigned   []netip.Addr
 		back       bool // it had them, and has lost some
+	}
+	// judgeAssigned decides which of the addresses that the peer assigns are taken. Its result is
+	// judged.
+	judgeAssigned struct {
+		id, number uint64
+		offered    []netip.Addr
 	}
 	// listenBeside waits for a peer that has no IPv6. Its results are called.
 	listenBeside struct {
@@ -191,6 +215,7 @@ func (closeTunnel) isEffect()   {}
 func (setTrust) isEffect()      {}
 func (wakeTunnel) isEffect()    {}
 func (setAddresses) isEffect()  {}
+func (judgeAssigned) isEffect() {}
 func (listenBeside) isEffect()  {}
 func (endBeside) isEffect()     {}
 func (setHop) isEffect()        {}

@@ -84,7 +84,7 @@ func (e *externalTunnel) Ends(tunnel.Event) (local, peer netip.Addr, beside ends
 
 // SetAddresses has nothing to set: without its address the tunnel would not be
 // up.
-func (e *externalTunnel) SetAddresses(...netip.Addr) ([]netip.Prefix, error) {
+func (e *externalTunnel) SetAddresses(_, _ []netip.Addr) ([]netip.Prefix, error) {
 	return link.Addresses(e.cfg.Interface)
 }
 

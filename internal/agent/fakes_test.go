@@ -21,6 +21,7 @@ import (
 	"warren/internal/speaker"
 	"warren/internal/underlay"
 	"warren/tunnel"
+	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -41,7 +42,8 @@ type world struct {
 	keyErr    error // what setting the private key fails with
 	swallowed []underlay.Swallowed
 	refused   []tunnel.Refusal
-	listenErr error           // what listening fails with
+	listenErr error // what listening fails with
+	admission *tlslink.Admission
 	stopped   map[string]bool // interfaces that do not forward, with 4: or 6: before
 
 	ahead time.Duration // of the loop's clock
@@ -69,7 +71,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
 		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
 		setLog: func(config.Log) string { return "" }, m: newMachine(), handles: newHandles(), ready: func() {},
-		started: time.Now(), state: newState(), feed: newFeed(), rising: map[string]bool{},
+		started: time.Now(), state: newState(), feed: newFeed(), rising: map[string]bool{}, accepted: map[string]*accepted{},
 		now:   func() time.Time { return time.Now().Add(w.ahead) },
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
 		forwarding: func(v4 bool, ifname string) (bool, error) {
@@ -330,6 +332,8 @@ func (l fakeListener) Refusals(since time.Time) []tunnel.Refusal {
 	return slices.DeleteFunc(slices.Clone(l.w.refused), func(r tunnel.Refusal) bool { return r.Last.Before(since) })
 }
 
+func (l fakeListener) SetAdmission(a *tlslink.Admission) { l.w.admission = a }
+
 func (l fakeListener) SetServerName(name string) { l.w.note("server name %s", name) }
 
 func (l fakeListener) SetCertificate(c *tls.Certificate) { l.w.note("certificate %t", c != nil) }
@@ -406,7 +410,7 @@ func (t *fakeTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside ends)
 	local, peer = endpoints(t.cfg, ev.Local, ev.Peer)
 	return local, peer, endpoints4(t.cfg, ev.Local, ev.Peer)
 }
-func (t *fakeTunnel) SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error) {
+func (t *fakeTunnel) SetAddresses(locals, assigned []netip.Addr) ([]netip.Prefix, error) {
 	if t.f.addressErr != nil {
 		return nil, t.f.addressErr
 	}
@@ -414,7 +418,10 @@ func (t *fakeTunnel) SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error) 
 		return nil, link.ErrNoIPv6
 	}
 	t.f.w.note("addresses %s from %s", t.name, locals[0])
-	return pairsOf(locals), nil
+	if len(assigned) > 0 {
+		t.f.w.note("assigned to %s: %v", t.name, assigned)
+	}
+	return append(pairsOf(locals), hosts(assigned)...), nil
 }
 func (t *fakeTunnel) Index() int { return t.f.index }
 func (t *fakeTunnel) Wake()      { t.f.w.note("wake %s", t.name) }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -17,7 +18,8 @@ type inbox struct {
 	signal chan struct{} // capacity 1
 }
 
-// input is an event, or one of tunnelReport, openResult and call.
+// input is an event, or one of tunnelReport, offer, openResult, call and
+// stranger.
 type input any
 
 type (
@@ -26,6 +28,11 @@ type (
 		id     uint64
 		ev     tunnel.Event
 		failed error // set: the tunnel has ended by itself, ev means nothing
+	}
+	// offer is that the peer of an open tunnel has said which addresses it assigns.
+	offer struct {
+		id        uint64
+		addresses []netip.Addr
 	}
 	openResult struct {
 		id     uint64
@@ -63,8 +70,8 @@ type gate struct {
 	kept   []input
 }
 
-// put is for reports.
-func (g *gate) put(r tunnelReport) {
+// put is for reports and offers.
+func (g *gate) put(r input) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.opened {
@@ -99,7 +106,12 @@ func (l *loop) takeInbox() {
 		}
 	}
 	var events []event
+	var strangers []stranger
 	for i, in := range inputs {
+		if s, ok := in.(stranger); ok {
+			strangers = append(strangers, s)
+			continue
+		}
 		if r, ok := in.(tunnelReport); ok && last[r.id] != i {
 			continue
 		}
@@ -108,6 +120,9 @@ func (l *loop) takeInbox() {
 		}
 	}
 	l.play(events...)
+	if len(strangers) > 0 {
+		l.admit(strangers)
+	}
 }
 
 // eventOf is the event that the machine is to take; nil: none. What the event needs of the
@@ -124,6 +139,8 @@ func (l *loop) eventOf(in input) event {
 	case call:
 		a := l.m.tunnels[in.id]
 		return called{in.id, in.number, a != nil && l.isEstablished(a.name)}
+	case offer:
+		return offered(in)
 	case tunnelReport:
 		h, ok := l.handles.tunnels[in.id]
 		switch {
@@ -142,7 +159,7 @@ func (l *loop) eventOf(in input) event {
 // up is the event that a tunnel came up.
 func (h handle) up(id uint64, ev tunnel.Event) wentUp {
 	local, peer, beside := h.Ends(ev)
-	return wentUp{id: id, ends: ends{local, peer}, beside: beside, rtt: h.Status().RTT, remote: ev.Remote}
+	return wentUp{id: id, ends: ends{local, peer}, beside: beside, rtt: h.Status().RTT, remote: ev.Remote, offered: ev.Assigned}
 }
 
 func (l *loop) isEstablished(name string) bool {

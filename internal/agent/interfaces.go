@@ -60,6 +60,9 @@ func (i *interfaces) SetListen(addrs []netip.AddrPort) error { return i.tls.SetL
 // SetServerName has the tls transport show a name when it dials.
 func (i *interfaces) SetServerName(name string) { i.tls.SetServerName(name) }
 
+// SetAdmission has the tls transport let peers in that there is no tunnel for yet.
+func (i *interfaces) SetAdmission(a *tlslink.Admission) { i.tls.SetAdmission(a) }
+
 // SetCertificate has the tls transport present another certificate.
 func (i *interfaces) SetCertificate(c *tls.Certificate) { i.tls.SetCertificate(c) }
 

@@ -63,6 +63,8 @@ type loop struct {
 	version string
 	started time.Time
 
+	accepted map[string]*accepted // peers that no file names, by name
+
 	m       *machine
 	handles handles
 	lines   []string        // what the reload at work has done
@@ -72,7 +74,8 @@ type loop struct {
 
 	now func() time.Time
 
-	own        []netip.Prefix            // what is announced of this router's
+	home       []netip.Prefix            // networks and prefixes of this router, announced
+	own        []netip.Prefix            // what is announced of this router's: home, and what peers are assigned
 	source     sources                   // of this router's own packets into tunnels
 	interfaces map[string]link.Interface // as they were seen last
 	state      state
@@ -120,6 +123,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-resync.C:
 			l.mend(true)
 			l.forgetWithdrawn(time.Now())
+			l.forgetAccepted(l.now())
 			l.locate()
 			l.announce()
 			l.applyRoutes()
@@ -132,6 +136,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 // heard when all peers are known.
 func (l *loop) begin() {
 	l.play(l.do(listen{kindListenWireGuard})...)
+	l.setAdmission()
 	l.configure()
 	l.announce()
 	l.locate()
@@ -140,7 +145,7 @@ func (l *loop) begin() {
 
 // configure has the machine take the peers of the config, and the state their attachments.
 func (l *loop) configure() {
-	l.play(configured{wantedPeers(l.cfg.Peers)})
+	l.play(configured{wantedPeers(l.peers())})
 	l.setAttached()
 }
 
@@ -207,10 +212,11 @@ func (l *loop) settled() <-chan struct{} {
 func (l *loop) announce() {
 	a := l.cfg.Announce
 	found := l.locals.Locals(link.Redistribute(a.Redistribute), a.Interfaces, l.isTunnel)
-	l.own = announced(a.Networks, found)
+	l.home = announced(a.Networks, found)
 	if l.state.setNoIPv6(!l.hasIPv6()); l.state.noIPv6 {
-		l.own = slices.DeleteFunc(l.own, isIPv6)
+		l.home = slices.DeleteFunc(l.home, isIPv6)
 	}
+	l.setOwn()
 	l.setSources()
 	l.setUnreachable()
 	l.protect()

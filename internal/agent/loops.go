@@ -11,7 +11,7 @@ import (
 // loopHints is about prefixes that do not get where they are wanted because routers share an
 // AS number, a router ID or a cluster ID.
 func (l *loop) loopHints(neighbors map[string]bgp.NeighborStatus) (hints []status.Hint) {
-	for _, cfg := range l.cfg.Peers {
+	for _, cfg := range l.peers() {
 		n := l.mostLooped(cfg.Name, neighbors)
 		for _, text := range []string{
 			l.loopedText(cfg, n.Looped.ByAS, "path has our own AS", l.cfg.ASN, n.Looped.Last,

@@ -88,6 +88,14 @@ func (m *machine) nextOf(now time.Time, ev event) []effect {
 		if a := m.tunnels[ev.id]; a != nil {
 			return m.wentDown(a, ev.reason)
 		}
+	case offered:
+		if a := m.tunnels[ev.id]; a != nil && a.up() {
+			return m.offered(a, ev)
+		}
+	case judged:
+		if a := m.tunnels[ev.id]; a != nil && a.up() && a.session.number == ev.number {
+			return m.judged(now, a, ev)
+		}
 	case rekeyed:
 		if a := m.tunnels[ev.id]; a != nil && a.up() {
 			return m.rekeyed(a, ev)
@@ -222,7 +230,11 @@ func (m *machine) retry(now time.Time) (out []effect) {
 		out = append(out, hashPorts{m.hashPorts})
 	}
 	m.all(func(a *attachment) {
-		if a.up() && !a.session.ready && m.conditions.due(now, about(kindAddresses, a)) {
+		switch {
+		case !a.up():
+		case m.conditions.again(now, about(kindAssigned, a)):
+			out = append(out, a.giveAddresses())
+		case !a.session.ready && m.conditions.due(now, about(kindAddresses, a)), m.conditions.again(now, about(kindAddresses, a)):
 			out = append(out, a.setAddresses(false))
 		}
 	})

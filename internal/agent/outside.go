@@ -19,9 +19,9 @@ type tunnelHandle interface {
 	// IPv6 ones, beside is the pair for an end without IPv6; else it is not valid.
 	Ends(tunnel.Event) (local, peer netip.Addr, beside ends)
 	// SetAddresses gives the interface the addresses that a session from one of the local
-	// ones needs, and returns what it has then. The error wraps link.ErrNoIPv6 where it
+	// ones needs, and those that the peer assigns, and returns what it has then. The error wraps link.ErrNoIPv6 where it
 	// cannot have an IPv6 one.
-	SetAddresses(locals ...netip.Addr) ([]netip.Prefix, error)
+	SetAddresses(locals, assigned []netip.Addr) ([]netip.Prefix, error)
 	// Index returns the index of an interface of our own, and 0 for another.
 	Index() int
 	// Mend puts right what something else changed of an interface of our own,
@@ -49,6 +49,8 @@ type tunnelOpener interface {
 type reporter struct {
 	event  func(tunnel.Event) // it came up or went down
 	failed func(error)        // it has ended by itself: the interface is gone
+	// offered is for the addresses that the peer assigns, if it says so when the tunnel is up already.
+	offered func([]netip.Addr)
 }
 
 // bgpSpeaker is what the loop needs of speaker.Speaker.

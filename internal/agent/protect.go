@@ -17,7 +17,7 @@ func (l *loop) protect() {
 			return
 		}
 		subnets, addresses := tunnelAddresses(a.cfg, a.ends)
-		own, reserved = append(own, subnets...), append(reserved, addresses...)
+		own, reserved = append(own, subnets...), append(append(reserved, addresses...), hosts(a.assigned)...)
 	})
 	l.state.protect(bgp.NewProtected(own, reserved))
 }

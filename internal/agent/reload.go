@@ -10,6 +10,7 @@ import (
 
 	"warren/internal/config"
 	"warren/tunnel"
+	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -18,6 +19,7 @@ type listener interface {
 	SetListen([]netip.AddrPort) error
 	SetPort(uint16) error
 	SetServerName(string)
+	SetAdmission(*tlslink.Admission)
 	SetCertificate(*tls.Certificate)
 	SetPrivateKey(protocol.PrivateKey) error
 	// Refusals returns who was refused since a moment, the latest first.
@@ -45,9 +47,14 @@ func (l *loop) reload() ([]string, error) {
 	old := l.cfg
 	l.cfg = next
 	l.lines = nil
+	l.acceptAgain()
+	l.setAdmission()
 	l.configure()
 	done = append(done, l.lines...)
 	l.gobgp.hurry()
+	if !old.Accept.Equal(next.Accept) {
+		done = append(done, "accept: changed")
+	}
 	if !old.Announce.Equal(next.Announce) {
 		done = append(done, "announce: changed")
 	}

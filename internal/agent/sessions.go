@@ -3,6 +3,8 @@ package agent
 import (
 	"log/slog"
 	"time"
+
+	"warren/internal/config"
 )
 
 // log is a line of the log about an attachment.
@@ -24,13 +26,14 @@ func (m *machine) wentUp(a *attachment, ev wentUp) []effect {
 // beginSession begins what is over the tunnel.
 func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
 	a.session = newSession(m.number(), ev.ends, ev.beside, ev.rtt)
+	a.session.told, a.session.offered, a.session.assigned = ev.told || a.cfg.Transport == config.TransportTLS, ev.offered, a.assigned
 	a.ends = a.session.allEnds()
 	m.cameUp = true
-	return []effect{setHop{a.cfg.Interface, false}, a.setAddresses(false)}
+	return []effect{setHop{a.cfg.Interface, false}, a.giveAddresses()}
 }
 
 func (a *attachment) setAddresses(back bool) effect {
-	return setAddresses{a.id, a.session.number, a.session.locals(), back}
+	return setAddresses{a.id, a.session.number, a.session.locals(), a.session.mayHave(a.session.assigned), back}
 }
 
 // addressed goes on when the interface has its addresses. Where it can have no IPv6 ones, BGP
@@ -80,6 +83,7 @@ func (m *machine) endSession(a *attachment) (out []effect) {
 	}
 	m.conditions.rest(about(kindAddresses, a))
 	m.conditions.rest(about(kindAddressesBack, a))
+	m.conditions.rest(about(kindAssigned, a))
 	// The kernel first: the routes' way out is gone, whatever BGP thinks.
 	return append(append(out, m.hopLost(a)...), m.want())
 }
@@ -101,6 +105,7 @@ func (m *machine) called(a *attachment) (out []effect) {
 
 // rekeyed begins what is over the tunnel again, from its new ends.
 func (m *machine) rekeyed(a *attachment, ev rekeyed) []effect {
+	ev.told, ev.offered = a.session.told, a.session.offered // which does not change with the keys
 	out := append([]effect{a.log(slog.LevelInfo, "the tunnel's addresses follow its keys")}, m.endSession(a)...)
 	return append(out, m.beginSession(a, ev.wentUp)...)
 }

@@ -17,7 +17,8 @@ type sources struct{ v4, v6 netip.Addr }
 // inside what this router announces, so that the answers come by the tunnel.
 func (l *loop) setSources() {
 	hosts := slices.DeleteFunc(l.locals.Hosts(), func(h link.Host) bool { return l.isTunnel(h.Interface) })
-	chosen := chooseSources(hosts, l.cfg.Announce.Networks, l.own, l.locals.Gateways())
+	chosen := chooseSources(hosts, l.cfg.Announce.Networks, l.home, l.locals.Gateways())
+	l.assignedSources(&chosen)
 	err := l.routes.SetSources(chosen.v4, chosen.v6)
 	if l.play(tried{subject{kind: kindSource}, err}); err != nil {
 		return
@@ -114,7 +115,7 @@ func (l *loop) sourceHints() (hints []status.Hint) {
 		source netip.Addr
 		is4    bool
 	}{{"IPv4", l.source.v4, true}, {"IPv6", l.source.v6, false}} {
-		announces := slices.ContainsFunc(l.own, func(p netip.Prefix) bool { return p.Addr().Is4() == family.is4 && atHome(p) })
+		announces := slices.ContainsFunc(l.home, func(p netip.Prefix) bool { return p.Addr().Is4() == family.is4 && atHome(p) })
 		if announces && !family.source.IsValid() {
 			hints = append(hints, status.Hint{Text: "this router has no " + family.name + " address inside the networks that it announces: " +
 				"what it sends into tunnels itself has the underlay's address, and the answers may cross the underlay in clear; " +

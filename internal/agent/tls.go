@@ -28,6 +28,7 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		Paths:     i.paths.Socket(unix.IPPROTO_TCP, t.Underlay),
 		Device:    dev,
 		Events:    report.event,
+		Assign:    addressesOf(t.Assign),
 
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
 		ReturnToFirst:  t.ReturnToFirst,

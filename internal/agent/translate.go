@@ -115,7 +115,7 @@ func onlyIPv4(p bgp.Policy) bgp.Policy {
 
 // attached is what routes over the attachment need.
 func (a *attachment) attached() attached {
-	return attached{peer: a.peer.name, ifname: a.ifname(), lan: a.isLAN(), weight: a.cfg.Weight, imports: policy(a.peer.bgp.Import)}
+	return attached{peer: a.peer.name, ifname: a.ifname(), lan: a.isLAN(), weight: a.cfg.Weight, preference: a.cfg.Preference, imports: policy(a.peer.bgp.Import)}
 }
 
 // endpoints returns the two addresses inside a tunnel of our own: the configured ones, or
@@ -183,4 +183,12 @@ func speakerConfig(cfg *config.Config) speaker.Config {
 
 func logSettings(c config.Log) logging.Settings {
 	return logging.Settings{Level: c.Level, JSON: c.Format == config.LogJSON}
+}
+
+// addressesOf returns the addresses of prefixes that are one address long.
+func addressesOf(prefixes []netip.Prefix) (addrs []netip.Addr) {
+	for _, p := range prefixes {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs
 }

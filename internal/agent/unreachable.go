@@ -19,7 +19,7 @@ func (l *loop) setUnreachable() {
 		always = unreachable(l.cfg.Announce.Networks, l.locals.Connected())
 	}
 	keeps := map[string]int{}
-	for _, p := range l.cfg.Peers {
+	for _, p := range l.peers() {
 		always = append(always, p.BGP.Unreachable...)
 		if p.BGP.KeepLearned {
 			keeps[p.Name] = p.BGP.MaxPrefixes

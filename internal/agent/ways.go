@@ -36,15 +36,20 @@ func (l *loop) waysOf(ctx context.Context, of netip.Prefix) (r status.Routes, er
 	return r, err
 }
 
-// prefixesOf returns the learned prefixes that are asked for, in no order.
+// prefixesOf returns the learned prefixes, and the addresses of peers, that are asked for, in no order.
 func (s *state) prefixesOf(of netip.Prefix) (found []netip.Prefix) {
 	if !of.IsValid() {
 		for p := range s.learned.All() {
 			found = append(found, p)
 		}
+		for p := range s.assigned {
+			if !s.learned.Has(p) {
+				found = append(found, p)
+			}
+		}
 		return found
 	}
-	if s.learned.Has(of) || !of.IsSingleIP() {
+	if s.learned.Has(of) || s.assigned[of] != nil || !of.IsSingleIP() {
 		return append(found, of)
 	}
 	for bits := of.Bits() - 1; bits >= 0; bits-- {

@@ -21,6 +21,10 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 	if err != nil {
 		return nil, err
 	}
+	offered := report.offered
+	if !t.Assigned {
+		offered = nil
+	}
 	l, err := i.wireguard.AddLink(wireguard.LinkConfig{
 		Name:      name,
 		Keys:      wireguardKeys(t),
@@ -32,6 +36,8 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 		Paths:     i.paths.Socket(unix.IPPROTO_UDP, t.Underlay),
 		Device:    dev,
 		Events:    report.event,
+		Assign:    addressesOf(t.Assign),
+		Offered:   offered,
 
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
 		ReturnToFirst:  t.ReturnToFirst,

@@ -11,7 +11,11 @@ import (
 // ownAddresses reads this end's addresses. ok is false if one was wrong.
 func (l *loader) ownAddresses(raw *rawTunnel) (own []netip.Prefix, ok bool) {
 	ok = raw.Address.state != faulty
-	for _, e := range raw.Address.v {
+	if raw.Address.state == given && raw.Address.v.word != "" && !raw.assigned() {
+		l.fail(raw.Address.place, "%q is neither %q nor a list of addresses, such as [\"10.0.0.1/31\"]", raw.Address.v.word, assignedWord)
+		return nil, false
+	}
+	for _, e := range raw.Address.v.list {
 		p, err := parseInterfaceAddress(e.text)
 		if err == nil && slices.ContainsFunc(own, func(o netip.Prefix) bool { return o.Addr() == p.Addr() }) {
 			err = errTwice
@@ -33,6 +37,10 @@ func (l *loader) addresses(raw *rawTunnel) ([]netip.Prefix, netip.Addr) {
 	if !ok || raw.PeerAddress.state == faulty {
 		return nil, netip.Addr{}
 	}
+	if raw.assigned() {
+		l.refuseAssigned(&raw.PeerAddress, "both ends derive the tunnel's addresses; leave it out")
+		return nil, netip.Addr{}
+	}
 	if raw.PeerAddress.state == given {
 		peer, err := checkPeerAddress(raw.PeerAddress.v, own)
 		if err != nil {
@@ -52,7 +60,7 @@ func (l *loader) addresses(raw *rawTunnel) ([]netip.Prefix, netip.Addr) {
 	}
 	if len(others) != 1 {
 		l.fail(raw.PeerAddress.place, "is required with address, which has %d subnets of two hosts that would tell it: set the peer's address in one of %s",
-			len(others), strings.Join(raw.Address.v.texts(), ", "))
+			len(others), strings.Join(raw.Address.v.list.texts(), ", "))
 		return nil, netip.Addr{}
 	}
 	return own, others[0]

@@ -28,6 +28,7 @@ type Config struct {
 	FIB       FIB
 	API       API
 	Log       Log
+	Accept    Accept   // peers besides Peers
 	Peers     []Peer   // sorted by name, which is unique
 	Unread    []string // what is in peers.d and is no peer, for its name does not end in .toml; sorted
 

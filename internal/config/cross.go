@@ -45,6 +45,7 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, tunnels []peerT
 // They are sorted by peer, and the later of two is reported.
 func (l *loader) checkAmongTunnels(tunnels []peerTunnel) {
 	defer func() { l.peer = nil }()
+	l.checkAssigned(tunnels)
 	byInterface := map[string]peerTunnel{}
 	for _, t := range tunnels {
 		l.peer = t.peer

@@ -124,6 +124,8 @@ func (d *decoder) key(at place, prim toml.Primitive, into reflect.Value) {
 			setElementLines(v.v, d.text, pos)
 		case *value[boolOrList]:
 			setElementLines(v.v.list, d.text, pos)
+		case *value[wordOrList]:
+			setElementLines(v.v.list, d.text, pos)
 		}
 		return
 	}

@@ -21,6 +21,7 @@
 //     The parsers of addresses, names and filters are in values.go, filter.go
 //     and tables.go; the files that hold keys are read by keys.go.
 //  6. Check the tunnels against the router and against one another (cross.go).
+//     Peers that no file names are made of a template when they connect (accept.go).
 //  7. With no mistake collected, return the Config; otherwise all of them,
 //     sorted by file and line, as [Errors].
 //

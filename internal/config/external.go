@@ -45,6 +45,10 @@ func (l *loader) refuseOfExternal(raw *rawTunnel) {
 	l.refuse(TransportExternal, &raw.PublicKeys, trust)
 	l.refuse(TransportExternal, &raw.PresharedKeyFile, trust)
 	l.refuse(TransportExternal, &raw.PrivateKeyFiles, trust)
+	if raw.assigned() {
+		l.refuse(TransportExternal, &raw.Address, "it is a Warren at the far end that assigns addresses, over a tunnel of its own")
+	}
+	l.refuse(TransportExternal, &raw.Assign, "it takes a Warren at the far end, over a tunnel of its own")
 	l.refuse(TransportExternal, &raw.Link, "the interface's name already says which tunnel is meant")
 	l.refuse(TransportExternal, &raw.MTU, "the interface keeps the MTU that its maker gave it")
 	l.refuse(TransportExternal, &raw.Underlay, "whatever keeps the interface sends its packets")

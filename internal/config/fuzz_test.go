@@ -36,6 +36,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(routerText), []byte("[bgp]\nasn = 64513\nimport = []\n[[tunnel]]\nsecret_file = \"a.secret\"\nx = \"\"\"\n[[tunnel]]\n\"\"\"\n[[tunnel]]\nlink = 7\n"))
 	f.Add([]byte(routerText+"[template.t.tunnel]\nsecret_file = \"{name}.secret\"\n[template.t.bgp]\nasn = 64513\nimport = []\n"),
 		[]byte("[peer]\na = { template = \"t\" }\n[peer.b]\ntemplate = \"t\"\n[[peer.b.tunnel]]\nmtu = 1400\n[[peer.b.tunnel]]\n[peer.c.bgp]\nasn = 64514\nimport = [ # [\n]\n[peer.c.tunnel]\nsecret_file = \"c.secret\"\n"))
+	f.Add([]byte(acceptText+"[template.spoke.bgp]\nasn = 64513\nimport = []\n[[template.spoke.tunnel]]\nmtu = 1400\n[[template.spoke.tunnel]]\ninterface = \"{name}-b\"\n"), []byte("[peer]\n"))
 	f.Add([]byte("a.b.c = {d = [[1, 2], ['''x''']]}\n[[a]]"), []byte("\xef\xbb\xbf[bgp]\nimport = [\"\"\"\"\"\"\"\"]"))
 	f.Add([]byte("\xff\xfe\x00a"), []byte("\"\\u0000\" = 1\n\"\" = nan\n"))
 
@@ -89,6 +90,15 @@ func checkPromises(t *testing.T, cfg *Config) {
 		t.Fatalf("%+v", cfg)
 	}
 	cfg.Warnings(Host{}, time.Now())
+	if p, err := cfg.AcceptedPeer("x.spokes.example.net"); err == nil {
+		for _, made := range p.Tunnels {
+			if checkInterface(made.Interface) != nil || interfaces[made.Interface] || !isOwn(made, MaxMTU) || len(made.Remotes) > 0 ||
+				made.Trust.Method != TrustCA || made.Trust.PeerName != "x.spokes.example.net" {
+				t.Fatalf("accepted: %+v", p)
+			}
+			interfaces[made.Interface] = true
+		}
+	}
 }
 
 // keeps checks what the comments say of the tunnels of each transport.

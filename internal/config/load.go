@@ -66,7 +66,8 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 	l.noTemplates = cfg == nil
 	drafts := l.drafts(peers, &raw.Templates)
 	if cfg != nil {
-		cfg.TLS.Certificate = l.certificate(&raw.TLS, cfg.TLS, drafts)
+		cfg.Accept = l.accept(&raw)
+		cfg.TLS.Certificate = l.certificate(&raw, cfg.TLS, drafts)
 		cfg.WireGuard.PrivateKey = l.privateKey(&raw.WireGuard, cfg.WireGuard, drafts)
 		l.checkAgainstRouter(&raw, cfg, tunnelsOf(drafts))
 		for i := range drafts {

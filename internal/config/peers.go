@@ -27,7 +27,8 @@ func (l *loader) drafts(files []source, templates *named[rawTemplate]) []draft {
 			l.fail(d.head, "%q is the name of the peer in %s already; each peer needs its own", d.peer.Name, all[i-1].peer.where())
 			continue
 		}
-		if l.finishPeer(d, templates) {
+		if l.takeTemplate(d, templates) {
+			l.finishPeer(d)
 			made = append(made, d)
 		}
 	}
@@ -76,13 +77,10 @@ func (l *loader) refuseBeside(raw *rawPeerFile) {
 	}
 }
 
-// finishPeer makes the tunnels and the BGP side of a peer. It returns false if its template is
-// not known, so that what else is missing cannot be told.
-func (l *loader) finishPeer(d draft, templates *named[rawTemplate]) bool {
+// takeTemplate fills in what a peer takes from its template. It returns false if that is not
+// known, so that what else is missing cannot be told.
+func (l *loader) takeTemplate(d draft, templates *named[rawTemplate]) bool {
 	l.peer = d.peer
-	if d.raw.Template.state == faulty {
-		return false
-	}
 	if d.raw.Template.state == given {
 		t := l.template(d.raw.Template, templates)
 		if t == nil {
@@ -90,10 +88,16 @@ func (l *loader) finishPeer(d draft, templates *named[rawTemplate]) bool {
 		}
 		d.raw.take(t, d.head)
 	}
+	return d.raw.Template.state != faulty
+}
+
+// finishPeer makes the tunnels and the BGP side of a peer.
+func (l *loader) finishPeer(d draft) {
+	l.peer = d.peer
 	if d.raw.wantsLAN() {
 		d.peer.BGP, d.peer.raw = l.peerBGP(&d.raw.BGP), d.raw
 		d.peer.BGP.LAN = l.lan(&d.raw.BGP)
-		return true
+		return
 	}
 	l.refuseLAN(&d.raw.BGP)
 	if len(d.raw.Tunnels.v) == 0 {
@@ -105,7 +109,6 @@ func (l *loader) finishPeer(d draft, templates *named[rawTemplate]) bool {
 	d.peer.Tunnels = l.tunnels(d.peer.Name, &d.raw.Tunnels)
 	d.peer.BGP = l.peerBGP(&d.raw.BGP)
 	d.peer.raw = d.raw
-	return true
 }
 
 // addTunnel adds a tunnel of which nothing is written.

@@ -15,7 +15,14 @@ type rawRouter struct {
 	API       rawAPI        `toml:"api"`
 	Log       rawLog        `toml:"log"`
 
+	Accept    rawAccept          `toml:"accept"`
 	Templates named[rawTemplate] `toml:"template"`
+}
+
+type rawAccept struct {
+	CAFile   value[string] `toml:"ca_file"`
+	Template value[string] `toml:"template"`
+	Names    value[list]   `toml:"names"`
 }
 
 type rawAnnounce struct {
@@ -155,6 +162,12 @@ type boolOrList struct {
 	list list
 }
 
+// wordOrList is a word that stands for a list, or a list of strings.
+type wordOrList struct {
+	word string
+	list list
+}
+
 // settable is what decode fills in: a *value of any type.
 type settable interface {
 	// put stores what the file says and returns "", or what is wrong with
@@ -205,6 +218,15 @@ func assign(target any, line int, data any) string {
 			return assign(&target.list, line, data)
 		default:
 			return fmt.Sprintf(`is %s; it must be true, false or a list of strings, such as ["…", "…"]`, kind(data))
+		}
+	case *wordOrList:
+		switch data.(type) {
+		case string:
+			return assign(&target.word, line, data)
+		case []any:
+			return assign(&target.list, line, data)
+		default:
+			return fmt.Sprintf(`is %s; it must be a list of strings, such as ["…", "…"], or a word in quotes`, kind(data))
 		}
 	case *nameOrNumber:
 		switch data.(type) {

@@ -24,33 +24,34 @@ func (t *tables[T]) add(head place) reflect.Value {
 func (t *tables[T]) schema() reflect.Type { return reflect.TypeFor[T]() }
 
 type rawTunnel struct {
-	Transport           value[string] `toml:"transport"`
-	Remotes             value[list]   `toml:"remotes"`
-	Fingerprint         value[string] `toml:"fingerprint"`
-	Fingerprints        value[list]   `toml:"fingerprints"`
-	SecretFile          value[string] `toml:"secret_file"`
-	SecretFiles         value[list]   `toml:"secret_files"`
-	CAFile              value[string] `toml:"ca_file"`
-	PeerName            value[string] `toml:"peer_name"`
-	PublicKey           value[string] `toml:"public_key"`
-	PublicKeys          value[list]   `toml:"public_keys"`
-	PresharedKeyFile    value[string] `toml:"preshared_key_file"`
-	PrivateKeyFiles     value[list]   `toml:"private_key_files"`
-	Link                value[int64]  `toml:"link"`
-	Interface           value[string] `toml:"interface"`
-	MTU                 value[int64]  `toml:"mtu"`
-	Address             value[list]   `toml:"address"`
-	PeerAddress         value[string] `toml:"peer_address"`
-	Probe               value[string] `toml:"probe"`
-	Underlay            value[string] `toml:"underlay"`
-	Keepalive           value[string] `toml:"keepalive"`
-	DeadAfter           value[string] `toml:"dead_after"`
-	PersistentKeepalive value[string] `toml:"persistent_keepalive"`
-	RemoteOrder         value[string] `toml:"remote_order"`
-	ReturnToFirst       value[bool]   `toml:"return_to_first"`
-	ConnectTimeout      value[string] `toml:"connect_timeout"`
-	Weight              value[int64]  `toml:"weight"`
-	Preference          value[int64]  `toml:"preference"`
+	Transport           value[string]     `toml:"transport"`
+	Remotes             value[list]       `toml:"remotes"`
+	Fingerprint         value[string]     `toml:"fingerprint"`
+	Fingerprints        value[list]       `toml:"fingerprints"`
+	SecretFile          value[string]     `toml:"secret_file"`
+	SecretFiles         value[list]       `toml:"secret_files"`
+	CAFile              value[string]     `toml:"ca_file"`
+	PeerName            value[string]     `toml:"peer_name"`
+	PublicKey           value[string]     `toml:"public_key"`
+	PublicKeys          value[list]       `toml:"public_keys"`
+	PresharedKeyFile    value[string]     `toml:"preshared_key_file"`
+	PrivateKeyFiles     value[list]       `toml:"private_key_files"`
+	Link                value[int64]      `toml:"link"`
+	Interface           value[string]     `toml:"interface"`
+	MTU                 value[int64]      `toml:"mtu"`
+	Address             value[wordOrList] `toml:"address"`
+	PeerAddress         value[string]     `toml:"peer_address"`
+	Assign              value[list]       `toml:"assign"`
+	Probe               value[string]     `toml:"probe"`
+	Underlay            value[string]     `toml:"underlay"`
+	Keepalive           value[string]     `toml:"keepalive"`
+	DeadAfter           value[string]     `toml:"dead_after"`
+	PersistentKeepalive value[string]     `toml:"persistent_keepalive"`
+	RemoteOrder         value[string]     `toml:"remote_order"`
+	ReturnToFirst       value[bool]       `toml:"return_to_first"`
+	ConnectTimeout      value[string]     `toml:"connect_timeout"`
+	Weight              value[int64]      `toml:"weight"`
+	Preference          value[int64]      `toml:"preference"`
 }
 
 // inheritable is a *value that a further tunnel may take from the first, and a peer from its
@@ -80,7 +81,7 @@ func (t *rawTunnel) methods() []inheritable {
 
 // common are the other keys that are as in the first tunnel where they are absent.
 func (t *rawTunnel) common() []inheritable {
-	return []inheritable{&t.Transport, &t.PeerName, &t.PresharedKeyFile, &t.PrivateKeyFiles, &t.MTU, &t.Probe, &t.Keepalive, &t.DeadAfter,
+	return []inheritable{&t.Transport, &t.PeerName, &t.PresharedKeyFile, &t.PrivateKeyFiles, &t.Assign, &t.MTU, &t.Probe, &t.Keepalive, &t.DeadAfter,
 		&t.PersistentKeepalive, &t.RemoteOrder, &t.ReturnToFirst, &t.ConnectTimeout, &t.Weight, &t.Preference}
 }
 

@@ -135,6 +135,36 @@ func TestREADMEsManyPeers(t *testing.T) {
 	}
 }
 
+// TestREADMEsSpokes loads README's hub that accepts spokes, and the two ends of an assigned address.
+func TestREADMEsSpokes(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := func(heading string) [][]string {
+		_, section, _ := strings.Cut(string(readme), "\n### "+heading+"\n")
+		section, _, _ = strings.Cut(section, "\n### ")
+		return regexp.MustCompile("(?s)```toml\n# (\\S+): /etc/warren/(\\S+)\n(.*?)```").FindAllStringSubmatch(section, -1)
+	}
+	accept := files("Spokes that a CA vouches for")
+	if len(accept) != 1 || strings.Count(accept[0][3], "\n") > 20 {
+		t.Fatalf("%q", accept)
+	}
+	cfg := load(t, setUp(t, accept[0][3], nil))
+	if p, err := cfg.AcceptedPeer("s1.spokes.example.net"); err != nil || p.BGP.ASN != 64530 || !p.BGP.ASOverride {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if said := cfg.Warnings(Host{}, time.Now()); len(said) > 0 {
+		t.Error(said)
+	}
+	for i, m := range files("A spoke's address, kept at the hub") {
+		peers := load(t, setUp(t, routerText, map[string]string{m[2]: strings.ReplaceAll(m[3], "spoke-1.secret", "a.secret")})).Peers
+		if tunnel := peers[0].Tunnels[0]; tunnel.Assigned != (i == 1) || len(tunnel.Assign) != 2*(1-i) {
+			t.Errorf("%s: %+v", m[2], tunnel)
+		}
+	}
+}
+
 func readShipped(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(shipped, name))
@@ -239,7 +269,7 @@ func TestReferenceIsTrue(t *testing.T) {
 
 func sameConfig(a, b *Config) bool {
 	return a.Name == b.Name && a.ASN == b.ASN && a.RouterID == b.RouterID && a.Announce.Equal(b.Announce) &&
-		a.TLS.Equal(b.TLS) && a.WireGuard.Equal(b.WireGuard) && a.BGP == b.BGP && a.FIB == b.FIB && a.API == b.API && a.Log == b.Log && slices.EqualFunc(a.Peers, b.Peers, Peer.Equal)
+		a.TLS.Equal(b.TLS) && a.WireGuard.Equal(b.WireGuard) && a.BGP == b.BGP && a.FIB == b.FIB && a.API == b.API && a.Log == b.Log && a.Accept.Equal(b.Accept) && slices.EqualFunc(a.Peers, b.Peers, Peer.Equal)
 }
 
 // TestReferenceValues checks that the values arrive where they belong.
@@ -331,6 +361,9 @@ func TestReferenceValues(t *testing.T) {
 	if m := cfg.Peers[11]; len(m.Tunnels) > 0 || m.BGP.LAN.Address.String() != "10.1.0.2" || m.BGP.LAN.Interface != "eth0" ||
 		filepath.Base(m.BGP.LAN.PasswordFile) != "site-m.password" || string(m.BGP.LAN.Password) != "a b c" || !m.BGP.LAN.TTLSecurity {
 		t.Errorf("site-m: %+v", m)
+	}
+	if a := cfg.Accept; !a.CA.Equal(d.Trust.CA) || a.Template != "branch" || !slices.Equal(a.Names, []string{"*.branches.example.net"}) {
+		t.Errorf("accept %+v", a)
 	}
 	imported := cfg.Peers[0].BGP.Import
 	if imported.Any || imported.Default || len(imported.Prefixes) != 2 || imported.Prefixes[0].String() != "10.2.0.0/16 le 24" {

@@ -109,7 +109,8 @@ func (t *rawTunnel) fillIn(name string) {
 // warnTemplates is about templates that no peer takes.
 func (l *loader) warnTemplates(c *Config) {
 	for i, name := range c.raw.Templates.names {
-		if !slices.ContainsFunc(c.Peers, func(p Peer) bool { return p.raw.Template.v == name }) {
+		accepts := c.Accept.CA != nil && c.Accept.Template == name
+		if !accepts && !slices.ContainsFunc(c.Peers, func(p Peer) bool { return p.raw.Template.v == name }) {
 			l.fail(c.raw.Templates.heads[i], "no peer takes this template: write template = %q into the files of those that it is for, or take it out", name)
 		}
 	}

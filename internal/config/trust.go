@@ -209,11 +209,13 @@ func parseCAs(data []byte) (*x509.CertPool, error) {
 
 // certificate loads the router's own certificate. There may be none if no
 // peer needs it, no key names it, and the default files are not there.
-func (l *loader) certificate(raw *rawTLS, t TLS, drafts []draft) *tls.Certificate {
+func (l *loader) certificate(router *rawRouter, t TLS, drafts []draft) *tls.Certificate {
+	raw := &router.TLS
 	if raw.CertFile.state == faulty || raw.KeyFile.state == faulty {
 		return nil
 	}
-	wanted := raw.CertFile.state == given || raw.KeyFile.state == given || exists(t.CertFile) || exists(t.KeyFile)
+	wanted := raw.CertFile.state == given || raw.KeyFile.state == given || exists(t.CertFile) || exists(t.KeyFile) ||
+		router.Accept.CAFile.state == given
 	for _, t := range tunnelsOf(drafts) {
 		// What the file says counts, even if the key itself was wrong.
 		wanted = wanted || t.raw.Fingerprint.state == given || t.raw.Fingerprints.state == given || t.raw.CAFile.state == given

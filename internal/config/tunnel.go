@@ -80,6 +80,7 @@ func (l *loader) ownTunnel(s slot, raw *rawTunnel, defaultMTU, maxMTU int64) Tun
 	t.RemoteOrder, t.ReturnToFirst = l.remoteOrder(raw.RemoteOrder), raw.ReturnToFirst.v
 	t.ConnectTimeout = l.duration(raw.ConnectTimeout, defaultConnectTimeout, minConnectTimeout, maxConnectTimeout)
 	t.Address, t.PeerAddress = l.addresses(raw)
+	t.Assigned, t.Assign = raw.assigned(), l.assign(raw.Assign)
 	if raw.Underlay.state == given {
 		t.Underlay = raw.Underlay.v
 		if err := checkInterface(t.Underlay); err != nil {

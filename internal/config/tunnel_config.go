@@ -56,6 +56,12 @@ type Tunnel struct {
 	// tunnel it is always set, with others exactly when Address is.
 	PeerAddress netip.Addr
 
+	// Assigned says that the peer names addresses of this router, which are then announced by
+	// it. Assign are those that this end names for the peer: one address each, masked, no
+	// duplicates, at most MaxAssign, and assigned to no other peer.
+	Assigned bool
+	Assign   []netip.Prefix
+
 	Probe     string        // ProbeICMP or ProbeNone; "" with TransportTLS, which needs none
 	Underlay  string        // interface that the transport's sockets are bound to; "": any
 	Keepalive time.Duration // 20 ms to 60 s; 0 over WireGuard with ProbeNone
@@ -93,6 +99,7 @@ func (t Tunnel) EqualButTrust(o Tunnel) bool {
 	return t.Transport == o.Transport && t.equalRemotes(o) &&
 		t.Link == o.Link && t.Interface == o.Interface && t.MTU == o.MTU &&
 		slices.Equal(t.Address, o.Address) && t.PeerAddress == o.PeerAddress &&
+		t.Assigned == o.Assigned && slices.Equal(t.Assign, o.Assign) &&
 		t.Probe == o.Probe && t.Underlay == o.Underlay && t.Keepalive == o.Keepalive && t.DeadAfter == o.DeadAfter &&
 		t.PersistentKeepalive == o.PersistentKeepalive
 }

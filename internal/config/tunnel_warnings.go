@@ -122,7 +122,7 @@ func (l *loader) warnSubnets(all []peerTunnel) {
 			}
 			overlaps := func(o peerTunnel) bool { return slices.ContainsFunc(o.Address, a.Overlaps) }
 			if o := slices.IndexFunc(all[:i], overlaps); o >= 0 {
-				l.failElement(t.raw.Address.place, t.raw.Address.v[n], fmt.Errorf(
+				l.failElement(t.raw.Address.place, t.raw.Address.v.list[n], fmt.Errorf(
 					"is in a subnet of %s too: the kernel sends to it by one of the two interfaces alone; take a subnet of its own for each tunnel", all[o].as(t)))
 			}
 		}

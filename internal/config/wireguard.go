@@ -202,7 +202,7 @@ func (l *loader) setFirst(own uint32, t peerTunnel) {
 			return
 		}
 	}
-	if t.raw.Address.state == absent {
+	if t.raw.Address.state == absent || t.Assigned {
 		l.fail(t.own(t.raw.secretPlace()), "both ends are AS %d, so that nothing tells which of the secret's two keys is whose: "+
 			`set address and peer_address, such as address = ["fe80::1/64"] and peer_address = "fe80::2", the other way round at the peer; or use public_key`, own)
 	}

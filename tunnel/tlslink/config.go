@@ -140,6 +140,7 @@ type LinkConfig struct {
 	DeadAfter      time.Duration      // at least twice Keepalive
 	Paths          Paths              // for this tunnel's connections; may be nil
 	Device         Device             // closed when Run returns
+	Assign         []netip.Addr       // the addresses that the peer is to have, which its Event says; at most [tunnel.MaxAssigned]
 	Events         func(tunnel.Event) // must not block; may be nil
 }
 
@@ -152,6 +153,9 @@ func (c *LinkConfig) check() error {
 	}
 	if err := remote.Check(c.Remotes); err != nil {
 		return err
+	}
+	if len(c.Assign) > tunnel.MaxAssigned {
+		return fmt.Errorf("%d addresses for the peer: at most %d", len(c.Assign), tunnel.MaxAssigned)
 	}
 	if c.Keepalive < MinKeepalive {
 		return fmt.Errorf("keepalive %v: at least %v", c.Keepalive, MinKeepalive)

@@ -10,7 +10,8 @@
 //  2. TLS proves the keys of both (trust.go, secret.go). The listening end knows
 //     from the server name, which is encrypted (ech.go; first versions had it in
 //     the clear, form.go), which shared secret is meant, or, without one, looks
-//     for the certificate among its peers. Strangers get no further, hold little
+//     for the certificate among its peers, or has a link made for one that a CA
+//     vouches for (admission.go). Strangers get no further, hold little
 //     and keep nobody out (gate.go, turns.go, known.go).
 //  3. The dialing end says hello, the listening end answers or says why not
 //     (hello.go). The link number tells several tunnels of one peer apart.

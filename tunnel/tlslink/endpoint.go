@@ -38,6 +38,7 @@ type Endpoint struct {
 	own       *tls.Certificate // of this router; nil: none
 	shown     string           // the server name
 	links     []*Link
+	admission *Admission // nil: none
 	listeners map[netip.AddrPort]net.Listener
 	bound     map[boundTo]bound  // listeners of underlays, while Run runs
 	unbound   map[boundTo]string // why there is none, as it was logged

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"warren/tunnel"
@@ -32,7 +33,8 @@ type hello struct {
 	maxFrame   uint32 // largest data payload this end takes, at least tun.MaxFrame
 	keepalive  time.Duration
 	deadAfter  time.Duration
-	flags      byte // what else this end can do; missing in the hello of the first versions
+	flags      byte         // what else this end can do; missing in the hello of the first versions
+	assigned   []netip.Addr // that the other end is to have; follow with flagAssigns
 }
 
 // What a hello says beyond what the first versions did.
@@ -40,6 +42,7 @@ const (
 	flagWidens   byte = 1 // this end understands frameWiden
 	flagRenews   byte = 2 // this end can replace lanes: it understands frameDone, frameRenew and flagReplaces
 	flagReplaces byte = 4 // this connection is to take over from the lane that has its number now, be it lane 0
+	flagAssigns  byte = 8 // addresses follow that the other end is to have, see tunnel.AppendAssigned
 )
 
 func (h *hello) marshal() []byte {
@@ -55,7 +58,10 @@ func (h *hello) marshal() []byte {
 	b = binary.BigEndian.AppendUint32(b, h.maxFrame)
 	b = binary.BigEndian.AppendUint32(b, uint32(h.keepalive.Milliseconds()))
 	b = binary.BigEndian.AppendUint32(b, uint32(h.deadAfter.Milliseconds()))
-	return append(b, h.flags)
+	if len(h.assigned) == 0 {
+		return append(b, h.flags&^flagAssigns)
+	}
+	return tunnel.AppendAssigned(append(b, h.flags|flagAssigns), h.assigned)
 }
 
 func parseHello(b []byte) (hello, error) {
@@ -79,6 +85,12 @@ func parseHello(b []byte) (hello, error) {
 	h.deadAfter = time.Duration(binary.BigEndian.Uint32(r.Next(4))) * time.Millisecond
 	if r.Len() > 0 {
 		h.flags = r.Next(1)[0]
+	}
+	if h.flags&flagAssigns != 0 {
+		var err error
+		if h.assigned, err = tunnel.ParseAssigned(r.Bytes()); err != nil {
+			return hello{}, protocolError("hello with " + err.Error())
+		}
 	}
 	if h.lanes < 1 || h.lanes > 64 || h.lane >= h.lanes {
 		return hello{}, protocolError(fmt.Sprintf("hello for lane %d of %d", h.lane, h.lanes))

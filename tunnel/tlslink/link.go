@@ -301,6 +301,7 @@ func (l *Link) hello(session [16]byte, laneNumber int) hello {
 		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes()),
 		offload: l.dev.Offload(), mtu: uint32(l.dev.MTU()), maxFrame: tun.MaxFrame,
 		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter, flags: l.e.able,
+		assigned: l.cfg.Assign,
 	}
 }
 
@@ -345,7 +346,7 @@ func (l *Link) begin(s *session) {
 	l.report.Up(s.began, s.remote)
 	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer, t.Lanes, t.LastError = s.local, s.peer.identity, 1, "" })
 	l.noteKey()
-	l.emit(tunnel.Event{Up: true, Time: s.began, Remote: s.remote, Local: s.local, Peer: s.peer.identity})
+	l.emit(tunnel.Event{Up: true, Time: s.began, Remote: s.remote, Local: s.local, Peer: s.peer.identity, Assigned: s.peer.assigned})
 }
 
 // endSession takes the session down, if there is one: first the carrier, so that

@@ -77,8 +77,17 @@ func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
 		return
 	}
 	w.proof = proof{cred: v.cred, local: v.local, chain: tc.ConnectionState().PeerCertificates, at: time.Now()}
-	in := &incoming{conn: tc, wire: w, leave: e.pending.enter(v.cred.idOf(w.proof.chain[0]), perLink*len(v.links), conn)}
+	in := &incoming{conn: tc, wire: w, leave: e.pending.enter(v.cred.idOf(w.proof.chain[0]), perLink*max(1, len(v.links)), conn)}
 	e.gate.leave(guest)
+	if len(v.links) == 0 {
+		if err := e.admit(ctx, v, w.proof.chain); err != nil {
+			e.complain(conn, err)
+			e.remember(w, true, err)
+			in.reject(err.Error())
+			return
+		}
+		w.proof.cred = v.cred
+	}
 	if err := in.identify(v.links); err != nil {
 		e.complain(conn, err)
 		e.remember(w, true, err)
@@ -133,8 +142,8 @@ type visitor struct {
 	wire    *wire
 	awaited bool
 	refused bool            // by its certificate
-	links   []*Link         // of the peer, at least one once the handshake is done
-	cred    *credential     // of the first of them
+	links   []*Link         // of the peer; none if it is to be let in once the handshake is done
+	cred    *credential     // of the first of them, or of who is to be let in
 	local   tunnel.Identity // of this end towards the peer
 }
 
@@ -192,6 +201,11 @@ func (v *visitor) config() *tls.Config {
 				return errors.New("no peer here has its shared secret")
 			}
 			v.links, v.cred, err = v.e.certifiedLinks(s.PeerCertificates)
+			if err != nil {
+				if cred, why := v.e.vouched(s.PeerCertificates); cred != nil || why != nil {
+					v.cred, err = cred, why
+				}
+			}
 			v.refused = err != nil
 			return err
 		}

@@ -169,13 +169,9 @@ func (c *credential) verifyChain(chain []*x509.Certificate, now time.Time) error
 	return fmt.Errorf("the peer's certificate for %q is not signed by the configured CA: %w", c.trust.PeerName, err)
 }
 
-// checkName looks for the name among the DNS names, or in the common name of a
-// certificate that has no alternative names, as many private CAs make them.
+// checkName looks for the name in a certificate.
 func checkName(leaf *x509.Certificate, name string) error {
-	names := leaf.DNSNames
-	if len(names)+len(leaf.IPAddresses)+len(leaf.EmailAddresses)+len(leaf.URIs) == 0 {
-		names = []string{leaf.Subject.CommonName}
-	}
+	names := namesOf(leaf)
 	for _, n := range names {
 		if strings.EqualFold(n, name) {
 			return nil

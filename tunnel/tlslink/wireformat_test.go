@@ -3,6 +3,8 @@ package tlslink
 import (
 	"bytes"
 	"errors"
+	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -14,7 +16,8 @@ func sampleHello() hello {
 	return hello{
 		link: 7, identity: tunnel.Identity{1, 2}, instance: [16]byte{3}, generation: 4, session: [16]byte{5},
 		lane: 1, lanes: 4, offload: tun.Checksum | tun.TSO4, mtu: 1500, maxFrame: tun.MaxFrame,
-		keepalive: time.Second, deadAfter: 3 * time.Second, flags: flagWidens,
+		keepalive: time.Second, deadAfter: 3 * time.Second, flags: flagWidens | flagAssigns,
+		assigned: []netip.Addr{netip.MustParseAddr("10.100.100.25"), netip.MustParseAddr("2001:db8::25")},
 	}
 }
 
@@ -22,7 +25,7 @@ func TestHelloSurvivesTheWire(t *testing.T) {
 	want := sampleHello()
 	for _, more := range []string{"", "of a later version"} {
 		got, err := parseHello(append(want.marshal(), more...))
-		if err != nil || got != want {
+		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("%+v, %v; want %+v", got, err, want)
 		}
 	}
@@ -31,8 +34,8 @@ func TestHelloSurvivesTheWire(t *testing.T) {
 func TestHelloOfTheFirstVersions(t *testing.T) {
 	want := sampleHello()
 	got, err := parseHello(want.marshal()[:helloLen])
-	want.flags = 0
-	if err != nil || got != want {
+	want.flags, want.assigned = 0, nil
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%+v, %v; want %+v", got, err, want)
 	}
 }
@@ -46,7 +49,13 @@ func TestBadHellosAreRefused(t *testing.T) {
 		"other version": append([]byte{9}, good.marshal()[1:]...),
 		"lane":          func() []byte { h := good; h.lane = 4; return h.marshal() }(),
 		"no lanes":      func() []byte { h := good; h.lane, h.lanes = 0, 0; return h.marshal() }(),
-		"tiny frames":   func() []byte { h := good; h.maxFrame = 100; return h.marshal() }(),
+		"too many assigned": func() []byte {
+			h := good
+			h.assigned = make([]netip.Addr, tunnel.MaxAssigned+1)
+			return h.marshal()
+		}(),
+		"assigned cut off": good.marshal()[:helloLen+3],
+		"tiny frames":      func() []byte { h := good; h.maxFrame = 100; return h.marshal() }(),
 	} {
 		if h, err := parseHello(b); err == nil {
 			t.Errorf("%s: %+v", name, h)

@@ -100,6 +100,14 @@ type LinkConfig struct {
 	Paths       Paths              // for what is sent to the peer; may be nil
 	Device      Device             // closed when Run returns
 	Events      func(tunnel.Event) // must not block; may be nil
+
+	// Assign are the addresses that the peer is to have, which it is told if it is another Warren
+	// and asks; at most [tunnel.MaxAssigned]. Offered is called with those that the peer assigns
+	// to this end, as it said, when it has been asked, which takes LocalAddress and
+	// PeerAddress: after each Event with which the tunnel comes up, with none if the
+	// peer says nothing. It must not block; nil does not ask.
+	Assign  []netip.Addr
+	Offered func([]netip.Addr)
 }
 
 func (c *LinkConfig) liveness() liveness.Config {
@@ -118,6 +126,9 @@ func (c *LinkConfig) check() error {
 	}
 	if err := remote.Check(c.Remotes); err != nil {
 		return err
+	}
+	if len(c.Assign) > tunnel.MaxAssigned {
+		return fmt.Errorf("%d addresses for the peer: at most %d", len(c.Assign), tunnel.MaxAssigned)
 	}
 	if c.Keepalive != 0 && c.Keepalive < MinKeepalive {
 		return fmt.Errorf("keepalive %v: at least %v, or none", c.Keepalive, MinKeepalive)

@@ -56,4 +56,6 @@
 //
 // The outer packets may be fragmented. Where large ones vanish nevertheless, the link finds
 // what passes and clamps the interface to it (path.go, package pathmtu).
+//
+// A Warren that is to get addresses from its peer asks for them inside the tunnel (assign.go).
 package wireguard

@@ -14,6 +14,7 @@ import (
 	"warren/tunnel/internal/report"
 	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/liveness"
+	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -55,8 +56,11 @@ type Link struct {
 
 	resolve remote.Resolver
 
-	path   *path
-	ways   ways
+	path *path
+	ways ways
+
+	assigning assigning
+
 	report *report.Report
 }
 
@@ -76,11 +80,12 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), done: make(chan struct{}),
 		known: c.keys(), probe: newProber(&c), live: liveness.New(c.liveness()), path: newPath(c.Device.MTU()),
+		assigning: assigning{messages: make(chan pathmtu.Assign, 8)},
 	}
 	l.ways.paths = c.Paths
 	l.flow = &flow.Tunnel{
 		Flow: e.flow, Device: l.dev, Joins: l.dev.Offload() != 0, Logger: l.log,
-		Notify: l.notify, Probed: l.probed,
+		Notify: l.notify, Probed: l.probed, Assigns: l.assigns,
 	}
 	l.flow.Limit.Store(int32(l.mtu))
 	l.setEnds(c.LocalAddress, c.PeerAddress)
@@ -195,6 +200,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 	l.assess(now)
 	l.diagnose(now)
 	l.tryPath(now)
+	l.tryAssign(now)
 	look = l.tryNext(now) || l.seekFirst(now)
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)

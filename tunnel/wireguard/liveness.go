@@ -99,6 +99,7 @@ func (l *Link) deadline(now time.Time) time.Time {
 	earlier(l.live.Deadline(now, l.facts(&s)))
 	if l.isUp() {
 		earlier(l.path.search.Due())
+		earlier(l.assigning.next)
 	}
 	return first
 }
@@ -120,6 +121,7 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		t.Remote = s.Endpoint
 	})
 	if l.isUp() {
+		l.askAssigned(now, s.Since)
 		return
 	}
 	if l.tries.first && l.tries.at != nil && s.Initiator {
@@ -143,6 +145,7 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 	l.report.Up(at, s.Endpoint)
 	l.restartPath(now)
 	l.emit(tunnel.Event{Up: true, Time: at, Remote: s.Endpoint})
+	l.askAssigned(now, s.Since)
 }
 
 // down takes the tunnel down, if it is up: first the carrier, so that the kernel stops
@@ -158,6 +161,7 @@ func (l *Link) down(now time.Time, reason error) {
 	}
 	l.probe.close()
 	l.path.search.Stop()
+	l.endAssigned()
 	remote, at := l.report.Status().Remote, l.e.cfg.Date(now)
 	l.report.Down(at, report.Rest(l.cfg.Remotes), reason.Error())
 	l.emit(tunnel.Event{Time: at, Remote: remote, Reason: reason.Error()})

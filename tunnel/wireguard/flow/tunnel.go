@@ -35,9 +35,11 @@ type Tunnel struct {
 	Logger *slog.Logger
 	// Notify is called for whatever comes while the tunnel is not up, and when Large becomes
 	// true. Probed is called for packets of package pathmtu: with an answer to send inside the
-	// tunnel, or with nil and the token that the peer has answered. Neither may block.
-	Notify func()
-	Probed func(answer []byte, token pathmtu.Token)
+	// tunnel, or with nil and the token that the peer has answered; Assigns for its messages about
+	// assigned addresses. None may block.
+	Notify  func()
+	Probed  func(answer []byte, token pathmtu.Token)
+	Assigns func(pathmtu.Assign)
 
 	Up    atomic.Bool                  // the link says
 	Limit atomic.Int32                 // of packets in the tunnel, in bytes
@@ -63,13 +65,17 @@ func (t *Tunnel) sendsLarge(longest int) {
 	}
 }
 
-// takeProbe looks at a packet that arrived and may be a path MTU probe or the answer to one,
-// and reports whether it was.
+// takeProbe looks at a packet that arrived and may be a path MTU probe, the answer to one, or
+// about assigned addresses, and reports whether it was.
 func (t *Tunnel) takeProbe(packet []byte) bool {
-	answer, token, answers := t.Ends.Load().Take(packet)
-	if answer == nil && !answers {
-		return false
+	ends := t.Ends.Load()
+	if answer, token, answers := ends.Take(packet); answer != nil || answers {
+		t.Probed(answer, token)
+		return true
 	}
-	t.Probed(answer, token)
-	return true
+	m, ok := ends.TakeAssign(packet)
+	if ok {
+		t.Assigns(m)
+	}
+	return ok
 }

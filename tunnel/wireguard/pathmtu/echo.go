@@ -37,10 +37,12 @@ func (e Ends) IsValid() bool {
 }
 
 // Request makes a probe of size bytes, at least Small.
-func (e Ends) Request(size int, t Token) ([]byte, error) { return e.echo(size, true, t) }
+func (e Ends) Request(size int, t Token) ([]byte, error) { return e.probe(size, true, t) }
 
 // reply makes the short answer to a probe.
-func (e Ends) reply(t Token) ([]byte, error) { return e.echo(e.headers()+icmpLen+payloadLen, false, t) }
+func (e Ends) reply(t Token) ([]byte, error) {
+	return e.probe(e.headers()+icmpLen+payloadLen, false, t)
+}
 
 func (e Ends) headers() int {
 	if e.Local.Is4() {
@@ -49,10 +51,13 @@ func (e Ends) headers() int {
 	return ipv6Len
 }
 
-func (e Ends) echo(size int, request bool, t Token) ([]byte, error) {
-	data := make([]byte, max(payloadLen, size-e.headers()-icmpLen))
-	copy(data, magic)
-	copy(data[len(magic):], t[:])
+func (e Ends) probe(size int, request bool, t Token) ([]byte, error) {
+	return e.echo(magic, request, t, make([]byte, max(0, size-e.headers()-icmpLen-payloadLen)))
+}
+
+// echo makes an echo request or reply whose payload is a magic of 8 bytes, the token and the rest.
+func (e Ends) echo(magic string, request bool, t Token, rest []byte) ([]byte, error) {
+	data := append(append([]byte(magic), t[:]...), rest...)
 	m := icmp.Message{Body: &icmp.Echo{ID: int(binary.BigEndian.Uint16(t[:])), Seq: int(binary.BigEndian.Uint16(t[2:])), Data: data}}
 	if e.Local.Is4() {
 		if m.Type = ipv4.ICMPTypeEchoReply; request {
@@ -106,7 +111,7 @@ func IsICMP(p []byte) bool {
 // back; if it answers a probe, token says which. Neither is so for any other packet, an echo
 // of other programs included.
 func (e Ends) Take(p []byte) (answer []byte, token Token, answers bool) {
-	request, t, ok := e.parse(p)
+	request, t, _, ok := e.parse(p, magic)
 	switch {
 	case !ok:
 		return nil, Token{}, false
@@ -117,16 +122,16 @@ func (e Ends) Take(p []byte) (answer []byte, token Token, answers bool) {
 	return nil, t, true
 }
 
-// parse reads an echo from the peer to this end that has the magic, or the first fragment of
+// parse reads an echo from the peer to this end that has a magic, or the first fragment of
 // one: a peer with a smaller MTU fragments its replies. Its authenticity is the tunnel's, and
 // so the checksum says nothing more.
-func (e Ends) parse(p []byte) (request bool, t Token, ok bool) {
+func (e Ends) parse(p []byte, magic string) (request bool, t Token, rest []byte, ok bool) {
 	var src, dst netip.Addr
 	typeRequest, typeReply := byte(ipv4.ICMPTypeEcho), byte(ipv4.ICMPTypeEchoReply)
 	at := e.headers()
 	switch {
 	case !e.IsValid() || len(p) < at+icmpLen+payloadLen:
-		return false, Token{}, false
+		return false, Token{}, nil, false
 	case e.Local.Is4() && p[0] == 0x45 && p[9] == protoICMP && binary.BigEndian.Uint16(p[6:])&0x1fff == 0:
 		src, dst = netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20]))
 	case e.Local.Is6() && p[0]>>4 == 6:
@@ -137,15 +142,15 @@ func (e Ends) parse(p []byte) (request bool, t Token, ok bool) {
 			next, at = p[at], at+fragmentLen
 		}
 		if next != protoICMPv6 || len(p) < at+icmpLen+payloadLen {
-			return false, Token{}, false
+			return false, Token{}, nil, false
 		}
 	default:
-		return false, Token{}, false
+		return false, Token{}, nil, false
 	}
 	m := p[at:]
 	if src != e.Peer || dst != e.Local || m[1] != 0 || m[0] != typeRequest && m[0] != typeReply || string(m[icmpLen:icmpLen+len(magic)]) != magic {
-		return false, Token{}, false
+		return false, Token{}, nil, false
 	}
 	copy(t[:], m[icmpLen+len(magic):])
-	return m[0] == typeRequest, t, true
+	return m[0] == typeRequest, t, m[icmpLen+payloadLen:], true
 }

@@ -1,0 +1,134 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"warren/internal/config"
+	"warren/tunnel/tlslink"
+)
+
+// This file is about peers that no file names: a CA vouches for them, and they are made of a
+// template when they connect.
+
+const (
+	// maxAccepted bounds how many there are at once.
+	maxAccepted = 4096
+	// acceptedFor is how long one stays that has no tunnel any more.
+	acceptedFor = 10 * time.Minute
+)
+
+// accepted is a peer that no file names.
+type accepted struct {
+	config.Peer
+	seen time.Time // when it was let in, or its tunnel was last seen up
+}
+
+// stranger is an input: a peer connects that a CA vouches for and that there is no tunnel for. done
+// is called when there is, or with why there is none.
+type stranger struct {
+	name string // in its certificate
+	done func(error)
+}
+
+// peers are those that are configured and those that were accepted.
+func (l *loop) peers() []config.Peer {
+	all := slices.Clone(l.cfg.Peers)
+	for _, name := range sortedKeys(l.accepted) {
+		all = append(all, l.accepted[name].Peer)
+	}
+	return all
+}
+
+// setAdmission has the transport let those in that the config accepts.
+func (l *loop) setAdmission() {
+	accept := l.cfg.Accept
+	if accept.CA == nil {
+		l.listen.SetAdmission(nil)
+		return
+	}
+	l.listen.SetAdmission(&tlslink.Admission{
+		CA: accept.CA, Matches: accept.Matches,
+		Admit: func(name string, done func(error)) { l.inbox.put(stranger{name, done}) },
+	})
+}
+
+// admit makes peers of those that connect, all at once.
+func (l *loop) admit(strangers []stranger) {
+	var let []stranger
+	added := false
+	for _, s := range strangers {
+		p, err := l.cfg.AcceptedPeer(s.name)
+		known := err == nil && l.accepted[p.Name] != nil
+		if err == nil && !known && len(l.accepted) >= maxAccepted {
+			err = fmt.Errorf("there are %d peers without a file already, which is the most that are accepted", maxAccepted)
+		}
+		if err != nil {
+			l.log.Warn("a peer that the CA vouches for is not accepted", "peer", s.name, "err", err)
+			s.done(err)
+			continue
+		}
+		if !known {
+			l.accepted[p.Name] = &accepted{Peer: p, seen: l.now()}
+			l.log.Info("a peer that the CA vouches for is accepted", "peer", p.Name, "interface", p.Tunnels[0].Interface)
+			added = true
+		}
+		let = append(let, s)
+	}
+	if added {
+		l.reconfigure()
+	}
+	if len(let) == 0 {
+		return
+	}
+	settled := l.settled()
+	go func() {
+		<-settled
+		for _, s := range let {
+			s.done(nil)
+		}
+	}()
+}
+
+// reconfigure takes the peers that were accepted, or are not any more.
+func (l *loop) reconfigure() {
+	l.configure()
+	l.lines = nil // no reload asked
+	l.announce()
+	l.applyRoutes()
+}
+
+// forgetAccepted lets go of accepted peers that have had no tunnel for long.
+func (l *loop) forgetAccepted(now time.Time) {
+	if len(l.accepted) == 0 {
+		return
+	}
+	gone := false
+	for name, p := range l.accepted {
+		m := l.m.peers[name]
+		if m != nil && slices.ContainsFunc(m.attachments, (*attachment).up) {
+			p.seen = now
+		}
+		if now.Sub(p.seen) >= acceptedFor {
+			l.log.Info("a peer that was accepted is forgotten, as it had no tunnel for long", "peer", name, "after", acceptedFor)
+			delete(l.accepted, name)
+			gone = true
+		}
+	}
+	if gone {
+		l.reconfigure()
+	}
+}
+
+// acceptAgain makes the accepted peers of what the config says now.
+func (l *loop) acceptAgain() {
+	for name, p := range l.accepted {
+		next, err := l.cfg.AcceptedPeer(name)
+		if err != nil {
+			delete(l.accepted, name)
+			continue
+		}
+		p.Peer = next
+	}
+}
