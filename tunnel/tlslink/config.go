@@ -47,7 +47,8 @@ type Config struct {
 	// Now is the clock by which keys get old and peers are silent. It should go on while
 	// the machine sleeps, and is not asked for dates. nil is [time.Now], which stops then.
 	Now    func() time.Time
-	Logger *slog.Logger // nil discards
+	Resume *EndpointHandover // what the program before has left; nil: nothing
+	Logger *slog.Logger      // nil discards
 }
 
 // Trust says how a peer proves who it is. Exactly one of the three is set. Of several
@@ -141,6 +142,7 @@ type LinkConfig struct {
 	Paths          Paths              // for this tunnel's connections; may be nil
 	Device         Device             // closed when Run returns
 	Events         func(tunnel.Event) // must not block; may be nil
+	Resume         *Handover          // the tunnel is up already, as the program before has left it; nil: it is not
 }
 
 func (c *LinkConfig) check() error {
