@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"runtime"
@@ -17,7 +18,7 @@ import (
 
 // openWireGuard opens a tunnel of the wireguard transport.
 func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
-	dev, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), maxQueues))
+	dev, _, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), maxQueues))
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +50,7 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 	}
 	open := runTunnel(l, dev, t, report.failed)
 	open.setTrust = func(t config.Tunnel) error { return l.SetKeys(wireguardKeys(t)) }
+	open.handing = handing{leave: func(context.Context, *leftTunnel) error { return nil }, carry: func() {}}
 	return open, nil
 }
 
