@@ -50,10 +50,11 @@ type Agent struct {
 	left       *left // by the daemon before; nil: nothing, or who asked for it was answered
 	restarting sync.Mutex
 	// Parts that `warren restart` leaves to the next daemon.
-	server   *status.Server
-	tls      *tlslink.Endpoint
-	speaker  *speaker.Speaker
-	flowHash *link.FlowHash
+	server    *status.Server
+	tls       *tlslink.Endpoint
+	wireguard *wireguard.Endpoint
+	speaker   *speaker.Speaker
+	flowHash  *link.FlowHash
 }
 
 // New loads the config and sets up the log as it says. Nothing else is touched
@@ -234,8 +235,9 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 	t.start("underlay paths", ways.Run)
 
 	var resume *tlslink.EndpointHandover
+	var resumeWireGuard *wireguard.EndpointHandover
 	if a.left != nil {
-		resume = a.left.TLS
+		resume, resumeWireGuard = a.left.TLS, a.left.WireGuard
 	}
 	endpoint := tlslink.NewEndpoint(tlslink.Config{
 		Resume:      resume,
@@ -251,14 +253,17 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 	wg := wireguard.NewEndpoint(wireguard.Config{
 		PrivateKey: wireguardKey(a.cfg.WireGuard),
 		Control:    g.Control,
+		Resume:     resumeWireGuard,
 		Listens:    g.ListensUDP,
 		Now:        clock.Now,
 		Date:       clock.Date,
 		Logger:     a.log,
 	})
+	a.wireguard = wg
 	t.start("wireguard transport", func(ctx context.Context) error {
 		select {
 		case <-l.begun: // what comes before waits in the sockets
+			wg.DropInherited()
 			return wg.Run(ctx)
 		case <-ctx.Done():
 			return nil

@@ -20,6 +20,7 @@ import (
 	"warren/internal/status"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/tun"
+	"warren/tunnel/wireguard"
 )
 
 // HandoverVersion is that of what one daemon leaves to the next one in its process. A daemon takes over
@@ -28,24 +29,27 @@ const HandoverVersion = 1
 
 // left is what a daemon leaves. Numbers of descriptors are those that they have in this process.
 type left struct {
-	Version  int                       `json:"version"`
-	Asked    int                       `json:"asked"` // the connection of who asked, which waits for an answer
-	Socket   socket.Handover           `json:"socket"`
-	TLS      *tlslink.EndpointHandover `json:"tls"`
-	Tunnels  []leftTunnel              `json:"tunnels"`
-	Speaker  *speaker.Handover         `json:"speaker"`
-	FlowHash []string                  `json:"flow_hash"` // what was set of the kernel's
-	Kept     map[netip.Prefix]string   `json:"kept"`      // what was learned last from peers with unreachable = true, and from which
+	Version   int                         `json:"version"`
+	Asked     int                         `json:"asked"` // the connection of who asked, which waits for an answer
+	Socket    socket.Handover             `json:"socket"`
+	TLS       *tlslink.EndpointHandover   `json:"tls"`
+	WireGuard *wireguard.EndpointHandover `json:"wireguard"`
+	Tunnels   []leftTunnel                `json:"tunnels"`
+	Speaker   *speaker.Handover           `json:"speaker"`
+	FlowHash  []string                    `json:"flow_hash"` // what was set of the kernel's
+	Kept      map[netip.Prefix]string     `json:"kept"`      // what was learned last from peers with unreachable = true, and from which
 }
 
 // leftTunnel is an interface, and the tunnel that was up over it.
 type leftTunnel struct {
-	Name   string            `json:"name"` // of the attachment
-	Device tun.Handover      `json:"device"`
-	TLS    *tlslink.Handover `json:"tls"` // nil: it was not up
+	Name   string       `json:"name"` // of the attachment
+	Device tun.Handover `json:"device"`
+	// One of the two if the tunnel was up.
+	TLS       *tlslink.Handover   `json:"tls"`
+	WireGuard *wireguard.Handover `json:"wireguard"`
 }
 
-func (t *leftTunnel) wasUp() bool { return t.TLS != nil }
+func (t *leftTunnel) wasUp() bool { return t.TLS != nil || t.WireGuard != nil }
 
 // descriptors returns all.
 func (n *left) descriptors() []int {
@@ -53,6 +57,11 @@ func (n *left) descriptors() []int {
 	if n.TLS != nil {
 		for _, fd := range n.TLS.Listeners {
 			fds = append(fds, fd)
+		}
+	}
+	if n.WireGuard != nil {
+		for _, s := range n.WireGuard.Sockets {
+			fds = append(fds, s.Descriptor)
 		}
 	}
 	for i := range n.Tunnels {
@@ -263,7 +272,7 @@ type handing struct {
 
 // goesOn reports whether the tunnel was up, over the transport that it is to be over now.
 func (t *leftTunnel) goesOn(cfg config.Tunnel) bool {
-	return cfg.Transport == config.TransportTLS && t.TLS != nil
+	return cfg.Transport == config.TransportTLS && t.TLS != nil || cfg.Transport == config.TransportWireGuard && t.WireGuard != nil
 }
 
 // blockSignals keeps signals from ending the process while it has no handler for them: they wait for the

@@ -112,6 +112,8 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
 	n := left{Version: HandoverVersion, FlowHash: a.flowHash.Changed(), Kept: l.state.kept.peers()}
+	a.wireguard.Halt() // what it has read already is on its way when its sessions are given up
+	defer a.wireguard.Carry()
 	if n.Speaker, err = a.speaker.HandOver(ctx); err != nil {
 		a.speaker.Carry()
 		return nil, err
@@ -124,6 +126,8 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	if n.Tunnels, err = l.handOver(ctx); err != nil {
 		return nil, err
 	}
+	sockets := a.wireguard.HandOver()
+	n.WireGuard = &sockets
 	if n.Socket, err = a.server.HandOver(); err != nil {
 		return nil, err
 	}

@@ -18,9 +18,13 @@ import (
 
 // openWireGuard opens a tunnel of the wireguard transport.
 func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
-	dev, _, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), maxQueues))
+	dev, was, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), maxQueues))
 	if err != nil {
 		return nil, err
+	}
+	var resume *wireguard.Handover
+	if was != nil && was.goesOn(t) {
+		resume = was.WireGuard
 	}
 	l, err := i.wireguard.AddLink(wireguard.LinkConfig{
 		Name:      name,
@@ -33,6 +37,7 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 		Paths:     i.paths.Socket(unix.IPPROTO_UDP, t.Underlay),
 		Device:    dev,
 		Events:    report.event,
+		Resume:    resume,
 
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
 		ReturnToFirst:  t.ReturnToFirst,
@@ -50,7 +55,13 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 	}
 	open := runTunnel(l, dev, t, report.failed)
 	open.setTrust = func(t config.Tunnel) error { return l.SetKeys(wireguardKeys(t)) }
-	open.handing = handing{leave: func(context.Context, *leftTunnel) error { return nil }, carry: func() {}}
+	open.handing = handing{
+		leave: func(_ context.Context, n *leftTunnel) (err error) {
+			n.WireGuard, err = l.HandOver()
+			return err
+		},
+		carry: l.Carry,
+	}
 	return open, nil
 }
 
