@@ -37,6 +37,7 @@ type (
 		beside ends // the pair for an end without IPv6, where the ends are derived
 		rtt    time.Duration
 		remote netip.AddrPort // on the underlay, if there is one
+		called bool           // the peer has no IPv6, as it has said to the daemon before
 	}
 	wentDown struct {
 		id     uint64

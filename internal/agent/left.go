@@ -44,6 +44,8 @@ type left struct {
 type leftTunnel struct {
 	Name   string       `json:"name"` // of the attachment
 	Device tun.Handover `json:"device"`
+	// OverIPv4 is that BGP had gone over to IPv4, because the peer has no IPv6.
+	OverIPv4 bool `json:"over_ipv4"`
 	// One of the two if the tunnel was up.
 	TLS       *tlslink.Handover   `json:"tls"`
 	WireGuard *wireguard.Handover `json:"wireguard"`
@@ -171,6 +173,11 @@ func (r *resumption) tooLong() <-chan time.Time {
 		return nil
 	}
 	return r.timer.C
+}
+
+// wasOverIPv4 reports whether BGP over an attachment had gone over to IPv4 for a peer without IPv6.
+func (r *resumption) wasOverIPv4(name string) bool {
+	return r != nil && slices.ContainsFunc(r.from.Tunnels, func(t leftTunnel) bool { return t.Name == name && t.OverIPv4 })
 }
 
 // takeUp has the loop know what the daemon before knew. The peers are configured.

@@ -167,6 +167,7 @@ func (l *loop) handOver(ctx context.Context) (all []leftTunnel, err error) {
 				errs = append(errs, fmt.Errorf("peer %s: %w", a.name, err))
 				return
 			}
+			n.OverIPv4 = a.up() && a.session.ipv4.valid() && a.session.local.Is4()
 			all = append(all, n)
 		})
 	}

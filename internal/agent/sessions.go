@@ -24,6 +24,9 @@ func (m *machine) wentUp(a *attachment, ev wentUp) []effect {
 // beginSession begins what is over the tunnel.
 func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
 	a.session = newSession(m.number(), ev.ends, ev.beside, ev.rtt)
+	if ev.called && ev.beside.valid() {
+		a.session.overIPv4()
+	}
 	a.ends = a.session.allEnds()
 	m.cameUp = true
 	return []effect{setHop{a.cfg.Interface, false}, a.setAddresses(false)}
