@@ -12,6 +12,7 @@ import (
 
 func checkCmd() *cobra.Command {
 	var file string
+	var takesOver int
 	cmd := &cobra.Command{
 		Use:   "check [-c FILE]",
 		Short: "validate the config, the peers' files and the key files",
@@ -20,6 +21,10 @@ func checkCmd() *cobra.Command {
 			"check ends with 0.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if takesOver != 0 && takesOver != agent.HandoverVersion {
+				return fmt.Errorf("this version of warren cannot take over from the running daemon (what that leaves is of version %d, "+
+					"and this one takes %d): stop it and start it (systemctl restart warren)", takesOver, agent.HandoverVersion)
+			}
 			cfg, err := config.Load(file)
 			if err != nil {
 				return err
@@ -39,5 +44,7 @@ func checkCmd() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &file)
+	cmd.Flags().IntVar(&takesOver, "takes-over", 0, "whether a daemon that leaves this `version` of its state can be replaced by this program")
+	_ = cmd.Flags().MarkHidden("takes-over") // it is there
 	return cmd
 }

@@ -106,7 +106,7 @@ func TestCheckWarns(t *testing.T) {
 func TestNotSucceeding(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "warren.toml")
 	for _, args := range [][]string{
-		{"check", "-c", nowhere}, {"status", "-c", nowhere}, {"reload", "-c", nowhere}, {"log-level", "info", "-c", nowhere},
+		{"check", "-c", nowhere}, {"status", "-c", nowhere}, {"reload", "-c", nowhere}, {"restart", "-c", nowhere}, {"log-level", "info", "-c", nowhere},
 	} {
 		if code, _, stderr := run(t, args...); code != exitFailed || !strings.Contains(stderr, nowhere) {
 			t.Errorf("warren %v: exit %d, %q", args, code, stderr)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"warren/internal/agent"
 	"warren/internal/config"
+	"warren/internal/handover"
 	"warren/internal/logging"
 )
 
@@ -43,14 +45,21 @@ type runOptions struct {
 // run is the daemon's life. Its error has been written to the log, which a
 // reader that has stopped cannot make wait.
 func (o *runOptions) run(ctx context.Context) error {
+	left, leftErr := handover.Take() // before anything is started or opened
 	log := logging.Stderr()
 	defer log.Close(flushTime)
 	slog.SetDefault(log.Logger()) // for libraries that know no other
 	first := o.overLog(config.Log{})
 	log.Set(logging.Settings{Level: first.Level, JSON: first.Format == config.LogJSON})
-	a, err := agent.New(agent.Options{Path: o.file, Version: version, Log: log, OverrideLog: o.overLog})
-	if err == nil {
-		err = a.Run(ctx)
+	program, err := handover.Program()
+	if err = errors.Join(leftErr, err); err == nil {
+		var a *agent.Agent
+		a, err = agent.New(agent.Options{
+			Path: o.file, Version: version, Log: log, OverrideLog: o.overLog, Handover: left, Program: program,
+		})
+		if err == nil {
+			err = a.Run(ctx)
+		}
 	}
 	if err != nil {
 		log.Plain(slog.LevelError, text(err))

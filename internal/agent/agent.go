@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -30,6 +31,11 @@ type Options struct {
 	Version string // of the program
 	Log     *logging.Log
 
+	// Handover is what the daemon before has left in this process (package handover); nil: there was none.
+	Handover []byte
+	// Program is the file of the program that `warren restart` starts.
+	Program string
+
 	// OverrideLog returns what holds of the log where the config says c; nil
 	// is c itself.
 	OverrideLog func(c config.Log) config.Log
@@ -40,6 +46,15 @@ type Agent struct {
 	opts Options
 	log  *slog.Logger
 	cfg  *config.Config
+
+	left       *left // by the daemon before; nil: nothing, or who asked for it was answered
+	restarting sync.Mutex
+	// Parts that `warren restart` leaves to the next daemon.
+	server    *status.Server
+	tls       *tlslink.Endpoint
+	wireguard *wireguard.Endpoint
+	speaker   *speaker.Speaker
+	flowHash  *link.FlowHash
 }
 
 // New loads the config and sets up the log as it says. Nothing else is touched
@@ -49,15 +64,21 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{opts: o, log: o.Log.Logger(), cfg: cfg}
+	a := &Agent{opts: o, log: o.Log.Logger(), cfg: cfg, flowHash: new(link.FlowHash)}
 	a.setLog(cfg.Log)
+	if a.left, err = parseLeft(o.Handover); err != nil {
+		return nil, err
+	}
+	if a.left != nil {
+		a.flowHash = link.ResumeFlowHash(a.left.FlowHash)
+	}
 	return a, nil
 }
 
 // Run is the daemon's life: it starts the parts, works until ctx is done or a
 // part fails, and then stops them in the reverse order. SIGHUP reloads, SIGUSR1
 // has the log go to debug and back.
-func (a *Agent) Run(ctx context.Context) error {
+func (a *Agent) Run(ctx context.Context) (err error) {
 	// From the first moment to the last: a signal that nobody takes ends the
 	// process, and what it had in the kernel stays there. One that comes during
 	// the start is taken after it.
@@ -70,6 +91,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer t.stopAll()
 	defer notify(a.log, notifyStopping)
 
+	defer func() {
+		if err != nil {
+			a.tellRestarted(fmt.Sprintf("the new daemon has ended: %v", err))
+		}
+	}()
 	l, err := a.start(ctx, t)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		a.log.Info("stopping")
@@ -107,20 +133,28 @@ func (a *Agent) Run(ctx context.Context) error {
 //     the routes that are left.
 func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	l := a.newLoop()
-	server, err := status.New(status.Config{
+	c := status.Config{
 		Socket: a.cfg.API.Socket,
 		Source: func(ctx context.Context) (status.Status, error) { return l.snapshot(ctx) },
 		Reload: func(ctx context.Context) (status.ReloadResult, error) {
 			lines, err := a.reload(ctx, l)
 			return reloadResult(lines, err), nil
 		},
+		Restart: func(ctx context.Context, leave func() (*os.File, error)) (status.RestartResult, error) {
+			return a.restart(ctx, l, leave), nil
+		},
 		Routes:      func(ctx context.Context, of netip.Prefix) (status.Routes, error) { return l.waysOf(ctx, of) },
 		SetLogLevel: a.setLogLevel,
 		Logger:      a.log,
-	})
+	}
+	if a.left != nil {
+		c.Resume = &a.left.Socket
+	}
+	server, err := status.New(c)
 	if err != nil {
 		return nil, err
 	}
+	a.server = server
 	if err := t.startReady(ctx, "status socket", server); err != nil {
 		return nil, err
 	}
@@ -158,9 +192,12 @@ func (a *Agent) newLoop() *loop {
 		request: make(chan func(context.Context)),
 		begun:   make(chan struct{}),
 
+		resuming: newResumption(a.left),
+		left:     newLeftovers(a.left),
+
 		forwarding: link.Forwarding,
 		hasIPv6:    link.HasIPv6,
-		hashPorts:  new(link.FlowHash).SetByPorts,
+		hashPorts:  a.flowHash.SetByPorts,
 		beside:     listenIPv4,
 		now:        time.Now,
 
@@ -199,7 +236,13 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 	t.start("clock", clock.Run)
 	t.start("underlay paths", ways.Run)
 
+	var resume *tlslink.EndpointHandover
+	var resumeWireGuard *wireguard.EndpointHandover
+	if a.left != nil {
+		resume, resumeWireGuard = a.left.TLS, a.left.WireGuard
+	}
 	endpoint := tlslink.NewEndpoint(tlslink.Config{
+		Resume:      resume,
 		Certificate: a.cfg.TLS.Certificate,
 		Identity:    identity(a.cfg),
 		Control:     g.Control(""),
@@ -207,24 +250,28 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 		Logger:      a.log,
 	})
 	endpoint.SetServerName(a.cfg.TLS.ServerName)
+	a.tls = endpoint
 	t.start("tls transport", endpoint.Run)
 	wg := wireguard.NewEndpoint(wireguard.Config{
 		PrivateKey: wireguardKey(a.cfg.WireGuard),
 		Control:    g.Control,
+		Resume:     resumeWireGuard,
 		Listens:    g.ListensUDP,
 		Now:        clock.Now,
 		Date:       clock.Date,
 		Logger:     a.log,
 	})
+	a.wireguard = wg
 	t.start("wireguard transport", func(ctx context.Context) error {
 		select {
 		case <-l.begun: // what comes before waits in the sockets
+			wg.DropInherited()
 			return wg.Run(ctx)
 		case <-ctx.Done():
 			return nil
 		}
 	})
-	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, paths: ways, now: clock.Now, log: a.log}
+	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, paths: ways, now: clock.Now, log: a.log, left: l.left}
 	l.listen, l.tunnels = tunnels, tunnels
 	return nil
 }
@@ -250,26 +297,52 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 	// What must not take another way does not from now on, between a killed daemon
 	// and this one too.
 	l.setUnreachable()
-	var failed *fib.Error
-	if err := f.Cleanup(ctx, desired(&l.state)...); err != nil && (!errors.As(err, &failed) || failed.Removals()) {
-		return fmt.Errorf("remove what a killed daemon left: %w", err)
-	}
 	l.routes = f
+	if l.resuming == nil {
+		if err := a.removeStaleRoutes(ctx, l, f); err != nil {
+			return err
+		}
+	}
 	t.cleanup("flow hash", stopTimeout, func() {
 		if err := l.hashPorts(false); err != nil {
 			a.log.Warn("cannot set the kernel's flow hash back", "err", err)
 		}
 	})
 	t.cleanup("tunnels", stopTimeout, func() { l.close("the router is shutting down") })
-	t.start("fib", f.Run)
+	if l.resuming == nil {
+		t.start("fib", f.Run)
+		return nil
+	}
+	// The kernel has the routes. They are looked at when all is known again that they follow from.
+	back := l.resuming.done
+	t.start("fib", func(ctx context.Context) error {
+		select {
+		case <-back:
+			return f.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return nil
+}
+
+// removeStaleRoutes removes what a killed daemon left.
+func (a *Agent) removeStaleRoutes(ctx context.Context, l *loop, f *fib.FIB) error {
+	var failed *fib.Error
+	if err := f.Cleanup(ctx, desired(&l.state)...); err != nil && (!errors.As(err, &failed) || failed.Removals()) {
+		return fmt.Errorf("remove what a killed daemon left: %w", err)
+	}
 	return nil
 }
 
 func (a *Agent) startSpeaker(l *loop, t *tasks) {
 	c := speakerConfig(a.cfg)
 	c.Logger = a.log
+	if a.left != nil {
+		c.Resume = a.left.Speaker
+	}
 	s := speaker.New(c)
-	l.speaker = s
+	l.speaker, a.speaker = s, s
 	t.start("bgp", s.Run)
 	if a.cfg.API.Gobgp != "" {
 		l.gobgp = &gobgpPort{
@@ -281,6 +354,10 @@ func (a *Agent) startSpeaker(l *loop, t *tasks) {
 }
 
 func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {
+	var back <-chan struct{} // nil: nothing is taken over
+	if l.resuming != nil {
+		back = l.resuming.done
+	}
 	t.start("agent", func(ctx context.Context) error {
 		return l.run(ctx, func() { close(l.begun) })
 	})
@@ -291,8 +368,19 @@ func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if back != nil {
+		select {
+		case <-back:
+		case err := <-t.failed:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		a.log.Info("restart: this daemon goes on where the one before was")
+	}
 	a.log.Info("running", "name", a.cfg.Name, "asn", a.cfg.ASN, "router_id", a.cfg.RouterID, "peers", len(a.cfg.Peers))
 	notify(a.log, notifyReady)
+	a.tellRestarted()
 	return nil
 }
 

@@ -14,18 +14,26 @@ import (
 
 // openDevice makes the TUN interface of a peer, ours and ready to be routed
 // into. Its carrier is the transport's business, who also closes it.
-func (i *interfaces) openDevice(name string, t config.Tunnel, queues int) (*tun.Device, error) {
-	dev, err := tun.Open(tun.Config{
+//
+// was is what the daemon before has left of the tunnel; nil: the interface is new.
+func (i *interfaces) openDevice(name string, t config.Tunnel, queues int) (dev *tun.Device, was *leftTunnel, err error) {
+	c := tun.Config{
 		Name: t.Interface, MTU: t.MTU, Queues: queues, Logger: i.log.With("peer", name),
 		Refuse: func(packet []byte) bool { return i.guard.Own(t.Interface, packet) },
-	})
-	if err != nil {
-		return nil, err
 	}
-	if err := setUp(name, t); err != nil {
-		return nil, errors.Join(err, dev.Close())
+	if dev, was = i.adopt(name, c); dev == nil {
+		if dev, err = tun.Open(c); err != nil {
+			return nil, nil, err
+		}
 	}
-	return dev, nil
+	if was != nil && !was.goesOn(t) {
+		// Before the transport is there, which takes it for one without a session.
+		err = dev.SetCarrier(false)
+	}
+	if err = errors.Join(err, setUp(name, t)); err != nil {
+		return nil, nil, errors.Join(err, dev.Close())
+	}
+	return dev, was, nil
 }
 
 func setUp(name string, t config.Tunnel) error {
@@ -63,6 +71,7 @@ type deviceTunnel struct {
 	done   chan struct{}
 
 	setTrust func(config.Tunnel) error // of the transport
+	handing  handing                   // likewise
 }
 
 // SetTrust has the transport know the peer by other keys.

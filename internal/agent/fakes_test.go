@@ -203,6 +203,8 @@ func (s *fakeSpeaker) Want(w bgp.Wanted) {
 	s.neighbors, s.announced, s.protected = next, w.Announced, w.Protected
 }
 
+func (s *fakeSpeaker) TakeUp() error { return nil }
+
 func (s *fakeSpeaker) Settle(context.Context) error { return nil }
 
 func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {

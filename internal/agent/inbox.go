@@ -148,7 +148,11 @@ func (l *loop) eventOf(in input) event {
 		case in.failed != nil:
 			return gone{in.id, in.failed}
 		case in.ev.Up:
-			return h.up(in.id, in.ev)
+			ev := h.up(in.id, in.ev)
+			if a := l.m.tunnels[in.id]; a != nil {
+				ev.called = l.resuming.wasOverIPv4(a.name)
+			}
+			return ev
 		default:
 			return wentDown{in.id, in.ev.Reason}
 		}

@@ -37,6 +37,7 @@ type interfaces struct {
 	wireguard *wireguard.Endpoint
 	guard     controller
 	paths     *paths.Watcher
+	left      *leftovers       // of the daemon before
 	now       func() time.Time // goes on while the machine sleeps
 	log       *slog.Logger
 }

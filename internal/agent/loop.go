@@ -86,6 +86,9 @@ type loop struct {
 	inbox   inbox
 	request chan func(context.Context)
 	begun   chan struct{} // closed when all tunnels have been tried once
+
+	resuming *resumption // nil: nothing is taken over, or all is
+	left     *leftovers  // of the daemon before
 }
 
 // run is the loop: it starts the peers, calls ready when all their tunnels have been tried
@@ -94,6 +97,7 @@ type loop struct {
 func (l *loop) run(ctx context.Context, ready func()) error {
 	l.ready = ready
 	l.begin()
+	l.resumed(false)
 
 	retry, resync := time.NewTicker(retryInterval), time.NewTicker(resyncInterval)
 	defer retry.Stop()
@@ -127,7 +131,10 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.locate()
 			l.announce()
 			l.applyRoutes()
+		case <-l.resuming.tooLong():
+			l.resumed(true)
 		}
+		l.resumed(false)
 	}
 }
 
@@ -135,10 +142,14 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 // WireGuard's port is the way out too, so it comes first; what knocks there is
 // heard when all peers are known.
 func (l *loop) begin() {
+	if err := l.speaker.TakeUp(); err != nil {
+		l.log.Error("restart: routes are learned again as after a start", "err", err)
+	}
 	l.play(l.do(listen{kindListenWireGuard})...)
 	l.setAdmission()
 	l.configure()
 	l.announce()
+	l.takeUp()
 	l.locate()
 	l.applyRoutes()
 }

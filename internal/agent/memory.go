@@ -52,6 +52,15 @@ func (m memory) learn(prefix netip.Prefix, peer string, most int, learned func(n
 	m.of[peer]++
 }
 
+// peers returns all prefixes that are remembered, with the peers that they were learned from last.
+func (m memory) peers() map[netip.Prefix]string {
+	of := make(map[netip.Prefix]string, len(m.prefixes))
+	for p, r := range m.prefixes {
+		of[p] = r.peer
+	}
+	return of
+}
+
 func (m memory) drop(prefix netip.Prefix) {
 	peer := m.prefixes[prefix].peer
 	m.touched.add(prefix)

@@ -62,4 +62,6 @@ type bgpSpeaker interface {
 	Events() <-chan struct{}
 	Status() speaker.Status
 	SetLimits(memoryMax int64, restartTime time.Duration)
+	// TakeUp has what the daemon before knew of routes be learned. It is called first.
+	TakeUp() error
 }

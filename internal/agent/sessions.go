@@ -27,6 +27,9 @@ func (m *machine) wentUp(a *attachment, ev wentUp) []effect {
 func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
 	a.session = newSession(m.number(), ev.ends, ev.beside, ev.rtt)
 	a.session.told, a.session.offered, a.session.assigned = ev.told || a.cfg.Transport == config.TransportTLS, ev.offered, a.assigned
+	if ev.called && ev.beside.valid() {
+		a.session.overIPv4()
+	}
 	a.ends = a.session.allEnds()
 	m.cameUp = true
 	return []effect{setHop{a.cfg.Interface, false}, a.giveAddresses()}

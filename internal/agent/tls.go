@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"runtime"
 
@@ -12,9 +13,13 @@ import (
 
 // openTLS opens a tunnel of the tls transport.
 func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
-	dev, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), tlslink.MaxLanes))
+	dev, was, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), tlslink.MaxLanes))
 	if err != nil {
 		return nil, err
+	}
+	var resume *tlslink.Handover
+	if was != nil && was.goesOn(t) {
+		resume = was.TLS
 	}
 	l, err := i.tls.AddLink(tlslink.LinkConfig{
 		Name:      name,
@@ -29,6 +34,7 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		Device:    dev,
 		Events:    report.event,
 		Assign:    addressesOf(t.Assign),
+		Resume:    resume,
 
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
 		ReturnToFirst:  t.ReturnToFirst,
@@ -39,6 +45,13 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 	}
 	open := runTunnel(l, dev, t, report.failed)
 	open.setTrust = func(t config.Tunnel) error { return l.SetTrust(trust(t.Trust)) }
+	open.handing = handing{
+		leave: func(ctx context.Context, n *leftTunnel) (err error) {
+			n.TLS, err = l.HandOver(ctx)
+			return err
+		},
+		carry: l.Carry,
+	}
 	return open, nil
 }
 

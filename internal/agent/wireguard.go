@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"runtime"
@@ -17,13 +18,17 @@ import (
 
 // openWireGuard opens a tunnel of the wireguard transport.
 func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
-	dev, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), maxQueues))
+	dev, was, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), maxQueues))
 	if err != nil {
 		return nil, err
 	}
 	offered := report.offered
 	if !t.Assigned {
 		offered = nil
+	}
+	var resume *wireguard.Handover
+	if was != nil && was.goesOn(t) {
+		resume = was.WireGuard
 	}
 	l, err := i.wireguard.AddLink(wireguard.LinkConfig{
 		Name:      name,
@@ -38,6 +43,7 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 		Events:    report.event,
 		Assign:    addressesOf(t.Assign),
 		Offered:   offered,
+		Resume:    resume,
 
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
 		ReturnToFirst:  t.ReturnToFirst,
@@ -55,6 +61,13 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 	}
 	open := runTunnel(l, dev, t, report.failed)
 	open.setTrust = func(t config.Tunnel) error { return l.SetKeys(wireguardKeys(t)) }
+	open.handing = handing{
+		leave: func(_ context.Context, n *leftTunnel) (err error) {
+			n.WireGuard, err = l.HandOver()
+			return err
+		},
+		carry: l.Carry,
+	}
 	return open, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +24,20 @@ var hashPolicies = []string{"ipv4/fib_multipath_hash_policy", "ipv6/fib_multipat
 type FlowHash struct {
 	root string   // "": sysctlRoot
 	set  []string // what this FlowHash has changed
+}
+
+// Changed returns what this FlowHash has changed, for [ResumeFlowHash] in the next program.
+func (h *FlowHash) Changed() []string { return h.set }
+
+// ResumeFlowHash returns a FlowHash that takes back what another one has changed.
+func ResumeFlowHash(changed []string) *FlowHash {
+	h := &FlowHash{}
+	for _, p := range hashPolicies {
+		if slices.Contains(changed, p) {
+			h.set = append(h.set, p)
+		}
+	}
+	return h
 }
 
 // SetByPorts has flows between the same two addresses spread by their ports too, for both

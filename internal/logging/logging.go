@@ -84,6 +84,10 @@ func (l *Log) Plain(level slog.Level, text string) {
 	}
 }
 
+// Flush waits until everything is written that was logged before, at most within. It reports whether
+// everything was.
+func (l *Log) Flush(within time.Duration) bool { return l.queue.flush(within) }
+
 // Close waits until everything is written, at most within. It reports whether
 // everything was. What is logged later is dropped.
 func (l *Log) Close(within time.Duration) bool { return l.queue.close(within) }

@@ -33,6 +33,8 @@ type queue struct {
 type line struct {
 	text []byte
 	lost uint64 // how many were dropped before it
+	// written is nil, or closed when all before it is written; then there is no text.
+	written chan<- struct{}
 }
 
 func newQueue(w io.Writer, lines int, notice func(uint64) []byte) *queue {
@@ -52,7 +54,7 @@ func (q *queue) put(text []byte) {
 		q.lost++
 		return
 	}
-	q.waiting = append(q.waiting, line{text, q.lost})
+	q.waiting = append(q.waiting, line{text: text, lost: q.lost})
 	q.bytes += len(text)
 	q.lost = 0
 	q.wake()
@@ -82,6 +84,26 @@ func (q *queue) close(within time.Duration) bool {
 	}
 }
 
+// flush waits until everything is written that was taken in, or the time is over. It reports whether
+// everything was.
+func (q *queue) flush(within time.Duration) bool {
+	written := make(chan struct{})
+	q.mu.Lock()
+	q.waiting = append(q.waiting, line{written: written})
+	q.wake()
+	q.mu.Unlock()
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-written:
+		return true
+	case <-q.done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
 // work writes until the queue is closed and empty.
 func (q *queue) work() {
 	defer close(q.done)
@@ -89,6 +111,8 @@ func (q *queue) work() {
 	for {
 		l, more := q.take()
 		switch {
+		case l.written != nil:
+			close(l.written)
 		case l.text != nil:
 			out.write(l)
 		case l.lost > 0:

@@ -104,6 +104,9 @@ const unknown user = -1
 // User returns the user at the other end, -1 if that is not known, and whether it is trusted.
 func (c *conn) User() (uid int64, trusted bool) { return int64(c.user), c.trusted }
 
+// NetConn returns the connection itself.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 func (c *conn) touch() { c.moved.Store(time.Now().UnixNano()) }
 
 func (c *conn) Read(b []byte) (int, error) {

@@ -42,10 +42,16 @@ func (s *Speaker) Run(ctx context.Context) error {
 	expiring.Go(func() { s.expireLoop(ctx) })
 	pause, last := firstPause, ""
 	for {
+		if !s.holding(ctx) {
+			return nil
+		}
 		began := time.Now()
 		err := s.runProcess(ctx)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if s.isHeld() {
+			continue
 		}
 		if time.Since(began) >= steadyAfter {
 			pause, last = firstPause, ""
@@ -61,6 +67,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 			slog.Any("err", err), slog.Duration("pause", pause), slog.Duration("restart_time", s.limitsNow().restartTime))
 		select {
 		case <-time.After(pause):
+		case <-s.held:
 		case <-ctx.Done():
 			return nil
 		}
@@ -151,7 +158,11 @@ func (s *Speaker) runProcess(ctx context.Context) error {
 
 	s.mu.Lock()
 	s.process = p
+	held := s.hold != nil
 	s.mu.Unlock()
+	if held {
+		p.end(errHandedOver)
+	}
 	p.wake()
 	state, err := running.Wait()
 	asked := context.Cause(p.ended)

@@ -32,6 +32,9 @@ type Config struct {
 	// not block.
 	OnEvent func(bgp.Event)
 
+	// Resume is what the program before has left in this process; nil: nothing. See TakeUp.
+	Resume *Handover
+
 	sockets sockets.Opener // another port, for tests
 	command []string       // the process's arguments, for tests; nil: those of the binary
 }
@@ -53,8 +56,10 @@ type Speaker struct {
 	lastError string
 	told      slog.Level // at which that went to the log
 	listener  inspectionListener
+	hold      *hold // nil: a process is kept running
 
 	events chan struct{} // capacity 1
+	held   chan struct{} // capacity 1: hold is another
 	passed chan struct{} // closed, and replaced, when settled changes
 }
 
@@ -89,9 +94,12 @@ func New(cfg Config) *Speaker {
 	}
 	s := &Speaker{
 		cfg: cfg, log: cfg.Logger, table: newTable(),
-		events: make(chan struct{}, 1), passed: make(chan struct{}),
+		events: make(chan struct{}, 1), held: make(chan struct{}, 1), passed: make(chan struct{}),
 	}
 	s.SetLimits(cfg.MemoryMax, cfg.RestartTime)
+	if h := cfg.Resume; h != nil {
+		s.ended, s.restarts, s.lastError = time.Now(), h.Restarts, h.LastError
+	}
 	return s
 }
 
@@ -282,6 +290,15 @@ func (s *Speaker) restart(now time.Time) (long time.Duration, restarted bool) {
 	return s.limits.restartTime, !s.ended.IsZero() && now.Sub(s.ended) < s.limits.restartTime
 }
 
+// orphanLocked notes that there is no process any more.
+func (s *Speaker) orphanLocked(now time.Time) {
+	s.process = nil
+	s.ended = now
+	s.table.orphan(now.Add(s.limits.restartTime))
+	s.settled.serial = 0
+	s.notifyLocked()
+}
+
 // died takes note that the process has ended without being told to. Routes stay for a while.
 func (s *Speaker) died(cause string, told slog.Level) {
 	now := time.Now()
@@ -292,13 +309,9 @@ func (s *Speaker) died(cause string, told slog.Level) {
 			ended = append(ended, bgp.Event{Kind: bgp.SessionDown, Time: now, Neighbor: name, Cause: "the speaker has ended: " + cause, Lasted: max(now.Sub(o.up), 1)})
 		}
 	}
-	s.process = nil
 	s.restarts++
-	s.ended = now
 	s.lastError, s.told = cause, told
-	s.table.orphan(now.Add(s.limits.restartTime))
-	s.settled.serial = 0
-	s.notifyLocked()
+	s.orphanLocked(now)
 	s.mu.Unlock()
 	for _, e := range ended {
 		s.cfg.OnEvent(e)

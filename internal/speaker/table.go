@@ -24,6 +24,7 @@ type table struct {
 	members []member             // scratch memory
 
 	protected *bgp.Protected
+	awaited   time.Time // until when neighbors are waited for that were handed over; zero: they are not
 }
 
 // owner is a session of a neighbor, or what the last process has left of it.
@@ -35,6 +36,7 @@ type owner struct {
 	routes   int       // how many prefixes it has a way to
 	refused  bool      // the policy has refused some
 	stale    time.Time // until when the routes may stay; zero: it is not stale
+	handed   bool      // by the program before, and its neighbor was not wanted yet
 
 	status      bgp.NeighborStatus
 	known       bool      // the process has told the status
@@ -89,6 +91,9 @@ func (t *table) want(neighbors []bgp.Neighbor, protected *bgp.Protected) {
 		is := next[o.neighbor.Name]
 		switch {
 		case is == o:
+		case o.handed && is == nil && !t.awaited.IsZero(): // its tunnel is not there yet
+		case o.handed && is != nil && o.takenUp(&is.neighbor):
+			t.dropRefused(o, is.neighbor.Import)
 		case is != nil && !o.stale.IsZero() && o.neighbor.SameSession(&is.neighbor):
 			t.dropRefused(o, is.neighbor.Import)
 		default:
@@ -197,11 +202,18 @@ const (
 // expire drops the stale owners whose time is over, or whose neighbors have announced again
 // what they have. It reports whether any are left.
 func (t *table) expire(now time.Time) (left bool) {
+	if !now.Before(t.awaited) {
+		t.awaited = time.Time{}
+	}
 	for _, o := range t.owners {
 		if o.stale.IsZero() {
 			continue
 		}
 		is := t.wanted[o.neighbor.Name]
+		if o.handed && is == nil && !t.awaited.IsZero() {
+			left = true
+			continue
+		}
 		if o.routes == 0 || is == nil || !now.Before(o.stale) || is.complete(now) {
 			t.drop(o)
 		} else {

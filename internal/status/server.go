@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"time"
 
 	"warren/internal/socket"
@@ -32,8 +33,13 @@ var ErrRunning = errors.New("another warren is running")
 // goroutines at once.
 type Config struct {
 	Socket string // path; its directory is made if it is missing
+	// Resume is the socket that the program before has left in this process; nil: there is none.
+	Resume *socket.Handover
 	Source func(context.Context) (Status, error)
 	Reload func(context.Context) (ReloadResult, error)
+	// Restart has the daemon replace itself. leave takes the connection that asks out of the server, for
+	// the next program to answer on by [Answer]; after that the result is not looked at. nil: it cannot be asked.
+	Restart func(ctx context.Context, leave func() (*os.File, error)) (RestartResult, error)
 	// Routes returns the ways of a prefix, of the longest that an address is in, or, of the zero
 	// prefix, of all. nil: it cannot be asked.
 	Routes func(context.Context, netip.Prefix) (Routes, error)
@@ -45,8 +51,9 @@ type Config struct {
 
 // Server answers `warren status`, `warren reload` and `warren log-level`.
 type Server struct {
-	config Config
-	ready  chan struct{}
+	config   Config
+	ready    chan struct{}
+	listener socket.Handed // of Run; once ready
 }
 
 // New makes a Server; it listens when it runs.
@@ -74,6 +81,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer l.Close()
 	close(s.ready)
 	server := &http.Server{
 		Handler:           http.MaxBytesHandler(s.handler(ctx), maxQuestion),
@@ -103,6 +111,14 @@ func (s *Server) Run(ctx context.Context) error {
 
 // listen takes the socket, or says which daemon has it.
 func (s *Server) listen(ctx context.Context) (net.Listener, error) {
+	if h := s.config.Resume; h != nil {
+		l, err := socket.Adopt(s.config.Socket, *h)
+		if err == nil {
+			s.listener = l
+			return socket.Limit(l, maxClients), nil
+		}
+		s.config.Logger.Warn("the socket of the program before cannot be taken over and is made again", "err", err)
+	}
 	l, err := socket.ListenUnix(ctx, s.config.Socket, socketMode)
 	if errors.Is(err, socket.ErrHeld) {
 		return nil, fmt.Errorf("%w at %s (%w); stop it first, or give this one another api.socket", ErrRunning, s.config.Socket, err)
@@ -110,8 +126,12 @@ func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("status: %w; api.socket can name another", err)
 	}
+	s.listener, _ = l.(socket.Handed)
 	return socket.Limit(l, maxClients), nil
 }
+
+// HandOver describes the socket for the next program, once the Server is ready. The descriptors stay the Server's.
+func (s *Server) HandOver() (socket.Handover, error) { return s.listener.HandOver() }
 
 func (s *Server) handler(run context.Context) http.Handler {
 	mux := http.NewServeMux()
@@ -134,6 +154,9 @@ func (s *Server) handler(run context.Context) http.Handler {
 		v, err := s.config.Reload(run)
 		s.answer(w, v, err)
 	})
+	if s.config.Restart != nil {
+		mux.HandleFunc("POST /restart", func(w http.ResponseWriter, _ *http.Request) { s.restart(run, w) })
+	}
 	if s.config.SetLogLevel != nil {
 		mux.HandleFunc("POST /log-level", func(w http.ResponseWriter, r *http.Request) {
 			s.answer(w, struct{}{}, s.config.SetLogLevel(r.URL.Query().Get("level")))

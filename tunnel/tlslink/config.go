@@ -47,7 +47,8 @@ type Config struct {
 	// Now is the clock by which keys get old and peers are silent. It should go on while
 	// the machine sleeps, and is not asked for dates. nil is [time.Now], which stops then.
 	Now    func() time.Time
-	Logger *slog.Logger // nil discards
+	Resume *EndpointHandover // what the program before has left; nil: nothing
+	Logger *slog.Logger      // nil discards
 }
 
 // Trust says how a peer proves who it is. Exactly one of the three is set. Of several
@@ -142,6 +143,7 @@ type LinkConfig struct {
 	Device         Device             // closed when Run returns
 	Assign         []netip.Addr       // the addresses that the peer is to have, which its Event says; at most [tunnel.MaxAssigned]
 	Events         func(tunnel.Event) // must not block; may be nil
+	Resume         *Handover          // the tunnel is up already, as the program before has left it; nil: it is not
 }
 
 func (c *LinkConfig) check() error {

@@ -81,7 +81,7 @@ type greetRequest struct {
 
 // startDial begins a round, if there is nothing better.
 func (l *Link) startDial(ctx context.Context) {
-	if len(l.cfg.Remotes) == 0 || l.dial != nil || !l.arb.start() {
+	if len(l.cfg.Remotes) == 0 || l.dial != nil || l.leaving != nil || !l.arb.start() {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,9 +42,11 @@ type Endpoint struct {
 	links     []*Link
 	admission *Admission // nil: none
 	listeners map[netip.AddrPort]net.Listener
-	bound     map[boundTo]bound  // listeners of underlays, while Run runs
-	unbound   map[boundTo]string // why there is none, as it was logged
-	serving   context.Context    // of Run; nil before and after
+	bound     map[boundTo]bound             // listeners of underlays, while Run runs
+	unbound   map[boundTo]string            // why there is none, as it was logged
+	serving   context.Context               // of Run; nil before and after
+	handed    map[netip.AddrPort]int        // listeners of the program before that nobody has asked for yet
+	halted    atomic.Pointer[chan struct{}] // nothing is accepted until it is closed; nil: it is
 	serves    sync.WaitGroup
 }
 
@@ -58,13 +62,16 @@ func NewEndpoint(c Config) *Endpoint {
 		cfg: c, log: c.Logger, own: c.Certificate,
 		gate:      newGate(),
 		renewal:   defaultRenewal,
-		able:      flagWidens | flagRenews,
+		able:      flagWidens | flagRenews | flagHolds,
 		listeners: make(map[netip.AddrPort]net.Listener),
 		bound:     make(map[boundTo]bound),
 		unbound:   make(map[boundTo]string),
 	}
 	e.complaints = newComplaints(e.log, &e.gate.known)
 	rand.Read(e.instance[:])
+	if c.Resume != nil { // it is the same router, to which tunnels that are up go on
+		e.instance, e.handed = c.Resume.Instance, maps.Clone(c.Resume.Listeners)
+	}
 	return e
 }
 
@@ -120,7 +127,13 @@ func (e *Endpoint) SetListen(addrs []netip.AddrPort) error {
 		if e.listeners[addr] != nil {
 			continue
 		}
-		l, err := e.listen(addr, "")
+		l, err := e.inherited(addr)
+		if err != nil {
+			e.log.Warn("a listening socket cannot be taken over and is made again", "err", err)
+		}
+		if l == nil {
+			l, err = e.listen(addr, "")
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -130,6 +143,7 @@ func (e *Endpoint) SetListen(addrs []netip.AddrPort) error {
 			e.serve(e.serving, l)
 		}
 	}
+	e.dropInherited()
 	e.rebindLocked()
 	return errors.Join(errs...)
 }
@@ -206,6 +220,9 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 	}
 	e.links = append(e.links, l)
 	e.rebindLocked()
+	if c.Resume != nil {
+		l.takeUp(c.Resume)
+	}
 	return l, nil
 }
 

@@ -23,6 +23,8 @@ const (
 	frameWiden  byte = 7 // nothing: open further lanes; to a dialing end that has flagWidens
 	frameDone   byte = 8 // nothing: the sender has moved to the lane that replaces this one; to an end that has flagRenews
 	frameRenew  byte = 9 // 1 byte, a lane: replace it; to a dialing end that has flagRenews
+
+	frameRestart byte = 10 // nothing: the sender is being restarted, and nothing more comes; to an end that has flagHolds
 )
 
 const (
@@ -34,7 +36,7 @@ const (
 var maxPayload = [...]int{
 	frameHello: maxHello, frameReject: maxText, frameData: tun.MaxFrame,
 	framePing: pingLen, framePong: pingLen, frameClose: maxText, frameWiden: 0,
-	frameDone: 0, frameRenew: 1,
+	frameDone: 0, frameRenew: 1, frameRestart: 0,
 }
 
 // A protocolError is the peer's fault and ends the session.

@@ -37,6 +37,8 @@ type lane struct {
 	after                   chan struct{} // of the lane that it replaces; nil: none
 	ended                   chan struct{} // closed when nothing more comes
 	finished                atomic.Int32  // directions that are done
+
+	restarting bool // the peer has said that nothing more comes; of the goroutine that receives
 }
 
 func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
@@ -177,6 +179,12 @@ func (ln *lane) handle(typ byte, payload []byte) error {
 		}
 	case frameDone:
 		return errDone
+	case frameRestart:
+		ln.restarting = true
+		select {
+		case ln.s.link.restarts <- ln.s:
+		case <-ln.s.done:
+		}
 	case frameClose:
 		return fmt.Errorf("peer closed the tunnel: %s", clean(payload))
 	default:

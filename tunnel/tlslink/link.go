@@ -45,6 +45,11 @@ type Link struct {
 	laneUps  chan laneResult
 	returns  chan returnResult
 
+	restarts  chan *session // whose peer is being restarted
+	handovers chan handoverRequest
+	carries   chan struct{}
+	gate      atomic.Pointer[chan struct{}] // of paused; nil: it is not
+
 	laneJoins chan *lane
 	rekeyed   chan struct{} // capacity 1: creds or this router's certificate is another
 
@@ -61,6 +66,8 @@ type Link struct {
 	book    remote.Book        // of addresses that were of no use
 	places  [][]netip.AddrPort // of each of the remotes, as of the last round with it
 	back    homeward
+	paused  *pause           // nil: it is not
+	leaving *handoverRequest // nil: this end stays; its done is nil when it was answered
 
 	resolve remote.Resolver
 
@@ -93,6 +100,10 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 		laneUps:  make(chan laneResult),
 		returns:  make(chan returnResult),
 
+		restarts:  make(chan *session),
+		handovers: make(chan handoverRequest),
+		carries:   make(chan struct{}),
+
 		laneJoins: make(chan *lane),
 		rekeyed:   make(chan struct{}, 1),
 
@@ -114,7 +125,9 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 func (l *Link) Run(ctx context.Context) error {
 	defer l.e.removeLink(l)
 	defer close(l.done)
-	l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
+	if l.paused == nil {
+		l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
+	}
 
 	if len(l.cfg.Remotes) > 0 {
 		ctx, cancel := context.WithCancel(ctx)
@@ -132,6 +145,9 @@ func (l *Link) Run(ctx context.Context) error {
 		l.endSession(goodbye(ctx), true)
 	} else {
 		l.endSession(err, true)
+	}
+	if l.paused != nil {
+		l.fall(errors.New("stopped"))
 	}
 	l.letGo(errors.New("this tunnel is being stopped"))
 	l.report.SetState(time.Now(), tunnel.StateDown)
@@ -186,12 +202,21 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			}
 		case why := <-l.session.doubtful():
 			l.session.doubt(why)
+		case s := <-l.restarts:
+			l.peerRestarts(s)
+		case <-l.paused.over():
+			l.pauseExpired()
+		case r := <-l.handovers:
+			l.handOver(r)
+		case <-l.carries:
+			l.carry()
 		case <-l.moved:
 			l.redial()
 		case <-l.woken:
 			l.awake(ctx)
 		}
-		if l.session == nil && l.dial == nil && len(l.cfg.Remotes) > 0 && l.backoff.due {
+		l.handedOver()
+		if l.session == nil && l.dial == nil && l.leaving == nil && len(l.cfg.Remotes) > 0 && l.backoff.due {
 			redial.Reset(l.backoff.next())
 		}
 	}
@@ -220,6 +245,10 @@ func (l *Link) lookBack(ctx context.Context) {
 func (l *Link) arrived(in *incoming) {
 	if !l.accepts(&in.wire.proof) {
 		go in.reject(errKeyRemoved.Error())
+		return
+	}
+	if l.leaving != nil {
+		go in.reject(errRestart.Error())
 		return
 	}
 	if err := l.prepare(in); err != nil {
@@ -323,6 +352,7 @@ func checkIdentity(p *proof, h *hello) error {
 
 // begin makes a session the one that carries the link.
 func (l *Link) begin(s *session) {
+	resumed := l.resumes(s)
 	l.arb.established(s.peer)
 	l.session = s
 	l.ways.end()
@@ -346,6 +376,11 @@ func (l *Link) begin(s *session) {
 	l.report.Up(s.began, s.remote)
 	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer, t.Lanes, t.LastError = s.local, s.peer.identity, 1, "" })
 	l.noteKey()
+	if resumed {
+		l.log.Info("the tunnel goes on after a restart", "remote", s.remote)
+		l.endPause()
+		return
+	}
 	l.emit(tunnel.Event{Up: true, Time: s.began, Remote: s.remote, Local: s.local, Peer: s.peer.identity, Assigned: s.peer.assigned})
 }
 
@@ -356,6 +391,13 @@ func (l *Link) endSession(reason error, goodbye bool) {
 	s := l.session
 	if s == nil {
 		return
+	}
+	if l.paused != nil && !goodbye {
+		l.suspend(s)
+		return
+	}
+	if l.paused != nil {
+		l.endPause()
 	}
 	for q := range l.routes {
 		l.routes[q].Store(nil)

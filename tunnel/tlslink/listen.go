@@ -24,6 +24,14 @@ func (e *Endpoint) serve(ctx context.Context, l net.Listener) {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
+			if halted := e.halted.Load(); err != nil && halted != nil {
+				select {
+				case <-*halted:
+					continue
+				case <-ctx.Done():
+					return
+				}
+			}
 			if err != nil { // out of descriptors, or the like: others need time to give some back
 				if time.Since(told) >= logInterval {
 					told = time.Now()

@@ -21,12 +21,13 @@ var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 // pump reads a queue of the device for as long as that lasts and sends what it
 // reads on the lane that has the queue. Without one packets are dropped, as the
-// kernel does on an interface without a carrier.
+// kernel does on an interface without a carrier, unless the tunnel is paused (pause.go).
 func (l *Link) pump(queue int) error {
 	for {
 		if err := l.dev.Wait(queue); err != nil {
 			return ended(err)
 		}
+		l.waitPause() // packets wait where they are
 		buf := buffers.Get().(*buffer)
 		err := l.drain(queue, buf)
 		buffers.Put(buf)
@@ -110,9 +111,11 @@ func (l *Link) cut(queue int, frame []byte) {
 func (l *Link) transmit(queue int, frames []byte, packets int) {
 	ln := l.routes[queue].Load()
 	var err error
-	for ln != nil {
-		if err = ln.sendData(frames, &l.waits[queue]); !errors.Is(err, errMoved) {
-			break
+	for ln != nil || l.waitPause() {
+		if ln != nil {
+			if err = ln.sendData(frames, &l.waits[queue]); !errors.Is(err, errMoved) {
+				break
+			}
 		}
 		ln = l.routes[queue].Load() // changed before the lane was said to have moved
 	}

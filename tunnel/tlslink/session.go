@@ -64,6 +64,8 @@ type session struct {
 	answered  atomic.Int64 // when the ping was sent that was answered last (monotonic)
 	doubts    chan string  // capacity 1: the way to the peer is another
 
+	parting atomic.Bool // one of the ends is being restarted: nothing more is sent (pause.go)
+
 	once    sync.Once
 	done    chan struct{} // closed by the first fail
 	err     error         // set before done is closed
@@ -115,6 +117,7 @@ func (s *session) startLane(ln *lane) {
 		err := ln.receive()
 		close(ln.ended)
 		switch {
+		case ln.restarting, s.parting.Load(): // all that was on its way has come
 		case errors.Is(err, errDone):
 			ln.finish()
 		case ln.isVital():
@@ -182,6 +185,9 @@ func (s *session) sendControl() {
 			return
 		case frame := <-s.control:
 			ln, err := s.sendFirst(frame)
+			if errors.Is(err, errMoved) && s.parting.Load() {
+				continue
+			}
 			if err != nil {
 				s.fail(err)
 				return

@@ -156,11 +156,17 @@ func (e *Endpoint) bind(network, underlay string, port uint16) (*net.UDPConn, er
 		}
 		return e.cfg.Control(underlay)(network, address, c)
 	}}
-	c, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
+	conn, err := e.inherited(network, underlay, port)
 	if err != nil {
-		return nil, err
+		e.log.Warn("a socket cannot be taken over and is made again", "err", err)
 	}
-	conn := c.(*net.UDPConn)
+	if conn == nil {
+		c, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
+		if err != nil {
+			return nil, err
+		}
+		conn = c.(*net.UDPConn)
+	}
 	raw, err := conn.SyscallConn()
 	if err == nil {
 		err = sharePort(raw)

@@ -41,7 +41,8 @@ type Config struct {
 	// Listens is told the UDP port that all packets leave from, each time it is another. It
 	// must not block; may be nil.
 	Listens func(port uint16)
-	Logger  *slog.Logger // nil discards
+	Resume  *EndpointHandover // what the program before has left; nil: nothing. See DropInherited
+	Logger  *slog.Logger      // nil discards
 }
 
 // Device is the interface at this end of a tunnel; [tun.Device] is one, and says what
@@ -108,6 +109,7 @@ type LinkConfig struct {
 	// peer says nothing. It must not block; nil does not ask.
 	Assign  []netip.Addr
 	Offered func([]netip.Addr)
+	Resume  *Handover // the tunnel is up already, as the program before has left it; nil: it is not
 }
 
 func (c *LinkConfig) liveness() liveness.Config {

@@ -26,6 +26,7 @@ type Endpoint struct {
 
 	mu      sync.Mutex
 	bound   map[string]*binding // by underlay, while a link has it
+	handed  []HandedSocket      // by the program before, that nothing has asked for yet
 	serving context.Context     // of Run; nil before and after
 	serves  sync.WaitGroup
 }
@@ -42,6 +43,9 @@ func NewEndpoint(c Config) *Endpoint {
 	e := &Endpoint{
 		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey},
 		free: newBinding(""), bound: make(map[string]*binding), waiting: make(chan handshake, maxWaiting),
+	}
+	if c.Resume != nil {
+		e.handed = c.Resume.Sockets
 	}
 	e.flow = flow.New(flow.Config{Machine: m, Now: c.Now, Handshake: e.takeHandshake, Logger: c.Logger})
 	return e
@@ -207,6 +211,9 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 		return nil, fmt.Errorf("wireguard: %s: %w", c.Name, err)
 	}
 	l.attach(peer, e.binding(c.Underlay))
+	if c.Resume != nil {
+		l.takeUp(c.Resume)
+	}
 	return l, nil
 }
 

@@ -116,7 +116,9 @@ func (l *Link) notify() {
 func (l *Link) Run(ctx context.Context) error {
 	defer l.e.removeLink(l)
 	defer close(l.done)
-	l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
+	if !l.isUp() {
+		l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
+	}
 	if err := l.dev.SetOffload(l.dev.Offload()); err != nil {
 		l.log.Warn("cannot set the device's offload", "err", err)
 	}
@@ -159,7 +161,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 		resolving.Go(func() { l.lookUp(ctx, found) })
 	}
 	look()
-	if now := l.e.cfg.Now(); len(l.cfg.Remotes) == 0 && l.peer.Status(now).Endpoint.IsValid() {
+	if now := l.e.cfg.Now(); !l.isUp() && len(l.cfg.Remotes) == 0 && l.peer.Status(now).Endpoint.IsValid() {
 		l.peer.Initiate(now) // it was known before, and would go on with a session that is gone
 	}
 	timer := time.NewTimer(0)

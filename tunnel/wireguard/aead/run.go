@@ -32,6 +32,14 @@ type Key struct {
 	words  [KeyLen / 4]uint32
 }
 
+// Bytes returns the key.
+func (k *Key) Bytes() (key [KeyLen]byte) {
+	for i, w := range k.words {
+		binary.LittleEndian.PutUint32(key[4*i:], w)
+	}
+	return key
+}
+
 // NewKey copies a key.
 func NewKey(key *[KeyLen]byte) *Key {
 	single, err := chacha20poly1305.New(key[:])

@@ -34,8 +34,9 @@ type Handshake struct {
 // goroutine.
 type Flow struct {
 	Config
-	tunnels sync.Map     // *protocol.Peer to *Tunnel
-	spare   atomic.Int32 // workers that may still join, of all stages
+	tunnels sync.Map                      // *protocol.Peer to *Tunnel
+	halted  atomic.Pointer[chan struct{}] // nothing is read until it is closed; nil: it is
+	spare   atomic.Int32                  // workers that may still join, of all stages
 
 	mu       sync.Mutex
 	inbounds map[*inbound]struct{} // of the sockets that are open

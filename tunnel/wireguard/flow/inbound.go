@@ -28,6 +28,7 @@ type inbound struct {
 	done    progress      // which others may look at
 	freed   uint64        // memory of the kernel, in bytes, by what was received
 	emptied bool          // the last attempt left the socket empty
+	halted  bool          // it has received nothing, as nothing is to be read
 
 	held *inboundBatch // of hand: its last frame is not written yet
 }
@@ -56,7 +57,13 @@ func newInbound(f *Flow, s *Socket, running *sync.WaitGroup) *inbound {
 // another error an empty batch, with which whatever waits for more is written.
 func (r *inbound) read() (b *inboundBatch, size int, waited bool) {
 	r.waited = false
+	r.f.waitHalt()
 	err := r.s.raw.Read(r.fill)
+	for err == nil && r.halted {
+		r.halted = false
+		r.f.waitHalt()
+		err = r.s.raw.Read(r.fill)
+	}
 	if errors.Is(err, net.ErrClosed) {
 		r.end()
 		return nil, 0, false
@@ -86,6 +93,10 @@ func (r *inbound) end() {
 // reply may be waited for. If it did not have to wait it is lagging, and batches. There is no
 // buffer while it waits.
 func (r *inbound) fillOnce(fd uintptr) bool {
+	if r.f.halted.Load() != nil {
+		r.halted = true
+		return true
+	}
 	attempt := r.begin()
 	batch := newInboundBatch()
 	for receives := 0; batch.n < worthwhile && receives < maxReceives; receives++ {

@@ -75,6 +75,7 @@ func (o *outbound) read() (b *outboundBatch, size int, waited bool) {
 			return o.end(err)
 		}
 	}
+	o.t.Flow.waitHalt()
 	b = newOutboundBatch()
 	err := o.fill(b, waited)
 	if b.n == 0 && err != nil && !errors.Is(err, tun.ErrEmpty) {

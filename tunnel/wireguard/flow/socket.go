@@ -40,6 +40,12 @@ func NewSocket(c *net.UDPConn) *Socket {
 	return &Socket{conn: c, raw: raw, state: sysio.NewState(raw, sysio.Received)}
 }
 
+// Descriptor returns the connection's, which stays the Socket's.
+func (s *Socket) Descriptor() (fd int, err error) {
+	err = s.raw.Control(func(f uintptr) { fd = int(f) })
+	return fd, err
+}
+
 // Close closes the connection, which ends the receiving.
 func (s *Socket) Close() { s.conn.Close() }
 

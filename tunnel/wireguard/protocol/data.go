@@ -64,7 +64,7 @@ func (m *Machine) data(now time.Time, from netip.AddrPort, b []byte, size int, g
 func (s *session) accept(now time.Time, from netip.AddrPort, got []Received) {
 	p := s.peer
 	p.mu.Lock()
-	gone := s != p.current && s != p.previous && s != p.next
+	gone := p.removed || s != p.current && s != p.previous && s != p.next
 	fresh, data := 0, 0
 	for i := range got {
 		r := &got[i]

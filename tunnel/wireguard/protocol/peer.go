@@ -44,6 +44,7 @@ type Peer struct {
 	ways       []*way // the keys, made ready
 	tries      int    // initiations in a row that were not answered
 	removed    bool
+	handed     bool // removed because of HandOver alone
 	endpoint   netip.AddrPort
 	heard      time.Time // when anything authentic came last
 	spoke      time.Time // the same without initiations

@@ -1,0 +1,296 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/internal/config"
+	"warren/internal/handover"
+	"warren/internal/socket"
+	"warren/internal/speaker"
+	"warren/internal/status"
+	"warren/tunnel/tlslink"
+	"warren/tunnel/tun"
+	"warren/tunnel/wireguard"
+)
+
+// HandoverVersion is that of what one daemon leaves to the next one in its process. A daemon takes over
+// what has its own version, and nothing else.
+const HandoverVersion = 1
+
+// left is what a daemon leaves. Numbers of descriptors are those that they have in this process.
+type left struct {
+	Version   int                         `json:"version"`
+	Asked     int                         `json:"asked"` // the connection of who asked, which waits for an answer
+	Socket    socket.Handover             `json:"socket"`
+	TLS       *tlslink.EndpointHandover   `json:"tls"`
+	WireGuard *wireguard.EndpointHandover `json:"wireguard"`
+	Tunnels   []leftTunnel                `json:"tunnels"`
+	Speaker   *speaker.Handover           `json:"speaker"`
+	FlowHash  []string                    `json:"flow_hash"` // what was set of the kernel's
+	Kept      map[netip.Prefix]string     `json:"kept"`      // what was learned last from peers with unreachable = true, and from which
+}
+
+// leftTunnel is an interface, and the tunnel that was up over it.
+type leftTunnel struct {
+	Name   string       `json:"name"` // of the attachment
+	Device tun.Handover `json:"device"`
+	// OverIPv4 is that BGP had gone over to IPv4, because the peer has no IPv6.
+	OverIPv4 bool `json:"over_ipv4"`
+	// One of the two if the tunnel was up.
+	TLS       *tlslink.Handover   `json:"tls"`
+	WireGuard *wireguard.Handover `json:"wireguard"`
+}
+
+func (t *leftTunnel) wasUp() bool { return t.TLS != nil || t.WireGuard != nil }
+
+// descriptors returns all.
+func (n *left) descriptors() []int {
+	fds := []int{n.Asked, n.Socket.Listener, n.Socket.Lock}
+	if n.TLS != nil {
+		for _, fd := range n.TLS.Listeners {
+			fds = append(fds, fd)
+		}
+	}
+	if n.WireGuard != nil {
+		for _, s := range n.WireGuard.Sockets {
+			fds = append(fds, s.Descriptor)
+		}
+	}
+	for i := range n.Tunnels {
+		fds = append(fds, n.Tunnels[i].Device.Descriptors()...)
+	}
+	return fds
+}
+
+// parseLeft takes apart what the program before has left; nil if state is.
+func parseLeft(state []byte) (*left, error) {
+	if state == nil {
+		return nil, nil
+	}
+	var n left
+	if err := json.Unmarshal(state, &n); err != nil {
+		return nil, fmt.Errorf("what the daemon before has left: %w", err)
+	}
+	if n.Version != HandoverVersion {
+		return nil, fmt.Errorf("what the daemon before has left is of version %d, and this one takes version %d", n.Version, HandoverVersion)
+	}
+	if err := handover.Keep(n.descriptors()); err != nil {
+		return nil, err
+	}
+	return &n, nil
+}
+
+// answer tells who has asked for the restart what has become of it.
+func (n *left) answer(r status.RestartResult) error {
+	f := os.NewFile(uintptr(n.Asked), "asked")
+	defer f.Close()
+	return status.Answer(f, r)
+}
+
+// leftovers are the interfaces that were handed over and that no tunnel has taken yet. Its methods may be
+// called from any goroutine; the nil one is empty.
+type leftovers struct {
+	mu  sync.Mutex
+	all []leftTunnel
+}
+
+func newLeftovers(n *left) *leftovers {
+	if n == nil {
+		return nil
+	}
+	return &leftovers{all: slices.Clone(n.Tunnels)}
+}
+
+// take returns what was left of the interface, whose descriptors are the caller's then; nil: nothing.
+func (o *leftovers) take(ifname string) *leftTunnel {
+	if o == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.IndexFunc(o.all, func(t leftTunnel) bool { return t.Device.Name == ifname })
+	if i < 0 {
+		return nil
+	}
+	t := o.all[i]
+	o.all = slices.Delete(o.all, i, i+1)
+	return &t
+}
+
+// drop removes the interfaces that nobody has taken, and returns their names.
+func (o *leftovers) drop() (names []string, err error) {
+	if o == nil {
+		return nil, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var errs []error
+	for i := range o.all {
+		names = append(names, o.all[i].Device.Name)
+		errs = append(errs, o.all[i].Device.Close())
+	}
+	o.all = nil
+	return names, errors.Join(errs...)
+}
+
+// resumeWithin is how long tunnels that were up are waited for, before routes are written.
+const resumeWithin = 2 * time.Second
+
+// resumption is the time in which a daemon that has taken over finds again what there was. Until it is
+// over no route is written: those of the kernel are right. The loop owns it.
+type resumption struct {
+	from    *left
+	awaited []string // attachments that were up
+	timer   *time.Timer
+	done    chan struct{} // closed when it is over
+}
+
+func newResumption(from *left) *resumption {
+	if from == nil {
+		return nil
+	}
+	r := &resumption{from: from, timer: time.NewTimer(resumeWithin), done: make(chan struct{})}
+	for i := range from.Tunnels {
+		if from.Tunnels[i].wasUp() {
+			r.awaited = append(r.awaited, from.Tunnels[i].Name)
+		}
+	}
+	return r
+}
+
+func (r *resumption) tooLong() <-chan time.Time {
+	if r == nil {
+		return nil
+	}
+	return r.timer.C
+}
+
+// wasOverIPv4 reports whether BGP over an attachment had gone over to IPv4 for a peer without IPv6.
+func (r *resumption) wasOverIPv4(name string) bool {
+	return r != nil && slices.ContainsFunc(r.from.Tunnels, func(t leftTunnel) bool { return t.Name == name && t.OverIPv4 })
+}
+
+// takeUp has the loop know what the daemon before knew. The peers are configured.
+func (l *loop) takeUp() {
+	if l.resuming == nil {
+		return
+	}
+	for l.learn(); len(l.feed.incoming) > 0 || l.feed.more; {
+		l.learnSome()
+	}
+	for prefix, peer := range l.resuming.from.Kept {
+		if most, keeps := l.keeps[peer]; keeps && prefix.IsValid() {
+			l.state.kept.learn(prefix, peer, 4*most, l.state.learned.Has)
+		}
+	}
+	if !l.m.hashPorts {
+		if err := l.hashPorts(false); err != nil {
+			l.log.Warn("cannot set the kernel's flow hash back", "err", err)
+		}
+	}
+}
+
+// resumed ends the resumption when all is there again that was, or now.
+func (l *loop) resumed(now bool) {
+	r := l.resuming
+	if r == nil || !now && !l.isBack(r) {
+		return
+	}
+	l.resuming = nil
+	r.timer.Stop()
+	names, err := l.left.drop()
+	if err != nil {
+		l.log.Error("cannot remove interfaces that nothing needs any more", "err", err)
+	}
+	if len(names) > 0 {
+		l.log.Info("removed interfaces that the config does not have any more", "interfaces", names)
+	}
+	close(r.done)
+}
+
+// isBack reports whether all is there again.
+func (l *loop) isBack(r *resumption) bool {
+	if l.m.starting || len(l.state.touched.prefixes) > 0 || len(l.feed.incoming) > 0 || l.feed.more {
+		return false
+	}
+	back := true
+	l.m.all(func(a *attachment) {
+		if slices.Contains(r.awaited, a.name) && (a.session == nil || !a.session.ready) {
+			back = false
+		}
+	})
+	return back
+}
+
+// adopt takes the interface over that was left, if it is as it is to be now. nil: there is none.
+func (i *interfaces) adopt(name string, c tun.Config) (*tun.Device, *leftTunnel) {
+	was := i.left.take(c.Name)
+	if was == nil {
+		return nil, nil
+	}
+	if was.Device.Fits(c) && was.Name == name {
+		dev, err := tun.Adopt(c, was.Device)
+		if err == nil {
+			return dev, was
+		}
+		i.log.Warn("a tunnel's interface cannot be taken over and is made again", "peer", name, "interface", c.Name, "err", err)
+		return nil, nil
+	}
+	if err := was.Device.Close(); err != nil {
+		i.log.Warn("cannot remove an interface that is to be another one", "peer", name, "interface", c.Name, "err", err)
+	}
+	return nil, nil
+}
+
+// handedTunnel is a tunnel that can be left to the next daemon.
+type handedTunnel interface {
+	handOver(ctx context.Context, name string) (leftTunnel, error)
+	carry()
+}
+
+// handOver pauses the tunnel.
+func (t *deviceTunnel) handOver(ctx context.Context, name string) (leftTunnel, error) {
+	n := leftTunnel{Name: name}
+	if err := t.handing.leave(ctx, &n); err != nil {
+		return n, err
+	}
+	var err error
+	n.Device, err = t.device.Handover()
+	return n, err
+}
+
+func (t *deviceTunnel) carry() { t.handing.carry() }
+
+// handing is how a transport leaves a tunnel to the next daemon, or goes on with it.
+type handing struct {
+	leave func(context.Context, *leftTunnel) error
+	carry func()
+}
+
+// goesOn reports whether the tunnel was up, over the transport that it is to be over now.
+func (t *leftTunnel) goesOn(cfg config.Tunnel) bool {
+	return cfg.Transport == config.TransportTLS && t.TLS != nil || cfg.Transport == config.TransportWireGuard && t.WireGuard != nil
+}
+
+// blockSignals keeps signals from ending the process while it has no handler for them: they wait for the
+// next program's.
+func blockSignals() (restore func()) {
+	var set, before unix.Sigset_t
+	for _, s := range []unix.Signal{unix.SIGHUP, unix.SIGUSR1, unix.SIGTERM, unix.SIGINT} {
+		set.Val[(s-1)/64] |= 1 << ((s - 1) % 64)
+	}
+	if unix.PthreadSigmask(unix.SIG_BLOCK, &set, &before) != nil {
+		return func() {}
+	}
+	return func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }
+}

@@ -1,0 +1,198 @@
+package tlslink
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/tunnel"
+	"warren/tunnel/internal/report"
+)
+
+// How a tunnel outlasts the restart of one of its ends, whose program is replaced by another one
+// in the same process (handover.go):
+//
+//  1. The end that is restarted reads no more from its interface, where packets wait from now on, ends
+//     what it is sending with frameRestart on each lane, and closes that direction.
+//  2. The other end does the same without the frame. So all that was on its way arrives.
+//  3. Both ends have no session now, and the tunnel is up all the same: it is paused. The end that has
+//     remotes dials. Connections to the end that is restarted wait in the listening socket.
+//  4. The next session of the same two ends takes over, without an event.
+//
+// Where it does not come within dead_after the tunnel goes down, as one whose peer is silent.
+
+// errRestart ends a session one of whose ends is being restarted.
+var errRestart = errors.New("the router is being restarted")
+
+// errNotBack is why a tunnel goes down whose peer has not come back.
+var errNotBack = errors.New("the session was not taken up again after a restart")
+
+// partTimeout bounds how long an end waits for what is on its way.
+const partTimeout = 200 * time.Millisecond
+
+// pause is a tunnel that is up and waits for its next session. It belongs to the goroutine of
+// Link.Run, but for gate.
+type pause struct {
+	local    tunnel.Identity
+	peer     tunnel.Identity
+	instance [16]byte // of the peer
+	assigned []netip.Addr
+	remote   netip.AddrPort
+	timer    *time.Timer   // until when
+	gate     chan struct{} // closed when it is over
+}
+
+// over delivers a value when the pause has taken too long.
+func (p *pause) over() <-chan time.Time {
+	if p == nil {
+		return nil
+	}
+	return p.timer.C
+}
+
+// continues reports whether a session is the one that is waited for.
+func (p *pause) continues(s *session) bool {
+	return s.local == p.local && s.peer.identity == p.peer && s.peer.instance == p.instance && slices.Equal(s.peer.assigned, p.assigned)
+}
+
+// waitPause waits while the tunnel is paused. It reports whether it was.
+func (l *Link) waitPause() bool {
+	gate := l.gate.Load()
+	if gate == nil {
+		return false
+	}
+	<-*gate
+	return true
+}
+
+// beginPause has the queues wait, unless they do already.
+func (l *Link) beginPause(p pause) {
+	if l.paused != nil {
+		return
+	}
+	p.gate, p.timer = make(chan struct{}), time.NewTimer(l.cfg.DeadAfter)
+	l.paused = &p
+	l.gate.Store(&p.gate)
+	for q := range l.routes {
+		l.routes[q].Store(nil)
+	}
+}
+
+// endPause has the queues go on.
+func (l *Link) endPause() {
+	p := l.paused
+	l.paused = nil
+	p.timer.Stop()
+	l.gate.Store(nil)
+	close(p.gate)
+}
+
+// part pauses the tunnel, and ends its session when all has come that is on its way. tell: it is this
+// end that is restarted.
+func (l *Link) part(s *session, tell bool) {
+	l.beginPause(pause{local: s.local, peer: s.peer.identity, instance: s.peer.instance, assigned: s.peer.assigned, remote: s.remote})
+	s.part(tell && s.peer.flags&flagHolds != 0)
+}
+
+// peerRestarts is called when the peer has said so.
+func (l *Link) peerRestarts(s *session) {
+	if s != l.session || s.parting.Load() {
+		return
+	}
+	l.log.Info("the peer is being restarted: the tunnel stays up until it is back", "dead_after", l.cfg.DeadAfter)
+	l.part(s, false)
+}
+
+// pauseExpired takes a tunnel down whose next session has not come.
+func (l *Link) pauseExpired() {
+	if l.session != nil { // what is on its way takes longer than that
+		l.endPause()
+		l.endSession(errNotBack, false)
+		return
+	}
+	l.fall(errNotBack)
+}
+
+// fall takes a paused tunnel down: first the carrier, as endSession does.
+func (l *Link) fall(reason error) {
+	p := l.paused
+	if err := l.dev.SetCarrier(false); err != nil && !errors.Is(err, unix.EBADFD) {
+		l.log.Error("cannot drop the carrier", "err", err)
+	}
+	l.endPause()
+	now := time.Now()
+	l.report.Down(now, report.Rest(l.cfg.Remotes), reason.Error())
+	l.emit(tunnel.Event{Time: now, Remote: p.remote, Local: p.local, Peer: p.peer, Reason: reason.Error()})
+}
+
+// suspend ends a session whose tunnel is paused.
+func (l *Link) suspend(s *session) {
+	l.session = nil
+	l.arb.ended()
+	s.close()
+	l.backoff = backoff{due: true, urgent: true}
+	l.log.Debug("session ended, the tunnel waits for the next one", "remote", s.remote, "err", s.err)
+}
+
+// resumes reports whether a session is the one that a paused tunnel waits for. If it is another's, the
+// tunnel goes down.
+func (l *Link) resumes(s *session) bool {
+	if l.paused == nil {
+		return false
+	}
+	if l.paused.continues(s) {
+		return true
+	}
+	l.fall(errors.New("the peer was restarted, or assigns other addresses"))
+	return false
+}
+
+// part sends no more on any lane, and fails the session when the peer has done so too, or after a
+// while. tell says before that this end is being restarted.
+func (s *session) part(tell bool) {
+	if !s.parting.CompareAndSwap(false, true) {
+		return
+	}
+	var lanes []*lane
+	for _, of := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
+		for _, ln := range of {
+			if ln != nil && !ln.lost.Load() {
+				lanes = append(lanes, ln)
+			}
+		}
+	}
+	for _, ln := range lanes {
+		s.readers.Go(func() { ln.part(tell) })
+	}
+	s.readers.Go(func() {
+		late := time.NewTimer(partTimeout)
+		defer late.Stop()
+		for _, ln := range lanes {
+			select {
+			case <-ln.ended:
+			case <-late.C:
+				s.fail(fmt.Errorf("%w; not all that was on its way has come", errRestart))
+			case <-s.done:
+			}
+		}
+		s.fail(errRestart)
+	})
+}
+
+// part closes the direction to the peer. Senders find errMoved.
+func (ln *lane) part(tell bool) {
+	ln.sending.Lock()
+	defer ln.sending.Unlock()
+	var err error
+	if tell && !ln.moved {
+		err = ln.write(encode(frameRestart, nil))
+	}
+	ln.moved = true
+	if err = errors.Join(err, ln.conn.CloseWrite()); err != nil {
+		ln.wire.Close()
+	}
+}

@@ -1,0 +1,158 @@
+package wireguard
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/tunnel/wireguard/flow"
+	"warren/tunnel/wireguard/protocol"
+)
+
+// How tunnels go to the next program in the same process (execve(2)), so that the peers notice nothing:
+//
+//  1. Nothing more is read from sockets and interfaces ([Endpoint.Halt]). What comes waits there.
+//  2. Each link gives up its sessions ([Link.HandOver]), and the endpoint its sockets
+//     ([Endpoint.HandOver]), whose descriptors stay open.
+//  3. The next program opens its links with them: they are up from the start.
+
+// Handover is what a link leaves to the next program. It has keys in it.
+type Handover struct {
+	At     int64              `json:"at"` // by CLOCK_BOOTTIME, in ns
+	Source netip.Addr         `json:"source"`
+	Peer   *protocol.Handover `json:"peer"`
+}
+
+// EndpointHandover is what an endpoint leaves.
+type EndpointHandover struct {
+	Sockets []HandedSocket `json:"sockets"`
+}
+
+// HandedSocket is a socket of the endpoint's port.
+type HandedSocket struct {
+	Network    string `json:"network"`  // "udp4" or "udp6"
+	Underlay   string `json:"underlay"` // "": none
+	Index      int    `json:"index"`    // of the underlay
+	Port       uint16 `json:"port"`
+	Descriptor int    `json:"descriptor"`
+}
+
+// Halt has nothing more be read. Carry ends that.
+func (e *Endpoint) Halt() { e.flow.Halt() }
+
+// HandOver describes the sockets. The descriptors stay the Endpoint's.
+func (e *Endpoint) HandOver() (h EndpointHandover) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.eachBinding(func(b *binding) {
+		p := b.current.Load()
+		for network, s := range map[string]*flow.Socket{"udp4": p.v4, "udp6": p.v6} {
+			if s == nil {
+				continue
+			}
+			if fd, err := s.Descriptor(); err == nil {
+				h.Sockets = append(h.Sockets, HandedSocket{network, b.underlay, p.index, p.port, fd})
+			}
+		}
+	})
+	return h
+}
+
+// Carry is called when there is no next program: the endpoint goes on.
+func (e *Endpoint) Carry() { e.flow.Resume() }
+
+// HandOver gives up the sessions of the link. nil: the tunnel is not up. It may be called from any goroutine.
+func (l *Link) HandOver() (*Handover, error) {
+	if !l.isUp() {
+		return nil, nil
+	}
+	at, err := bootTime()
+	if err != nil {
+		return nil, fmt.Errorf("wireguard: hand over %s: %w", l.cfg.Name, err)
+	}
+	h := &Handover{At: at, Source: l.flow.Source(), Peer: l.peer.HandOver(l.e.cfg.Now())}
+	if h.Peer == nil {
+		return nil, nil
+	}
+	return h, nil
+}
+
+// Carry is called when there is no next program: the link goes on.
+func (l *Link) Carry() { l.peer.Carry() }
+
+// takeUp has a new link be the one that was handed over.
+func (l *Link) takeUp(h *Handover) {
+	at, err := bootTime()
+	if err != nil || h.Peer == nil {
+		return
+	}
+	now := l.e.cfg.Now()
+	if !l.peer.TakeUp(now, h.Peer, max(0, time.Duration(at-h.At))) {
+		return
+	}
+	l.flow.HeardAt(h.Source)
+	l.live.Came()
+	s := l.peer.Status(now)
+	l.setUp(now, &s)
+}
+
+func bootTime() (int64, error) {
+	var at unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &at); err != nil {
+		return 0, err
+	}
+	return at.Nano(), nil
+}
+
+// inherited returns the socket that was handed over for a port on an underlay or on none; nil: there is none.
+// Port 0 is the one that the program before had.
+func (e *Endpoint) inherited(network, underlay string, port uint16) (*net.UDPConn, error) {
+	for i, s := range e.handed {
+		if s.Network != network || s.Underlay != underlay || port != 0 && s.Port != port {
+			continue
+		}
+		e.handed = append(e.handed[:i:i], e.handed[i+1:]...)
+		if underlay != "" {
+			if index, err := indexOf(underlay); err != nil || index != s.Index {
+				unix.Close(s.Descriptor) // it is bound to an interface that is gone
+				return nil, nil
+			}
+		}
+		return adoptSocket(s)
+	}
+	return nil, nil
+}
+
+func adoptSocket(s HandedSocket) (*net.UDPConn, error) {
+	f := os.NewFile(uintptr(s.Descriptor), s.Network)
+	if f == nil {
+		return nil, fmt.Errorf("descriptor %d was handed over as a socket", s.Descriptor)
+	}
+	defer f.Close()
+	c, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("a socket that was handed over: %w", err)
+	}
+	u, ok := c.(*net.UDPConn)
+	if !ok || u.LocalAddr().(*net.UDPAddr).AddrPort().Port() != s.Port {
+		c.Close()
+		return nil, errors.New("a socket that was handed over is not of the port")
+	}
+	return u, nil
+}
+
+// DropInherited closes the sockets that were handed over and that nothing has asked for. It is called when
+// all links are there.
+func (e *Endpoint) DropInherited() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.handed {
+		unix.Close(s.Descriptor)
+	}
+	e.handed = nil
+}
