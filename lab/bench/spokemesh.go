@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"warren/internal/netns"
 	"warren/lab/topo"
 )
 
@@ -72,17 +71,12 @@ func newSpokeMesh(n *spokeNet) (*spokeMesh, error) {
 }
 
 // listenIn opens a UDP socket in a host's namespace.
-func listenIn(h *topo.Host, at netip.AddrPort) (*net.UDPConn, error) {
-	ns, err := netns.Open(h.Netns)
-	if err != nil {
-		return nil, err
-	}
-	defer ns.Close()
-	var conn *net.UDPConn
-	return conn, ns.Do(func() (err error) {
+func listenIn(h *topo.Host, at netip.AddrPort) (conn *net.UDPConn, err error) {
+	err = inside(h, func() (err error) {
 		conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
 		return err
 	})
+	return conn, err
 }
 
 // close closes all sockets, and waits until nothing is read from them.

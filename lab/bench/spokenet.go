@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"warren/lab/topo"
 )
@@ -184,10 +185,13 @@ func (net *spokeNet) configureSpoke(w *topo.Warren, i int, transport string) err
 	return errors.Join(w.Configure(text), w.ConfigurePeer("hubs", peers.String()))
 }
 
+// spokesLook is between two looks at a spoke, each of which is a process that starts on the machine that is measured.
+const spokesLook = 500 * time.Millisecond
+
 // awaitReady waits until each spoke has a route to each other one by so many hubs, and no more.
 func (net *spokeNet) awaitReady(ctx context.Context, hubs int) error {
 	for i, h := range net.spokeHosts {
-		_, err := topo.Eventually(ctx, countInterval, fullReady, func() error {
+		_, err := topo.Eventually(ctx, spokesLook, failoverWithin, func() error {
 			out, err := h.Run(ctx, "ip", "route", "show", "proto", "bgp")
 			if err != nil {
 				return err

@@ -9,11 +9,11 @@ import (
 	"warren/lab/topo"
 )
 
-// What tunnels between spokes and hubs are measured with. A hub has hundreds, so that the bounds of the
-// configuration would be a flood of keepalives.
+// What tunnels between spokes and hubs are measured with: the defaults. With hundreds at a hub the least that the
+// configuration allows would be a flood of keepalives, and all spokes share the processors of one machine.
 const (
-	spokesKeepalive = 200 * time.Millisecond
-	spokesDeadAfter = 500 * time.Millisecond
+	spokesKeepalive = time.Second
+	spokesDeadAfter = 3 * time.Second
 )
 
 const (
@@ -83,8 +83,10 @@ func spokesTurn(ctx context.Context, bin, transport string, n int) (s sample, er
 		if cause := context.Cause(ctx); cause != nil {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
-		return nil, fmt.Errorf("%w\nlog of the second hub:\n%s\nlog of the first spoke:\n%s", err,
-			tail(net.hubs[1].Process.Log()), tail(net.spokes[0].Process.Log()))
+		for _, w := range []*topo.Warren{net.hubs[0], net.hubs[1], net.spokes[0]} {
+			err = fmt.Errorf("%w\nlog of %s:\n%s", err, w.Host.Name, tail(w.Process.Log()))
+		}
+		return nil, err
 	}
 	return s, nil
 }
