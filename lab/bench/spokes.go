@@ -91,7 +91,8 @@ func spokesTurn(ctx context.Context, bin, transport string, n int) (s sample, er
 	return s, nil
 }
 
-func (net *spokeNet) measure(ctx context.Context, s sample) error {
+// measure waits until all tunnels carry all, and fills in the figures.
+func (net *spokeNet) measure(ctx context.Context, s sample) (err error) {
 	if err := net.awaitReady(ctx, 2); err != nil {
 		return err
 	}
@@ -99,7 +100,6 @@ func (net *spokeNet) measure(ctx context.Context, s sample) error {
 	if err := quiet(ctx, hub); err != nil {
 		return err
 	}
-	var err error
 	if s[spokesMemory], err = megabytes(hub, residentBytes); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (net *spokeNet) measure(ctx context.Context, s sample) error {
 	if err != nil {
 		return err
 	}
-	defer m.close()
+	defer func() { err = errors.Join(err, m.close()) }()
 	if err := m.all(ctx); err != nil {
 		return err
 	}
