@@ -32,15 +32,31 @@ func (m *home) inside(argv []string) []string {
 	return append([]string{"sh", "-c", enterHome, m.dir}, argv...)
 }
 
-// fakeSCP stands for scp between the hosts of a scenario, of which $1 is where all homes
-// are. It knows site a, as site b does, by its address on the underlay, and checks
-// that this can be reached from here.
+// fakeSCP stands for scp between the hosts of a scenario. It is a format for the cases of farPath.
 const fakeSCP = `#!/bin/sh -e
 [ "$1" != -p ] || shift
-ping -c 1 -W 5 198.51.100.2 >/dev/null
-path() { case $1 in root@198.51.100.2:*) echo "%s/site-a/${1#*:}" ;; *@*|*:*) exit 1 ;; *) echo "$1" ;; esac; }
+path() { case $1 in %s *@*|*:*) exit 1 ;; *) echo "$1" ;; esac; }
 cp -p "$(path "$1")" "$(path "$2")"
 `
+
+// farPath is where fakeSCP finds the files of a host, by one of its addresses, if that can
+// be reached from here. It is a format for the address, twice, and the host's home.
+const farPath = `root@%s:*) ping -c 1 -W 5 %s >/dev/null && echo "%s/${1#*:}" ;; `
+
+// scp returns the program of that name for the hosts of a scenario.
+func (s *scenario) scp() string {
+	var cases strings.Builder
+	for _, l := range s.links {
+		for _, end := range []*topo.Iface{l.A, l.B} {
+			for _, p := range end.Addrs {
+				if p.Addr().Is4() {
+					fmt.Fprintf(&cases, farPath, p.Addr(), p.Addr(), filepath.Join(s.work, "homes", end.Host.Name))
+				}
+			}
+		}
+	}
+	return fmt.Sprintf(fakeSCP, cases.String())
+}
 
 // makeHome gives a host a home: a copy of this machine's /etc, an empty /run, and
 // what README has copied to both routers before it begins.
@@ -59,7 +75,7 @@ func (s *scenario) makeHome(ctx context.Context, name string) error {
 	_, err = h.Run(ctx, "sh", "-c", `cp -a /etc "$1/etc" 2>/dev/null; cp "$2/warren" "$2/gobgp" "$1/bin" &&
 		mkdir -p "$1/etc/systemd/system" && cp ../configs/warren.service "$1/etc/systemd/system"`, "sh", m.dir, bin)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(m.dir, "bin", "scp"), fmt.Appendf(nil, fakeSCP, filepath.Dir(m.dir)), 0o755)
+		err = os.WriteFile(filepath.Join(m.dir, "bin", "scp"), []byte(s.scp()), 0o755)
 	}
 	s.homes[name] = m
 	return err
@@ -120,8 +136,8 @@ func (st step) String() string {
 }
 
 var (
-	typedLine = regexp.MustCompile(`^(site-[ab])# (.+)$`)
-	fileLine  = regexp.MustCompile(`^# (site-[ab]): (/\S+)$`)
+	typedLine = regexp.MustCompile(`^([a-z]+-[a-z0-9]+)# (.+)$`)
+	fileLine  = regexp.MustCompile(`^# ([a-z]+-[a-z0-9]+): (/\S+)$`)
 )
 
 // readSection returns the steps of the section with that heading, without those of
@@ -132,7 +148,7 @@ func readSection(text, heading string) (steps []step, err error) {
 		return nil, fmt.Errorf("there is no section %q", heading)
 	}
 	var block []string
-	inside := false
+	inside, indent := false, ""
 	for line := range strings.Lines(text) {
 		trimmed := strings.TrimRight(line, "\n")
 		switch {
@@ -147,8 +163,9 @@ func readSection(text, heading string) (steps []step, err error) {
 				steps = append(steps, more...)
 			}
 			inside, block = !inside, nil
+			indent, _, _ = strings.Cut(trimmed, "`")
 		case inside:
-			block = append(block, strings.TrimPrefix(trimmed, "   ")) // of a list
+			block = append(block, strings.TrimPrefix(trimmed, indent)) // of a list
 		}
 	}
 	return steps, nil

@@ -29,7 +29,7 @@
 //
 //	go run ./lab/bench -table[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-peers N] [-rest DURATION]
 //	                   [-idle N] [-idle-wireguard N] [-keepalive D] [-dead-after D] [-out docs/bench] [-readme README.md]
-//	go run ./lab/bench -failover[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-keepalive D] [-dead-after D] …
+//	go run ./lab/bench -failover[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-spokes N] [-keepalive D] [-dead-after D] …
 //
 //	 1. Either is a suite (suite.go) of parts (parts.go), each with a table of its own: participants that
 //	    take turns, one alone, started afresh. tableSuite (fullparts.go) and failoverSuite (failover.go) list them.
@@ -38,7 +38,8 @@
 //	    arrived (fullwait.go). fullrouter.go has what each router is configured as.
 //	 3. Where a tunnel's packets count, two hosts are joined by one provider or two (lines.go), over which are
 //	    Warrens (linewarren.go), or what else keeps two lines (redundant.go, standing.go). Packets 1 ms apart
-//	    flow between processes of this program (flow.go, flowmain.go).
+//	    flow between processes of this program (flow.go, flowmain.go). Many spokes and two hubs are in spokenet.go, and
+//	    the packets between them in spokemesh.go.
 //	 4. Medians, multiples and targets go to OUT-table.md and .json, OUT-failover.md and .json, and between
 //	    other markers of the README, unless something was left out.
 //

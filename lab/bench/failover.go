@@ -42,11 +42,12 @@ keeps the processors from halting.
 // failoverSuite measures what becomes of packets when something fails.
 func failoverSuite(o options, bin string) *suite {
 	return &suite{
-		name:   "failover",
-		title:  "Bench of failures",
-		intro:  fmt.Sprintf("What packets notice of a failure; Warren with keepalive %v and dead_after %v", o.keepalive, o.deadAfter),
-		notes:  failoverNotes + fmt.Sprintf("Warren has keepalive %v and dead_after %v.\n", o.keepalive, o.deadAfter),
-		parts:  []part{cutPart(o, bin), linkPart(o, bin), returnPart(o, bin), restartPart(o, bin), remotesPart(o, bin)},
+		name:  "failover",
+		title: "Bench of failures",
+		intro: fmt.Sprintf("What packets notice of a failure; Warren with keepalive %v and dead_after %v", o.keepalive, o.deadAfter),
+		notes: failoverNotes + fmt.Sprintf("Warren has keepalive %v and dead_after %v.\n", o.keepalive, o.deadAfter),
+		parts: []part{cutPart(o, bin), linkPart(o, bin), returnPart(o, bin), restartPart(o, bin), remotesPart(o, bin),
+			spokesPart(o, bin)},
 		choice: o.failover,
 	}
 }

@@ -31,6 +31,7 @@ type options struct {
 	table         partChoice
 	failover      partChoice
 	peers         int
+	spokes        int
 	keepalive     time.Duration
 	deadAfter     time.Duration
 	letHalt       bool
@@ -69,6 +70,7 @@ func main() {
 	flag.Var(&o.failover, "failover", "measure what packets notice of failures instead, the same way")
 	flag.IntVar(&o.prefixes, "prefixes", fullSize, "IPv4 prefixes of -table and -failover; parts with smaller tables take their share")
 	flag.IntVar(&o.peers, "peers", 10, "peers of the part of -table with several")
+	flag.IntVar(&o.spokes, "spokes", fullSpokes, "spokes of the part of -failover with two hubs, each a process of some 25 MB")
 	flag.DurationVar(&o.rest, "rest", fullRest, "how long after the withdrawal of all -table reads the memory")
 	flag.DurationVar(&o.keepalive, "keepalive", failoverKeepalive, "keepalive of Warren where a line fails")
 	flag.DurationVar(&o.deadAfter, "dead-after", failoverDeadAfter, "dead_after of Warren where a line fails")

@@ -23,8 +23,9 @@ type suite struct {
 
 // What a run has to be of for the README.
 const (
-	fullSize = 1_000_000
-	fullRest = time.Minute
+	fullSize   = 1_000_000
+	fullRest   = time.Minute
+	fullSpokes = 200
 )
 
 // suiteReport is everything that a run of a suite measured.
@@ -33,6 +34,7 @@ type suiteReport struct {
 	Rounds   int           `json:"rounds"`
 	Prefixes int           `json:"prefixes"`
 	RestS    float64       `json:"rest_s"`
+	Spokes   int           `json:"spokes"`
 	Parts    []*partResult `json:"parts"`
 	Targets  []target      `json:"targets"`
 
@@ -43,6 +45,9 @@ type suiteReport struct {
 func (s *suite) run(ctx context.Context, o options) error {
 	if o.rounds < 1 || o.prefixes < 10 || o.prefixes > maxPrefixes || o.rest < 0 {
 		return fmt.Errorf("-%s: want -rounds of at least 1, -prefixes from 10 to %d, and -rest of at least 0", s.name, maxPrefixes)
+	}
+	if o.spokes < 2 || o.spokes > maxSpokes {
+		return fmt.Errorf("-%s: want -spokes from 2 to %d", s.name, maxSpokes)
 	}
 	parts, err := s.choice.of(s.parts)
 	if err != nil {
@@ -67,7 +72,7 @@ func (s *suite) run(ctx context.Context, o options) error {
 		return err
 	}
 	defer letSleep()
-	r := &suiteReport{Machine: describeMachine(o.letHalt), Rounds: o.rounds, Prefixes: o.prefixes, RestS: o.rest.Seconds(), suite: s}
+	r := &suiteReport{Machine: describeMachine(o.letHalt), Rounds: o.rounds, Prefixes: o.prefixes, RestS: o.rest.Seconds(), Spokes: o.spokes, suite: s}
 	var failed error
 	r.Parts, failed = measureParts(ctx, parts, o.rounds)
 	if ctx.Err() != nil {
@@ -98,7 +103,7 @@ func (r *suiteReport) of(name string) *partResult {
 
 // complete tells whether nothing was left out.
 func (r *suiteReport) complete() bool {
-	whole := !r.Machine.Halting && r.Prefixes == fullSize && r.RestS == fullRest.Seconds()
+	whole := !r.Machine.Halting && r.Prefixes == fullSize && r.RestS == fullRest.Seconds() && r.Spokes == fullSpokes
 	for _, p := range r.suite.parts {
 		got := r.of(p.name)
 		whole = whole && got != nil && len(got.Contenders) == len(p.participants) &&

@@ -15,7 +15,7 @@ import (
 
 // defaults are the options of a run for the README.
 func defaults() options {
-	return options{rounds: 3, prefixes: fullSize, rest: fullRest, peers: 10, idle: 200, idleWireGuard: 999,
+	return options{rounds: 3, prefixes: fullSize, rest: fullRest, peers: 10, idle: 200, idleWireGuard: 999, spokes: fullSpokes,
 		keepalive: failoverKeepalive, deadAfter: failoverDeadAfter}
 }
 
@@ -32,7 +32,7 @@ func testSuites(t *testing.T) []*suite {
 // the other parts are concerned: each participant has an empty sample for each round.
 func sampleSuiteReport(t *testing.T) *suiteReport {
 	t.Helper()
-	r := &suiteReport{Rounds: 3, Prefixes: fullSize, RestS: fullRest.Seconds(), suite: testSuites(t)[0]}
+	r := &suiteReport{Rounds: 3, Prefixes: fullSize, RestS: fullRest.Seconds(), Spokes: fullSpokes, suite: testSuites(t)[0]}
 	filled := map[string][]sample{
 		nameWarren: {{fullFill: 14, fullPeakRSS: 1300, fullRestRSS: 301, fullChange: 0.5, fullChangeCPU: 5},
 			{fullFill: 20, fullPeakRSS: 1300}, {fullFill: 16, fullPeakRSS: 1300}},
@@ -164,7 +164,7 @@ func TestPartChoice(t *testing.T) {
 		"-table":             "fill,change,peers,flow,switch,chain,stop,reload,idle",
 		"-table=true":        "fill,change,peers,flow,switch,chain,stop,reload,idle",
 		"-table=idle,fill":   "fill,idle",
-		"-failover":          "cut,link,return,restart,remotes",
+		"-failover":          "cut,link,return,restart,remotes,spokes",
 		"-failover=remotes":  "remotes",
 		"-table=false":       "",
 		"":                   "",
