@@ -65,6 +65,8 @@ type session struct {
 	addresses   []netip.Prefix // what the interface was given
 	addressed   time.Time      // when it was
 	at          place          // of a network: where this router is on it
+	began       time.Time      // when the BGP session began that there was last; see late.go
+	inUse       bool           // routes use it beside others; see late.go
 }
 
 // isLAN reports whether it is a network that the peer is on, and no tunnel.
@@ -106,7 +108,7 @@ func (s *state) sharesOf(p *peer) []float64 {
 		if o.prefixes == 0 {
 			continue
 		}
-		names, used := s.usable(o)
+		names, used := s.carrying(o)
 		sum := 0
 		for _, name := range names[:used] {
 			if a := s.attached[name]; a.peer == p.name {

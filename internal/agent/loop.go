@@ -102,6 +102,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-l.inbox.signal:
 			l.takeInbox()
 		case <-l.speaker.Events():
+			l.followRoutes()
 			l.learn()
 			l.applyRoutes()
 		case <-l.feed.again:
@@ -166,6 +167,7 @@ func sameInterface(a, b link.Interface) bool {
 func (l *loop) retry() {
 	l.mend(false)
 	l.followKeys()
+	l.followRoutes()
 	l.play(tick{})
 }
 

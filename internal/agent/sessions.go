@@ -26,7 +26,7 @@ func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
 	a.session = newSession(m.number(), ev.ends, ev.beside, ev.rtt)
 	a.ends = a.session.allEnds()
 	m.cameUp = true
-	return []effect{setHop{a.cfg.Interface, false}, a.setAddresses(false)}
+	return []effect{setLate{a.cfg.Interface, true}, setHop{a.cfg.Interface, false}, a.setAddresses(false)}
 }
 
 func (a *attachment) setAddresses(back bool) effect {

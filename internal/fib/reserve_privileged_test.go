@@ -44,6 +44,12 @@ func TestReserveIsConstant(t *testing.T) {
 				{"hopB", Hop{Down: true}, 3, "hopC"},
 				{"hopB", Hop{}, 3, "hopB"},
 				{"hopA", Hop{}, 3, "hopA"},
+				{"hopA", Hop{Late: true}, 3, "hopB"},
+				{"hopB", Hop{Late: true}, 3, "hopC"},
+				{"hopC", Hop{Late: true}, 3, "hopA"}, // there is none that is not late
+				{"hopC", Hop{}, 3, "hopC"},
+				{"hopB", Hop{}, 3, "hopB"},
+				{"hopA", Hop{}, 3, "hopA"},
 			} {
 				before, group := f.Sent(), k.group(t)
 				changed, gone := k.routeEvents(t, func() {
