@@ -21,6 +21,7 @@ type NeighborStatus struct {
 	Announced      int        // prefixes announced to the peer
 	Withheld       int        // prefixes that Export passes, and that are not announced because they come from the peer's own AS
 	EndOfRIB       bool       // the peer has said that it has announced all that it had when the session came up (RFC 4724 section 2)
+	Delivered      bool       // so has this end said to the peer, whose host has acknowledged all of it (TCP)
 	Malformed      Malformed  // what was wrong with the peer's messages, since the neighbor was added
 	Looped         Looped     // what the peer announces and has been here before
 	LastError      string     // why there is no session, or what is wrong with it

@@ -53,8 +53,10 @@ type peerConn struct {
 	cut      bool  // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
 	deadline time.Time
 	closed   bool
-	moves    []move // by the judge, in order, which onMoved has not taken yet
-	spare    []move // empty memory for them
+	marked   [2]bool // by family: GoBGP has sent its End-of-RIB marker, and all before it
+	arrived  bool    // see delivered
+	moves    []move  // by the judge, in order, which onMoved has not taken yet
+	spare    []move  // empty memory for them
 }
 
 // A move is a prefix that the judge has handed on, with whatever attributes, or
@@ -101,10 +103,11 @@ type observation struct {
 	looped       string              // the last route that has been here before in words
 	shrunk       bool                // most of a large table was withdrawn
 	endOfRIB     bool                // an End-of-RIB marker has come
+	marked       bool                // one was sent
 }
 
 func (o observation) nothing() bool {
-	return o.open == nil && o.notification == nil && o.refused == nil && o.malformed == "" && o.looped == "" && !o.shrunk && !o.endOfRIB
+	return o.open == nil && o.notification == nil && o.refused == nil && o.malformed == "" && o.looped == "" && !o.shrunk && !o.endOfRIB && !o.marked
 }
 
 // Sizes of the buffer between the socket and the judge: small while there is

@@ -133,6 +133,7 @@ func (c *peerConn) attach(tcp *net.TCPConn, next *judge.Session) bool {
 	}
 	c.out = next.Resume(c.out, c.judge)
 	c.judge = next
+	c.marked, c.arrived = [2]bool{}, false
 	c.tcp.Store(tcp)
 	c.wakeLocked()
 	return true
@@ -211,7 +212,8 @@ func (c *peerConn) Write(b []byte) (int, error) {
 		c.notified = c.notified || notification
 		c.mu.Unlock()
 	}
-	if f, ok := endOfRIBIn(b); ok && !c.endOfRIB(c, f) {
+	f, marks := endOfRIBIn(b)
+	if marks && !c.endOfRIB(c, f) {
 		return len(b), nil
 	}
 	if by := c.raise.Load(); by > 0 {
@@ -220,6 +222,9 @@ func (c *peerConn) Write(b []byte) (int, error) {
 	var err error
 	if tcp != nil {
 		_, err = tcp.Write(out)
+	}
+	if marks && tcp != nil && err == nil {
+		c.mark(tcp, f)
 	}
 	switch {
 	case notification && b[19] == gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED:

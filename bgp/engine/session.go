@@ -94,6 +94,7 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 		if st.State == stateEstablished {
 			st.Announced, st.Withheld = s.announcedToLocked(n)
 			st.EndOfRIB = n.endOfRIB()
+			st.Delivered = n.session.conn != nil && n.session.conn.delivered()
 		}
 		if kept := n.session.kept; kept != nil && !kept.over {
 			st.RestartUntil = kept.until

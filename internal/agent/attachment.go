@@ -71,6 +71,8 @@ type session struct {
 	told     bool         // the peer has said which addresses it assigns
 	offered  []netip.Addr // that is these
 	assigned []netip.Addr // those of them that this router takes
+	began    time.Time    // when the BGP session began that there was last; see late.go
+	inUse    bool         // routes use it beside others; see late.go
 }
 
 // isLAN reports whether it is a network that the peer is on, and no tunnel.
@@ -112,7 +114,7 @@ func (s *state) sharesOf(p *peer) []float64 {
 		if o.prefixes == 0 {
 			continue
 		}
-		names, used := s.usable(o)
+		names, used := s.carrying(o)
 		sum := 0
 		for _, name := range names[:used] {
 			if a := s.attached[name]; a.peer == p.name {

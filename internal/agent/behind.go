@@ -40,6 +40,25 @@ func (s *state) usable(o *origin) (names []string, used int) {
 	return names, max(used, min(len(names), 1))
 }
 
+// carrying is usable as it is while some interfaces are late: their ways count where there are no
+// others.
+func (s *state) carrying(o *origin) (names []string, used int) {
+	names, used = s.usable(o)
+	late := func(name string) bool { return s.late[s.attached[name].ifname] }
+	if len(s.late) == 0 || !slices.ContainsFunc(names, func(name string) bool { return !late(name) }) {
+		return names, used
+	}
+	first := used
+	used = 0
+	for i, name := range names {
+		if i < first && !late(name) {
+			used++
+		}
+	}
+	names = slices.DeleteFunc(names, late)
+	return names, max(used, 1)
+}
+
 // catchUp has what the speaker says take effect for all prefixes. It reports whether it was
 // something else for any.
 func (s *state) catchUp() bool {
@@ -58,7 +77,8 @@ func (l *loop) setHop(e setHop) {
 	l.state.down[e.ifname] = e.down
 	if e.down {
 		delete(l.rising, e.ifname)
-		l.routes.SetHop(e.ifname, hop(true))
+		delete(l.state.late, e.ifname)
+		l.routes.SetHop(e.ifname, l.state.hop(e.ifname))
 		return
 	}
 	delete(l.state.down, e.ifname)
@@ -67,13 +87,13 @@ func (l *loop) setHop(e setHop) {
 		l.applyRoutes()
 		return
 	}
-	l.routes.SetHop(e.ifname, hop(false))
+	l.routes.SetHop(e.ifname, l.state.hop(e.ifname))
 }
 
 // raise has routes use the interfaces that have waited.
 func (l *loop) raise() {
 	for _, name := range sortedKeys(l.rising) {
-		l.routes.SetHop(name, hop(false))
+		l.routes.SetHop(name, l.state.hop(name))
 	}
 	clear(l.rising)
 }

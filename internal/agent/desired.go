@@ -20,6 +20,7 @@ type state struct {
 	ids       map[string]originID       // of the origins, by their ways
 	attached  map[string]attached       // the attachments that are configured, by the names of their neighbors
 	down      map[string]bool           // interfaces that routes cannot use
+	late      map[string]bool           // those that carry nothing where there is another way
 	behind    map[netip.Prefix]originID // what the speaker says of prefixes for which learned does as well: see stays
 	protected *bgp.Protected            // what no neighbor may take
 
@@ -64,7 +65,7 @@ func newState() state {
 	t := &touched{}
 	return state{
 		origins: []*origin{{}}, ids: map[string]originID{}, attached: map[string]attached{},
-		down: map[string]bool{}, behind: map[netip.Prefix]originID{},
+		down: map[string]bool{}, late: map[string]bool{}, behind: map[netip.Prefix]originID{},
 		unreachable: map[netip.Prefix]struct{}{}, kept: newMemory(t), touched: t,
 	}
 }

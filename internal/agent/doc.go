@@ -28,7 +28,8 @@
 //	    goes over IPv4 (noipv6.go).
 //	 5. What changes a prefix touches it. desiredFor, a pure function, says from the state
 //	    which routes the kernel should have of it (desired.go), and fib writes them (routes.go).
-//	    A tunnel that dies touches no prefix: fib is told that its interface cannot be used, and
+//	    A tunnel that comes up waits for the routes of both ends where there is another way (late.go).
+//	    One that dies touches no prefix: fib is told that its interface cannot be used, and
 //	    what the speaker then says of each prefix is put off (behind.go).
 //	    Some routes lead nowhere (unreachable.go, memory.go). Routes prefer a source of this
 //	    router's own (source.go).

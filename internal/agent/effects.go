@@ -77,6 +77,8 @@ func (l *loop) do(e effect) []event {
 		l.ready()
 	case setHop:
 		l.setHop(e)
+	case setLate:
+		l.setLate(e)
 	case wantNeighbors:
 		l.followAssigned()
 		l.speaker.Want(bgp.Wanted{Neighbors: e.neighbors, Absent: e.absent, Announced: l.own, Protected: l.state.protected})

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -173,8 +174,10 @@ type fakeSpeaker struct {
 	announced []netip.Prefix
 	protected *bgp.Protected
 	changes   map[netip.Prefix]bgp.Route
-	since     time.Time // of each session
-	fails     string    // what each neighbor's status says
+	since     time.Time         // of each session
+	states    map[string]string // of neighbors whose session is not established
+	complete  map[string]bool   // neighbors with which all routes are exchanged
+	fails     string            // what each neighbor's status says
 	process   speaker.Status
 	blocked   time.Time // since when there is no answer from any; zero: there is
 }
@@ -219,7 +222,10 @@ func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 			all = append(all, bgp.NeighborStatus{Name: name, State: "active", Unanswered: s.blocked})
 			continue
 		}
-		all = append(all, bgp.NeighborStatus{Name: name, State: "established", Since: s.since, LastError: s.fails})
+		all = append(all, bgp.NeighborStatus{
+			Name: name, State: cmp.Or(s.states[name], stateEstablished), Since: s.since, LastError: s.fails,
+			EndOfRIB: s.complete[name], Delivered: s.complete[name],
+		})
 	}
 	return all
 }

@@ -168,6 +168,6 @@ func (h handle) up(id uint64, ev tunnel.Event) wentUp {
 
 func (l *loop) isEstablished(name string) bool {
 	return slices.ContainsFunc(l.speaker.Neighbors(), func(n bgp.NeighborStatus) bool {
-		return n.Name == name && n.State == "established"
+		return n.Name == name && n.State == stateEstablished
 	})
 }

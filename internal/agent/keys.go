@@ -66,7 +66,7 @@ func (l *loop) followKeys() {
 	}
 	established := map[string]bool{}
 	for _, n := range l.speaker.Neighbors() {
-		established[n.Name] = n.State == "established"
+		established[n.Name] = n.State == stateEstablished
 	}
 	var events []event
 	for i, ev := range moved {

@@ -109,6 +109,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-l.inbox.signal:
 			l.takeInbox()
 		case <-l.speaker.Events():
+			l.followRoutes()
 			l.learn()
 			l.applyRoutes()
 		case <-l.feed.again:
@@ -182,6 +183,7 @@ func sameInterface(a, b link.Interface) bool {
 func (l *loop) retry() {
 	l.mend(false)
 	l.followKeys()
+	l.followRoutes()
 	l.play(tick{})
 }
 

@@ -116,6 +116,10 @@ func (m *machine) nextOf(now time.Time, ev event) []effect {
 		if a := m.tunnels[ev.id]; a != nil {
 			return m.trusted(a, ev)
 		}
+	case exchanged:
+		if a := m.tunnels[ev.id]; a != nil && a.up() && a.session.number == ev.number {
+			return m.exchanged(now, a, ev)
+		}
 	case called:
 		if a := m.tunnels[ev.id]; a != nil && a.up() && a.session.number == ev.number && !ev.established {
 			return m.called(a)

@@ -66,7 +66,7 @@ func (l *loop) peerStatus(p *peer, neighbors map[string]bgp.NeighborStatus, swal
 			}
 		}
 		out.Tunnels = append(out.Tunnels, status.PeerTunnel{
-			Tunnel: t, Link: a.cfg.Link, Share: shares[i], Carrying: shares[i] > 0 && b.State == "established", BGP: b,
+			Tunnel: t, Link: a.cfg.Link, Share: shares[i], Carrying: shares[i] > 0 && b.State == stateEstablished, BGP: b,
 		})
 	}
 	out.Tunnel, out.BGP = out.Tunnels[0].Tunnel, out.Tunnels[0].BGP

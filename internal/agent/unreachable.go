@@ -65,7 +65,7 @@ func (l *loop) forgetWithdrawn(now time.Time) {
 func established(neighbors []bgp.NeighborStatus) map[string]time.Time {
 	since := map[string]time.Time{}
 	for _, n := range neighbors {
-		if n.State != "established" {
+		if n.State != stateEstablished {
 			continue
 		}
 		peer := peerOf(n.Name)

@@ -63,13 +63,15 @@ func (s *state) prefixesOf(of netip.Prefix) (found []netip.Prefix) {
 // shownWays returns the ways to a prefix, and what each is to it now.
 func (s *state) shownWays(p netip.Prefix, links map[string]*attachment) (ways []status.Way) {
 	sum := 0
-	for _, way := range desiredFor(s, p).Ways {
+	all := desiredFor(s, p).Ways
+	waits := s.waits(all)
+	for _, way := range all {
 		a := links[way.Interface]
 		if a == nil {
 			continue
 		}
 		shown := status.Way{
-			Peer: a.peer.name, Interface: way.Interface, Link: a.cfg.Link, Weight: max(way.Weight, 1), State: s.wayState(way, sum > 0),
+			Peer: a.peer.name, Interface: way.Interface, Link: a.cfg.Link, Weight: max(way.Weight, 1), State: s.wayState(way, sum > 0, waits),
 		}
 		if shown.State == status.WayUsed {
 			sum += shown.Weight
@@ -84,12 +86,18 @@ func (s *state) shownWays(p netip.Prefix, links map[string]*attachment) (ways []
 	return ways
 }
 
-// wayState is what a way is, where others before it are used or are not: fib.Change has the rule.
-func (s *state) wayState(way fib.Way, others bool) string {
+// waits reports whether those of the ways wait whose interfaces are late: there are others.
+func (s *state) waits(all []fib.Way) bool {
+	return slices.ContainsFunc(all, func(w fib.Way) bool { return s.hop(w.Interface) == fib.Hop{} })
+}
+
+// wayState is what a way is, where others before it are used or are not, and late ones wait or do
+// not: fib.Change has the rule.
+func (s *state) wayState(way fib.Way, others, waits bool) string {
 	switch {
 	case s.down[way.Interface]:
 		return status.WayDown
-	case way.Reserve && others:
+	case way.Reserve && others || waits && s.late[way.Interface]:
 		return status.WayReserve
 	}
 	return status.WayUsed

@@ -70,7 +70,7 @@ func (f *FIB) wantLocked(e *entry, ways []Way) {
 }
 
 // SetHop says what is known of an interface beside what the kernel knows. That an
-// interface is down, or has another weight, is one message to the kernel for each family
+// interface is down, is late, or has another weight, is one message to the kernel for each family
 // and set of several ways, whatever the number of prefixes.
 func (f *FIB) SetHop(name string, h Hop) {
 	f.mu.Lock()
@@ -85,7 +85,7 @@ func (f *FIB) SetHop(name string, h Hop) {
 	}
 	f.objects.dirty = true
 	f.signal()
-	if h.Down == before.Down {
+	if h.Down == before.Down && (h.Late == before.Late || !f.noObjects) {
 		return
 	}
 	f.queueWantersLocked(name, func(of *set) bool { return len(of.ways) == 1 || f.noObjects })

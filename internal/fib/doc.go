@@ -49,6 +49,8 @@
 // A way may have a gateway, and then is an object of its own: several on one interface go with
 // it together. IPv4 and IPv6 routes share the object of an IPv6 gateway.
 //
+// A hop that is late is left out of a group like the reserve, while another member can be used.
+//
 // An object needs a carrier. To put one back into a group, or the reserve into it, the group is
 // replaced, for which the kernel sends an event for each of its routes, after it has
 // switched (net.ipv4.nexthop_compat_mode).

@@ -74,22 +74,29 @@ func (f *FIB) wayLocked(j *job) (h held, ok bool) {
 	return h, ok
 }
 
-// firstLocked returns the interface and the gateway of the first way that can be used, one
-// with a carrier before others.
+// firstLocked returns the interface and the gateway of the first way that can be used: one
+// with a carrier before others, and of these one whose hop is not late.
 func (f *FIB) firstLocked(of *set) (index uint32, gateway netip.Addr, ok bool) {
+	const worst = 4
+	best := worst
 	for _, w := range of.ways {
 		l, up := f.pic.link(w.Interface)
-		if !up || f.sets.hops[w.Interface].Down {
+		hop := f.sets.hops[w.Interface]
+		if !up || hop.Down {
 			continue
 		}
-		if l.Carrier {
-			return l.Index, w.Gateway, true
+		rank := 0
+		if !l.Carrier {
+			rank += 2
 		}
-		if !ok {
-			index, gateway, ok = l.Index, w.Gateway, true
+		if hop.Late {
+			rank++
+		}
+		if rank < best {
+			best, index, gateway = rank, l.Index, w.Gateway
 		}
 	}
-	return index, gateway, ok
+	return index, gateway, best < worst
 }
 
 // changeLocked plans a route that the kernel lacks, together with the removal of the

@@ -23,9 +23,9 @@ const maxWeight = 256
 type Change struct {
 	Prefix netip.Prefix // masked; no IPv4-mapped IPv6
 	// The ways, best first, each interface with each gateway once. The prefix uses all that are not in reserve
-	// and can be used; if there are none, the first of the reserve that can. Where the
-	// kernel has no next-hop objects, the first that can be used. None: the prefix leads
-	// nowhere.
+	// and can be used; if there are none, the first of the reserve that can. Those by a late hop
+	// count where there is no other that can be used. Where the kernel has no next-hop objects,
+	// the first that can be used. None: the prefix leads nowhere.
 	Ways []Way
 	// Unreachable asks for a route beneath that tells the sender so at once, and has no
 	// shorter prefix count, where there is no way. It has the metric [UnreachableMetric].
@@ -36,7 +36,8 @@ type Change struct {
 // is one that can be used, with the weights of the ways.
 type Hop struct {
 	Down   bool
-	Weight int // instead of the ways'; 0: the ways'
+	Late   bool // its ways carry nothing, as those in reserve, while another way of the prefix can be used
+	Weight int  // instead of the ways'; 0: the ways'
 }
 
 // set is a set of ways that prefixes want. Those that want the same share it.

@@ -3,13 +3,14 @@ package tlslink
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"warren/tunnel/internal/sysio"
 )
 
 // A router with two providers has one default route, by which the kernel would answer a SYN that
@@ -60,7 +61,7 @@ func (e *Endpoint) rebindLocked() {
 	indices := make(map[string]int)
 	for _, l := range e.links {
 		if u := l.cfg.Underlay; u != "" && indices[u] == 0 {
-			if ifi, err := interfaceIndex(u); err == nil {
+			if ifi, err := sysio.InterfaceIndex(u); err == nil {
 				indices[u] = ifi
 			}
 		}
@@ -90,23 +91,6 @@ func (e *Endpoint) rebindLocked() {
 			e.serve(e.serving, l)
 		}
 	}
-}
-
-// interfaceIndex returns the index that an interface has now.
-func interfaceIndex(name string) (int, error) {
-	ifr, err := unix.NewIfreq(name)
-	if err != nil {
-		return 0, fmt.Errorf("underlay %q is no name of an interface", name)
-	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(fd)
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); err != nil { // package net would list all interfaces
-		return 0, fmt.Errorf("underlay %s: %w", name, err)
-	}
-	return int(ifr.Uint32()), nil
 }
 
 // control prepares a listening socket: one that is bound to an underlay shares the port.

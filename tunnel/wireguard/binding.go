@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"warren/tunnel/internal/sysio"
 	"warren/tunnel/wireguard/flow"
 )
 
@@ -31,10 +32,7 @@ type socketPair struct {
 	err    error // why there is no socket
 }
 
-var (
-	errNoPort      = errors.New("no port is open")
-	errNoInterface = errors.New("there is no such interface (yet)")
-)
+var errNoPort = errors.New("no port is open")
 
 func newBinding(underlay string) *binding {
 	b := &binding{underlay: underlay}
@@ -78,32 +76,12 @@ func (b *binding) stale() bool {
 	if b.underlay == "" {
 		return false
 	}
-	index, err := indexOf(b.underlay)
+	index, err := sysio.InterfaceIndex(b.underlay)
 	p := b.current.Load()
-	if err != nil && !errors.Is(err, errNoInterface) {
+	if err != nil && !errors.Is(err, sysio.ErrNoInterface) {
 		return p.err != nil // it cannot be told; without descriptors for a moment, say
 	}
 	return p.err != nil || err != nil || index != p.index
-}
-
-// indexOf returns the index that an interface has now.
-func indexOf(name string) (int, error) {
-	ifr, err := unix.NewIfreq(name)
-	if err != nil {
-		return 0, fmt.Errorf("underlay %q is no name of an interface", name)
-	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(fd)
-	// Package net would list all interfaces for that.
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); errors.Is(err, unix.ENODEV) {
-		return 0, fmt.Errorf("underlay %s: %w", name, errNoInterface)
-	} else if err != nil {
-		return 0, fmt.Errorf("underlay %s: %w", name, err)
-	}
-	return int(ifr.Uint32()), nil
 }
 
 // open binds a port in both families, on an underlay or on none. A port that the kernel
@@ -112,7 +90,7 @@ func (e *Endpoint) open(underlay string, port uint16) (*socketPair, error) {
 	index := 0
 	if underlay != "" {
 		var err error
-		if index, err = indexOf(underlay); err != nil {
+		if index, err = sysio.InterfaceIndex(underlay); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"warren/bgp"
+	"warren/internal/status"
+)
+
+// lateWorld is one with tunnels to b and c, by both of which a prefix is learned.
+func lateWorld(t *testing.T) (w *world, p netip.Prefix) {
+	w = newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	w.speaker.since = w.now()
+	w.speaker.complete = map[string]bool{}
+	p = netip.MustParsePrefix("10.9.0.0/24")
+	for _, name := range []string{"b", "c"} {
+		w.up(t, name)
+		w.exchanged(t, name)
+	}
+	w.speaker.changes[p] = bgp.Route{Prefix: p, Ways: used("b", "c")}
+	w.turnOfSpeaker()
+	return w, p
+}
+
+// turnOfSpeaker does what the loop does when the speaker has something to say.
+func (w *world) turnOfSpeaker() {
+	w.followRoutes()
+	w.learn()
+	w.applyRoutes()
+}
+
+// exchanged has both ends have all routes of a neighbor's session.
+func (w *world) exchanged(t *testing.T, name string) {
+	t.Helper()
+	w.speaker.complete[name] = true
+	w.followRoutes()
+	if w.isLate(name) {
+		t.Fatalf("%s is late though both ends have all routes", name)
+	}
+}
+
+func (w *world) isLate(name string) bool { return w.routes.hops[w.attachment(name).cfg.Interface].Late }
+
+func (w *world) states(p netip.Prefix) map[string]string {
+	links, all := map[string]*attachment{}, map[string]string{}
+	w.m.all(func(a *attachment) { links[a.cfg.Interface] = a })
+	for _, way := range w.state.shownWays(p, links) {
+		all[way.Peer] = way.State
+	}
+	return all
+}
+
+// A tunnel that is back carries nothing that has another way before both ends have all routes; then it
+// does. Status says so.
+func TestReturnWaitsForRoutes(t *testing.T) {
+	w, p := lateWorld(t)
+	w.down(t, "b")
+	if w.isLate("b") {
+		t.Error("a tunnel that is down is late as well")
+	}
+	w.learns(t, p.String(), "c")
+	delete(w.speaker.complete, "b")
+	w.up(t, "b")
+	w.speaker.changes[p] = bgp.Route{Prefix: p, Ways: used("b", "c")}
+	w.turnOfSpeaker()
+	if got := w.states(p); !w.isLate("b") || w.isLate("c") || got["b"] != status.WayReserve || got["c"] != status.WayUsed {
+		t.Errorf("the tunnel is used before the routes are there: late %v, %v", w.isLate("b"), got)
+	}
+	w.exchanged(t, "b")
+	if got := w.states(p); got["b"] != status.WayUsed || got["c"] != status.WayUsed {
+		t.Errorf("both ends have all routes: %v", got)
+	}
+}
+
+// What carries a prefix's packets while some interfaces are late.
+func TestLateCarries(t *testing.T) {
+	s := stateOf("a", "b", "c")
+	id := s.originOf([]bgp.Way{{Neighbor: "a"}, {Neighbor: "b"}, {Neighbor: "c", Reserve: true}})
+	for _, c := range []struct{ late, down, want string }{
+		{"", "", "a b"}, {"a", "", "b"}, {"ab", "", "c"}, {"abc", "", "a b"}, {"ac", "", "b"}, {"c", "ab", "c"}, {"a", "bc", "a"},
+	} {
+		clear(s.late)
+		clear(s.down)
+		for _, name := range []string{"a", "b", "c"} {
+			s.late[name], s.down[name] = strings.Contains(c.late, name), strings.Contains(c.down, name)
+		}
+		names, used := s.carrying(s.origins[id])
+		if got := strings.Join(names[:used], " "); got != c.want {
+			t.Errorf("late %q, down %q: by %q, should be by %q", c.late, c.down, got, c.want)
+		}
+	}
+}
+
+// A peer that never says that it has all routes is waited for as long as lateFor, from when its session began.
+func TestReturnWaitsNotForEver(t *testing.T) {
+	w, _ := lateWorld(t)
+	w.down(t, "b")
+	delete(w.speaker.complete, "b")
+	w.speaker.since = w.now()
+	w.up(t, "b")
+	for _, step := range []time.Duration{0, lateFor - time.Second} {
+		w.ahead += step
+		if w.followRoutes(); !w.isLate("b") {
+			t.Fatalf("%v after the session began it is waited for no longer", step)
+		}
+	}
+	w.ahead += time.Second
+	if w.followRoutes(); w.isLate("b") {
+		t.Error("it is waited for longer than lateFor")
+	}
+}
+
+// A BGP session that begins again from nothing over a tunnel that stays up has its interface late again;
+// one that goes on with the routes of the last one does not, nor does what the speaker's own death interrupts.
+func TestSessionAgainIsLate(t *testing.T) {
+	w, p := lateWorld(t)
+	w.speaker.states = map[string]string{"b": "active"}
+	w.turnOfSpeaker() // its routes are still there
+	if w.isLate("b") {
+		t.Error("routes are kept, and their interface is late")
+	}
+	w.speaker.since = w.now().Add(time.Second)
+	delete(w.speaker.complete, "b")
+	delete(w.speaker.states, "b")
+	w.turnOfSpeaker()
+	if w.isLate("b") {
+		t.Error("the session goes on, and its interface is late")
+	}
+
+	w.speaker.states = map[string]string{"b": "idle"}
+	w.learns(t, p.String(), "c")
+	w.turnOfSpeaker()
+	if !w.isLate("b") {
+		t.Error("there is neither session nor route, and nothing would wait for the next ones")
+	}
+	delete(w.speaker.states, "b")
+	w.speaker.changes[p] = bgp.Route{Prefix: p, Ways: used("b", "c")}
+	w.turnOfSpeaker()
+	if got := w.states(p); got["b"] != status.WayReserve {
+		t.Errorf("before all routes are there: %v", got)
+	}
+	w.exchanged(t, "b")
+}
+
+// A session that begins again between two looks, with its first routes: they are of the next one.
+func TestSessionAgainBetweenTwoLooks(t *testing.T) {
+	w, p := lateWorld(t)
+	w.learns(t, p.String(), "c")
+	w.speaker.since = w.now().Add(time.Second)
+	delete(w.speaker.complete, "b")
+	w.speaker.changes[p] = bgp.Route{Prefix: p, Ways: used("b", "c")}
+	w.turnOfSpeaker()
+	if !w.isLate("b") {
+		t.Error("the routes of the next session count for those of the last")
+	}
+}
