@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"warren/tunnel/internal/sysio"
 	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/protocol"
 )
@@ -118,7 +119,7 @@ func (e *Endpoint) inherited(network, underlay string, port uint16) (*net.UDPCon
 		}
 		e.handed = append(e.handed[:i:i], e.handed[i+1:]...)
 		if underlay != "" {
-			if index, err := indexOf(underlay); err != nil || index != s.Index {
+			if index, err := sysio.InterfaceIndex(underlay); err != nil || index != s.Index {
 				unix.Close(s.Descriptor) // it is bound to an interface that is gone
 				return nil, nil
 			}
