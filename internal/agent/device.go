@@ -62,11 +62,19 @@ type deviceTunnel struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
-	setTrust func(config.Tunnel) error // of the transport
+	setTrust      func(config.Tunnel) error // of the transport
+	setCongestion func(name string)         // likewise; nil: it has none
 }
 
 // SetTrust has the transport know the peer by other keys.
 func (t *deviceTunnel) SetTrust(cfg config.Tunnel) error { return t.setTrust(cfg) }
+
+// SetCongestion has the transport's connections to come use a congestion control.
+func (t *deviceTunnel) SetCongestion(name string) {
+	if t.setCongestion != nil {
+		t.setCongestion(name)
+	}
+}
 
 // runTunnel runs the tunnel until Close. If it ends by itself before, because
 // the device is gone, failed is called.

@@ -32,12 +32,14 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
 		ReturnToFirst:  t.ReturnToFirst,
 		ConnectTimeout: t.ConnectTimeout,
+		Congestion:     t.Congestion,
 	})
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
 	open := runTunnel(l, dev, t, report.failed)
 	open.setTrust = func(t config.Tunnel) error { return l.SetTrust(trust(t.Trust)) }
+	open.setCongestion = l.SetCongestion
 	return open, nil
 }
 

@@ -134,13 +134,16 @@ type LinkConfig struct {
 	// ConnectTimeout is how long an attempt at one address may take before the next one is
 	// begun beside it; 0 is [remote.DefaultConnectTimeout].
 	ConnectTimeout time.Duration
-	Control        Control // for this tunnel's sockets, after Config.Control; may be nil
-	Underlay       string  // the interface that Control binds them to, if any: a peer that comes by it is answered by it
-	Keepalive      time.Duration
-	DeadAfter      time.Duration      // at least twice Keepalive
-	Paths          Paths              // for this tunnel's connections; may be nil
-	Device         Device             // closed when Run returns
-	Events         func(tunnel.Event) // must not block; may be nil
+	// Congestion is the congestion control of the tunnel's connections, as in
+	// net.ipv4.tcp_available_congestion_control, or [CongestionAuto], which "" is too.
+	Congestion string
+	Control    Control // for this tunnel's sockets, after Config.Control; may be nil
+	Underlay   string  // the interface that Control binds them to, if any: a peer that comes by it is answered by it
+	Keepalive  time.Duration
+	DeadAfter  time.Duration      // at least twice Keepalive
+	Paths      Paths              // for this tunnel's connections; may be nil
+	Device     Device             // closed when Run returns
+	Events     func(tunnel.Event) // must not block; may be nil
 }
 
 func (c *LinkConfig) check() error {

@@ -33,6 +33,8 @@ type Link struct {
 
 	creds atomic.Pointer[[]*credential] // at least one; the first is offered; changed with e.mu held
 
+	congestion atomic.Pointer[string] // of connections from now on
+
 	renewal renewal
 
 	log  *slog.Logger
@@ -104,6 +106,7 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 		waits:   make([]waits, c.Device.Queues()),
 	}
 	l.creds.Store(&creds)
+	l.SetCongestion(c.Congestion)
 	l.report = report.New("tls", l.dev.Name(), l.dev.MTU())
 	return l
 }
