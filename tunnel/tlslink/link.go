@@ -212,6 +212,7 @@ func (l *Link) chores() int {
 // lookBack does what need not be done more often.
 func (l *Link) lookBack(ctx context.Context) {
 	l.watchSegments(l.e.cfg.Now())
+	l.boundAllUnsent()
 	l.noteKey()
 	l.forgetTwin(l.e.cfg.Now())
 	l.widen(ctx)
