@@ -52,6 +52,17 @@ func lossyPaths() []lossyPath {
 	}
 }
 
+// note says what the title leaves out.
+func (p lossyPath) note() string {
+	switch {
+	case p.rate != "":
+		return "The rate and the queue are those of each direction.\n"
+	case p.loss.Share > 0:
+		return "Packets get lost in either direction, as often.\n"
+	}
+	return "What bounds the streams is the machine, and the kernel's socket buffers where there is a delay.\n"
+}
+
 // pathsSuite measures tunnels over paths of the real world.
 func pathsSuite(o options, bin string) *suite {
 	s := &suite{
@@ -62,7 +73,7 @@ func pathsSuite(o options, bin string) *suite {
 		choice: o.paths,
 	}
 	for _, p := range lossyPaths() {
-		part := part{name: p.name, title: p.title, rivals: []string{nameBare, nameWireGuard}, figures: []figure{
+		part := part{name: p.name, title: p.title, note: p.note(), rivals: []string{nameBare, nameWireGuard}, figures: []figure{
 			{oneStream, "one stream, Gbit/s"}, {fourStreams, "four streams, Gbit/s"},
 			{loadedPing, "ping beside one, median, ms"}, {loadedPing99, "ping beside one, p99, ms"},
 		}}
