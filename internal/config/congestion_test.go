@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-const congestionRouter = routerText + "\n[tls]\ncongestion = \"cubic\"\n"
+var congestionRouter = strings.Replace(routerText, "[tls]\n", "[tls]\ncongestion = \"cubic\"\n", 1)
 
 // TestCongestionOfTunnels checks where each tunnel has its congestion control from.
 func TestCongestionOfTunnels(t *testing.T) {
 	const bgp = "[bgp]\nasn = 64513\nimport = []\n"
 	const known = "[[tunnel]]\nsecret_file = \"b.secret\"\n"
 	peers := map[string]string{
-		"peers.d/b.toml": bgp + known + "congestion = \"bbr\"\n[[tunnel]]\n[[tunnel]]\ncongestion = \"auto\"\n[[tunnel]]\ntransport = \"wireguard\"\n",
+		"peers.d/b.toml": bgp + known + "congestion = \"bbr\"\n[[tunnel]]\n[[tunnel]]\ncongestion = \"auto\"\n[[tunnel]]\ntransport = \"wireguard\"\nremotes = [\"192.0.2.1:51820\"]\n",
 		"peers.d/c.toml": bgp + "[tunnel]\nsecret_file = \"c.secret\"\n",
 	}
 	for router, want := range map[string][]string{
