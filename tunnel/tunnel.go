@@ -62,6 +62,10 @@ type Status struct {
 	Lanes     int           // connections that carry this tunnel now
 	Stats     Stats
 
+	// Congestion is the congestion control that the transport's connection uses, as the kernel
+	// calls it; "" where the transport has no such connection.
+	Congestion string
+
 	// Key is which key the peer is known by in this session, of several that it may have:
 	// the name of a shared secret, a fingerprint or a public key. KeyPlace says which of
 	// the configured ones that is, from 1; 0 is none of them, as the secret was replaced.

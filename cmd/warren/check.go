@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"warren/internal/agent"
-	"warren/internal/config"
 )
 
 func checkCmd() *cobra.Command {
@@ -18,14 +17,14 @@ func checkCmd() *cobra.Command {
 		Short: "validate the config, the peers' files and the key files",
 		Long: "check says for each mistake where it is and what is allowed, and ends with 1. What is\n" +
 			"legal and probably wrong on this host gets a line that begins with \"warning:\", and\n" +
-			"check ends with 0.",
+			"check ends with 0. What could be better gets one that begins with \"hint:\".",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if takesOver != 0 && takesOver != agent.HandoverVersion {
 				return fmt.Errorf("this version of warren cannot take over from the running daemon (what that leaves is of version %d, "+
 					"and this one takes %d): stop it and start it (systemctl restart warren)", takesOver, agent.HandoverVersion)
 			}
-			cfg, err := config.Load(file)
+			cfg, err := agent.Load(file)
 			if err != nil {
 				return err
 			}
@@ -39,6 +38,9 @@ func checkCmd() *cobra.Command {
 			}
 			for _, line := range agent.Warnings(cfg) {
 				fmt.Fprintln(out, "warning:", line)
+			}
+			for _, line := range agent.Hints(cfg) {
+				fmt.Fprintln(out, "hint:", line)
 			}
 			return nil
 		},

@@ -60,7 +60,7 @@ type Agent struct {
 // New loads the config and sets up the log as it says. Nothing else is touched
 // before Run. The error of a bad config is a config.Errors.
 func New(o Options) (*Agent, error) {
-	cfg, err := config.Load(o.Path)
+	cfg, err := Load(o.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (a *Agent) newLoop() *loop {
 	return &loop{
 		log:     a.log,
 		cfg:     a.cfg,
-		load:    func() (*config.Config, error) { return config.Load(a.opts.Path) },
+		load:    func() (*config.Config, error) { return Load(a.opts.Path) },
 		setLog:  a.setLog,
 		version: a.opts.Version,
 		started: time.Now(),

@@ -30,11 +30,12 @@ type attachment struct {
 	lan  config.LAN // set: it is no tunnel, cfg is the zero one, and phase stays phaseClosed
 	on   string     // the interface of the network, as it was last; "": of a tunnel, or never found
 
-	phase   phase
-	id      uint64       // of the tunnel that is being opened or is open; 0: none
-	rekey   bool         // other keys were configured while it was being opened
-	session *session     // nil while the tunnel is down
-	ends    []netip.Addr // of the last session, if there was one: the interface keeps its addresses
+	phase     phase
+	id        uint64       // of the tunnel that is being opened or is open; 0: none
+	rekey     bool         // other keys were configured while it was being opened
+	recongest bool         // another congestion control was
+	session   *session     // nil while the tunnel is down
+	ends      []netip.Addr // of the last session, if there was one: the interface keeps its addresses
 	// assigned are the addresses that the peer assigned, of the last session likewise.
 	assigned []netip.Addr
 	mended   time.Time // when the log last said that the interface was mended

@@ -178,6 +178,7 @@ func (m *machine) changeTunnel(a *attachment, next config.Tunnel) (out []effect,
 		m.changed = true // the preference is the neighbor's too
 		out = append(out, report{fmt.Sprintf("%s: now weight %d and preference %d, session kept", a.label(), next.Weight, next.Preference)})
 	}
+	out = append(out, m.changeCongestion(a, next.Congestion)...)
 	if a.cfg = next; !rekey {
 		return out, true
 	}
@@ -193,4 +194,17 @@ func (m *machine) changeTunnel(a *attachment, next config.Tunnel) (out []effect,
 		out = append(out, report{line})
 	}
 	return out, true
+}
+
+// changeCongestion takes another congestion control of a tunnel that stays.
+func (m *machine) changeCongestion(a *attachment, next string) []effect {
+	if a.cfg.Congestion == next {
+		return nil
+	}
+	out := []effect{report{fmt.Sprintf("%s: congestion control %s, for connections from now on", a.label(), next)}}
+	if a.phase == phaseOpen {
+		return append(out, setCongestion{a.id, next})
+	}
+	a.recongest = a.phase == phaseOpening
+	return out
 }

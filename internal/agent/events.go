@@ -156,6 +156,11 @@ type (
 		cfg  config.Tunnel
 		line string // what a reload says of it if it succeeds; "": nothing
 	}
+	// setCongestion has connections of the tunnel from now on use a congestion control.
+	setCongestion struct {
+		id   uint64
+		name string
+	}
 	wakeTunnel struct{ id uint64 }
 	// setAddresses gives the interface its addresses: those that are configured, or else
 	// locals, and those that the peer assigns. Its result is addressed.
@@ -214,6 +219,7 @@ type (
 func (openTunnel) isEffect()    {}
 func (closeTunnel) isEffect()   {}
 func (setTrust) isEffect()      {}
+func (setCongestion) isEffect() {}
 func (wakeTunnel) isEffect()    {}
 func (setAddresses) isEffect()  {}
 func (judgeAssigned) isEffect() {}

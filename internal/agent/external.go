@@ -58,6 +58,9 @@ func (i *interfaces) openExternal(name string, t config.Tunnel, report reporter)
 // SetTrust does nothing: the program that made the interface knows its peer.
 func (e *externalTunnel) SetTrust(config.Tunnel) error { return nil }
 
+// SetCongestion does nothing: that program sends the packets.
+func (e *externalTunnel) SetCongestion(string) {}
+
 // look sees one interface.
 func look(name string) (external.Sight, error) {
 	s, err := link.Look(name)

@@ -122,7 +122,7 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 	if t.MTU != 0 { // an external interface's is its owner's choice
 		out.MTU = t.MTU
 	}
-	out.Key, out.KeyPlace = t.Key, t.KeyPlace
+	out.Key, out.KeyPlace, out.Congestion = t.Key, t.KeyPlace, t.Congestion
 	out.RTT = status.Millis(t.RTT)
 	out.RxBytes, out.TxBytes = t.Stats.RxBytes, t.Stats.TxBytes
 	out.RxPackets, out.TxPackets, out.Drops = t.Stats.RxPackets, t.Stats.TxPackets, t.Stats.Drops

@@ -39,6 +39,7 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
 		ReturnToFirst:  t.ReturnToFirst,
 		ConnectTimeout: t.ConnectTimeout,
+		Congestion:     t.Congestion,
 	})
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
@@ -52,6 +53,7 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		},
 		carry: l.Carry,
 	}
+	open.setCongestion = l.SetCongestion
 	return open, nil
 }
 

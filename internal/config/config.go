@@ -58,15 +58,17 @@ func (a Announce) Equal(o Announce) bool {
 type TLS struct {
 	Listen      []netip.AddrPort // empty: this router only dials
 	ServerName  string           // a DNS name, shown to the underlay when dialing; "": see tlslink
+	Congestion  string           // of tunnels that name none: see Tunnel.Congestion
 	CertFile    string           // absolute, whether the file exists or not
 	KeyFile     string           // absolute, whether the file exists or not
 	Certificate *tls.Certificate // with Leaf set; nil when there is none and no peer needs one
 }
 
 // Equal reports whether t and o listen at the same addresses with the same
-// certificate and key, wherever those were read from, and show the same name.
+// certificate and key, wherever those were read from, show the same name, and have the same
+// congestion control.
 func (t TLS) Equal(o TLS) bool {
-	return slices.Equal(t.Listen, o.Listen) && t.ServerName == o.ServerName && t.SameCertificate(o)
+	return slices.Equal(t.Listen, o.Listen) && t.ServerName == o.ServerName && t.Congestion == o.Congestion && t.SameCertificate(o)
 }
 
 // SameCertificate reports whether t and o have the same certificate and key.

@@ -72,6 +72,7 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 		l.checkAgainstRouter(&raw, cfg, tunnelsOf(drafts))
 		for i := range drafts {
 			l.setCluster(cfg, &drafts[i])
+			drafts[i].peer.setCongestion(cfg.TLS.Congestion)
 		}
 	}
 	l.checkAmongTunnels(tunnelsOf(drafts))

@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 	want := Tunnel{
 		Transport: "tls", Remotes: []Remote{{"192.0.2.1", 443}}, Trust: cfg.Peers[0].Tunnels[0].Trust,
 		Interface: "b", MTU: 1500, Keepalive: time.Second, DeadAfter: 3 * time.Second,
-		RemoteOrder: RemotesListed, ConnectTimeout: 2 * time.Second, Weight: 1,
+		RemoteOrder: RemotesListed, ConnectTimeout: 2 * time.Second, Weight: 1, Congestion: CongestionAuto,
 	}
 	if got := cfg.Peers[0].Tunnels[0]; !got.Equal(want) || len(got.Trust.Secrets) != 1 || len(got.Trust.Secrets[0].Secret) != SecretSize {
 		t.Errorf("tunnel %+v", got)

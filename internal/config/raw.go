@@ -34,6 +34,7 @@ type rawAnnounce struct {
 type rawTLS struct {
 	Listen     value[list]   `toml:"listen"`
 	ServerName value[string] `toml:"server_name"`
+	Congestion value[string] `toml:"congestion"`
 	CertFile   value[string] `toml:"cert_file"`
 	KeyFile    value[string] `toml:"key_file"`
 }

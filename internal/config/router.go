@@ -154,7 +154,7 @@ func (l *loader) failElement(list place, e element, err error) {
 }
 
 func (l *loader) tls(raw *rawTLS) TLS {
-	t := TLS{CertFile: l.resolve("tls.crt"), KeyFile: l.resolve("tls.key")}
+	t := TLS{CertFile: l.resolve("tls.crt"), KeyFile: l.resolve("tls.key"), Congestion: l.congestion(raw.Congestion, CongestionAuto)}
 	if raw.CertFile.state == given {
 		t.CertFile = l.resolve(raw.CertFile.v)
 	}

@@ -55,6 +55,7 @@ func (l *loader) tlsTunnel(s slot, raw *rawTunnel) Tunnel {
 	t := l.ownTunnel(s, raw, defaultMTU, MaxMTU)
 	t.Transport, t.Trust = TransportTLS, l.tlsTrust(raw)
 	t.Keepalive, t.DeadAfter = l.liveness(raw)
+	t.Congestion = l.congestion(raw.Congestion, "")
 	return t
 }
 

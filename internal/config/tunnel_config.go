@@ -75,6 +75,10 @@ type Tunnel struct {
 	ReturnToFirst  bool          // go back to the first of Remotes when it can be reached
 	ConnectTimeout time.Duration // bounds an attempt at one address: 100 ms to 1 min
 
+	// Congestion is the congestion control of TCP, CongestionAuto or a name as in
+	// net.ipv4.tcp_available_congestion_control; "" with other transports than TransportTLS.
+	Congestion string
+
 	// Preference comes before Weight: of the tunnels by which a prefix can be reached,
 	// whichever peers' they are, those with the highest that are up are used, and the others
 	// are in reserve. Among those in use each flow stays in one tunnel, and the tunnels have
@@ -83,18 +87,20 @@ type Tunnel struct {
 	Weight     int // 1 to 256
 }
 
-// Equal reports whether t and o make the same tunnel, and give it the same share. The
+// Equal reports whether t and o make the same tunnel, give it the same share, and have the same
+// congestion control. The
 // contents of key, secret and CA files count, not the files' names.
 func (t Tunnel) Equal(o Tunnel) bool {
-	return t.EqualButShare(o) && t.Preference == o.Preference && t.Weight == o.Weight
+	return t.EqualButShare(o) && t.Preference == o.Preference && t.Weight == o.Weight && t.Congestion == o.Congestion
 }
 
-// EqualButShare reports whether t and o make the same tunnel, whatever share of the flows it
-// has: from one to the other it stays up, and only routes change.
+// EqualButShare reports whether t and o make the same tunnel, whatever share of the flows and
+// congestion control it has: from one to the other it stays up, and only routes, and connections
+// to come, change.
 func (t Tunnel) EqualButShare(o Tunnel) bool { return t.Trust.Equal(o.Trust) && t.EqualButTrust(o) }
 
 // EqualButTrust reports whether t and o make the same tunnel, if that both trust the same
-// peer is left out, and so are their shares.
+// peer is left out, and so are their shares and congestion controls.
 func (t Tunnel) EqualButTrust(o Tunnel) bool {
 	return t.Transport == o.Transport && t.equalRemotes(o) &&
 		t.Link == o.Link && t.Interface == o.Interface && t.MTU == o.MTU &&

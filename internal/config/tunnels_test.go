@@ -34,6 +34,7 @@ dead_after = "50ms"
 remote_order = "random"
 return_to_first = true
 connect_timeout = "500ms"
+congestion = "reno"
 weight = 3
 preference = 7
 [[tunnel]]
@@ -56,7 +57,7 @@ transport = "wireguard"
 		Transport: TransportTLS, Trust: b.Tunnels[0].Trust, Remotes: []Remote{{"192.0.2.1", 443}, {"192.0.2.2", 443}}, Underlay: "wan0",
 		Interface: "b", MTU: 9000, Address: b.Tunnels[0].Address, PeerAddress: b.Tunnels[0].PeerAddress,
 		Keepalive: 20 * time.Millisecond, DeadAfter: 50 * time.Millisecond,
-		RemoteOrder: RemotesRandom, ReturnToFirst: true, ConnectTimeout: 500 * time.Millisecond, Weight: 3, Preference: 7,
+		RemoteOrder: RemotesRandom, ReturnToFirst: true, ConnectTimeout: 500 * time.Millisecond, Weight: 3, Preference: 7, Congestion: "reno",
 	}
 	if len(b.Tunnels) != 4 || len(b.Tunnels[0].Trust.Secrets) != 1 || !b.Tunnels[0].Equal(want) {
 		t.Fatalf("first of %d: %+v", len(b.Tunnels), b.Tunnels[0])
@@ -75,7 +76,7 @@ transport = "wireguard"
 	}
 	fourth := want
 	fourth.Transport, fourth.Probe, fourth.Link, fourth.Interface = TransportWireGuard, ProbeICMP, 3, "b.3"
-	fourth.Trust.First = true
+	fourth.Trust.First, fourth.Congestion = true, ""
 	if got := b.Tunnels[3]; !got.Equal(fourth) {
 		t.Errorf("fourth: %+v", got)
 	}
@@ -257,7 +258,7 @@ func TestShareIsNoOtherTunnel(t *testing.T) {
 		equal, stay bool
 	}{
 		{"", true, true}, {"weight = 1", true, true}, {"preference = 0", true, true},
-		{"weight = 2", false, true}, {"preference = 1", false, true}, {"weight = 2\npreference = 1", false, true},
+		{"weight = 2", false, true}, {"preference = 1", false, true}, {"weight = 2\npreference = 1", false, true}, {"congestion = \"reno\"", false, true},
 		{"mtu = 1400", false, false}, {"remote_order = \"random\"", false, false}, {"return_to_first = true", false, false},
 		{"connect_timeout = \"3s\"", false, false}, {"secret_file = \"a.secret\"\nweight = 2", false, false},
 	} {

@@ -56,6 +56,7 @@ func (l *loader) wireguardTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportWireGuard, &raw.Fingerprints, certificates)
 	l.refuse(TransportWireGuard, &raw.CAFile, certificates)
 	l.refuse(TransportWireGuard, &raw.PeerName, certificates)
+	l.refuse(TransportWireGuard, &raw.Congestion, "it is that of TCP, which WireGuard does not use")
 	t := l.ownTunnel(s, raw, defaultWireGuardMTU, MaxWireGuardMTU)
 	t.Transport, t.Trust = TransportWireGuard, l.wireguardTrust(raw)
 	t.Probe = l.probe(raw.Probe)

@@ -99,6 +99,10 @@ type Tunnel struct {
 	// or a public key. KeyPlace says which of several that is, from 1.
 	Key      string `json:"key,omitempty"`
 	KeyPlace int    `json:"key_place,omitempty"`
+
+	// Congestion is the congestion control that the tunnel's TCP connection uses, as the kernel
+	// calls it. It is absent while there is none.
+	Congestion string `json:"congestion,omitempty"`
 }
 
 // BGP is the session with a peer. The three numbers count prefixes of both

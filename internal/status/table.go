@@ -65,7 +65,10 @@ func peerTable(b *strings.Builder, s Status) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	several := slices.ContainsFunc(s.Peers, func(p Peer) bool { return len(p.Tunnels) > 1 })
 	head := []string{"PEER", "TRANSPORT", "TUNNEL", "FOR", "REMOTE", "RTT", "RX", "TX", "BGP", "FOR", "RECEIVED", "ACCEPTED", "ANNOUNCED"}
-	fmt.Fprintln(t, strings.Join(withShare(several, head, "SHARE"), "\t"))
+	congested := slices.ContainsFunc(s.Peers, func(p Peer) bool {
+		return slices.ContainsFunc(tunnels(p), func(t PeerTunnel) bool { return t.Congestion != "" })
+	})
+	fmt.Fprintln(t, strings.Join(withCongestion(congested, withShare(several, head, "SHARE"), "CONGESTION"), "\t"))
 	for _, p := range s.Peers {
 		for i, u := range tunnels(p) {
 			cells := []string{
@@ -77,7 +80,8 @@ func peerTable(b *strings.Builder, s Status) {
 			for i, c := range cells {
 				cells[i] = orDash(clean(c))
 			}
-			fmt.Fprintln(t, strings.Join(withShare(several, cells, share(u)), "\t"))
+			cells = withCongestion(congested, withShare(several, cells, share(u)), orDash(clean(u.Congestion)))
+			fmt.Fprintln(t, strings.Join(cells, "\t"))
 		}
 	}
 	_ = t.Flush() // a strings.Builder does not fail
@@ -91,6 +95,14 @@ func withShare(several bool, cells []string, share string) []string {
 		return cells
 	}
 	return slices.Insert(slices.Clone(cells), at, share)
+}
+
+// withCongestion puts a cell about a tunnel's congestion control at the end, where a tunnel has one.
+func withCongestion(some bool, cells []string, congestion string) []string {
+	if !some {
+		return cells
+	}
+	return append(slices.Clone(cells), congestion)
 }
 
 // share is what part of the peer's flows a tunnel has.

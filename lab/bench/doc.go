@@ -24,15 +24,17 @@
 // A part whose number is 0 is left out, so each can be run alone, as in
 // -rounds 0 -loss 0 -idle 0. The README is rewritten by a run that left nothing out.
 //
-// With -table or -failover it measures, instead of tunnels, what large tables cost BGP routers, or what
-// packets notice of failures:
+// With -table, -failover or -paths it measures, instead of that, what large tables cost BGP routers, what
+// packets notice of failures, or tunnels over long, lossy and narrow paths:
 //
 //	go run ./lab/bench -table[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-peers N] [-rest DURATION]
 //	                   [-idle N] [-idle-wireguard N] [-keepalive D] [-dead-after D] [-out docs/bench] [-readme README.md]
 //	go run ./lab/bench -failover[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-spokes N] [-keepalive D] [-dead-after D] …
+//	go run ./lab/bench -paths[=PARTS] [-only NAMES] [-rounds N] [-seconds N] …
 //
 //	 1. Either is a suite (suite.go) of parts (parts.go), each with a table of its own: participants that
-//	    take turns, one alone, started afresh. tableSuite (fullparts.go) and failoverSuite (failover.go) list them.
+//	    take turns, one alone, started afresh. tableSuite (fullparts.go), failoverSuite (failover.go) and pathsSuite
+//	    (paths.go) list them.
 //	 2. Tables come from feeders (feed.go, fullfeeder.go) behind a tunnel of two TUN devices, with this program
 //	    between them, as bytes that were written before (fullfeed.go). What the kernel has tells when they have
 //	    arrived (fullwait.go). fullrouter.go has what each router is configured as.
@@ -40,7 +42,9 @@
 //	    Warrens (linewarren.go), or what else keeps two lines (redundant.go, standing.go). Packets 1 ms apart
 //	    flow between processes of this program (flow.go, flowmain.go). Many spokes and two hubs are in spokenet.go, and
 //	    the packets between them in spokemesh.go.
-//	 4. Medians, multiples and targets go to OUT-table.md and .json, OUT-failover.md and .json, and between
+//	 4. Each path of -paths is a wire (wire.go) with conditions of its own (paths.go); lab/path holds and
+//	    loses its packets, in a process of this program (relay.go).
+//	 5. Medians, multiples and targets go to OUT-table.md and .json and so on, and between
 //	    other markers of the README, unless something was left out.
 //
 // An interrupt, or a process that ends when it should not, ends the turn; whatever it has made is removed.

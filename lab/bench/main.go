@@ -30,6 +30,7 @@ type options struct {
 	readme        string
 	table         partChoice
 	failover      partChoice
+	paths         partChoice
 	peers         int
 	spokes        int
 	keepalive     time.Duration
@@ -61,13 +62,14 @@ func main() {
 	flag.IntVar(&o.loss, "loss", 3, "rounds on each lossy path; the median of them counts; 0 leaves that part out")
 	flag.IntVar(&o.idle, "idle", 200, "further idle tunnels of Warren over TLS in one process; 0 leaves that part out")
 	flag.IntVar(&o.idleWireGuard, "idle-wireguard", 999, "the same over WireGuard")
-	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ",")+"; with -table or -failover of theirs")
+	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ",")+"; with -table, -failover or -paths of theirs")
 	flag.StringVar(&o.bin, "bin", "bin", "directory of the warren and wireguard-go binaries")
 	flag.StringVar(&o.out, "out", "docs/bench", "write the results to this path with .md and .json appended")
 	flag.StringVar(&o.readme, "readme", "", "rewrite what is between the bench's markers in this `file`, if nothing was left out")
 	flag.Var(&o.table, "table", "measure what large tables cost instead, beside other BGP routers; results go to -out with -table "+
 		"appended; alone it stands for all `parts`, -table=NAMES for some")
 	flag.Var(&o.failover, "failover", "measure what packets notice of failures instead, the same way")
+	flag.Var(&o.paths, "paths", "measure tunnels over long, lossy and narrow paths instead, the same way")
 	flag.IntVar(&o.prefixes, "prefixes", fullSize, "IPv4 prefixes of -table and -failover; parts with smaller tables take their share")
 	flag.IntVar(&o.peers, "peers", 10, "peers of the part of -table with several")
 	flag.IntVar(&o.spokes, "spokes", fullSpokes, "spokes of the part of -failover with two hubs, each a process of some 25 MB")

@@ -15,7 +15,7 @@ import (
 	"warren/lab/topo"
 )
 
-// congestionControl is what inner and outer connections use.
+// congestionControl is what inner connections use, and outer ones but for those that choose themselves.
 const congestionControl = "cubic"
 
 // firstPingWithin bounds the time from start to the first ping.
@@ -60,8 +60,8 @@ func (m *measurement) firstPing(ctx context.Context, began time.Time) error {
 	return nil
 }
 
-// checkCongestion reads what the tunnel's own connection uses, since a tunnel
-// over another algorithm than its rivals' would not be compared with them.
+// checkCongestion reads what the tunnel's own connection uses, which the report says of
+// each contender.
 func (m *measurement) checkCongestion(ctx context.Context) error {
 	if m.session.tcpPort == 0 {
 		return nil
@@ -180,7 +180,12 @@ type streamSum struct {
 
 // stream sends one TCP stream from A to the numbered iperf3 server on B.
 func (m *measurement) stream(ctx context.Context, server, seconds int) (streamSum, error) {
-	out, runErr := m.pair.a.Run(ctx, "iperf3", "-J", "-c", m.session.addrB, "-p", strconv.Itoa(iperfPort+server),
+	return m.streamTo(ctx, m.session.addrB, server, seconds)
+}
+
+// streamTo does so to another address of B.
+func (m *measurement) streamTo(ctx context.Context, addr string, server, seconds int) (streamSum, error) {
+	out, runErr := m.pair.a.Run(ctx, "iperf3", "-J", "-c", addr, "-p", strconv.Itoa(iperfPort+server),
 		"-t", strconv.Itoa(seconds), "-C", congestionControl)
 	var result struct {
 		Error string

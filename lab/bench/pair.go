@@ -78,7 +78,8 @@ func (p *pair) hosts(ctx context.Context) (err error) {
 func (p *pair) finish(ctx context.Context) error {
 	// A namespace may not choose an algorithm that the machine does not list as
 	// allowed, but a route may name any: so the outer connections use the same
-	// one as the inner ones, whatever the machine's default is.
+	// one as the inner ones, whatever the machine's default is, unless the contender
+	// chooses another.
 	for _, end := range []struct {
 		host *topo.Host
 		addr string

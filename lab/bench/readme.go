@@ -83,8 +83,8 @@ func (r *report) short() string {
 	b.WriteString("On paths with delay and loss, one stream and four streams, Mbit/s, and the p99 of pings beside the one stream, ms:\n\n")
 	b.WriteString(emphasizeWarren(r.shortLoss()).markdown() + "\n")
 	b.WriteString(r.shortIdle() + "\n")
-	fmt.Fprintf(&b, `Both ends and the load ran on one machine of %d cores: namespaces joined by veth pairs, cubic for inner and
-outer connections. Such figures drift, ratios within one run less. Loss is random and in either direction.
+	fmt.Fprintf(&b, `Both ends and the load ran on one machine of %d cores: namespaces joined by veth pairs, cubic for inner
+connections. Such figures drift, ratios within one run less. Loss is random and in either direction.
 `, r.Machine.Cores)
 	return b.String()
 }

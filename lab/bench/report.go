@@ -40,7 +40,8 @@ generators share the processors with the tunnels, so absolute figures are those 
 machine, and the ratios are what holds. A process that gives way to all others keeps the
 processors from halting, since virtual ones would wait for their host then. In each round all contenders run and take turns
 at each test; figures are medians over the rounds, and ratios are medians of each round's
-ratio. TCP is iperf3 with cubic inside the tunnels and on the underlay, four
+ratio. TCP is iperf3 with cubic inside the tunnels and on the underlay, but for the connections of
+Warren over TLS, which use what Warren takes by itself, as said above; four
 streams are four iperf3 processes. UDP counts what arrived while one thread sends as fast
 as it can. CPU is user and system time of the two tunnel processes during the one stream; what
 the kernel does in softirq is charged to whoever it interrupts, and is not in it. Memory

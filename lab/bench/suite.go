@@ -207,7 +207,7 @@ func suites(o options) ([]*suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []*suite{tableSuite(o, bin), failoverSuite(o, bin)}, nil
+	return []*suite{tableSuite(o, bin), failoverSuite(o, bin), pathsSuite(o, bin)}, nil
 }
 
 // chosenSuite returns the suite whose flag was given, nil if none was.
@@ -220,7 +220,7 @@ func chosenSuite(o options) (*suite, error) {
 	for _, s := range all {
 		switch {
 		case s.choice.given && chosen != nil:
-			return nil, errors.New("-table and -failover exclude each other")
+			return nil, errors.New("-table, -failover and -paths exclude each other")
 		case s.choice.given:
 			chosen = s
 		}

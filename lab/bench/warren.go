@@ -26,17 +26,27 @@ const (
 type warren struct {
 	bin       string
 	transport string
-	a, b      *topo.Warren
+	// congestion is that of the TLS connections, "" for what Warren takes by itself.
+	congestion string
+	a, b       *topo.Warren
 }
 
 func (w *warren) name() string {
+	if w.congestion != "" {
+		return nameWarren + "-" + w.congestion
+	}
 	if w.transport == transportTLS {
 		return nameWarren
 	}
 	return nameWarrenWireGuard
 }
 
-func (w *warren) title() string { return "Warren " + transportTitle(w.transport) }
+func (w *warren) title() string {
+	if w.congestion != "" {
+		return "Warren " + transportTitle(w.transport) + ", " + w.congestion
+	}
+	return "Warren " + transportTitle(w.transport)
+}
 
 func transportTitle(transport string) string {
 	if transport == transportTLS {
@@ -67,7 +77,7 @@ func (w *warren) prepare(ctx context.Context, p *pair) (err error) {
 	if err := configureRouters(w.a, w.b, w.transport); err != nil {
 		return err
 	}
-	return configureTunnel(w.a, w.b, tunnel{transport: w.transport, name: "bench", forLoad: true})
+	return configureTunnel(w.a, w.b, tunnel{transport: w.transport, name: "bench", forLoad: true, congestion: w.congestion})
 }
 
 func (w *warren) start(context.Context, *pair) (*session, error) {
@@ -115,6 +125,8 @@ type tunnel struct {
 	name      string // of the peer, at both ends, and of the interface
 	link      int
 	forLoad   bool // with addresses to send the load to
+	// congestion is as in warren.
+	congestion string
 	// secretFile is shared by both ends instead of public keys, "" for those:
 	// over WireGuard links with one peer are told apart by nothing else.
 	secretFile string
@@ -147,6 +159,9 @@ func (t tunnel) peerFile(remotes string, peer *topo.Warren, asn int, addr string
 		fmt.Fprintf(&b, "fingerprint = %q\n", peer.Fingerprint)
 	}
 	fmt.Fprintf(&b, "link = %d\ninterface = %q\n", t.link, t.name)
+	if t.congestion != "" {
+		fmt.Fprintf(&b, "congestion = %q\n", t.congestion)
+	}
 	if t.forLoad {
 		fmt.Fprintf(&b, "address = [\"fd99::%d/127\", \"%s/30\"]\npeer_address = \"fd99::%d\"\n", own, addr, other)
 	}

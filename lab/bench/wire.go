@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	"warren/lab/path"
 	"warren/lab/topo"
 )
 
@@ -24,20 +26,24 @@ type wire struct {
 	*pair
 	host  *topo.Host
 	delay time.Duration // one way
+	loss  path.Loss     // in the relay, from the beginning on; beside setLoss
+	rate  string        // of either direction, as tc writes it; "": none
+	queue time.Duration // before the rate
 }
 
-const (
-	relayPortA, relayPortB = "relay-a", "relay-b"
-	// relayQueue is the length, in packets, of the queues before and in the relay.
-	relayQueue = 16384
-)
+const relayPortA, relayPortB = "relay-a", "relay-b"
 
 func newWire(ctx context.Context, delay time.Duration) (*wire, error) {
+	return newWireLike(ctx, wire{delay: delay})
+}
+
+// newWireLike makes a wire with the same delay, loss and rate.
+func newWireLike(ctx context.Context, like wire) (*wire, error) {
 	t, err := topo.New(ctx, "bench")
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{pair: &pair{Topology: t}, delay: delay}
+	w := &wire{pair: &pair{Topology: t}, delay: like.delay, loss: like.loss, rate: like.rate, queue: like.queue}
 	if err := w.build(ctx); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -69,6 +75,11 @@ func (w *wire) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if w.rate != "" {
+		if err := w.limit(ctx); err != nil {
+			return err
+		}
+	}
 	if w.delay > 0 {
 		if err := w.startRelay(ctx); err != nil {
 			return err
@@ -86,7 +97,7 @@ func (w *wire) startRelay(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("run this program again: %w", err)
 	}
-	relay, err := w.host.Start(self, "relay", w.delay.String())
+	relay, err := w.host.Start(self, "relay", w.delay.String(), format(w.loss.Share, -1), format(w.loss.Run, -1))
 	if err != nil {
 		return err
 	}
@@ -101,9 +112,21 @@ func (w *wire) startRelay(ctx context.Context) error {
 	}
 	var lines []string
 	for _, port := range []string{relayPortA, relayPortB} {
-		lines = append(lines, fmt.Sprintf("link set dev %s txqueuelen %d up", port, relayQueue))
+		lines = append(lines, fmt.Sprintf("link set dev %s txqueuelen %d up", port, path.Queue))
 	}
 	return w.host.IP(ctx, lines...)
+}
+
+// limit has the ports to the ends send at a rate, behind a queue that drops what is too much.
+func (w *wire) limit(ctx context.Context) error {
+	for _, port := range []string{"a", "b"} {
+		_, err := w.host.Run(ctx, "tc", "qdisc", "add", "dev", port, "root", "tbf", "rate", w.rate, "burst", "8kb",
+			"latency", strconv.FormatInt(w.queue.Milliseconds(), 10)+"ms")
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setLoss makes the wire lose that many of 1000 IPv4 packets, at random, in each direction.

@@ -16,6 +16,9 @@
 //	hostile relay-udp LISTEN TO DELAY LONGEST LOST
 //	                               the same for UDP, on which payloads of more than LONGEST bytes and LOST per cent
 //	                               of the others get lost
+//	hostile path DEVICE DEVICE DELAY LOST RUN
+//	                               the same for all IP packets, between two TUN devices that it makes: LOST per cent
+//	                               get lost, RUN in a row on average; it says "ready" when they are there
 //	hostile capture INTERFACE FILE no attack: the frames that pass an interface, to a new file, until SIGTERM
 //	hostile no-ipv6 CMD...         no attack: runs a command as on a kernel without IPv6
 //	hostile no-next-hop-objects CMD...
@@ -96,11 +99,13 @@ func run(args []string) error {
 		}
 		return relay(args[1], args[2], delay)
 	case len(args) == 6 && args[0] == "relay-udp":
-		path, err := parseBadPath(args[3:])
+		bad, err := parseBadPath(args[3:])
 		if err != nil {
 			return err
 		}
-		return relayDatagrams(args[1], args[2], path)
+		return relayDatagrams(args[1], args[2], bad)
+	case len(args) == 6 && args[0] == "path":
+		return carryPackets(args[1], args[2], args[3:])
 	case len(args) > 1 && args[0] == "no-ipv6":
 		return withoutIPv6(args[1:])
 	case len(args) > 1 && args[0] == "no-next-hop-objects":
@@ -110,5 +115,5 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile relay-udp LISTEN TO DELAY LONGEST LOST | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile no-next-hop-objects CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile relay-udp LISTEN TO DELAY LONGEST LOST | hostile path DEVICE DEVICE DELAY LOST RUN | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile no-next-hop-objects CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }

@@ -144,6 +144,9 @@ type LinkConfig struct {
 	Assign         []netip.Addr       // the addresses that the peer is to have, which its Event says; at most [tunnel.MaxAssigned]
 	Events         func(tunnel.Event) // must not block; may be nil
 	Resume         *Handover          // the tunnel is up already, as the program before has left it; nil: it is not
+	// Congestion is the congestion control of the tunnel's connections, as in
+	// net.ipv4.tcp_available_congestion_control, or [CongestionAuto], which "" is too.
+	Congestion string
 }
 
 func (c *LinkConfig) check() error {

@@ -32,6 +32,7 @@ type Endpoint struct {
 	able     byte // flags of hellos
 	gate     *gate
 	pending  pending
+	best     best
 
 	complaints *complaints
 	refusals   report.Refusals

@@ -33,6 +33,8 @@ type Link struct {
 
 	creds atomic.Pointer[[]*credential] // at least one; the first is offered; changed with e.mu held
 
+	congestion atomic.Pointer[string] // of connections from now on
+
 	renewal renewal
 
 	log  *slog.Logger
@@ -115,6 +117,7 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 		waits:   make([]waits, c.Device.Queues()),
 	}
 	l.creds.Store(&creds)
+	l.SetCongestion(c.Congestion)
 	l.report = report.New("tls", l.dev.Name(), l.dev.MTU())
 	return l
 }
@@ -234,6 +237,7 @@ func (l *Link) chores() int {
 // lookBack does what need not be done more often.
 func (l *Link) lookBack(ctx context.Context) {
 	l.watchSegments(l.e.cfg.Now())
+	l.boundAllUnsent()
 	l.noteKey()
 	l.forgetTwin(l.e.cfg.Now())
 	l.widen(ctx)

@@ -112,6 +112,7 @@ func (s *session) startLane(ln *lane) {
 		giveUp = s.link.giveUpAfter()
 	}
 	ln.wire.established(&s.heard, giveUp)
+	s.link.congest(ln.wire)
 	ln.follow()
 	s.readers.Go(func() {
 		err := ln.receive()

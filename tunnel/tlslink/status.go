@@ -9,6 +9,9 @@ func (l *Link) Status() tunnel.Status {
 		s.Local = l.e.identity(l.credentials()[0])
 	}
 	s.Stats = l.counters.Stats()
+	if ln := l.routes[0].Load(); ln != nil {
+		s.Congestion = ln.wire.congestion()
+	}
 	if s.State == tunnel.StateUp && l.dialedIt.Load() { // the other end has segments of its own
 		s.Hint = l.segments.hint(s.Remote.Addr())
 	}

@@ -27,6 +27,8 @@ type wire struct {
 	heard atomic.Pointer[heard] // where to note it; nil before the session
 	clamp int                   // size of segments that it was dialed with; 0: the kernel chose
 
+	unsent int // the bound of what waits unsent, in bytes; of the goroutine of Link.Run
+
 	proof    proof  // set when the handshake is done
 	record   bool   // during the handshake: keep what is read first
 	recorded []byte // up to maxRecordedHello
@@ -211,12 +213,6 @@ func (w *wire) sendLocked() error {
 	return err
 }
 
-// notSentLowat bounds what waits in the socket unsent. What doesn't fit waits in
-// the device's queue, where the flows inside the tunnel notice. Measured with 32
-// KiB: a ping beside a stream takes half as long over 20 ms with losses, but the
-// stream is a third slower over a path that loses packets and has no delay.
-const notSentLowat = 256 << 10
-
 // natIdle is how long a connection is silent before TCP probes it.
 const natIdle = 15 * time.Second
 
@@ -233,7 +229,8 @@ func (w *wire) established(heard *heard, giveUp time.Duration) {
 	// Each of these is a refinement: without it the tunnel works all the same. An
 	// error that matters comes back from the next read.
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: natIdle, Interval: natIdle})
-	w.setOption(unix.TCP_NOTSENT_LOWAT, notSentLowat)
+	w.unsent = firstUnsent
+	w.setOption(unix.TCP_NOTSENT_LOWAT, w.unsent)
 	w.giveUpAfter(giveUp)
 }
 

@@ -1,0 +1,73 @@
+package tlslink
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What waits in a socket unsent delays what comes later, a ping beside a stream as well. What
+// doesn't fit waits in the device's queue, where the flows inside the tunnel notice. So the bound
+// is a time, at the rate that the connection delivers with: long enough for this process to be
+// woken up in between, also on a busy machine, and short beside a path's round trip. The kernel
+// asks for more when half of it is left.
+const (
+	unsentFor = 8 * time.Millisecond
+	// minUnsent is a TLS record, or a packet of a flow that is as slow as that.
+	minUnsent = 16 << 10
+	// maxUnsent is for fast paths, where the bound is short in any case. Measured with 32 KiB, one
+	// stream is a third slower over a path that loses packets and has no delay.
+	maxUnsent = 256 << 10
+	// firstUnsent is for a connection whose rate is not known yet.
+	firstUnsent = 128 << 10
+)
+
+// unsentBound returns how many bytes may wait unsent where so many did up to now, and the
+// connection delivers rate bytes a second; 0 is not known. A rate is that of one moment: the
+// bound falls to half at most.
+func unsentBound(before int, rate uint64) int {
+	if rate == 0 {
+		return before
+	}
+	due := min(float64(rate)*unsentFor.Seconds(), maxUnsent)
+	return max(int(due), before/2, minUnsent)
+}
+
+// boundUnsent sets it for what the connection delivers now.
+func (w *wire) boundUnsent() {
+	rate, ok := w.deliveryRate()
+	if !ok {
+		return
+	}
+	next := unsentBound(w.unsent, rate)
+	if next == w.unsent {
+		return
+	}
+	w.unsent = next
+	w.setOption(unix.TCP_NOTSENT_LOWAT, next)
+}
+
+// deliveryRate returns what the peer has acknowledged lately, in bytes a second, without the times
+// at which nothing was to be sent; 0 if nothing was yet. ok is false if the kernel does not say.
+func (w *wire) deliveryRate() (rate uint64, ok bool) {
+	if w.raw == nil {
+		return 0, false
+	}
+	err := setsockopt(w.raw, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil {
+			rate = info.Delivery_rate
+		}
+		return err
+	})
+	return rate, err == nil
+}
+
+// boundAllUnsent is called at each look back.
+func (l *Link) boundAllUnsent() {
+	for _, ln := range l.session.lanes {
+		if ln != nil && !ln.lost.Load() {
+			ln.wire.boundUnsent()
+		}
+	}
+}
