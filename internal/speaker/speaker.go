@@ -53,9 +53,11 @@ type Speaker struct {
 	lastError string
 	told      slog.Level // at which that went to the log
 	listener  inspectionListener
+	asked     asked
 
 	events chan struct{} // capacity 1
 	passed chan struct{} // closed, and replaced, when settled changes
+	asking chan struct{} // capacity 1: held by whoever asks the process
 }
 
 // limits are what SetLimits sets.
@@ -89,7 +91,7 @@ func New(cfg Config) *Speaker {
 	}
 	s := &Speaker{
 		cfg: cfg, log: cfg.Logger, table: newTable(),
-		events: make(chan struct{}, 1), passed: make(chan struct{}),
+		events: make(chan struct{}, 1), passed: make(chan struct{}), asking: make(chan struct{}, 1),
 	}
 	s.SetLimits(cfg.MemoryMax, cfg.RestartTime)
 	return s
