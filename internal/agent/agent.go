@@ -115,6 +115,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 			return reloadResult(lines, err), nil
 		},
 		Routes:      func(ctx context.Context, of netip.Prefix) (status.Routes, error) { return l.waysOf(ctx, of) },
+		Why:         l.why,
 		SetLogLevel: a.setLogLevel,
 		Logger:      a.log,
 	})
@@ -160,6 +161,7 @@ func (a *Agent) newLoop() *loop {
 
 		forwarding: link.Forwarding,
 		hasIPv6:    link.HasIPv6,
+		leads:      link.LeadsTo,
 		hashPorts:  new(link.FlowHash).SetByPorts,
 		beside:     listenIPv4,
 		now:        time.Now,
