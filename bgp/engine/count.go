@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 
+	"warren/bgp"
 	"warren/bgp/judge"
 )
 
@@ -22,37 +23,58 @@ func (s *Speaker) announcedToLocked(n *neighbor) (announced, withheld int) {
 		return announced, 0 // the usual case, without a walk through all routes
 	}
 	for p, id := range s.rib.known.All() {
-		from := s.rib.learned(id)
-		if from == nil || from == n || from.session.remoteID == n.session.remoteID {
-			continue // never back
-		}
-		if to := s.rib.scopes.Get(p); to == toNobody || to == toInternal && n.ASN != s.cfg.ASN {
-			continue
-		}
-		if _, own := s.announced[p]; own || !sends[familyOf(p)] || s.rib.visible(p) == nil || !n.Export.Matches(p, false) {
-			continue
-		}
-		if s.withholds(from, n) {
-			withheld++
-		} else {
+		switch s.whyWithheldLocked(n, s.rib.learned(id), p, sends) {
+		case bgp.Sent:
 			announced++
+		case bgp.WithheldSameAS, bgp.WithheldInternal:
+			withheld++
 		}
 	}
 	return announced, withheld
 }
 
-// withholds reports whether n is not sent what comes from a neighbor of its own AS: n
+// whyWithheldLocked says why n is not sent the route to p, which is learned from a neighbor: nil is that
+// there is none. sends says for each family whether there is a next hop.
+func (s *Speaker) whyWithheldLocked(n, from *neighbor, p netip.Prefix, sends [2]bool) bgp.Withheld {
+	switch {
+	case from == nil:
+		return bgp.WithheldNothing
+	case from == n:
+		return bgp.WithheldSource // never back
+	case from.session.remoteID == n.session.remoteID:
+		return bgp.WithheldRouterID
+	}
+	switch to := s.rib.scopes.Get(p); {
+	case to == toNobody:
+		return bgp.WithheldNoAdvertise
+	case to == toInternal && n.ASN != s.cfg.ASN:
+		return bgp.WithheldNoExport
+	}
+	_, own := s.announced[p]
+	switch {
+	case !sends[familyOf(p)]:
+		return bgp.WithheldNextHop
+	case own || s.rib.visible(p) == nil:
+		return bgp.WithheldNothing
+	case !n.Export.Matches(p, false):
+		return bgp.WithheldExport
+	}
+	return s.sameAS(from, n)
+}
+
+// sameAS says why n is not sent what comes from a neighbor of its own AS: n
 // would find its own number in the path, or is to hear it from that neighbor itself (RFC
 // 4271 section 9.2.1, RFC 4456 section 6).
-func (s *Speaker) withholds(from, n *neighbor) bool {
+func (s *Speaker) sameAS(from, n *neighbor) bgp.Withheld {
 	switch {
 	case from.ASN != n.ASN:
-		return false
-	case n.ASN == s.cfg.ASN:
-		return !from.RouteReflectorClient && !n.RouteReflectorClient
-	default:
-		return !n.ASOverride
+		return bgp.Sent
+	case n.ASN != s.cfg.ASN && !n.ASOverride:
+		return bgp.WithheldSameAS
+	case n.ASN == s.cfg.ASN && !from.RouteReflectorClient && !n.RouteReflectorClient:
+		return bgp.WithheldInternal
 	}
+	return bgp.Sent
 }
 
 // maxLoopsLookedAt bounds how many of a neighbor's prefixes are looked at for each status.

@@ -72,7 +72,7 @@ func (r *rib) choose(best *neighbor, asn uint32) []Way {
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(all, func(a, b candidate) int { return a.compare(&b, asn) })
+	slices.SortStableFunc(all, func(a, b candidate) int { c, _ := a.compare(&b, asn); return c })
 	first := all[0]
 	if i := slices.IndexFunc(all, func(c candidate) bool { return c.n == best }); i >= 0 {
 		first = all[i]
@@ -95,16 +95,36 @@ func (r *rib) choose(best *neighbor, asn uint32) []Way {
 }
 
 // compare is less than 0 if a is better than b, in the order of GoBGP 4.8.0
-// (destination.insertSort) but for age and router ID, which only GoBGP compares.
-func (a *candidate) compare(b *candidate, asn uint32) int {
+// (destination.insertSort) but for age and router ID, which only GoBGP compares: at is the step
+// that decides.
+func (a *candidate) compare(b *candidate, asn uint32) (c int, at bgp.Step) {
 	x, y := &a.attrs, &b.attrs
-	c := cmp.Or(
-		trueLast(x.Stale, y.Stale), cmp.Compare(y.LocalPref, x.LocalPref),
-		cmp.Compare(x.Length, y.Length), cmp.Compare(x.Origin, y.Origin))
-	if c == 0 && (x.Length == 0 || x.FirstAS == y.FirstAS) {
-		c = cmp.Compare(x.MED, y.MED)
+	if c := trueLast(x.Stale, y.Stale); c != 0 {
+		return c, bgp.StepStale
 	}
-	return cmp.Or(c, trueLast(a.n.ASN == asn, b.n.ASN == asn), cmp.Compare(x.Reflected, y.Reflected))
+	if c := cmp.Compare(y.LocalPref, x.LocalPref); c != 0 {
+		return c, bgp.StepLocalPref
+	}
+	if c := cmp.Compare(x.Length, y.Length); c != 0 {
+		return c, bgp.StepASPath
+	}
+	if c := cmp.Compare(x.Origin, y.Origin); c != 0 {
+		return c, bgp.StepOrigin
+	}
+	if c := cmp.Compare(x.MED, y.MED); c != 0 && (x.Length == 0 || x.FirstAS == y.FirstAS) {
+		return c, bgp.StepMED
+	}
+	internal := a.n.ASN == asn
+	if c := trueLast(internal, b.n.ASN == asn); c != 0 {
+		return c, bgp.StepEBGP
+	}
+	if c := cmp.Compare(x.Reflected, y.Reflected); c != 0 {
+		return c, bgp.StepReflected
+	}
+	if internal {
+		return 0, bgp.StepRouterID
+	}
+	return 0, bgp.StepAge
 }
 
 func trueLast(a, b bool) int {

@@ -77,6 +77,9 @@ func (s *Session) withdraw() {
 		s.remove(IPv4, u.nlri.prefixes)
 		if n := len(u.reach.prefixes) + len(u.nlri.prefixes); n > 0 && f.loop == notLooped {
 			s.noteWithdrawn(*f, n, u.firstAnnounced())
+			why := &note{kind: withdrawn, attr: f.attr, why: f.why, args: f.args}
+			s.remember(u.family, u.reach.prefixes, why)
+			s.remember(IPv4, u.nlri.prefixes, why)
 		}
 	}
 	for f := range s.tables {
@@ -96,6 +99,7 @@ func (u *update) firstAnnounced() netip.Prefix {
 func (s *Session) remove(f int, prefixes []prefix) {
 	t := &s.tables[f]
 	s.forgetLooped(f, prefixes...)
+	s.forgetInvalid(f, prefixes...)
 	for _, p := range prefixes {
 		e, ok := t.get(p)
 		if !ok {
@@ -181,6 +185,7 @@ func (s *Session) enter(f int, p prefix, id attrID) *Notification {
 		return nil
 	}
 	s.forgetLooped(f, p)
+	s.forgetInvalid(f, p)
 	if hard := s.cfg.Policy.HardMaxPrefixes; hard > 0 && s.announces(f) >= hard {
 		return tooMany(f, hard)
 	}

@@ -15,7 +15,8 @@
 //  4. What an attribute says is checked by its own RFC and RFC 7606 (rules.go,
 //     aspath.go). A fault makes all the UPDATE's routes withdrawals; where their
 //     prefixes are not surely found it ends the session.
-//     Routes that have been here before are withdrawn too, and counted (loop.go).
+//     Routes that have been here before are withdrawn too, and counted (loop.go). Of the
+//     malformed ones some are remembered (invalid.go).
 //  5. What is left is written in one form (encode.go). Attributes that might not
 //     fit into a message on the way to another peer count as a fault.
 //  6. The routes go into a table for each family (change.go, table.go), the
@@ -27,7 +28,8 @@
 //     as stale, and Resume hands them to the Session of the next connection (stale.go);
 //     graceful.go has what OPENs say of that.
 //  10. Attributes has what a route is compared by with those of other peers (ways.go), and
-//     Config.Moved is told what is handed on and withdrawn.
+//     Config.Moved is told what is handed on and withdrawn. Look says what became of a
+//     prefix (look.go).
 //
 // What is handed on is whole messages of at most 4096 octets; judging it once
 // more changes nothing.

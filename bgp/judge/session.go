@@ -85,6 +85,7 @@ type Session struct {
 	update   update
 	tables   [2]table
 	loops    [2]map[prefix]Loop // by family: what the peer announces and has been here before; nil: nothing
+	invalid  [2]invalids        // by family: what it announces malformed; nil: nothing
 	attrs    attrTable
 	out      outbox
 }

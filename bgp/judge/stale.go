@@ -12,7 +12,7 @@ package judge
 // UPDATEs that withdraw those of the others.
 func (s *Session) Retain(dst []byte) []byte {
 	keep, _ := s.Retained()
-	s.loops = [2]map[prefix]Loop{} // the peer does not announce them any more
+	s.loops, s.invalid = [2]map[prefix]Loop{}, [2]invalids{} // the peer does not announce them any more
 	for f := range s.tables {
 		t := &s.tables[f]
 		t.each(func(p prefix, e entry) {

@@ -36,10 +36,15 @@ func (s *Session) Attributes(p netip.Prefix) (a Attributes, ok bool) {
 	if !ok || e.verdict() != accepted {
 		return a, false
 	}
+	return s.attributesIn(s.attrs.blob(e.attrs)), true
+}
+
+// attributesIn are those in a blob of an attrTable.
+func (s *Session) attributesIn(blob string) (a Attributes) {
 	a.LocalPref = defaultLocalPref
 	var shutdown bool
 	var path, four string
-	eachAttribute(s.attrs.blob(e.attrs), func(typ uint8, v string) {
+	eachAttribute(blob, func(typ uint8, v string) {
 		switch typ {
 		case attrOrigin:
 			a.Origin = v[0]
@@ -65,7 +70,7 @@ func (s *Session) Attributes(p netip.Prefix) (a Attributes, ok bool) {
 		a.LocalPref = 0
 	}
 	s.setPath(&a, path, four)
-	return a, true
+	return a
 }
 
 // internal reports whether the session is iBGP.

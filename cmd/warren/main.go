@@ -88,7 +88,7 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), reloadCmd(), restartCmd(), logLevelCmd(), versionCmd(), speakerCmd())
+	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), whyCmd(), reloadCmd(), restartCmd(), logLevelCmd(), versionCmd(), speakerCmd())
 	return cmd
 }
 

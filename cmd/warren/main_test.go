@@ -40,6 +40,11 @@ func TestWrongUse(t *testing.T) {
 		{"status 10.2.0.0/24", "unknown command"},
 		{"status --routes here", `"here" is neither a prefix`},
 		{"status --routes 10.2.0.1/24", "is 10.2.0.0/24 meant"},
+		{"why", "accepts 1 arg(s), received 0"},
+		{"why here", `"here" is neither a prefix`},
+		{"why 10.2.0.1/24", "is 10.2.0.0/24 meant"},
+		{"why ::ffff:10.2.0.0/120", "is IPv4-mapped"},
+		{"why 10.2.0.0/24 --to", "flag needs an argument"},
 		{"status --routes 10.2.0.0/24 10.3.0.0/24", "accepts at most 1 arg(s)"},
 	} {
 		code, stdout, stderr := run(t, strings.Fields(c.args)...)
@@ -106,7 +111,7 @@ func TestCheckWarns(t *testing.T) {
 func TestNotSucceeding(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "warren.toml")
 	for _, args := range [][]string{
-		{"check", "-c", nowhere}, {"status", "-c", nowhere}, {"reload", "-c", nowhere}, {"restart", "-c", nowhere}, {"log-level", "info", "-c", nowhere},
+		{"check", "-c", nowhere}, {"status", "-c", nowhere}, {"why", "10.2.0.0/24", "-c", nowhere}, {"reload", "-c", nowhere}, {"restart", "-c", nowhere}, {"log-level", "info", "-c", nowhere},
 	} {
 		if code, _, stderr := run(t, args...); code != exitFailed || !strings.Contains(stderr, nowhere) {
 			t.Errorf("warren %v: exit %d, %q", args, code, stderr)

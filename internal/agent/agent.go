@@ -144,6 +144,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 			return a.restart(ctx, l, leave), nil
 		},
 		Routes:      func(ctx context.Context, of netip.Prefix) (status.Routes, error) { return l.waysOf(ctx, of) },
+		Why:         l.why,
 		SetLogLevel: a.setLogLevel,
 		Logger:      a.log,
 	}
@@ -198,6 +199,7 @@ func (a *Agent) newLoop() *loop {
 		forwarding: link.Forwarding,
 		hasIPv6:    link.HasIPv6,
 		hashPorts:  a.flowHash.SetByPorts,
+		leads:      link.LeadsTo,
 		beside:     listenIPv4,
 		now:        time.Now,
 

@@ -35,7 +35,8 @@
 //	    router's own (source.go).
 //	 6. Status and reload are functions that the loop runs between two events
 //	    (status.go, reload.go), so they see and change a state that is whole. What the config says
-//	    in the words of other packages is in translate.go.
+//	    in the words of other packages is in translate.go. `warren why` asks the loop, the speaker and the
+//	    kernel, one after the other (why.go and what begins with that).
 //	 7. When the machine wakes up all of this is done at once: timers slept too.
 //
 // Starting and stopping has an order (agent.go): what protects the underlay

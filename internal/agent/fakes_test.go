@@ -210,6 +210,10 @@ func (s *fakeSpeaker) TakeUp() error { return nil }
 
 func (s *fakeSpeaker) Settle(context.Context) error { return nil }
 
+func (s *fakeSpeaker) Explain(_ context.Context, q bgp.Question) (bgp.Explanation, error) {
+	return bgp.Explanation{Prefix: q.Of}, nil
+}
+
 func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
 	c := s.changes
 	s.changes = map[netip.Prefix]bgp.Route{}

@@ -55,6 +55,7 @@ type loop struct {
 
 	forwarding func(v4 bool, ifname string) (bool, error) // link.Forwarding
 	hasIPv6    func() bool                                // link.HasIPv6
+	leads      func(netip.Addr) (link.Leads, error)       // link.LeadsTo
 	hashPorts  func(on bool) error                        // link.FlowHash
 
 	cfg     *config.Config

@@ -62,6 +62,7 @@ type bgpSpeaker interface {
 	Settle(context.Context) error
 	TakeChanges() map[netip.Prefix]bgp.Route
 	Neighbors() []bgp.NeighborStatus
+	Explain(context.Context, bgp.Question) (bgp.Explanation, error)
 	Events() <-chan struct{}
 	Status() speaker.Status
 	SetLimits(memoryMax int64, restartTime time.Duration)

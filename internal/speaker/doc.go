@@ -13,7 +13,8 @@
 //     that there is something to take.
 //  4. What it logs goes to the daemon's log, and so does what it panics with (output.go).
 //  5. It is ended if it takes more memory than it may (memory.go).
-//  6. When it ends, another one is started after a pause that grows. Its routes stay until their neighbors
+//  6. [Speaker.Explain] asks it about one prefix (explain.go).
+//  7. When it ends, another one is started after a pause that grows. Its routes stay until their neighbors
 //     have announced them again, or have had time to, and for RestartTime at most (table.go).
 //
 // The daemon never imports package engine: only the process does.

@@ -74,6 +74,8 @@ func (p *process) take(kind wire.Kind, payload []byte) error {
 		return decode(payload, p.takeEvent)
 	case wire.KindServing:
 		return decode(payload, p.takeServing)
+	case wire.KindExplained:
+		return decode(payload, p.takeExplained)
 	}
 	return errors.New("a message of a kind that is not known")
 }

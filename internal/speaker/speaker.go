@@ -57,10 +57,12 @@ type Speaker struct {
 	told      slog.Level // at which that went to the log
 	listener  inspectionListener
 	hold      *hold // nil: a process is kept running
+	asked     asked
 
 	events chan struct{} // capacity 1
 	held   chan struct{} // capacity 1: hold is another
 	passed chan struct{} // closed, and replaced, when settled changes
+	asking chan struct{} // capacity 1: held by whoever asks the process
 }
 
 // limits are what SetLimits sets.
@@ -94,7 +96,7 @@ func New(cfg Config) *Speaker {
 	}
 	s := &Speaker{
 		cfg: cfg, log: cfg.Logger, table: newTable(),
-		events: make(chan struct{}, 1), held: make(chan struct{}, 1), passed: make(chan struct{}),
+		events: make(chan struct{}, 1), held: make(chan struct{}, 1), passed: make(chan struct{}), asking: make(chan struct{}, 1),
 	}
 	s.SetLimits(cfg.MemoryMax, cfg.RestartTime)
 	if h := cfg.Resume; h != nil {

@@ -25,6 +25,7 @@ type sent struct {
 	serial   uint64 // of the last Want
 	settings wire.Settings
 	listener uint32
+	asked    uint32
 }
 
 // write sends what the process has to know, each time as it is then, until the process ends.
@@ -74,7 +75,7 @@ func (p *process) update(sent *sent) error {
 		sent.settings = settings
 	}
 	p.s.mu.Lock()
-	serial, listener := p.s.wanted.serial, p.s.listener
+	serial, listener, asked := p.s.wanted.serial, p.s.listener, p.s.asked
 	var want wire.Want
 	if serial != sent.serial {
 		want = p.s.wantLocked()
@@ -88,6 +89,12 @@ func (p *process) update(sent *sent) error {
 			p.s.log.Warn("BGP: a listener that is not wanted any more cannot be closed", slog.Any("err", err))
 		}
 		sent.serial = serial
+	}
+	if asked.number != sent.asked && asked.process == p {
+		if err := p.send(wire.KindAsk, wire.Ask{Call: asked.number, Question: asked.question}); err != nil {
+			return err
+		}
+		sent.asked = asked.number
 	}
 	if listener.number != sent.listener {
 		err := p.packets.Send(wire.Answer{Listener: listener.number}, listener.conn)

@@ -30,6 +30,14 @@ func GetRoutes(ctx context.Context, socket, of string) (Routes, error) {
 	return r, err
 }
 
+// GetWhy asks the daemon at socket about a prefix or an address: see [ParseWhy]. from and to are peers
+// or empty. The error wraps ErrNoPeer if there is none of such a name.
+func GetWhy(ctx context.Context, socket, of, from, to string) (Why, error) {
+	var y Why
+	err := ask(ctx, socket, http.MethodGet, "/why?"+url.Values{"of": {of}, "from": {from}, "to": {to}}.Encode(), &y)
+	return y, err
+}
+
 // Reload has the daemon at socket read its files again, and waits until it has.
 // Mistakes in the files are in the result, not in the error.
 func Reload(ctx context.Context, socket string) (ReloadResult, error) {
@@ -67,6 +75,9 @@ func ask(ctx context.Context, socket, method, path string, answer any) error {
 		if json.Unmarshal(body, &f) != nil || f.Error == "" {
 			f.Error = resp.Status
 		}
+		if resp.StatusCode == http.StatusNotFound && f.NoPeer {
+			return saidError{f.Error, ErrNoPeer}
+		}
 		return fmt.Errorf("the daemon says: %s", f.Error)
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
@@ -74,6 +85,15 @@ func ask(ctx context.Context, socket, method, path string, answer any) error {
 	}
 	return nil
 }
+
+// saidError is what the daemon says, which is an error that is known here too.
+type saidError struct {
+	text string
+	is   error
+}
+
+func (e saidError) Error() string { return e.text }
+func (e saidError) Unwrap() error { return e.is }
 
 // explain turns an error of the connection into what an operator can do.
 func explain(socket string, err error) error {

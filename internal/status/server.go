@@ -43,6 +43,9 @@ type Config struct {
 	// Routes returns the ways of a prefix, of the longest that an address is in, or, of the zero
 	// prefix, of all. nil: it cannot be asked.
 	Routes func(context.Context, netip.Prefix) (Routes, error)
+	// Why says what became of the routes to a prefix. The error wraps ErrNoPeer where one is asked for
+	// that there is not. nil: it cannot be asked.
+	Why func(context.Context, WhyQuestion) (Why, error)
 	// SetLogLevel changes the level of the log to the one of that name; its error
 	// says which there are. nil: it cannot be changed.
 	SetLogLevel func(name string) error
@@ -149,6 +152,18 @@ func (s *Server) handler(run context.Context) http.Handler {
 			s.answer(w, v, err)
 		})
 	}
+	if s.config.Why != nil {
+		mux.HandleFunc("GET /why", func(w http.ResponseWriter, r *http.Request) {
+			values := r.URL.Query()
+			q, err := ParseWhy(values.Get("of"))
+			var v Why
+			if err == nil {
+				q.From, q.To = values.Get("from"), values.Get("to")
+				v, err = s.config.Why(r.Context(), q)
+			}
+			s.answer(w, v, err)
+		})
+	}
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
 		// A reload that has begun goes on when the one who asked has gone.
 		v, err := s.config.Reload(run)
@@ -167,13 +182,19 @@ func (s *Server) handler(run context.Context) http.Handler {
 
 // failure is the body of an answer that is not 200.
 type failure struct {
-	Error string `json:"error"`
+	Error  string `json:"error"`
+	NoPeer bool   `json:"no_peer,omitempty"` // it is ErrNoPeer
 }
 
 func (s *Server) answer(w http.ResponseWriter, v any, err error) {
 	code := http.StatusOK
 	if err != nil {
-		code, v = http.StatusInternalServerError, failure{err.Error()}
+		code = http.StatusInternalServerError
+		f := failure{Error: err.Error(), NoPeer: errors.Is(err, ErrNoPeer)}
+		if f.NoPeer {
+			code = http.StatusNotFound
+		}
+		v = f
 	}
 	body, err := json.Marshal(v)
 	if err != nil {

@@ -155,6 +155,12 @@ func (p *process) obey(in *wire.Reader, stop func()) {
 			p.set(s)
 		case wire.KindStop:
 			stop()
+		case wire.KindAsk:
+			var a wire.Ask
+			if err := wire.Decode(payload, &a); err != nil {
+				gone(err)
+			}
+			p.ask(a)
 		}
 	}
 }

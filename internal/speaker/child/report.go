@@ -34,6 +34,7 @@ type pending struct {
 	settled *wire.Settled
 	serving []wire.Serving
 	events  []wire.Event
+	ask     *wire.Ask // the last one
 }
 
 func (p *process) wake() {
@@ -193,6 +194,11 @@ func (p *process) sendPending() error {
 	}
 	for _, s := range all.serving {
 		if err := p.send(wire.KindServing, s); err != nil {
+			return err
+		}
+	}
+	if all.ask != nil {
+		if err := p.sendExplained(p.explain(*all.ask)); err != nil {
 			return err
 		}
 	}

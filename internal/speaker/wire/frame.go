@@ -18,6 +18,7 @@ const (
 	KindWant     Kind = 2 // Want
 	KindSettings Kind = 3 // Settings
 	KindStop     Kind = 4 // none: end the sessions, then the process
+	KindAsk      Kind = 5 // Ask
 )
 
 // The kinds that the speaker's process sends. Ready is the first frame.
@@ -28,6 +29,7 @@ const (
 	KindSettled   Kind = 19 // Settled
 	KindEvent     Kind = 20 // Event
 	KindServing   Kind = 21 // Serving
+	KindExplained Kind = 22 // Explained
 )
 
 // Bounds of a payload, in bytes.

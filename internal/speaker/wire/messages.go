@@ -88,6 +88,35 @@ type Serving struct {
 	Error    string
 }
 
+// Ask asks about a prefix. Another one may follow before it is answered; then the last counts.
+type Ask struct {
+	Call uint32 // for the answer
+	bgp.Question
+}
+
+// Explained is the answer to Ask. Its neighbors are known by their numbers.
+type Explained struct {
+	Call       uint32
+	Prefix     netip.Prefix
+	Local      bool
+	Refused    []netip.Prefix
+	Candidates []Candidate
+	More       int
+	Exports    []Export
+}
+
+// Candidate is bgp.Candidate.
+type Candidate struct {
+	ID uint32
+	bgp.Candidate
+}
+
+// Export is bgp.Export.
+type Export struct {
+	ID, From uint32 // From: 0 for none
+	Withheld bgp.Withheld
+}
+
 // What the process asks for.
 const (
 	OpListen = "listen" // a listener for a neighbor
