@@ -88,7 +88,7 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), reloadCmd(), logLevelCmd(), versionCmd(), speakerCmd())
+	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), historyCmd(), reloadCmd(), logLevelCmd(), versionCmd(), speakerCmd())
 	return cmd
 }
 

@@ -36,6 +36,10 @@ type attachment struct {
 	session *session     // nil while the tunnel is down
 	ends    []netip.Addr // of the last session, if there was one: the interface keeps its addresses
 	mended  time.Time    // when the log last said that the interface was mended
+
+	resets    resets // of the tunnel
+	sessions  resets // of BGP
+	closedFor string // why this router has ended the BGP session that was there; "": it has not, as far as is known
 }
 
 // phase is how far an attachment's tunnel is:
@@ -65,6 +69,8 @@ type session struct {
 	addresses   []netip.Prefix // what the interface was given
 	addressed   time.Time      // when it was
 	at          place          // of a network: where this router is on it
+	began       time.Time
+	remote      string // on the underlay, "" if there is none
 }
 
 // isLAN reports whether it is a network that the peer is on, and no tunnel.

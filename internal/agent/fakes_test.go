@@ -17,6 +17,7 @@ import (
 	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/fib"
+	"warren/internal/history"
 	"warren/internal/link"
 	"warren/internal/speaker"
 	"warren/internal/underlay"
@@ -78,6 +79,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 			}
 			return !w.stopped["6:"+ifname], nil
 		},
+		history:   history.New(func(error) {}),
 		hasIPv6:   func() bool { return !w.tunnels.noIPv6 },
 		hashPorts: func(bool) error { return nil },
 		beside: func(ifname string, e ends, called func()) (func(), error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/history"
 	"warren/internal/link"
 	"warren/internal/underlay"
 )
@@ -65,6 +66,8 @@ type loop struct {
 
 	m       *machine
 	handles handles
+	history *history.Log
+	watched watched
 	lines   []string        // what the reload at work has done
 	waiting []chan struct{} // to be closed when no tunnel is being opened or closed
 	working sync.WaitGroup  // those that open and close tunnels
@@ -102,6 +105,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 		case <-l.inbox.signal:
 			l.takeInbox()
 		case <-l.speaker.Events():
+			l.watchSpeaker(l.now())
 			l.learn()
 			l.applyRoutes()
 		case <-l.feed.again:
@@ -167,6 +171,7 @@ func (l *loop) retry() {
 	l.mend(false)
 	l.followKeys()
 	l.play(tick{})
+	l.watch(l.now())
 }
 
 // wake is called when the machine woke up.

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"warren/internal/history"
 	"warren/internal/socket"
 )
 
@@ -33,13 +34,14 @@ var ErrRunning = errors.New("another warren is running")
 type Config struct {
 	Socket string // path; its directory is made if it is missing
 	Source func(context.Context) (Status, error)
-	Reload func(context.Context) (ReloadResult, error)
+	Reload func(ctx context.Context, uid int64) (ReloadResult, error) // for that user; -1: not known
 	// Routes returns the ways of a prefix, of the longest that an address is in, or, of the zero
 	// prefix, of all. nil: it cannot be asked.
 	Routes func(context.Context, netip.Prefix) (Routes, error)
 	// SetLogLevel changes the level of the log to the one of that name; its error
 	// says which there are. nil: it cannot be changed.
 	SetLogLevel func(name string) error
+	History     *history.Log // nil: there is none
 	Logger      *slog.Logger // nil means slog.Default()
 }
 
@@ -81,6 +83,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ReadHeaderTimeout: readTimeout,
 		IdleTimeout:       readTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withUser,
 		ErrorLog:          slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
@@ -129,17 +132,38 @@ func (s *Server) handler(run context.Context) http.Handler {
 			s.answer(w, v, err)
 		})
 	}
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
 		// A reload that has begun goes on when the one who asked has gone.
-		v, err := s.config.Reload(run)
+		v, err := s.config.Reload(run, userOf(r.Context()))
 		s.answer(w, v, err)
 	})
+	if s.config.History != nil {
+		mux.HandleFunc("GET /history", func(w http.ResponseWriter, r *http.Request) { s.history(run, w, r) })
+	}
 	if s.config.SetLogLevel != nil {
 		mux.HandleFunc("POST /log-level", func(w http.ResponseWriter, r *http.Request) {
 			s.answer(w, struct{}{}, s.config.SetLogLevel(r.URL.Query().Get("level")))
 		})
 	}
 	return mux
+}
+
+type userKey struct{}
+
+// withUser notes which user is at the other end, as the kernel says it (SO_PEERCRED).
+func withUser(ctx context.Context, c net.Conn) context.Context {
+	if c, ok := c.(interface{ User() (int64, bool) }); ok {
+		uid, _ := c.User()
+		ctx = context.WithValue(ctx, userKey{}, uid)
+	}
+	return ctx
+}
+
+func userOf(ctx context.Context) int64 {
+	if uid, ok := ctx.Value(userKey{}).(int64); ok {
+		return uid
+	}
+	return -1
 }
 
 // failure is the body of an answer that is not 200.
