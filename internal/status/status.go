@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"warren/internal/history"
 )
 
 // Status is the state of a daemon at one moment.
@@ -75,6 +77,8 @@ type Peer struct {
 	Tunnel  Tunnel       `json:"tunnel"`  // the first
 	BGP     BGP          `json:"bgp"`     // over the first
 	Tunnels []PeerTunnel `json:"tunnels"` // all, in the order of the peer's file
+
+	History []history.Event `json:"history,omitempty"` // the last events; the daemon leaves it out
 
 	Conditions []Condition `json:"conditions"`
 }

@@ -64,14 +64,14 @@ func peerTable(b *strings.Builder, s Status) {
 	now := s.Time.Time
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	several := slices.ContainsFunc(s.Peers, func(p Peer) bool { return len(p.Tunnels) > 1 })
-	head := []string{"PEER", "TRANSPORT", "TUNNEL", "FOR", "REMOTE", "RTT", "RX", "TX", "BGP", "FOR", "RECEIVED", "ACCEPTED", "ANNOUNCED"}
+	head := []string{"PEER", "TRANSPORT", "TUNNEL", "FOR", "REMOTE", "RTT", "RX", "TX", "BGP ADDRESS", "BGP", "FOR", "RECEIVED", "ACCEPTED", "ANNOUNCED"}
 	fmt.Fprintln(t, strings.Join(withShare(several, head, "SHARE"), "\t"))
 	for _, p := range s.Peers {
 		for i, u := range tunnels(p) {
 			cells := []string{
 				rowName(p, i), u.Transport, u.State, since(now, u.Since), u.Remote,
 				rtt(u.RTT), bytes(u.RxBytes), bytes(u.TxBytes),
-				u.BGP.State, since(now, u.BGP.Since),
+				u.BGP.Address, u.BGP.State, since(now, u.BGP.Since),
 				fmt.Sprint(u.BGP.Received), fmt.Sprint(u.BGP.Accepted), fmt.Sprint(u.BGP.Announced),
 			}
 			for i, c := range cells {
