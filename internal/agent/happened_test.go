@@ -48,7 +48,7 @@ func TestHistoryOfATunnel(t *testing.T) {
 	expect(t, "session", now(), []string{"session_up b/0"})
 	w.down(t, "b")
 	w.play(spoken{bgp.Event{Kind: bgp.SessionDown, Time: time.Now(), Neighbor: "b", Lasted: time.Minute}})
-	expect(t, "down", now(), []string{"tunnel_down b/0: test", "session_down b/0: the tunnel is down: test for 3s"})
+	expect(t, "down", now(), []string{"tunnel_down b/0: test", "session_down b/0: the tunnel is down: test"})
 	w.play(
 		spoken{bgp.Event{Kind: bgp.SessionUp, Time: time.Now(), Neighbor: "c"}},
 		spoken{bgp.Event{Kind: bgp.SessionDown, Time: time.Now(), Neighbor: "c", Cause: "hold timer", Lasted: time.Minute}},
