@@ -25,6 +25,7 @@ const defaultConfig = "/etc/warren/warren.toml"
 // What the command ends with. Scripts tell by it whether to try again.
 const (
 	exitFailed = 1 // it did not succeed
+	exitNobody = 2 // of status --check: no daemon answers
 	exitUsage  = 3 // it was called wrongly, and has done nothing
 )
 
@@ -44,6 +45,7 @@ func execute(ctx context.Context, cmd *cobra.Command) int {
 		return 0
 	}
 	var usage usageError
+	var ends exitError
 	wrong := !begun || errors.As(err, &usage)
 	if !errors.As(err, new(reported)) {
 		fmt.Fprint(cmd.ErrOrStderr(), text(err))
@@ -51,7 +53,16 @@ func execute(ctx context.Context, cmd *cobra.Command) int {
 	if wrong {
 		return exitUsage
 	}
+	if errors.As(err, &ends) {
+		return ends.code
+	}
 	return exitFailed
+}
+
+// exitError is an error with which a command ends otherwise than with exitFailed.
+type exitError struct {
+	error
+	code int
 }
 
 // noteBeginning has begun become true when a command begins its work. What fails
@@ -88,7 +99,7 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), whyCmd(), reloadCmd(), restartCmd(), logLevelCmd(), versionCmd(), speakerCmd())
+	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), whyCmd(), historyCmd(), reloadCmd(), restartCmd(), logLevelCmd(), versionCmd(), speakerCmd())
 	return cmd
 }
 

@@ -1,26 +1,31 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"warren/internal/config"
+	"warren/internal/history"
 	"warren/internal/status"
 )
 
 func statusCmd() *cobra.Command {
 	var file string
-	var asJSON, routes bool
+	var asJSON, routes, check bool
 	cmd := &cobra.Command{
-		Use:   "status [--json] [--routes [PREFIX|ADDRESS]] [-c FILE]",
+		Use:   "status [PEER] [--json] [--check] [--routes [PREFIX|ADDRESS]] [-c FILE]",
 		Short: "show the peers: tunnels, BGP sessions, routes",
 		Long: "Show the peers: tunnels, BGP sessions, routes. With --routes show the ways of a prefix, of the longest prefix\n" +
-			"that an address is in, or of all: which are used, which are in reserve, and whose tunnel is down.",
+			"that an address is in, or of all: which are used, which are in reserve, and whose tunnel is down.\n" +
+			"With PEER show all about one peer, and the last events of its history. With --check end with 0 if all is well,\n" +
+			"with 1 if something is down, which is said in a line for each, with 2 if no daemon answers.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if !routes {
-				return cobra.NoArgs(cmd, args)
+				return cobra.MaximumNArgs(1)(cmd, args)
 			}
 			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil || len(args) == 0 {
 				return err
@@ -37,6 +42,14 @@ func statusCmd() *cobra.Command {
 				r, err := status.GetRoutes(cmd.Context(), socket, append(args, "")[0])
 				return show(cmd.OutOrStdout(), r, err, asJSON, status.RoutesTable)
 			}
+			peer := append(args, "")[0]
+			if check {
+				return checkStatus(cmd, socket, peer)
+			}
+			if peer != "" {
+				s, err := peerStatus(cmd.Context(), socket, peer)
+				return show(cmd.OutOrStdout(), s, err, asJSON, status.PeerText)
+			}
 			s, err := status.Get(cmd.Context(), socket)
 			return show(cmd.OutOrStdout(), s, err, asJSON, status.Table)
 		},
@@ -44,7 +57,47 @@ func statusCmd() *cobra.Command {
 	configFlag(cmd, &file)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&routes, "routes", false, "show the ways of prefixes")
+	cmd.Flags().BoolVar(&check, "check", false, "say what is down, for scripts")
+	cmd.MarkFlagsMutuallyExclusive("check", "routes")
+	cmd.MarkFlagsMutuallyExclusive("check", "json")
 	return cmd
+}
+
+// peerStatus is the status of one peer, with the last events of its history.
+func peerStatus(ctx context.Context, socket, name string) (status.Status, error) {
+	s, err := status.Get(ctx, socket)
+	if err != nil {
+		return s, err
+	}
+	p, ok := s.Peer(name)
+	if !ok {
+		return s, noPeer(s, name)
+	}
+	err = status.GetHistory(ctx, socket, status.HistoryQuery{Peer: name, Last: lastFollowed}, func(e history.Event) error {
+		p.History = append(p.History, e)
+		return nil
+	})
+	return s.Of(p), err
+}
+
+// checkStatus says what is down, and ends with a status for scripts.
+func checkStatus(cmd *cobra.Command, socket, peer string) error {
+	s, err := status.Get(cmd.Context(), socket)
+	if err != nil {
+		return exitError{err, exitNobody}
+	}
+	if _, ok := s.Peer(peer); peer != "" && !ok {
+		return noPeer(s, peer)
+	}
+	down := status.Down(s, peer)
+	for _, line := range down {
+		fmt.Fprintln(cmd.OutOrStdout(), line)
+	}
+	if len(down) > 0 {
+		return reported{exitError{fmt.Errorf("%d things are down", len(down)), exitFailed}}
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), "all is well")
+	return nil
 }
 
 // show prints an answer, unless there is none.

@@ -12,8 +12,10 @@ import (
 	"syscall"
 	"time"
 
+	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/fib"
+	"warren/internal/history"
 	"warren/internal/link"
 	"warren/internal/logging"
 	"warren/internal/speaker"
@@ -108,11 +110,12 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		select {
 		case <-ctx.Done():
 			a.log.Info("stopping")
+			l.history.Add(history.Event{Kind: history.Restart, Cause: "warren was told to stop"})
 			return nil
 		case err := <-t.failed:
 			return err
 		case <-hup:
-			if _, err := a.reload(ctx, l); err != nil {
+			if _, err := a.reload(ctx, l, bySignal); err != nil {
 				a.log.Error("reload failed, nothing was changed", "err", err)
 			}
 		case <-usr1:
@@ -136,8 +139,8 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	c := status.Config{
 		Socket: a.cfg.API.Socket,
 		Source: func(ctx context.Context) (status.Status, error) { return l.snapshot(ctx) },
-		Reload: func(ctx context.Context) (status.ReloadResult, error) {
-			lines, err := a.reload(ctx, l)
+		Reload: func(ctx context.Context, uid int64) (status.ReloadResult, error) {
+			lines, err := a.reload(ctx, l, uid)
 			return reloadResult(lines, err), nil
 		},
 		Restart: func(ctx context.Context, leave func() (*os.File, error)) (status.RestartResult, error) {
@@ -146,6 +149,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 		Routes:      func(ctx context.Context, of netip.Prefix) (status.Routes, error) { return l.waysOf(ctx, of) },
 		Why:         l.why,
 		SetLogLevel: a.setLogLevel,
+		History:     l.history,
 		Logger:      a.log,
 	}
 	if a.left != nil {
@@ -159,6 +163,8 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	if err := t.startReady(ctx, "status socket", server); err != nil {
 		return nil, err
 	}
+	t.start("history", l.history.Run)
+	l.history.Add(history.Event{Kind: history.Restart, Cause: "warren has started, version " + a.opts.Version})
 	ways := paths.New(underlay.Mark, a.log)
 	g, err := a.startGuard(ctx, t, ways)
 	if err != nil {
@@ -177,7 +183,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 }
 
 func (a *Agent) newLoop() *loop {
-	return &loop{
+	l := &loop{
 		log:     a.log,
 		cfg:     a.cfg,
 		load:    func() (*config.Config, error) { return Load(a.opts.Path) },
@@ -205,6 +211,13 @@ func (a *Agent) newLoop() *loop {
 
 		accepted: map[string]*accepted{},
 	}
+	l.history = history.New(func(err error) { l.inbox.put(tried{subject{kind: kindHistory}, err}) })
+	l.history.SetFile(historyFile(a.cfg))
+	return l
+}
+
+func historyFile(c *config.Config) history.File {
+	return history.File{Path: c.History.File, MaxSize: c.History.MaxSize}
 }
 
 func (a *Agent) startGuard(ctx context.Context, t *tasks, ways *paths.Watcher) (*underlay.Guard, error) {
@@ -343,6 +356,7 @@ func (a *Agent) startSpeaker(l *loop, t *tasks) {
 	if a.left != nil {
 		c.Resume = a.left.Speaker
 	}
+	c.OnEvent = func(e bgp.Event) { l.inbox.put(spoken{e}) }
 	s := speaker.New(c)
 	l.speaker, a.speaker = s, s
 	t.start("bgp", s.Run)
@@ -387,13 +401,13 @@ func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {
 }
 
 // reload runs one reload in the loop, and tells systemd when it begins and
-// ends.
-func (a *Agent) reload(ctx context.Context, l *loop) (lines []string, err error) {
+// ends. uid is the user who asked for it, or bySignal.
+func (a *Agent) reload(ctx context.Context, l *loop, uid int64) (lines []string, err error) {
 	notify(a.log, notifyReloading())
 	defer notify(a.log, notifyReady)
 	var cfg *config.Config
 	var settled <-chan struct{}
-	if asked := l.ask(ctx, func(context.Context) { lines, err = l.reload(); cfg, settled = l.cfg, l.settled() }); asked != nil {
+	if asked := l.ask(ctx, func(context.Context) { lines, err = l.reloadFor(uid); cfg, settled = l.cfg, l.settled() }); asked != nil {
 		return nil, asked
 	}
 	if err != nil {

@@ -39,6 +39,10 @@ type attachment struct {
 	// assigned are the addresses that the peer assigned, of the last session likewise.
 	assigned []netip.Addr
 	mended   time.Time // when the log last said that the interface was mended
+
+	resets    resets // of the tunnel
+	sessions  resets // of BGP
+	closedFor string // why this router has ended the BGP session that was there; "": it has not, as far as is known
 }
 
 // phase is how far an attachment's tunnel is:
@@ -74,6 +78,8 @@ type session struct {
 	assigned []netip.Addr // those of them that this router takes
 	began    time.Time    // when the BGP session began that there was last; see late.go
 	inUse    bool         // routes use it beside others; see late.go
+	came     time.Time    // when the tunnel came up
+	remote   string       // on the underlay, "" if there is none
 }
 
 // isLAN reports whether it is a network that the peer is on, and no tunnel.

@@ -34,6 +34,7 @@ const (
 	kindAddressesBack   kind = "addresses_back"
 	kindNetwork         kind = "network"
 	kindAssigned        kind = "assigned"
+	kindHistory         kind = "history_file"
 )
 
 // kindWords are what the log and status say of a kind.
@@ -61,6 +62,7 @@ var words = map[kind]kindWords{
 	kindNetwork:   {what: "reach the peer's network"},
 	kindAssigned: {what: "take the address that the peer assigns", over: "this router has the addresses that the peer assigns",
 		shown: "this router lacks an address: "},
+	kindHistory:       {what: "write the history"},
 	kindAddressesBack: {what: "give the tunnel's interface its addresses back"},
 }
 
@@ -118,7 +120,10 @@ func (c conditions) note(now time.Time, of subject, err error, attrs ...any) []e
 	case err == nil:
 		delete(c.known, of)
 		lasted := now.Sub(known.since).Round(time.Millisecond)
-		return []effect{logged{slog.LevelInfo, cmp.Or(w.over, "it is possible again to "+w.what), append(attrs, "after", lasted)}}
+		return []effect{
+			logged{slog.LevelInfo, cmp.Or(w.over, "it is possible again to "+w.what), append(attrs, "after", lasted)},
+			known.event(now, of, "", true),
+		}
 	case known == nil:
 		known = &condition{since: now, causes: map[string]bool{}}
 		c.known[of] = known
@@ -132,7 +137,10 @@ func (c conditions) note(now time.Time, of subject, err error, attrs ...any) []e
 	if !news {
 		return nil
 	}
-	return []effect{logged{slog.LevelError, cmp.Or(w.comes, "cannot "+w.what+"; trying again"), append(attrs, "err", err)}}
+	return []effect{
+		logged{slog.LevelError, cmp.Or(w.comes, "cannot "+w.what+"; trying again"), append(attrs, "err", err)},
+		known.event(now, of, cmp.Or(w.shown, "cannot "+w.what+": ")+err.Error(), false),
+	}
 }
 
 func (c *condition) fails(now time.Time, err error) {

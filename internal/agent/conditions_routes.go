@@ -32,6 +32,9 @@ func (c conditions) noteRoutes(now time.Time, err error) (out []effect) {
 			out = append(out, logged{slog.LevelError, "cannot " + f.Op + " routes; trying again", append(attrs, "err", f.Err)})
 		}
 		known.fails(now, errors.New(routesText(f)))
+		if known.tries == 1 {
+			out = append(out, known.event(now, of, "cannot "+routesText(f), false))
+		}
 	}
 	for _, of := range slices.SortedFunc(maps.Keys(c.known), func(a, b subject) int { return cmp.Compare(a.cause, b.cause) }) {
 		if of.kind != kindRoutes || seen[of.cause] {
@@ -40,6 +43,7 @@ func (c conditions) noteRoutes(now time.Time, err error) (out []effect) {
 		op, why, _ := strings.Cut(of.cause, ": ")
 		after := now.Sub(c.known[of].since).Round(time.Millisecond)
 		out = append(out, logged{slog.LevelInfo, "it is possible again to " + op + " routes", []any{"after", after, "was", why}})
+		out = append(out, c.known[of].event(now, of, of.cause, true))
 		delete(c.known, of)
 	}
 	return out

@@ -71,6 +71,8 @@ func (l *loop) do(e effect) []event {
 	switch e := e.(type) {
 	case logged:
 		l.log.Log(context.Background(), e.level, e.text, e.attrs...)
+	case happened:
+		l.history.Add(e.Event)
 	case report:
 		l.lines = append(l.lines, e.line)
 	case begun:

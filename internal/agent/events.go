@@ -7,6 +7,7 @@ import (
 
 	"warren/bgp"
 	"warren/internal/config"
+	"warren/internal/history"
 )
 
 // event is what the machine is told. One that is about a tunnel has the number with which the
@@ -110,6 +111,8 @@ type (
 	changedAround struct{}
 	// woke: the machine was asleep.
 	woke struct{ asleep time.Duration }
+	// spoken: a BGP session has come up or ended.
+	spoken struct{ bgp.Event }
 	// idle comes when all events that came at once have been taken.
 	idle struct{}
 )
@@ -133,6 +136,7 @@ func (wrote) isEvent()         {}
 func (tick) isEvent()          {}
 func (changedAround) isEvent() {}
 func (woke) isEvent()          {}
+func (spoken) isEvent()        {}
 func (idle) isEvent()          {}
 
 // effect is what the machine has done. Those of one event are done in their order.
@@ -208,6 +212,8 @@ type (
 	begun struct{}
 	// report is a line of what a reload has done.
 	report struct{ line string }
+	// happened is an event for the history.
+	happened struct{ history.Event }
 	// logged is a line of the log.
 	logged struct {
 		level slog.Level
@@ -233,4 +239,5 @@ func (listen) isEffect()        {}
 func (hashPorts) isEffect()     {}
 func (begun) isEffect()         {}
 func (report) isEffect()        {}
+func (happened) isEffect()      {}
 func (logged) isEffect()        {}

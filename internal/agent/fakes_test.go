@@ -18,6 +18,7 @@ import (
 	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/fib"
+	"warren/internal/history"
 	"warren/internal/link"
 	"warren/internal/speaker"
 	"warren/internal/underlay"
@@ -81,6 +82,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 			}
 			return !w.stopped["6:"+ifname], nil
 		},
+		history:   history.New(func(error) {}),
 		hasIPv6:   func() bool { return !w.tunnels.noIPv6 },
 		hashPorts: func(bool) error { return nil },
 		beside: func(ifname string, e ends, called func()) (func(), error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/history"
 	"warren/internal/link"
 	"warren/internal/underlay"
 )
@@ -68,6 +69,8 @@ type loop struct {
 
 	m       *machine
 	handles handles
+	history *history.Log
+	watched watched
 	lines   []string        // what the reload at work has done
 	waiting []chan struct{} // to be closed when no tunnel is being opened or closed
 	working sync.WaitGroup  // those that open and close tunnels
@@ -111,6 +114,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.takeInbox()
 		case <-l.speaker.Events():
 			l.followRoutes()
+			l.watchSpeaker(l.now())
 			l.learn()
 			l.applyRoutes()
 		case <-l.feed.again:
@@ -186,6 +190,7 @@ func (l *loop) retry() {
 	l.followKeys()
 	l.followRoutes()
 	l.play(tick{})
+	l.watch(l.now())
 }
 
 // wake is called when the machine woke up.

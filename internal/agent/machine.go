@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"warren/bgp"
+	"warren/internal/history"
 )
 
 // machine decides what becomes of the peers' attachments: when their tunnels are opened and
@@ -29,6 +30,7 @@ type machine struct {
 	hashPorts  bool      // a peer has several ways, so that the kernel is to spread flows by ports
 	told       time.Time // when the speaker was told last
 	conditions conditions
+	now        time.Time // of the event that is being taken
 }
 
 // leaving is a tunnel that nobody wants any more.
@@ -47,6 +49,7 @@ func newMachine() *machine {
 
 // next takes an event.
 func (m *machine) next(now time.Time, ev event) []effect {
+	m.now = now
 	switch ev := ev.(type) {
 	case configured:
 		return m.configure(now, ev.peers)
@@ -69,6 +72,8 @@ func (m *machine) next(now time.Time, ev event) []effect {
 		return m.idle(now)
 	case located:
 		return m.located(now, ev)
+	case spoken:
+		return m.spoken(ev.Event)
 	}
 	return m.nextOf(now, ev)
 }
@@ -147,6 +152,16 @@ func (m *machine) behind(ifname string) *attachment {
 		}
 	}
 	return nil
+}
+
+// named returns the attachment of a neighbor; nil if there is none.
+func (m *machine) named(neighbor string) (found *attachment) {
+	m.all(func(a *attachment) {
+		if a.name == neighbor {
+			found = a
+		}
+	})
+	return found
 }
 
 // isTunnel reports whether an interface is a tunnel's, be it one that is being closed.
@@ -253,13 +268,18 @@ const holdTime = 9 * time.Second
 // do is done now: tunnels decide whether their session is over and try again at once, and BGP
 // sessions that the peer has ended start again.
 func (m *machine) woke(now time.Time, asleep time.Duration) []effect {
-	out := []effect{logged{slog.LevelInfo, "woke up: the machine was asleep", []any{"asleep", asleep.Round(time.Second)}}}
+	out := []effect{
+		logged{slog.LevelInfo, "woke up: the machine was asleep", []any{"asleep", asleep.Round(time.Second)}},
+		happened{history.Event{
+			Kind: history.Underlay, Time: history.At(now), Cause: "this router was asleep", Over: true, LastedS: history.Seconds(asleep),
+		}},
+	}
 	m.all(func(a *attachment) {
 		if a.phase == phaseOpen {
 			out = append(out, wakeTunnel{a.id})
 		}
 		if a.up() && asleep >= holdTime {
-			a.session.generation = m.number()
+			m.startAgain(a, "this router was asleep for "+asleep.Round(time.Second).String())
 			m.changed = true
 		}
 	})
@@ -277,6 +297,8 @@ func (m *machine) mended(now time.Time, a *attachment, ev mended) []effect {
 		return out
 	}
 	a.mended = now
-	return append(out, logged{slog.LevelWarn, "put right what something else had changed of the tunnel's interface",
+	e := a.event(history.Underlay, now)
+	e.Cause = "put right what something else had changed of the tunnel's interface: " + strings.Join(ev.changed, ", ")
+	return append(out, happened{e}, logged{slog.LevelWarn, "put right what something else had changed of the tunnel's interface",
 		[]any{"peer", a.peer.name, "interface", a.cfg.Interface, "changed", strings.Join(ev.changed, ",")}})
 }

@@ -138,11 +138,11 @@ func (m *machine) located(now time.Time, ev located) (out []effect) {
 	out = m.conditions.note(now, about(kindNetwork, a), ev.err)
 	switch {
 	case ev.err != nil && a.up():
-		return append(out, m.endSession(a)...)
+		return append(out, m.endSession(a, ev.err.Error())...)
 	case ev.err != nil || a.up() && a.session.at.keeps(ev.at):
 		return out
 	}
-	out = append(out, m.endSession(a)...)
+	out = append(out, m.endSession(a, "it has another place on it")...)
 	a.on = ev.at.ifname
 	local, remote := withZone(ev.at.local, a.on), withZone(a.lan.Address, a.on)
 	a.session = newSession(m.number(), ends{local, remote}, ends{}, 0)
@@ -167,7 +167,7 @@ func (m *machine) hopLost(a *attachment) []effect {
 func (m *machine) changeNetwork(p *peer, before config.PeerBGP, next wantedPeer) (out []effect) {
 	if before.LAN.IsSet() != next.bgp.LAN.IsSet() {
 		for _, a := range p.attachments {
-			out = append(out, m.close(a, "the peer changed its configuration")...)
+			out = append(out, m.close(a, changedHere)...)
 		}
 		line := ": reached without a tunnel now"
 		if before.LAN.IsSet() {
@@ -180,12 +180,12 @@ func (m *machine) changeNetwork(p *peer, before config.PeerBGP, next wantedPeer)
 	a.lan = next.bgp.LAN
 	switch {
 	case !before.LAN.SamePlace(a.lan):
-		out = append(m.endSession(a), report{"peer " + p.name + ": at another address or interface, BGP session starts again"})
+		out = append(m.endSession(a, "the peer has another address or interface in this router's configuration"), report{"peer " + p.name + ": at another address or interface, BGP session starts again"})
 		m.conditions.forget(a)
 		a.on = ""
 	case !before.LAN.Equal(a.lan):
 		if a.up() { // the speaker's process is not told of passwords
-			a.session.generation = m.number()
+			m.startAgain(a, "the peer has another password or ttl_security in this router's configuration")
 		}
 		out = append(out, report{"peer " + p.name + ": another password or ttl_security, BGP session starts again"})
 	default:

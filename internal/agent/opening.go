@@ -73,7 +73,11 @@ func (m *machine) shut(a *attachment) {
 // close gives up an attachment's tunnel: the neighbor with a Cease while the tunnel still
 // carries it, then the tunnel.
 func (m *machine) close(a *attachment, reason string) (out []effect) {
-	out = m.endSession(a)
+	cause := reason
+	if reason == changedHere {
+		cause = "the tunnel was changed in this router's configuration"
+	}
+	out = m.endSession(a, cause)
 	m.conditions.forget(a)
 	switch a.phase {
 	case phaseOpen:
@@ -101,7 +105,7 @@ func (m *machine) closed(now time.Time, id uint64) []effect {
 // network namespace. It is made again after a pause.
 func (m *machine) gone(now time.Time, a *attachment, err error) []effect {
 	out := m.conditions.note(now, about(kindGone, a), err)
-	out = append(out, m.endSession(a)...)
+	out = append(out, m.endSession(a, "the interface is gone: "+err.Error())...)
 	m.leaving[a.id] = leaving{ifname: a.cfg.Interface}
 	out = append(out, closeTunnel{a.id, "the interface is gone"})
 	m.shut(a)
@@ -144,7 +148,10 @@ func (m *machine) trusted(a *attachment, ev trusted) []effect {
 	return append(out, m.remake(a)...)
 }
 
+// changedHere is what a peer is told of a tunnel that is configured otherwise now.
+const changedHere = "the peer changed its configuration"
+
 // remake closes a tunnel that is configured otherwise now. It is opened when it is gone.
 func (m *machine) remake(a *attachment) []effect {
-	return append(m.close(a, "the peer changed its configuration"), report{a.label() + ": tunnel changed, reconnecting"})
+	return append(m.close(a, changedHere), report{a.label() + ": tunnel changed, reconnecting"})
 }

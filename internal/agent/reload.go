@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/history"
 	"warren/tunnel"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard/protocol"
@@ -24,6 +25,27 @@ type listener interface {
 	SetPrivateKey(protocol.PrivateKey) error
 	// Refusals returns who was refused since a moment, the latest first.
 	Refusals(since time.Time) []tunnel.Refusal
+}
+
+// bySignal stands for the user who asks for a reload where that is not known, as a signal says nothing
+// of its sender.
+const bySignal = -1
+
+// reloadFor does what reload does, and has the history tell of it.
+func (l *loop) reloadFor(uid int64) (lines []string, err error) {
+	lines, err = l.reload()
+	e := history.Event{Kind: history.Reload, Time: history.At(l.now()), By: "signal", Changes: lines}
+	if uid != bySignal {
+		e.By, e.UID = fmt.Sprintf("uid %d", uid), &uid
+	}
+	switch {
+	case err != nil:
+		e.Cause, e.Changes = "nothing was changed, as it failed", reloadResult(nil, err).Errors
+	case len(lines) == 0:
+		e.Cause = "nothing to change"
+	}
+	l.history.Add(e)
+	return lines, err
 }
 
 // reload reads the config again and applies the difference. What did not
@@ -65,6 +87,10 @@ func (l *loop) reload() ([]string, error) {
 	if line := l.setLog(next.Log); line != "" {
 		done = append(done, line)
 	}
+	if old.History != next.History {
+		l.history.SetFile(historyFile(next))
+		done = append(done, "history: "+historyText(next.History))
+	}
 	l.announce()
 	l.locate()
 	l.applyRoutes()
@@ -105,6 +131,13 @@ func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
 	}
 	l.play(works...)
 	return done, nil
+}
+
+func historyText(h config.History) string {
+	if h.File == "" {
+		return "in memory only"
+	}
+	return fmt.Sprintf("written to %s, up to %d bytes", h.File, h.MaxSize)
 }
 
 func portText(port uint16) string {

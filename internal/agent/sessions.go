@@ -14,7 +14,7 @@ func (a *attachment) log(level slog.Level, text string, attrs ...any) effect {
 
 // wentUp gives a tunnel that came up its addresses, and its neighbor when it has them.
 func (m *machine) wentUp(a *attachment, ev wentUp) []effect {
-	out := m.endSession(a)
+	out := m.endSession(a, "another session of the tunnel took its place")
 	var attrs []any
 	if ev.remote.IsValid() {
 		attrs = []any{"remote", ev.remote}
@@ -30,9 +30,13 @@ func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
 	if ev.called && ev.beside.valid() {
 		a.session.overIPv4()
 	}
+	a.session.came = m.now
+	if ev.remote.IsValid() {
+		a.session.remote = ev.remote.String()
+	}
 	a.ends = a.session.allEnds()
 	m.cameUp = true
-	return []effect{setLate{a.cfg.Interface, true}, setHop{a.cfg.Interface, false}, a.giveAddresses()}
+	return append(m.tunnelUp(a), setLate{a.cfg.Interface, true}, setHop{a.cfg.Interface, false}, a.giveAddresses())
 }
 
 func (a *attachment) setAddresses(back bool) effect {
@@ -73,14 +77,16 @@ func (m *machine) wentDown(a *attachment, reason string) []effect {
 	if !a.up() {
 		return nil
 	}
-	return append([]effect{a.log(slog.LevelWarn, "tunnel down", "reason", reason)}, m.endSession(a)...)
+	return append([]effect{a.log(slog.LevelWarn, "tunnel down", "reason", reason)}, m.endSession(a, reason)...)
 }
 
-func (m *machine) endSession(a *attachment) (out []effect) {
+// endSession ends what is over the tunnel, if there is anything. cause is for the history.
+func (m *machine) endSession(a *attachment, cause string) (out []effect) {
 	s := a.session
 	if s == nil {
 		return nil
 	}
+	out = m.tunnelDown(a, s, cause)
 	if a.session = nil; s.beside {
 		out = append(out, endBeside{a.id})
 	}
@@ -102,13 +108,14 @@ func (m *machine) called(a *attachment) (out []effect) {
 		out = append(out, endBeside{a.id}) // BGP is to listen there now
 	}
 	s.overIPv4()
-	s.generation, m.changed = m.number(), true
+	m.startAgain(a, "the peer has no IPv6, so that BGP goes over IPv4")
+	m.changed = true
 	return append(out, a.log(slog.LevelInfo, "the peer has no IPv6: BGP goes over IPv4", "address", s.local))
 }
 
 // rekeyed begins what is over the tunnel again, from its new ends.
 func (m *machine) rekeyed(a *attachment, ev rekeyed) []effect {
 	ev.told, ev.offered = a.session.told, a.session.offered // which does not change with the keys
-	out := append([]effect{a.log(slog.LevelInfo, "the tunnel's addresses follow its keys")}, m.endSession(a)...)
+	out := append([]effect{a.log(slog.LevelInfo, "the tunnel's addresses follow its keys")}, m.endSession(a, "the tunnel's addresses follow its keys")...)
 	return append(out, m.beginSession(a, ev.wentUp)...)
 }

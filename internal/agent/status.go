@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -103,6 +102,7 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 	out := status.Tunnel{
 		Transport: a.cfg.Transport, Interface: a.cfg.Interface,
 		State: string(tunnel.StateDown), MTU: a.cfg.MTU,
+		Flaps: a.resets.count, LastReset: a.resets.status(),
 	}
 	h, ok := l.handles.tunnels[a.id]
 	if !ok {
@@ -132,7 +132,7 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 // bgpStatus is the neighbor's side. Without a tunnel there is no neighbor, and
 // nothing to say but where it would be.
 func (l *loop) bgpStatus(a *attachment, neighbors map[string]bgp.NeighborStatus) status.BGP {
-	out := status.BGP{ASN: a.peer.bgp.ASN, State: "idle"}
+	out := status.BGP{ASN: a.peer.bgp.ASN, State: "idle", Flaps: a.sessions.count, LastReset: a.sessions.status()}
 	if addr := a.cfg.PeerAddress; addr.IsValid() {
 		out.Address = withZone(addr, a.cfg.Interface).String()
 	}
@@ -154,11 +154,12 @@ func (l *loop) bgpStatus(a *attachment, neighbors map[string]bgp.NeighborStatus)
 	out.LastMalformed = n.Malformed.Last
 	out.Looped, out.LoopedTotal, out.LastLooped, out.Withheld = n.Looped.Prefixes, n.Looped.Total, n.Looped.Last, n.Withheld
 	if n.Refused > 0 && out.LastError == "" {
-		out.LastError = fmt.Sprintf("%d prefixes refused: the peer announces more than max_prefixes = %d of a family",
-			n.Refused, a.peer.bgp.MaxPrefixes)
+		out.LastError = refusedByLimit(n.Refused, a.peer.bgp.MaxPrefixes)
 	}
 	return out
 }
+
+func (r resets) status() status.Reset { return status.Reset{Time: status.At(r.last), Cause: r.cause} }
 
 // reloadResult is what `warren reload` prints: what changed, or a line for
 // each mistake.

@@ -28,7 +28,8 @@ type Config struct {
 	FIB       FIB
 	API       API
 	Log       Log
-	Accept    Accept   // peers besides Peers
+	Accept    Accept // peers besides Peers
+	History   History
 	Peers     []Peer   // sorted by name, which is unique
 	Unread    []string // what is in peers.d and is no peer, for its name does not end in .toml; sorted
 
@@ -126,6 +127,12 @@ func (a API) GobgpSocket() (path string, isUnix bool) { return strings.CutPrefix
 type Log struct {
 	Level  slog.Level // one of those that ParseLevel knows
 	Format LogFormat
+}
+
+// History says where the history is kept beside the memory. It can be compared with ==.
+type History struct {
+	File    string // absolute; "": nowhere
+	MaxSize int64  // bytes that the file and the one before it may take together
 }
 
 // Peer is one file of peers.d, or a [peer.NAME] in one.

@@ -14,6 +14,7 @@ type rawRouter struct {
 	FIB       rawFIB        `toml:"fib"`
 	API       rawAPI        `toml:"api"`
 	Log       rawLog        `toml:"log"`
+	History   rawHistory    `toml:"history"`
 
 	Accept    rawAccept          `toml:"accept"`
 	Templates named[rawTemplate] `toml:"template"`
@@ -67,6 +68,11 @@ type rawAPI struct {
 type rawLog struct {
 	Level  value[string] `toml:"level"`
 	Format value[string] `toml:"format"`
+}
+
+type rawHistory struct {
+	File    value[string] `toml:"file"`
+	MaxSize value[string] `toml:"max_size"`
 }
 
 type rawPeerBGP struct {

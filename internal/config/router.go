@@ -35,6 +35,7 @@ func (l *loader) router(raw *rawRouter) *Config {
 		FIB:       l.fib(&raw.FIB),
 		API:       l.api(&raw.API),
 		Log:       l.log(&raw.Log),
+		History:   l.history(&raw.History),
 	}
 	cfg.BGP.ClusterID = cfg.RouterID
 	if v := raw.BGP.ClusterID; v.state == given {

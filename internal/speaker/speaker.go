@@ -28,8 +28,8 @@ type Config struct {
 	MemoryMax int64
 	// RestartTime is how long routes stay when the process has died.
 	RestartTime time.Duration
-	// OnEvent is nil, or called with each event of a session, from any goroutine. It must
-	// not block.
+	// OnEvent is nil, or called with each event of a session, from any goroutine, that of Want
+	// among them. It must not block. An event without a cause is of a session that Want has ended.
 	OnEvent func(bgp.Event)
 
 	// Resume is what the program before has left in this process; nil: nothing. See TakeUp.
@@ -131,16 +131,28 @@ func (s *Speaker) Want(w bgp.Wanted) {
 		next.neighbors = append(next.neighbors, n)
 	}
 	slices.SortFunc(next.neighbors, func(a, b bgp.Neighbor) int { return strings.Compare(a.Name, b.Name) })
+	for _, e := range s.want(next) {
+		s.cfg.OnEvent(e)
+	}
+}
+
+// want takes over what is wanted, and returns the sessions that end by it: the process will not tell of
+// them, as it is not asked about them any more.
+func (s *Speaker) want(next wanted) (ended []bgp.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if next.same(&s.wanted) {
-		return
+		return nil
 	}
 	next.serial = s.wanted.serial + 1
 	s.wanted = next
-	s.table.want(next.neighbors, next.protected)
+	now := time.Now()
+	for _, o := range s.table.want(next.neighbors, next.protected) {
+		ended = append(ended, bgp.Event{Kind: bgp.SessionDown, Time: now, Neighbor: o.neighbor.Name, Lasted: max(now.Sub(o.up), 1)})
+	}
 	s.notifyLocked()
 	s.process.wake()
+	return ended
 }
 
 // same reports whether both ask for the same.

@@ -3,6 +3,7 @@ package speaker
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"warren/bgp"
@@ -68,8 +69,9 @@ func (o *owner) setLimit(maxPrefixes int) {
 }
 
 // want takes over what is wanted; addresses are normalized. The routes of neighbors that are not
-// wanted any more, or in another session, are gone when it returns.
-func (t *table) want(neighbors []bgp.Neighbor, protected *bgp.Protected) {
+// wanted any more, or in another session, are gone when it returns. It returns those whose session was up, by
+// their names.
+func (t *table) want(neighbors []bgp.Neighbor, protected *bgp.Protected) (ended []*owner) {
 	otherProtected := !protected.Equal(t.protected)
 	t.protected = protected
 	next := make(map[string]*owner, len(neighbors))
@@ -97,9 +99,14 @@ func (t *table) want(neighbors []bgp.Neighbor, protected *bgp.Protected) {
 		case is != nil && !o.stale.IsZero() && o.neighbor.SameSession(&is.neighbor):
 			t.dropRefused(o, is.neighbor.Import)
 		default:
+			if o.stale.IsZero() && !o.up.IsZero() {
+				ended = append(ended, o)
+			}
 			t.drop(o)
 		}
 	}
+	slices.SortFunc(ended, func(a, b *owner) int { return strings.Compare(a.neighbor.Name, b.neighbor.Name) })
+	return ended
 }
 
 func (t *table) add(n bgp.Neighbor) *owner {

@@ -52,38 +52,55 @@ func SetLogLevel(ctx context.Context, socket, level string) error {
 }
 
 func ask(ctx context.Context, socket, method, path string, answer any) error {
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	stream, err := open(ctx, socket, method, path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stream.Close() }()
+	body, err := io.ReadAll(io.LimitReader(stream, maxAnswer))
+	if err != nil {
+		return explain(socket, err)
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return notOurs(socket, err)
+	}
+	return nil
+}
+
+func notOurs(socket string, err error) error {
+	return fmt.Errorf("%s does not answer like this version of warren; is another version running? %w", socket, err)
+}
+
+// open asks, and returns the answer, which the caller closes.
+func open(ctx context.Context, socket, method, path string) (io.ReadCloser, error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	}}
-	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, method, "http://warren"+path, nil)
 	if err != nil {
-		return fmt.Errorf("status: %w", err)
+		return nil, fmt.Errorf("status: %w", err)
 	}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return explain(socket, err)
+		return nil, explain(socket, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return explain(socket, err)
+		return nil, explain(socket, err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		var f failure
-		if json.Unmarshal(body, &f) != nil || f.Error == "" {
-			f.Error = resp.Status
-		}
-		if resp.StatusCode == http.StatusNotFound && f.NoPeer {
-			return saidError{f.Error, ErrNoPeer}
-		}
-		return fmt.Errorf("the daemon says: %s", f.Error)
+	var f failure
+	if json.Unmarshal(body, &f) != nil || f.Error == "" {
+		f.Error = resp.Status
 	}
-	if err := json.Unmarshal(body, answer); err != nil {
-		return fmt.Errorf("%s does not answer like this version of warren; is another version running? %w", socket, err)
+	if resp.StatusCode == http.StatusNotFound && f.NoPeer {
+		return nil, saidError{f.Error, ErrNoPeer}
 	}
-	return nil
+	return nil, fmt.Errorf("the daemon says: %s", f.Error)
 }
 
 // saidError is what the daemon says, which is an error that is known here too.
@@ -95,12 +112,15 @@ type saidError struct {
 func (e saidError) Error() string { return e.text }
 func (e saidError) Unwrap() error { return e.is }
 
+// ErrNotRunning is wrapped by the error that says that no daemon answers.
+var ErrNotRunning = errors.New("warren is not running")
+
 // explain turns an error of the connection into what an operator can do.
 func explain(socket string, err error) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("warren is not running (nobody listens at %s): start it, "+
-			"or name its configuration with -c if that sets another api.socket: %w", socket, bare(err))
+		return fmt.Errorf("%w (nobody listens at %s): start it, "+
+			"or name its configuration with -c if that sets another api.socket: %w", ErrNotRunning, socket, bare(err))
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("no permission to use %s: run this as root or as the user that warren runs as: %w", socket, bare(err))
 	case errors.Is(err, context.DeadlineExceeded):

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"warren/internal/history"
 	"warren/internal/socket"
 )
 
@@ -36,7 +37,7 @@ type Config struct {
 	// Resume is the socket that the program before has left in this process; nil: there is none.
 	Resume *socket.Handover
 	Source func(context.Context) (Status, error)
-	Reload func(context.Context) (ReloadResult, error)
+	Reload func(ctx context.Context, uid int64) (ReloadResult, error) // for that user; -1: not known
 	// Restart has the daemon replace itself. leave takes the connection that asks out of the server, for
 	// the next program to answer on by [Answer]; after that the result is not looked at. nil: it cannot be asked.
 	Restart func(ctx context.Context, leave func() (*os.File, error)) (RestartResult, error)
@@ -49,6 +50,7 @@ type Config struct {
 	// SetLogLevel changes the level of the log to the one of that name; its error
 	// says which there are. nil: it cannot be changed.
 	SetLogLevel func(name string) error
+	History     *history.Log // nil: there is none
 	Logger      *slog.Logger // nil means slog.Default()
 }
 
@@ -92,6 +94,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ReadHeaderTimeout: readTimeout,
 		IdleTimeout:       readTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnContext:       withUser,
 		ErrorLog:          slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
@@ -164,13 +167,16 @@ func (s *Server) handler(run context.Context) http.Handler {
 			s.answer(w, v, err)
 		})
 	}
-	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
 		// A reload that has begun goes on when the one who asked has gone.
-		v, err := s.config.Reload(run)
+		v, err := s.config.Reload(run, userOf(r.Context()))
 		s.answer(w, v, err)
 	})
 	if s.config.Restart != nil {
 		mux.HandleFunc("POST /restart", func(w http.ResponseWriter, _ *http.Request) { s.restart(run, w) })
+	}
+	if s.config.History != nil {
+		mux.HandleFunc("GET /history", func(w http.ResponseWriter, r *http.Request) { s.history(run, w, r) })
 	}
 	if s.config.SetLogLevel != nil {
 		mux.HandleFunc("POST /log-level", func(w http.ResponseWriter, r *http.Request) {
@@ -178,6 +184,24 @@ func (s *Server) handler(run context.Context) http.Handler {
 		})
 	}
 	return mux
+}
+
+type userKey struct{}
+
+// withUser notes which user is at the other end, as the kernel says it (SO_PEERCRED).
+func withUser(ctx context.Context, c net.Conn) context.Context {
+	if c, ok := c.(interface{ User() (int64, bool) }); ok {
+		uid, _ := c.User()
+		ctx = context.WithValue(ctx, userKey{}, uid)
+	}
+	return ctx
+}
+
+func userOf(ctx context.Context) int64 {
+	if uid, ok := ctx.Value(userKey{}).(int64); ok {
+		return uid
+	}
+	return -1
 }
 
 // failure is the body of an answer that is not 200.

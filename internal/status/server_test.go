@@ -32,7 +32,7 @@ func start(t *testing.T, c Config) (stop func()) {
 		c.Source = func(context.Context) (Status, error) { return example(), nil }
 	}
 	if c.Reload == nil {
-		c.Reload = func(context.Context) (ReloadResult, error) { return ReloadResult{}, nil }
+		c.Reload = func(context.Context, int64) (ReloadResult, error) { return ReloadResult{}, nil }
 	}
 	s, err := New(c)
 	if err != nil {
@@ -114,7 +114,7 @@ func TestStatusOverTheSocket(t *testing.T) {
 func TestReload(t *testing.T) {
 	path := socketPath(t)
 	want := ReloadResult{Changes: []string{"peer b: added"}, Errors: []string{}}
-	start(t, Config{Socket: path, Reload: func(context.Context) (ReloadResult, error) { return want, nil }})
+	start(t, Config{Socket: path, Reload: func(context.Context, int64) (ReloadResult, error) { return want, nil }})
 	got, err := Reload(t.Context(), path)
 	if err != nil || len(got.Changes) != 1 || got.Changes[0] != want.Changes[0] || len(got.Errors) != 0 {
 		t.Errorf("got %+v, %v", got, err)
@@ -126,7 +126,7 @@ func TestReloadOutlivesItsClient(t *testing.T) {
 	path := socketPath(t)
 	began, left := make(chan struct{}), make(chan struct{})
 	outcome := make(chan error, 1)
-	start(t, Config{Socket: path, Reload: func(ctx context.Context) (ReloadResult, error) {
+	start(t, Config{Socket: path, Reload: func(ctx context.Context, _ int64) (ReloadResult, error) {
 		close(began)
 		<-left
 		outcome <- ctx.Err()
@@ -192,7 +192,7 @@ func TestLivingSocketIsRefused(t *testing.T) {
 			second, err := New(Config{
 				Socket: path,
 				Source: func(context.Context) (Status, error) { return Status{}, nil },
-				Reload: func(context.Context) (ReloadResult, error) { return ReloadResult{}, nil },
+				Reload: func(context.Context, int64) (ReloadResult, error) { return ReloadResult{}, nil },
 			})
 			if err != nil {
 				t.Fatal(err)

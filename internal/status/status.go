@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"warren/internal/history"
 )
 
 // Status is the state of a daemon at one moment.
@@ -14,6 +16,16 @@ type Status struct {
 	Router Router `json:"router"`
 	Peers  []Peer `json:"peers"` // by name
 	FIB    FIB    `json:"fib"`
+}
+
+// Peer returns the peer of that name, if there is one.
+func (s Status) Peer(name string) (Peer, bool) {
+	for _, p := range s.Peers {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Peer{}, false
 }
 
 // Router is the daemon itself.
@@ -66,6 +78,8 @@ type Peer struct {
 	BGP     BGP          `json:"bgp"`     // over the first
 	Tunnels []PeerTunnel `json:"tunnels"` // all, in the order of the peer's file
 
+	History []history.Event `json:"history,omitempty"` // the last events; the daemon leaves it out
+
 	Conditions []Condition `json:"conditions"`
 }
 
@@ -94,6 +108,8 @@ type Tunnel struct {
 	TxPackets uint64 `json:"tx_packets"`
 	Drops     uint64 `json:"drops"`
 	LastError string `json:"last_error"` // empty: none
+	Flaps     int    `json:"flaps"`      // how often it went down since the daemon started
+	LastReset Reset  `json:"last_reset"`
 
 	// Key is what the peer is known by in this session: the file of a secret, a fingerprint
 	// or a public key. KeyPlace says which of several that is, from 1.
@@ -138,6 +154,15 @@ type BGP struct {
 	LoopedTotal uint64 `json:"looped_total"`
 	LastLooped  string `json:"last_looped,omitempty"`
 	Withheld    int    `json:"withheld"`
+	// Flaps counts how often a session ended since the daemon started, LastReset is the last time.
+	Flaps     int   `json:"flaps"`
+	LastReset Reset `json:"last_reset"`
+}
+
+// Reset is that something that was up went down.
+type Reset struct {
+	Time  Time   `json:"time"`  // empty: it never has
+	Cause string `json:"cause"` // in words
 }
 
 // FIB counts the owned routes in the kernel.

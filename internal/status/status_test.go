@@ -141,13 +141,13 @@ func TestJSONNames(t *testing.T) {
 	   "conditions":[{"kind":"listen_tls","since":"2026-03-01T12:00:00Z","tries":1,"text":"w"}]},
 	 "peers":[{"name":"site-b",
 	   "tunnel":{"transport":"tls","interface":"site-b","state":"up","remote":"198.51.100.2:443","since":"2026-03-01T12:00:00Z","rtt_ms":0.4,
-	             "mtu":1500,"rx_bytes":1,"tx_bytes":2,"rx_packets":3,"tx_packets":4,"drops":5,"last_error":"x"},
+	             "mtu":1500,"rx_bytes":1,"tx_bytes":2,"rx_packets":3,"tx_packets":4,"drops":5,"last_error":"x","flaps":1,"last_reset":{"time":"2026-03-01T12:00:00Z","cause":"v"}},
 	   "bgp":{"address":"fd00::2","asn":64513,"state":"established","since":"2026-03-01T12:00:00Z","received":2,"accepted":2,"announced":2,"last_error":"y",
-	          "refused":1,"stale":1,"repaired":1,"withdrawn_malformed":2,"discarded":3,"looped":4,"looped_total":5,"withheld":6},
+	          "refused":1,"stale":1,"repaired":1,"withdrawn_malformed":2,"discarded":3,"looped":4,"looped_total":5,"withheld":6,"flaps":1,"last_reset":{"time":"2026-03-01T12:00:00Z","cause":"v"}},
 	   "tunnels":[{"transport":"tls","interface":"site-b","state":"up","remote":"198.51.100.2:443","since":"2026-03-01T12:00:00Z","rtt_ms":0.4,
-	             "mtu":1500,"rx_bytes":1,"tx_bytes":2,"rx_packets":3,"tx_packets":4,"drops":5,"last_error":"x","link":3,"share":0.25,"carrying":true,
+	             "mtu":1500,"rx_bytes":1,"tx_bytes":2,"rx_packets":3,"tx_packets":4,"drops":5,"last_error":"x","flaps":1,"last_reset":{"time":"2026-03-01T12:00:00Z","cause":"v"},"link":3,"share":0.25,"carrying":true,
 	     "bgp":{"address":"fd00::2","asn":64513,"state":"established","since":"2026-03-01T12:00:00Z","received":2,"accepted":2,"announced":2,"last_error":"y",
-	          "refused":1,"stale":1,"repaired":1,"withdrawn_malformed":2,"discarded":3,"looped":0,"looped_total":0,"withheld":0}}],
+	          "refused":1,"stale":1,"repaired":1,"withdrawn_malformed":2,"discarded":3,"looped":0,"looped_total":0,"withheld":0,"flaps":1,"last_reset":{"time":"2026-03-01T12:00:00Z","cause":"v"}}}],
 	   "conditions":[{"kind":"open_tunnel","interface":"site-b","since":"2026-03-01T12:00:00Z","tries":2,"text":"z"}]}],
 	 "fib":{"ipv4":1,"ipv6":1,"pending":1,"errors":1}}`
 	var s Status

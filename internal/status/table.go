@@ -64,7 +64,7 @@ func peerTable(b *strings.Builder, s Status) {
 	now := s.Time.Time
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	several := slices.ContainsFunc(s.Peers, func(p Peer) bool { return len(p.Tunnels) > 1 })
-	head := []string{"PEER", "TRANSPORT", "TUNNEL", "FOR", "REMOTE", "RTT", "RX", "TX", "BGP", "FOR", "RECEIVED", "ACCEPTED", "ANNOUNCED"}
+	head := []string{"PEER", "TRANSPORT", "TUNNEL", "FOR", "REMOTE", "RTT", "RX", "TX", "BGP ADDRESS", "BGP", "FOR", "RECEIVED", "ACCEPTED", "ANNOUNCED"}
 	congested := slices.ContainsFunc(s.Peers, func(p Peer) bool {
 		return slices.ContainsFunc(tunnels(p), func(t PeerTunnel) bool { return t.Congestion != "" })
 	})
@@ -74,7 +74,7 @@ func peerTable(b *strings.Builder, s Status) {
 			cells := []string{
 				rowName(p, i), u.Transport, u.State, since(now, u.Since), u.Remote,
 				rtt(u.RTT), bytes(u.RxBytes), bytes(u.TxBytes),
-				u.BGP.State, since(now, u.BGP.Since),
+				u.BGP.Address, u.BGP.State, since(now, u.BGP.Since),
 				fmt.Sprint(u.BGP.Received), fmt.Sprint(u.BGP.Accepted), fmt.Sprint(u.BGP.Announced),
 			}
 			for i, c := range cells {

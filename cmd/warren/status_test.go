@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"warren/internal/history"
+	"warren/internal/status"
+)
+
+// status --check ends with what scripts and monitoring understand; a peer is shown with its history.
+func TestStatusOfAPeerAndCheck(t *testing.T) {
+	dir, err := os.MkdirTemp("", "st") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	file, socket := filepath.Join(dir, "warren.toml"), filepath.Join(dir, "s")
+	if err := os.WriteFile(file, []byte(fmt.Sprintf("[api]\nsocket = %q\n", socket)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ends := func(want int, says string, args ...string) {
+		t.Helper()
+		code, stdout, stderr := run(t, append(args, "-c", file)...)
+		if code != want || !strings.Contains(stdout+stderr, says) {
+			t.Errorf("warren %v: exit %d, %q, %q", args, code, stdout, stderr)
+		}
+	}
+	ends(exitNobody, "warren is not running", "status", "--check")
+	ends(exitFailed, "warren is not running", "status", "site-b")
+	ends(exitFailed, "warren is not running", "history")
+
+	up := status.PeerTunnel{Tunnel: status.Tunnel{State: "up"}, BGP: status.BGP{State: "established"}}
+	down := status.PeerTunnel{Tunnel: status.Tunnel{State: "connecting", LastError: "no answer"}}
+	log := history.New(nil)
+	log.Add(history.Event{Kind: history.TunnelDown, Peer: "site-c", Cause: "it was cut"})
+	peers := []status.Peer{{Name: "site-b", Tunnels: []status.PeerTunnel{up}}, {Name: "site-c", Tunnels: []status.PeerTunnel{down}}}
+	server, err := status.New(status.Config{
+		Socket: socket, History: log,
+		Source: func(context.Context) (status.Status, error) { return status.Status{Peers: peers}, nil },
+		Reload: func(context.Context, int64) (status.ReloadResult, error) { return status.ReloadResult{}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = server.Run(t.Context()) }()
+	<-server.Ready()
+	ends(exitFailed, "site-c: tunnel: connecting: no answer\n", "status", "--check")
+	ends(0, "all is well", "status", "--check", "site-b")
+	ends(exitUsage, `there is no peer "site-x"; there are: site-b, site-c`, "status", "--check", "site-x")
+	ends(exitUsage, `there is no peer "site-x"`, "status", "site-x")
+	ends(exitUsage, `there is no peer "site-x"`, "history", "site-x")
+	ends(0, "it was cut", "status", "site-c")
+	ends(0, `"cause": "it was cut"`, "status", "--json", "site-c")
+	ends(0, "tunnel_down  it was cut", "history", "site-c")
+	ends(0, `"event":"tunnel_down","peer":"site-c","cause":"it was cut"`, "history", "--json", "--since", "1h")
+}

@@ -1,0 +1,116 @@
+package history
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Kind is a kind of event, in a word that stays the same from version to version.
+type Kind string
+
+// The kinds of events.
+const (
+	TunnelUp         Kind = "tunnel_up"
+	TunnelDown       Kind = "tunnel_down"
+	SessionUp        Kind = "session_up"
+	SessionDown      Kind = "session_down"
+	Reload           Kind = "reload"            // also one that was refused; Cause then says why
+	Restart          Kind = "restart"           // the daemon has started, or was told to stop
+	SpeakerRestarted Kind = "speaker_restarted" // the speaker's process has died and is started again
+	Limit            Kind = "limit"             // a peer has more prefixes than it may, or not any more
+	Malformed        Kind = "malformed"         // messages of a peer that were repaired or in part refused
+	Stranger         Kind = "stranger"          // connections that were refused, many in one event
+	Underlay         Kind = "underlay"          // addresses, ports, interfaces, and what is below the tunnels
+	RouteError       Kind = "route_error"       // routes cannot be written, or can again
+	Lost             Kind = "lost"              // events that are not in the file, because it could not be written for too long
+)
+
+// An Event is something that has happened. What does not apply is left out.
+type Event struct {
+	Time Time   `json:"time"`
+	Kind Kind   `json:"event"`
+	Peer string `json:"peer,omitempty"`
+	// Link tells which of the peer's tunnels it is about; nil: none, or the peer has none.
+	Link  *int   `json:"link,omitempty"`
+	Cause string `json:"cause,omitempty"` // why, in words
+
+	Interface string  `json:"interface,omitempty"`
+	Condition string  `json:"condition,omitempty"` // of Underlay and RouteError: the kind of what does not succeed
+	Over      bool    `json:"over,omitempty"`      // what an earlier event told of is over
+	Remote    string  `json:"remote,omitempty"`    // on the underlay, with a port where there is one
+	LastedS   float64 `json:"lasted_s,omitempty"`  // how long it was up, or wrong, in seconds
+	Count     uint64  `json:"count,omitempty"`     // how many it tells of
+	// By and UID say on whose behalf a reload was: "uid 0", or "signal", whose sender is not known.
+	By  string `json:"by,omitempty"`
+	UID *int64 `json:"uid,omitempty"`
+	// Changes are what a reload has changed, or what was wrong with the files.
+	Changes []string `json:"changes,omitempty"`
+}
+
+// Line is e as a line of JSON, with its newline.
+func Line(e Event) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e); err != nil {
+		return nil, fmt.Errorf("history: write an event: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Time is a time that is in JSON in UTC, to the millisecond, in the form of RFC 3339.
+type Time struct{ time.Time }
+
+// At is the Time of t.
+func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
+
+// Seconds is d for Event.LastedS.
+func Seconds(d time.Duration) float64 {
+	return max(d.Round(time.Millisecond).Seconds(), 0)
+}
+
+const (
+	maxText    = 1024 // bytes of one text
+	maxChanges = 32   // lines of one reload
+	maxChange  = 256  // bytes of one of them
+)
+
+// bounded returns e with no more text than there may be.
+func bounded(e Event) Event {
+	for _, text := range []*string{&e.Peer, &e.Cause, &e.Interface, &e.Condition, &e.Remote, &e.By} {
+		*text = short(*text, maxText)
+	}
+	var lines []string
+	for i, c := range e.Changes {
+		if i == maxChanges {
+			lines = append(lines, "…")
+			break
+		}
+		lines = append(lines, short(c, maxChange))
+	}
+	e.Changes = lines
+	return e
+}
+
+// short cuts a text, not within a character, and leaves nothing in it that is not printed as it is: some
+// of it was said by peers and strangers.
+func short(text string, most int) string {
+	text = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+	if len(text) <= most {
+		return text
+	}
+	for !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "…"
+}

@@ -1,0 +1,184 @@
+package history
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// capacity is how many events are kept in memory.
+const capacity = 4096
+
+// File says where events are kept on disk.
+type File struct {
+	Path    string // absolute; "": nowhere
+	MaxSize int64  // bytes that the file and the one before it may take together
+}
+
+// Log is a history. Its methods may be called from any goroutine; a nil Log keeps nothing.
+type Log struct {
+	report func(error)
+
+	mu      sync.Mutex // guards what follows
+	events  []Event    // the last capacity of them count
+	next    uint64     // the number of the event to come; that of the last in events is one less
+	file    File
+	changed chan struct{} // closed, and replaced, when events or file change
+}
+
+// New makes a Log without a file. report is called by Run when the file could not be written, and with
+// nil when it can be again; it must not block.
+func New(report func(error)) *Log {
+	return &Log{report: report, next: capacity, changed: make(chan struct{})}
+}
+
+// Add adds an event, which happens now unless it has a time.
+func (l *Log) Add(e Event) {
+	if l == nil {
+		return
+	}
+	if e.Time.IsZero() {
+		e.Time = At(time.Now())
+	}
+	e = bounded(e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.events) >= 2*capacity {
+		l.events = append(make([]Event, 0, 2*capacity), l.events[capacity+1:]...)
+	}
+	l.events = append(l.events, e)
+	l.next++
+	l.changedLocked()
+}
+
+// SetFile has the events from now on, and those that are not written yet, go to another file.
+func (l *Log) SetFile(f File) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == f {
+		return
+	}
+	l.file = f
+	l.changedLocked()
+}
+
+func (l *Log) changedLocked() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// Query says which events are asked for.
+type Query struct {
+	Peer  string    // "": of all peers, and of none
+	Since time.Time // of the time of the event
+	From  uint64    // the number of the first that counts; 0: all
+	Last  int       // no more than that many, the last ones; 0: all
+}
+
+// Select returns events, the oldest first, and the number that the next one will have, for
+// Query.From. changed is closed when it is worth asking again.
+func (l *Log) Select(q Query) (events []Event, next uint64, changed <-chan struct{}) {
+	if l == nil {
+		return nil, 0, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kept, first := l.keptLocked()
+	for i, e := range kept {
+		if first+uint64(i) >= q.From && (q.Peer == "" || e.Peer == q.Peer) && !e.Time.Before(q.Since) {
+			events = append(events, e)
+		}
+	}
+	if q.Last > 0 && len(events) > q.Last {
+		events = events[len(events)-q.Last:]
+	}
+	return events, l.next, l.changed
+}
+
+// keptLocked returns the events that count and the number of the first.
+func (l *Log) keptLocked() ([]Event, uint64) {
+	kept := l.events[max(0, len(l.events)-capacity):]
+	return kept, l.next - uint64(len(kept))
+}
+
+// recall puts what an earlier process has left before everything else.
+func (l *Log) recall(earlier []Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kept, _ := l.keptLocked()
+	room := capacity - len(kept)
+	earlier = earlier[max(0, len(earlier)-room):]
+	l.events = append(append(make([]Event, 0, len(earlier)+len(kept)), earlier...), kept...)
+	l.changedLocked()
+}
+
+// Pauses after the file could not be written.
+const (
+	minRetry = time.Second
+	maxRetry = 30 * time.Second
+)
+
+// Run writes events to the file until ctx is done, and then those that are left. Call it once.
+func (l *Log) Run(ctx context.Context) error {
+	w := writer{}
+	defer w.close()
+	l.mu.Lock()
+	file, written := l.file, l.next-uint64(len(l.events))
+	l.mu.Unlock()
+	if file.Path != "" {
+		earlier, err := readFile(file.Path)
+		l.recall(earlier)
+		if err != nil {
+			l.report(err)
+		}
+	}
+	for pause := time.Duration(0); ; {
+		last := ctx.Err() != nil
+		file, batch, lost, next, changed := l.after(written)
+		err := w.write(file, batch, lost)
+		switch {
+		case err == nil:
+			written, pause = next, 0
+		case pause == 0:
+			pause = minRetry
+		default:
+			pause = min(2*pause, maxRetry)
+		}
+		l.report(err)
+		if last {
+			return nil
+		}
+		if pause > 0 { // not more often because events come
+			changed = nil
+		}
+		sleep(ctx, pause, changed) // if ctx is done, what is left is written once more
+	}
+}
+
+// sleep waits for the end of a pause, or, where there is none, for changed, or for ctx.
+func sleep(ctx context.Context, pause time.Duration, changed <-chan struct{}) {
+	var over <-chan time.Time
+	if pause > 0 {
+		t := time.NewTimer(pause)
+		defer t.Stop()
+		over = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-over:
+	}
+}
+
+// after returns the events from a number on, how many of those are not in memory any more, and where
+// they are to be written.
+func (l *Log) after(written uint64) (f File, batch []Event, lost, next uint64, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kept, first := l.keptLocked()
+	if written < first {
+		lost, written = first-written, first
+	}
+	batch = append(batch, kept[written-first:]...)
+	return l.file, batch, lost, l.next, l.changed
+}

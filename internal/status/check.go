@@ -1,0 +1,50 @@
+package status
+
+import (
+	"fmt"
+	"slices"
+)
+
+// harmless are the kinds of conditions that leave everything up.
+var harmless = []string{"flow_hash", "source", "gobgp_port", "history_file"}
+
+// Down returns a line for each thing that is down: tunnels, sessions, routes that the kernel does not take, and
+// what does not succeed and is tried again, unless nothing depends on it. peer: of that peer alone; "": of all.
+func Down(s Status, peer string) (lines []string) {
+	note := func(of []Condition, who string) {
+		for _, c := range of {
+			if !slices.Contains(harmless, c.Kind) {
+				lines = append(lines, who+clean(c.Text))
+			}
+		}
+	}
+	if peer == "" {
+		note(s.Router.Conditions, "")
+		if s.FIB.Errors > 0 {
+			lines = append(lines, fmt.Sprintf("%d routes are refused by the kernel", s.FIB.Errors))
+		}
+	}
+	for _, p := range s.Peers {
+		if peer != "" && p.Name != peer {
+			continue
+		}
+		for i, t := range tunnels(p) {
+			switch {
+			case t.State != "up":
+				lines = append(lines, downLine(rowName(p, i), "tunnel", t.State, t.LastError))
+			case t.BGP.State != "established":
+				lines = append(lines, downLine(rowName(p, i), "bgp", t.BGP.State, t.BGP.LastError))
+			}
+		}
+		note(p.Conditions, clean(p.Name)+": ")
+	}
+	return lines
+}
+
+func downLine(who, what, state, why string) string {
+	line := fmt.Sprintf("%s: %s: %s", who, what, state)
+	if why != "" {
+		line += ": " + why
+	}
+	return clean(line)
+}
