@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,9 +46,10 @@ func Prepare(name string) error {
 // interface (net/ipv6/addrconf.c, addrconf_sysctl_addr_gen_mode): with many tunnels being
 // opened at once, two thirds of the processor time that it took. By netlink one waits.
 func noLinkLocal(name string) error {
+	const none = 1 // IN6_ADDR_GEN_MODE_NONE (include/uapi/linux/if_link.h)
 	l, err := find(name)
 	if err == nil {
-		err = netlink.LinkSetIP6AddrGenMode(l, nl.IN6_ADDR_GEN_MODE_NONE)
+		err = netlink.LinkSetIP6AddrGenMode(l, none)
 	}
 	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // no IPv6, in the kernel or at this MTU
 		return fmt.Errorf("link: turn off the link-local address of %s: %w", name, err)

@@ -119,7 +119,8 @@ func (e *Endpoint) inherited(network, underlay string, port uint16) (*net.UDPCon
 		}
 		e.handed = append(e.handed[:i:i], e.handed[i+1:]...)
 		if underlay != "" {
-			if index, err := sysio.InterfaceIndex(underlay); err != nil || index != s.Index {
+			index, err := sysio.InterfaceIndex(underlay)
+			if gone := err != nil || index != s.Index; gone {
 				unix.Close(s.Descriptor) // it is bound to an interface that is gone
 				return nil, nil
 			}
@@ -141,7 +142,7 @@ func adoptSocket(s HandedSocket) (*net.UDPConn, error) {
 	}
 	u, ok := c.(*net.UDPConn)
 	if !ok || u.LocalAddr().(*net.UDPAddr).AddrPort().Port() != s.Port {
-		c.Close()
+		_ = c.Close()
 		return nil, errors.New("a socket that was handed over is not of the port")
 	}
 	return u, nil
