@@ -33,7 +33,7 @@ func Exec(path string, argv []string, state []byte, descriptors []int) error {
 
 	syscall.ForkLock.Lock() // a process that is started now would have the descriptors too
 	defer syscall.ForkLock.Unlock()
-	defer closeOnExec(all, true)
+	defer func() { _ = closeOnExec(all, true) }() // it fails for none that is open
 	if err := closeOnExec(all, false); err != nil {
 		return fmt.Errorf("handover: %w", err)
 	}

@@ -53,7 +53,7 @@ func Adopt(path string, h Handover) (Handed, error) {
 	if err != nil {
 		lock.Close()
 		if l != nil {
-			l.Close()
+			_ = l.Close()
 		}
 		return nil, fmt.Errorf("take over the socket %s: %w", path, err)
 	}

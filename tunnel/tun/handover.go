@@ -67,7 +67,7 @@ func (h *Handover) Close() error {
 
 // Fits reports whether the interface is what [Open] would make of c.
 func (h *Handover) Fits(c Config) bool {
-	return h.Name == c.Name && h.MTU == c.MTU && len(h.Queues) == c.Queues && !(c.plain && h.VNet)
+	return h.Name == c.Name && h.MTU == c.MTU && len(h.Queues) == c.Queues && (!c.plain || !h.VNet)
 }
 
 // Adopt makes a Device of an interface that was handed over, which has to fit c. Packets that

@@ -118,9 +118,13 @@ func (e *Endpoint) inherited(network, underlay string, port uint16) (*net.UDPCon
 		}
 		e.handed = append(e.handed[:i:i], e.handed[i+1:]...)
 		if underlay != "" {
-			if index, err := indexOf(underlay); err != nil || index != s.Index {
-				unix.Close(s.Descriptor) // it is bound to an interface that is gone
-				return nil, nil
+			index, err := indexOf(underlay)
+			if err == nil && index != s.Index {
+				err = fmt.Errorf("underlay %s is another interface by now", underlay)
+			}
+			if err != nil {
+				unix.Close(s.Descriptor)
+				return nil, err
 			}
 		}
 		return adoptSocket(s)
@@ -140,7 +144,7 @@ func adoptSocket(s HandedSocket) (*net.UDPConn, error) {
 	}
 	u, ok := c.(*net.UDPConn)
 	if !ok || u.LocalAddr().(*net.UDPAddr).AddrPort().Port() != s.Port {
-		c.Close()
+		_ = c.Close()
 		return nil, errors.New("a socket that was handed over is not of the port")
 	}
 	return u, nil
