@@ -41,6 +41,9 @@
 //	    (happened.go), the loop of what counters tell (watch.go).
 //	 8. When the machine wakes up all of this is done at once: timers slept too.
 //
+// `warren restart` has the program replaced in the same process (restart.go), and the next one takes over what there is
+// (left.go).
+//
 // Starting and stopping has an order (agent.go): what protects the underlay
 // is in place before the first connection is dialed, and at the end the
 // neighbors get their Cease while the tunnels still carry it.

@@ -32,7 +32,7 @@ func Program() (string, error) {
 // Try runs a program until it ends or ctx is done, and returns its exit status and what it wrote to
 // its standard error.
 func Try(ctx context.Context, path string, argv []string) (status int, says string, err error) {
-	null, err := os.Open(os.DevNull)
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, "", fmt.Errorf("handover: %w", err)
 	}

@@ -67,6 +67,9 @@
 // How a tunnel goes back to the first of its remotes: that is asked in the background, and takes
 // over when it has been good for a while (return.go).
 //
+// How a tunnel outlasts the restart of one of its ends: it is paused, and goes on with the next session of the same two
+// ends (pause.go, handover.go).
+//
 // How a tunnel goes down: the peer says so, the connection fails, nothing came
 // from the peer for dead_after, by the kernel's counters (liveness.go), or the kernel has
 // no way to it any more (paths.go). Then the carrier drops, the event

@@ -147,7 +147,11 @@ func (l *Link) resumes(s *session) bool {
 	if l.paused.continues(s) {
 		return true
 	}
-	l.fall(errors.New("the peer was restarted, or assigns other addresses"))
+	reason := errors.New("the peer was restarted")
+	if s.peer.instance == l.paused.instance && !slices.Equal(s.peer.assigned, l.paused.assigned) {
+		reason = errors.New("the peer assigns other addresses")
+	}
+	l.fall(reason)
 	return false
 }
 

@@ -1,0 +1,111 @@
+package tlslink
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"warren/tunnel"
+)
+
+// restartable are two ends of a tunnel that is up. a listens, and b dials.
+func restartable(t *testing.T) (a, b *end) {
+	t.Helper()
+	a = newEnd(t, Config{Identity: tunnel.Identity{1}}, "b")
+	b = newEnd(t, Config{Identity: tunnel.Identity{2}}, "a")
+	a.start(secretTrust(1))
+	b.start(secretTrust(1), a.addr())
+	a.waitEvents(1)
+	b.waitEvents(1)
+	return a, b
+}
+
+func handOver(t *testing.T, e *end) *Handover {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	e.endpoint.HandOver()
+	h, err := e.link.HandOver(ctx)
+	if err != nil || h == nil {
+		t.Fatalf("handed over: %v, %v", h, err)
+	}
+	return h
+}
+
+// A tunnel whose end gives its session up for a restart, and goes on, stays up at both ends. What comes meanwhile
+// is sent afterwards.
+func TestPausedTunnelGoesOn(t *testing.T) {
+	a, b := restartable(t)
+	handOver(t, a)
+	for _, e := range []*end{a, b} {
+		e.dev.queues[0] <- packet(100, 7)
+	}
+	poll(t, func() bool { return b.link.gate.Load() != nil }, func() string { return "the far end does not pause" })
+	if s := a.link.Status(); s.State != tunnel.StateUp {
+		t.Errorf("it is %s while it is paused", s.State)
+	}
+	a.link.Carry()
+	a.endpoint.Carry()
+	a.waitWritten(1)
+	b.waitWritten(1)
+	for _, e := range []*end{a, b} {
+		if evs := e.seen(); len(evs) != 1 {
+			t.Errorf("%s: events %+v", e.cfg.Name, evs)
+		}
+		if _, carrier, _ := e.dev.snapshot(); len(carrier) == 0 || !carrier[len(carrier)-1] {
+			t.Errorf("%s: carriers %v", e.cfg.Name, carrier)
+		}
+	}
+}
+
+// The next program's link is up from the start, with the ends that it had, and goes on with the session that
+// comes.
+func TestHandedOverTunnelGoesOn(t *testing.T) {
+	a, b := restartable(t)
+	h := handOver(t, a)
+	left := a.endpoint.HandOver()
+	next := newEnd(t, Config{Identity: tunnel.Identity{1}, Resume: &EndpointHandover{Instance: left.Instance}}, "b")
+	next.cfg.Resume = h
+	next.start(secretTrust(1))
+	if evs := next.seen(); len(evs) != 1 || !evs[0].Up || evs[0].Peer != b.seen()[0].Local {
+		t.Fatalf("events %+v", evs)
+	}
+	// It has another address here, as the one before still listens.
+	b.halt(nil)
+	b.endpoint.instance = h.Instance
+	b.start(secretTrust(1), next.addr())
+	b.waitEvents(3)
+	b.dev.queues[0] <- packet(100, 7)
+	next.waitWritten(1)
+	if evs := next.seen(); len(evs) != 1 {
+		t.Errorf("events %+v", evs)
+	}
+}
+
+// One that does not come back is down after dead_after, at both ends, and so is one of which another instance
+// comes, which then is up.
+func TestPausedTunnelGoesDown(t *testing.T) {
+	a, b := restartable(t)
+	began := time.Now()
+	handOver(t, a)
+	for _, e := range []*end{a, b} {
+		if evs := e.waitEvents(2); evs[1].Up || evs[1].Reason != errNotBack.Error() {
+			t.Errorf("%s: events %+v", e.cfg.Name, evs)
+		}
+		if _, carrier, _ := e.dev.snapshot(); carrier[len(carrier)-1] {
+			t.Errorf("%s: carriers %v", e.cfg.Name, carrier)
+		}
+	}
+	if after := time.Since(began); after < a.cfg.DeadAfter {
+		t.Errorf("down after %v", after)
+	}
+
+	a, b = restartable(t)
+	handOver(t, a)
+	a.endpoint.instance[0]++
+	a.link.Carry()
+	a.endpoint.Carry()
+	if evs := b.waitEvents(3); evs[1].Up || evs[1].Reason != "the peer was restarted" || !evs[2].Up {
+		t.Errorf("events %+v", evs)
+	}
+}
