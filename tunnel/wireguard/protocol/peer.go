@@ -61,6 +61,8 @@ type Peer struct {
 	replied    time.Time        // when one was answered last
 	places     []netip.AddrPort // where the peer may be, if these are several
 	left       []netip.AddrPort // of them, where it was left for another
+	asked      []netip.AddrPort // where the latest question was put,
+	askedAt    time.Time        // and when; zero: none was
 	stamped    timestamp        // of the initiation that we sent last
 	timers     timers
 	reported   time.Time // what NextDeadline last said

@@ -9,16 +9,18 @@ import (
 
 // Several machines may have one peer's keys, of which one at a time is used, or one machine may have
 // several addresses. The caller knows the places, tries them, and decides which is used. What was
-// left for another may still send, and begin handshakes for as long as it has a session.
+// left for another may still send, and begin handshakes for as long as it has a session. What was asked
+// whether it is there may begin one too: it has answered, and its session is not used.
 
 var (
-	errLeft  = errors.New("the peer was left there for another place")
+	errLeft  = errors.New("the peer is used at another place, for which it was left there, or not taken there yet")
 	errAsked = errors.New("no session is to be made of it")
 )
 
 // SetPlaces says where the peer may be found. If there are several places, an initiation that comes
 // from elsewhere does not move the peer until its sender uses the answer, which it may not hear; and
-// while the peer is heard where it is, initiations from places where it was left are not answered.
+// while the peer is heard where it is, initiations from places where it was left, or only asked, are not
+// answered.
 func (p *Peer) SetPlaces(places []netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -35,6 +37,16 @@ func (p *Peer) staysLocked() bool { return len(p.places) > 0 && p.endpoint.IsVal
 // wasLeftLocked reports whether the peer was left at a place, for another.
 func (p *Peer) wasLeftLocked(from netip.AddrPort) bool {
 	return from != p.endpoint && slices.Contains(p.left, from)
+}
+
+// askedFor is for how long a machine that was asked may go on with handshakes of its own (section 6.4).
+const askedFor = rekeyAttemptTime + rekeyTimeout
+
+// isUnwantedLocked reports whether an initiation from a place is not answered, for a session with the
+// peer works at another.
+func (p *Peer) isUnwantedLocked(now time.Time, from netip.AddrPort) bool {
+	asked := from != p.endpoint && now.Sub(p.askedAt) < askedFor && slices.Contains(p.asked, from)
+	return (asked || p.wasLeftLocked(from)) && p.current.sendable(now, 1) && now.Sub(p.spoke) < rekeyTimeout
 }
 
 // leaveLocked notes that the peer is at another place from now on, by this end's choice. Where there
@@ -67,13 +79,14 @@ type question struct {
 	take bool // the answer makes the session, and the place, that are used
 }
 
-// Ask returns an initiation for places where the peer is not now, with the first of its keys, or the
+// Ask returns an initiation for some places where the peer is not now, with the first of its keys, or the
 // next after a question without an answer. Without take, the answer only
 // shows in [Status.Replied]; the session that it makes at the other end is never used. With take,
 // the session is used from the answer on, and the peer is where that comes from. What is on its
-// way in the session before still arrives. Ask returns nil while the session is not in use at both
+// way in the session before still arrives. An initiation from there is not answered meanwhile. Ask returns
+// nil while the session is not in use at both
 // ends, or a handshake is under way, which ends a question.
-func (p *Peer) Ask(now time.Time, take bool) []byte {
+func (p *Peer) Ask(now time.Time, take bool, places []netip.AddrPort) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.question != nil {
@@ -90,6 +103,7 @@ func (p *Peer) Ask(now time.Time, take bool) []byte {
 		return nil
 	}
 	p.question = &question{hs, take}
+	p.asked, p.askedAt = slices.Clone(places), now
 	if take {
 		p.initiated = now
 	}

@@ -165,27 +165,27 @@ func TestAsk(t *testing.T) {
 	n := newServers(t)
 	n.a.p.TryAt(n.now, elsewhere)
 	n.tick()
-	if n.a.p.Ask(n.now, false) != nil {
+	if n.a.p.Ask(n.now, false, []netip.AddrPort{addrB}) != nil {
 		t.Error("a question while the session is not in use at the other end")
 	}
 	n.toClient(n.c, n.mustSeal(n.c, packet(100, 0)))
 	n.toClient(n.c, n.mustSeal(n.c, packet(100, 0)))
 	before := n.a.p.Status(n.now)
 	n.deaf[addrB] = true
-	n.toServer(addrB, n.a.p.Ask(n.now, false))
+	n.toServer(addrB, n.a.p.Ask(n.now, false, []netip.AddrPort{addrB}))
 	if s := n.a.p.Status(n.now); !s.Replied.IsZero() {
 		t.Errorf("without an answer: %+v", s)
 	}
 	n.deaf[addrB] = false
 	n.now = n.now.Add(time.Second)
-	n.toServer(addrB, n.a.p.Ask(n.now, false))
+	n.toServer(addrB, n.a.p.Ask(n.now, false, []netip.AddrPort{addrB}))
 	s := n.a.p.Status(n.now)
 	if s.Replied != n.now || s.Endpoint != elsewhere || s.Since != before.Since || s.Spoke != before.Spoke {
 		t.Errorf("%+v", s)
 	}
 	late := n.mustSeal(n.c, packet(100, 1))
 	n.now = n.now.Add(time.Second)
-	n.toServer(addrB, n.a.p.Ask(n.now, true))
+	n.toServer(addrB, n.a.p.Ask(n.now, true, []netip.AddrPort{addrB}))
 	s = n.a.p.Status(n.now)
 	if s.Endpoint != addrB || s.Since != n.now || !s.Established {
 		t.Errorf("taken: %+v", s)
@@ -196,5 +196,38 @@ func TestAsk(t *testing.T) {
 	n.tick()
 	if !n.b.p.Status(n.now).Established || len(n.a.m.slots) != 2 {
 		t.Errorf("%+v, %d indices", n.b.p.Status(n.now), len(n.a.m.slots))
+	}
+}
+
+// A machine that was asked, and whose session is not used, begins handshakes because of its keepalive. It
+// does not draw the peer there while the peer is heard where it is, and is answered when it is not.
+func TestMachineThatWasAsked(t *testing.T) {
+	n := newServers(t)
+	n.a.p.TryAt(n.now, elsewhere)
+	n.tick()
+	n.toClient(n.c, n.mustSeal(n.c, packet(100, 0)))
+	n.toClient(n.c, n.mustSeal(n.c, packet(100, 0)))
+	n.toServer(addrB, n.a.p.Ask(n.now, false, []netip.AddrPort{addrB}))
+	if s := n.a.p.Status(n.now); s.Replied != n.now {
+		t.Fatalf("it did not answer: %+v", s)
+	}
+	begin := func() (err error) {
+		n.b.p.SetEndpoint(addrA)
+		n.b.p.Initiate(n.now)
+		for _, msg := range n.b.p.Tick(n.now) {
+			err = errors.Join(err, n.toClient(n.b, msg))
+		}
+		return err
+	}
+	n.now = n.now.Add(time.Second)
+	if err := begin(); !errors.Is(err, errLeft) {
+		t.Errorf("while the peer is heard elsewhere: %v", err)
+	}
+	if s := n.a.p.Status(n.now); s.Endpoint != elsewhere || s.TwinHeard != (time.Time{}) {
+		t.Errorf("%+v", s)
+	}
+	n.now = n.now.Add(2 * rekeyTimeout) // nothing comes from elsewhere
+	if err := begin(); err != nil {
+		t.Errorf("though the peer is silent: %v", err)
 	}
 }

@@ -64,7 +64,7 @@ func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, w *way, r *recei
 	if !p.answered.IsZero() && now.Sub(p.answered) < minInitiations {
 		return nil, errTooMany
 	}
-	if p.wasLeftLocked(from) && p.current.sendable(now, 1) && now.Sub(p.spoke) < rekeyTimeout {
+	if p.isUnwantedLocked(now, from) {
 		return nil, errLeft
 	}
 	if p.isTwinLocked(now, from) {
