@@ -45,6 +45,7 @@ func TestWrongUse(t *testing.T) {
 		{"status --routes here", `"here" is neither a prefix`},
 		{"status --routes 10.2.0.1/24", "is 10.2.0.0/24 meant"},
 		{"why", "accepts 1 arg(s), received 0"},
+		{"import", "requires at least 1 arg(s)"},
 		{"why here", `"here" is neither a prefix`},
 		{"why 10.2.0.1/24", "is 10.2.0.0/24 meant"},
 		{"why ::ffff:10.2.0.0/120", "is IPv4-mapped"},
