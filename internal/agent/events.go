@@ -17,6 +17,8 @@ type event interface{ isEvent() }
 type (
 	// configured: these are the peers from now on.
 	configured struct{ peers []wantedPeer }
+	// using: these are the keys of the sessions of open tunnels, by the tunnels' numbers.
+	using struct{ keys map[uint64]inUse }
 
 	// opened is the result of openTunnel.
 	opened struct {
@@ -118,6 +120,7 @@ type (
 )
 
 func (configured) isEvent()    {}
+func (using) isEvent()         {}
 func (opened) isEvent()        {}
 func (closed) isEvent()        {}
 func (gone) isEvent()          {}

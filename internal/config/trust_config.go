@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/x509"
 	"slices"
 )
@@ -46,6 +47,12 @@ func (t Trust) Equal(o Trust) bool { return t.Method == o.Method && len(t.KnownB
 // SameFiles reports whether the secrets of t and o are in the same files.
 func (t Trust) SameFiles(o Trust) bool {
 	return slices.EqualFunc(t.Secrets, o.Secrets, func(a, b SharedSecret) bool { return a.File == b.File })
+}
+
+// Holds reports whether a session may go on with t that was made with a secret: that, or another in
+// the same file.
+func (t Trust) Holds(s SharedSecret) bool {
+	return slices.ContainsFunc(t.Secrets, func(o SharedSecret) bool { return o.File == s.File || bytes.Equal(o.Secret, s.Secret) })
 }
 
 // Secret is a shared secret. It does not show itself when printed or logged.
