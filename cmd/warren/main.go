@@ -99,7 +99,7 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), whyCmd(), historyCmd(), reloadCmd(), confirmCmd(), restartCmd(), logLevelCmd(), versionCmd(), speakerCmd())
+	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), whyCmd(), historyCmd(), reloadCmd(), confirmCmd(), restartCmd(), logLevelCmd(), gobgpCmd(), versionCmd(), speakerCmd())
 	return cmd
 }
 

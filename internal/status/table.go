@@ -153,6 +153,23 @@ func tunnels(p Peer) []PeerTunnel {
 	return p.Tunnels
 }
 
+// Neighbor is one of the neighbors that a peer is.
+type Neighbor struct {
+	Name  string // the peer's, and behind it which of several tunnels it is, but for the first
+	State string // of the tunnel
+	BGP   BGP
+}
+
+// Neighbors returns the neighbors that the peers are, each over one tunnel.
+func (s Status) Neighbors() (all []Neighbor) {
+	for _, p := range s.Peers {
+		for i, t := range tunnels(p) {
+			all = append(all, Neighbor{rowName(p, i), t.State, t.BGP})
+		}
+	}
+	return all
+}
+
 // rowName is what the line of a peer's tunnel begins with: the peer's name, and behind it which
 // of several it is, but for the first.
 func rowName(p Peer, i int) string {
