@@ -229,7 +229,7 @@ func (w *world) later(d time.Duration) {
 }
 
 // hintOf returns the hint about confirmation.
-func (w *world) hintOf() string { return w.confirmHint(w.loop.now()) }
+func (w *world) hintOf() string { return w.confirmHint(w.now()) }
 
 func (w *world) lastEvent() history.Event {
 	events, _, _ := w.history.Select(history.Query{Last: 1})
