@@ -80,6 +80,13 @@ func (l *loop) slept(asleep time.Duration) {
 	}
 }
 
+// leaveUnconfirmed is for the end of the daemon.
+func (l *loop) leaveUnconfirmed() {
+	if u := l.unconfirmed; u != nil {
+		l.log.Warn("a reload was not confirmed, and is not taken back: the next start takes what the files say", "by", u.by)
+	}
+}
+
 // checkConfirmed goes back if the time is over.
 func (l *loop) checkConfirmed(now time.Time) {
 	l.undone = l.forceDoors(l.undone)

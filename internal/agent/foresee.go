@@ -80,9 +80,12 @@ func (l *loop) foretellFor(ctx context.Context) (out status.Foretold, err error)
 	return out, err
 }
 
-// using is which keys the sessions of open tunnels have.
+// using is what the machine needs to know of sessions for its plan.
 func (l *loop) using() using {
-	u := using{map[uint64]inUse{}}
+	u := using{map[uint64]inUse{}, map[string]int{}}
+	for _, n := range l.speaker.Neighbors() {
+		u.announced[n.Name] = n.Received - n.Stale
+	}
 	for id, h := range l.handles.tunnels {
 		if k, ok := keyOf(h.Status()); ok {
 			u.keys[id] = k

@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -219,6 +222,89 @@ func TestForetoldOfTheKeyInUse(t *testing.T) {
 	expect(t, "kept", lines, []string{"peer b: keys changed, the session stays, whose key is still there (tunnel.secret_files)"})
 	_, lines = w.reloads(t, router(secretPeer("b", 0, "new")))
 	expect(t, "removed", lines, []string{"peer b: keys changed, the session ends and begins again, as its key is not there any more (tunnel.secret_files)"})
+}
+
+// A limit that is below what a peer announces ends its session.
+func TestForetoldOfALowerLimit(t *testing.T) {
+	b := peerConfig("b", 0)
+	b.BGP.MaxPrefixes, b.BGP.HardMaxPrefixes = 100, 1000
+	w := newWorld(t, router(b))
+	w.up(t, "b")
+	w.speaker.received = map[string]int{"b": 300}
+	for _, c := range []struct {
+		hard         int
+		effect, text string
+	}{
+		{500, status.ChangeRefresh, "peer b: filters changed, session kept (bgp.hard_max_prefixes)"},
+		{200, status.ChangeRefresh, "peer b: filters changed, session kept unless more than 200 of the 300 prefixes that the peer announces are of one family (bgp.hard_max_prefixes)"},
+		{100, status.ChangeSession, "peer b: the session ends, as the peer announces 300 prefixes and may announce 100 of a family (bgp.hard_max_prefixes)"},
+	} {
+		next := b
+		next.BGP.HardMaxPrefixes = c.hard
+		w.load = func() (*config.Config, error) { return router(next), nil }
+		if f := w.foretold(); len(f.Changes) != 1 || f.Changes[0].Effect != c.effect || f.Changes[0].Text != c.text {
+			t.Errorf("%d: %+v", c.hard, f.Changes)
+		}
+	}
+}
+
+// Whatever is another in warren.toml is foretold or refused, also keys that are still to come. What a key makes
+// of each peer, or where a file is, is said there or counts for nothing.
+func TestNothingOfTheRouterChangesUnsaid(t *testing.T) {
+	skipped := []string{"Path", "Peers", "Unread", "CertFile", "KeyFile", "PrivateKeyFile", "ClusterID", "CAFile", "Template", "Names"}
+	w := newWorld(t, router())
+	fields := 0
+	var each func(path string, v reflect.Value, cfg *config.Config)
+	each = func(path string, v reflect.Value, cfg *config.Config) {
+		for i := range v.NumField() {
+			f, of := v.Field(i), v.Type().Field(i)
+			if !of.IsExported() || slices.Contains(skipped, of.Name) || path == ".TLS" && of.Name == "Congestion" {
+				continue
+			}
+			at := path + "." + of.Name
+			was := reflect.ValueOf(f.Interface())
+			switch {
+			case f.Type() == reflect.TypeFor[netip.Addr]():
+				f.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.77")))
+			case f.Kind() == reflect.Struct:
+				each(at, f, cfg)
+				continue
+			case f.Type() == reflect.TypeFor[*x509.CertPool]():
+				f.Set(reflect.ValueOf(x509.NewCertPool()))
+			case f.Type() == reflect.TypeFor[*tls.Certificate]():
+				f.Set(reflect.ValueOf(certificate(time.Now().Add(-time.Hour), time.Now().Add(time.Hour))))
+			case f.Kind() == reflect.String:
+				f.SetString("another")
+			case f.Kind() == reflect.Bool:
+				f.SetBool(!f.Bool())
+			case f.Kind() == reflect.Slice:
+				f.Set(reflect.MakeSlice(f.Type(), config.KeySize, config.KeySize))
+			case f.CanInt():
+				f.SetInt(f.Int() + 1)
+			case f.CanUint():
+				f.SetUint(f.Uint() + 1)
+			default:
+				t.Fatalf("%s: a %v cannot be changed yet", at, f.Type())
+			}
+			fields++
+			w.load = func() (*config.Config, error) { return cfg, nil }
+			w.logChange = func(c config.Log) string {
+				if c != w.cfg.Log {
+					return "log: changed"
+				}
+				return ""
+			}
+			if told := w.foretold(); len(told.Errors)+len(told.Changes) != 1 {
+				t.Errorf("%s: %+v", at, told)
+			}
+			f.Set(was)
+		}
+	}
+	cfg := router()
+	each("", reflect.ValueOf(cfg).Elem(), cfg)
+	if fields < 20 {
+		t.Errorf("only %d fields were changed", fields)
+	}
 }
 
 // later has the clock go on and the loop look.

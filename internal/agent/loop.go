@@ -115,6 +115,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 	for {
 		select {
 		case <-ctx.Done():
+			l.leaveUnconfirmed()
 			return nil
 		case <-l.inbox.signal:
 			l.takeInbox()

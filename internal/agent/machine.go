@@ -32,6 +32,7 @@ type machine struct {
 	conditions conditions
 	now        time.Time        // of the event that is being taken
 	used       map[uint64]inUse // keys of the sessions of open tunnels, as far as they are known
+	announced  map[string]int   // how many prefixes neighbors announce, likewise
 }
 
 // leaving is a tunnel that nobody wants any more.
@@ -55,7 +56,7 @@ func (m *machine) next(now time.Time, ev event) []effect {
 	case configured:
 		return m.configure(now, ev.peers)
 	case using:
-		m.used = ev.keys
+		m.used, m.announced = ev.keys, ev.announced
 		return nil
 	case opened:
 		return m.opened(now, ev)

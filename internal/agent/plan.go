@@ -104,7 +104,7 @@ func (m *machine) plan(next []wantedPeer) (all []peerPlan) {
 // change decides about a peer that stays.
 func (pl planning) change(p *peer, next wantedPeer) peerPlan {
 	if p.bgp.LAN.IsSet() || next.bgp.LAN.IsSet() {
-		return planNetwork(p, next)
+		return pl.m.planNetwork(p, next)
 	}
 	plan := peerPlan{peer: p, next: next}
 	matched := match(p.attachments, next.tunnels)
@@ -131,7 +131,7 @@ func (pl planning) change(p *peer, next wantedPeer) peerPlan {
 		plan.tunnels = append(plan.tunnels, t)
 	}
 	if stayed {
-		plan.lines = changedBGP(p.name, p.bgp, next.bgp)
+		plan.lines = pl.m.changedBGP(p, next.bgp)
 	}
 	return plan
 }
@@ -195,7 +195,8 @@ func because(keys []string) string {
 }
 
 // changedBGP says what is another about the BGP side of a peer that stays where it is.
-func changedBGP(name string, before, next config.PeerBGP) []status.Change {
+func (m *machine) changedBGP(p *peer, next config.PeerBGP) []status.Change {
+	name, before := p.name, p.bgp
 	c := status.Change{Peer: name, Effect: status.ChangeSession, Keys: before.SessionBy(next)}
 	switch {
 	case before.Equal(next):
@@ -207,13 +208,31 @@ func changedBGP(name string, before, next config.PeerBGP) []status.Change {
 	default:
 		c.Effect, c.Keys = status.ChangeRefresh, before.FilteredBy(next)
 		c.Text = "peer " + name + ": filters changed, session kept"
+		// The limit is per family, and how many the peer announces is known of both together.
+		switch n := m.announces(p); {
+		case next.HardMaxPrefixes == before.HardMaxPrefixes || n <= next.HardMaxPrefixes:
+		case n > 2*next.HardMaxPrefixes:
+			c.Effect = status.ChangeSession
+			c.Text = fmt.Sprintf("peer %s: the session ends, as the peer announces %d prefixes and may announce %d of a family", name, n, next.HardMaxPrefixes)
+		default:
+			c.Text = fmt.Sprintf("peer %s: filters changed, session kept unless more than %d of the %d prefixes that the peer announces are of one family",
+				name, next.HardMaxPrefixes, n)
+		}
 	}
 	c.Text += because(c.Keys)
 	return []status.Change{c}
 }
 
+// announces is the greatest number of prefixes that a peer announces over one attachment, as far as is known.
+func (m *machine) announces(p *peer) (most int) {
+	for _, a := range p.attachments {
+		most = max(most, m.announced[a.name])
+	}
+	return most
+}
+
 // planNetwork decides about a peer that is, or was, on a network.
-func planNetwork(p *peer, next wantedPeer) peerPlan {
+func (m *machine) planNetwork(p *peer, next wantedPeer) peerPlan {
 	plan, before, is := peerPlan{peer: p, next: next}, p.bgp.LAN, next.bgp.LAN
 	line := status.Change{Peer: p.name, Effect: status.ChangeSession}
 	switch {
@@ -226,7 +245,7 @@ func planNetwork(p *peer, next wantedPeer) peerPlan {
 	case !before.Equal(is):
 		plan.fate, line.Keys, line.Text = networkAgain, before.SecuredBy(is), ": another password or ttl_security, BGP session starts again"
 	default:
-		plan.fate, plan.lines = networkStays, changedBGP(p.name, p.bgp, next.bgp)
+		plan.fate, plan.lines = networkStays, m.changedBGP(p, next.bgp)
 		return plan
 	}
 	line.Text = "peer " + p.name + line.Text + because(line.Keys)
