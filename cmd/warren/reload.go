@@ -31,7 +31,7 @@ func reloadCmd() *cobra.Command {
 	configFlag(cmd, &file)
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would change, and change nothing")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print what would change as JSON")
-	cmd.Flags().Var(&o.within, "confirm", "go back unless `warren confirm` comes within a `time` such as 5m")
+	cmd.Flags().Var(&o.within, "confirm", "go back by itself unless that is confirmed within a `duration` such as 5m")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "confirm")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if o.asJSON && !o.dryRun {
