@@ -99,16 +99,20 @@ func isPeer(ctx context.Context, socket, name string) error {
 
 // noPeer says that there is no peer of that name, and which there are.
 func noPeer(s status.Status, name string) error {
-	const most = 10
-	var names []string
-	for _, p := range s.Peers[:min(len(s.Peers), most)] {
-		names = append(names, p.Name)
+	names := make([]string, len(s.Peers))
+	for i, p := range s.Peers {
+		names[i] = p.Name
 	}
-	switch {
-	case len(names) == 0:
+	return unknownPeer(names, name)
+}
+
+func unknownPeer(names []string, name string) error {
+	const most = 10
+	switch n := len(names); {
+	case n == 0:
 		return usageError{fmt.Errorf("there is no peer %q, and no other", name)}
-	case len(s.Peers) > most:
-		names = append(names, fmt.Sprintf("and %d more", len(s.Peers)-most))
+	case n > most:
+		names = append(names[:most:most], fmt.Sprintf("and %d more", n-most))
 	}
 	return usageError{fmt.Errorf("there is no peer %q; there are: %s", name, strings.Join(names, ", "))}
 }

@@ -99,7 +99,12 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), whyCmd(), historyCmd(), reloadCmd(), restartCmd(), importCmd(), logLevelCmd(), versionCmd(), speakerCmd())
+	cmd.AddCommand(
+		runCmd(), checkCmd(), keygenCmd(), importCmd(),
+		statusCmd(), whyCmd(), historyCmd(), gobgpCmd(),
+		reloadCmd(), confirmCmd(), restartCmd(), logLevelCmd(),
+		versionCmd(), speakerCmd(),
+	)
 	return cmd
 }
 

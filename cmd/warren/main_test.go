@@ -50,6 +50,14 @@ func TestWrongUse(t *testing.T) {
 		{"why 10.2.0.1/24", "is 10.2.0.0/24 meant"},
 		{"why ::ffff:10.2.0.0/120", "is IPv4-mapped"},
 		{"why 10.2.0.0/24 --to", "flag needs an argument"},
+		{"reload --confirm soon", `"soon" is not a duration of 5s to 24h`},
+		{"reload --confirm 1s", `"1s" is not a duration of 5s to 24h`},
+		{"reload --confirm 5m --dry-run", "none of the others can be"},
+		{"reload --json", "--json goes with --dry-run only"},
+		{"reload site-b", `unknown command "site-b"`},
+		{"check a b", "accepts at most 1 arg(s)"},
+		{"check --json", "--json goes with --diff only"},
+		{"check site-b --json --diff", "--json and a peer cannot be given together"},
 		{"status --routes 10.2.0.0/24 10.3.0.0/24", "accepts at most 1 arg(s)"},
 	} {
 		code, stdout, stderr := run(t, strings.Fields(c.args)...)

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
-	"warren/internal/config"
 	"warren/internal/status"
 )
 
@@ -21,24 +18,16 @@ func restartCmd() *cobra.Command {
 			"at once. It returns when the new one is ready. Where that would not take over, or the config\n" +
 			"has mistakes, the old one goes on, and restart says why and ends with 1.",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			socket, err := config.Socket(file)
-			if err != nil {
-				return err
-			}
+		RunE: atDaemon(&file, func(cmd *cobra.Command, socket string) error {
 			result, err := status.Restart(cmd.Context(), socket)
-			if err != nil {
-				return err
+			if err == nil {
+				err = refused(cmd, result.Errors, "the daemon goes on as it was")
 			}
-			if len(result.Errors) > 0 {
-				for _, line := range result.Errors {
-					fmt.Fprintln(os.Stderr, line)
-				}
-				return errors.New("the daemon goes on as it was")
+			if err == nil {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "warren %s runs\n", result.Version)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "warren %s runs\n", result.Version)
 			return err
-		},
+		}),
 	}
 	configFlag(cmd, &file)
 	return cmd

@@ -15,14 +15,17 @@ import (
 
 func statusCmd() *cobra.Command {
 	var file string
-	var asJSON, routes, check bool
+	var asJSON, routes, check, watch bool
 	cmd := &cobra.Command{
-		Use:   "status [PEER] [--json] [--check] [--routes [PREFIX|ADDRESS]] [-c FILE]",
+		Use:   "status [PEER] [--json] [--watch] [--check] [--routes [PREFIX|ADDRESS]] [-c FILE]",
 		Short: "show the peers: tunnels, BGP sessions, routes",
 		Long: "Show the peers: tunnels, BGP sessions, routes. With --routes show the ways of a prefix, of the longest prefix\n" +
 			"that an address is in, or of all: which are used, which are in reserve, and whose tunnel is down.\n" +
 			"With PEER show all about one peer, and the last events of its history. With --check end with 0 if all is well,\n" +
-			"with 1 if something is down, which is said in a line for each, with 2 if no daemon answers.",
+			"with 1 if something is down, which is said in a line for each, with 2 if no daemon answers.\n" +
+			"With --watch show it again each second until ctrl-C; where the output is no terminal, each time when\n" +
+			"something but times and counters has changed. On a terminal what does not fit is left out or shortened, and\n" +
+			"there are colours, unless NO_COLOR is set or TERM is dumb.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if !routes {
 				return cobra.MaximumNArgs(1)(cmd, args)
@@ -46,20 +49,28 @@ func statusCmd() *cobra.Command {
 			if check {
 				return checkStatus(cmd, socket, peer)
 			}
+			if watch {
+				return watchStatus(cmd, socket, peer)
+			}
+			view := viewOf(cmd.OutOrStdout())
 			if peer != "" {
 				s, err := peerStatus(cmd.Context(), socket, peer)
-				return show(cmd.OutOrStdout(), s, err, asJSON, status.PeerText)
+				return show(cmd.OutOrStdout(), s, err, asJSON, view.PeerText)
 			}
 			s, err := status.Get(cmd.Context(), socket)
-			return show(cmd.OutOrStdout(), s, err, asJSON, status.Table)
+			return show(cmd.OutOrStdout(), s, err, asJSON, view.Table)
 		},
 	}
 	configFlag(cmd, &file)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&routes, "routes", false, "show the ways of prefixes")
+	cmd.Flags().BoolVar(&watch, "watch", false, "show it again and again")
 	cmd.Flags().BoolVar(&check, "check", false, "say what is down, for scripts")
 	cmd.MarkFlagsMutuallyExclusive("check", "routes")
 	cmd.MarkFlagsMutuallyExclusive("check", "json")
+	for _, other := range []string{"check", "json", "routes"} {
+		cmd.MarkFlagsMutuallyExclusive("watch", other)
+	}
 	return cmd
 }
 

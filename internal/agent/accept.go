@@ -41,6 +41,17 @@ func (l *loop) peers() []config.Peer {
 	return all
 }
 
+// peersOf are those that are configured by a config and those of the accepted ones that it accepts.
+func (l *loop) peersOf(cfg *config.Config) []config.Peer {
+	all := slices.Clone(cfg.Peers)
+	for _, name := range sortedKeys(l.accepted) {
+		if p, err := cfg.AcceptedPeer(name); err == nil {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // setAdmission has the transport let those in that the config accepts.
 func (l *loop) setAdmission() {
 	accept := l.cfg.Accept

@@ -115,7 +115,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		case err := <-t.failed:
 			return err
 		case <-hup:
-			if _, err := a.reload(ctx, l, bySignal); err != nil {
+			if _, err := a.reload(ctx, l, bySignal, 0); err != nil {
 				a.log.Error("reload failed, nothing was changed", "err", err)
 			}
 		case <-usr1:
@@ -140,9 +140,17 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 		Socket: a.cfg.API.Socket,
 		Source: func(ctx context.Context) (status.Status, error) { return l.snapshot(ctx) },
 		Reload: func(ctx context.Context, uid int64) (status.ReloadResult, error) {
-			lines, err := a.reload(ctx, l, uid)
-			return reloadResult(lines, err), nil
+			r, err := a.reload(ctx, l, uid, 0)
+			return reloadResult(r.lines, err), nil
 		},
+		Foresee: l.foretellFor,
+		Try: func(ctx context.Context, uid int64, within time.Duration) (status.ReloadResult, error) {
+			r, err := a.reload(ctx, l, uid, within)
+			result := reloadResult(r.lines, err)
+			result.GoesBack = status.At(r.goesBack)
+			return result, nil
+		},
+		Confirm: l.confirmFor,
 		Restart: func(ctx context.Context, leave func() (*os.File, error)) (status.RestartResult, error) {
 			return a.restart(ctx, l, leave), nil
 		},
@@ -184,10 +192,13 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 
 func (a *Agent) newLoop() *loop {
 	l := &loop{
-		log:     a.log,
-		cfg:     a.cfg,
-		load:    func() (*config.Config, error) { return Load(a.opts.Path) },
-		setLog:  a.setLog,
+		log:    a.log,
+		cfg:    a.cfg,
+		load:   func() (*config.Config, error) { return Load(a.opts.Path) },
+		setLog: a.setLog,
+
+		logChange: a.logChange,
+
 		version: a.opts.Version,
 		started: time.Now(),
 		m:       newMachine(),
@@ -402,16 +413,16 @@ func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {
 
 // reload runs one reload in the loop, and tells systemd when it begins and
 // ends. uid is the user who asked for it, or bySignal.
-func (a *Agent) reload(ctx context.Context, l *loop, uid int64) (lines []string, err error) {
+func (a *Agent) reload(ctx context.Context, l *loop, uid int64, within time.Duration) (r reloaded, err error) {
 	notify(a.log, notifyReloading())
 	defer notify(a.log, notifyReady)
 	var cfg *config.Config
 	var settled <-chan struct{}
-	if asked := l.ask(ctx, func(context.Context) { lines, err = l.reloadFor(uid); cfg, settled = l.cfg, l.settled() }); asked != nil {
-		return nil, asked
+	if asked := l.ask(ctx, func(context.Context) { r, err = l.reloadFor(uid, within); cfg, settled = l.cfg, l.settled() }); asked != nil {
+		return r, asked
 	}
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	a.warn(cfg)
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
@@ -421,9 +432,9 @@ func (a *Agent) reload(ctx context.Context, l *loop, uid int64) (lines []string,
 	case <-ctx.Done(): // what cannot be opened is a condition
 	}
 	if err := l.speaker.Settle(ctx); err != nil {
-		lines = append(lines, fmt.Sprintf("not all is applied yet, and tried again: %v", err))
+		r.lines = append(r.lines, fmt.Sprintf("not all is applied yet, and tried again: %v", err))
 	}
-	return lines, nil
+	return r, nil
 }
 
 // settleTimeout is how long a reload waits for tunnels and the speaker to have done what has

@@ -172,14 +172,24 @@ func (p *peer) shares() []float64 {
 	return shares
 }
 
-// freeName returns the name for a further attachment of the peer.
-func (p *peer) freeName() string {
+// freeName returns the name for a further attachment of a peer.
+func freeName(peer string, taken map[string]bool) string {
 	for i := 0; ; i++ {
-		name := attachmentName(p.name, i)
-		if !slices.ContainsFunc(p.attachments, func(a *attachment) bool { return a.name == name }) {
+		if name := attachmentName(peer, i); !taken[name] {
 			return name
 		}
 	}
+}
+
+// attachmentNames are the names of those that there are; others are nil.
+func attachmentNames(all []*attachment) map[string]bool {
+	names := map[string]bool{}
+	for _, a := range all {
+		if a != nil {
+			names[a.name] = true
+		}
+	}
+	return names
 }
 
 // ends are the two addresses of a tunnel.

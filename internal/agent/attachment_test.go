@@ -51,7 +51,7 @@ func TestTunnelsOfAPeerAreNeighborsEach(t *testing.T) {
 	filtered := withTunnel("if-b1", 1)
 	filtered.BGP.Import = config.Policy{Prefixes: []config.PrefixFilter{{Prefix: netips("10.3.0.0/16")[0], Ge: 16, Le: 16}}}
 	_, lines := w.reloads(t, router(filtered, peerConfig("c", 0)))
-	expect(t, "lines", lines, []string{"peer b: filters changed, session kept"})
+	expect(t, "lines", lines, []string{"peer b: filters changed, session kept (bgp.import)"})
 	if n := w.speaker.neighbors["b/1"]; n.Import.Any {
 		t.Errorf("b/1 imports %v", n.Import)
 	}

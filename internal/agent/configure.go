@@ -2,45 +2,35 @@ package agent
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/status"
 )
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
-// configure takes the peers that are configured from now on. What did not change stays up. All
-// tunnels that change are closed before one of them is opened again: names of interfaces,
+// configure takes the peers that are configured from now on, as planned (plan.go). What did not change stays
+// up. All tunnels that change are closed before one of them is opened again: names of interfaces,
 // links and keys may have moved from one to another.
 func (m *machine) configure(now time.Time, next []wantedPeer) (out []effect) {
-	stays := map[string]bool{}
-	for _, n := range next {
-		stays[n.name] = true
-	}
-	for _, name := range sortedKeys(m.peers) {
-		if stays[name] {
+	var added []peerPlan
+	var order []*peer
+	for _, plan := range m.plan(next) {
+		p := plan.peer
+		switch plan.fate {
+		case peerRemoved:
+			out = append(out, m.remove(plan)...)
 			continue
-		}
-		p := m.peers[name]
-		delete(m.peers, name)
-		m.order = slices.DeleteFunc(m.order, func(o *peer) bool { return o == p })
-		for _, a := range p.attachments {
-			out = append(out, m.close(a, "the peer was removed from this router's configuration")...)
-		}
-		out = append(out, report{"peer " + name + ": removed"})
-	}
-	var added, order []*peer
-	for _, n := range next {
-		p := m.peers[n.name]
-		if p != nil {
-			out = append(out, m.change(p, n)...)
-		} else {
-			p = &peer{name: n.name, bgp: n.bgp}
-			added = append(added, p)
-			out = append(out, m.attachAll(p, n)...)
+		case peerAdded:
+			p = &peer{name: plan.next.name, bgp: plan.next.bgp}
+			out = append(out, m.attachAll(p, plan.next)...)
+			plan.peer = p
+			added = append(added, plan)
+		default:
+			out = append(out, m.change(plan)...)
 		}
 		order = append(order, p)
 	}
@@ -50,61 +40,68 @@ func (m *machine) configure(now time.Time, next []wantedPeer) (out []effect) {
 		m.hashPorts = several
 		out = append(out, hashPorts{several})
 	}
-	for _, p := range added {
-		m.peers[p.name] = p
+	for _, plan := range added {
+		m.peers[plan.peer.name] = plan.peer
 		if !m.starting {
-			out = append(out, report{"peer " + p.name + ": added"})
+			out = append(out, reports(plan.lines)...)
 		}
 	}
 	m.conditions.hurry(now)
 	return append(out, m.open(now)...)
 }
 
-// change takes a peer's other config.
-func (m *machine) change(p *peer, next wantedPeer) (out []effect) {
-	before := p.bgp
-	p.bgp = next.bgp
-	if before.LAN.IsSet() || next.bgp.LAN.IsSet() {
-		return m.changeNetwork(p, before, next)
+// reports tells what was done.
+func reports(lines []status.Change) (out []effect) {
+	for _, c := range lines {
+		out = append(out, report{c.Text})
 	}
-	matched := match(p.attachments, next.tunnels)
-	for _, a := range p.attachments {
-		if !slices.Contains(matched, a) {
-			out = append(out, m.close(a, "the tunnel was removed from this router's configuration")...)
-			out = append(out, report{a.label() + ": tunnel removed"})
+	return out
+}
+
+// remove gives up a peer.
+func (m *machine) remove(plan peerPlan) (out []effect) {
+	delete(m.peers, plan.peer.name)
+	m.order = slices.DeleteFunc(m.order, func(o *peer) bool { return o == plan.peer })
+	for _, a := range plan.peer.attachments {
+		out = append(out, m.close(a, "the peer was removed from this router's configuration")...)
+	}
+	return append(out, reports(plan.lines)...)
+}
+
+// change takes a peer's other config.
+func (m *machine) change(plan peerPlan) (out []effect) {
+	p := plan.peer
+	if plan.fate != peerChanges {
+		return m.changeNetwork(plan)
+	}
+	p.bgp = plan.next.bgp
+	var matched, kept []*attachment
+	for _, t := range plan.tunnels {
+		if t.fate == tunnelRemoved {
+			out = append(out, m.close(t.at, "the tunnel was removed from this router's configuration")...)
+			out = append(out, reports(t.lines)...)
+			continue
+		}
+		if matched = append(matched, t.at); t.at != nil {
+			kept = append(kept, t.at)
 		}
 	}
-	kept := slices.DeleteFunc(slices.Clone(matched), func(a *attachment) bool { return a == nil })
 	p.attachments = kept
-	stayed := false
-	for i, a := range matched {
-		if a != nil {
-			effects, same := m.changeTunnel(a, next.tunnels[i])
-			out, stayed = append(out, effects...), stayed || same
+	for _, t := range plan.tunnels {
+		if t.fate == tunnelStays || t.fate == tunnelRemade {
+			out = append(out, m.changeTunnel(t)...)
 		}
 	}
 	for _, a := range kept {
 		out = append(out, m.hopDown(a)...)
 	}
-	out = append(out, m.attach(p, next.tunnels, matched)...)
-	if stayed {
-		out = append(out, changedBGP(p.name, before, next.bgp)...)
+	out = append(out, m.attach(p, plan.next.tunnels, matched)...)
+	for _, t := range plan.tunnels {
+		if t.fate == tunnelAdded {
+			out = append(out, reports(t.lines)...)
+		}
 	}
-	return out
-}
-
-// changedBGP says what is another about the BGP side of a peer that stays where it is.
-func changedBGP(name string, before, next config.PeerBGP) (out []effect) {
-	switch {
-	case before.Equal(next):
-	case before.ASN != next.ASN:
-		out = append(out, report{fmt.Sprintf("peer %s: now AS %d, BGP session starts anew", name, next.ASN)})
-	case !before.SameSession(next):
-		out = append(out, report{"peer " + name + ": other rules for AS numbers and reflection, BGP session starts again"})
-	default:
-		out = append(out, report{"peer " + name + ": filters changed, session kept"})
-	}
-	return out
+	return append(out, reports(plan.lines)...)
 }
 
 // attachAll gives a new peer, or one that has none any more, its attachments.
@@ -119,17 +116,14 @@ func (m *machine) attachAll(p *peer, next wantedPeer) []effect {
 // attach gives a peer its attachments in the order of its tunnels. Where there is none yet, it
 // is made.
 func (m *machine) attach(p *peer, tunnels []config.Tunnel, have []*attachment) (out []effect) {
-	before := len(p.attachments)
+	taken := attachmentNames(have)
 	for i, a := range have {
 		if a != nil {
 			continue
 		}
-		have[i] = &attachment{peer: p, name: p.freeName(), cfg: tunnels[i]}
-		p.attachments = append(p.attachments, have[i])
+		have[i] = &attachment{peer: p, name: freeName(p.name, taken), cfg: tunnels[i]}
+		taken[have[i].name] = true
 		out = append(out, m.hopDown(have[i])...)
-		if before > 0 {
-			out = append(out, report{have[i].label() + ": tunnel added"})
-		}
 	}
 	p.attachments = have
 	return out
@@ -165,35 +159,35 @@ func match(have []*attachment, tunnels []config.Tunnel) []*attachment {
 	return matched
 }
 
-// changeTunnel takes an attachment's other config. It reports whether the tunnel stays.
-func (m *machine) changeTunnel(a *attachment, next config.Tunnel) (out []effect, stays bool) {
-	same := a.cfg.Trust.Equal(next.Trust)
-	if !a.cfg.EqualButTrust(next) {
-		out = m.remake(a)
-		a.cfg = next
-		return out, false
+// changeTunnel takes an attachment's other config.
+func (m *machine) changeTunnel(t tunnelPlan) (out []effect) {
+	a := t.at
+	if t.fate == tunnelRemade {
+		out = append(m.close(a, changedHere), reports(t.lines)...)
+		a.cfg = t.next
+		return out
 	}
-	rekey := !same || !a.cfg.Trust.SameFiles(next.Trust)
-	if a.cfg.Weight != next.Weight || a.cfg.Preference != next.Preference {
+	out = reports(t.lines)
+	if len(a.cfg.SharedBy(t.next)) > 0 {
 		m.changed = true // the preference is the neighbor's too
-		out = append(out, report{fmt.Sprintf("%s: now weight %d and preference %d, session kept", a.label(), next.Weight, next.Preference)})
 	}
-	out = append(out, m.changeCongestion(a, next.Congestion)...)
-	if a.cfg = next; !rekey {
-		return out, true
+	out = append(out, m.changeCongestion(a, t.next.Congestion)...)
+	rekey := t.keys != nil || !a.cfg.Trust.SameFiles(t.next.Trust)
+	if a.cfg = t.next; !rekey {
+		return out
 	}
 	line := ""
-	if !same {
-		line = a.label() + ": keys changed, a session stays whose key is still there"
+	if t.keys != nil {
+		line = t.keys.Text
 	}
 	if a.phase == phaseOpen {
-		return append(out, setTrust{a.id, next, line}), true
+		return append(out, setTrust{a.id, t.next, line})
 	}
 	a.rekey = a.phase == phaseOpening
 	if line != "" {
 		out = append(out, report{line})
 	}
-	return out, true
+	return out
 }
 
 // changeCongestion takes another congestion control of a tunnel that stays.
@@ -201,10 +195,9 @@ func (m *machine) changeCongestion(a *attachment, next string) []effect {
 	if a.cfg.Congestion == next {
 		return nil
 	}
-	out := []effect{report{fmt.Sprintf("%s: congestion control %s, for connections from now on", a.label(), next)}}
 	if a.phase == phaseOpen {
-		return append(out, setCongestion{a.id, next})
+		return []effect{setCongestion{a.id, next}}
 	}
 	a.recongest = a.phase == phaseOpening
-	return out
+	return nil
 }

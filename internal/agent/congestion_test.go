@@ -45,7 +45,7 @@ func TestReloadChangesTheCongestionControl(t *testing.T) {
 	other.Tunnels[0].Congestion = "reno"
 	noted, lines := w.reloads(t, router(other, peerConfig("c", 1)))
 	expect(t, "noted", noted, []string{"congestion b reno", "guard [if-b if-c]"})
-	expect(t, "lines", lines, []string{"peer b: congestion control reno, for connections from now on"})
+	expect(t, "lines", lines, []string{"peer b: congestion control reno, for connections from now on (tunnel.congestion)"})
 	noted, lines = w.reloads(t, router(other, peerConfig("c", 1)))
 	expect(t, "noted of the same", noted, []string{"guard [if-b if-c]"})
 	expect(t, "lines of the same", lines, nil)

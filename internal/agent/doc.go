@@ -34,8 +34,10 @@
 //	    Some routes lead nowhere (unreachable.go, memory.go). Routes prefer a source of this
 //	    router's own (source.go).
 //	 6. Status and reload are functions that the loop runs between two events
-//	    (status.go, reload.go), so they see and change a state that is whole. What the config says
-//	    in the words of other packages is in translate.go. `warren why` asks the loop, the speaker and the
+//	    (status.go, reload.go), so they see and change a state that is whole. A reload is planned before
+//	    it is done, and may be told instead (plan.go, foresee.go), or taken back if nobody confirms it
+//	    (confirm.go). What the config says in the words of other packages is in translate.go, what a
+//	    peer's filters come to in filters.go. `warren why` asks the loop, the speaker and the
 //	    kernel, one after the other (why.go and what begins with that).
 //	 7. What has happened goes to the history: the machine says it of tunnels, sessions and conditions
 //	    (happened.go), the loop of what counters tell (watch.go).

@@ -17,6 +17,12 @@ type event interface{ isEvent() }
 type (
 	// configured: these are the peers from now on.
 	configured struct{ peers []wantedPeer }
+	// using: these are the keys of the sessions of open tunnels, by the tunnels' numbers, and how many
+	// prefixes neighbors announce, by name.
+	using struct {
+		keys      map[uint64]inUse
+		announced map[string]int
+	}
 
 	// opened is the result of openTunnel.
 	opened struct {
@@ -118,6 +124,7 @@ type (
 )
 
 func (configured) isEvent()    {}
+func (using) isEvent()         {}
 func (opened) isEvent()        {}
 func (closed) isEvent()        {}
 func (gone) isEvent()          {}

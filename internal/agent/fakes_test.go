@@ -72,7 +72,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 		log: slog.New(slog.DiscardHandler), speaker: w.speaker, routes: w.routes, locals: w.locals,
 		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
 		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
-		setLog: func(config.Log) string { return "" }, m: newMachine(), handles: newHandles(), ready: func() {},
+		setLog: func(config.Log) {}, logChange: func(config.Log) string { return "" }, m: newMachine(), handles: newHandles(), ready: func() {},
 		started: time.Now(), state: newState(), feed: newFeed(), rising: map[string]bool{}, accepted: map[string]*accepted{},
 		now:   func() time.Time { return time.Now().Add(w.ahead) },
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
@@ -179,6 +179,7 @@ type fakeSpeaker struct {
 	since     time.Time         // of each session
 	states    map[string]string // of neighbors whose session is not established
 	complete  map[string]bool   // neighbors with which all routes are exchanged
+	received  map[string]int    // prefixes from neighbors
 	fails     string            // what each neighbor's status says
 	process   speaker.Status
 	blocked   time.Time // since when there is no answer from any; zero: there is
@@ -230,7 +231,7 @@ func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 		}
 		all = append(all, bgp.NeighborStatus{
 			Name: name, State: cmp.Or(s.states[name], stateEstablished), Since: s.since, LastError: s.fails,
-			EndOfRIB: s.complete[name], Delivered: s.complete[name],
+			Received: s.received[name], EndOfRIB: s.complete[name], Delivered: s.complete[name],
 		})
 	}
 	return all

@@ -73,7 +73,7 @@ func TestHistoryOfAReload(t *testing.T) {
 	w.up(t, "b")
 	now()
 	w.load = func() (*config.Config, error) { return router(peerConfig("c", 1)), nil }
-	if _, err := w.reloadFor(1000); err != nil {
+	if _, err := w.reloadFor(1000, 0); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, "removed", now(), []string{"tunnel_down b/0: the peer was removed from this router's configuration", "reload "})
@@ -82,7 +82,7 @@ func TestHistoryOfAReload(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	w.load = func() (*config.Config, error) { return nil, errors.New("no file") }
-	if _, err := w.reloadFor(bySignal); err == nil {
+	if _, err := w.reloadFor(bySignal, 0); err == nil {
 		t.Fatal("no error")
 	}
 	events, _, _ = w.history.Select(history.Query{Last: 1})

@@ -31,6 +31,7 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 			hints = append(hints, status.Hint{Peer: peer, Text: text})
 		}
 	}
+	add("", l.confirmHint(now))
 	add("", certificateHint(l.cfg.TLS, now))
 	add("", l.forwardingHint(true))
 	add("", l.forwardingHint(false))

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 
@@ -26,21 +25,6 @@ func checkCertificate(old, next config.TLS, now time.Time) error {
 			next.CertFile, date(c.Leaf.NotBefore))
 	}
 	return nil
-}
-
-// changeKeys changes this router's own keys. Sessions stay. What can fail comes first.
-func (l *loop) changeKeys(next *config.Config) (done []string, err error) {
-	if key := next.WireGuard.PrivateKey; key != nil && !bytes.Equal(l.cfg.WireGuard.PrivateKey, key) {
-		if err := l.listen.SetPrivateKey(wireguardKey(next.WireGuard)); err != nil {
-			return nil, err
-		}
-		done = append(done, "wireguard: another private key, for handshakes from now on")
-	}
-	if !l.cfg.TLS.SameCertificate(next.TLS) {
-		l.listen.SetCertificate(next.TLS.Certificate)
-		done = append(done, "tls: another certificate, for connections from now on")
-	}
-	return done, nil
 }
 
 // followKeys begins what is over a tunnel again, where the two ends know each other by other

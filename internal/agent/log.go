@@ -6,16 +6,22 @@ import (
 	"warren/internal/config"
 )
 
-// setLog has the log be as the config says, and as the command line says over
-// that. It returns what has changed, "" if nothing has.
-func (a *Agent) setLog(c config.Log) (change string) {
-	if a.opts.OverrideLog != nil {
-		c = a.opts.OverrideLog(c)
-	}
-	if !a.opts.Log.Set(logSettings(c)) {
+// setLog has the log be as the config says, and as the command line says over that.
+func (a *Agent) setLog(c config.Log) { a.opts.Log.Set(logSettings(a.overLog(c))) }
+
+// logChange returns what setLog would change, "" if nothing.
+func (a *Agent) logChange(c config.Log) string {
+	if c = a.overLog(c); a.opts.Log.Is(logSettings(c)) {
 		return ""
 	}
 	return fmt.Sprintf("log: level %s, format %s", config.LevelName(c.Level), c.Format)
+}
+
+func (a *Agent) overLog(c config.Log) config.Log {
+	if a.opts.OverrideLog != nil {
+		return a.opts.OverrideLog(c)
+	}
+	return c
 }
 
 // setLogLevel is `warren log-level`.

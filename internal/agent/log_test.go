@@ -41,7 +41,7 @@ func writeConfig(t *testing.T, path, lines string) {
 func TestReloadAppliesTheLog(t *testing.T) {
 	a, logged := agentWithLog(t, "[log]\nlevel = \"debug\"\n", nil)
 	w := newWorld(t, router())
-	w.setLog = a.setLog
+	w.setLog, w.logChange = a.setLog, a.logChange
 	a.log.Debug("first")
 	next := router()
 	next.Log = config.Log{Level: slog.LevelWarn, Format: config.LogJSON}

@@ -61,11 +61,17 @@ type loop struct {
 
 	cfg     *config.Config
 	load    func() (*config.Config, error)
-	setLog  func(config.Log) (change string)
+	setLog  func(config.Log)
 	version string
 	started time.Time
 
+	logChange func(config.Log) string // what setLog would change, "" if nothing
+
 	accepted map[string]*accepted // peers that no file names, by name
+
+	unconfirmed *unconfirmed   // nil: no reload waits to be confirmed
+	wentBack    *wentBack      // nil: the config is the one that was read last
+	undone      []routerChange // of going back, and tried again
 
 	m       *machine
 	handles handles
@@ -109,6 +115,7 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 	for {
 		select {
 		case <-ctx.Done():
+			l.leaveUnconfirmed()
 			return nil
 		case <-l.inbox.signal:
 			l.takeInbox()
@@ -162,7 +169,7 @@ func (l *loop) begin() {
 
 // configure has the machine take the peers of the config, and the state their attachments.
 func (l *loop) configure() {
-	l.play(configured{wantedPeers(l.peers())})
+	l.play(l.using(), configured{wantedPeers(l.peers())})
 	l.setAttached()
 }
 
@@ -191,10 +198,12 @@ func (l *loop) retry() {
 	l.followRoutes()
 	l.play(tick{})
 	l.watch(l.now())
+	l.checkConfirmed(l.now())
 }
 
 // wake is called when the machine woke up.
 func (l *loop) wake(asleep time.Duration) {
+	l.slept(asleep)
 	l.gobgp.hurry()
 	l.play(woke{asleep})
 	l.mend(true)

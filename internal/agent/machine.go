@@ -30,7 +30,9 @@ type machine struct {
 	hashPorts  bool      // a peer has several ways, so that the kernel is to spread flows by ports
 	told       time.Time // when the speaker was told last
 	conditions conditions
-	now        time.Time // of the event that is being taken
+	now        time.Time        // of the event that is being taken
+	used       map[uint64]inUse // keys of the sessions of open tunnels, as far as they are known
+	announced  map[string]int   // how many prefixes neighbors announce, likewise
 }
 
 // leaving is a tunnel that nobody wants any more.
@@ -53,6 +55,9 @@ func (m *machine) next(now time.Time, ev event) []effect {
 	switch ev := ev.(type) {
 	case configured:
 		return m.configure(now, ev.peers)
+	case using:
+		m.used, m.announced = ev.keys, ev.announced
+		return nil
 	case opened:
 		return m.opened(now, ev)
 	case closed:

@@ -109,7 +109,7 @@ func TestMachineChangesKeysOfATunnelThatIsBeingOpened(t *testing.T) {
 	if i := slices.IndexFunc(o.asked, func(e effect) bool { s, ok := e.(setTrust); return ok && s.cfg.Trust.PeerName == "other" }); i < 0 {
 		t.Errorf("asked for %+v", o.asked)
 	}
-	expect(t, "lines", o.lines, []string{"peer b: keys changed, a session stays whose key is still there"})
+	expect(t, "lines", o.lines, []string{"peer b: keys changed, a session stays whose key is still there (tunnel.peer_name)"})
 }
 
 // Tunnels of one peer come and go one by one; those that did not change stay, by their sessions
@@ -131,9 +131,9 @@ func TestMachineChangesTunnelsOneByOne(t *testing.T) {
 		{"a third is added", []config.Tunnel{first, second, third}, []string{"peer b (b/2): tunnel added"}, []string{"b on b0", "b/1 on b1", "b/2 on b2"}, 0},
 		{"another order", []config.Tunnel{second, third, first}, nil, []string{"b/1 on b1", "b/2 on b2", "b on b0"}, 0},
 		{"the first is removed", []config.Tunnel{second, third}, []string{"peer b: tunnel removed"}, []string{"b/1 on b1", "b/2 on b2"}, 1},
-		{"one is changed", []config.Tunnel{second, {Interface: "b2", Link: 2, MTU: 1400}}, []string{"peer b (b/2): tunnel changed, reconnecting"},
+		{"one is changed", []config.Tunnel{second, {Interface: "b2", Link: 2, MTU: 1400}}, []string{"peer b (b/2): tunnel changed, reconnecting (tunnel.mtu)"},
 			[]string{"b/1 on b1", "b/2 on b2"}, 1},
-		{"another interface", []config.Tunnel{second, {Interface: "new", Link: 2, MTU: 1400}}, []string{"peer b (b/2): tunnel changed, reconnecting"},
+		{"another interface", []config.Tunnel{second, {Interface: "new", Link: 2, MTU: 1400}}, []string{"peer b (b/2): tunnel changed, reconnecting (tunnel.interface)"},
 			[]string{"b/1 on b1", "b/2 on new"}, 1},
 		{"a first one again", []config.Tunnel{second, {Interface: "new", Link: 2, MTU: 1400}, first}, []string{"peer b: tunnel added"},
 			[]string{"b/1 on b1", "b/2 on new", "b on b0"}, 0},
@@ -178,7 +178,7 @@ func TestMachineChangesKeysOneByOne(t *testing.T) {
 		o.asked = o.asked[1:]
 		o.play(trusted{s.id, s.line, err})
 	}
-	expect(t, "lines", o.lines, []string{"peer b: keys changed, a session stays whose key is still there", "peer b (b/1): tunnel changed, reconnecting"})
+	expect(t, "lines", o.lines, []string{"peer b: keys changed, a session stays whose key is still there (tunnel.peer_name)", "peer b (b/1): tunnel changed, reconnecting"})
 	expect(t, "neighbors", o.names(), []string{"b on b0"})
 }
 

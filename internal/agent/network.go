@@ -162,36 +162,30 @@ func (m *machine) hopLost(a *attachment) []effect {
 	return []effect{setHop{a.ifname(), true}}
 }
 
-// changeNetwork takes the other config of a peer that is, or was, on a network. p.bgp is the
-// next already.
-func (m *machine) changeNetwork(p *peer, before config.PeerBGP, next wantedPeer) (out []effect) {
-	if before.LAN.IsSet() != next.bgp.LAN.IsSet() {
+// changeNetwork takes the other config of a peer that is, or was, on a network.
+func (m *machine) changeNetwork(plan peerPlan) (out []effect) {
+	p := plan.peer
+	p.bgp = plan.next.bgp
+	if plan.fate == peerRebuilt {
 		for _, a := range p.attachments {
 			out = append(out, m.close(a, changedHere)...)
 		}
-		line := ": reached without a tunnel now"
-		if before.LAN.IsSet() {
-			line = ": reached by a tunnel now"
-		}
 		p.attachments = nil
-		return append(append(out, m.attachAll(p, next)...), report{"peer " + p.name + line})
+		return append(append(out, m.attachAll(p, plan.next)...), reports(plan.lines)...)
 	}
 	a := p.attachments[0]
-	a.lan = next.bgp.LAN
-	switch {
-	case !before.LAN.SamePlace(a.lan):
-		out = append(m.endSession(a, "the peer has another address or interface in this router's configuration"), report{"peer " + p.name + ": at another address or interface, BGP session starts again"})
+	a.lan = plan.next.bgp.LAN
+	switch plan.fate {
+	case networkMoved:
+		out = m.endSession(a, "the peer has another address or interface in this router's configuration")
 		m.conditions.forget(a)
 		a.on = ""
-	case !before.LAN.Equal(a.lan):
+	case networkAgain:
 		if a.up() { // the speaker's process is not told of passwords
 			m.startAgain(a, "the peer has another password or ttl_security in this router's configuration")
 		}
-		out = append(out, report{"peer " + p.name + ": another password or ttl_security, BGP session starts again"})
-	default:
-		out = changedBGP(p.name, before, next.bgp)
 	}
-	return out
+	return append(out, reports(plan.lines)...)
 }
 
 // networkError is why this router is not on the peer's network; nil: it is.

@@ -153,5 +153,5 @@ const changedHere = "the peer changed its configuration"
 
 // remake closes a tunnel that is configured otherwise now. It is opened when it is gone.
 func (m *machine) remake(a *attachment) []effect {
-	return append(m.close(a, changedHere), report{a.label() + ": tunnel changed, reconnecting"})
+	return append(m.close(a, changedHere), report{a.label() + remadeText})
 }

@@ -31,21 +31,43 @@ type listener interface {
 // of its sender.
 const bySignal = -1
 
-// reloadFor does what reload does, and has the history tell of it.
-func (l *loop) reloadFor(uid int64) (lines []string, err error) {
-	lines, err = l.reload()
-	e := history.Event{Kind: history.Reload, Time: history.At(l.now()), By: "signal", Changes: lines}
-	if uid != bySignal {
-		e.By, e.UID = fmt.Sprintf("uid %d", uid), &uid
+// reloaded is what a reload has done.
+type reloaded struct {
+	lines    []string  // one for each thing
+	goesBack time.Time // when it is taken back; zero: it stays
+}
+
+// reloadFor does what reload does, and has the history tell of it. What it has changed is taken back unless
+// it is confirmed within a time; 0: it stays (confirm.go).
+func (l *loop) reloadFor(uid int64, within time.Duration) (r reloaded, err error) {
+	before := l.cfg
+	if err = l.mustConfirm(within); err == nil {
+		r.lines, err = l.reload()
+	}
+	e := l.reloadEvent(uid)
+	e.Changes = r.lines
+	if err == nil {
+		r.goesBack = l.awaitConfirmation(before, e.By, within)
 	}
 	switch {
 	case err != nil:
 		e.Cause, e.Changes = "nothing was changed, as it failed", reloadResult(nil, err).Errors
-	case len(lines) == 0:
+	case !r.goesBack.IsZero():
+		e.Cause = fmt.Sprintf("to be confirmed within %v", within)
+	case len(r.lines) == 0:
 		e.Cause = "nothing to change"
 	}
 	l.history.Add(e)
-	return lines, err
+	return r, err
+}
+
+// reloadEvent begins an event about what a user has asked for.
+func (l *loop) reloadEvent(uid int64) history.Event {
+	e := history.Event{Kind: history.Reload, Time: history.At(l.now()), By: "signal"}
+	if uid != bySignal {
+		e.By, e.UID = fmt.Sprintf("uid %d", uid), &uid
+	}
+	return e
 }
 
 // reload reads the config again and applies the difference. What did not
@@ -56,81 +78,45 @@ func (l *loop) reload() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := needsRestart(l.cfg, next); err != nil {
+	f := l.foresee(next)
+	if f.refused != nil {
+		return nil, f.refused
+	}
+	if err := openDoors(f.doors); err != nil {
 		return nil, err
 	}
-	if err := checkCertificate(l.cfg.TLS, next.TLS, time.Now()); err != nil {
-		return nil, err
+	return l.carryOut(f), nil
+}
+
+// carryOut does what was foreseen, where the doors are changed already. It returns a line for each
+// thing that was done.
+func (l *loop) carryOut(f *foreseen) (done []string) {
+	for _, c := range f.doors {
+		done = append(done, c.Text)
 	}
-	done, err := l.changeDoors(next)
-	if err != nil {
-		return nil, err
-	}
-	old := l.cfg
-	l.cfg = next
-	l.lines = nil
+	l.cfg, l.lines = f.next, nil
+	l.undone = slices.DeleteFunc(l.undone, func(c routerChange) bool {
+		return slices.ContainsFunc(f.doors, func(d routerChange) bool { return d.Keys[0] == c.Keys[0] })
+	})
 	l.acceptAgain()
 	l.setAdmission()
 	l.configure()
 	done = append(done, l.lines...)
 	l.gobgp.hurry()
-	if !old.Accept.Equal(next.Accept) {
-		done = append(done, "accept: changed")
+	for _, c := range f.router {
+		if c.apply != nil {
+			_ = c.apply() // which cannot fail
+		}
+		done = append(done, c.Text)
 	}
-	if !old.Announce.Equal(next.Announce) {
-		done = append(done, "announce: changed")
-	}
-	if old.BGP.MemoryMax != next.BGP.MemoryMax || old.BGP.RestartTime != next.BGP.RestartTime {
-		l.speaker.SetLimits(next.BGP.MemoryMax, next.BGP.RestartTime)
-		done = append(done, "bgp: the bounds of the speaker's process changed")
-	}
-	if line := l.setLog(next.Log); line != "" {
-		done = append(done, line)
-	}
-	if old.History != next.History {
-		l.history.SetFile(historyFile(next))
-		done = append(done, "history: "+historyText(next.History))
-	}
+	l.setLog(f.next.Log)
 	l.announce()
 	l.locate()
 	l.applyRoutes()
 	for _, line := range done {
 		l.log.Info("reload", "change", line)
 	}
-	return done, nil
-}
-
-// changeDoors listens where next says, or as before if that cannot be had.
-func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
-	var works []event
-	if !slices.Equal(l.cfg.TLS.Listen, next.TLS.Listen) {
-		err = l.listen.SetListen(next.TLS.Listen)
-		works = append(works, tried{subject{kind: kindListenTLS}, nil})
-		done = append(done, fmt.Sprintf("tls: listening on %s", listenText(next.TLS.Listen)))
-	}
-	if port := next.WireGuard.ListenPort; err == nil && port != l.cfg.WireGuard.ListenPort {
-		err = l.listen.SetPort(port)
-		works = append(works, tried{subject{kind: kindListenWireGuard}, nil})
-		done = append(done, "wireguard: on "+portText(port))
-	}
-	if name := next.TLS.ServerName; err == nil && name != l.cfg.TLS.ServerName {
-		l.listen.SetServerName(name)
-		done = append(done, "tls: another server_name, for connections from now on")
-	}
-	if err == nil {
-		var lines []string
-		if lines, err = l.changeKeys(next); err != nil {
-			l.play(l.do(listen{kindListenWireGuard})...)
-			l.listen.SetServerName(l.cfg.TLS.ServerName)
-		}
-		done = append(done, lines...)
-	}
-	if err != nil {
-		l.play(l.do(listen{kindListenTLS})...) // the port that could not be had has left the old one as it was
-		return nil, fmt.Errorf("nothing was changed: %w", err)
-	}
-	l.play(works...)
-	return done, nil
+	return done
 }
 
 func historyText(h config.History) string {

@@ -52,8 +52,8 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	})
 	expect(t, "lines", lines, []string{
 		"peer d: removed",
-		"peer b: filters changed, session kept",
-		"peer c: tunnel changed, reconnecting",
+		"peer b: filters changed, session kept (bgp.max_prefixes)",
+		"peer c: tunnel changed, reconnecting (tunnel.mtu)",
 		"peer e: added",
 	})
 }

@@ -50,10 +50,7 @@ type Redistribute struct {
 }
 
 // Equal reports whether a and o announce the same.
-func (a Announce) Equal(o Announce) bool {
-	return slices.Equal(a.Networks, o.Networks) && a.Redistribute == o.Redistribute &&
-		slices.Equal(a.Interfaces, o.Interfaces)
-}
+func (a Announce) Equal(o Announce) bool { return len(a.AnnouncedBy(o)) == 0 }
 
 // TLS is the router's side of the tls transport.
 type TLS struct {
@@ -190,18 +187,11 @@ type PeerBGP struct {
 }
 
 // Equal reports whether b and o make the same neighbor.
-func (b PeerBGP) Equal(o PeerBGP) bool {
-	return b.SameSession(o) && b.Import.Equal(o.Import) && b.Export.Equal(o.Export) &&
-		b.MaxPrefixes == o.MaxPrefixes && b.HardMaxPrefixes == o.HardMaxPrefixes &&
-		slices.Equal(b.Unreachable, o.Unreachable) && b.KeepLearned == o.KeepLearned
-}
+func (b PeerBGP) Equal(o PeerBGP) bool { return b.SameSession(o) && len(b.FilteredBy(o)) == 0 }
 
 // SameSession reports whether a session with b goes on as one with o. What it carries may be
 // something else.
-func (b PeerBGP) SameSession(o PeerBGP) bool {
-	return b.ASN == o.ASN && b.RouteReflectorClient == o.RouteReflectorClient && b.ClusterID == o.ClusterID &&
-		b.ASOverride == o.ASOverride && b.AllowOwnAS == o.AllowOwnAS && b.LAN.Equal(o.LAN)
-}
+func (b PeerBGP) SameSession(o PeerBGP) bool { return len(b.SessionBy(o)) == 0 && b.LAN.Equal(o.LAN) }
 
 // Policy is the set of prefixes that a list of filters lets pass: the union
 // of its fields. The zero Policy lets nothing pass.

@@ -25,6 +25,8 @@
 //  7. With no mistake collected, return the Config; otherwise all of them,
 //     sorted by file and line, as [Errors].
 //
+// In which keys two configurations differ is in differs.go, where a key is written in where.go.
+//
 // A value that fails is reported and left zero, and the checks that would
 // need it are left out, so one mistake makes one message. What is wrong with a template
 // is said once too, however many peers take it (errors.go).

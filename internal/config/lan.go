@@ -28,12 +28,10 @@ type LAN struct {
 func (l LAN) IsSet() bool { return l.Address.IsValid() }
 
 // SamePlace reports whether l and o are one address, and one interface.
-func (l LAN) SamePlace(o LAN) bool { return l.Address == o.Address && l.Interface == o.Interface }
+func (l LAN) SamePlace(o LAN) bool { return len(l.PlacedBy(o)) == 0 }
 
 // Equal reports whether l and o make the same session, wherever the password was read from.
-func (l LAN) Equal(o LAN) bool {
-	return l.SamePlace(o) && l.TTLSecurity == o.TTLSecurity && bytes.Equal(l.Password, o.Password)
-}
+func (l LAN) Equal(o LAN) bool { return l.SamePlace(o) && len(l.SecuredBy(o)) == 0 }
 
 // lanKeys are those that only a peer without a tunnel has.
 func (raw *rawPeerBGP) lanKeys() []interface{ isGiven() (place, bool) } {

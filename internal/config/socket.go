@@ -12,25 +12,45 @@ import (
 // Without a config at the default place, or without leave to read it, that is the
 // default socket.
 func Socket(path string) (string, error) {
+	api, err := apiAt(path, func(l *loader, raw *rawAPI) API {
+		if raw.Socket.state == faulty {
+			l.fail(raw.Socket.place, "is not a string, in quotes")
+		}
+		return API{Socket: l.socket(raw.Socket)}
+	})
+	return api.Socket, err
+}
+
+// Reach is Socket for all ways in which the daemon can be asked.
+func Reach(path string) (API, error) {
+	return apiAt(path, func(l *loader, raw *rawAPI) API {
+		for _, v := range []value[string]{raw.Socket, raw.Gobgp} {
+			if v.state == faulty {
+				l.fail(v.place, "is not a string, in quotes")
+			}
+		}
+		return l.api(raw)
+	})
+}
+
+// apiAt has read take what it needs of [api].
+func apiAt(path string, read func(*loader, *rawAPI) API) (API, error) {
 	data, err := readFile(path, public)
 	if path == DefaultPath && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
-		return defaultSocket, nil
+		return read(&loader{}, &rawAPI{}), nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("config: %s: %w", path, err)
+		return API{}, fmt.Errorf("config: %s: %w", path, err)
 	}
 	var raw rawRouter
 	l := &loader{}
 	if !l.decode(path, data, &raw) {
-		return "", l.errs
+		return API{}, l.errs
 	}
 	l.errs = nil // of other keys
-	socket := l.socket(raw.API.Socket)
-	if raw.API.Socket.state == faulty {
-		l.fail(raw.API.Socket.place, "is not a string, in quotes")
-	}
+	api := read(l, &raw.API)
 	if len(l.errs) > 0 {
-		return "", l.errs
+		return API{}, l.errs
 	}
-	return socket, nil
+	return api, nil
 }

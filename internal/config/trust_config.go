@@ -42,20 +42,17 @@ type SharedSecret struct {
 }
 
 // Equal reports whether t and o trust the same peer in the same way.
-func (t Trust) Equal(o Trust) bool {
-	if (t.CA == nil) != (o.CA == nil) || t.CA != nil && !t.CA.Equal(o.CA) {
-		return false
-	}
-	same := func(a, b SharedSecret) bool { return bytes.Equal(a.Secret, b.Secret) }
-	return t.Method == o.Method && slices.Equal(t.Fingerprints, o.Fingerprints) &&
-		slices.EqualFunc(t.Secrets, o.Secrets, same) && t.PeerName == o.PeerName &&
-		slices.Equal(t.PublicKeys, o.PublicKeys) && bytes.Equal(t.PresharedKey, o.PresharedKey) &&
-		bytes.Equal(t.PrivateKey, o.PrivateKey) && t.First == o.First
-}
+func (t Trust) Equal(o Trust) bool { return t.Method == o.Method && len(t.KnownBy(o)) == 0 }
 
 // SameFiles reports whether the secrets of t and o are in the same files.
 func (t Trust) SameFiles(o Trust) bool {
 	return slices.EqualFunc(t.Secrets, o.Secrets, func(a, b SharedSecret) bool { return a.File == b.File })
+}
+
+// Holds reports whether a session may go on with t that was made with a secret: that, or another in
+// the same file.
+func (t Trust) Holds(s SharedSecret) bool {
+	return slices.ContainsFunc(t.Secrets, func(o SharedSecret) bool { return o.File == s.File || bytes.Equal(o.Secret, s.Secret) })
 }
 
 // Secret is a shared secret. It does not show itself when printed or logged.

@@ -3,7 +3,6 @@ package config
 import (
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -91,7 +90,7 @@ type Tunnel struct {
 // congestion control. The
 // contents of key, secret and CA files count, not the files' names.
 func (t Tunnel) Equal(o Tunnel) bool {
-	return t.EqualButShare(o) && t.Preference == o.Preference && t.Weight == o.Weight && t.Congestion == o.Congestion
+	return t.EqualButShare(o) && len(t.SharedBy(o)) == 0 && t.Congestion == o.Congestion
 }
 
 // EqualButShare reports whether t and o make the same tunnel, whatever share of the flows and
@@ -101,19 +100,7 @@ func (t Tunnel) EqualButShare(o Tunnel) bool { return t.Trust.Equal(o.Trust) && 
 
 // EqualButTrust reports whether t and o make the same tunnel, if that both trust the same
 // peer is left out, and so are their shares and congestion controls.
-func (t Tunnel) EqualButTrust(o Tunnel) bool {
-	return t.Transport == o.Transport && t.equalRemotes(o) &&
-		t.Link == o.Link && t.Interface == o.Interface && t.MTU == o.MTU &&
-		slices.Equal(t.Address, o.Address) && t.PeerAddress == o.PeerAddress &&
-		t.Assigned == o.Assigned && slices.Equal(t.Assign, o.Assign) &&
-		t.Probe == o.Probe && t.Underlay == o.Underlay && t.Keepalive == o.Keepalive && t.DeadAfter == o.DeadAfter &&
-		t.PersistentKeepalive == o.PersistentKeepalive
-}
-
-func (t Tunnel) equalRemotes(o Tunnel) bool {
-	return slices.Equal(t.Remotes, o.Remotes) && t.RemoteOrder == o.RemoteOrder &&
-		t.ReturnToFirst == o.ReturnToFirst && t.ConnectTimeout == o.ConnectTimeout
-}
+func (t Tunnel) EqualButTrust(o Tunnel) bool { return len(t.RemadeBy(o)) == 0 }
 
 // Remote is an endpoint to dial.
 type Remote struct {

@@ -17,6 +17,50 @@ func (c *Config) Where(peer, key string) string {
 	return ""
 }
 
+// Written is an element of a list as it is written.
+type Written struct {
+	Text  string
+	Where string // FILE:LINE
+}
+
+// WrittenFilters returns the filters of a peer's import or export, in their order. There are none where
+// the key is not written, so that its default holds.
+func (c *Config) WrittenFilters(peer, key string) (all []Written) {
+	for i := range c.Peers {
+		p := &c.Peers[i]
+		if p.Name != peer || p.raw == nil {
+			continue
+		}
+		v := &p.raw.BGP.Import
+		if key == "export" {
+			v = &p.raw.BGP.Export
+		}
+		for _, e := range v.v {
+			all = append(all, Written{e.text, fmt.Sprintf("%s:%d", v.file, e.line)})
+		}
+	}
+	return all
+}
+
+// TemplateWith returns the template from which a peer has a key of [bgp]; "" if it does not have it from one.
+func (c *Config) TemplateWith(peer, key string) string {
+	for i := range c.Peers {
+		p := &c.Peers[i]
+		if p.Name != peer || p.raw == nil {
+			continue
+		}
+		v := reflect.ValueOf(&p.raw.BGP).Elem()
+		for n := range v.NumField() {
+			if v.Type().Field(n).Tag.Get("toml") == key {
+				if at, given := v.Field(n).Addr().Interface().(givable).isGiven(); given {
+					return at.template
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // WhereRouter returns where a key of warren.toml is written that is in no table, or in [bgp]. "" if it
 // is not.
 func (c *Config) WhereRouter(key string) string {
@@ -27,6 +71,14 @@ func (c *Config) WhereRouter(key string) string {
 		return whereIs(&c.raw.RouterID)
 	}
 	return whereIn(&c.raw.BGP, key)
+}
+
+// WhereRedistribute returns where [announce] redistribute is written, as FILE:LINE. "" if it is not.
+func (c *Config) WhereRedistribute() string {
+	if c.raw == nil {
+		return ""
+	}
+	return whereIs(&c.raw.Announce.Redistribute)
 }
 
 // WhereNetwork returns where a prefix is written in networks, as FILE:LINE. "" if it is not.

@@ -52,6 +52,13 @@ func (l *Log) Set(s Settings) (changed bool) {
 	return changed
 }
 
+// Is reports whether Set with these would change nothing.
+func (l *Log) Is(s Settings) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.level.Level() == s.Level && l.json.Load() == s.JSON
+}
+
 // SetLevel changes the level until the next Set.
 func (l *Log) SetLevel(level slog.Level) { l.level.Set(level) }
 

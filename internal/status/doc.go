@@ -11,11 +11,14 @@
 //     moment. POST /reload has the agent read its files again, waits, and
 //     answers with a ReloadResult. POST /log-level?level=L changes the level of
 //     the log.
+//     GET /foresee answers with what a reload would do; POST /try?within=D is a reload that is taken
+//     back unless POST /confirm comes within that time.
 //     GET /history answers with events of the history, a line of JSON for each, and goes on
 //     with those to come where that is asked for.
 //  3. Get, GetHistory, Reload and SetLogLevel are the client's side; their errors tell an operator what
 //     to do. Table and PeerText write
-//     a Status for a terminal, Down says what of it is down.
+//     a Status for people, those of a View as a terminal has room for it (columns.go); Down says what of
+//     it is down, Gist whether two differ.
 //
 // The JSON names are fixed, as other tools read them. Numbers and lists are
 // never null, and a time that has not come yet is the empty string.

@@ -44,6 +44,16 @@ func PeerText(w io.Writer, s Status) error {
 	return err
 }
 
+// PeerText is [PeerText] for a view.
+func (v View) PeerText(w io.Writer, s Status) error {
+	var b strings.Builder
+	if err := PeerText(&b, s); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, v.fold(b.String()))
+	return err
+}
+
 func historyText(b *strings.Builder, events []history.Event) {
 	if len(events) > 0 {
 		b.WriteString("history, the last events:\n")

@@ -38,6 +38,11 @@ type Config struct {
 	Resume *socket.Handover
 	Source func(context.Context) (Status, error)
 	Reload func(ctx context.Context, uid int64) (ReloadResult, error) // for that user; -1: not known
+	// Foresee says what Reload would do. Try is Reload that is taken back unless Confirm comes within a
+	// time. nil: these cannot be asked.
+	Foresee func(context.Context) (Foretold, error)
+	Try     func(ctx context.Context, uid int64, within time.Duration) (ReloadResult, error)
+	Confirm func(ctx context.Context, uid int64) (ReloadResult, error)
 	// Restart has the daemon replace itself. leave takes the connection that asks out of the server, for
 	// the next program to answer on by [Answer]; after that the result is not looked at. nil: it cannot be asked.
 	Restart func(ctx context.Context, leave func() (*os.File, error)) (RestartResult, error)
@@ -172,6 +177,7 @@ func (s *Server) handler(run context.Context) http.Handler {
 		v, err := s.config.Reload(run, userOf(r.Context()))
 		s.answer(w, v, err)
 	})
+	s.foresee(run, mux)
 	if s.config.Restart != nil {
 		mux.HandleFunc("POST /restart", func(w http.ResponseWriter, _ *http.Request) { s.restart(run, w) })
 	}

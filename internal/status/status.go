@@ -179,6 +179,9 @@ type FIB struct {
 type ReloadResult struct {
 	Changes []string `json:"changes"`
 	Errors  []string `json:"errors"`
+	// GoesBack is when the daemon goes back to the configuration before, unless that is confirmed; empty:
+	// it does not.
+	GoesBack Time `json:"goes_back"`
 }
 
 // Time is a moment in JSON: RFC 3339 in UTC to the second, or the empty string

@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 )
@@ -14,25 +13,53 @@ import (
 // wrong with it, what does not succeed and is tried again, what there is to know otherwise, and the kernel's routes. Control
 // characters in what peers and the network have said do not get through to the
 // terminal.
-func Table(w io.Writer, s Status) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s  AS %d  router ID %s  version %s  up %s\n\n", clean(s.Router.Name), s.Router.ASN,
-		clean(s.Router.RouterID), clean(s.Router.Version), age(time.Duration(s.Router.UptimeS)*time.Second))
+func Table(w io.Writer, s Status) error { return View{}.Table(w, s) }
+
+// Table is [Table] for a view.
+func (v View) Table(w io.Writer, s Status) error {
 	if s.Time.IsZero() {
 		s.Time = At(time.Now())
 	}
-	peerTable(&b, s)
+	var b strings.Builder
+	b.WriteString(v.fold(fmt.Sprintf("%s  AS %d  router ID %s  version %s  up %s\n", clean(s.Router.Name), s.Router.ASN,
+		clean(s.Router.RouterID), clean(s.Router.Version), age(time.Duration(s.Router.UptimeS)*time.Second))) + "\n")
+	v.peerTable(&b, s)
+	var wrong strings.Builder
 	for _, p := range s.Peers {
 		for i, t := range tunnels(p) {
 			name := rowName(p, i)
-			problem(&b, name, "tunnel", t.LastError, p.Conditions)
-			problem(&b, name, "bgp", t.BGP.LastError, p.Conditions)
-			problem(&b, name, "bgp", malformed(t.BGP), nil)
+			problem(&wrong, name, "tunnel", t.LastError, p.Conditions)
+			problem(&wrong, name, "bgp", t.BGP.LastError, p.Conditions)
+			problem(&wrong, name, "bgp", malformed(t.BGP), nil)
 		}
 	}
 	if sp := s.Router.Speaker; sp.Restarts > 0 {
-		fmt.Fprintf(&b, "speaker: started again %s; the last time because: %s\n", times(sp.Restarts), clean(sp.LastError))
+		fmt.Fprintf(&wrong, "speaker: started again %s; the last time because: %s\n", times(sp.Restarts), clean(sp.LastError))
 	}
+	v.lines(&b, bad, wrong.String())
+	v.lines(&b, notice, hintLines(s))
+	v.lines(&b, plain, fmt.Sprintf("\nkernel routes: %d IPv4, %d IPv6; %d pending, %d refused\n",
+		s.FIB.IPv4, s.FIB.IPv6, s.FIB.Pending, s.FIB.Errors))
+	if own := slices.DeleteFunc([]string{s.Router.Source.IPv4, s.Router.Source.IPv6}, func(a string) bool { return a == "" }); len(own) > 0 {
+		v.lines(&b, plain, fmt.Sprintf("own packets into tunnels come from %s\n", clean(strings.Join(own, ", "))))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// lines writes lines in a colour.
+func (v View) lines(b *strings.Builder, c colour, text string) {
+	for l := range strings.Lines(v.fold(text)) {
+		if l = strings.TrimSuffix(l, "\n"); l != "" {
+			l = v.in(c, l)
+		}
+		b.WriteString(l + "\n")
+	}
+}
+
+// hintLines are what does not succeed and what there is to know.
+func hintLines(s Status) string {
+	var b strings.Builder
 	conditions(&b, s.Time.Time, "", s.Router.Conditions)
 	for _, p := range s.Peers {
 		conditions(&b, s.Time.Time, p.Name, p.Conditions)
@@ -40,13 +67,7 @@ func Table(w io.Writer, s Status) error {
 	for _, h := range s.Router.Hints {
 		hint(&b, h)
 	}
-	fmt.Fprintf(&b, "\nkernel routes: %d IPv4, %d IPv6; %d pending, %d refused\n",
-		s.FIB.IPv4, s.FIB.IPv6, s.FIB.Pending, s.FIB.Errors)
-	if own := slices.DeleteFunc([]string{s.Router.Source.IPv4, s.Router.Source.IPv6}, func(a string) bool { return a == "" }); len(own) > 0 {
-		fmt.Fprintf(&b, "own packets into tunnels come from %s\n", clean(strings.Join(own, ", ")))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 func times(n int) string {
@@ -54,55 +75,6 @@ func times(n int) string {
 		return "once"
 	}
 	return fmt.Sprintf("%d times", n)
-}
-
-func peerTable(b *strings.Builder, s Status) {
-	if len(s.Peers) == 0 {
-		b.WriteString("no peers: put one file for each into peers.d/ and reload\n")
-		return
-	}
-	now := s.Time.Time
-	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	several := slices.ContainsFunc(s.Peers, func(p Peer) bool { return len(p.Tunnels) > 1 })
-	head := []string{"PEER", "TRANSPORT", "TUNNEL", "FOR", "REMOTE", "RTT", "RX", "TX", "BGP ADDRESS", "BGP", "FOR", "RECEIVED", "ACCEPTED", "ANNOUNCED"}
-	congested := slices.ContainsFunc(s.Peers, func(p Peer) bool {
-		return slices.ContainsFunc(tunnels(p), func(t PeerTunnel) bool { return t.Congestion != "" })
-	})
-	fmt.Fprintln(t, strings.Join(withCongestion(congested, withShare(several, head, "SHARE"), "CONGESTION"), "\t"))
-	for _, p := range s.Peers {
-		for i, u := range tunnels(p) {
-			cells := []string{
-				rowName(p, i), u.Transport, u.State, since(now, u.Since), u.Remote,
-				rtt(u.RTT), bytes(u.RxBytes), bytes(u.TxBytes),
-				u.BGP.Address, u.BGP.State, since(now, u.BGP.Since),
-				fmt.Sprint(u.BGP.Received), fmt.Sprint(u.BGP.Accepted), fmt.Sprint(u.BGP.Announced),
-			}
-			for i, c := range cells {
-				cells[i] = orDash(clean(c))
-			}
-			cells = withCongestion(congested, withShare(several, cells, share(u)), orDash(clean(u.Congestion)))
-			fmt.Fprintln(t, strings.Join(cells, "\t"))
-		}
-	}
-	_ = t.Flush() // a strings.Builder does not fail
-}
-
-// withShare puts a cell about a tunnel's share of the flows behind the round trip, where a peer has
-// several tunnels.
-func withShare(several bool, cells []string, share string) []string {
-	const at = 6
-	if !several {
-		return cells
-	}
-	return slices.Insert(slices.Clone(cells), at, share)
-}
-
-// withCongestion puts a cell about a tunnel's congestion control at the end, where a tunnel has one.
-func withCongestion(some bool, cells []string, congestion string) []string {
-	if !some {
-		return cells
-	}
-	return append(slices.Clone(cells), congestion)
 }
 
 // share is what part of the peer's flows a tunnel has.
@@ -122,6 +94,23 @@ func tunnels(p Peer) []PeerTunnel {
 		return []PeerTunnel{{Tunnel: p.Tunnel, BGP: p.BGP}}
 	}
 	return p.Tunnels
+}
+
+// Neighbor is one of the neighbors that a peer is.
+type Neighbor struct {
+	Name  string // the peer's, and behind it which of several tunnels it is, but for the first
+	State string // of the tunnel
+	BGP   BGP
+}
+
+// Neighbors returns the neighbors that the peers are, each over one tunnel.
+func (s Status) Neighbors() (all []Neighbor) {
+	for _, p := range s.Peers {
+		for i, t := range tunnels(p) {
+			all = append(all, Neighbor{rowName(p, i), t.State, t.BGP})
+		}
+	}
+	return all
 }
 
 // rowName is what the line of a peer's tunnel begins with: the peer's name, and behind it which

@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"warren/internal/config"
+	"warren/internal/history"
+	"warren/internal/status"
+)
+
+// A reload may wait to be confirmed (`warren reload --confirm 5m`), as by an operator who reaches this
+// router through the tunnel that is edited. Unless `warren confirm` comes in time, the loop goes back
+// to the configuration that was there before.
+//
+// While one waits,
+//
+//   - another with a time is applied, and the time begins again; what is gone back to stays the
+//     configuration before the first of them, as that is the one that was known to work. It is the way to
+//     mend what was wrong, and, with the files put back, to go back at once;
+//   - one without a time is refused. It may come from anything, such as a script or a package's
+//     upgrade, and says neither that the operator has still got through nor that the change is to be kept;
+//   - `warren restart` is refused, as the next program would know of the files alone;
+//   - a stop, and a start after it, ends the waiting: the daemon that starts reads the files, as always.
+//
+// The files stay as they are. Once the loop has gone back, status says that they differ from what is used,
+// until a reload.
+
+// unconfirmed is a reload that waits, or several.
+type unconfirmed struct {
+	before   *config.Config // which is gone back to, with all secrets that it was loaded with
+	within   time.Duration  // of the last
+	by       string         // whom the last was asked for
+	at       time.Time      // when the last was done
+	deadline time.Time
+}
+
+// wentBack is that a reload was not confirmed.
+type wentBack struct {
+	at       time.Time
+	reloaded time.Time // when it was done
+	by       string    // for whom
+}
+
+// mustConfirm refuses a reload that is not to be confirmed while another one waits for that.
+func (l *loop) mustConfirm(within time.Duration) error {
+	if u := l.unconfirmed; u != nil && within == 0 {
+		return fmt.Errorf("nothing was changed: the reload of %s by %s waits to be confirmed until %s. `warren confirm` keeps what it has changed; "+
+			"`warren reload --confirm 5m` goes on from what the files say now, and back to where that one would", clockText(u.at), u.by, clockText(u.deadline))
+	}
+	return nil
+}
+
+// awaitConfirmation has what was just changed be taken back, if it is not confirmed within a time, and
+// returns when. It does not if within is 0, or if nothing is another than it was.
+func (l *loop) awaitConfirmation(before *config.Config, by string, within time.Duration) time.Time {
+	l.wentBack = nil
+	if within == 0 {
+		return time.Time{}
+	}
+	u := l.unconfirmed
+	if u == nil {
+		u = &unconfirmed{before: before}
+	}
+	l.unconfirmed = nil
+	if changes, _ := l.foresee(u.before).changes(); len(changes) == 0 {
+		return time.Time{}
+	}
+	u.within, u.by, u.at, u.deadline = within, by, l.now(), l.now().Add(within)
+	l.unconfirmed = u
+	return u.deadline
+}
+
+// slept has the time go on in which the machine was asleep, as its clock did not.
+func (l *loop) slept(asleep time.Duration) {
+	if l.unconfirmed != nil {
+		l.unconfirmed.deadline = l.unconfirmed.deadline.Add(-asleep)
+	}
+}
+
+// leaveUnconfirmed is for the end of the daemon.
+func (l *loop) leaveUnconfirmed() {
+	if u := l.unconfirmed; u != nil {
+		l.log.Warn("a reload was not confirmed, and is not taken back: the next start takes what the files say", "by", u.by)
+	}
+}
+
+// checkConfirmed goes back if the time is over.
+func (l *loop) checkConfirmed(now time.Time) {
+	l.undone = l.forceDoors(l.undone)
+	u := l.unconfirmed
+	if u == nil || now.Before(u.deadline) {
+		return
+	}
+	l.unconfirmed = nil
+	l.log.Warn("a reload was not confirmed: going back to the configuration before", "within", u.within, "by", u.by)
+	f := l.foresee(u.before)
+	// A certificate that has run out meanwhile, or a port that is taken, is no reason to stay: it is as it would
+	// be without the reload. A key may be a peer's until the peers are those before.
+	undone := l.forceDoors(f.doors)
+	lines := l.carryOut(f)
+	l.undone = undone
+	l.wentBack = &wentBack{at: now, reloaded: u.at, by: u.by}
+	l.history.Add(history.Event{
+		Kind: history.Reload, Time: history.At(now), By: "warren itself", Changes: lines,
+		Cause: fmt.Sprintf("went back by itself, as no `warren confirm` came within %v", u.within),
+	})
+}
+
+// confirm keeps what a reload has changed.
+func (l *loop) confirm(uid int64) (lines []string, err error) {
+	u := l.unconfirmed
+	if u == nil {
+		if b := l.wentBack; b != nil {
+			return nil, fmt.Errorf("it is too late: this router went back at %s to the configuration before the reload of %s; "+
+				"`warren reload` changes it again", clockText(b.at), clockText(b.reloaded))
+		}
+		return nil, errors.New("no reload waits to be confirmed")
+	}
+	l.unconfirmed = nil
+	l.log.Info("a reload is confirmed", "of", clockText(u.at), "by", u.by)
+	e := l.reloadEvent(uid)
+	e.Cause = fmt.Sprintf("the reload of %s by %s is confirmed", clockText(u.at), u.by)
+	l.history.Add(e)
+	return []string{fmt.Sprintf("confirmed: what the reload of %s has changed stays", clockText(u.at))}, nil
+}
+
+// confirmFor asks the loop.
+func (l *loop) confirmFor(ctx context.Context, uid int64) (r status.ReloadResult, err error) {
+	err = l.ask(ctx, func(context.Context) {
+		lines, err := l.confirm(uid)
+		r = reloadResult(lines, err)
+	})
+	return r, err
+}
+
+// confirmHint is about a reload that waits, or that was taken back.
+func (l *loop) confirmHint(now time.Time) string {
+	if u := l.unconfirmed; u != nil {
+		return fmt.Sprintf("the reload of %s by %s waits to be confirmed: in %v this router goes back to the configuration before, "+
+			"unless `warren confirm` comes", clockText(u.at), u.by, max(u.deadline.Sub(now), 0).Round(time.Second))
+	}
+	if b := l.wentBack; b != nil {
+		return fmt.Sprintf("the files differ from what this router uses: at %s it went back to the configuration before, as the reload of %s by %s "+
+			"was not confirmed; `warren check --diff` says in what, and `warren reload` takes what they say", clockText(b.at), clockText(b.reloaded), b.by)
+	}
+	return ""
+}
+
+// clockText is a moment of these hours for an operator of this router.
+func clockText(t time.Time) string { return t.Local().Format("15:04:05") }
