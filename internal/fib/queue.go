@@ -8,9 +8,12 @@ import (
 
 // queueLocked has the next write look at a prefix, the entry of which stays until then.
 func (f *FIB) queueLocked(e *entry) {
-	if !e.dirty {
+	switch {
+	case !e.dirty:
 		e.dirty = true
 		f.dirty = append(f.dirty, e)
+	case f.underWay: // perhaps as it was before
+		f.behind = append(f.behind, e)
 	}
 	f.signal()
 }
