@@ -61,6 +61,7 @@ type Link struct {
 	ping   pinger      // nil while there is nothing to ping through
 	silent *time.Timer // fires DeadAfter after the last sign of life
 	heard  time.Time   // when that was
+	asked  time.Time   // when the first echo was sent since then; zero: none was
 
 	answeredOnce bool // the peer does answer pings
 
@@ -131,7 +132,7 @@ func (l *Link) Run(ctx context.Context) error {
 		case a := <-l.answers():
 			l.answered(a)
 		case <-l.silent.C:
-			l.unanswered()
+			l.silence()
 		case <-l.woken:
 			l.awake()
 		case done := <-l.ask:
