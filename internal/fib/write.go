@@ -58,6 +58,9 @@ func (f *FIB) writeAll(ctx context.Context) (did bool, err error) {
 		if len(wanted)+len(gone) == 0 {
 			return did, nil
 		}
+		// Sorted here, where nobody waits for FIB.mu: of a million it takes a while.
+		slices.SortFunc(wanted, dirty.compare)
+		slices.SortFunc(gone, dirty.compare)
 		left, err := f.writePrefixes(ctx, wanted)
 		if err == nil {
 			gone, err = f.writePrefixes(ctx, gone)
