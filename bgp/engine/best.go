@@ -47,8 +47,11 @@ func (s *Speaker) onMoved(n *neighbor, c *peerConn) {
 		if n.session.conn == c && s.neighbors[n.Name] == n {
 			told = s.rib.move(n, some) || told
 		}
+		c.settle(some)
+		s.reviewLocked(movesAtOnce)
 		s.mu.Unlock()
 	}
+	c.finish()
 	c.reuse(all)
 	if told {
 		s.notify()

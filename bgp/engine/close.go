@@ -25,7 +25,7 @@ func (s *Speaker) dropLocked(n *neighbor) {
 	delete(s.byAddr, n.key)
 	s.closing[n.key] = n
 	s.rib.dropBest(n)
-	s.rib.dropHeld(n)
+	s.dropHeldLocked(n)
 	s.work.Go(func() { s.close(n) })
 }
 

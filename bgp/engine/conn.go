@@ -64,11 +64,12 @@ type peerConn struct {
 type move struct {
 	prefix    netip.Prefix
 	announced bool
+	withheld  bool // the speaker does not hand it on, see choice.go
 }
 
 // note is the judge's Config.Moved. mu is held.
 func (c *peerConn) note(p netip.Prefix, announced bool) {
-	c.moves = append(c.moves, move{p, announced})
+	c.moves = append(c.moves, move{prefix: p, announced: announced})
 }
 
 // takeMoves takes all moves. They go back with reuse. moving is held until then.
@@ -229,6 +230,9 @@ func (c *peerConn) feed(b []byte) {
 		seen.looped = c.judge.LastLooped()
 	}
 	moved := len(c.moves) > 0
+	if !moved {
+		c.out = c.judge.Markers(c.out)
+	}
 	c.mu.Unlock()
 	if moved {
 		c.moved(c) // before GoBGP reads it

@@ -16,7 +16,8 @@
 //  3. What GoBGP reads from a connection was judged before (conn.go, package
 //     judge): malformed UPDATEs are repaired or become withdrawals, and a prefix
 //     that the import policy or the prefix limit refuses is not handed on. The
-//     judge counts; observe.go takes what it reports, and leaves a peer alone
+//     judge counts; of several neighbors' routes to a prefix GoBGP is given the best two (choice.go);
+//     observe.go takes what it reports, and leaves a peer alone
 //     for a while that has announced more than its hard limit.
 //  4. GoBGP reports each change of a best path (onBestPath) and each session
 //     state (onPeer), and the judges which prefixes they have handed on or withdrawn

@@ -36,6 +36,7 @@ func (s *Speaker) judgeConfigLocked(n *neighbor, c *peerConn) judge.Config {
 		Forwarding: s.cfg.Restarted || n.hadSession,
 		Policy:     s.judgePolicyLocked(n),
 		Moved:      c.note,
+		Choose:     true,
 	}
 }
 
@@ -151,7 +152,7 @@ func (s *Speaker) setConnLocked(n *neighbor, c *peerConn) {
 			s.releaseMemory()
 		}
 	}
-	s.rib.dropHeld(n)
+	s.dropHeldLocked(n)
 	n.session.conn = c
 }
 

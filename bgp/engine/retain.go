@@ -177,7 +177,7 @@ func (s *Speaker) giveUpLocked(n *neighbor, kept *retention) {
 		kept.next.hangUp()
 	}
 	s.rib.dropBest(n)
-	s.rib.dropHeld(n)
+	s.dropHeldLocked(n)
 	if n.session.conn != nil {
 		n.session.conn.giveUp()
 	}

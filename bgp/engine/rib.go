@@ -25,11 +25,13 @@ type rib struct {
 	ids     map[string]setID // of the sets, see makeKey
 	free    []setID
 	changed byprefix.Map[struct{}] // since TakeChanges
+	review  byprefix.Map[struct{}] // what is withheld of them may have to be handed on, see choice.go
 	scopes  byprefix.Map[scope]    // of the best ones that may not be sent to all
 	here    *neighbor              // stands for this router, where GoBGP's best path is its own
+	asn     uint32                 // this router's
 
 	key        []byte      // scratch memory
-	all        []*neighbor // likewise
+	all, given []*neighbor // likewise
 	candidates []candidate // of ways.go, likewise
 	ways       []Way       // likewise
 }
@@ -38,13 +40,15 @@ type setID uint32
 
 // A routeSet is what is known of a prefix.
 type routeSet struct {
-	best *neighbor   // where GoBGP's best path comes from: nil for none, or rib.here
-	all  []*neighbor // that the judge hands on routes of, by number
-	refs int         // how many prefixes have the set
+	best  *neighbor   // where GoBGP's best path comes from: nil for none, or rib.here
+	all   []*neighbor // whose judges accept a route, by number
+	given []*neighbor // of these: GoBGP is given the route
+	refs  int         // how many prefixes have the set
 }
 
-func newRIB() rib {
+func newRIB(asn uint32) rib {
 	return rib{
+		asn:  asn,
 		sets: make([]routeSet, 1), ids: make(map[string]setID),
 		here: &neighbor{number: math.MaxUint32},
 	}
@@ -71,12 +75,12 @@ func (r *rib) visible(p netip.Prefix) *neighbor {
 }
 
 // intern returns the number of a set, which counts one prefix more, and makes it if there
-// is none. It does not keep all.
-func (r *rib) intern(best *neighbor, all []*neighbor) setID {
+// is none. It does not keep all and given.
+func (r *rib) intern(best *neighbor, all, given []*neighbor) setID {
 	if best == nil && len(all) == 0 {
 		return 0
 	}
-	r.makeKey(best, all)
+	r.makeKey(best, all, given)
 	id, ok := r.ids[string(r.key)]
 	if !ok {
 		if n := len(r.free); n > 0 {
@@ -85,7 +89,7 @@ func (r *rib) intern(best *neighbor, all []*neighbor) setID {
 			id = setID(len(r.sets))
 			r.sets = append(r.sets, routeSet{})
 		}
-		r.sets[id] = routeSet{best: best, all: slices.Clone(all)}
+		r.sets[id] = routeSet{best: best, all: slices.Clone(all), given: slices.Clone(given)}
 		r.ids[string(r.key)] = id
 	}
 	r.sets[id].refs++
@@ -93,7 +97,7 @@ func (r *rib) intern(best *neighbor, all []*neighbor) setID {
 }
 
 // makeKey sets r.key to what tells a set from others.
-func (r *rib) makeKey(best *neighbor, all []*neighbor) {
+func (r *rib) makeKey(best *neighbor, all, given []*neighbor) {
 	var first uint32
 	if best != nil {
 		first = best.number
@@ -101,6 +105,12 @@ func (r *rib) makeKey(best *neighbor, all []*neighbor) {
 	r.key = binary.BigEndian.AppendUint32(r.key[:0], first)
 	for _, n := range all {
 		r.key = binary.BigEndian.AppendUint32(r.key, n.number)
+	}
+	if len(given) < len(all) {
+		r.key = append(r.key, 0) // numbers begin at 1, and have four octets
+		for _, n := range given {
+			r.key = binary.BigEndian.AppendUint32(r.key, n.number)
+		}
 	}
 }
 
@@ -113,7 +123,7 @@ func (r *rib) release(id setID) {
 	if set.refs--; set.refs > 0 {
 		return
 	}
-	r.makeKey(set.best, set.all)
+	r.makeKey(set.best, set.all, set.given)
 	delete(r.ids, string(r.key))
 	*set = routeSet{}
 	r.free = append(r.free, id)
@@ -138,7 +148,7 @@ func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
 		r.scopes.Delete(p)
 	}
 	id := r.known.Get(p)
-	was, all := r.sets[id].best, r.sets[id].all
+	was, all, given := r.sets[id].best, r.sets[id].all, r.sets[id].given
 	if n == nil && was == nil {
 		return
 	}
@@ -152,7 +162,7 @@ func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
 		if n != nil {
 			n.routes++
 		}
-		r.put(p, id, r.intern(n, all))
+		r.put(p, id, r.intern(n, all, given))
 	}
 	if !quiet {
 		r.changed.Set(p, struct{}{})
@@ -160,21 +170,29 @@ func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
 }
 
 // move takes in what n's judge has handed on or withdrawn, and reports whether anything is
-// to be told. The first route to a prefix is told when GoBGP has taken it.
+// to be told. The first route to a prefix is told when GoBGP has taken it. It notes with the moves
+// which of the routes are withheld from GoBGP.
 func (r *rib) move(n *neighbor, moves []move) (told bool) {
-	for _, m := range moves {
+	for i := range moves {
+		m := &moves[i]
 		id := r.known.Get(m.prefix)
-		best, all := r.sets[id].best, r.sets[id].all
-		at, has := slices.BinarySearchFunc(all, n, byNumber)
-		switch {
-		case m.announced && !has:
-			r.all = slices.Insert(append(r.all[:0], all...), at, n)
-			n.held++
-			r.put(m.prefix, id, r.intern(best, r.all))
-		case !m.announced && has:
-			r.all = slices.Delete(append(r.all[:0], all...), at, at+1)
-			n.held--
-			r.put(m.prefix, id, r.intern(best, r.all))
+		set := r.sets[id]
+		best, all, given := set.best, set.all, set.given
+		_, gave := slices.BinarySearchFunc(given, n, byNumber)
+		if m.announced {
+			all = r.with(&r.all, all, n)
+			if m.withheld = !gave && !r.mayBeBest(n, m.prefix, given); !m.withheld {
+				given = r.with(&r.given, given, n)
+			}
+		} else {
+			all, given = r.without(&r.all, all, n), r.without(&r.given, given, n)
+		}
+		n.held += len(all) - len(set.all)
+		if len(all) != len(set.all) || len(given) != len(set.given) {
+			r.put(m.prefix, id, r.intern(best, all, given))
+		}
+		if gave && len(given) < len(all) {
+			r.review.Set(m.prefix, struct{}{})
 		}
 		if !m.announced || best != nil && best != n {
 			r.changed.Set(m.prefix, struct{}{})
@@ -186,14 +204,34 @@ func (r *rib) move(n *neighbor, moves []move) (told bool) {
 
 func byNumber(a, b *neighbor) int { return cmp.Compare(a.number, b.number) }
 
+// with returns a list of neighbors, in order, with n in it, in the memory of scratch if it is another one.
+func (r *rib) with(scratch *[]*neighbor, list []*neighbor, n *neighbor) []*neighbor {
+	at, has := slices.BinarySearchFunc(list, n, byNumber)
+	if has {
+		return list
+	}
+	*scratch = slices.Insert(append((*scratch)[:0], list...), at, n)
+	return *scratch
+}
+
+// without is with's opposite.
+func (r *rib) without(scratch *[]*neighbor, list []*neighbor, n *neighbor) []*neighbor {
+	at, has := slices.BinarySearchFunc(list, n, byNumber)
+	if !has {
+		return list
+	}
+	*scratch = slices.Delete(append((*scratch)[:0], list...), at, at+1)
+	return *scratch
+}
+
 // dropBest forgets which of GoBGP's best paths are n's.
 func (r *rib) dropBest(n *neighbor) {
 	if n.routes == 0 {
 		return
 	}
-	r.rewrite(func(set *routeSet) (*neighbor, []*neighbor, bool) {
-		return nil, set.all, set.best == n
-	}, func(p netip.Prefix) { r.scopes.Delete(p) })
+	r.rewrite(func(set *routeSet) (*neighbor, []*neighbor, []*neighbor, bool) {
+		return nil, set.all, set.given, set.best == n
+	}, func(p netip.Prefix, _, _ *routeSet) { r.scopes.Delete(p) })
 	n.routes = 0
 }
 
@@ -202,27 +240,27 @@ func (r *rib) dropHeld(n *neighbor) {
 	if n.held == 0 {
 		return
 	}
-	r.rewrite(func(set *routeSet) (*neighbor, []*neighbor, bool) {
-		at, has := slices.BinarySearchFunc(set.all, n, byNumber)
-		if !has {
-			return nil, nil, false
+	r.rewrite(func(set *routeSet) (*neighbor, []*neighbor, []*neighbor, bool) {
+		all, given := r.without(&r.all, set.all, n), r.without(&r.given, set.given, n)
+		return set.best, all, given, len(all) < len(set.all)
+	}, func(p netip.Prefix, was, is *routeSet) {
+		if len(is.given) < len(was.given) && len(is.given) < len(is.all) {
+			r.review.Set(p, struct{}{})
 		}
-		r.all = slices.Delete(append(r.all[:0], set.all...), at, at+1)
-		return set.best, r.all, true
-	}, func(netip.Prefix) {})
+	})
 	n.held = 0
 }
 
 // rewrite replaces the sets that change says, in one pass over the prefixes, and calls f
-// with each prefix.
-func (r *rib) rewrite(change func(*routeSet) (best *neighbor, all []*neighbor, ok bool), f func(netip.Prefix)) {
+// with each prefix, the set that it had and the one that it gets.
+func (r *rib) rewrite(change func(*routeSet) (best *neighbor, all, given []*neighbor, ok bool), f func(p netip.Prefix, was, is *routeSet)) {
 	next := make(map[setID]setID)
 	for id := 1; id < len(r.sets); id++ { // new ones need no look
 		if r.sets[id].refs == 0 {
 			continue
 		}
-		if best, all, ok := change(&r.sets[id]); ok {
-			next[setID(id)] = r.intern(best, all)
+		if best, all, given, ok := change(&r.sets[id]); ok {
+			next[setID(id)] = r.intern(best, all, given)
 		}
 	}
 	for p, id := range r.known.All() {
@@ -233,9 +271,9 @@ func (r *rib) rewrite(change func(*routeSet) (best *neighbor, all []*neighbor, o
 		if to != 0 {
 			r.sets[to].refs++
 		}
+		f(p, &r.sets[id], &r.sets[to])
 		r.put(p, id, to)
 		r.changed.Set(p, struct{}{})
-		f(p)
 	}
 	for _, id := range next {
 		r.release(id)

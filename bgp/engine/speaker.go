@@ -78,6 +78,8 @@ type Speaker struct {
 	work     sync.WaitGroup     // closing neighbors, restarts
 	ctx      context.Context    // of the background work
 	releaser heap.Releaser
+
+	reviewing chan struct{} // capacity 1: there is something in rib.review
 }
 
 // New starts a speaker with no neighbors; Run must follow, since it is what
@@ -111,13 +113,14 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		neighbors:   make(map[string]*neighbor),
 		byAddr:      make(map[netip.Addr]*neighbor),
 		closing:     make(map[netip.Addr]*neighbor),
-		rib:         newRIB(),
+		rib:         newRIB(cfg.ASN),
 		announced:   make(map[netip.Prefix]struct{}),
 		failures:    make(map[string]*failure),
 		passed:      make(chan struct{}),
 		synced:      make(chan struct{}),
 		events:      make(chan struct{}, 1),
 		kick:        make(chan struct{}, 1),
+		reviewing:   make(chan struct{}, 1),
 	}
 	s.restartTime = cfg.restartTime()
 	s.deferring = cfg.Restarted && s.restartTime > 0
@@ -166,6 +169,7 @@ func (s *Speaker) start() error {
 		return fmt.Errorf("bgp: watch: %w", err)
 	}
 	s.work.Go(s.reconcileLoop)
+	s.work.Go(s.reviewLoop)
 	s.work.Go(s.deferUntilSynced)
 	return nil
 }

@@ -50,7 +50,7 @@ func (s *Speaker) waysLocked(p netip.Prefix) []Way {
 	if set.best != nil && !slices.Contains(set.all, set.best) {
 		r.addCandidate(set.best, p)
 	}
-	return r.choose(set.best, s.cfg.ASN)
+	return r.choose(set.best, r.asn)
 }
 
 func (r *rib) addCandidate(n *neighbor, p netip.Prefix) {

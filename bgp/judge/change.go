@@ -106,7 +106,7 @@ func (s *Session) remove(f int, prefixes []prefix) {
 			continue
 		}
 		if e.verdict() == accepted {
-			s.out.withdraw(f, p)
+			s.withdrawOne(f, p, e)
 		}
 		s.attrs.release(e.attrs)
 		t.delete(p, e)

@@ -22,7 +22,8 @@
 //  6. The routes go into a table for each family (change.go, table.go), the
 //     attributes once for all routes that have them (intern.go). Policy.Accept
 //     and the limits decide what is handed on.
-//  7. What changed for the speaker is appended as UPDATEs (outbox.go).
+//  7. What changed for the speaker is appended as UPDATEs (outbox.go), with Config.Choose
+//     when and as far as HandOn says so (handon.go).
 //  8. SetPolicy goes through the tables again (policy.go).
 //  9. When a connection is lost and the peer is expected back, Retain marks the routes
 //     as stale, and Resume hands them to the Session of the next connection (stale.go);

@@ -6,6 +6,7 @@ import "encoding/binary"
 type outbox struct {
 	withdrawals   [2][]prefix
 	announcements []announcement
+	forgotten     [2][]prefix // withdrawn, and were not handed on
 }
 
 type announcement struct {
@@ -14,7 +15,15 @@ type announcement struct {
 	family int
 }
 
-func (o *outbox) withdraw(f int, p prefix) { o.withdrawals[f] = append(o.withdrawals[f], p) }
+// withdrawOne withdraws p, whose entry is e and was accepted.
+func (s *Session) withdrawOne(f int, p prefix, e entry) {
+	o := &s.out
+	if s.cfg.Choose && !e.handed() {
+		o.forgotten[f] = append(o.forgotten[f], p)
+		return
+	}
+	o.withdrawals[f] = append(o.withdrawals[f], p)
+}
 
 func (o *outbox) announce(f int, p prefix, id attrID) {
 	o.announcements = append(o.announcements, announcement{p, id, f})
@@ -24,19 +33,32 @@ func (o *outbox) announce(f int, p prefix, id attrID) {
 const keepOutbox = 4096
 
 // flush appends UPDATEs of what is in s.out and empties it: withdrawals first,
-// one family and one set of attributes in each.
+// one family and one set of attributes in each. With Config.Choose what is announced is
+// only told.
 func (s *Session) flush(dst []byte) []byte {
 	o := &s.out
 	s.tellMoved()
 	for f := range o.withdrawals {
-		for w := o.withdrawals[f]; len(w) > 0; {
-			dst, w = appendWithdrawals(dst, f, w)
-		}
-		o.withdrawals[f] = o.withdrawals[f][:0]
-		if cap(o.withdrawals[f]) > keepOutbox {
-			o.withdrawals[f] = nil
-		}
+		dst = o.flushWithdrawals(dst, f)
+		emptied(&o.forgotten[f])
 	}
+	if s.cfg.Choose {
+		emptied(&o.announcements)
+		return dst
+	}
+	return s.flushAnnouncements(dst)
+}
+
+func (o *outbox) flushWithdrawals(dst []byte, f int) []byte {
+	for w := o.withdrawals[f]; len(w) > 0; {
+		dst, w = appendWithdrawals(dst, f, w)
+	}
+	emptied(&o.withdrawals[f])
+	return dst
+}
+
+func (s *Session) flushAnnouncements(dst []byte) []byte {
+	o := &s.out
 	for a := o.announcements; len(a) > 0; {
 		n := 1
 		for n < len(a) && a[n].family == a[0].family && a[n].attrs == a[0].attrs {
@@ -45,11 +67,15 @@ func (s *Session) flush(dst []byte) []byte {
 		dst = appendAnnouncements(dst, a[:n], s.preferred(s.attrs.blob(a[0].attrs)))
 		a = a[n:]
 	}
-	o.announcements = o.announcements[:0]
-	if cap(o.announcements) > keepOutbox {
-		o.announcements = nil
-	}
+	emptied(&o.announcements)
 	return dst
+}
+
+// emptied empties a list and keeps its memory for the next items if that is not much.
+func emptied[T any](list *[]T) {
+	if *list = (*list)[:0]; cap(*list) > keepOutbox {
+		*list = nil
+	}
 }
 
 // tellMoved calls Config.Moved with what is in s.out.
@@ -57,9 +83,11 @@ func (s *Session) tellMoved() {
 	if s.cfg.Moved == nil {
 		return
 	}
-	for f, w := range s.out.withdrawals {
-		for _, p := range w {
-			s.cfg.Moved(p.netip(f), false)
+	for _, gone := range [...]*[2][]prefix{&s.out.withdrawals, &s.out.forgotten} {
+		for f, w := range gone {
+			for _, p := range w {
+				s.cfg.Moved(p.netip(f), false)
+			}
 		}
 	}
 	for _, a := range s.out.announcements {

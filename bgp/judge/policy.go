@@ -91,8 +91,14 @@ func (s *Session) limit(f int) {
 // retract withdraws what was handed on, in order of arrival.
 func (s *Session) retract(f int, ws []waiter) {
 	byArrival(ws)
+	t := &s.tables[f]
 	for _, w := range ws {
-		s.out.withdraw(f, w.prefix)
+		e, _ := t.get(w.prefix)
+		s.withdrawOne(f, w.prefix, e)
+		if e.handed() {
+			e.word &^= handedBit
+			t.replace(w.prefix, e)
+		}
 	}
 }
 

@@ -35,8 +35,11 @@ type Config struct {
 	// Policy is what is accepted at the start.
 	Policy Policy
 	// Moved, if not nil, is called for each prefix that is handed on, with whatever
-	// attributes, and for each that is withdrawn, in that order.
+	// attributes, and for each that is withdrawn: withdrawals first.
 	Moved func(p netip.Prefix, announced bool)
+	// Choose leaves it to HandOn which of the prefixes that Moved names as announced are
+	// handed on, and when. Accepted, Attributes and the counts do not depend on it.
+	Choose bool
 }
 
 // Policy says which of a peer's prefixes are handed on.
@@ -88,6 +91,7 @@ type Session struct {
 	invalid  [2]invalids        // by family: what it announces malformed; nil: nothing
 	attrs    attrTable
 	out      outbox
+	markers  [2]bool // by family: with Choose, an End-of-RIB marker is to be handed on
 }
 
 // New returns a Session that has seen nothing yet.

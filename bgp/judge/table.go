@@ -21,11 +21,11 @@ type table struct {
 	queue []waiter
 }
 
-// An entry is what is known of a prefix: arrival, whether it is stale and verdict in
-// one word, and its attributes. There is no pointer in it, so that the garbage collector does
+// An entry is what is known of a prefix: arrival, whether it was handed on or is stale and verdict
+// in one word, and its attributes. There is no pointer in it, so that the garbage collector does
 // not look into the tables.
 type entry struct {
-	word  uint64 // arrival << 3 | stale | verdict; lower arrivals came earlier
+	word  uint64 // arrival << arrivalShift | handed | stale | verdict; lower arrivals came earlier
 	attrs attrID
 }
 
@@ -46,9 +46,15 @@ type waiter struct {
 // announced since (see stale.go).
 const staleBit = 4
 
+// handedBit marks, with Config.Choose, an accepted route that was handed on (see handon.go).
+const handedBit = 8
+
+const arrivalShift = 4
+
 func (e entry) verdict() verdict { return verdict(e.word & 3) }
 func (e entry) stale() bool      { return e.word&staleBit != 0 }
-func (e entry) arrival() uint64  { return e.word >> 3 }
+func (e entry) handed() bool     { return e.word&handedBit != 0 }
+func (e entry) arrival() uint64  { return e.word >> arrivalShift }
 
 // with returns e with another verdict.
 func (e entry) with(v verdict) entry {
@@ -116,7 +122,7 @@ func (t *table) count(v verdict, by int) {
 // add adds a prefix that is not there yet.
 func (t *table) add(p prefix, id attrID, v verdict) {
 	t.arrivals++
-	t.replace(p, entry{t.arrivals<<3 | uint64(v), id})
+	t.replace(p, entry{t.arrivals<<arrivalShift | uint64(v), id})
 	t.count(v, 1)
 	t.peak = max(t.peak, t.len())
 	if v == waiting {

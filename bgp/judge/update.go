@@ -49,7 +49,12 @@ func (s *Session) judgeUpdate(dst, body []byte) []byte {
 		return dst
 	}
 	if u.endOfRIB >= 0 {
-		return appendEndOfRIB(s.endOfRIB(dst, u.endOfRIB), u.endOfRIB)
+		dst = s.endOfRIB(dst, u.endOfRIB)
+		if s.cfg.Choose {
+			s.markers[u.endOfRIB] = true
+			return dst
+		}
+		return appendEndOfRIB(dst, u.endOfRIB)
 	}
 	s.countRepairs()
 	s.withdraw()

@@ -47,7 +47,7 @@ func used(names ...string) (ways []bgp.Way) {
 func TestDeadWaysTouchNothing(t *testing.T) {
 	p, q := netip.MustParsePrefix("10.2.0.0/24"), netip.MustParsePrefix("2001:db8:2::/64")
 	s := stateOf("b", "b/1", "c")
-	touched := func() int { n := len(s.touched.prefixes); s.touched.prefixes = nil; return n }
+	touched := func() int { return len(s.touched.take(1000)) }
 	s.learn(p, used("b", "b/1")...)
 	s.learn(q, append(used("b/1"), bgp.Way{Neighbor: "c", Reserve: true})...)
 	touched()

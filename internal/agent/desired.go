@@ -56,11 +56,6 @@ type attached struct {
 	preference int // among the peer's tunnels
 }
 
-// touched are prefixes to look at again.
-type touched struct{ prefixes []netip.Prefix }
-
-func (t *touched) add(p netip.Prefix) { t.prefixes = append(t.prefixes, p) }
-
 func newState() state {
 	t := &touched{}
 	return state{
@@ -151,11 +146,7 @@ func (s *state) protect(next *bgp.Protected) {
 	}
 	affected := next.Affects(s.protected)
 	s.protected = next
-	for prefix := range s.learned.All() {
-		if affected(prefix) {
-			s.touched.add(prefix)
-		}
-	}
+	s.touched.walk(&s.learned, func(prefix netip.Prefix, _ originID) bool { return affected(prefix) })
 	for prefix := range s.kept.prefixes {
 		if affected(prefix) {
 			s.touched.add(prefix)
@@ -168,28 +159,33 @@ func (s *state) setAttached(next map[string]attached) {
 	for p := range s.assigned {
 		s.touched.add(p)
 	}
-	changed := map[originID]bool{}
+	changed, filtered := map[originID]bool{}, map[originID]bool{}
 	for id, from := range s.origins {
-		if slices.ContainsFunc(from.neighbors, func(name string) bool { return !sameRoutes(s.attached, next, name) }) {
-			changed[originID(id)] = true
+		for _, name := range from.neighbors {
+			same, imports := sameRoutes(s.attached, next, name)
+			if !same {
+				changed[originID(id)] = true
+			}
+			if !imports {
+				filtered[originID(id)] = true
+			}
 		}
 	}
-	if s.attached = next; len(changed) == 0 {
+	if s.attached = next; len(changed)+len(filtered) == 0 {
 		return
 	}
 	s.catchUp()
-	for prefix, id := range s.learned.All() {
-		if changed[id] {
-			s.touched.add(prefix)
-		}
-	}
+	s.touched.walk(&s.learned, func(p netip.Prefix, id originID) bool {
+		return changed[id] || filtered[id] && s.protected.Concerns(p) // desiredFor asks no filter of others
+	})
 }
 
-// sameRoutes reports whether what is learned from a neighbor makes the same routes.
-func sameRoutes(before, next map[string]attached, name string) bool {
+// sameRoutes reports whether what is learned from a neighbor makes the same routes, and whether it passes
+// the same filters.
+func sameRoutes(before, next map[string]attached, name string) (same, imports bool) {
 	a, was := before[name]
 	b, is := next[name]
-	return was == is && a.ifname == b.ifname && a.lan == b.lan && a.weight == b.weight && a.imports.Equal(b.imports)
+	return was == is && a.ifname == b.ifname && a.lan == b.lan && a.weight == b.weight, a.imports.Equal(b.imports)
 }
 
 // setUnreachable changes what must never take another way.

@@ -217,10 +217,16 @@ func (s *fakeSpeaker) Explain(_ context.Context, q bgp.Question) (bgp.Explanatio
 	return bgp.Explanation{Prefix: q.Of}, nil
 }
 
-func (s *fakeSpeaker) TakeChanges() map[netip.Prefix]bgp.Route {
-	c := s.changes
-	s.changes = map[netip.Prefix]bgp.Route{}
-	return c
+func (s *fakeSpeaker) TakeChanges(most int) (changes map[netip.Prefix]bgp.Route, more bool) {
+	changes = map[netip.Prefix]bgp.Route{}
+	for p, r := range s.changes {
+		if len(changes) == most {
+			return changes, true
+		}
+		changes[p] = r
+		delete(s.changes, p)
+	}
+	return changes, false
 }
 
 func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {

@@ -185,7 +185,7 @@ func (l *loop) takeUp() {
 	if l.resuming == nil {
 		return
 	}
-	for l.learn(); len(l.feed.incoming) > 0 || l.feed.more; {
+	for l.learn(); l.feed.more; {
 		l.learnSome()
 	}
 	for prefix, peer := range l.resuming.from.Kept {
@@ -220,7 +220,7 @@ func (l *loop) resumed(now bool) {
 
 // isBack reports whether all is there again.
 func (l *loop) isBack(r *resumption) bool {
-	if l.m.starting || len(l.state.touched.prefixes) > 0 || len(l.feed.incoming) > 0 || l.feed.more {
+	if l.m.starting || l.state.touched.left() || l.feed.more {
 		return false
 	}
 	back := true

@@ -60,7 +60,7 @@ type reporter struct {
 type bgpSpeaker interface {
 	Want(bgp.Wanted)
 	Settle(context.Context) error
-	TakeChanges() map[netip.Prefix]bgp.Route
+	TakeChanges(most int) (changes map[netip.Prefix]bgp.Route, more bool)
 	Neighbors() []bgp.NeighborStatus
 	Explain(context.Context, bgp.Question) (bgp.Explanation, error)
 	Events() <-chan struct{}

@@ -9,7 +9,7 @@ import (
 
 // routeStep is how many prefixes the loop looks at before it turns to what else has
 // happened: a million at once would keep a tunnel that has died waiting for seconds.
-const routeStep = 8192
+const routeStep = 2048
 
 // routes is what the loop needs of fib.FIB.
 type routes interface {
@@ -21,11 +21,10 @@ type routes interface {
 	HasObjects() bool
 }
 
-// feed holds what the speaker has said and the loop has not looked at yet.
+// feed says what is left for the loop's next turn.
 type feed struct {
-	incoming map[netip.Prefix]bgp.Route
-	more     bool          // the speaker has said more since
-	again    chan struct{} // capacity 1: something is left for the loop's next turn
+	more  bool          // the speaker has said something that the loop has not looked at yet
+	again chan struct{} // capacity 1: something is left
 }
 
 func newFeed() feed { return feed{again: make(chan struct{}, 1)} }
@@ -38,22 +37,16 @@ func (l *loop) learn() {
 
 // learnSome takes over a step's worth of what the speaker has said.
 func (l *loop) learnSome() {
-	if len(l.feed.incoming) == 0 && l.feed.more {
-		l.feed.incoming, l.feed.more = l.speaker.TakeChanges(), false
+	if !l.feed.more {
+		return
 	}
-	n := 0
-	for prefix, route := range l.feed.incoming {
-		if n++; n > routeStep {
-			break
-		}
-		delete(l.feed.incoming, prefix)
+	var changes map[netip.Prefix]bgp.Route
+	changes, l.feed.more = l.speaker.TakeChanges(routeStep)
+	for prefix, route := range changes {
 		l.state.learn(prefix, route.Ways...)
 		if best := route.Best(); best != "" {
 			l.keep(prefix, best)
 		}
-	}
-	if len(l.feed.incoming) == 0 {
-		l.feed.incoming = nil
 	}
 }
 
@@ -61,22 +54,19 @@ func (l *loop) learnSome() {
 // changed, a step's worth of them; the rest is for the loop's next turn.
 func (l *loop) applyRoutes() {
 	l.tellUnreachable()
-	t := l.state.touched
-	n := min(len(t.prefixes), routeStep)
-	changes := make([]fib.Change, n)
-	for i, prefix := range t.prefixes[:n] {
+	some := l.state.touched.take(routeStep)
+	changes := make([]fib.Change, len(some))
+	for i, prefix := range some {
 		changes[i] = desiredFor(&l.state, prefix)
 	}
-	if t.prefixes = t.prefixes[n:]; len(t.prefixes) == 0 {
-		t.prefixes = nil
-	}
-	if n > 0 {
+	if len(some) > 0 {
 		l.routes.Apply(changes...)
 	}
-	if len(t.prefixes) == 0 {
+	left := l.state.touched.left()
+	if !left {
 		l.raise()
 	}
-	if len(t.prefixes) > 0 || len(l.feed.incoming) > 0 || l.feed.more {
+	if left || l.feed.more {
 		select {
 		case l.feed.again <- struct{}{}:
 		default:

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
@@ -158,6 +159,53 @@ func TestLearnedGivesMemoryBack(t *testing.T) {
 	runtime.KeepAlive(&s)
 }
 
+// A weight that is changed concerns all that is learned from a peer, which the loop finds out in steps; what
+// else changes meanwhile, another weight above all, is looked at too.
+func TestTheLoopTakesAnotherWeightInSteps(t *testing.T) {
+	const count = 3*routeStep + 5
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	w.up(t, "b")
+	w.up(t, "c")
+	prefix := func(i int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+	}
+	for i := range count {
+		w.speaker.changes[prefix(i)] = way(prefix(i), []string{"b", "c"}[i%2])
+	}
+	w.learn()
+	w.applyRoutes()
+	w.turns()
+	leading := func() (n int) {
+		for _, c := range w.routes.wanted {
+			if len(c.Ways) == 1 && c.Ways[0].Weight == 1 {
+				n++
+			}
+		}
+		return n
+	}
+	if n := leading(); n != count {
+		t.Fatalf("%d prefixes, want %d", n, count)
+	}
+	next := maps.Clone(w.state.attached)
+	weigh := func(name string) {
+		a := next[name]
+		a.weight = 2
+		next = maps.Clone(next)
+		next[name] = a
+		w.state.setAttached(next)
+	}
+	weigh("b")
+	w.applyRoutes()
+	if n := leading(); n < count-routeStep || n == count {
+		t.Errorf("%d of %d prefixes after the first step, want up to %d less", n, count, routeStep)
+	}
+	weigh("c")
+	w.turns()
+	if n := leading(); n != 0 {
+		t.Errorf("%d prefixes have the weight of before, want none", n)
+	}
+}
+
 // A million prefixes at once do not keep the loop from what else happens.
 func TestTheLoopTakesAFullTableInSteps(t *testing.T) {
 	const count = 3*routeStep + 5
@@ -176,7 +224,7 @@ func TestTheLoopTakesAFullTableInSteps(t *testing.T) {
 	}
 	// One of them changes again before its turn came.
 	last := prefix(count)
-	for p := range w.feed.incoming {
+	for p := range w.speaker.changes {
 		last = p
 	}
 	w.speaker.changes[last] = bgp.Route{Prefix: last}

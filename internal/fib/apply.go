@@ -96,6 +96,8 @@ func (f *FIB) SetHop(name string, h Hop) {
 // without a route meanwhile. While the kernel does not have an address (any more) the
 // routes that are to prefer it are pending.
 func (f *FIB) SetSources(v4, v6 netip.Addr) error {
+	f.sending.Lock()
+	defer f.sending.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	next := f.cfg

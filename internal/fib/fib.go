@@ -77,16 +77,22 @@ type FIB struct {
 	looking sync.Mutex // held by look
 	auditor *rtnl.Conn // for looks beside writing; belongs to Run
 
-	mu      sync.Mutex // guards what follows; held for one batch or one walk at a time
-	cfg     Config
-	pic     picture
-	sets    sets
-	objects objects
-	dirty   []*entry                   // prefixes to look at; their entries say so too
-	failed  map[netip.Prefix][]failure // prefixes of which a route was refused
-	doubts  doubts
-	again   map[netip.Prefix]struct{} // prefixes to look at again when retryAt comes
-	broken  error                     // the kernel could not be asked
+	// sending is held from before routes are sent to the kernel until its answers are in the picture,
+	// and by whoever else changes what the picture says of the kernel. It is taken before mu.
+	sending sync.Mutex
+
+	mu       sync.Mutex // guards what follows; never held while routes are being written
+	cfg      Config
+	pic      picture
+	sets     sets
+	objects  objects
+	dirty    []*entry                   // prefixes to look at; their entries say so too
+	underWay bool                       // some of them are being written
+	behind   []*entry                   // prefixes that were queued meanwhile, and perhaps are among these
+	failed   map[netip.Prefix][]failure // prefixes of which a route was refused
+	doubts   doubts
+	again    map[netip.Prefix]struct{} // prefixes to look at again when retryAt comes
+	broken   error                     // the kernel could not be asked
 
 	flushes  int           // how often the kernel has removed routes by itself
 	looked   time.Time     // when the last look ended

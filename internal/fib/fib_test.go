@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 func TestConfigValidate(t *testing.T) {
@@ -73,5 +75,46 @@ func TestErrorHasOneText(t *testing.T) {
 		"remove 10.0.0.0/32 dev tun0 and 9 more: file exists"
 	if !texts[want] {
 		t.Errorf("got %v, want %s", texts, want)
+	}
+}
+
+// An entry that changes while it is written is written once more, and stays until then, whatever the
+// kernel answers to what was written first.
+func TestChangesWhileRoutesAreWritten(t *testing.T) {
+	f := &FIB{
+		cfg: Config{Table: 254, Protocol: 186, Metric: 20}, failed: map[netip.Prefix][]failure{}, again: map[netip.Prefix]struct{}{},
+		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1), conn: &rtnl.Conn{}, answers: map[int]rtnl.Answer{},
+	}
+	f.pic = newPicture(&f.cfg)
+	f.sets = newSets(f.pic.via)
+	f.pic.setLink(rtnl.Link{Index: 7, Name: "b", Up: true})
+	p := netip.MustParsePrefix("10.1.0.0/16")
+	turn := func(meanwhile ...Change) (ops int) {
+		t.Helper()
+		if len(f.dirty) != 1 {
+			t.Fatalf("%d prefixes are to be written, want one", len(f.dirty))
+		}
+		e := f.dirty[0]
+		f.dirty = nil
+		f.batchLocked([]dirty{{e.key, e}})
+		f.underWay = true
+		f.Apply(meanwhile...)
+		f.underWay = false
+		f.answersLocked()
+		return len(f.ops)
+	}
+	f.Apply(Change{Prefix: p, Ways: []Way{{Interface: "b"}}})
+	if n := turn(Change{Prefix: p}); n != 1 {
+		t.Fatalf("%d messages, want one that adds the route", n)
+	}
+	// It is wanted again while it is removed, and there is nothing in the kernel then.
+	if n := turn(Change{Prefix: p, Ways: []Way{{Interface: "b"}}}); n != 1 || f.pic.count != 0 {
+		t.Fatalf("%d messages, and %d routes; want one that removes the route", n, f.pic.count)
+	}
+	if n := turn(); n != 1 || f.pic.count != 1 {
+		t.Fatalf("%d messages, and %d routes; want one that adds the route", n, f.pic.count)
+	}
+	if len(f.dirty)+len(f.behind) != 0 {
+		t.Errorf("left: %v, %v", f.dirty, f.behind)
 	}
 }

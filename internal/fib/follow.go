@@ -12,6 +12,8 @@ import (
 // drain applies the events that wait, and returns how many datagrams they came in. If
 // some were lost the picture is stale.
 func (f *FIB) drain() (int, error) {
+	f.sending.Lock() // an event of what has followed a write is not to be read before the write is noted
+	defer f.sending.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.drainLocked()

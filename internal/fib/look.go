@@ -111,6 +111,8 @@ func (f *FIB) look(ctx context.Context, c *rtnl.Conn) (complete bool, err error)
 }
 
 func (f *FIB) lookAtLinks(c *rtnl.Conn) error {
+	f.sending.Lock()
+	defer f.sending.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	seen := map[uint32]bool{}
@@ -135,6 +137,8 @@ func (f *FIB) lookAtLinks(c *rtnl.Conn) error {
 
 // saw takes in a route of the kernel's.
 func (f *FIB) saw(r rtnl.Route) {
+	f.sending.Lock()
+	defer f.sending.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.pic.owned(r) {
@@ -147,6 +151,8 @@ func (f *FIB) saw(r rtnl.Route) {
 
 // forgetUnseen drops the routes that the kernel has no more.
 func (f *FIB) forgetUnseen() {
+	f.sending.Lock()
+	defer f.sending.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t := &f.pic.entries
@@ -157,6 +163,8 @@ func (f *FIB) forgetUnseen() {
 		}
 		if i%walkStep == walkStep-1 {
 			f.mu.Unlock()
+			f.sending.Unlock()
+			f.sending.Lock()
 			f.mu.Lock()
 			if t.compacts != moved {
 				moved, i = t.compacts, 0 // those to come may have moved to where we have been

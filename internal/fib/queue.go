@@ -4,14 +4,16 @@ import (
 	"context"
 	"maps"
 	"net/netip"
-	"slices"
 )
 
 // queueLocked has the next write look at a prefix, the entry of which stays until then.
 func (f *FIB) queueLocked(e *entry) {
-	if !e.dirty {
+	switch {
+	case !e.dirty:
 		e.dirty = true
 		f.dirty = append(f.dirty, e)
+	case f.underWay: // perhaps as it was before
+		f.behind = append(f.behind, e)
 	}
 	f.signal()
 }
@@ -31,7 +33,7 @@ func (f *FIB) queueFailedLocked() {
 }
 
 // prepare brings the picture and the next-hop objects up to date, and returns the prefixes
-// to look at, in order: those of which something is wanted, and those of which nothing is,
+// to look at: those of which something is wanted, and those of which nothing is,
 // which go last.
 func (f *FIB) prepare(ctx context.Context) (wanted, gone []dirty, err error) {
 	f.mu.Lock()
@@ -54,8 +56,6 @@ func (f *FIB) prepare(ctx context.Context) (wanted, gone []dirty, err error) {
 		}
 	}
 	f.dirty = nil
-	slices.SortFunc(wanted, dirty.compare)
-	slices.SortFunc(gone, dirty.compare)
 	return wanted, gone, nil
 }
 

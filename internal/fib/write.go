@@ -58,6 +58,9 @@ func (f *FIB) writeAll(ctx context.Context) (did bool, err error) {
 		if len(wanted)+len(gone) == 0 {
 			return did, nil
 		}
+		// Sorted here, where nobody waits for FIB.mu: of a million it takes a while.
+		slices.SortFunc(wanted, dirty.compare)
+		slices.SortFunc(gone, dirty.compare)
 		left, err := f.writePrefixes(ctx, wanted)
 		if err == nil {
 			gone, err = f.writePrefixes(ctx, gone)
@@ -89,10 +92,39 @@ func (f *FIB) writePrefixes(ctx context.Context, prefixes []dirty) (left []dirty
 	return nil, nil
 }
 
-// writeBatch writes the first of the prefixes, and returns how many.
+// writeBatch writes the first of the prefixes, and returns how many. FIB.mu is not held while the
+// kernel works, so that nobody waits for it who says what is wanted: when a large table goes it may take
+// a second for some hundred messages, as it copies large nodes of its trie and waits for the readers
+// of the old ones (net/ipv4/fib_trie.c, tnode_free).
 func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
+	f.sending.Lock()
+	defer f.sending.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	b := f.batchLocked(prefixes)
+	clear(f.answers)
+	f.underWay = true
+	f.mu.Unlock()
+	err = b.Send(func(i int, a rtnl.Answer) { f.answers[i] = a })
+	f.mu.Lock()
+	f.underWay = false
+	if err == nil {
+		f.answersLocked()
+		n = len(f.jobs)
+	} else {
+		f.pic.stale = true
+		f.behind = nil // all of them are dirty still
+	}
+	for _, o := range f.ops {
+		f.pic.via.release(o.held.gateway())
+	}
+	clear(f.jobs) // else they would keep entries' memory
+	return n, err
+}
+
+// batchLocked makes jobs of the first of the prefixes, and the messages for them. It holds their
+// gateways' numbers. Their entries stay dirty, and so where they are, until the kernel has answered.
+func (f *FIB) batchLocked(prefixes []dirty) *rtnl.Batch {
 	f.jobs, f.ops = f.jobs[:0], f.ops[:0]
 	for _, d := range prefixes {
 		if len(f.ops) >= batchSize || len(f.jobs) >= 4*batchSize {
@@ -112,13 +144,14 @@ func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
 			typ = unix.RTM_NEWROUTE
 		}
 		b.Route(typ, o.flags, f.pic.route(f.jobs[o.job].prefix, o.held))
+		f.pic.via.use(o.held.gateway())
 	}
 	f.sent.Add(uint64(len(f.ops)))
-	clear(f.answers)
-	if err := b.Send(func(i int, a rtnl.Answer) { f.answers[i] = a }); err != nil {
-		f.pic.stale = true
-		return 0, err
-	}
+	return b
+}
+
+// answersLocked notes the kernel's answers.
+func (f *FIB) answersLocked() {
 	for i := range f.jobs {
 		j := &f.jobs[i]
 		j.entry.dirty = false
@@ -126,15 +159,17 @@ func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
 			delete(f.failed, j.prefix)
 		}
 	}
+	behind := f.behind
+	f.behind = nil
+	for _, e := range behind { // now, as an entry that is not dirty may go
+		f.queueLocked(e)
+	}
 	for i, o := range f.ops {
 		f.answeredLocked(&f.jobs[o.job], o, f.answers[i])
 	}
 	for i := range f.jobs {
 		f.doneLocked(&f.jobs[i])
 	}
-	n = len(f.jobs)
-	clear(f.jobs) // else they would keep entries' memory
-	return n, nil
 }
 
 // doneLocked notes what has become of a prefix.

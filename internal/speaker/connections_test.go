@@ -2,6 +2,7 @@ package speaker
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/netip"
 	"testing"
@@ -180,7 +181,8 @@ func FuzzTake(f *testing.F) {
 		s.Want(bgp.Wanted{Neighbors: []bgp.Neighbor{n}})
 		p := &process{s: s}
 		_ = p.take(wire.Kind(kind), payload)
-		for prefix, r := range s.TakeChanges() {
+		changes, _ := s.TakeChanges(math.MaxInt)
+		for prefix, r := range changes {
 			if len(r.Ways) != 1 || r.Ways[0] != (bgp.Way{Neighbor: "a"}) || !n.Import.Matches(prefix, false) {
 				t.Fatalf("%v by %v is there", prefix, r.Ways)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -117,7 +118,7 @@ func startSpeaker(t *testing.T, asn uint32, id string, edit func(*Config)) *spea
 }
 
 func (u *speakerUnderTest) takeChanges() {
-	changes := u.TakeChanges()
+	changes, _ := u.TakeChanges(math.MaxInt)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for p, r := range changes {

@@ -219,13 +219,13 @@ func (s *Speaker) Neighbors() []bgp.NeighborStatus {
 	return all
 }
 
-// TakeChanges returns what became of every prefix whose route has changed since the last call: its
-// route, without ways if there is none any more. It is for a single consumer, who does not change
-// what is in it.
-func (s *Speaker) TakeChanges() map[netip.Prefix]bgp.Route {
+// TakeChanges returns what became of prefixes whose route has changed since they were returned last, for
+// most of them at most: the route, without ways if there is none any more. more says that there are
+// others. It is for a single consumer, who does not change what is in it.
+func (s *Speaker) TakeChanges(most int) (changes map[netip.Prefix]bgp.Route, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.table.take()
+	return s.table.take(most), s.table.changed.Len() > 0
 }
 
 // Events returns a channel that holds one signal after something changed: a route, or a

@@ -3,6 +3,7 @@ package speaker
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -24,7 +25,7 @@ func neighbor(name string, generation uint64) bgp.Neighbor {
 type view map[netip.Prefix]string
 
 func (v view) take(t *table) {
-	for p, r := range t.take() {
+	for p, r := range t.take(math.MaxInt) {
 		if len(r.Ways) == 0 {
 			delete(v, p)
 		} else {
@@ -111,7 +112,7 @@ func TestStaleRoutes(t *testing.T) {
 		v.check(t, "at first", view{prefix("10.1.0.0/16"): "a", prefix("10.2.0.0/16"): "a", prefix("2001:db8::/32"): "b"})
 		tab.orphan(at(60))
 		tab.expire(at(1))
-		if len(tab.take()) > 0 {
+		if len(tab.take(math.MaxInt)) > 0 {
 			t.Error("the death of the process has changed routes")
 		}
 		return tab, v
@@ -121,7 +122,7 @@ func TestStaleRoutes(t *testing.T) {
 	tab, v := fresh()
 	up(tab, "a", true, at(2))
 	set(t, tab, "a", "10.1.0.0/16", at(3))
-	if tab.expire(at(4)); len(tab.take()) > 0 {
+	if tab.expire(at(4)); len(tab.take(math.MaxInt)) > 0 {
 		t.Error("a neighbor that has just announced something is taken for done")
 	}
 	tab.expire(at(6))
@@ -223,7 +224,7 @@ func TestSeveralWays(t *testing.T) {
 	v.take(tab)
 	v.check(t, "at first", view{p: "a b | c", q: "c | a"})
 	set(t, tab, "a b | c", "10.1.0.0/16", now)
-	if changes := tab.take(); len(changes) > 0 {
+	if changes := tab.take(math.MaxInt); len(changes) > 0 {
 		t.Errorf("another order of those in use is told: %v", changes)
 	}
 	tab.want(all[:2], nil) // c's tunnel is down
@@ -283,14 +284,14 @@ func TestStaleWays(t *testing.T) {
 		set(t, tab, c.before, "10.1.0.0/16", start)
 		v.take(tab)
 		tab.orphan(at(60))
-		if len(tab.take()) > 0 {
+		if len(tab.take(math.MaxInt)) > 0 {
 			t.Errorf("%s: the death of the process has changed a route", c.name)
 		}
 		set(t, tab, c.told, "10.1.0.0/16", at(2))
 		v.take(tab)
 		v.check(t, c.name+", mixed", view{p: c.mixed})
 		tab.orphan(at(70)) // and dies again
-		if len(tab.take()) > 0 {
+		if len(tab.take(math.MaxInt)) > 0 {
 			t.Errorf("%s: the second death of the process has changed a route", c.name)
 		}
 		set(t, tab, c.told, "10.1.0.0/16", at(12))
@@ -315,7 +316,7 @@ func TestStaleWays(t *testing.T) {
 		v.take(tab)
 		v.check(t, c.name+", in the end", want)
 		tab.want(nil, nil)
-		tab.take()
+		tab.take(math.MaxInt)
 		checkSets(t, tab)
 	}
 }
@@ -356,7 +357,7 @@ func TestTakeAgainstAModel(t *testing.T) {
 				if !maps.Equal(v, model) {
 					t.Fatalf("taken %v, there is %v", v, model)
 				}
-				if changes := tab.take(); len(changes) > 0 {
+				if changes := tab.take(math.MaxInt); len(changes) > 0 {
 					t.Fatalf("nothing has changed, told is %v", changes)
 				}
 			case 1:
@@ -379,7 +380,7 @@ func TestTakeAgainstAModel(t *testing.T) {
 			t.Fatalf("the owners have %d ways to %d prefixes, want %d to %d", count, tab.routes.Len(), want, len(model))
 		}
 		tab.want(nil, nil)
-		tab.take()
+		tab.take(math.MaxInt)
 		checkSets(t, tab)
 	}
 }

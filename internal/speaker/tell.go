@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"warren/bgp"
-	"warren/bgp/byprefix"
 	"warren/internal/speaker/wire"
 )
 
@@ -134,13 +133,17 @@ func (t *table) put(p netip.Prefix, id setID) {
 	t.sets.release(was)
 }
 
-// take returns what has changed since the last call. Nothing in it may be changed.
-func (t *table) take() map[netip.Prefix]bgp.Route {
-	routes := make(map[netip.Prefix]bgp.Route, t.changed.Len())
+// take returns what has changed since it was returned last, of most prefixes at most. Nothing in it
+// may be changed.
+func (t *table) take(most int) map[netip.Prefix]bgp.Route {
+	routes := make(map[netip.Prefix]bgp.Route, min(most, t.changed.Len()))
 	for p, last := range t.changed.All() {
+		if len(routes) >= most {
+			break
+		}
 		routes[p] = bgp.Route{Prefix: p, Ways: t.sets.told[t.sets.all[t.routes.Get(p)].told].ways}
 		t.sets.releaseTold(last)
+		t.changed.Delete(p)
 	}
-	t.changed = byprefix.Map[toldID]{}
 	return routes
 }

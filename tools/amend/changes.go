@@ -76,6 +76,13 @@ var changes = []change{
 		becomes: "func() netip.Addr { if info.RouteReflectorClient { return info.RouteReflectorClusterID }; return src.RouteReflectorClusterID }()",
 	},
 
+	// What is sent soon after something else goes into UPDATEs together with it, withdrawals first and
+	// announcements in no order. So of several changes of a prefix the last one alone may be
+	// among them. As released that is the last one for each path that another neighbor has
+	// announced, so that whoever is told of two of them, one after the other, may keep the former, or a
+	// prefix that was withdrawn. Without several paths for a prefix (RFC 7911) the prefix alone counts.
+	{pkg: "pkg/server", decl: "fsmHandler.sendMessageloop", was: "table.CreateUpdateMsgFromPaths(paths, options)", becomes: "table.CreateUpdateMsgFromPaths(" + lastOfEach + ", options)"},
+
 	// When the best path is one of iBGP that is not reflected, the one before is
 	// withdrawn. That one may have been reflected.
 	{
@@ -90,6 +97,13 @@ var changes = []change{
 	{pkg: "internal/pkg/table", decl: "compareByRouterID", was: "binary.BigEndian.Uint32(path1.GetSource().ID.AsSlice())", becomes: reflectedBy("path1")},
 	{pkg: "internal/pkg/table", decl: "compareByRouterID", was: "binary.BigEndian.Uint32(path2.GetSource().ID.AsSlice())", becomes: reflectedBy("path2")},
 }
+
+// lastOfEach is Go that takes out of paths those behind which another one to the same prefix comes.
+const lastOfEach = `func() []*table.Path { last := make(map[table.PathDestLocalKey]*table.Path, len(paths)); ` +
+	`for _, p := range paths { if p != nil && !p.IsEOR() { last[p.GetDestLocalKey()] = p } }; ` +
+	`kept := make([]*table.Path, 0, len(paths)); ` +
+	`for _, p := range paths { if p == nil || p.IsEOR() || last[p.GetDestLocalKey()] == p || ` +
+	`bgp.IsAddPathEnabled(false, p.GetFamily(), []*bgp.MarshallingOption{options}) { kept = append(kept, p) } }; return kept }()`
 
 // reflectedBy is Go that makes a number of a path's originator and the length of its
 // CLUSTER_LIST. The lower one is better.

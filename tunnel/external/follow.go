@@ -20,7 +20,7 @@ func (l *Link) glance() {
 		}
 		l.blind = true
 		if l.ping != nil {
-			_ = l.ping.Send() // not sent is not answered
+			_ = l.echo() // not sent is not answered
 		}
 		return
 	}
@@ -96,7 +96,7 @@ func (l *Link) probe(local netip.Addr) {
 	}
 	// An echo that cannot be sent is one without a reply, and if that lasts
 	// the tunnel goes down.
-	if err := l.ping.Send(); err != nil && !l.report.IsUp() {
+	if err := l.echo(); err != nil && !l.report.IsUp() {
 		l.note(fmt.Sprintf("cannot ping %s: %v", l.cfg.PeerAddress, err))
 	}
 }
@@ -120,9 +120,43 @@ func (l *Link) answered(a ping.Answer) {
 		return
 	}
 	l.answeredOnce = true
-	l.heard = l.cfg.Now()
+	l.heard, l.asked = l.cfg.Now(), time.Time{}
 	l.silent.Reset(l.cfg.DeadAfter)
 	l.up(a.RTT)
+}
+
+func (l *Link) echo() error {
+	if l.asked.IsZero() {
+		l.asked = l.cfg.Now()
+	}
+	return l.ping.Send()
+}
+
+// silence is called when nothing was heard for DeadAfter, as far as is known: looking at the interface may
+// have taken as long, since the kernel makes everybody wait for their turn while it writes a large table.
+// So what has arrived is taken first, and the peer is silent only if it was asked too.
+func (l *Link) silence() {
+	for waits := true; waits; {
+		select {
+		case a := <-l.answers():
+			l.answered(a)
+		default:
+			waits = false
+		}
+	}
+	now := l.cfg.Now()
+	if now.Sub(l.heard) < l.cfg.DeadAfter {
+		return // the timer has begun again
+	}
+	if l.asked.IsZero() && l.report.IsUp() {
+		l.glance()
+	}
+	// The first echo is sent a keepalive after the last answer.
+	if left := l.cfg.DeadAfter - l.cfg.Keepalive - l.cfg.Now().Sub(l.asked); left > 0 && l.report.IsUp() && l.ping != nil {
+		l.silent.Reset(left)
+		return
+	}
+	l.unanswered()
 }
 
 // unanswered is called when the peer has been silent for DeadAfter. Echoes go

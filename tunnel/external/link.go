@@ -61,13 +61,16 @@ type Link struct {
 	ping   pinger      // nil while there is nothing to ping through
 	silent *time.Timer // fires DeadAfter after the last sign of life
 	heard  time.Time   // when that was
+	asked  time.Time   // when the first echo was sent since then; zero: none was
 
 	answeredOnce bool // the peer does answer pings
 
-	woken  chan struct{} // capacity 1: the machine woke up
+	woken  chan struct{}        // capacity 1: the machine woke up
+	ask    chan chan<- struct{} // for the counters; what is sent is closed when they are read
 	report *report.Report
 	mu     sync.Mutex
 	local  netip.Addr
+	stats  tunnel.Stats // as counted last
 }
 
 // pinger is what Link needs of [ping.Pinger].
@@ -104,8 +107,8 @@ func New(c Config) (*Link, error) {
 	return &Link{
 		cfg: c, log: c.Logger.With("peer", c.Name, "interface", c.Interface),
 		newPing: newPing,
-		woken:   make(chan struct{}, 1),
-		report:  report.New("external", c.Interface, 0),
+		woken:   make(chan struct{}, 1), ask: make(chan chan<- struct{}),
+		report: report.New("external", c.Interface, 0),
 	}, nil
 }
 
@@ -129,9 +132,11 @@ func (l *Link) Run(ctx context.Context) error {
 		case a := <-l.answers():
 			l.answered(a)
 		case <-l.silent.C:
-			l.unanswered()
+			l.silence()
 		case <-l.woken:
 			l.awake()
+		case done := <-l.ask:
+			l.counts(done)
 		}
 	}
 }
@@ -154,14 +159,43 @@ func (l *Link) awake() {
 	l.glance()
 }
 
+// countWithin bounds how long Status waits for the counters.
+const countWithin = 10 * time.Millisecond
+
 // Status returns how the tunnel is now. Its counters are the interface's own,
-// which begin anew when it is made anew.
+// which begin anew when it is made anew. Where the kernel does not tell them at once, as it is busy with
+// the routes of a large table (both take the lock of rtnetlink), they are those of the last time.
 func (l *Link) Status() tunnel.Status {
 	s := l.report.Status()
-	if seen, err := l.cfg.Look(l.cfg.Interface); err == nil {
-		s.Stats = seen.stats()
-	}
+	s.Stats = l.count()
 	return s
+}
+
+func (l *Link) count() tunnel.Stats {
+	late := time.NewTimer(countWithin)
+	defer late.Stop()
+	counted := make(chan struct{})
+	select {
+	case l.ask <- counted:
+		select {
+		case <-counted:
+		case <-late.C:
+		}
+	case <-late.C:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stats
+}
+
+// counts reads the counters, for count.
+func (l *Link) counts(done chan<- struct{}) {
+	if seen, err := l.cfg.Look(l.cfg.Interface); err == nil {
+		l.mu.Lock()
+		l.stats = seen.stats()
+		l.mu.Unlock()
+	}
+	close(done)
 }
 
 // LocalAddress is this end's address in the tunnel, without a zone; the zero

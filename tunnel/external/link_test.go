@@ -25,8 +25,9 @@ type stage struct {
 	mu   sync.Mutex
 
 	sight   Sight
-	failing error // of looking
-	answers bool  // the peer answers pings
+	failing error         // of looking
+	busy    time.Duration // how long a look takes
+	answers bool          // the peer answers pings
 	pings   []*fakePing
 	events  []string
 	added   []string
@@ -90,6 +91,12 @@ func play(t *testing.T, c Config, script func(*stage)) {
 		c.Look = func(string) (Sight, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
+			if s.busy > 0 { // for each who looks
+				busy := s.busy
+				s.mu.Unlock()
+				time.Sleep(busy)
+				s.mu.Lock()
+			}
 			return s.sight, s.failing
 		}
 		l, err := New(c)
@@ -331,4 +338,26 @@ func TestSleep(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestABusyKernelIsNoDeadPeer has looking at the interface take longer than DeadAfter: the peer answers when
+// it is asked, so the tunnel stays up. When it does not it is down, a little later than otherwise.
+func TestABusyKernelIsNoDeadPeer(t *testing.T) {
+	play(t, Config{Ping: true}, func(s *stage) {
+		s.sight, s.answers = working(7), true
+		s.wait(1500 * time.Millisecond)
+		s.expect(t, "10ms up")
+		for _, busy := range []time.Duration{2900 * time.Millisecond, 3100 * time.Millisecond, 10 * time.Second} {
+			s.busy = busy
+			s.wait(3 * busy)
+			s.busy = 0
+			s.wait(busy + 1500*time.Millisecond)
+			s.expect(t)
+		}
+		s.busy, s.answers = 10*time.Second, false
+		s.wait(time.Minute)
+		if len(s.events) != 1 || !strings.Contains(s.events[0], "down: no reply to pings") {
+			t.Errorf("events %q, want that it is down", s.events)
+		}
+	})
 }
