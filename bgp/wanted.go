@@ -76,6 +76,21 @@ type Neighbor struct {
 	//     the routes by both prefers the preferred.
 	Preference int
 
+	// Drained takes traffic away from the neighbor without loss, before it goes (RFC 8326): ways by it
+	// are used only where there is no other, for what comes and for what goes.
+	//
+	// What is learned from it gets GRACEFUL_SHUTDOWN and LOCAL_PREF 0. What it is sent gets
+	// GRACEFUL_SHUTDOWN as well, and for those that do not honor it:
+	//
+	//   - iBGP: LOCAL_PREF 0.
+	//   - eBGP: MED 4294967295, and, unless another neighbor in its AS is not drained, this router's AS
+	//     number prepended eight times. It is not prepended where AllowOwnAS says that there are other
+	//     routers with this one's AS number behind the neighbor, which would take it for a loop.
+	//
+	// Of several neighbors that are drained those with a higher Preference still come first: the LOCAL_PREF
+	// is 1 and the MED one less for those of the next higher one, and so on.
+	Drained bool
+
 	// RouteReflectorClient has what other iBGP neighbors announce sent to this one, and
 	// what it announces to them (RFC 4456). Of two iBGP neighbors one has to be a client,
 	// or neither gets the other's routes. It is for iBGP.

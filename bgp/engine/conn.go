@@ -37,7 +37,7 @@ type peerConn struct {
 	tcp   atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
 	buf   []byte                      // only the reader uses it
 	wake  chan struct{}               // capacity 1: the reader waits for it while there is no connection
-	raise atomic.Uint32               // is added to LOCAL_PREF of what GoBGP sends
+	raise atomic.Pointer[outgoing]    // what is made of LOCAL_PREF of what GoBGP sends; nil: nothing
 
 	moving sync.Mutex // orders calls of onMoved; taken before Speaker.mu
 

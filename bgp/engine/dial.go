@@ -134,7 +134,8 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		moved:    func(c *peerConn) { s.onMoved(n, c) },
 	}
 	c.tcp.Store(conn)
-	c.raise.Store(n.applied.raise)
+	raise := n.applied.raise
+	c.raise.Store(&raise)
 	if n.session.away() {
 		resume := s.resumeLocked(n, c)
 		s.mu.Unlock()

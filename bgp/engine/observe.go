@@ -54,6 +54,8 @@ func (s *Speaker) judgePolicyLocked(n *neighbor) judge.Policy {
 		MaxPrefixes:     n.MaxPrefixes,
 		HardMaxPrefixes: n.HardMaxPrefixes,
 		Preference:      uint32(n.applied.preference),
+		Drained:         n.applied.drained != notDrained,
+		DrainedPref:     n.applied.drained.localPref(),
 	}
 }
 

@@ -161,7 +161,7 @@ func (w *wanted) same(o *wanted) bool {
 		slices.EqualFunc(w.neighbors, o.neighbors, func(a, b bgp.Neighbor) bool {
 			return a.Name == b.Name && a.SameSession(&b) && a.Import.Equal(b.Import) && a.Export.Equal(b.Export) &&
 				a.MaxPrefixes == b.MaxPrefixes && a.HardMaxPrefixes == b.HardMaxPrefixes && a.RTT == b.RTT &&
-				a.Preference == b.Preference
+				a.Preference == b.Preference && a.Drained == b.Drained
 		})
 }
 
