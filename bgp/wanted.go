@@ -22,7 +22,21 @@ type Wanted struct {
 	// Absent are neighbors that are not there now and may be later, with a tunnel that is
 	// down, for one. What the others are told because of their preferences stays as it is.
 	Absent []Absent
+	// Farewells are what neighbors are told when their sessions end because they are not wanted any more, or
+	// in another generation, by name. Those without one are told that they are shut down.
+	Farewells map[string]Farewell
 }
+
+// Farewell is what ends a session: a Cease (RFC 4486), which is for people at the far end.
+type Farewell struct {
+	// Reset has it be Administrative Reset: the session is to begin again. Else it is Administrative Shutdown.
+	Reset bool `json:"reset,omitempty"`
+	// Text says why (RFC 9003 section 2), in at most MaxFarewell bytes of UTF-8; empty for nothing.
+	Text string `json:"text,omitempty"`
+}
+
+// MaxFarewell bounds Farewell.Text: what RFC 8203 allowed, which RFC 9003 has extended to 255.
+const MaxFarewell = 128
 
 // Absent is what counts of a neighbor that is not there.
 type Absent struct {

@@ -71,6 +71,7 @@ func (s *Speaker) onConn(n *neighbor, seen observation) {
 	}
 	if b := seen.notification; len(b) >= 2 {
 		n.explainNotification(false, b[0], b[1], n.session.seen)
+		n.explainCease(b)
 	}
 	if seen.refused != nil {
 		n.refuse(seen.refused)

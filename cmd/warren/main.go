@@ -99,6 +99,7 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.AddCommand(drainCmd(), undrainCmd(), downCmd(), upCmd(), resetCmd())
 	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), whyCmd(), historyCmd(), reloadCmd(), restartCmd(), logLevelCmd(), versionCmd(), speakerCmd())
 	return cmd
 }

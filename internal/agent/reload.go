@@ -70,6 +70,9 @@ func (l *loop) reload() ([]string, error) {
 	l.cfg = next
 	l.lines = nil
 	l.acceptAgain()
+	l.m.orders.keep(func(name string) bool {
+		return l.accepted[name] != nil || slices.ContainsFunc(next.Peers, func(p config.Peer) bool { return p.Name == name })
+	})
 	l.setAdmission()
 	l.configure()
 	done = append(done, l.lines...)

@@ -14,6 +14,9 @@ type Drain struct {
 	Until Time `json:"until"`
 	// By is the user that asked for it: "uid 0".
 	By string `json:"by"`
+	// QuietSince is since when nothing goes through the peer's tunnels but BGP and keepalives; empty:
+	// something does, or it is not known, as of a peer without a tunnel.
+	QuietSince Time `json:"quiet_since"`
 	// Router says that the whole router is drained, and the peer with it.
 	Router bool `json:"router,omitempty"`
 }
@@ -38,6 +41,9 @@ func (d *Drain) text(now time.Time) string {
 	}
 	if !d.Until.IsZero() {
 		text += fmt.Sprintf(", until %s (in %s)", d.Until.UTC().Format(time.RFC3339), age(d.Until.Sub(now)))
+	}
+	if !d.QuietSince.IsZero() {
+		text += "; no traffic is left"
 	}
 	return text
 }
