@@ -10,7 +10,7 @@
 //  2. GET /status answers with a Status as JSON, taken from the agent at that
 //     moment. POST /reload has the agent read its files again, waits, and
 //     answers with a ReloadResult. POST /log-level?level=L changes the level of
-//     the log.
+//     the log. POST /order has the agent drain a peer, take it down or up, or reset it (order.go).
 //     GET /history answers with events of the history, a line of JSON for each, and goes on
 //     with those to come where that is asked for.
 //  3. Get, GetHistory, Reload and SetLogLevel are the client's side; their errors tell an operator what
