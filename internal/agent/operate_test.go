@@ -132,7 +132,7 @@ func TestDownAndUp(t *testing.T) {
 	w.again()
 	w.play(woke{time.Hour})
 	w.turn()
-	_, lines = w.reloads(t, w.cfg)
+	w.reloads(t, w.cfg)
 	changed := peerConfig("b", 0)
 	changed.Tunnels[0].MTU = 1400
 	w.reloads(t, router(changed, peerConfig("c", 1)))
