@@ -22,7 +22,21 @@ type Wanted struct {
 	// Absent are neighbors that are not there now and may be later, with a tunnel that is
 	// down, for one. What the others are told because of their preferences stays as it is.
 	Absent []Absent
+	// Farewells are what neighbors are told when their sessions end because they are not wanted any more, or
+	// in another generation, by name. Those without one are told that they are shut down.
+	Farewells map[string]Farewell
 }
+
+// Farewell is what ends a session: a Cease (RFC 4486), which is for people at the far end.
+type Farewell struct {
+	// Reset has it be Administrative Reset: the session is to begin again. Else it is Administrative Shutdown.
+	Reset bool `json:"reset,omitempty"`
+	// Text says why (RFC 9003 section 2), in at most MaxFarewell bytes of UTF-8; empty for nothing.
+	Text string `json:"text,omitempty"`
+}
+
+// MaxFarewell bounds Farewell.Text: what RFC 8203 allowed, which RFC 9003 has extended to 255.
+const MaxFarewell = 128
 
 // Absent is what counts of a neighbor that is not there.
 type Absent struct {
@@ -75,6 +89,21 @@ type Neighbor struct {
 	//     for the next lower one, twice for the one below, up to eight times. So whoever hears
 	//     the routes by both prefers the preferred.
 	Preference int
+
+	// Drained takes traffic away from the neighbor without loss, before it goes (RFC 8326): ways by it
+	// are used only where there is no other, for what comes and for what goes.
+	//
+	// What is learned from it gets GRACEFUL_SHUTDOWN and LOCAL_PREF 0. What it is sent gets
+	// GRACEFUL_SHUTDOWN as well, and for those that do not honor it:
+	//
+	//   - iBGP: LOCAL_PREF 0.
+	//   - eBGP: MED 4294967295, and, unless another neighbor in its AS is not drained, this router's AS
+	//     number prepended eight times. It is not prepended where AllowOwnAS says that there are other
+	//     routers with this one's AS number behind the neighbor, which would take it for a loop.
+	//
+	// Of several neighbors that are drained those with a higher Preference still come first: the LOCAL_PREF
+	// is 1 and the MED one less for those of the next higher one, and so on.
+	Drained bool
 
 	// RouteReflectorClient has what other iBGP neighbors announce sent to this one, and
 	// what it announces to them (RFC 4456). Of two iBGP neighbors one has to be a client,

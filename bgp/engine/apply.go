@@ -39,13 +39,13 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	if n.applied.raise != raise {
 		n.applied.raise, changed = raise, true
 		if n.session.conn != nil {
-			n.session.conn.raise.Store(raise)
+			n.session.conn.raise.Store(&raise)
 		}
 	}
 	n.applied.resetting = n.applied.resetting || changed
 	n.applied.exported, n.applied.export, n.applied.hops, n.applied.preferred = err == nil, export, hops, prefer
 	if err == nil {
-		n.applied.preference = n.Preference
+		n.applied.preference, n.applied.drained = n.Preference, prefer.drained
 	}
 	reset := n.applied.resetting
 	s.mu.Unlock()
@@ -64,12 +64,12 @@ func (s *Speaker) writePolicies(n *neighbor) error {
 	return s.dump(n)
 }
 
-// raiseLocked is what is added to LOCAL_PREF of what n is sent.
-func (s *Speaker) raiseLocked(n *neighbor) uint32 {
+// raiseLocked is what is made of LOCAL_PREF of what n is sent.
+func (s *Speaker) raiseLocked(n *neighbor) outgoing {
 	if n.ASN != s.cfg.ASN {
-		return 0
+		return outgoing{}
 	}
-	return uint32(n.Preference)
+	return outgoing{uint32(n.Preference), s.wanted.ranks.rank(&n.Neighbor)}
 }
 
 // dump has GoBGP send n all routes, unless it is about to: then the end of that wakes

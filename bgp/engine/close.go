@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
+
+	"warren/bgp"
 )
 
 // closeTimeout bounds how long a deleted neighbor's session may take to end.
@@ -16,7 +18,7 @@ const closeTimeout = 3 * time.Second
 // dropLocked takes a neighbor's routes away at once and closes its session, with
 // a Cease, in the background: that takes a while when the far end is dead. What
 // is to be told of that is pending.
-func (s *Speaker) dropLocked(n *neighbor) {
+func (s *Speaker) dropLocked(n *neighbor, says bgp.Farewell) {
 	if n.session.shown() == stateEstablished {
 		lasted := time.Since(n.session.since)
 		s.news.pending = append(s.news.pending, func() { s.logEnded(slog.LevelInfo, n, closedHere, lasted) })
@@ -26,23 +28,26 @@ func (s *Speaker) dropLocked(n *neighbor) {
 	s.closing[n.key] = n
 	s.rib.dropBest(n)
 	s.dropHeldLocked(n)
-	s.work.Go(func() { s.close(n) })
+	s.work.Go(func() { s.close(n, says) })
 }
 
 // close takes n out of GoBGP. The session is shut down first, and the peer
 // deleted only when GoBGP has left Established: deleting it right away can let
 // an UPDATE that is being read slip into the table after the peer's routes
 // were dropped, where it would stay.
-func (s *Speaker) close(n *neighbor) {
+func (s *Speaker) close(n *neighbor, says bgp.Farewell) {
 	defer close(n.closed)
 	addr := n.PeerAddr.String()
 	s.opMu.Lock() // lets addNeighbor finish
 	n.stop()
 	s.opMu.Unlock()
 	s.mu.Lock()
-	established := n.session.state == stateEstablished
+	established, conn := n.session.state == stateEstablished, n.session.conn
 	s.mu.Unlock()
-	if established && s.server.DisablePeer(s.ctx, &api.DisablePeerRequest{Address: addr}) == nil {
+	if says != (bgp.Farewell{}) && conn != nil {
+		conn.awaitPeer() // the peer is to have read it before the tunnel goes
+	}
+	if established && s.cease(addr, says) == nil {
 		select {
 		case <-n.down:
 		case <-time.After(closeTimeout):
@@ -55,11 +60,26 @@ func (s *Speaker) close(n *neighbor) {
 	if err = errors.Join(err, s.policies.forget(n.key)); err != nil {
 		s.log.Error("BGP neighbor not removed cleanly", slog.String("peer", n.Name), slog.Any("err", err))
 	}
+	if conn != nil {
+		conn.awaitClosed()
+	}
 	s.mu.Lock()
 	delete(s.closing, n.key)
 	s.mu.Unlock()
 	s.wake() // another neighbor may wait for the address
 }
+
+// cease has GoBGP end an established session with a Cease.
+func (s *Speaker) cease(addr string, says bgp.Farewell) error {
+	if says.Reset {
+		return s.server.ResetPeer(s.ctx, &api.ResetPeerRequest{Address: addr, Communication: says.Text})
+	}
+	return s.server.DisablePeer(s.ctx, &api.DisablePeerRequest{Address: addr, Communication: says.Text})
+}
+
+// Part waits until the sessions have ended that are to end by now: that what their peers are told of it was
+// sent, and, where that has words for people, that the peers have read it or had their time.
+func (s *Speaker) Part(ctx context.Context) { s.waitClosed(ctx) }
 
 // waitClosed waits until no neighbor is being closed any more.
 func (s *Speaker) waitClosed(ctx context.Context) {

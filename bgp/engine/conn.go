@@ -37,7 +37,9 @@ type peerConn struct {
 	tcp   atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
 	buf   []byte                      // only the reader uses it
 	wake  chan struct{}               // capacity 1: the reader waits for it while there is no connection
-	raise atomic.Uint32               // is added to LOCAL_PREF of what GoBGP sends
+	raise atomic.Pointer[outgoing]    // what is made of LOCAL_PREF of what GoBGP sends; nil: nothing
+
+	over chan struct{} // closed with the last connection, if the peer is awaited; see awaitPeer
 
 	moving sync.Mutex // orders calls of onMoved; taken before Speaker.mu
 
@@ -49,6 +51,7 @@ type peerConn struct {
 	peak     heap.Peak
 	ended    error // what Read returns once out is empty
 	refused  bool  // this end has sent the NOTIFICATION that ends the session
+	awaits   bool  // see awaitPeer
 	notified bool  // a NOTIFICATION went through, one way or the other
 	cut      bool  // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
 	deadline time.Time
@@ -361,12 +364,33 @@ func (c *peerConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
+// awaitPeer has Close wait, beside, for the peer to have read what it was sent and to close the connection.
+func (c *peerConn) awaitPeer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.awaits = !c.closed && c.tcp.Load() != nil
+}
+
+// awaitClosed waits for the end of that.
+func (c *peerConn) awaitClosed() {
+	c.mu.Lock()
+	waits := c.awaits
+	c.mu.Unlock()
+	if !waits {
+		return
+	}
+	select {
+	case <-c.over:
+	case <-time.After(2 * notifyTimeout): // GoBGP has not closed it
+	}
+}
+
 // Close implements net.Conn. After a NOTIFICATION of the judge's it reads on for
 // a moment: a connection that is closed with bytes unread is reset, and the
 // peer would lose the NOTIFICATION.
 func (c *peerConn) Close() error {
 	c.mu.Lock()
-	again, linger := c.closed, c.refused
+	again, linger := c.closed, c.refused || c.awaits
 	c.closed = true
 	c.out = nil
 	if c.ended == nil {
@@ -388,6 +412,8 @@ func (c *peerConn) Close() error {
 		return tcp.Close()
 	}
 	go func() {
+		defer close(c.over)
+		tcp.CloseWrite()
 		tcp.SetReadDeadline(time.Now().Add(notifyTimeout))
 		_, _ = io.Copy(io.Discard, tcp)
 		tcp.Close()

@@ -126,7 +126,7 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		return
 	}
 	c := &peerConn{
-		dialed: dialed, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1),
+		dialed: dialed, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1), over: make(chan struct{}),
 		see:      func(seen observation) { s.onConn(n, seen) },
 		lost:     func(c *peerConn) bool { return s.onLost(n, c) },
 		endOfRIB: func(c *peerConn, f family) bool { return s.onEndOfRIB(n, c, f) },
@@ -134,7 +134,8 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		moved:    func(c *peerConn) { s.onMoved(n, c) },
 	}
 	c.tcp.Store(conn)
-	c.raise.Store(n.applied.raise)
+	raise := n.applied.raise
+	c.raise.Store(&raise)
 	if n.session.away() {
 		resume := s.resumeLocked(n, c)
 		s.mu.Unlock()

@@ -216,8 +216,8 @@ func (c *peerConn) Write(b []byte) (int, error) {
 	if marks && !c.endOfRIB(c, f) {
 		return len(b), nil
 	}
-	if by := c.raise.Load(); by > 0 {
-		out = raisedLocalPref(out, by)
+	if o := c.raise.Load(); o != nil && *o != (outgoing{}) {
+		out = withLocalPref(out, *o)
 	}
 	var err error
 	if tcp != nil {

@@ -25,7 +25,7 @@ const (
 // A neighbor is a Neighbor at work. Speaker.mu guards all of it but what is
 // marked as fixed.
 type neighbor struct {
-	Neighbor            // fixed, but for Import, Export, Preference and the limits, which are as wanted
+	Neighbor            // fixed, but for Import, Export, Preference, Drained and the limits, which are as wanted
 	key      netip.Addr // fixed: PeerAddr without zone, how GoBGP names it
 	otherHop netip.Addr // fixed: see otherNextHop
 	added    time.Time  // fixed: events before this concern a predecessor

@@ -55,6 +55,8 @@ func (s *Speaker) judgePolicyLocked(n *neighbor) judge.Policy {
 		MaxPrefixes:     n.MaxPrefixes,
 		HardMaxPrefixes: n.HardMaxPrefixes,
 		Preference:      uint32(n.applied.preference),
+		Drained:         n.applied.drained != notDrained,
+		DrainedPref:     n.applied.drained.localPref(),
 	}
 }
 
@@ -70,6 +72,7 @@ func (s *Speaker) onConn(n *neighbor, seen observation) {
 	}
 	if b := seen.notification; len(b) >= 2 {
 		n.explainNotification(false, b[0], b[1], n.session.seen)
+		n.explainCease(b)
 	}
 	if seen.refused != nil {
 		n.refuse(seen.refused)

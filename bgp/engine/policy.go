@@ -18,7 +18,7 @@ import (
 // statement each with a set of neighbors; only neighbors with prefixes of
 // their own add statements:
 //
-//	import: preference; communities
+//	import: preference; communities; order of those that are drained
 //	export: next hop and preference; communities, martians → reject; own, any, default → accept; then per neighbor
 //
 // and what passes none of them is accepted on import, as the judge of a

@@ -23,7 +23,7 @@ import (
 //	                       set one, and so would undo what another neighbor's preference or
 //	                       GRACEFUL_SHUTDOWN has made of it
 //
-// Nothing of this is there where no neighbor has a preference.
+// Nothing of this is there where no neighbor has a preference. What is made of bgp.Neighbor.Drained is in drain.go.
 
 // maxPrepended bounds how often the own AS is prepended: judge.maxWorst leaves room for ten
 // times that, or less and a MED.
@@ -40,16 +40,19 @@ type signal struct {
 	prepend int // how often the own AS is prepended, besides the one time that is usual
 }
 
-// ranks is what signals depend on, nil where no neighbor has a preference.
+// ranks is what signals depend on, nil where no neighbor has a preference or is drained.
 type ranks struct {
 	says   map[uint32]bool // by AS number: a neighbor there has a preference
 	best   map[uint32]int  // by AS number: the highest preference of a neighbor there
 	levels []int           // the values in best, each once, the highest first
+
+	stays   map[uint32]bool // by AS number: a neighbor there is not drained
+	drained []int           // the preferences of those that are, each once, the lowest first
 }
 
 // newRanks makes ranks of all eBGP neighbors that there are, those without a tunnel included.
 func newRanks(asn uint32, w *Wanted) *ranks {
-	r := &ranks{says: make(map[uint32]bool), best: make(map[uint32]int)}
+	r := &ranks{says: make(map[uint32]bool), best: make(map[uint32]int), stays: make(map[uint32]bool)}
 	add := func(other uint32, preference int) {
 		if other == asn {
 			return
@@ -58,8 +61,16 @@ func newRanks(asn uint32, w *Wanted) *ranks {
 		r.best[other] = max(r.best[other], preference)
 	}
 	for i := range w.Neighbors {
-		add(w.Neighbors[i].ASN, w.Neighbors[i].Preference)
+		n := &w.Neighbors[i]
+		add(n.ASN, n.Preference)
+		if n.Drained {
+			r.drained = append(r.drained, n.Preference)
+		} else {
+			r.stays[n.ASN] = true
+		}
 	}
+	slices.Sort(r.drained)
+	r.drained = slices.Compact(r.drained)
 	for _, n := range w.Absent {
 		add(n.ASN, n.Preference)
 	}
@@ -67,7 +78,7 @@ func newRanks(asn uint32, w *Wanted) *ranks {
 		r.levels = append(r.levels, p)
 	}
 	slices.SortFunc(r.levels, func(a, b int) int { return cmp.Compare(b, a) })
-	if r.levels = slices.Compact(r.levels); len(r.levels) == 0 || r.levels[0] == 0 {
+	if r.levels = slices.Compact(r.levels); len(r.drained) == 0 && (len(r.levels) == 0 || r.levels[0] == 0) {
 		return nil
 	}
 	return r
@@ -85,6 +96,9 @@ func (r *ranks) signal(n *Neighbor) (s signal) {
 	s.prepend = min(slices.Index(r.levels, best), maxPrepended)
 	if s.says = r.says[n.ASN]; s.says {
 		s.med = worstMED - n.Preference
+	}
+	if n.Drained {
+		r.drain(n, &s)
 	}
 	return s
 }
@@ -127,6 +141,7 @@ const importPolicy = "import-preference"
 type preferred struct {
 	imports int // bgp.Neighbor.Preference of an eBGP neighbor
 	exports signal
+	drained rank
 }
 
 // setPreference makes what GoBGP does with paths from and to addr equal to want. It
@@ -151,14 +166,27 @@ func (p *policies) setPreference(ctx context.Context, addr netip.Addr, asn uint3
 		}
 		errs = append(errs, err)
 	}
+	if have.drained != want.drained {
+		changed = true
+		err := p.setDrained(ctx, addr, have.drained, want.drained)
+		if err == nil {
+			have.drained = want.drained
+		}
+		errs = append(errs, err)
+	}
 	return changed, errors.Join(errs...)
 }
 
 // replaceTrait takes the neighbor at addr out of one set and puts it into another, each with a
 // statement; an empty name is none. After an error it can be called again.
 func (p *policies) replaceTrait(ctx context.Context, policy string, addr netip.Addr, from, to string, do *api.Actions) error {
+	st := &api.Statement{Name: to, Conditions: &api.Conditions{NeighborSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: to}}, Actions: do}
+	return p.replaceStatement(ctx, policy, addr, from, to, st)
+}
+
+// replaceStatement is replaceTrait with a statement st for to.
+func (p *policies) replaceStatement(ctx context.Context, policy string, addr netip.Addr, from, to string, st *api.Statement) error {
 	if to != "" {
-		st := &api.Statement{Name: to, Conditions: &api.Conditions{NeighborSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: to}}, Actions: do}
 		if err := p.addTrait(ctx, policy, addr, st); err != nil {
 			return err
 		}
@@ -172,15 +200,31 @@ func (p *policies) replaceTrait(ctx context.Context, policy string, addr netip.A
 // preferredLocked is what of n's preference is to be in GoBGP.
 func (s *Speaker) preferredLocked(n *neighbor) preferred {
 	if n.ASN == s.cfg.ASN {
-		return preferred{}
+		return preferred{drained: s.wanted.ranks.rank(&n.Neighbor)}
 	}
-	return preferred{imports: n.Preference, exports: s.wanted.ranks.signal(&n.Neighbor)}
+	return preferred{imports: n.Preference, exports: s.wanted.ranks.signal(&n.Neighbor), drained: s.wanted.ranks.rank(&n.Neighbor)}
 }
 
 const defaultLocalPref = 100
 
-// raisedLocalPref returns an UPDATE with a greater LOCAL_PREF, or m itself if it has none.
-func raisedLocalPref(m []byte, by uint32) []byte {
+// outgoing is what is made of LOCAL_PREF in what an iBGP neighbor is sent.
+type outgoing struct {
+	raise   uint32 // is added
+	drained rank   // unless it is notDrained, this is sent instead
+}
+
+func (o outgoing) of(is uint32) uint32 {
+	switch {
+	case o.drained != notDrained:
+		return o.drained.localPref()
+	case is == 0: // asks to use another path (RFC 8326)
+		return 0
+	}
+	return is + min(o.raise, math.MaxUint32-is)
+}
+
+// withLocalPref returns an UPDATE with another LOCAL_PREF, or m itself if it has none.
+func withLocalPref(m []byte, o outgoing) []byte {
 	const header = gobgp.BGP_HEADER_LENGTH
 	if len(m) < header+4 || m[18] != gobgp.BGP_MSG_UPDATE {
 		return m
@@ -203,10 +247,7 @@ func raisedLocalPref(m []byte, by uint32) []byte {
 		}
 		if m[at+1] == byte(gobgp.BGP_ATTR_TYPE_LOCAL_PREF) && n == 4 && at+head+n <= end {
 			out := slices.Clone(m)
-			was := binary.BigEndian.Uint32(m[at+head:])
-			if was > 0 { // 0 asks to use another path (RFC 8326)
-				binary.BigEndian.PutUint32(out[at+head:], was+min(by, math.MaxUint32-was))
-			}
+			binary.BigEndian.PutUint32(out[at+head:], o.of(binary.BigEndian.Uint32(m[at+head:])))
 			return out
 		}
 		at += head + n

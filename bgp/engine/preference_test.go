@@ -210,7 +210,7 @@ func TestRaisedLocalPref(t *testing.T) {
 			t.Fatal(err)
 		}
 		was := string(m)
-		out := raisedLocalPref(m, c.by)
+		out := withLocalPref(m, outgoing{raise: c.by})
 		got, err := gobgp.ParseBGPMessage(out)
 		if err != nil || string(m) != was {
 			t.Fatalf("%v, or the message itself was changed", err)
@@ -219,7 +219,7 @@ func TestRaisedLocalPref(t *testing.T) {
 			t.Errorf("%d and %d: %d, want %d", c.is, c.by, lp, c.want)
 		}
 		for cut := range len(m) { // GoBGP sends no such thing: it must not end the process all the same
-			raisedLocalPref(m[:cut], c.by)
+			withLocalPref(m[:cut], outgoing{raise: c.by})
 		}
 	}
 }

@@ -7,7 +7,10 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/osrg/gobgp/v4/api"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -237,6 +240,32 @@ func (n *neighbor) explainNotification(sent bool, code, subcode uint8, seen open
 		}
 		n.setProblem(told, "%s (%s)", who, gobgp.NewNotificationErrorCode(code, subcode))
 	}
+}
+
+// explainCease adds what people at the far end say of a Cease, of which b is the body. It is of use more than
+// what GoBGP says of the same.
+func (n *neighbor) explainCease(b []byte) {
+	shuts := b[1] == gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN || b[1] == gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET
+	if b[0] != gobgp.BGP_ERROR_CEASE || !shuts {
+		return
+	}
+	if says := communication(b[2:]); says != "" {
+		n.setProblem(precise, "the peer ended the session: %s: %s", ceaseText(b[1]), says)
+	}
+}
+
+// communication is the text of RFC 9003 section 2, without what does not belong on a terminal; "": there is
+// none, or it is not well-formed.
+func communication(data []byte) string {
+	if len(data) == 0 || int(data[0]) != len(data)-1 || !utf8.Valid(data[1:]) {
+		return ""
+	}
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, string(data[1:])))
 }
 
 // explainOpenError is about OPENs that do not suit one end (RFC 4271 6.2).

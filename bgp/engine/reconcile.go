@@ -38,13 +38,14 @@ type applied struct {
 	export    Policy     //
 	hops      [2]hop     // by family
 	preferred preferred  //
-	raise     uint32     // is added to LOCAL_PREF of what is sent
+	raise     outgoing   // what is made of LOCAL_PREF of what is sent
 	resetting bool       // routes that were sent are still to be brought in line
 	judged    judgedWith // what the judge of the current connection was told
 
 	// preference is Neighbor.Preference as far as GoBGP has it. The judge is told after that:
 	// what it hands on again then gets the new LOCAL_PREF.
 	preference int
+	drained    rank // likewise
 }
 
 // A hop is what nextHop said.
@@ -60,6 +61,7 @@ type judgedWith struct {
 	maxPrefixes, hardMaxPrefixes int
 	protected                    *Protected
 	preference                   int
+	drained                      rank
 }
 
 // wake has the reconciler look.
@@ -239,13 +241,13 @@ func (s *Speaker) setPoliciesLocked(n *neighbor, want *Neighbor) {
 	if n.MaxPrefixes != want.MaxPrefixes || n.HardMaxPrefixes != want.HardMaxPrefixes {
 		n.release()
 	}
-	n.Import, n.Export, n.Preference = want.Import, want.Export, want.Preference
+	n.Import, n.Export, n.Preference, n.Drained = want.Import, want.Export, want.Preference, want.Drained
 	n.MaxPrefixes, n.HardMaxPrefixes = want.MaxPrefixes, want.HardMaxPrefixes
 }
 
 // judgedWithLocked is what the judge of a connection with n is to be told.
 func (s *Speaker) judgedWithLocked(n *neighbor) judgedWith {
-	return judgedWith{n.session.conn, n.Import, n.MaxPrefixes, n.HardMaxPrefixes, s.protected, n.applied.preference}
+	return judgedWith{n.session.conn, n.Import, n.MaxPrefixes, n.HardMaxPrefixes, s.protected, n.applied.preference, n.applied.drained}
 }
 
 // applyImport tells the judge of n's connection what to accept, if that has
@@ -254,7 +256,7 @@ func (s *Speaker) applyImport(n *neighbor) {
 	s.mu.Lock()
 	want, have := s.judgedWithLocked(n), n.applied.judged
 	same := want.imports.Equal(have.imports) && want.maxPrefixes == have.maxPrefixes && want.hardMaxPrefixes == have.hardMaxPrefixes &&
-		want.preference == have.preference
+		want.preference == have.preference && want.drained == have.drained
 	if want.conn == nil || want.conn == have.conn && same && want.protected.Equal(have.protected) {
 		s.mu.Unlock()
 		return

@@ -37,13 +37,13 @@ func (p *policies) writeImport(ctx context.Context, srv *server.BgpServer) error
 	if err := zeroLocalPref(srv, shutdownStatement); err != nil {
 		return err
 	}
-	if err := p.addPolicy(ctx, importPolicy, nil); err != nil {
+	if err := errors.Join(p.addPolicy(ctx, importPolicy, nil), p.addPolicy(ctx, drainPolicy, nil)); err != nil {
 		return err
 	}
 	return p.server.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
 		Name:          "global",
 		Direction:     dirImport.api(),
-		Policies:      []*api.Policy{{Name: importPolicy}, {Name: dirImport.String()}},
+		Policies:      []*api.Policy{{Name: importPolicy}, {Name: dirImport.String()}, {Name: drainPolicy}},
 		DefaultAction: api.RouteAction_ROUTE_ACTION_ACCEPT,
 	}})
 }

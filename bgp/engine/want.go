@@ -33,7 +33,7 @@ func (s *Speaker) Want(w Wanted) {
 	s.wanted.serial++
 	for name, n := range s.neighbors {
 		if next := neighbors[name]; next == nil || !n.SameSession(next) {
-			s.dropLocked(n)
+			s.dropLocked(n, w.Farewells[name])
 		}
 	}
 	maps.DeleteFunc(s.failures, func(name string, _ *failure) bool { return name != announceFailure && neighbors[name] == nil })

@@ -14,7 +14,8 @@ import (
 // get in, in order of arrival. With another preference all are handed on once more. The error is a *Notification, as FromPeer's: the
 // peer announces more than the new hard limit. dst is not kept.
 func (s *Session) SetPolicy(dst []byte, p Policy, affected func(netip.Prefix) bool) ([]byte, error) {
-	otherPreference := p.Preference != s.cfg.Policy.Preference
+	was := s.cfg.Policy
+	otherPreference := p.Preference != was.Preference || p.Drained != was.Drained || p.DrainedPref != was.DrainedPref
 	s.cfg.Policy = p
 	switch {
 	case s.err != nil:

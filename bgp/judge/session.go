@@ -55,6 +55,10 @@ type Policy struct {
 	// Preference is added to the peer's LOCAL_PREF. Over eBGP it is in what Attributes
 	// returns and not in what is handed on, of which a speaker ignores it.
 	Preference uint32
+	// Drained has all routes get the LOCAL_PREF DrainedPref instead, whatever the peer and Preference say. Over
+	// eBGP it is where Preference is.
+	Drained     bool
+	DrainedPref uint32
 }
 
 // The states of a session, seen from this end (RFC 4271 section 8.2.2).

@@ -10,7 +10,7 @@ import (
 
 // Attributes are what routes to one prefix are compared by (RFC 4271 section 9.1.2.2).
 type Attributes struct {
-	LocalPref uint32 // 100 where the peer says none; with Policy.Preference, and 0 for GRACEFUL_SHUTDOWN from eBGP (RFC 8326)
+	LocalPref uint32 // 100 where the peer says none; as Policy has it, and 0 for GRACEFUL_SHUTDOWN from eBGP (RFC 8326)
 	Path      string // AS_PATH with AS numbers of four octets, AS4_PATH merged in
 	Length    int    // of the path: a set counts as one
 	FirstAS   uint32 // of the path, 0 if it is empty
@@ -65,8 +65,7 @@ func (s *Session) attributesIn(blob string) (a Attributes) {
 			}
 		}
 	})
-	a.LocalPref = raised(a.LocalPref, s.cfg.Policy.Preference)
-	if shutdown && !s.internal() {
+	if a.LocalPref = s.localPref(a.LocalPref); shutdown && !s.internal() && !s.cfg.Policy.Drained {
 		a.LocalPref = 0
 	}
 	s.setPath(&a, path, four)
@@ -136,11 +135,18 @@ func raised(localPref, by uint32) uint32 {
 	return localPref + min(by, math.MaxUint32-localPref)
 }
 
-// preferred returns a blob with the LOCAL_PREF that Policy.Preference makes of the peer's:
+// localPref is what the policy makes of the peer's LOCAL_PREF.
+func (s *Session) localPref(is uint32) uint32 {
+	if s.cfg.Policy.Drained {
+		return s.cfg.Policy.DrainedPref
+	}
+	return raised(is, s.cfg.Policy.Preference)
+}
+
+// preferred returns a blob with the LOCAL_PREF that the policy makes of the peer's:
 // over iBGP, since a speaker takes none from eBGP.
 func (s *Session) preferred(blob string) string {
-	by := s.cfg.Policy.Preference
-	if by == 0 || !s.internal() {
+	if !s.internal() || s.cfg.Policy.Preference == 0 && !s.cfg.Policy.Drained {
 		return blob
 	}
 	all := attributesOf(blob)
@@ -152,7 +158,7 @@ func (s *Session) preferred(blob string) string {
 		}
 		if b[1] == attrLocalPref {
 			out := []byte(blob)
-			binary.BigEndian.PutUint32(out[at+head:], raised(be32(b[head:]), by))
+			binary.BigEndian.PutUint32(out[at+head:], s.localPref(be32(b[head:])))
 			return string(out)
 		}
 		at, b = at+head+n, b[head+n:]
@@ -161,7 +167,7 @@ func (s *Session) preferred(blob string) string {
 	const size = 3 + 4
 	out := append(make([]byte, 0, len(blob)+size), blob[:at]...)
 	out = appendAttributeHeader(out, attrLocalPref, 0, 4)
-	out = binary.BigEndian.AppendUint32(out, raised(defaultLocalPref, by))
+	out = binary.BigEndian.AppendUint32(out, s.localPref(defaultLocalPref))
 	if blob[0] != formNextHop {
 		binary.BigEndian.PutUint16(out[reachPrefix-2:], binary.BigEndian.Uint16(out[reachPrefix-2:])+size)
 	}

@@ -31,6 +31,8 @@ func TestWayAttributes(t *testing.T) {
 		{"MED", setup{}, "40020602010000fc9a", attr(0x80, attrMED, "00000009"), Attributes{LocalPref: 100, Path: path1, Length: 1, FirstAS: 64666, MED: 9}},
 		{"preference", setup{policy: &Policy{Accept: acceptAll, Preference: 7}}, "40020602010000fc9a", "", Attributes{LocalPref: 107, Path: path1, Length: 1, FirstAS: 64666}},
 		{"graceful shutdown", setup{policy: &Policy{Accept: acceptAll, Preference: 7}}, "40020602010000fc9a", shutdown, Attributes{Path: path1, Length: 1, FirstAS: 64666}},
+		{"drained", setup{policy: &Policy{Accept: acceptAll, Preference: 7, Drained: true, DrainedPref: 2}}, "40020602010000fc9a", shutdown, Attributes{LocalPref: 2, Path: path1, Length: 1, FirstAS: 64666}},
+		{"iBGP, drained", setup{internal: true, policy: &Policy{Accept: acceptAll, Preference: 7, Drained: true}}, "400200", attr(0x40, attrLocalPref, "000000c8"), Attributes{}},
 		{"stale", setup{}, "40020602010000fc9a", stale, Attributes{LocalPref: 100, Path: path1, Length: 1, FirstAS: 64666, Stale: true}},
 		{"iBGP", setup{internal: true}, "400200", attr(0x40, attrLocalPref, "000000c8"), Attributes{LocalPref: 200}},
 		{"iBGP, preference", setup{internal: true, policy: &Policy{Accept: acceptAll, Preference: 7}}, "400200", attr(0x40, attrLocalPref, "000000c8"), Attributes{LocalPref: 207}},
@@ -84,6 +86,11 @@ func TestMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("another preference", "10.61.0.0/24 true", "2001:db8:60::/48 true")
+	p.Drained = true
+	if _, err := s.SetPolicy(nil, p, nil); err != nil {
+		t.Fatal(err)
+	}
+	want("drained", "10.61.0.0/24 true", "2001:db8:60::/48 true")
 	p.Accept = func(p netip.Prefix) bool { return p.Addr().Is4() }
 	if _, err := s.SetPolicy(nil, p, nil); err != nil {
 		t.Fatal(err)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,7 +99,7 @@ func isPeer(ctx context.Context, socket, name string) error {
 	return err
 }
 
-// noPeer says that there is no peer of that name, and which there are.
+// noPeer says that there is no peer of that name, and which there are, with those first whose names are close to it.
 func noPeer(s status.Status, name string) error {
 	names := make([]string, len(s.Peers))
 	for i, p := range s.Peers {
@@ -106,8 +108,10 @@ func noPeer(s status.Status, name string) error {
 	return unknownPeer(names, name)
 }
 
+// unknownPeer is the same of any names.
 func unknownPeer(names []string, name string) error {
 	const most = 10
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(distance(a, name), distance(b, name)) })
 	switch n := len(names); {
 	case n == 0:
 		return usageError{fmt.Errorf("there is no peer %q, and no other", name)}
@@ -115,6 +119,28 @@ func unknownPeer(names []string, name string) error {
 		names = append(names[:most:most], fmt.Sprintf("and %d more", n-most))
 	}
 	return usageError{fmt.Errorf("there is no peer %q; there are: %s", name, strings.Join(names, ", "))}
+}
+
+// distance is how many letters are to be put in, left out or changed to make b of a (Levenshtein).
+func distance(a, b string) int {
+	const most = 100 // bytes of each that count
+	a, b = a[:min(len(a), most)], b[:min(len(b), most)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal, row[j+1] = row[j+1], min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // sinceFlag is how long ago; 0: it is not given.

@@ -103,6 +103,7 @@ func root() *cobra.Command {
 		runCmd(), checkCmd(), keygenCmd(), importCmd(),
 		statusCmd(), whyCmd(), historyCmd(), gobgpCmd(),
 		reloadCmd(), confirmCmd(), restartCmd(), logLevelCmd(),
+		drainCmd(), undrainCmd(), downCmd(), upCmd(), resetCmd(),
 		versionCmd(), speakerCmd(),
 	)
 	return cmd

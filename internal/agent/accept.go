@@ -71,6 +71,9 @@ func (l *loop) admit(strangers []stranger) {
 	added := false
 	for _, s := range strangers {
 		p, err := l.cfg.AcceptedPeer(s.name)
+		if err == nil {
+			err = l.checkDown(p.Name)
+		}
 		known := err == nil && l.accepted[p.Name] != nil
 		if err == nil && !known && len(l.accepted) >= maxAccepted {
 			err = fmt.Errorf("there are %d peers without a file already, which is the most that are accepted", maxAccepted)
@@ -118,7 +121,7 @@ func (l *loop) forgetAccepted(now time.Time) {
 	gone := false
 	for name, p := range l.accepted {
 		m := l.m.peers[name]
-		if m != nil && slices.ContainsFunc(m.attachments, (*attachment).up) {
+		if m != nil && slices.ContainsFunc(m.attachments, (*attachment).up) || l.m.orders.isHeld(name) {
 			p.seen = now
 		}
 		if now.Sub(p.seen) >= acceptedFor {

@@ -154,6 +154,9 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 		Restart: func(ctx context.Context, leave func() (*os.File, error)) (status.RestartResult, error) {
 			return a.restart(ctx, l, leave), nil
 		},
+		Do: func(ctx context.Context, o status.Order, uid int64) (status.OrderResult, error) {
+			return a.operate(ctx, l, o, uid)
+		},
 		Routes:      func(ctx context.Context, of netip.Prefix) (status.Routes, error) { return l.waysOf(ctx, of) },
 		Why:         l.why,
 		SetLogLevel: a.setLogLevel,
@@ -217,6 +220,8 @@ func (a *Agent) newLoop() *loop {
 		hasIPv6:    link.HasIPv6,
 		hashPorts:  a.flowHash.SetByPorts,
 		leads:      link.LeadsTo,
+		segments:   link.SegmentsBetween,
+		quiet:      map[string]*quiet{},
 		beside:     listenIPv4,
 		now:        time.Now,
 

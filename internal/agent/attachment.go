@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"warren/bgp"
 	"warren/internal/config"
 	"warren/tunnel"
 )
@@ -40,9 +41,10 @@ type attachment struct {
 	assigned []netip.Addr
 	mended   time.Time // when the log last said that the interface was mended
 
-	resets    resets // of the tunnel
-	sessions  resets // of BGP
-	closedFor string // why this router has ended the BGP session that was there; "": it has not, as far as is known
+	resets    resets       // of the tunnel
+	sessions  resets       // of BGP
+	farewell  bgp.Farewell // what the peer is told when the session ends that there is; kept until the next one
+	closedFor string       // why this router has ended the BGP session that was there; "": it has not, as far as is known
 }
 
 // phase is how far an attachment's tunnel is:
@@ -84,6 +86,9 @@ type session struct {
 
 // isLAN reports whether it is a network that the peer is on, and no tunnel.
 func (a *attachment) isLAN() bool { return a.lan.IsSet() }
+
+// isExternal reports whether the tunnel is another program's.
+func (a *attachment) isExternal() bool { return a.cfg.Transport == config.TransportExternal }
 
 // ifname is the interface that the peer is behind, "" if that is not known.
 func (a *attachment) ifname() string {

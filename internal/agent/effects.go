@@ -32,6 +32,9 @@ type handle struct {
 // its time to make an interface, most of it waiting.
 const openAtOnce = 32
 
+// partWithin bounds how long a tunnel stays for the end of its BGP session.
+const partWithin = 4 * time.Second
+
 func newHandles() handles {
 	return handles{
 		tunnels: map[uint64]handle{}, besides: map[uint64]func(){}, slots: make(chan struct{}, openAtOnce),
@@ -83,7 +86,7 @@ func (l *loop) do(e effect) []event {
 		l.setLate(e)
 	case wantNeighbors:
 		l.followAssigned()
-		l.speaker.Want(bgp.Wanted{Neighbors: e.neighbors, Absent: e.absent, Announced: l.own, Protected: l.state.protected})
+		l.speaker.Want(bgp.Wanted{Neighbors: e.neighbors, Absent: e.absent, Announced: l.own, Protected: l.state.protected, Farewells: e.farewells})
 	case protectEnds:
 		l.protect()
 		l.applyRoutes()
@@ -108,6 +111,11 @@ func (l *loop) doOf(e effect) []event {
 		l.working.Add(1)
 		l.handles.begin(func() {
 			defer l.working.Done()
+			if e.parts {
+				ctx, cancel := context.WithTimeout(context.Background(), partWithin)
+				l.speaker.Part(ctx)
+				cancel()
+			}
 			h.Close(e.reason)
 			l.inbox.put(closed{e.id})
 		})

@@ -160,6 +160,7 @@ type (
 	closeTunnel struct {
 		id     uint64
 		reason string // which the peer is told
+		parts  bool   // its BGP session is to end first, by what neighbors the speaker was told of last
 	}
 	// setTrust has the peer known by the keys that the config has now. Its result is trusted.
 	setTrust struct {
@@ -205,6 +206,7 @@ type (
 	wantNeighbors struct {
 		neighbors []bgp.Neighbor
 		absent    []bgp.Absent
+		farewells map[string]bgp.Farewell // what they are told whose sessions end
 	}
 	// protectEnds: tunnels have other addresses, which no neighbor may take.
 	protectEnds struct{}

@@ -49,6 +49,8 @@ type world struct {
 	stopped   map[string]bool // interfaces that do not forward, with 4: or 6: before
 
 	ahead time.Duration // of the loop's clock
+
+	segments link.Segments // of BGP, over each tunnel
 }
 
 func (w *world) note(format string, args ...any) {
@@ -82,7 +84,15 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 			}
 			return !w.stopped["6:"+ifname], nil
 		},
-		history:   history.New(func(error) {}),
+		history: history.New(func(error) {}),
+		quiet:   map[string]*quiet{},
+		segments: func(pairs [][2]netip.Addr, _ uint16) ([]link.Segments, error) {
+			all := make([]link.Segments, len(pairs))
+			for i := range all {
+				all[i] = w.segments
+			}
+			return all, nil
+		},
 		hasIPv6:   func() bool { return !w.tunnels.noIPv6 },
 		hashPorts: func(bool) error { return nil },
 		beside: func(ifname string, e ends, called func()) (func(), error) {
@@ -182,6 +192,7 @@ type fakeSpeaker struct {
 	received  map[string]int    // prefixes from neighbors
 	fails     string            // what each neighbor's status says
 	process   speaker.Status
+	farewells map[string]bgp.Farewell
 	blocked   time.Time // since when there is no answer from any; zero: there is
 }
 
@@ -207,11 +218,14 @@ func (s *fakeSpeaker) Want(w bgp.Wanted) {
 		}
 	}
 	s.neighbors, s.announced, s.protected = next, w.Announced, w.Protected
+	s.farewells = w.Farewells
 }
 
 func (s *fakeSpeaker) TakeUp() error { return nil }
 
 func (s *fakeSpeaker) Settle(context.Context) error { return nil }
+
+func (s *fakeSpeaker) Part(context.Context) { s.w.note("sessions have ended") }
 
 func (s *fakeSpeaker) Explain(_ context.Context, q bgp.Question) (bgp.Explanation, error) {
 	return bgp.Explanation{Prefix: q.Of}, nil

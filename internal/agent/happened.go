@@ -72,7 +72,7 @@ func (m *machine) spoken(ev bgp.Event) []effect {
 	case ev.Kind == bgp.SessionUp:
 		e.Kind, e.Cause, e.LastedS = history.SessionUp, "", 0
 		if at != nil {
-			at.closedFor = ""
+			at.closedFor, at.farewell = "", bgp.Farewell{}
 		}
 		return []effect{happened{e}}
 	case ev.Cause == "" && at == nil:

@@ -49,7 +49,7 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 			add(a.peer.name, a.hint(keyHint(a, s)))
 		}
 	})
-	refused := l.listen.Refusals(now.Add(-refusedLately))
+	refused := l.refusals(now.Add(-refusedLately))
 	for _, r := range refused[:min(len(refused), maxRefusedHints)] {
 		add(l.peerAt(r.Source), refusedText(r, now))
 	}

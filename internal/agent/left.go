@@ -37,6 +37,7 @@ type left struct {
 	Tunnels   []leftTunnel                `json:"tunnels"`
 	Speaker   *speaker.Handover           `json:"speaker"`
 	FlowHash  []string                    `json:"flow_hash"` // what was set of the kernel's
+	Orders    *orders                     `json:"orders"`    // of operators
 	Kept      map[netip.Prefix]string     `json:"kept"`      // what was learned last from peers with unreachable = true, and from which
 }
 

@@ -54,10 +54,11 @@ type loop struct {
 	woke    <-chan time.Duration
 	beside  func(ifname string, e ends, called func()) (stop func(), err error) // listenIPv4
 
-	forwarding func(v4 bool, ifname string) (bool, error) // link.Forwarding
-	hasIPv6    func() bool                                // link.HasIPv6
-	leads      func(netip.Addr) (link.Leads, error)       // link.LeadsTo
-	hashPorts  func(on bool) error                        // link.FlowHash
+	forwarding func(v4 bool, ifname string) (bool, error)             // link.Forwarding
+	hasIPv6    func() bool                                            // link.HasIPv6
+	leads      func(netip.Addr) (link.Leads, error)                   // link.LeadsTo
+	segments   func([][2]netip.Addr, uint16) ([]link.Segments, error) // link.SegmentsBetween
+	hashPorts  func(on bool) error                                    // link.FlowHash
 
 	cfg     *config.Config
 	load    func() (*config.Config, error)
@@ -77,10 +78,11 @@ type loop struct {
 	handles handles
 	history *history.Log
 	watched watched
-	lines   []string        // what the reload at work has done
-	waiting []chan struct{} // to be closed when no tunnel is being opened or closed
-	working sync.WaitGroup  // those that open and close tunnels
-	ready   func()          // called when all tunnels have been tried once
+	quiet   map[string]*quiet // of drained peers, by name
+	lines   []string          // what the reload at work has done
+	waiting []chan struct{}   // to be closed when no tunnel is being opened or closed
+	working sync.WaitGroup    // those that open and close tunnels
+	ready   func()            // called when all tunnels have been tried once
 
 	now func() time.Time
 
@@ -160,6 +162,7 @@ func (l *loop) begin() {
 	}
 	l.play(l.do(listen{kindListenWireGuard})...)
 	l.setAdmission()
+	l.takeOrders()
 	l.configure()
 	l.announce()
 	l.takeUp()
@@ -199,6 +202,7 @@ func (l *loop) retry() {
 	l.play(tick{})
 	l.watch(l.now())
 	l.checkConfirmed(l.now())
+	l.watchDrains(l.now())
 }
 
 // wake is called when the machine woke up.

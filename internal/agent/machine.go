@@ -30,6 +30,7 @@ type machine struct {
 	hashPorts  bool      // a peer has several ways, so that the kernel is to spread flows by ports
 	told       time.Time // when the speaker was told last
 	conditions conditions
+	orders     orders           // of operators
 	now        time.Time        // of the event that is being taken
 	used       map[uint64]inUse // keys of the sessions of open tunnels, as far as they are known
 	announced  map[string]int   // how many prefixes neighbors announce, likewise
@@ -45,7 +46,7 @@ type leaving struct {
 func newMachine() *machine {
 	return &machine{
 		peers: map[string]*peer{}, tunnels: map[uint64]*attachment{}, leaving: map[uint64]leaving{},
-		starting: true, conditions: newConditions(),
+		starting: true, conditions: newConditions(), orders: newOrders(),
 	}
 }
 
@@ -79,6 +80,8 @@ func (m *machine) next(now time.Time, ev event) []effect {
 		return m.located(now, ev)
 	case spoken:
 		return m.spoken(ev.Event)
+	case order:
+		return m.ordered(now, ev)
 	}
 	return m.nextOf(now, ev)
 }
@@ -187,8 +190,16 @@ func (m *machine) isTunnel(ifname string) bool {
 // attachments are absent.
 func (m *machine) neighbors() (w wantNeighbors) {
 	m.all(func(a *attachment) {
+		if a.farewell != (bgp.Farewell{}) {
+			if w.farewells == nil {
+				w.farewells = map[string]bgp.Farewell{}
+			}
+			w.farewells[a.name] = a.farewell
+		}
 		if a.up() && a.session.ready {
-			w.neighbors = append(w.neighbors, a.neighbor())
+			n := a.neighbor()
+			n.Drained = m.orders.isDrained(a.peer.name)
+			w.neighbors = append(w.neighbors, n)
 			return
 		}
 		w.absent = append(w.absent, bgp.Absent{ASN: a.peer.bgp.ASN, Preference: a.cfg.Preference})
@@ -245,6 +256,7 @@ func (m *machine) number() uint64 {
 
 // retry tries again what failed before and is due.
 func (m *machine) retry(now time.Time) (out []effect) {
+	out = m.drainsEnd(now)
 	for _, k := range []kind{kindListenWireGuard, kindListenTLS} {
 		if m.conditions.again(now, subject{kind: k}) {
 			out = append(out, listen{k})

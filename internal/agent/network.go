@@ -131,7 +131,7 @@ func (l *loop) locate() {
 // located begins and ends what is on a peer's network.
 func (m *machine) located(now time.Time, ev located) (out []effect) {
 	p := m.peers[ev.name]
-	if p == nil || !p.attachments[0].isLAN() {
+	if p == nil || !p.attachments[0].isLAN() || m.orders.Down[ev.name] != nil {
 		return nil
 	}
 	a := p.attachments[0]
@@ -192,6 +192,9 @@ func (m *machine) changeNetwork(plan peerPlan) (out []effect) {
 func (m *machine) networkError(a *attachment) error {
 	if a.up() {
 		return nil
+	}
+	if down := m.orders.Down[a.peer.name]; down != nil {
+		return errors.New("taken down by " + byText(down.By))
 	}
 	if err := m.conditions.error(about(kindNetwork, a)); err != nil {
 		return err

@@ -11,7 +11,7 @@ func (m *machine) open(now time.Time) (out []effect) {
 		return nil
 	}
 	m.all(func(a *attachment) {
-		if a.isLAN() || a.phase != phaseClosed || !m.conditions.due(now, about(kindOpen, a)) || !m.conditions.due(now, about(kindGone, a)) {
+		if a.isLAN() || a.phase != phaseClosed || m.orders.Down[a.peer.name] != nil || !m.conditions.due(now, about(kindOpen, a)) || !m.conditions.due(now, about(kindGone, a)) {
 			return
 		}
 		a.phase, a.id, a.rekey, a.recongest = phaseOpening, m.number(), false, false
@@ -40,7 +40,7 @@ func (m *machine) opened(now time.Time, ev opened) (out []effect) {
 			return m.closed(now, ev.id)
 		}
 		m.leaving[ev.id] = leaving{ifname: left.ifname}
-		return []effect{closeTunnel{ev.id, left.reason}}
+		return []effect{closeTunnel{ev.id, left.reason, false}}
 	}
 	a := m.tunnels[ev.id]
 	if a == nil || a.phase != phaseOpening {
@@ -72,17 +72,23 @@ func (m *machine) shut(a *attachment) {
 
 // close gives up an attachment's tunnel: the neighbor with a Cease while the tunnel still
 // carries it, then the tunnel.
-func (m *machine) close(a *attachment, reason string) (out []effect) {
+func (m *machine) close(a *attachment, reason string) []effect {
 	cause := reason
 	if reason == changedHere {
 		cause = "the tunnel was changed in this router's configuration"
 	}
+	return m.closeFor(a, reason, cause)
+}
+
+// closeFor is close with a cause for the history.
+func (m *machine) closeFor(a *attachment, reason, cause string) (out []effect) {
+	parts := a.up()
 	out = m.endSession(a, cause)
 	m.conditions.forget(a)
 	switch a.phase {
 	case phaseOpen:
 		m.leaving[a.id] = leaving{ifname: a.cfg.Interface}
-		out = append(out, closeTunnel{a.id, reason})
+		out = append(out, closeTunnel{a.id, reason, parts})
 	case phaseOpening:
 		m.leaving[a.id] = leaving{ifname: a.cfg.Interface, opening: true, reason: reason}
 	}
@@ -107,7 +113,7 @@ func (m *machine) gone(now time.Time, a *attachment, err error) []effect {
 	out := m.conditions.note(now, about(kindGone, a), err)
 	out = append(out, m.endSession(a, "the interface is gone: "+err.Error())...)
 	m.leaving[a.id] = leaving{ifname: a.cfg.Interface}
-	out = append(out, closeTunnel{a.id, "the interface is gone"})
+	out = append(out, closeTunnel{a.id, "the interface is gone", false})
 	m.shut(a)
 	return out
 }

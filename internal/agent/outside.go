@@ -60,6 +60,7 @@ type reporter struct {
 type bgpSpeaker interface {
 	Want(bgp.Wanted)
 	Settle(context.Context) error
+	Part(context.Context) // waits until the sessions have ended that Want has ended
 	TakeChanges(most int) (changes map[netip.Prefix]bgp.Route, more bool)
 	Neighbors() []bgp.NeighborStatus
 	Explain(context.Context, bgp.Question) (bgp.Explanation, error)

@@ -99,6 +99,9 @@ func (l *loop) carryOut(f *foreseen) (done []string) {
 		return slices.ContainsFunc(f.doors, func(d routerChange) bool { return d.Keys[0] == c.Keys[0] })
 	})
 	l.acceptAgain()
+	l.m.orders.keep(func(name string) bool {
+		return l.accepted[name] != nil || slices.ContainsFunc(f.next.Peers, func(p config.Peer) bool { return p.Name == name })
+	})
 	l.setAdmission()
 	l.configure()
 	done = append(done, l.lines...)

@@ -44,8 +44,8 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	moved.Tunnels[0].MTU = 9000
 	noted, lines := w.reloads(t, router(filtered, moved, added))
 	expect(t, "noted", noted, []string{
-		"delete neighbor d", "close d",
-		"delete neighbor c", "policy b import [any] export [] limit 5", "close c",
+		"delete neighbor d", "sessions have ended", "close d",
+		"delete neighbor c", "policy b import [any] export [] limit 5", "sessions have ended", "close c",
 		"guard [if-b if-c if-e if-d]", // until it is gone
 		"guard [if-b if-c if-e]",
 		"open c on if-c", "open e on if-e",

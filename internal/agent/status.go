@@ -34,6 +34,7 @@ func (l *loop) status() status.Status {
 			Version: l.version, UptimeS: int64(time.Since(l.started).Seconds()),
 			Speaker: speakerStatus(l.speaker.Status()),
 			Source:  status.Source{IPv4: addrText(l.source.v4), IPv6: addrText(l.source.v6)},
+			Drained: l.drainStatus(""),
 			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.loopHints(neighbors), l.swallowedHints(swallowed, now)),
 		},
 		Peers: make([]status.Peer, 0, len(l.m.order)),
@@ -51,7 +52,7 @@ func (l *loop) status() status.Status {
 // peerStatus is a peer with all its tunnels. tunnel and bgp are those of the first. A peer on a
 // network has no tunnels; tunnel then says where it is.
 func (l *loop) peerStatus(p *peer, neighbors map[string]bgp.NeighborStatus, swallowed []underlay.Swallowed) status.Peer {
-	out := status.Peer{Name: p.name}
+	out := status.Peer{Name: p.name, Drained: l.drainStatus(p.name), Down: l.downStatus(p.name)}
 	if a := p.attachments[0]; a.isLAN() {
 		out.Tunnel, out.BGP = l.networkStatus(a), l.bgpStatus(a, neighbors)
 		return out
@@ -105,6 +106,10 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 		Flaps: a.resets.count, LastReset: a.resets.status(),
 	}
 	h, ok := l.handles.tunnels[a.id]
+	if down := l.m.orders.Down[a.peer.name]; !ok && down != nil {
+		out.LastError = "taken down by " + byText(down.By)
+		return out
+	}
 	if !ok {
 		for _, k := range []kind{kindOpen, kindGone} {
 			if err := l.m.conditions.error(about(k, a)); err != nil {

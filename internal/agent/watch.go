@@ -104,7 +104,7 @@ func refusedByLimit(refused, most int) string {
 
 // watchStrangers counts connections that were refused: who knocks is not worth an event each time.
 func (l *loop) watchStrangers(now time.Time) {
-	all := l.listen.Refusals(time.Time{})
+	all := l.refusals(time.Time{})
 	counts := make(map[netip.Addr]uint64, len(all))
 	more := uint64(0)
 	for _, r := range all {

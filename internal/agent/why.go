@@ -55,6 +55,10 @@ type side struct {
 	up     bool   // there is a tunnel, or it is on the network
 	state  string // of the BGP session
 	err    string // why there is none
+
+	down    bool   // an operator has taken it down
+	drained bool   // an operator has drained the peer, or the whole router
+	orders  string // what an operator has done with it, in words; "": nothing
 }
 
 // sides are all attachments, by peer.
@@ -74,6 +78,8 @@ func (l *loop) sides() (all []side) {
 			if !s.up {
 				s.err = l.networkOrTunnelError(a)
 			}
+			s.down = l.m.orders.Down[peer.Name] != nil
+			s.drained, s.orders = l.m.orders.isDrained(peer.Name), l.m.orders.text(peer.Name)
 			all = append(all, s)
 		}
 	}

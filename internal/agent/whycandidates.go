@@ -77,12 +77,17 @@ func (x *explainer) compared(out *status.WhyCandidate, c *bgp.Candidate, s *side
 	case c.Verdict == bgp.VerdictReserve && best >= 0:
 		out.Step = string(c.Step)
 		out.Reason = fmt.Sprintf("that of %s is preferred by %s", x.label(x.is.Candidates[best].Neighbor), stepText(c.Step))
+		if first := x.side(x.is.Candidates[best].Neighbor); s.drained && first != nil && !first.drained {
+			out.Reason = fmt.Sprintf("%s, so that it is used only where there is no other way; %s", s.orders, out.Reason)
+		}
 	case c.Verdict == bgp.VerdictReserve:
 		if out.Reason = "those that are preferred cannot be used now"; x.used[s.ifname] || x.used[s.ifname+" "+out.NextHop] {
 			out.Verdict = string(bgp.VerdictBest)
 		}
 	default:
-		out.Reason, out.Step = x.winner(c)
+		if out.Reason, out.Step = x.winner(c); s.drained {
+			out.Reason += "; used though " + s.orders + ", as no other way is better"
+		}
 	}
 }
 
@@ -221,6 +226,8 @@ func (s *side) established() bool { return s.up && s.state == stateEstablished }
 func (x *explainer) noWay(s *side) string {
 	text := "there is no BGP session"
 	switch {
+	case s.down:
+		return s.orders + "; `warren up " + s.peer.Name + "` takes it up"
 	case !s.up && s.peer.BGP.LAN.IsSet():
 		text = "this router is not on its network"
 	case !s.up:

@@ -70,6 +70,11 @@ func (p *process) take(kind wire.Kind, payload []byte) error {
 			p.s.settle(settled{is.Serial, is.Error[:min(len(is.Error), maxErrors)]})
 			return nil
 		})
+	case wire.KindParted:
+		return decode(payload, func(is wire.Parted) error {
+			p.s.part(is.Serial)
+			return nil
+		})
 	case wire.KindEvent:
 		return decode(payload, p.takeEvent)
 	case wire.KindServing:

@@ -50,6 +50,7 @@ type Speaker struct {
 	table     *table
 	wanted    wanted
 	settled   settled
+	parted    uint64   // serial of the last Want of which the process says that what it has ended is over
 	process   *process // nil between two
 	restarts  int
 	ended     time.Time // when the last process died; zero: none has
@@ -61,7 +62,7 @@ type Speaker struct {
 
 	events chan struct{} // capacity 1
 	held   chan struct{} // capacity 1: hold is another
-	passed chan struct{} // closed, and replaced, when settled changes
+	passed chan struct{} // closed, and replaced, when settled or parted changes
 	asking chan struct{} // capacity 1: held by whoever asks the process
 }
 
@@ -78,6 +79,7 @@ type wanted struct {
 	announced []netip.Prefix
 	protected *bgp.Protected
 	absent    []bgp.Absent
+	farewells map[string]bgp.Farewell
 }
 
 // settled is what the process has said of what is wanted.
@@ -125,7 +127,7 @@ func (s *Speaker) limitsNow() limits {
 // Want replaces what the speaker is to do. It does not wait for the process. One thing is done when it
 // returns: the routes of neighbors that are not wanted any more, or in another session, are gone.
 func (s *Speaker) Want(w bgp.Wanted) {
-	next := wanted{announced: slices.Clone(w.Announced), protected: w.Protected, absent: slices.Clone(w.Absent)}
+	next := wanted{announced: slices.Clone(w.Announced), protected: w.Protected, absent: slices.Clone(w.Absent), farewells: w.Farewells}
 	for _, n := range w.Neighbors {
 		n.Normalize()
 		next.neighbors = append(next.neighbors, n)
@@ -161,7 +163,7 @@ func (w *wanted) same(o *wanted) bool {
 		slices.EqualFunc(w.neighbors, o.neighbors, func(a, b bgp.Neighbor) bool {
 			return a.Name == b.Name && a.SameSession(&b) && a.Import.Equal(b.Import) && a.Export.Equal(b.Export) &&
 				a.MaxPrefixes == b.MaxPrefixes && a.HardMaxPrefixes == b.HardMaxPrefixes && a.RTT == b.RTT &&
-				a.Preference == b.Preference
+				a.Preference == b.Preference && a.Drained == b.Drained
 		})
 }
 
@@ -189,6 +191,43 @@ func (s *Speaker) Settle(ctx context.Context) error {
 	}
 }
 
+// Part waits until the sessions that Want has ended are over, with what their peers are told of it, or there is
+// no process, or ctx is done.
+func (s *Speaker) Part(ctx context.Context) {
+	s.mu.Lock()
+	serial := s.wanted.serial
+	s.mu.Unlock()
+	for {
+		s.mu.Lock()
+		over, passed := s.parted >= serial || s.process == nil, s.passed
+		s.mu.Unlock()
+		if over {
+			return
+		}
+		select {
+		case <-passed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// part takes that those are over that a Want has ended.
+func (s *Speaker) part(serial uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if serial > s.wanted.serial {
+		return
+	}
+	s.parted = max(s.parted, serial)
+	s.passLocked()
+}
+
+func (s *Speaker) passLocked() {
+	close(s.passed)
+	s.passed = make(chan struct{})
+}
+
 // settle takes what the process says of it.
 func (s *Speaker) settle(is settled) {
 	s.mu.Lock()
@@ -197,8 +236,7 @@ func (s *Speaker) settle(is settled) {
 		return
 	}
 	s.settled = is
-	close(s.passed)
-	s.passed = make(chan struct{})
+	s.passLocked()
 }
 
 // Neighbors returns the status of all neighbors that are wanted, as the process has told it last.
@@ -309,7 +347,8 @@ func (s *Speaker) orphanLocked(now time.Time) {
 	s.process = nil
 	s.ended = now
 	s.table.orphan(now.Add(s.limits.restartTime))
-	s.settled.serial = 0
+	s.settled.serial, s.parted = 0, 0
+	s.passLocked()
 	s.notifyLocked()
 }
 

@@ -10,7 +10,7 @@
 //  2. GET /status answers with a Status as JSON, taken from the agent at that
 //     moment. POST /reload has the agent read its files again, waits, and
 //     answers with a ReloadResult. POST /log-level?level=L changes the level of
-//     the log.
+//     the log. POST /order has the agent drain a peer, take it down or up, or reset it (order.go).
 //     GET /foresee answers with what a reload would do; POST /try?within=D is a reload that is taken
 //     back unless POST /confirm comes within that time.
 //     GET /history answers with events of the history, a line of JSON for each, and goes on

@@ -46,6 +46,9 @@ type Config struct {
 	// Restart has the daemon replace itself. leave takes the connection that asks out of the server, for
 	// the next program to answer on by [Answer]; after that the result is not looked at. nil: it cannot be asked.
 	Restart func(ctx context.Context, leave func() (*os.File, error)) (RestartResult, error)
+	// Do does what an operator asks for, for that user. The error wraps ErrNoPeer where there is no such peer. nil:
+	// it cannot be asked.
+	Do func(ctx context.Context, o Order, uid int64) (OrderResult, error)
 	// Routes returns the ways of a prefix, of the longest that an address is in, or, of the zero
 	// prefix, of all. nil: it cannot be asked.
 	Routes func(context.Context, netip.Prefix) (Routes, error)
@@ -178,6 +181,9 @@ func (s *Server) handler(run context.Context) http.Handler {
 		s.answer(w, v, err)
 	})
 	s.foresee(run, mux)
+	if s.config.Do != nil {
+		mux.HandleFunc("POST /order", func(w http.ResponseWriter, r *http.Request) { s.order(run, w, r) })
+	}
 	if s.config.Restart != nil {
 		mux.HandleFunc("POST /restart", func(w http.ResponseWriter, _ *http.Request) { s.restart(run, w) })
 	}

@@ -24,8 +24,12 @@ func (v View) Table(w io.Writer, s Status) error {
 	b.WriteString(v.fold(fmt.Sprintf("%s  AS %d  router ID %s  version %s  up %s\n", clean(s.Router.Name), s.Router.ASN,
 		clean(s.Router.RouterID), clean(s.Router.Version), age(time.Duration(s.Router.UptimeS)*time.Second))) + "\n")
 	v.peerTable(&b, s)
-	var wrong strings.Builder
+	var orders, wrong strings.Builder
+	if s.Router.Drained != nil {
+		fmt.Fprintf(&orders, "the whole router is %s\n", s.Router.Drained.text(s.Time.Time))
+	}
 	for _, p := range s.Peers {
+		operatorLines(&orders, s.Time.Time, p)
 		for i, t := range tunnels(p) {
 			name := rowName(p, i)
 			problem(&wrong, name, "tunnel", t.LastError, p.Conditions)
@@ -36,6 +40,7 @@ func (v View) Table(w io.Writer, s Status) error {
 	if sp := s.Router.Speaker; sp.Restarts > 0 {
 		fmt.Fprintf(&wrong, "speaker: started again %s; the last time because: %s\n", times(sp.Restarts), clean(sp.LastError))
 	}
+	v.lines(&b, notice, orders.String())
 	v.lines(&b, bad, wrong.String())
 	v.lines(&b, notice, hintLines(s))
 	v.lines(&b, plain, fmt.Sprintf("\nkernel routes: %d IPv4, %d IPv6; %d pending, %d refused\n",

@@ -175,7 +175,7 @@ func (p *process) set(s wire.Settings) {
 // want has the engine do what is wanted. Of a neighbor that has got another number, and whose
 // session the engine keeps all the same, all routes are told again.
 func (p *process) want(w wire.Want) {
-	wanted := bgp.Wanted{Announced: w.Announced, Absent: w.Absent}
+	wanted := bgp.Wanted{Announced: w.Announced, Absent: w.Absent, Farewells: w.Farewells}
 	if w.Protected {
 		wanted.Protected = bgp.NewProtected(w.Own, w.Reserved)
 	}
@@ -199,6 +199,16 @@ func (p *process) want(w wire.Want) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.settling = cancel
 	go p.settle(ctx, w.Serial)
+	go p.part(w.Serial)
+}
+
+// part reports when the sessions have ended that a Want has ended.
+func (p *process) part(serial uint64) {
+	p.speaker.Part(context.Background()) // which is bounded
+	p.mu.Lock()
+	p.pending.parted = max(p.pending.parted, serial)
+	p.mu.Unlock()
+	p.wake()
 }
 
 // settle reports when what is wanted was brought about, unless something else is wanted before.

@@ -32,6 +32,7 @@ const (
 // pending is what waits to be reported besides routes and statuses.
 type pending struct {
 	settled *wire.Settled
+	parted  uint64 // serial of a Want; 0: there is nothing to report
 	serving []wire.Serving
 	events  []wire.Event
 	ask     *wire.Ask // the last one
@@ -187,6 +188,11 @@ func (p *process) sendPending() error {
 	all := p.pending
 	p.pending = pending{}
 	p.mu.Unlock()
+	if all.parted > 0 {
+		if err := p.send(wire.KindParted, wire.Parted{Serial: all.parted}); err != nil {
+			return err
+		}
+	}
 	for _, e := range all.events {
 		if err := p.send(wire.KindEvent, e); err != nil {
 			return err

@@ -30,6 +30,7 @@ const (
 	KindEvent     Kind = 20 // Event
 	KindServing   Kind = 21 // Serving
 	KindExplained Kind = 22 // Explained
+	KindParted    Kind = 23 // Parted
 )
 
 // Bounds of a payload, in bytes.

@@ -36,6 +36,7 @@ type Want struct {
 	Neighbors []Neighbor
 	Announced []netip.Prefix
 	Absent    []bgp.Absent
+	Farewells map[string]bgp.Farewell
 
 	Protected     bool // what follows means something
 	Own, Reserved []netip.Prefix
@@ -71,6 +72,11 @@ type Status struct {
 type Settled struct {
 	Serial uint64
 	Error  string
+}
+
+// Parted says that all sessions have ended that a Want has ended, with what their peers are told.
+type Parted struct {
+	Serial uint64
 }
 
 // Event is something that has happened to a session.

@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"warren/bgp"
+)
+
+// TestCommunication has what people at the far end say, which may be anything.
+func TestCommunication(t *testing.T) {
+	for _, c := range []struct{ data, want string }{
+		{"", ""}, {"\x00", ""}, {"\x05hello", "hello"}, {"\x06hello", ""}, {"\x04hello", ""},
+		{"\x06h\x1b[2Jo", "h [2Jo"}, {"\x02\xff\xfe", ""}, {"\x05 \n\r\t ", ""}, {"\x03\xc3\xa4!", "ä!"},
+		{"\xff" + strings.Repeat("a", 255), strings.Repeat("a", 255)},
+	} {
+		if is := communication([]byte(c.data)); is != c.want {
+			t.Errorf("%q: %q, want %q", c.data, is, c.want)
+		}
+	}
+}
+
+// TestFarewell ends sessions with words, which the other end has in its status before Part returns.
+func TestFarewell(t *testing.T) {
+	for _, c := range []struct {
+		says bgp.Farewell
+		want string
+	}{
+		{bgp.Farewell{Text: "new fiber"}, "the peer ended the session: shut down there: new fiber"},
+		{bgp.Farewell{Reset: true, Text: "once more"}, "the peer ended the session: reset there: once more"},
+		{bgp.Farewell{}, "the peer ended the session: shut down there"},
+	} {
+		l := link(t, 64513)
+		l.a.edit(func(all map[string]*Neighbor, w *Wanted) {
+			delete(all, "b1")
+			w.Farewells = map[string]bgp.Farewell{"b1": c.says}
+		})
+		l.a.Part(t.Context())
+		eventually(t, time.Minute, func() string {
+			if st := statusOf(l.b, "a1"); st.State == "established" || st.LastError != c.want {
+				return st.State + ": " + st.LastError
+			}
+			return ""
+		})
+		if st := statusOf(l.a, "b2"); st.State != "established" {
+			t.Errorf("the other session is %s", st.State)
+		}
+	}
+}
