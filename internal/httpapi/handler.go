@@ -28,6 +28,7 @@ func (s *Server) newHandler() (http.Handler, Page) {
 	source := newShared(s.config.Source)
 	a := answers{source: source, slots: newSlots()}
 	mux := http.NewServeMux()
+	mux.Handle("/metrics", a.slots.bound(newMetrics(source, s.config.Version)))
 	mux.Handle("/status.json", a.of("application/json", a.status))
 	mux.Handle("/history.json", a.of("application/json", a.history))
 	mux.Handle("/healthz", a.of(plainText, a.health))
