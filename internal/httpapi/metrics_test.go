@@ -194,7 +194,7 @@ func TestMetricsOfAThousandPeers(t *testing.T) {
 	if n := d.asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
-	const each, rest = 20, 200
+	const each, rest = 22, 200
 	if n := len(series); n > 1000*each+rest {
 		t.Errorf("%d series", n)
 	}
