@@ -84,7 +84,7 @@ func withHTTP(t *testing.T, address string) (w *world, reload func(string) error
 		another := router()
 		another.API.HTTP = next
 		w.load = func() (*config.Config, error) { return another, nil }
-		lines, err := w.loop.reload()
+		lines, err := w.reload()
 		if err == nil && next != "" && !strings.Contains(strings.Join(lines, "\n"), "http: answered at "+next) {
 			t.Errorf("the reload says %q", lines)
 		}
@@ -202,7 +202,7 @@ func TestReloadMovesHTTPBack(t *testing.T) {
 	next.API.HTTP, next.WireGuard.PrivateKey = two, config.Secret(make([]byte, 32))
 	w.load = func() (*config.Config, error) { return next, nil }
 	w.keyErr = errors.New("a bad key")
-	if _, err := w.loop.reload(); err == nil {
+	if _, err := w.reload(); err == nil {
 		t.Fatal("no error")
 	}
 	until(t, "an answer at the old address", func() bool { return answers(one) && !answers(two) })

@@ -45,11 +45,9 @@ func isNamed(host string, at, local net.Addr) bool {
 	if _, isTCP := at.(*net.TCPAddr); !isTCP {
 		return true
 	}
-	name, port := host, "80"
-	if h, p, err := net.SplitHostPort(host); err == nil {
-		name, port = h, p
-	} else {
-		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name, port = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), "80"
 	}
 	if strings.EqualFold(strings.TrimSuffix(name, "."), "localhost") {
 		return true

@@ -60,7 +60,7 @@ func ours(series []string) []string {
 func routerWith() status.Status {
 	handshake := status.At(time.Unix(1700000000, 0))
 	b := peerNamed("site-b", "up", "established")
-	b.Tunnels[0].Tunnel.RTT, b.Tunnels[0].RxBytes, b.Tunnels[0].TxBytes = status.Millis(1500*time.Microsecond), 10, 20
+	b.Tunnels[0].RTT, b.Tunnels[0].RxBytes, b.Tunnels[0].TxBytes = status.Millis(1500*time.Microsecond), 10, 20
 	b.Tunnels[0].Flaps, b.Tunnels[0].Drops, b.Tunnels[0].BGP.Flaps = 3, 4, 5
 	b.Tunnels[0].BGP.Families = status.Families{IPv4: status.Prefixes{Received: 9, Accepted: 8, Announced: 7, Refused: 1}, IPv6: status.Prefixes{Received: 2, Accepted: 2}}
 	second := b.Tunnels[0]

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"warren/internal/socket"
@@ -56,10 +57,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	handler, page := s.newHandler()
 	if page != nil {
 		within, cancel := context.WithCancel(ctx)
-		ended := make(chan error, 1)
-		go func() { ended <- page.Run(within) }()
-		defer func() { <-ended }()
+		var running sync.WaitGroup
+		defer running.Wait()
 		defer cancel()
+		running.Go(func() {
+			if err := page.Run(within); err != nil && within.Err() == nil {
+				s.config.Logger.Error("the status page has ended", "err", err)
+			}
+		})
 	}
 	server := &http.Server{
 		Handler:                      guard(l.Addr(), http.MaxBytesHandler(handler, maxBody)),
