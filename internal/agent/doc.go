@@ -38,7 +38,8 @@
 //	    it is done, and may be told instead (plan.go, foresee.go), or taken back if nobody confirms it
 //	    (confirm.go). What the config says in the words of other packages is in translate.go, what a
 //	    peer's filters come to in filters.go. `warren why` asks the loop, the speaker and the
-//	    kernel, one after the other (why.go and what begins with that).
+//	    kernel, one after the other (why.go and what begins with that). Where HTTP is answered, and what
+//	    package httpapi asks, is in http.go.
 //	 7. What has happened goes to the history: the machine says it of tunnels, sessions and conditions
 //	    (happened.go), the loop of what counters tell (watch.go).
 //	 8. When the machine wakes up all of this is done at once: timers slept too.

@@ -85,6 +85,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 			return !w.stopped["6:"+ifname], nil
 		},
 		history: history.New(func(error) {}),
+		http:    newHTTPPort("", nil, func(error) {}),
 		quiet:   map[string]*quiet{},
 		segments: func(pairs [][2]netip.Addr, _ uint16) ([]link.Segments, error) {
 			all := make([]link.Segments, len(pairs))
@@ -181,6 +182,7 @@ func way(p netip.Prefix, neighbor string) bgp.Route {
 }
 
 type fakeSpeaker struct {
+	families  [2]bgp.Counts // of each neighbor
 	w         *world
 	neighbors map[string]bgp.Neighbor
 	announced []netip.Prefix
@@ -251,7 +253,7 @@ func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 		}
 		all = append(all, bgp.NeighborStatus{
 			Name: name, State: cmp.Or(s.states[name], stateEstablished), Since: s.since, LastError: s.fails,
-			Received: s.received[name], EndOfRIB: s.complete[name], Delivered: s.complete[name],
+			Received: s.received[name], Families: s.families, EndOfRIB: s.complete[name], Delivered: s.complete[name],
 		})
 	}
 	return all

@@ -28,6 +28,7 @@ type routerChange struct {
 	status.Change
 	apply func() error // nil: it follows from the config that the loop has
 	undo  func()       // takes back what apply has done
+	force func()       // has it be tried until it succeeds, where apply has failed and there is no way back
 }
 
 // foresee finds out what a reload of next does. It changes nothing.
@@ -127,6 +128,17 @@ func (l *loop) doorChanges(next *config.Config) (all []routerChange) {
 		add(changed("tls: another server_name, for connections from now on", "tls.server_name"),
 			func() error { l.listen.SetServerName(name); return nil }, func() { l.listen.SetServerName(old.TLS.ServerName) })
 	}
+	if address := next.API.HTTP; address != old.API.HTTP {
+		c := changed("http: "+httpText(address), "api.http")
+		c.force = func() { l.http.moveBack(address) }
+		add(c, func() error {
+			err := l.http.move(address)
+			if err == nil {
+				l.play(tried{subject{kind: kindHTTPPort}, nil})
+			}
+			return err
+		}, func() { l.http.moveBack(old.API.HTTP) })
+	}
 	if key := next.WireGuard.PrivateKey; key != nil && !bytes.Equal(old.WireGuard.PrivateKey, key) {
 		add(changed("wireguard: another private key, for handshakes from now on", "wireguard.private_key_file"),
 			func() error { return l.listen.SetPrivateKey(wireguardKey(next.WireGuard)) }, nil)
@@ -215,6 +227,8 @@ func (l *loop) forceDoors(doors []routerChange) (left []routerChange) {
 			l.play(tried{subject{kind: kindListenTLS}, err})
 		case slices.Contains(c.Keys, "wireguard.listen_port"):
 			l.play(tried{subject{kind: kindListenWireGuard}, err})
+		case c.force != nil:
+			c.force()
 		default:
 			left = append(left, c)
 			l.log.Error("cannot go back in this yet; trying again", "change", c.Text, "err", err)

@@ -106,6 +106,7 @@ func (l *loop) carryOut(f *foreseen) (done []string) {
 	l.configure()
 	done = append(done, l.lines...)
 	l.gobgp.hurry()
+	l.http.hurry()
 	for _, c := range f.router {
 		if c.apply != nil {
 			_ = c.apply() // which cannot fail
@@ -120,6 +121,13 @@ func (l *loop) carryOut(f *foreseen) (done []string) {
 		l.log.Info("reload", "change", line)
 	}
 	return done
+}
+
+func httpText(address string) string {
+	if address == "" {
+		return "off"
+	}
+	return "answered at " + address
 }
 
 func historyText(h config.History) string {
@@ -149,7 +157,7 @@ func needsRestart(old, next *config.Config) error {
 	add("asn", old.ASN == next.ASN)
 	add("router_id", old.RouterID == next.RouterID)
 	add("[fib]", old.FIB == next.FIB)
-	add("[api]", old.API == next.API)
+	add("gobgp and socket of [api]", old.API.Gobgp == next.API.Gobgp && old.API.Socket == next.API.Socket)
 	if keys == nil {
 		return nil
 	}
