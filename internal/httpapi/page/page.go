@@ -1,0 +1,211 @@
+package page
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"warren/internal/history"
+	"warren/internal/status"
+)
+
+// Source is what the page shows. Its methods may be called from several goroutines at once.
+type Source interface {
+	// Status is the state of the daemon now.
+	Status(context.Context) (status.Status, error)
+	// Why says what became of the routes to a prefix. The error wraps status.ErrNoPeer where one is asked
+	// for that there is not.
+	Why(context.Context, status.WhyQuestion) (status.Why, error)
+	// Events are those of the history, as history.Log.Select gives them.
+	Events(history.Query) (events []history.Event, next uint64, changed <-chan struct{})
+}
+
+const (
+	maxViewers = 32          // who have the page open at the same time
+	queue      = 8           // frames that a viewer may be behind, which are as many seconds
+	tick       = time.Second // between two pictures
+	askWithin  = 5 * time.Second
+	maxWhys    = 2   // questions at a time
+	firstShown = 200 // events of the history that a new viewer gets
+)
+
+// Page is the handler of the status page. Its pages are served while Run runs.
+type Page struct {
+	source  Source
+	log     *slog.Logger
+	mux     *http.ServeMux
+	tick    time.Duration
+	sample  time.Duration
+	join    chan *viewer
+	leave   chan *viewer
+	samples chan samplesQuestion
+	whys    chan struct{}
+	stopped chan struct{}
+}
+
+// New makes a Page. log may be nil, which means slog.Default().
+func New(source Source, log *slog.Logger) *Page {
+	if log == nil {
+		log = slog.Default()
+	}
+	p := &Page{
+		source: source, log: log, tick: tick, sample: sampleInterval,
+		join: make(chan *viewer), leave: make(chan *viewer), samples: make(chan samplesQuestion),
+		whys: make(chan struct{}, maxWhys), stopped: make(chan struct{}),
+	}
+	p.mux = p.routes()
+	return p
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
+
+// viewer is one who has the page open. Run alone sends frames, and closes them when the viewer is to go.
+type viewer struct {
+	frames chan []byte
+	joined chan bool // one answer: whether there was room
+}
+
+// samplesQuestion asks for the last hour of some peers.
+type samplesQuestion struct {
+	peers  []string
+	answer chan samples // has room for it
+}
+
+// watcher is the state of Run.
+type watcher struct {
+	*Page
+	begun   time.Time
+	viewers map[*viewer]struct{}
+	picture picture // empty while there are no viewers
+	hour    hour
+	sampled time.Time // when it was done last
+	events  uint64    // number of the first event that viewers do not have
+	failed  bool      // the last status could not be had
+}
+
+// Run takes samples and serves viewers until ctx is done. Then the viewers are sent away. Call it once.
+func (p *Page) Run(ctx context.Context) error {
+	defer close(p.stopped)
+	w := &watcher{Page: p, begun: time.Now(), viewers: map[*viewer]struct{}{}}
+	defer w.dismiss()
+	ticker := time.NewTicker(p.tick)
+	defer ticker.Stop()
+	w.look(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case v := <-p.join:
+			w.enter(ctx, v)
+		case v := <-p.leave:
+			w.drop(v)
+		case q := <-p.samples:
+			q.answer <- w.hour.of(q.peers)
+		case <-ticker.C:
+			if len(w.viewers) > 0 || time.Since(w.sampled) >= p.sample-p.tick/2 {
+				w.look(ctx)
+			}
+		}
+	}
+}
+
+// look takes a status, a sample if one is due, and sends the viewers what is new.
+func (w *watcher) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	s, err := w.source.Status(ctx)
+	if err != nil {
+		if !w.failed && ctx.Err() == nil {
+			w.log.Warn("the status page gets no status", "err", err)
+		}
+		w.failed = true
+		w.send(frame{Trouble: "the daemon does not say what its state is: " + err.Error()})
+		return
+	}
+	w.failed = false
+	now := time.Now()
+	due := now.Sub(w.sampled) >= w.sample-w.tick/2
+	if due {
+		w.sampled = now
+		w.hour.add(now, s)
+	}
+	if len(w.viewers) == 0 {
+		return
+	}
+	f := w.picture.update(s)
+	f.AtMS, f.Sampled = now.Sub(w.begun).Milliseconds(), due
+	var events []history.Event
+	events, w.events, _ = w.source.Events(history.Query{From: w.events})
+	f.Events = last(events, firstShown)
+	w.send(f)
+}
+
+func last(events []history.Event, n int) []history.Event { return events[max(0, len(events)-n):] }
+
+// enter lets a viewer in, if there is room, and sends it everything.
+func (w *watcher) enter(ctx context.Context, v *viewer) {
+	if len(w.viewers) >= maxViewers {
+		v.joined <- false
+		return
+	}
+	v.joined <- true
+	var events []history.Event
+	var next uint64
+	if len(w.viewers) == 0 { // nobody has looked, so there is no picture
+		w.picture = picture{}
+		events, next, _ = w.source.Events(history.Query{Last: firstShown})
+		w.events = next
+		w.viewers[v] = struct{}{}
+		w.sendTo(v, frame{Full: true, Events: events}.bytes())
+		w.look(ctx)
+		return
+	}
+	// Events from w.events on come to this one with the next picture, as to all.
+	events, next, _ = w.source.Events(history.Query{})
+	events = last(events[:max(0, len(events)-int(next-w.events))], firstShown)
+	w.viewers[v] = struct{}{}
+	f := w.picture.whole()
+	f.AtMS, f.Full, f.Events = time.Since(w.begun).Milliseconds(), true, events
+	w.sendTo(v, f.bytes())
+}
+
+// send sends a frame to all viewers.
+func (w *watcher) send(f frame) {
+	if len(w.viewers) == 0 {
+		return
+	}
+	data := f.bytes()
+	for v := range w.viewers {
+		w.sendTo(v, data)
+	}
+}
+
+// sendTo drops a viewer that has not read for too long.
+func (w *watcher) sendTo(v *viewer, data []byte) {
+	select {
+	case v.frames <- data:
+	default:
+		w.log.Debug("a viewer of the status page reads too slowly and is dropped")
+		w.drop(v)
+	}
+}
+
+// drop forgets a viewer, if it is one.
+func (w *watcher) drop(v *viewer) {
+	if _, ok := w.viewers[v]; !ok {
+		return
+	}
+	delete(w.viewers, v)
+	close(v.frames)
+	if len(w.viewers) == 0 {
+		w.picture = picture{}
+	}
+}
+
+func (w *watcher) dismiss() {
+	for v := range w.viewers {
+		w.drop(v)
+	}
+}
