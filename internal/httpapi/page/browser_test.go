@@ -1,181 +1,18 @@
 package page
 
 import (
-	"context"
+	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
-	"warren/internal/skip"
+	"warren/internal/history"
+	"warren/internal/status"
 )
-
-// within bounds what a test waits for, on a machine that does much else besides.
-const within = 90 * time.Second
-
-// browser is a tab of a headless Chromium. It notes what the page's console says and what it asks for.
-type browser struct {
-	*testing.T
-	ctx context.Context
-
-	mu      sync.Mutex
-	console []string
-	asked   []string
-}
-
-// program is the browser's, of Debian's package chromium-headless-shell or chromium.
-func program(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{"chromium-headless-shell", "chromium"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	skip.OutsideCI(t, "there is no chromium: make deps installs it")
-	return ""
-}
-
-// open starts a browser of its own for the test, that ends with it.
-func open(t *testing.T) *browser {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program(t)), chromedp.WindowSize(1280, 900),
-		chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox) // root, as in CI, has no sandbox
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	b := &browser{T: t, ctx: ctx}
-	// The browser lives as long as the context of its first action.
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatal(err)
-	}
-	messages, requests := chromedp.Console(ctx), chromedp.Events(ctx, network.RequestWillBeSent)
-	go func() {
-		for m, err := range messages {
-			if err != nil {
-				return
-			}
-			b.mu.Lock()
-			b.console = append(b.console, m.String())
-			b.mu.Unlock()
-		}
-	}()
-	go func() {
-		for e, err := range requests {
-			if err != nil {
-				return
-			}
-			b.mu.Lock()
-			b.asked = append(b.asked, e.Request.URL)
-			b.mu.Unlock()
-		}
-	}()
-	return b
-}
-
-func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, within)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		b.Fatal(err)
-	}
-}
-
-// eval is the value of an expression in the page.
-func eval[T any](b *browser, expression string) T {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, within)
-	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
-	if err != nil {
-		b.Fatalf("%s: %v", expression, err)
-	}
-	return v
-}
-
-// text is what is seen of the elements that a selector finds.
-func (b *browser) text(selector string) string {
-	b.Helper()
-	return eval[string](b, fmt.Sprintf("[...document.querySelectorAll(%q)].map((e) => e.innerText).join('\\n')", selector))
-}
-
-// until waits until an expression is true.
-func (b *browser) until(expression string) {
-	b.Helper()
-	for deadline := time.Now().Add(within); !eval[bool](b, expression); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.Fatalf("%s is not so. The page:\n%s\nconsole: %q", expression, b.text("body"), b.said())
-		}
-	}
-}
-
-// untilSays waits until an element's text has a part.
-func (b *browser) untilSays(selector, part string) {
-	b.Helper()
-	b.until(fmt.Sprintf("[...document.querySelectorAll(%q)].some((e) => e.innerText.includes(%q))", selector, part))
-}
-
-func (b *browser) said() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]string(nil), b.console...)
-}
-
-// quiet fails if the console had an error, or if something was asked of another server than url.
-func (b *browser) quiet(url string) {
-	b.Helper()
-	for _, line := range b.said() {
-		b.Errorf("the console: %s", line)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.asked) == 0 {
-		b.Error("no request was seen")
-	}
-	for _, asked := range b.asked {
-		if !strings.HasPrefix(asked, url+"/") && asked != "about:blank" {
-			b.Errorf("the page asked for %s", asked)
-		}
-	}
-}
-
-func (b *browser) scheme(name string) {
-	b.Helper()
-	b.do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
-		})
-		return chromedp.Void{}, err
-	})
-}
-
-// shoot keeps a picture of the whole page in the directory WARREN_SCREENSHOTS, if there is one.
-func (b *browser) shoot(name string) {
-	b.Helper()
-	dir := os.Getenv("WARREN_SCREENSHOTS")
-	if dir == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(b.ctx, within)
-	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-}
 
 // A peer that goes down is seen without anybody doing anything, and so is one that comes back.
 func TestLive(t *testing.T) {
@@ -189,7 +26,6 @@ func TestLive(t *testing.T) {
 		t.Errorf("title %q", got)
 	}
 	b.until(`[...document.querySelectorAll('tbody tr td:nth-child(5)')].every((e) => /bit\/s/.test(e.innerText))`)
-	b.shoot("three-light")
 	f.down("site-c", "no answer for 10s")
 	b.untilSays("#count", "1 of 3 down")
 	b.untilSays("#peer-table tbody:first-of-type", "site-c")
@@ -204,4 +40,288 @@ func TestLive(t *testing.T) {
 	f.up("site-c")
 	b.untilSays("#count", "3, all up")
 	b.quiet(url)
+}
+
+// The last hour is drawn, with a gap where the tunnel was down, and said in words.
+func TestLastHour(t *testing.T) {
+	f := newFake("site-b")
+	p := New(f, nil)
+	f.fill(p, 20*time.Millisecond)
+	url, _ := serve(t, p)
+	b := open(t)
+	b.do(chromedp.Navigate(url + "/"))
+	b.untilSays("figcaption", "Round trip")
+	b.untilSays("figcaption", "highest")
+	b.until("document.querySelectorAll('svg.chart path').length === 3")
+	if moves := eval[int](b, "document.querySelector('svg.chart path').getAttribute('d').split('M').length - 1"); moves != 2 {
+		t.Errorf("the line of the round trips has %d parts, want one before and one after the gap", moves)
+	}
+	if !eval[bool](b, "[...document.querySelectorAll('figure')].every((f) => f.getAttribute('aria-label').includes('last hour') && f.querySelector('svg').getAttribute('aria-hidden') === 'true')") {
+		t.Error("a drawing is not told of in words alone")
+	}
+	b.scheme("light")
+	b.shoot("one-light")
+	b.scheme("dark")
+	b.shoot("one-dark")
+	b.quiet(url)
+}
+
+func answerOf(q status.WhyQuestion) (status.Why, error) {
+	if q.From == "nobody" {
+		return status.Why{}, status.ErrNoPeer
+	}
+	y := status.Why{Prefix: q.Of.String(), Candidates: []status.WhyCandidate{
+		{Peer: "site-b", Interface: "site-b", Verdict: "best", Reason: "shortest AS_PATH", Origin: "IGP", ASPath: "64513", LocalPref: 100, NextHop: "fe80::1", Communities: []string{"64512:1", hostile}},
+		{Peer: "site-c", Interface: "site-c", Verdict: "filtered", Reason: "import of site-c does not take it", By: "/etc/warren/peers.d/site-c.toml:7 import"},
+	}, Kernel: status.WhyKernel{To: "10.2.0.0", Route: "10.2.0.0/24 dev site-b proto bgp", Owned: true},
+		AnnouncedTo: []string{"site-c"}, NotAnnouncedTo: []status.WhyExport{{Peer: "site-b", Reason: "it comes from there"}}}
+	return y, nil
+}
+
+func TestWhyForm(t *testing.T) {
+	f := newFake("site-b", "site-c", "site-d")
+	f.why = answerOf
+	url, _ := serve(t, New(f, nil))
+	b := open(t)
+	b.do(chromedp.Navigate(url + "/"))
+	b.untilSays("#link", "Live")
+	b.do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
+	b.until("document.activeElement.id === 'why-answer'")
+	for _, want := range []string{
+		"10.2.0.0/24", "best", "filtered", "/etc/warren/peers.d/site-c.toml:7 import", "AS_PATH 64513",
+		"Kernel: a packet to 10.2.0.0 takes 10.2.0.0/24 dev site-b proto bgp: Warren’s", "Announced to: site-c", "site-b: it comes from there",
+	} {
+		b.untilSays("#why-answer", want)
+	}
+	b.shoot("why")
+	b.quiet(url)
+
+	// A mistake is said, and the field has the focus again.
+	b.do(chromedp.SetValue(chromedp.CSS("#why-prefix"), "10.2.0.0/99"), chromedp.Click(chromedp.CSS("#why-form button")))
+	b.untilSays("#why-problem", "10.2.0.0/99")
+	b.until("document.activeElement.id === 'why-prefix' && document.getElementById('why-answer').hidden")
+}
+
+// hostile is what a peer may call itself, or say for a reason.
+const hostile = `"><img src=x onerror="window.bad=1"><script>window.bad=1</script>` + "\u202e"
+
+// What peers and strangers have said is text, wherever the page shows it.
+func TestHostileTextStaysText(t *testing.T) {
+	f := newFake("site-b", hostile)
+	f.why = answerOf
+	f.status.Router.Hints = []status.Hint{{Text: hostile, Peer: hostile}}
+	f.status.Router.Conditions = []status.Condition{{Kind: "x", Text: hostile, Tries: 1}}
+	f.change(hostile, func(p *status.Peer) {
+		p.Tunnels[0].Remote, p.Tunnels[0].Key, p.Tunnels[0].BGP.LastMalformed = hostile, hostile, hostile
+		p.Conditions = []status.Condition{{Kind: "x", Text: hostile, Tries: 2}}
+	})
+	f.down(hostile, hostile)
+	f.Add(history.Event{Kind: history.Stranger, Remote: hostile, Cause: hostile, Changes: []string{hostile}})
+	url, _ := serve(t, New(f, nil))
+	b := open(t)
+	b.do(chromedp.Navigate(url + "/"))
+	b.untilSays("#peer-table tbody:first-of-type", "<img src=x")
+	b.untilSays("dd", "<img src=x")
+	b.untilSays("#notes-list li", "<img src=x")
+	b.untilSays("#history-table td", "<img src=x")
+	b.do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
+	b.untilSays("#why-answer", "<img src=x")
+	if eval[bool](b, "'bad' in window") {
+		t.Error("a script ran that a peer has sent")
+	}
+	if n := eval[int](b, "document.querySelectorAll('body img, body script').length"); n != 0 {
+		t.Errorf("%d elements are a peer's", n)
+	}
+	if eval[bool](b, "document.body.textContent.includes('\\u202e')") {
+		t.Error("what a peer has said turns the direction of writing")
+	}
+	b.quiet(url)
+	// What would run if somebody put text in as markup does not: the policy forbids that too.
+	if got := eval[string](b, "try { document.body.innerHTML = '<b>x</b>'; 'done' } catch (e) { e.name }"); got != "TypeError" {
+		t.Errorf("markup can be made of text: %s", got)
+	}
+}
+
+// A daemon that stops is missed, and one that starts again is shown, by itself.
+func TestDaemonGoesAndComesBack(t *testing.T) {
+	f := newFake("site-b", "site-c", "site-d")
+	url, stop := serve(t, New(f, nil))
+	b := open(t)
+	b.do(chromedp.Navigate(url + "/"))
+	b.untilSays("#link", "Live")
+	b.do(chromedp.Click(chromedp.CSS("#peer-table tbody:nth-of-type(2) button")))
+	stop()
+	b.untilSays("#link", "The daemon does not answer since")
+	b.untilSays("#link", "What is shown is of before")
+	b.shoot("gone")
+	g := newFake("site-b", "site-c", "site-e")
+	g.down("site-e", "connection refused")
+	serveAt(t, New(g, nil), strings.TrimPrefix(url, "http://"))
+	b.untilSays("#link", "Live")
+	b.untilSays("#count", "1 of 3 down")
+	b.until("document.querySelectorAll('#peer-table tbody').length === 3")
+	b.until("document.activeElement.textContent === 'site-c' && document.activeElement.getAttribute('aria-expanded') === 'true'")
+}
+
+// A daemon that is there and whose state cannot be had says so.
+func TestTrouble(t *testing.T) {
+	f := newFake("site-b")
+	url, _ := serve(t, New(f, nil))
+	b := open(t)
+	b.do(chromedp.Navigate(url + "/"))
+	b.untilSays("#link", "Live")
+	f.mu.Lock()
+	f.err = fmt.Errorf("the agent is busy")
+	f.mu.Unlock()
+	b.untilSays("#link", "the daemon does not say what its state is: the agent is busy")
+	f.mu.Lock()
+	f.err = nil
+	f.mu.Unlock()
+	b.untilSays("#link", "Live")
+	b.quiet(url)
+}
+
+// Two hundred peers are found by the filter, and those that are down come first.
+func TestManyPeers(t *testing.T) {
+	var names []string
+	for i := range 200 {
+		names = append(names, fmt.Sprintf("branch-%03d", i))
+	}
+	f := newFake(names...)
+	f.change("branch-007", func(p *status.Peer) {
+		second := p.Tunnels[0]
+		second.Link, second.Interface, second.State, second.LastError = 1, "branch-007.1", "down", "no route to 203.0.113.9"
+		second.BGP.State = "idle"
+		p.Tunnels = append(p.Tunnels, second)
+	})
+	f.down("branch-150", "no answer for 10s")
+	f.down("branch-031", "the peer's certificate has expired")
+	p := New(f, nil)
+	f.fill(p, 30*time.Millisecond)
+	url, _ := serve(t, p)
+	b := open(t)
+	b.do(chromedp.Navigate(url + "/"))
+	b.untilSays("#count", "3 of 200 down")
+	first := "[...document.querySelectorAll('#peer-table tbody')].filter((t) => !t.hidden).slice(0, 3).map((t) => t.querySelector('button').innerText).join()"
+	if got := eval[string](b, first); got != "branch-031,branch-150,branch-007" {
+		t.Errorf("the first rows are those of %s", got)
+	}
+	b.untilSays("#peer-table tbody", "branch-007/1")
+	b.shoot("many")
+	b.do(chromedp.SendKeys(chromedp.CSS("#filter"), "down branch-15"))
+	b.untilSays("#count", "1 shown")
+	if got := eval[string](b, first); got != "branch-150" {
+		t.Errorf("the filter shows %s", got)
+	}
+	// While one types, a peer that goes down moves to the top, and the focus stays.
+	f.down("branch-151", "no answer for 10s")
+	b.untilSays("#count", "2 shown")
+	b.until("document.activeElement.id === 'filter'")
+	b.quiet(url)
+}
+
+// All that can be done can be done with the keyboard, in the order in which it is seen.
+func TestKeyboard(t *testing.T) {
+	f := newFake("site-b", "site-c", "site-d")
+	f.why = answerOf
+	url, _ := serve(t, New(f, nil))
+	b := open(t)
+	b.do(chromedp.Navigate(url + "/"))
+	b.untilSays("#link", "Live")
+	var order []string
+	for range 12 {
+		b.do(chromedp.KeyEvent(kb.Tab))
+		order = append(order, eval[string](b, "(document.activeElement.labels?.[0] ?? document.activeElement).textContent"))
+		if !eval[bool](b, "getComputedStyle(document.activeElement).outlineStyle === 'solid'") {
+			t.Errorf("one does not see that the focus is at %s", order[len(order)-1])
+		}
+	}
+	want := []string{"Skip to the peers", "Peers", "Why", "History", "Filter", "site-b", "site-c", "site-d", "Prefix or address", "From", "To", "Ask"}
+	if fmt.Sprint(order) != fmt.Sprint(want) {
+		t.Errorf("Tab goes through %q", order)
+	}
+	b.do(chromedp.Focus(chromedp.CSS("#peer-table tbody:nth-of-type(2) button")), chromedp.KeyEvent(" "))
+	b.until("document.activeElement.getAttribute('aria-expanded') === 'true'")
+	b.untilSays("#peer-table tbody:nth-of-type(2) .details", "Congestion")
+	f.down("site-c", "no answer for 10s") // its rows move to the top
+	b.untilSays("#peer-table tbody:first-of-type", "site-c")
+	b.until("document.activeElement.textContent === 'site-c'")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until("document.activeElement.getAttribute('aria-expanded') === 'false' && !document.querySelector('.details')")
+}
+
+// On a telephone nothing is wider than the screen, and what can be touched is large enough.
+func TestPhone(t *testing.T) {
+	f := newFake("site-b", "site-with-a-long-name", "site-d")
+	f.why = answerOf
+	p := New(f, nil)
+	f.fill(p, 20*time.Millisecond)
+	f.down("site-d", "no answer for 10s")
+	url, _ := serve(t, p)
+	b := open(t)
+	b.do(chromedp.EmulateViewport(360, 740), chromedp.Navigate(url+"/"))
+	b.untilSays("#link", "Live")
+	b.do(chromedp.Click(chromedp.CSS("#peer-table tbody:first-of-type button")))
+	b.untilSays("figcaption", "highest")
+	b.do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
+	b.untilSays("#why-answer", "Kernel")
+	if wide := eval[string](b, "[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.unseen')).map((e) => e.tagName + '.' + e.className).join()"); wide != "" {
+		t.Errorf("wider than the screen: %s", wide)
+	}
+	if small := eval[string](b, "[...document.querySelectorAll('button, input, select')].filter((e) => e.getBoundingClientRect().height < 24).map((e) => e.outerHTML).join()"); small != "" {
+		t.Errorf("too small to touch: %s", small)
+	}
+	b.shoot("phone")
+}
+
+// measure is the contrast of each text with what is behind it, WCAG 2.2, 1.4.3: those below 4.5.
+const measure = `(() => {
+	const channel = (v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4 }
+	const light = (c) => { const [r, g, b] = c.match(/[\d.]+/g).map(Number); return 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b) }
+	const ground = (e) => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (c !== 'rgba(0, 0, 0, 0)') return c } return 'rgb(255, 255, 255)' }
+	const low = []
+	let seen = 0
+	for (const e of document.querySelectorAll('body *')) {
+		if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility()) continue
+		const style = getComputedStyle(e)
+		const colour = e instanceof SVGElement ? style.fill : style.color
+		const [a, b] = [light(colour), light(ground(e))].sort((x, y) => y - x)
+		seen++
+		if ((a + 0.05) / (b + 0.05) < 4.5) low.push(e.tagName + ' ' + e.textContent.slice(0, 30) + ' ' + colour)
+	}
+	return JSON.stringify({seen, low})
+})()`
+
+func TestContrast(t *testing.T) {
+	f := newFake("site-b", "site-c")
+	f.why = answerOf
+	f.status.Router.Hints = []status.Hint{{Text: "the old secret is still used", Peer: "site-b"}}
+	p := New(f, nil)
+	f.fill(p, 20*time.Millisecond)
+	f.down("site-c", "no answer for 10s")
+	url, _ := serve(t, p)
+	b := open(t)
+	b.do(chromedp.Navigate(url + "/"))
+	b.untilSays("figcaption", "highest")
+	b.do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
+	b.untilSays("#why-answer", "Kernel")
+	ground := map[string]string{}
+	for _, scheme := range []string{"light", "dark"} {
+		b.scheme(scheme)
+		ground[scheme] = eval[string](b, "getComputedStyle(document.body).backgroundColor")
+		var got struct {
+			Seen int
+			Low  []string
+		}
+		if err := json.Unmarshal([]byte(eval[string](b, measure)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Seen < 60 || len(got.Low) > 0 {
+			t.Errorf("%s: of %d texts these are too pale: %q", scheme, got.Seen, got.Low)
+		}
+		b.shoot("all-" + scheme)
+	}
+	if ground["light"] == ground["dark"] {
+		t.Errorf("dark is as light: %v", ground)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -163,4 +164,27 @@ func serveAt(t *testing.T, p *Page, address string) (url string, stop func()) {
 	})
 	t.Cleanup(stop)
 	return server.URL, stop
+}
+
+// fill gives a page the hour before now: round trips that swing around base, bursts of traffic, and ten
+// minutes in which the first peer was down.
+func (f *fake) fill(p *Page, base time.Duration) {
+	now := time.Now()
+	var received, sent uint64
+	for n := range maxSamples {
+		s, _ := f.Status(context.Background())
+		swing := 1 + 0.3*math.Sin(float64(n)/9) + 0.15*math.Sin(float64(n)*1.7)
+		received += uint64(1.2e6 * (1 + math.Sin(float64(n)/20)) * (1 + math.Sin(float64(n)*2.1)/4) * 10 / 8)
+		sent += uint64(3e5 * swing * 10 / 8)
+		for i := range s.Peers {
+			for j := range s.Peers[i].Tunnels {
+				t := &s.Peers[i].Tunnels[j]
+				t.RTT, t.RxBytes, t.TxBytes = status.Millis(float64(base)*swing), received, sent
+				if i == 0 && n > 150 && n < 210 {
+					t.State, t.RTT = "down", 0
+				}
+			}
+		}
+		p.hour.add(now.Add(time.Duration(n-maxSamples)*sampleInterval), s)
+	}
 }

@@ -42,6 +42,7 @@ type Page struct {
 	samples chan samplesQuestion
 	whys    chan struct{}
 	stopped chan struct{}
+	hour    hour // Run's alone
 }
 
 // New makes a Page. log may be nil, which means slog.Default().
@@ -78,8 +79,7 @@ type watcher struct {
 	*Page
 	begun   time.Time
 	viewers map[*viewer]struct{}
-	picture picture // empty while there are no viewers
-	hour    hour
+	picture picture   // empty while there are no viewers
 	sampled time.Time // when it was done last
 	events  uint64    // number of the first event that viewers do not have
 	failed  bool      // the last status could not be had

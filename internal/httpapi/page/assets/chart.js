@@ -48,8 +48,8 @@ export class Chart {
         return
       }
       const now = line[line.length - 1]
-      out.push(`now ${now == null ? 'unknown' : this.format(now)}, in the last hour half below ` +
-        `${this.format(known[Math.floor(known.length / 2)])}, at most ${this.format(known[known.length - 1])}`)
+      out.push(`now ${now == null ? 'unknown' : this.format(now)}; median ${this.format(known[Math.floor(known.length / 2)])}, ` +
+        `highest ${this.format(known[known.length - 1])} in the last hour`)
     })
     return out
   }

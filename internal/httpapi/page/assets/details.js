@@ -16,8 +16,8 @@ export class Details {
     this.conditions = make('ul', {class: 'warn'})
     this.eventsTitle = make('h4', {}, 'Last events')
     this.events = make('ul')
-    this.row = make('tr', {class: 'details'},
-      make('td', {colspan: columns}, this.parts, this.conditions, this.eventsTitle, this.events))
+    this.row = make('tr', {class: 'details', role: 'row'},
+      make('td', {colspan: columns, role: 'cell'}, this.parts, this.conditions, this.eventsTitle, this.events))
   }
 
   show(known, now) {
@@ -53,9 +53,9 @@ class Tunnel {
     this.roundTrip = new Chart('Round trip', millis, ['round trip'])
     this.throughput = new Chart('Throughput', rate, ['in', 'out'])
     this.charts = make('div', {class: 'charts'}, this.roundTrip.figure, this.throughput.figure)
-    this.list = make('dl')
+    this.lists = {Tunnel: make('dl'), BGP: make('dl')}
     this.facts = new Map()
-    this.part = make('div', {}, this.title, this.charts, this.list)
+    this.part = make('div', {}, this.title, this.charts, make('div', {class: 'facts'}, this.lists.Tunnel, this.lists.BGP))
     this.interface = ''
   }
 
@@ -65,41 +65,44 @@ class Tunnel {
     this.interface = tunnel.interface
     this.charts.hidden = numbers == null
     put(this.title, `Tunnel ${tunnel.link}: ${printable(tunnel.interface)}`)
-    this.fact('Tunnel', span(tunnel.state, tunnel.since, now))
-    this.fact('Transport', tunnel.transport)
-    this.fact('Interface', tunnel.interface + (tunnel.mtu ? `, MTU ${tunnel.mtu}` : ''))
-    this.fact('Remote', tunnel.remote)
-    this.fact('Key', tunnel.key)
-    this.fact('Congestion control', tunnel.congestion)
-    if (tunnel.share != null) this.fact('Share of flows', `${Math.round(tunnel.share * 100)} %`)
-    if (numbers != null) {
-      this.fact('Received', `${size(received)}, ${count(receivedPackets)} packets`)
-      this.fact('Sent', `${size(sent)}, ${count(sentPackets)} packets`)
-      this.fact('Dropped', `${count(drops)} packets`)
-    }
-    this.fact('BGP', span(bgp.state, bgp.since, now))
-    this.fact('BGP neighbor', `${bgp.address || 'no address'}, AS ${bgp.asn}`)
-    this.fact('Prefixes from it', `${count(bgp.received)} received, ${count(bgp.accepted)} accepted`)
-    this.fact('Prefixes to it', `${count(bgp.announced)} announced`)
-    this.fact('Not used', unused(bgp))
-    this.whole('Tunnel went down', resets(tunnel, now))
-    this.whole('BGP went down', resets(bgp, now))
-    this.whole('Tunnel’s last error', tunnel.last_error)
-    this.whole('BGP’s last error', bgp.last_error)
-    this.whole('Malformed', bgp.last_malformed)
-    this.whole('Looped', bgp.last_looped)
+    const of = (term, text) => this.fact('Tunnel', term, text)
+    of('Tunnel', span(tunnel.state, tunnel.since, now))
+    of('Last error', tunnel.last_error)
+    of('Went down', resets(tunnel, now))
+    of('Transport', tunnel.transport)
+    of('Interface', tunnel.interface + (tunnel.mtu ? `, MTU ${tunnel.mtu}` : ''))
+    of('Remote', tunnel.remote)
+    of('Key', tunnel.key)
+    of('Congestion', tunnel.congestion)
+    of('Share of flows', tunnel.share != null ? `${Math.round(tunnel.share * 100)} %` : '')
+    of('Received', numbers && `${size(received)}, ${count(receivedPackets)} packets`)
+    of('Sent', numbers && `${size(sent)}, ${count(sentPackets)} packets`)
+    of('Dropped', numbers && `${count(drops)} packets`)
+    this.showSession(bgp, now)
   }
 
-  whole(term, text) { this.fact(term, text, 'whole') }
+  showSession(bgp, now) {
+    const of = (term, text) => this.fact('BGP', term, text)
+    of('BGP', span(bgp.state, bgp.since, now))
+    of('Last error', bgp.last_error)
+    of('Went down', resets(bgp, now))
+    of('Neighbor', `${bgp.address || 'no address'}, AS ${bgp.asn}`)
+    of('From it', `${count(bgp.received)} prefixes received, ${count(bgp.accepted)} accepted`)
+    of('To it', `${count(bgp.announced)} prefixes announced`)
+    of('Not used', unused(bgp))
+    of('Malformed', bgp.last_malformed)
+    of('Looped', bgp.last_looped)
+  }
 
   // fact shows one, or takes it away if there is none.
-  fact(term, text, kind = null) {
-    let fact = this.facts.get(term)
+  fact(list, term, text) {
+    const key = `${list} ${term}`
+    let fact = this.facts.get(key)
     if (!fact) {
       fact = {value: make('dd', {class: 'said'})}
-      fact.part = make('div', {class: kind}, make('dt', {}, term), fact.value)
-      this.facts.set(term, fact)
-      this.list.append(fact.part)
+      fact.part = make('div', {}, make('dt', {}, term), fact.value)
+      this.facts.set(key, fact)
+      this.lists[list].append(fact.part)
     }
     put(fact.value, printable(text ?? ''))
     fact.part.hidden = !text

@@ -48,6 +48,7 @@ export class History {
     const rows = events.slice(-SHOWN).map(row).reverse()
     this.body.prepend(...rows)
     while (this.body.rows.length > SHOWN) this.body.lastElementChild.remove()
+    this.body.parentElement.hidden = this.events.length === 0
     put(this.more, this.events.length === 0 ? 'Nothing has happened yet.' :
       this.body.rows.length === SHOWN ? 'Older events: warren history, or history.json.' : '')
   }

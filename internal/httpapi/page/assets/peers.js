@@ -4,7 +4,10 @@ import {Details} from './details.js'
 import {make, millis, printable, put, putClass, rate, since} from './text.js'
 
 const RANK = {down: 0, part: 1, up: 2}
-const COLUMNS = 9
+// The cells behind a tunnel's name: their classes, and what names them where a row has no columns.
+const CELLS = [
+  ['tunnel', 'Tunnel'], ['more'], ['number', 'Round trip'], ['number', 'In'], ['number', 'Out'], ['session', 'BGP'], ['number more'], ['number more'],
+]
 const MOST_DRAWN = 50 // peers whose last hour is asked for
 const OPEN_AT_FIRST = 2 // so few peers are shown with their details
 
@@ -25,7 +28,7 @@ export function ratesOf(known, i) {
 // Group is the rows of one peer.
 class Group {
   constructor(name, toggled) {
-    this.body = make('tbody')
+    this.body = make('tbody', {role: 'rowgroup'})
     this.button = make('button', {type: 'button', 'aria-expanded': 'false'}, printable(name))
     this.button.addEventListener('click', () => toggled(this))
     this.rows = []
@@ -46,9 +49,9 @@ class Group {
 
   add(name, tunnel, i) {
     const further = make('span', {class: 'further'}, `${printable(name)}/${tunnel.link}`)
-    const cells = ['', 'more', 'number', 'number', 'number', '', 'number more', 'number more'].map((c) => make('td', {class: c || null}))
+    const cells = CELLS.map(([kind, label]) => make('td', {role: 'cell', class: kind, 'data-label': label}))
     for (const cell of [cells[0], cells[5]]) cell.append(make('span'), make('small'))
-    const row = make('tr', {}, make('th', {scope: 'row'}, i === 0 ? this.button : further), ...cells)
+    const row = make('tr', {role: 'row'}, make('th', {scope: 'row', role: 'rowheader'}, i === 0 ? this.button : further), ...cells)
     if (i === 0) this.body.prepend(row)
     else this.rows[i - 1].row.after(row)
     return {row, cells}
@@ -121,7 +124,7 @@ export class Peers {
       group.open(null)
       return
     }
-    const details = new Details(name, COLUMNS, this.history)
+    const details = new Details(name, CELLS.length + 1, this.history)
     details.show(this.model.peers.get(name), this.model.now)
     group.open(details)
     this.ask()

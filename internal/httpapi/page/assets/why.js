@@ -77,16 +77,17 @@ function key(by) {
 }
 
 function candidates(all) {
-  const head = ['Verdict', 'Peer', 'Reason', 'Attributes'].map((h) => make('th', {scope: 'col'}, h))
-  return make('table', {}, make('caption', {class: 'unseen'}, 'Routes that peers announce'),
-    make('thead', {}, make('tr', {}, ...head)), make('tbody', {}, ...all.map(candidate)))
+  const head = ['Verdict', 'Peer', 'Reason', 'Attributes'].map((h) => make('th', {scope: 'col', role: 'columnheader'}, h))
+  return make('table', {role: 'table'}, make('caption', {class: 'unseen'}, 'Routes that peers announce'),
+    make('thead', {role: 'rowgroup'}, make('tr', {role: 'row'}, ...head)), make('tbody', {role: 'rowgroup'}, ...all.map(candidate)))
 }
 
 function candidate(c) {
   const on = c.interface && c.interface !== c.peer ? ` (${c.interface})` : ''
   const kind = c.verdict === 'best' ? 'good' : c.verdict === 'reserve' ? '' : 'bad'
-  return make('tr', {}, make('th', {scope: 'row', class: kind}, said(c.verdict)), make('td', {}, said(c.peer + on)),
-    make('td', {}, said(c.reason), key(c.by)), make('td', {class: 'quiet'}, said(attributes(c))))
+  return make('tr', {role: 'row'}, make('th', {scope: 'row', role: 'rowheader', class: kind}, said(c.verdict)),
+    make('td', {role: 'cell', class: 'peer'}, said(c.peer + on)), make('td', {role: 'cell'}, said(c.reason), key(c.by)),
+    make('td', {role: 'cell', class: 'quiet'}, said(attributes(c))))
 }
 
 function attributes(c) {
