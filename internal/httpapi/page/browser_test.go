@@ -3,6 +3,7 @@ package page
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -272,6 +273,42 @@ func TestPhone(t *testing.T) {
 		t.Errorf("too small to touch: %s", small)
 	}
 	b.shoot("phone")
+}
+
+// What a screen reader is told of the page: landmarks, headings, the table with its headers, and a name for all
+// that can be operated.
+func TestAccessibilityTree(t *testing.T) {
+	f := newFake("site-b", "site-c", "site-d")
+	f.down("site-c", "no answer for 10s")
+	url, _ := serve(t, New(f, nil))
+	b := open(t)
+	for _, width := range []int64{1280, 360} { // a table stays one where it is not drawn as one
+		b.do(chromedp.EmulateViewport(width, 800), chromedp.Navigate(url+"/"))
+		b.untilSays("#count", "1 of 3 down")
+		tree := b.accessible()
+		for _, want := range []string{
+			"banner", "navigation Parts of this page", "main", "contentinfo", "search",
+			"heading site-a", "heading Peers", "heading Why", "heading History",
+			"region Peers", "region Why", "region History", "status",
+			"table Peers and their tunnels, those that are down first. A peer’s button opens its details.",
+			"columnheader Peer", "columnheader Tunnel", "columnheader Round trip", "rowheader site-b", "button site-b", "cell down no answer for 10s",
+			"table What has happened, the latest first", "columnheader Event", "cell tunnel down",
+			"searchbox Filter", "textbox Prefix or address", "combobox From", "combobox To", "button Ask", "link History",
+		} {
+			if !slices.Contains(tree, want) {
+				t.Errorf("%d wide: there is no %q", width, want)
+			}
+		}
+		for _, node := range tree {
+			switch node {
+			case "button", "link", "textbox", "searchbox", "combobox", "table", "region", "heading", "image", "figure", "SvgRoot":
+				t.Errorf("%d wide: a %s has no name", width, node)
+			}
+		}
+	}
+	if n := eval[int](b, "document.querySelectorAll('[aria-live], [role=status], [role=alert], [role=log]').length"); n != 3 {
+		t.Errorf("%d regions speak by themselves", n)
+	}
 }
 
 // measure is the contrast of each text with what is behind it, WCAG 2.2, 1.4.3: those below 4.5.

@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
@@ -157,6 +159,29 @@ func (b *browser) scheme(name string) {
 		})
 		return chromedp.Void{}, err
 	})
+}
+
+// accessible is each node of the accessibility tree as its role and name.
+func (b *browser) accessible() (nodes []string) {
+	b.Helper()
+	b.do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		tree, err := cdp.Call(ctx, t, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+		for _, n := range tree.Nodes {
+			if !n.Ignored {
+				nodes = append(nodes, strings.TrimSpace(value(n.Role)+" "+value(n.Name)))
+			}
+		}
+		return chromedp.Void{}, err
+	})
+	return nodes
+}
+
+func value(v *accessibility.Value) string {
+	var text string
+	if v != nil {
+		_ = json.Unmarshal(v.Value, &text) // what is no text is not looked at
+	}
+	return text
 }
 
 // shoot keeps a picture of the whole page in the directory WARREN_SCREENSHOTS, if there is one.

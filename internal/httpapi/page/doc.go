@@ -12,6 +12,7 @@
 //     counters alone have changed costs some 60 bytes. A new viewer gets everything first.
 //  3. /events hands these frames on as server-sent events. There are at most maxViewers; one that does not
 //     read for as long as its queue lasts is dropped, and its browser connects again. So none is waited for.
+//     A browser whose tab is not looked at disconnects by itself.
 //  4. Every ten seconds, looked at or not, round trip and throughput of each tunnel go into a ring that holds
 //     an hour (hour.go): 4.3 KB a tunnel, for at most maxTunnels. /samples.json?peer=NAME has them.
 //  5. /why.json?prefix=P[&from=PEER][&to=PEER] is the answer of `warren why --json`. Few questions are worked

@@ -22,7 +22,9 @@ type Source interface {
 }
 
 const (
-	maxViewers = 32          // who have the page open at the same time
+	// maxViewers have the page open at the same time: as many as the server takes connections, since that
+	// one chooses fairly which goes when there is another.
+	maxViewers = 64
 	queue      = 8           // frames that a viewer may be behind, which are as many seconds
 	tick       = time.Second // between two pictures
 	askWithin  = 5 * time.Second
@@ -80,6 +82,7 @@ type watcher struct {
 	begun   time.Time
 	viewers map[*viewer]struct{}
 	picture picture   // empty while there are no viewers
+	whole   []byte    // picture for one who has nothing yet; nil: nobody has asked since it was taken
 	sampled time.Time // when it was done last
 	events  uint64    // number of the first event that viewers do not have
 	failed  bool      // the last status could not be had
@@ -88,12 +91,11 @@ type watcher struct {
 // Run takes samples and serves viewers until ctx is done. Then the viewers are sent away. Call it once.
 func (p *Page) Run(ctx context.Context) error {
 	defer close(p.stopped)
-	w := &watcher{Page: p, begun: time.Now(), viewers: map[*viewer]struct{}{}}
+	w := newWatcher(p)
 	defer w.dismiss()
 	ticker := time.NewTicker(p.tick)
 	defer ticker.Stop()
-	w.look(ctx)
-	for {
+	for w.look(ctx); ; {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -104,10 +106,19 @@ func (p *Page) Run(ctx context.Context) error {
 		case q := <-p.samples:
 			q.answer <- w.hour.of(q.peers)
 		case <-ticker.C:
-			if len(w.viewers) > 0 || time.Since(w.sampled) >= p.sample-p.tick/2 {
-				w.look(ctx)
-			}
+			w.ticked(ctx)
 		}
+	}
+}
+
+func newWatcher(p *Page) *watcher {
+	return &watcher{Page: p, begun: time.Now(), viewers: map[*viewer]struct{}{}}
+}
+
+// ticked looks if somebody else does, or if a sample is due.
+func (w *watcher) ticked(ctx context.Context) {
+	if len(w.viewers) > 0 || time.Since(w.sampled) >= w.sample-w.tick/2 {
+		w.look(ctx)
 	}
 }
 
@@ -134,6 +145,7 @@ func (w *watcher) look(ctx context.Context) {
 	if len(w.viewers) == 0 {
 		return
 	}
+	w.whole = nil
 	f := w.picture.update(s)
 	f.AtMS, f.Sampled = now.Sub(w.begun).Milliseconds(), due
 	var events []history.Event
@@ -151,24 +163,29 @@ func (w *watcher) enter(ctx context.Context, v *viewer) {
 		return
 	}
 	v.joined <- true
-	var events []history.Event
-	var next uint64
-	if len(w.viewers) == 0 { // nobody has looked, so there is no picture
-		w.picture = picture{}
-		events, next, _ = w.source.Events(history.Query{Last: firstShown})
-		w.events = next
-		w.viewers[v] = struct{}{}
-		w.sendTo(v, frame{Full: true, Events: events}.bytes())
-		w.look(ctx)
+	w.viewers[v] = struct{}{}
+	if len(w.viewers) > 1 {
+		w.sendTo(v, w.wholePicture())
 		return
 	}
-	// Events from w.events on come to this one with the next picture, as to all.
-	events, next, _ = w.source.Events(history.Query{})
-	events = last(events[:max(0, len(events)-int(next-w.events))], firstShown)
-	w.viewers[v] = struct{}{}
-	f := w.picture.whole()
-	f.AtMS, f.Full, f.Events = time.Since(w.begun).Milliseconds(), true, events
-	w.sendTo(v, f.bytes())
+	// Nobody has looked, so there is no picture.
+	var events []history.Event
+	events, w.events, _ = w.source.Events(history.Query{Last: firstShown})
+	w.sendTo(v, frame{Full: true, Events: events}.bytes())
+	w.look(ctx)
+}
+
+// wholePicture is a frame for one who has nothing, with the events that the others have. All who come before
+// the next picture get the same bytes.
+func (w *watcher) wholePicture() []byte {
+	if w.whole == nil {
+		events, next, _ := w.source.Events(history.Query{})
+		sent := max(0, len(events)-int(next-w.events))
+		f := w.picture.frame()
+		f.AtMS, f.Full, f.Events = time.Since(w.begun).Milliseconds(), true, last(events[:sent], firstShown)
+		w.whole = f.bytes()
+	}
+	return w.whole
 }
 
 // send sends a frame to all viewers.
@@ -200,7 +217,7 @@ func (w *watcher) drop(v *viewer) {
 	delete(w.viewers, v)
 	close(v.frames)
 	if len(w.viewers) == 0 {
-		w.picture = picture{}
+		w.picture, w.whole = picture{}, nil
 	}
 }
 

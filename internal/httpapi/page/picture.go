@@ -84,8 +84,8 @@ func (p *picture) update(s status.Status) frame {
 	return f
 }
 
-// whole is the picture for one who has nothing.
-func (p *picture) whole() frame {
+// frame is the picture for one who has nothing.
+func (p *picture) frame() frame {
 	f := frame{Time: status.At(p.taken), UptimeS: p.uptime, Router: p.router, FIB: p.fib, Names: p.names}
 	for _, name := range p.names {
 		f.Peers = append(f.Peers, p.peers[name].still)

@@ -86,6 +86,7 @@ func headers(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Del("Cross-Origin-Opener-Policy") // browsers complain of it where the address is not this host's
 		next.ServeHTTP(w, r)
 	})
 }
@@ -105,6 +106,11 @@ func ownSite(next http.Handler) http.Handler {
 
 // serveEvents sends frames until the viewer goes, is too slow, or Run ends.
 func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodHead {
+		return
+	}
 	v := &viewer{frames: make(chan []byte, queue), joined: make(chan bool, 1)}
 	select {
 	case p.join <- v:
@@ -127,8 +133,6 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}()
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // what is read from now on is the viewer's end
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
 	for {
 		select {
 		case data, ok := <-v.frames:

@@ -50,7 +50,7 @@ class Group {
   add(name, tunnel, i) {
     const further = make('span', {class: 'further'}, `${printable(name)}/${tunnel.link}`)
     const cells = CELLS.map(([kind, label]) => make('td', {role: 'cell', class: kind, 'data-label': label}))
-    for (const cell of [cells[0], cells[5]]) cell.append(make('span'), make('small'))
+    for (const cell of [cells[0], cells[5]]) cell.append(make('span'), ' ', make('small'))
     const row = make('tr', {role: 'row'}, make('th', {scope: 'row', role: 'rowheader'}, i === 0 ? this.button : further), ...cells)
     if (i === 0) this.body.prepend(row)
     else this.rows[i - 1].row.after(row)
