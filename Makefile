@@ -19,11 +19,12 @@ BENCHFLAGS ?=
 # What the lab, the demo and the bench call, and the package that has it.
 PACKAGES := bird2 frr openbgpd ethtool iproute2 iperf3 iputils-ping nftables openvpn procps \
             wireguard-tools netcat-openbsd openssl util-linux systemd \
+            curl prometheus \
             gcc libc6-dev # for the race detector
-# Their daemons are run by hand in the lab. What was not there before is neither
-# started when it is installed nor at boot.
-ROUTING  := bird frr openbgpd bgplgd
-TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze gcc
+# Their daemons are run by hand in the lab, and of prometheus only promtool is. What was not there
+# before is neither started when it is installed nor at boot.
+ROUTING  := bird frr openbgpd bgplgd prometheus
+TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze curl promtool gcc
 
 .PHONY: help build bin deps check licenses test test-unit test-privileged lab demo demo-down bench fuzz clean
 

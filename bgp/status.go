@@ -19,6 +19,7 @@ type NeighborStatus struct {
 	Accepted       int        // of those, the ones that may be used
 	Refused        int        // of those, the ones refused by MaxPrefixes alone
 	Announced      int        // prefixes announced to the peer
+	Families       [2]Counts  // what of Received, Accepted, Refused and Announced is IPv4, and what is IPv6
 	Withheld       int        // prefixes that Export passes, and that are not announced because they come from the peer's own AS
 	EndOfRIB       bool       // the peer has said that it has announced all that it had when the session came up (RFC 4724 section 2)
 	Delivered      bool       // so has this end said to the peer, whose host has acknowledged all of it (TCP)
@@ -27,6 +28,9 @@ type NeighborStatus struct {
 	LastError      string     // why there is no session, or what is wrong with it
 	Unanswered     time.Time  // since when the peer neither takes connections nor refuses them; zero: it does, or there is a session
 }
+
+// Counts are prefixes of one family, as NeighborStatus counts those of both.
+type Counts struct{ Received, Accepted, Refused, Announced int }
 
 // Malformed counts what was wrong with a peer's messages and did not end the
 // session (RFC 7606).

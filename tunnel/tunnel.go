@@ -72,6 +72,10 @@ type Status struct {
 	Key      string
 	KeyPlace int
 
+	// Handshake is when the peer's last session was agreed on, of transports that have
+	// one at a time (wireguard); zero: never.
+	Handshake time.Time
+
 	LastError string // why the tunnel is not up, or was last not up; empty if never
 	Hint      string // what the operator should know of a tunnel that is up; empty: nothing
 }

@@ -7,16 +7,16 @@ import (
 	"warren/bgp/judge"
 )
 
-// announcedToLocked counts what n's export policy lets out to it, and what it lets out
+// announcedToLocked counts by family what n's export policy lets out to it, and what it lets out
 // and is not sent, for it comes from n's own AS.
-func (s *Speaker) announcedToLocked(n *neighbor) (announced, withheld int) {
+func (s *Speaker) announcedToLocked(n *neighbor) (announced [2]int, withheld int) {
 	var sends [2]bool // by family
 	for f, hop := range s.hopsLocked(n) {
 		sends[f] = hop.ok
 	}
 	for p := range s.announced {
 		if sends[familyOf(p)] && n.Export.Matches(p, true) {
-			announced++
+			announced[familyOf(p)]++
 		}
 	}
 	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
@@ -25,7 +25,7 @@ func (s *Speaker) announcedToLocked(n *neighbor) (announced, withheld int) {
 	for p, id := range s.rib.known.All() {
 		switch s.whyWithheldLocked(n, s.rib.learned(id), p, sends) {
 		case bgp.Sent:
-			announced++
+			announced[familyOf(p)]++
 		case bgp.WithheldSameAS, bgp.WithheldInternal:
 			withheld++
 		}

@@ -9,6 +9,8 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"warren/bgp"
 )
 
 // States of RFC 4271 8.2.2, as NeighborStatus has them.
@@ -92,7 +94,9 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 		n.count(&st)
 		s.countLoopsLocked(n, &st.Looped)
 		if st.State == stateEstablished {
-			st.Announced, st.Withheld = s.announcedToLocked(n)
+			announced, withheld := s.announcedToLocked(n)
+			st.Announced, st.Withheld = announced[ipv4]+announced[ipv6], withheld
+			st.Families[ipv4].Announced, st.Families[ipv6].Announced = announced[ipv4], announced[ipv6]
 			st.EndOfRIB = n.endOfRIB()
 			st.Delivered = n.session.conn != nil && n.session.conn.delivered()
 		}
@@ -136,7 +140,8 @@ func (n *neighbor) count(st *NeighborStatus) {
 	if c := n.session.conn; c != nil {
 		counts := c.counts()
 		total.add(counts)
-		for _, f := range counts.Families {
+		for i, f := range counts.Families {
+			st.Families[i] = bgp.Counts{Received: f.Received, Accepted: f.Accepted, Refused: f.Refused}
 			st.Received += f.Received
 			st.Accepted += f.Accepted
 			st.Refused += f.Refused

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -126,15 +125,9 @@ func (f *sinceFlag) String() string {
 }
 
 func (f *sinceFlag) Set(text string) error {
-	d, err := time.ParseDuration(text)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		var n uint64
-		if n, err = strconv.ParseUint(days, 10, 16); err == nil {
-			d = time.Duration(n) * 24 * time.Hour
-		}
-	}
-	if err != nil || d <= 0 {
-		return errors.New("it is not a duration such as 8h, 90m or 2d")
+	d, err := history.ParseAgo(text)
+	if err != nil {
+		return err
 	}
 	*f = sinceFlag(d)
 	return nil

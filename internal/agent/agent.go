@@ -16,6 +16,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/fib"
 	"warren/internal/history"
+	"warren/internal/httpapi"
 	"warren/internal/link"
 	"warren/internal/logging"
 	"warren/internal/speaker"
@@ -213,6 +214,8 @@ func (a *Agent) newLoop() *loop {
 	}
 	l.history = history.New(func(err error) { l.inbox.put(tried{subject{kind: kindHistory}, err}) })
 	l.history.SetFile(historyFile(a.cfg))
+	server := httpapi.New(httpapi.Config{Source: httpSource{l}, Version: a.opts.Version, Logger: a.log})
+	l.http = newHTTPPort(a.cfg.API.HTTP, server.Serve, func(err error) { l.inbox.put(tried{subject{kind: kindHTTPPort}, err}) })
 	return l
 }
 
@@ -367,6 +370,7 @@ func (a *Agent) startSpeaker(l *loop, t *tasks) {
 		}
 		t.start("gobgp port", l.gobgp.Run)
 	}
+	t.start("http", l.http.Run)
 }
 
 func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {

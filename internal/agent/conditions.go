@@ -24,6 +24,7 @@ const (
 	kindListenTLS       kind = "listen_tls"
 	kindListenWireGuard kind = "listen_wireguard"
 	kindGobgpPort       kind = "gobgp_port"
+	kindHTTPPort        kind = "http_port"
 	kindSource          kind = "source"
 	kindRoutes          kind = "routes"
 	kindFlowHash        kind = "flow_hash"
@@ -51,6 +52,7 @@ var words = map[kind]kindWords{
 		shown: "peers cannot connect over WireGuard: wireguard.listen_port: "},
 	kindGobgpPort: {what: "listen for the gobgp command", over: "the gobgp command can look again",
 		shown: "the gobgp command cannot look at this router: "},
+	kindHTTPPort: {what: "listen for HTTP", over: "HTTP is answered again", shown: "nothing is answered over HTTP: "},
 	kindFlowHash: {what: "spread flows over a peer's tunnels by their ports too",
 		shown: "all flows between the same two addresses take the same one of a peer's tunnels, unless the host sets this (sysctl -w, and in /etc/sysctl.d): "},
 	kindSource:    {what: "set the source address of learned routes"},

@@ -83,6 +83,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 			return !w.stopped["6:"+ifname], nil
 		},
 		history:   history.New(func(error) {}),
+		http:      newHTTPPort("", nil, func(error) {}),
 		hasIPv6:   func() bool { return !w.tunnels.noIPv6 },
 		hashPorts: func(bool) error { return nil },
 		beside: func(ifname string, e ends, called func()) (func(), error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,11 +14,9 @@ import (
 	"warren/internal/socket"
 )
 
-const (
-	// gobgpMode lets the socket's group look at the speaker: the group of its directory if
-	// the directory is setgid, else the daemon's.
-	gobgpMode = 0o660
-)
+// apiMode lets the group of a socket of [api] look: the group of its directory if the directory
+// is setgid, else the daemon's.
+const apiMode = 0o660
 
 // gobgpPort lets the gobgp command look at the speaker. That somebody else has its address is no
 // reason not to route: it is said, and tried again.
@@ -63,11 +62,20 @@ func (g *gobgpPort) hurry() {
 }
 
 func (g *gobgpPort) listen(ctx context.Context) (net.Listener, error) {
-	if path, isUnix := g.api.GobgpSocket(); isUnix {
-		return socket.ListenUnix(ctx, path, gobgpMode)
+	return listenLocal(ctx, g.api.Gobgp)
+}
+
+// listenLocal listens at an address of [api]: IP:port, or unix: and a path.
+func listenLocal(ctx context.Context, address string) (net.Listener, error) {
+	if path, isUnix := config.SocketPath(address); isUnix {
+		return socket.ListenUnix(ctx, path, apiMode)
+	}
+	network := "tcp"
+	if ap, err := netip.ParseAddrPort(address); err == nil && ap.Addr().Is4() {
+		network = "tcp4" // else 0.0.0.0 is [::], for IPv6 too
 	}
 	var lc net.ListenConfig
-	return lc.Listen(ctx, "tcp", g.api.Gobgp)
+	return lc.Listen(ctx, network, address)
 }
 
 // explain says what an operator can do.

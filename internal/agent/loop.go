@@ -51,6 +51,7 @@ type loop struct {
 	tunnels tunnelOpener
 	listen  listener
 	gobgp   *gobgpPort // nil if it is turned off
+	http    *httpPort
 	woke    <-chan time.Duration
 	beside  func(ifname string, e ends, called func()) (stop func(), err error) // listenIPv4
 
@@ -172,6 +173,7 @@ func (l *loop) localsChanged() {
 	if seen, _ := l.locals.Interfaces(); !maps.EqualFunc(seen, l.interfaces, sameInterface) {
 		l.interfaces = seen
 		l.gobgp.hurry()
+		l.http.hurry()
 		l.play(changedAround{})
 	}
 	l.locate() // carriers come and go too
@@ -196,6 +198,7 @@ func (l *loop) retry() {
 // wake is called when the machine woke up.
 func (l *loop) wake(asleep time.Duration) {
 	l.gobgp.hurry()
+	l.http.hurry()
 	l.play(woke{asleep})
 	l.mend(true)
 	l.followKeys()

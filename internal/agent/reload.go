@@ -74,6 +74,7 @@ func (l *loop) reload() ([]string, error) {
 	l.configure()
 	done = append(done, l.lines...)
 	l.gobgp.hurry()
+	l.http.hurry()
 	if !old.Accept.Equal(next.Accept) {
 		done = append(done, "accept: changed")
 	}
@@ -117,11 +118,17 @@ func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
 		l.listen.SetServerName(name)
 		done = append(done, "tls: another server_name, for connections from now on")
 	}
+	if err == nil && l.cfg.API.HTTP != next.API.HTTP {
+		err = l.http.move(next.API.HTTP)
+		works = append(works, tried{subject{kind: kindHTTPPort}, nil})
+		done = append(done, "http: "+httpText(next.API.HTTP))
+	}
 	if err == nil {
 		var lines []string
 		if lines, err = l.changeKeys(next); err != nil {
 			l.play(l.do(listen{kindListenWireGuard})...)
 			l.listen.SetServerName(l.cfg.TLS.ServerName)
+			l.http.moveBack(l.cfg.API.HTTP)
 		}
 		done = append(done, lines...)
 	}
@@ -131,6 +138,13 @@ func (l *loop) changeDoors(next *config.Config) (done []string, err error) {
 	}
 	l.play(works...)
 	return done, nil
+}
+
+func httpText(address string) string {
+	if address == "" {
+		return "off"
+	}
+	return "answered at " + address
 }
 
 func historyText(h config.History) string {
@@ -160,7 +174,7 @@ func needsRestart(old, next *config.Config) error {
 	add("asn", old.ASN == next.ASN)
 	add("router_id", old.RouterID == next.RouterID)
 	add("[fib]", old.FIB == next.FIB)
-	add("[api]", old.API == next.API)
+	add("gobgp and socket of [api]", old.API.Gobgp == next.API.Gobgp && old.API.Socket == next.API.Socket)
 	if keys == nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"slices"
 	"time"
@@ -37,7 +38,7 @@ func (l *loop) status() status.Status {
 			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.loopHints(neighbors), l.swallowedHints(swallowed, now)),
 		},
 		Peers: make([]status.Peer, 0, len(l.m.order)),
-		FIB:   status.FIB{IPv4: written.Installed4, IPv6: written.Installed6, Pending: written.Pending, Errors: written.Errors},
+		FIB:   status.FIB{IPv4: written.Installed4, IPv6: written.Installed6, Pending: written.Pending, Errors: written.Errors, PendingIPv6: written.Pending6, ErrorsIPv6: written.Errors6},
 	}
 	conditions := l.m.conditions.shown()
 	s.Router.Conditions = conditionsOf("", conditions)
@@ -123,6 +124,13 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 		out.MTU = t.MTU
 	}
 	out.Key, out.KeyPlace, out.Congestion = t.Key, t.KeyPlace, t.Congestion
+	if t.Transport == config.TransportWireGuard {
+		out.PublicKey = base64.StdEncoding.EncodeToString(t.Peer[:])
+	}
+	if !t.Handshake.IsZero() {
+		at := status.At(t.Handshake)
+		out.LastHandshake = &at
+	}
 	out.RTT = status.Millis(t.RTT)
 	out.RxBytes, out.TxBytes = t.Stats.RxBytes, t.Stats.TxBytes
 	out.RxPackets, out.TxPackets, out.Drops = t.Stats.RxPackets, t.Stats.TxPackets, t.Stats.Drops
@@ -149,6 +157,7 @@ func (l *loop) bgpStatus(a *attachment, neighbors map[string]bgp.NeighborStatus)
 	out.Address = a.session.peer.String()
 	out.State, out.Since, out.LastError = n.State, status.At(n.Since), n.LastError
 	out.Received, out.Accepted, out.Refused, out.Announced = n.Received, n.Accepted, n.Refused, n.Announced
+	out.Families = status.Families{IPv4: prefixesOf(n.Families[0]), IPv6: prefixesOf(n.Families[1])}
 	out.Stale = n.Stale
 	out.Repaired, out.WithdrawnMalformed, out.Discarded = n.Malformed.Repaired, n.Malformed.Withdrawn, n.Malformed.Discarded
 	out.LastMalformed = n.Malformed.Last
@@ -157,6 +166,10 @@ func (l *loop) bgpStatus(a *attachment, neighbors map[string]bgp.NeighborStatus)
 		out.LastError = refusedByLimit(n.Refused, a.peer.bgp.MaxPrefixes)
 	}
 	return out
+}
+
+func prefixesOf(c bgp.Counts) status.Prefixes {
+	return status.Prefixes{Received: c.Received, Accepted: c.Accepted, Announced: c.Announced, Refused: c.Refused}
 }
 
 func (r resets) status() status.Reset { return status.Reset{Time: status.At(r.last), Cause: r.cause} }

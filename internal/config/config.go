@@ -117,11 +117,17 @@ type FIB struct {
 // API is where the daemon can be asked. It can be compared with ==.
 type API struct {
 	Gobgp  string // loopback IP:port or unix:PATH of the read-only gRPC service; "" is off
+	HTTP   string // IP:port or unix:PATH of metrics, health and status over HTTP; "" is off
 	Socket string // absolute path of the status socket
 }
 
 // GobgpSocket returns the path of the unix socket for the gobgp command, if it is one.
-func (a API) GobgpSocket() (path string, isUnix bool) { return strings.CutPrefix(a.Gobgp, unixScheme) }
+func (a API) GobgpSocket() (path string, isUnix bool) { return SocketPath(a.Gobgp) }
+
+// SocketPath returns the path of the unix socket that an address of API is, if it is one.
+func SocketPath(address string) (path string, isUnix bool) {
+	return strings.CutPrefix(address, unixScheme)
+}
 
 // Log says what the daemon logs and how. It can be compared with ==.
 type Log struct {

@@ -23,6 +23,7 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, tunnels []peerT
 		own = sha256.Sum256(c.Certificate[0])
 	}
 	dialsOnly := raw.TLS.Listen.state != faulty && len(raw.TLS.Listen.v) == 0
+	l.checkHTTP(raw, cfg)
 	defer func() { l.peer = nil }()
 	for _, t := range tunnels {
 		l.peer = t.peer

@@ -65,7 +65,7 @@ func TestDefaults(t *testing.T) {
 	if want := (FIB{Table: 254, Metric: 20, Protocol: 186}); cfg.FIB != want {
 		t.Errorf("fib %+v", cfg.FIB)
 	}
-	if want := (API{"127.0.0.1:50051", "/run/warren/warren.sock"}); cfg.API != want {
+	if want := (API{Gobgp: "127.0.0.1:50051", Socket: "/run/warren/warren.sock"}); cfg.API != want {
 		t.Errorf("api %+v", cfg.API)
 	}
 	want := Tunnel{

@@ -62,6 +62,7 @@ type rawFIB struct {
 
 type rawAPI struct {
 	Gobgp  value[string] `toml:"gobgp"`
+	HTTP   value[string] `toml:"http"`
 	Socket value[string] `toml:"socket"`
 }
 

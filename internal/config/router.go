@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"warren/martian"
 )
@@ -20,6 +19,7 @@ const (
 	defaultProtocol = 186        // bgp in /etc/iproute2/rt_protos
 	defaultGobgp    = "127.0.0.1:50051"
 	defaultSocket   = "/run/warren/warren.sock"
+	usualHTTP       = "127.0.0.1:8179"
 )
 
 // router makes a Config, without peers, certificate and key, of warren.toml.
@@ -224,51 +224,6 @@ func (l *loader) fib(raw *rawFIB) FIB {
 // administrator, by which a Linux host's own routes are known: a default route
 // from a router advertisement or from DHCP must not become an owned route.
 var hostProtocols = map[int]string{9: "IPv6 router advertisements", 16: "the DHCP client"}
-
-func (l *loader) api(raw *rawAPI) API {
-	a := API{Gobgp: defaultGobgp, Socket: l.socket(raw.Socket)}
-	if raw.Gobgp.state == given {
-		a.Gobgp = l.gobgp(raw.Gobgp)
-	}
-	if path, isUnix := a.GobgpSocket(); isUnix && path == a.Socket {
-		l.fail(raw.Gobgp.place, "%q is api.socket too; it must be another path", raw.Gobgp.v)
-	}
-	return a
-}
-
-// gobgp reads where the gobgp command may look: "" for nowhere, a loopback address with a
-// port, or unix: with a path, which may also be written as the command takes it, unix:///….
-func (l *loader) gobgp(v value[string]) string {
-	const allowed = `allowed is a loopback address with a port, such as ` + defaultGobgp + `, a unix socket with an absolute path, such as unix:/run/warren/gobgp.sock, or "" for none`
-	if v.v == "" {
-		return ""
-	}
-	if path, isUnix := strings.CutPrefix(v.v, unixScheme); isUnix {
-		if strings.HasPrefix(path, "///") {
-			path = path[2:]
-		}
-		if !isSocketPath(path) {
-			l.fail(v.place, "%q cannot be a socket: the path must be absolute, of at most %d bytes; %s", v.v, maxSocketPath, allowed)
-		}
-		return unixScheme + filepath.Clean(path)
-	}
-	ap, err := netip.ParseAddrPort(v.v)
-	if err != nil || ap.Port() == 0 || !ap.Addr().IsLoopback() {
-		l.fail(v.place, "%q cannot be used, as the port has no password; %s", v.v, allowed)
-	}
-	return v.v
-}
-
-const (
-	unixScheme = "unix:"
-	// sun_path of unix(7) has 108 bytes, the last of them zero.
-	maxSocketPath = 107
-)
-
-func isSocketPath(path string) bool {
-	return filepath.IsAbs(path) && !strings.HasPrefix(path, "//") && filepath.Clean(path) != "/" &&
-		len(filepath.Clean(path)) <= maxSocketPath && !strings.HasSuffix(path, "/")
-}
 
 func (l *loader) socket(v value[string]) string {
 	if v.state != given {

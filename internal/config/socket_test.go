@@ -36,6 +36,42 @@ func TestSocket(t *testing.T) {
 	}
 }
 
+func TestHTTP(t *testing.T) {
+	for _, tt := range []struct{ value, want, err string }{
+		{`"127.0.0.1:8179"`, "127.0.0.1:8179", ""},
+		{`"[::1]:80"`, "[::1]:80", ""},
+		{`"0.0.0.0:8179"`, "0.0.0.0:8179", ""},
+		{`"192.0.2.1:444"`, "192.0.2.1:444", ""},
+		{`""`, "", ""},
+		{`"unix:/run/warren/http.sock"`, "unix:/run/warren/http.sock", ""},
+		{`"unix:///run/warren/http.sock"`, "unix:/run/warren/http.sock", ""},
+		{`"unix:http.sock"`, "", "must be absolute"},
+		{`"unix:/run/warren/warren.sock"`, "", "is api.socket too"},
+		{`"127.0.0.1:50051"`, "", "the gobgp command may look"},
+		{`"[::]:50051"`, "", "the gobgp command may look"},
+		{`"0.0.0.0:443"`, "", "is taken by tls.listen"},
+		{`"127.0.0.1:443"`, "", "is taken by tls.listen"},
+		{`"localhost:8179"`, "", "write 127.0.0.1:8179"},
+		{`":8179"`, "", "has no address"},
+		{`"127.0.0.1"`, "", "an address with a port"},
+		{`"127.0.0.1:0"`, "", "an address with a port"},
+		{`"224.0.0.1:80"`, "", "cannot be used"},
+		{`8179`, "", "in quotes"},
+	} {
+		path := setUp(t, routerText+"[api]\nhttp = "+tt.value+"\n", nil)
+		cfg, err := Load(path)
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: error %v, want one line with %q", tt.value, err, tt.err)
+			}
+			continue
+		}
+		if err != nil || cfg.API.HTTP != tt.want {
+			t.Errorf("%s: %+v, %v; want %q", tt.value, cfg, err, tt.want)
+		}
+	}
+}
+
 func TestGobgp(t *testing.T) {
 	const long = "/a-path-of-more-bytes-than-fit-into-the-address-of-a-unix-socket/which-has-one-hundred-and-eight-of-them/g.sock"
 	for _, tt := range []struct{ value, want, err string }{

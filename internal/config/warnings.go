@@ -44,6 +44,7 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 	}
 	l.warnCertificate(c, now)
 	l.warnNetworks(c, hosts)
+	l.warnHTTP(c)
 	for _, t := range tunnels {
 		l.peer = t.peer
 		l.warnInterface(t, h)

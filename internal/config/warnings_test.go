@@ -58,6 +58,20 @@ func TestWarnsOfTheCertificate(t *testing.T) {
 		"warren.toml:5: tls.cert_file: tls.crt: the certificate is valid from "+day(leaf.NotBefore)+" on: until then "+refused+"; check the clock")
 }
 
+// What is answered over HTTP has no password.
+func TestWarnsOfHTTPForOthers(t *testing.T) {
+	for address, warns := range map[string]string{
+		"127.0.0.1:8179": "", "[::1]:8179": "", "unix:/run/warren/http.sock": "", "": "",
+		"0.0.0.0:8179": "127.0.0.1:8179", "[2001:db8::2]:80": "127.0.0.1:80", "10.1.0.1:8179": "127.0.0.1:8179",
+	} {
+		path := setUp(t, lanRouter+"[api]\nhttp = \""+address+"\"\n", nil)
+		got := load(t, path).Warnings(lanHost(), time.Now()).Error()
+		if (warns != "") != strings.Contains(got, "warren.toml:10: api.http: "+address+" is not a loopback address") || !strings.Contains(got, warns) {
+			t.Errorf("%s: %q", address, got)
+		}
+	}
+}
+
 func TestWarnsOfAnInterfaceThatIsThere(t *testing.T) {
 	path := setUp(t, lanRouter, map[string]string{
 		"peers.d/a.toml":      strings.Replace(peerOf("interface = \"warren-a\"", ""), "b.secret", "a.secret", 1),

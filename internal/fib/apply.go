@@ -11,6 +11,8 @@ type Result struct {
 	Installed6 int // IPv6 routes in the kernel that lead into an interface
 	Pending    int // wait for an interface that does not exist or is down, or for a source, or for a look at the kernel, or are being written
 	Errors     int // could not be added, or are not wanted and could not be removed
+	Pending6   int // of Pending, those of IPv6
+	Errors6    int // of Errors, those of IPv6
 }
 
 // Apply takes note of what is wanted from now on of some prefixes. It costs what changes,
@@ -158,7 +160,7 @@ func (f *FIB) Status() (Result, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := &f.pic.counts
-	r := Result{Installed4: c[0][stateInstalled], Installed6: c[1][stateInstalled], Pending: c[0][statePending] + c[1][statePending]}
+	r := Result{Installed4: c[0][stateInstalled], Installed6: c[1][stateInstalled], Pending: c[0][statePending] + c[1][statePending], Pending6: c[1][statePending]}
 	if f.broken != nil {
 		return r, f.broken
 	}
@@ -166,6 +168,9 @@ func (f *FIB) Status() (Result, error) {
 	for prefix, failed := range f.failed {
 		for _, one := range failed {
 			all.add(one.op, prefix, one.name, one.err)
+		}
+		if prefix.Addr().Is6() {
+			r.Errors6 += len(failed)
 		}
 	}
 	r.Errors = all.total

@@ -129,6 +129,11 @@ func (p *process) takeNeighbors(m wire.Neighbors) error {
 			min(st.Looped.Prefixes, st.Looped.ByAS, st.Looped.ByOriginator, st.Looped.ByCluster) < 0 {
 			return errors.New("a status that there is not")
 		}
+		for _, f := range st.Families {
+			if min(f.Received, f.Accepted, f.Refused, f.Announced) < 0 {
+				return errors.New("a status that there is not")
+			}
+		}
 		st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
 		if st.Since.After(now) {
 			st.Since = now

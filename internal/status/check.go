@@ -6,7 +6,13 @@ import (
 )
 
 // harmless are the kinds of conditions that leave everything up.
-var harmless = []string{"flow_hash", "source", "gobgp_port", "history_file"}
+var harmless = []string{"flow_hash", "source", "gobgp_port", "http_port", "history_file"}
+
+// What a tunnel and a session are called that work.
+const (
+	stateUp          = "up"
+	stateEstablished = "established"
+)
 
 // Down returns a line for each thing that is down: tunnels, sessions, routes that the kernel does not take, and
 // what does not succeed and is tried again, unless nothing depends on it. peer: of that peer alone; "": of all.
@@ -30,15 +36,37 @@ func Down(s Status, peer string) (lines []string) {
 		}
 		for i, t := range tunnels(p) {
 			switch {
-			case t.State != "up":
+			case t.State != stateUp:
 				lines = append(lines, downLine(rowName(p, i), "tunnel", t.State, t.LastError))
-			case t.BGP.State != "established":
+			case t.BGP.State != stateEstablished:
 				lines = append(lines, downLine(rowName(p, i), "bgp", t.BGP.State, t.BGP.LastError))
 			}
 		}
 		note(p.Conditions, clean(p.Name)+": ")
 	}
 	return lines
+}
+
+// WithoutSession returns a line for each peer that should have a BGP session and has none. One of a peer's
+// tunnels with a session is enough.
+func WithoutSession(s Status) (lines []string) {
+	for _, p := range s.Peers {
+		all := tunnels(p)
+		if !slices.ContainsFunc(all, func(t PeerTunnel) bool { return t.BGP.State == stateEstablished }) {
+			lines = append(lines, withoutSession(p, all))
+		}
+	}
+	return lines
+}
+
+// withoutSession says why a peer has no session: of several tunnels, those that are up say more.
+func withoutSession(p Peer, all []PeerTunnel) string {
+	for _, t := range all {
+		if t.State == stateUp {
+			return downLine(p.Name, "bgp", t.BGP.State, t.BGP.LastError)
+		}
+	}
+	return downLine(p.Name, "tunnel", all[0].State, all[0].LastError)
 }
 
 func downLine(who, what, state, why string) string {

@@ -116,6 +116,11 @@ type Tunnel struct {
 	Key      string `json:"key,omitempty"`
 	KeyPlace int    `json:"key_place,omitempty"`
 
+	// PublicKey is the peer's, in base64, and LastHandshake when the last session was agreed on.
+	// Both are absent where the transport is not wireguard, and as long as they are not known.
+	PublicKey     string `json:"public_key,omitempty"`
+	LastHandshake *Time  `json:"last_handshake,omitempty"`
+
 	// Congestion is the congestion control that the tunnel's TCP connection uses, as the kernel
 	// calls it. It is absent while there is none.
 	Congestion string `json:"congestion,omitempty"`
@@ -133,6 +138,8 @@ type BGP struct {
 	Announced int    `json:"announced"`
 	LastError string `json:"last_error"`
 
+	// Families are the parts of Received, Accepted, Announced and Refused; absent if all are 0.
+	Families Families `json:"families,omitzero"`
 	// Refused counts prefixes that pass the import filter and are refused by
 	// max_prefixes.
 	Refused int `json:"refused"`
@@ -159,6 +166,20 @@ type BGP struct {
 	LastReset Reset `json:"last_reset"`
 }
 
+// Families has something of IPv4 and of IPv6.
+type Families struct {
+	IPv4 Prefixes `json:"ipv4"`
+	IPv6 Prefixes `json:"ipv6"`
+}
+
+// Prefixes counts those of one family, as BGP does those of both.
+type Prefixes struct {
+	Received  int `json:"received"`
+	Accepted  int `json:"accepted"`
+	Announced int `json:"announced"`
+	Refused   int `json:"refused"`
+}
+
 // Reset is that something that was up went down.
 type Reset struct {
 	Time  Time   `json:"time"`  // empty: it never has
@@ -171,6 +192,9 @@ type FIB struct {
 	IPv6    int `json:"ipv6"`
 	Pending int `json:"pending"` // wanted, and not there yet
 	Errors  int `json:"errors"`  // refused by the kernel at the last try
+
+	PendingIPv6 int `json:"pending_ipv6,omitempty"` // of Pending; 0 if absent
+	ErrorsIPv6  int `json:"errors_ipv6,omitempty"`  // of Errors; 0 if absent
 }
 
 // ReloadResult is what a reload did: either changes, one to a line, or the

@@ -12,6 +12,9 @@ func (l *Link) Status() tunnel.Status {
 	p := l.peer.Status(l.e.cfg.Now())
 	s.Local, s.Peer = tunnel.Identity(p.Local), tunnel.Identity(p.Remote)
 	s.Key, s.KeyPlace = p.Key, p.KeyPlace
+	if !p.Shook.IsZero() {
+		s.Handshake = l.e.cfg.Date(p.Shook)
+	}
 	if s.State == tunnel.StateUp {
 		s.Lanes = 1
 	} else if err := l.out.problem(); err != nil && s.State != tunnel.StateDown {

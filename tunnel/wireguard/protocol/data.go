@@ -103,7 +103,7 @@ func (s *session) accept(now time.Time, from netip.AddrPort, got []Received) {
 func (p *Peer) acceptedLocked(now time.Time, from netip.AddrPort, s *session, fresh, data int) (changed bool) {
 	confirmed := s == p.next
 	if confirmed {
-		p.unused, p.tries = 0, 0
+		p.unused, p.tries, p.shook = 0, 0, s.created
 		p.replaceLocked(&p.previous, p.current)
 		p.current, p.next = s, nil
 		s.rtt = now.Sub(s.created)

@@ -141,6 +141,9 @@ func (p *Peer) takeUpLocked(now time.Time, h *Handover, of *HandedSession, ago t
 	clear(of.Receiving[:])
 	p.m.setIndex(s.local, slot{peer: p, session: s})
 	*[places]**session{&p.previous, &p.current, &p.next}[of.Place] = s
+	if s == p.current {
+		p.shook = s.created
+	}
 	p.timers.erase = later(p.timers.erase, s.created.Add(eraseAfterTime))
 }
 

@@ -68,6 +68,8 @@ type Peer struct {
 	// The three sessions of section 6.3. next is what we made as the responder and
 	// the initiator has not used yet; until then current is sent with.
 	previous, current, next *session
+
+	shook time.Time // when the session was made that became the current one last
 }
 
 // Status is a peer at one moment.
@@ -84,6 +86,7 @@ type Status struct {
 	KeyPlace      int
 
 	Since  time.Time     // when the current session was made; zero without one
+	Shook  time.Time     // when the last one was made, though it may be over; zero: there was none
 	RTT    time.Duration // of the handshake that made it
 	Alive  bool          // more has come in it than what completed the handshake
 	Heard  time.Time     // when anything authentic came last
@@ -136,7 +139,7 @@ func (p *Peer) Status(now time.Time) Status {
 		Unconfirmed: p.next != nil, Unused: p.unused, Unopened: p.unopened,
 		Replied: p.replied,
 		Behind:  p.stale.by, Stale: p.stale.at,
-		Twin: p.twin.at, TwinHeard: p.twin.heard,
+		Twin: p.twin.at, TwinHeard: p.twin.heard, Shook: p.shook,
 	}
 	w := p.ways[0]
 	if p.current != nil {

@@ -141,7 +141,7 @@ func (p *Peer) isLatestLocked(now time.Time) bool { return !now.Before(p.heard) 
 // we made as the responder and that was never used is kept for packets on their
 // way, rather than the current one.
 func (p *Peer) adoptLocked(s *session) {
-	p.unused = 0
+	p.unused, p.shook = 0, s.created
 	if p.next != nil {
 		p.next.crossed = true
 		p.replaceLocked(&p.previous, p.next)

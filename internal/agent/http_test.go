@@ -1,0 +1,206 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"warren/internal/config"
+	"warren/internal/socket"
+)
+
+// freePort returns an address that nobody listens at.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// sayHTTP serves connections that say what their port is, until ctx is done.
+func sayHTTP(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		c, err := l.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, _ = io.WriteString(c, "http")
+		c.Close()
+	}
+}
+
+// answers reports whether HTTP is answered at an address of [api].
+func answers(address string) bool {
+	network := "tcp"
+	if path, isUnix := config.SocketPath(address); isUnix {
+		network, address = "unix", path
+	}
+	c, err := net.DialTimeout(network, address, 10*time.Second)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	b, _ := io.ReadAll(c)
+	return string(b) == "http"
+}
+
+// withHTTP has a world whose HTTP is answered, at an address at first.
+func withHTTP(t *testing.T, address string) (w *world, reload func(string) error) {
+	t.Helper()
+	cfg := router()
+	cfg.API.HTTP = address
+	w = newWorldWith(t, cfg, func(w *world) {
+		w.http = newHTTPPort(address, sayHTTP, func(err error) { w.inbox.put(tried{subject{kind: kindHTTPPort}, err}) })
+		w.http.backOff = func(int) time.Duration { return time.Millisecond }
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.http.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return w, func(next string) error {
+		another := router()
+		another.API.HTTP = next
+		w.load = func() (*config.Config, error) { return another, nil }
+		lines, err := w.loop.reload()
+		if err == nil && next != "" && !strings.Contains(strings.Join(lines, "\n"), "http: answered at "+next) {
+			t.Errorf("the reload says %q", lines)
+		}
+		return err
+	}
+}
+
+// An address that another program has is said once, in the log and in status, and tried until it
+// is free.
+func TestHTTPPortIsTaken(t *testing.T) {
+	tcp, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "h.sock")
+	unix, err := socket.ListenUnix(t.Context(), path, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, taken := range map[string]net.Listener{tcp.Addr().String(): tcp, "unix:" + path: unix} {
+		w, _ := withHTTP(t, address)
+		var log safeLog
+		w.log = slog.New(slog.NewTextHandler(&log, nil))
+		until(t, "some tries", func() bool {
+			w.turn()
+			all := w.status().Router.Conditions
+			return len(all) == 1 && all[0].Kind == "http_port" && all[0].Tries > 5
+		})
+		text := w.status().Router.Conditions[0].Text
+		for _, part := range []string{"nothing is answered over HTTP: ", "another program", address, "set another address"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("the condition %q lacks %q", text, part)
+			}
+		}
+		taken.Close()
+		until(t, "an answer", func() bool { return answers(address) })
+		until(t, "no condition", func() bool { w.turn(); return len(w.status().Router.Conditions) == 0 })
+		if n := log.count("cannot listen for HTTP; trying again"); n > 1 {
+			t.Errorf("%s: said %d times that it is taken", address, n)
+		}
+	}
+}
+
+// A reload changes where HTTP is answered: on, elsewhere, to a socket, off.
+func TestReloadMovesHTTP(t *testing.T) {
+	one, two, path := freePort(t), freePort(t), filepath.Join(t.TempDir(), "h.sock")
+	_, port, _ := net.SplitHostPort(two)
+	w, reload := withHTTP(t, "")
+	before := ""
+	for _, next := range []string{one, two, "0.0.0.0:" + port, two, "unix:" + path, one, ""} {
+		if err := reload(next); err != nil {
+			t.Fatalf("%q: %v", next, err)
+		}
+		if next != "" {
+			until(t, "an answer at "+next, func() bool { return answers(next) })
+		}
+		if before != "" && !strings.HasSuffix(before, ":"+port) {
+			until(t, "none at "+before, func() bool { return !answers(before) })
+		}
+		before = next
+	}
+	if info, err := os.Lstat(path); err == nil {
+		t.Errorf("the socket is still there: %v", info.Mode())
+	}
+	w.turn()
+	if all := w.status().Router.Conditions; len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// A reload with an address that cannot be had changes nothing.
+func TestReloadWithBadHTTPChangesNothing(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	good := freePort(t)
+	_, goodPort, _ := net.SplitHostPort(good)
+	w, reload := withHTTP(t, good)
+	until(t, "an answer", func() bool { return answers(good) })
+	for bad, says := range map[string]string{
+		taken.Addr().String():             "another program",
+		"0.0.0.0:" + port:                 "another program",
+		"192.0.2.77:" + goodPort:          "no address of this router",
+		"unix:" + dir + "/h.sock":         "directory",
+		"unix:/proc/1/nowhere/of/it.sock": "directory",
+	} {
+		err := reload(bad)
+		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("%s: %v; want %q", bad, err, says)
+		}
+		if w.cfg.API.HTTP != good {
+			t.Errorf("%s: %s is in use", bad, w.cfg.API.HTTP)
+		}
+		until(t, "an answer still", func() bool { return answers(good) })
+	}
+	w.turn()
+	if all := w.status().Router.Conditions; len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// What fails of a reload after HTTP has moved moves it back.
+func TestReloadMovesHTTPBack(t *testing.T) {
+	one, two := freePort(t), freePort(t)
+	w, _ := withHTTP(t, one)
+	until(t, "an answer", func() bool { return answers(one) })
+	next := router()
+	next.API.HTTP, next.WireGuard.PrivateKey = two, config.Secret(make([]byte, 32))
+	w.load = func() (*config.Config, error) { return next, nil }
+	w.keyErr = errors.New("a bad key")
+	if _, err := w.loop.reload(); err == nil {
+		t.Fatal("no error")
+	}
+	until(t, "an answer at the old address", func() bool { return answers(one) && !answers(two) })
+}
