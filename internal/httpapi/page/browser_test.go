@@ -13,34 +13,35 @@ import (
 
 	"warren/internal/history"
 	"warren/internal/status"
+	"warren/lab/browser"
 )
 
 // A peer that goes down is seen without anybody doing anything, and so is one that comes back.
 func TestLive(t *testing.T) {
 	f := newFake("site-b", "site-c", "site-d")
 	url, _ := serve(t, New(f, nil))
-	b := open(t)
-	b.do(chromedp.Navigate(url + "/"))
-	b.untilSays("#link", "Live")
-	b.untilSays("#count", "3, all up")
-	if got := eval[string](b, "document.title"); got != "site-a – Warren" {
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("#link", "Live")
+	b.UntilSays("#count", "3, all up")
+	if got := browser.Eval[string](b, "document.title"); got != "site-a – Warren" {
 		t.Errorf("title %q", got)
 	}
-	b.until(`[...document.querySelectorAll('tbody tr td:nth-child(5)')].every((e) => /bit\/s/.test(e.innerText))`)
+	b.Until(`[...document.querySelectorAll('tbody tr td:nth-child(5)')].every((e) => /bit\/s/.test(e.innerText))`)
 	f.down("site-c", "no answer for 10s")
-	b.untilSays("#count", "1 of 3 down")
-	b.untilSays("#peer-table tbody:first-of-type", "site-c")
-	b.untilSays("#peer-table tbody:first-of-type", "no answer for 10s")
-	b.untilSays("#history-table tbody tr", "tunnel down")
-	if got := eval[string](b, "document.title"); !strings.HasPrefix(got, "(1 down)") {
+	b.UntilSays("#count", "1 of 3 down")
+	b.UntilSays("#peer-table tbody:first-of-type", "site-c")
+	b.UntilSays("#peer-table tbody:first-of-type", "no answer for 10s")
+	b.UntilSays("#history-table tbody tr", "tunnel down")
+	if got := browser.Eval[string](b, "document.title"); !strings.HasPrefix(got, "(1 down)") {
 		t.Errorf("title %q", got)
 	}
-	if got := eval[string](b, "document.getElementById('said').textContent"); got != "site-c is down." {
+	if got := browser.Eval[string](b, "document.getElementById('said').textContent"); got != "site-c is down." {
 		t.Errorf("a screen reader is told %q", got)
 	}
 	f.up("site-c")
-	b.untilSays("#count", "3, all up")
-	b.quiet(url)
+	b.UntilSays("#count", "3, all up")
+	b.Quiet(url)
 }
 
 // The last hour is drawn, with a gap where the tunnel was down, and said in words.
@@ -49,22 +50,22 @@ func TestLastHour(t *testing.T) {
 	p := New(f, nil)
 	f.fill(p, 20*time.Millisecond)
 	url, _ := serve(t, p)
-	b := open(t)
-	b.do(chromedp.Navigate(url + "/"))
-	b.untilSays("figcaption", "Round trip")
-	b.untilSays("figcaption", "highest")
-	b.until("document.querySelectorAll('svg.chart path').length === 3")
-	if moves := eval[int](b, "document.querySelector('svg.chart path').getAttribute('d').split('M').length - 1"); moves != 2 {
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("figcaption", "Round trip")
+	b.UntilSays("figcaption", "highest")
+	b.Until("document.querySelectorAll('svg.chart path').length === 3")
+	if moves := browser.Eval[int](b, "document.querySelector('svg.chart path').getAttribute('d').split('M').length - 1"); moves != 2 {
 		t.Errorf("the line of the round trips has %d parts, want one before and one after the gap", moves)
 	}
-	if !eval[bool](b, "[...document.querySelectorAll('figure')].every((f) => f.getAttribute('aria-label').includes('last hour') && f.querySelector('svg').getAttribute('aria-hidden') === 'true')") {
+	if !browser.Eval[bool](b, "[...document.querySelectorAll('figure')].every((f) => f.getAttribute('aria-label').includes('last hour') && f.querySelector('svg').getAttribute('aria-hidden') === 'true')") {
 		t.Error("a drawing is not told of in words alone")
 	}
-	b.scheme("light")
-	b.shoot("one-light")
-	b.scheme("dark")
-	b.shoot("one-dark")
-	b.quiet(url)
+	b.Scheme("light")
+	b.Shoot("one-light")
+	b.Scheme("dark")
+	b.Shoot("one-dark")
+	b.Quiet(url)
 }
 
 func answerOf(q status.WhyQuestion) (status.Why, error) {
@@ -83,24 +84,24 @@ func TestWhyForm(t *testing.T) {
 	f := newFake("site-b", "site-c", "site-d")
 	f.why = answerOf
 	url, _ := serve(t, New(f, nil))
-	b := open(t)
-	b.do(chromedp.Navigate(url + "/"))
-	b.untilSays("#link", "Live")
-	b.do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
-	b.until("document.activeElement.id === 'why-answer'")
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("#link", "Live")
+	b.Do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
+	b.Until("document.activeElement.id === 'why-answer'")
 	for _, want := range []string{
 		"10.2.0.0/24", "best", "filtered", "/etc/warren/peers.d/site-c.toml:7 import", "AS_PATH 64513",
 		"Kernel: a packet to 10.2.0.0 takes 10.2.0.0/24 dev site-b proto bgp: Warren’s", "Announced to: site-c", "site-b: it comes from there",
 	} {
-		b.untilSays("#why-answer", want)
+		b.UntilSays("#why-answer", want)
 	}
-	b.shoot("why")
-	b.quiet(url)
+	b.Shoot("why")
+	b.Quiet(url)
 
 	// A mistake is said, and the field has the focus again.
-	b.do(chromedp.SetValue(chromedp.CSS("#why-prefix"), "10.2.0.0/99"), chromedp.Click(chromedp.CSS("#why-form button")))
-	b.untilSays("#why-problem", "10.2.0.0/99")
-	b.until("document.activeElement.id === 'why-prefix' && document.getElementById('why-answer').hidden")
+	b.Do(chromedp.SetValue(chromedp.CSS("#why-prefix"), "10.2.0.0/99"), chromedp.Click(chromedp.CSS("#why-form button")))
+	b.UntilSays("#why-problem", "10.2.0.0/99")
+	b.Until("document.activeElement.id === 'why-prefix' && document.getElementById('why-answer').hidden")
 }
 
 // hostile is what a peer may call itself, or say for a reason.
@@ -119,26 +120,26 @@ func TestHostileTextStaysText(t *testing.T) {
 	f.down(hostile, hostile)
 	f.Add(history.Event{Kind: history.Stranger, Remote: hostile, Cause: hostile, Changes: []string{hostile}})
 	url, _ := serve(t, New(f, nil))
-	b := open(t)
-	b.do(chromedp.Navigate(url + "/"))
-	b.untilSays("#peer-table tbody:first-of-type", "<img src=x")
-	b.untilSays("dd", "<img src=x")
-	b.untilSays("#notes-list li", "<img src=x")
-	b.untilSays("#history-table td", "<img src=x")
-	b.do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
-	b.untilSays("#why-answer", "<img src=x")
-	if eval[bool](b, "'bad' in window") {
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("#peer-table tbody:first-of-type", "<img src=x")
+	b.UntilSays("dd", "<img src=x")
+	b.UntilSays("#notes-list li", "<img src=x")
+	b.UntilSays("#history-table td", "<img src=x")
+	b.Do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
+	b.UntilSays("#why-answer", "<img src=x")
+	if browser.Eval[bool](b, "'bad' in window") {
 		t.Error("a script ran that a peer has sent")
 	}
-	if n := eval[int](b, "document.querySelectorAll('body img, body script').length"); n != 0 {
+	if n := browser.Eval[int](b, "document.querySelectorAll('body img, body script').length"); n != 0 {
 		t.Errorf("%d elements are a peer's", n)
 	}
-	if eval[bool](b, "document.body.textContent.includes('\\u202e')") {
+	if browser.Eval[bool](b, "document.body.textContent.includes('\\u202e')") {
 		t.Error("what a peer has said turns the direction of writing")
 	}
-	b.quiet(url)
+	b.Quiet(url)
 	// What would run if somebody put text in as markup does not: the policy forbids that too.
-	if got := eval[string](b, "try { document.body.innerHTML = '<b>x</b>'; 'done' } catch (e) { e.name }"); got != "TypeError" {
+	if got := browser.Eval[string](b, "try { document.body.innerHTML = '<b>x</b>'; 'done' } catch (e) { e.name }"); got != "TypeError" {
 		t.Errorf("markup can be made of text: %s", got)
 	}
 }
@@ -147,39 +148,39 @@ func TestHostileTextStaysText(t *testing.T) {
 func TestDaemonGoesAndComesBack(t *testing.T) {
 	f := newFake("site-b", "site-c", "site-d")
 	url, stop := serve(t, New(f, nil))
-	b := open(t)
-	b.do(chromedp.Navigate(url + "/"))
-	b.untilSays("#link", "Live")
-	b.do(chromedp.Click(chromedp.CSS("#peer-table tbody:nth-of-type(2) button")))
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("#link", "Live")
+	b.Do(chromedp.Click(chromedp.CSS("#peer-table tbody:nth-of-type(2) button")))
 	stop()
-	b.untilSays("#link", "The daemon does not answer since")
-	b.untilSays("#link", "What is shown is of before")
-	b.shoot("gone")
+	b.UntilSays("#link", "The daemon does not answer since")
+	b.UntilSays("#link", "What is shown is of before")
+	b.Shoot("gone")
 	g := newFake("site-b", "site-c", "site-e")
 	g.down("site-e", "connection refused")
 	serveAt(t, New(g, nil), strings.TrimPrefix(url, "http://"))
-	b.untilSays("#link", "Live")
-	b.untilSays("#count", "1 of 3 down")
-	b.until("document.querySelectorAll('#peer-table tbody').length === 3")
-	b.until("document.activeElement.textContent === 'site-c' && document.activeElement.getAttribute('aria-expanded') === 'true'")
+	b.UntilSays("#link", "Live")
+	b.UntilSays("#count", "1 of 3 down")
+	b.Until("document.querySelectorAll('#peer-table tbody').length === 3")
+	b.Until("document.activeElement.textContent === 'site-c' && document.activeElement.getAttribute('aria-expanded') === 'true'")
 }
 
 // A daemon that is there and whose state cannot be had says so.
 func TestTrouble(t *testing.T) {
 	f := newFake("site-b")
 	url, _ := serve(t, New(f, nil))
-	b := open(t)
-	b.do(chromedp.Navigate(url + "/"))
-	b.untilSays("#link", "Live")
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("#link", "Live")
 	f.mu.Lock()
 	f.err = fmt.Errorf("the agent is busy")
 	f.mu.Unlock()
-	b.untilSays("#link", "the daemon does not say what its state is: the agent is busy")
+	b.UntilSays("#link", "the daemon does not say what its state is: the agent is busy")
 	f.mu.Lock()
 	f.err = nil
 	f.mu.Unlock()
-	b.untilSays("#link", "Live")
-	b.quiet(url)
+	b.UntilSays("#link", "Live")
+	b.Quiet(url)
 }
 
 // Two hundred peers are found by the filter, and those that are down come first.
@@ -200,25 +201,25 @@ func TestManyPeers(t *testing.T) {
 	p := New(f, nil)
 	f.fill(p, 30*time.Millisecond)
 	url, _ := serve(t, p)
-	b := open(t)
-	b.do(chromedp.Navigate(url + "/"))
-	b.untilSays("#count", "3 of 200 down")
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("#count", "3 of 200 down")
 	first := "[...document.querySelectorAll('#peer-table tbody')].filter((t) => !t.hidden).slice(0, 3).map((t) => t.querySelector('button').innerText).join()"
-	if got := eval[string](b, first); got != "branch-031,branch-150,branch-007" {
+	if got := browser.Eval[string](b, first); got != "branch-031,branch-150,branch-007" {
 		t.Errorf("the first rows are those of %s", got)
 	}
-	b.untilSays("#peer-table tbody", "branch-007/1")
-	b.shoot("many")
-	b.do(chromedp.SendKeys(chromedp.CSS("#filter"), "down branch-15"))
-	b.untilSays("#count", "1 shown")
-	if got := eval[string](b, first); got != "branch-150" {
+	b.UntilSays("#peer-table tbody", "branch-007/1")
+	b.Shoot("many")
+	b.Do(chromedp.SendKeys(chromedp.CSS("#filter"), "down branch-15"))
+	b.UntilSays("#count", "1 shown")
+	if got := browser.Eval[string](b, first); got != "branch-150" {
 		t.Errorf("the filter shows %s", got)
 	}
 	// While one types, a peer that goes down moves to the top, and the focus stays.
 	f.down("branch-151", "no answer for 10s")
-	b.untilSays("#count", "2 shown")
-	b.until("document.activeElement.id === 'filter'")
-	b.quiet(url)
+	b.UntilSays("#count", "2 shown")
+	b.Until("document.activeElement.id === 'filter'")
+	b.Quiet(url)
 }
 
 // All that can be done can be done with the keyboard, in the order in which it is seen.
@@ -226,14 +227,14 @@ func TestKeyboard(t *testing.T) {
 	f := newFake("site-b", "site-c", "site-d")
 	f.why = answerOf
 	url, _ := serve(t, New(f, nil))
-	b := open(t)
-	b.do(chromedp.Navigate(url + "/"))
-	b.untilSays("#link", "Live")
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("#link", "Live")
 	var order []string
 	for range 12 {
-		b.do(chromedp.KeyEvent(kb.Tab))
-		order = append(order, eval[string](b, "(document.activeElement.labels?.[0] ?? document.activeElement).textContent"))
-		if !eval[bool](b, "getComputedStyle(document.activeElement).outlineStyle === 'solid'") {
+		b.Do(chromedp.KeyEvent(kb.Tab))
+		order = append(order, browser.Eval[string](b, "(document.activeElement.labels?.[0] ?? document.activeElement).textContent"))
+		if !browser.Eval[bool](b, "getComputedStyle(document.activeElement).outlineStyle === 'solid'") {
 			t.Errorf("one does not see that the focus is at %s", order[len(order)-1])
 		}
 	}
@@ -241,14 +242,14 @@ func TestKeyboard(t *testing.T) {
 	if fmt.Sprint(order) != fmt.Sprint(want) {
 		t.Errorf("Tab goes through %q", order)
 	}
-	b.do(chromedp.Focus(chromedp.CSS("#peer-table tbody:nth-of-type(2) button")), chromedp.KeyEvent(" "))
-	b.until("document.activeElement.getAttribute('aria-expanded') === 'true'")
-	b.untilSays("#peer-table tbody:nth-of-type(2) .details", "Congestion")
+	b.Do(chromedp.Focus(chromedp.CSS("#peer-table tbody:nth-of-type(2) button")), chromedp.KeyEvent(" "))
+	b.Until("document.activeElement.getAttribute('aria-expanded') === 'true'")
+	b.UntilSays("#peer-table tbody:nth-of-type(2) .details", "Congestion")
 	f.down("site-c", "no answer for 10s") // its rows move to the top
-	b.untilSays("#peer-table tbody:first-of-type", "site-c")
-	b.until("document.activeElement.textContent === 'site-c'")
-	b.do(chromedp.KeyEvent(kb.Enter))
-	b.until("document.activeElement.getAttribute('aria-expanded') === 'false' && !document.querySelector('.details')")
+	b.UntilSays("#peer-table tbody:first-of-type", "site-c")
+	b.Until("document.activeElement.textContent === 'site-c'")
+	b.Do(chromedp.KeyEvent(kb.Enter))
+	b.Until("document.activeElement.getAttribute('aria-expanded') === 'false' && !document.querySelector('.details')")
 }
 
 // On a telephone nothing is wider than the screen, and what can be touched is large enough.
@@ -259,20 +260,20 @@ func TestPhone(t *testing.T) {
 	f.fill(p, 20*time.Millisecond)
 	f.down("site-d", "no answer for 10s")
 	url, _ := serve(t, p)
-	b := open(t)
-	b.do(chromedp.EmulateViewport(360, 740), chromedp.Navigate(url+"/"))
-	b.untilSays("#link", "Live")
-	b.do(chromedp.Click(chromedp.CSS("#peer-table tbody:first-of-type button")))
-	b.untilSays("figcaption", "highest")
-	b.do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
-	b.untilSays("#why-answer", "Kernel")
-	if wide := eval[string](b, "[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.unseen')).map((e) => e.tagName + '.' + e.className).join()"); wide != "" {
+	b := browser.Open(t)
+	b.Do(chromedp.EmulateViewport(360, 740), chromedp.Navigate(url+"/"))
+	b.UntilSays("#link", "Live")
+	b.Do(chromedp.Click(chromedp.CSS("#peer-table tbody:first-of-type button")))
+	b.UntilSays("figcaption", "highest")
+	b.Do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
+	b.UntilSays("#why-answer", "Kernel")
+	if wide := browser.Eval[string](b, "[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.unseen')).map((e) => e.tagName + '.' + e.className).join()"); wide != "" {
 		t.Errorf("wider than the screen: %s", wide)
 	}
-	if small := eval[string](b, "[...document.querySelectorAll('button, input, select')].filter((e) => e.getBoundingClientRect().height < 24).map((e) => e.outerHTML).join()"); small != "" {
+	if small := browser.Eval[string](b, "[...document.querySelectorAll('button, input, select')].filter((e) => e.getBoundingClientRect().height < 24).map((e) => e.outerHTML).join()"); small != "" {
 		t.Errorf("too small to touch: %s", small)
 	}
-	b.shoot("phone")
+	b.Shoot("phone")
 }
 
 // What a screen reader is told of the page: landmarks, headings, the table with its headers, and a name for all
@@ -281,11 +282,11 @@ func TestAccessibilityTree(t *testing.T) {
 	f := newFake("site-b", "site-c", "site-d")
 	f.down("site-c", "no answer for 10s")
 	url, _ := serve(t, New(f, nil))
-	b := open(t)
+	b := browser.Open(t)
 	for _, width := range []int64{1280, 360} { // a table stays one where it is not drawn as one
-		b.do(chromedp.EmulateViewport(width, 800), chromedp.Navigate(url+"/"))
-		b.untilSays("#count", "1 of 3 down")
-		tree := b.accessible()
+		b.Do(chromedp.EmulateViewport(width, 800), chromedp.Navigate(url+"/"))
+		b.UntilSays("#count", "1 of 3 down")
+		tree := b.Accessible()
 		for _, want := range []string{
 			"banner", "navigation Parts of this page", "main", "contentinfo", "search",
 			"heading site-a", "heading Peers", "heading Why", "heading History",
@@ -306,7 +307,7 @@ func TestAccessibilityTree(t *testing.T) {
 			}
 		}
 	}
-	if n := eval[int](b, "document.querySelectorAll('[aria-live], [role=status], [role=alert], [role=log]').length"); n != 3 {
+	if n := browser.Eval[int](b, "document.querySelectorAll('[aria-live], [role=status], [role=alert], [role=log]').length"); n != 3 {
 		t.Errorf("%d regions speak by themselves", n)
 	}
 }
@@ -337,26 +338,26 @@ func TestContrast(t *testing.T) {
 	f.fill(p, 20*time.Millisecond)
 	f.down("site-c", "no answer for 10s")
 	url, _ := serve(t, p)
-	b := open(t)
-	b.do(chromedp.Navigate(url + "/"))
-	b.untilSays("figcaption", "highest")
-	b.do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
-	b.untilSays("#why-answer", "Kernel")
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("figcaption", "highest")
+	b.Do(chromedp.SendKeys(chromedp.CSS("#why-prefix"), "10.2.0.0/24"+kb.Enter))
+	b.UntilSays("#why-answer", "Kernel")
 	ground := map[string]string{}
 	for _, scheme := range []string{"light", "dark"} {
-		b.scheme(scheme)
-		ground[scheme] = eval[string](b, "getComputedStyle(document.body).backgroundColor")
+		b.Scheme(scheme)
+		ground[scheme] = browser.Eval[string](b, "getComputedStyle(document.body).backgroundColor")
 		var got struct {
 			Seen int
 			Low  []string
 		}
-		if err := json.Unmarshal([]byte(eval[string](b, measure)), &got); err != nil {
+		if err := json.Unmarshal([]byte(browser.Eval[string](b, measure)), &got); err != nil {
 			t.Fatal(err)
 		}
 		if got.Seen < 60 || len(got.Low) > 0 {
 			t.Errorf("%s: of %d texts these are too pale: %q", scheme, got.Seen, got.Low)
 		}
-		b.shoot("all-" + scheme)
+		b.Shoot("all-" + scheme)
 	}
 	if ground["light"] == ground["dark"] {
 		t.Errorf("dark is as light: %v", ground)

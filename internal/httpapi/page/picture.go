@@ -27,7 +27,7 @@ type frame struct {
 	Trouble string            `json:"trouble,omitempty"` // why there is nothing else
 }
 
-// shownPeer is a peer whose Numbers are 0, as they come apart.
+// shownPeer is a peer whose numbers are 0, as they come apart. Its Tunnel and BGP are empty if it has Tunnels.
 type shownPeer struct {
 	State string      `json:"state"`
 	Peer  status.Peer `json:"peer"`
@@ -111,7 +111,9 @@ func show(s status.Status, peer status.Peer) shown {
 	for i := range tunnels {
 		of = append(of, takeNumbers(&tunnels[i].Tunnel))
 	}
-	takeNumbers(&peer.Tunnel)
+	if takeNumbers(&peer.Tunnel); len(tunnels) > 0 { // which has both
+		peer.Tunnel, peer.BGP = status.Tunnel{}, status.BGP{}
+	}
 	peer.Tunnels = tunnels
 	return shown{still: encode(shownPeer{State: state, Peer: peer}), numbers: encode(of)}
 }

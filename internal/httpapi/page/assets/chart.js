@@ -4,7 +4,7 @@
 import {make} from './text.js'
 
 const SVG = 'http://www.w3.org/2000/svg'
-const HOUR = 3600
+const SPANS = [5, 10, 15, 30, 60] // minutes that may be drawn
 const MARGIN = {left: 66, right: 6, top: 8, bottom: 20}
 
 function shape(name, attributes, text) {
@@ -59,37 +59,39 @@ export class Chart {
     if (!this.data || width < 80) return
     const {times, interval, lines} = this.data
     const end = times.length > 0 ? times[times.length - 1] : 0
+    const first = times.find((_, i) => lines.some((line) => line[i] != null)) ?? end
+    const minutes = SPANS.find((m) => end - first <= m * 60) ?? 60
     const top = ceiling(Math.max(0, ...lines.flat().filter((v) => v != null)))
-    const x = (t) => MARGIN.left + (1 - (end - t) / HOUR) * (width - MARGIN.left - MARGIN.right)
+    const x = (t) => MARGIN.left + (1 - (end - t) / (minutes * 60)) * (width - MARGIN.left - MARGIN.right)
     const y = (v) => height - MARGIN.bottom - (v / top) * (height - MARGIN.top - MARGIN.bottom)
     this.svg.setAttribute('viewBox', `0 0 ${width} ${height}`)
-    this.svg.replaceChildren(...this.axes(width, height, x, y, end, top))
+    this.svg.replaceChildren(...this.axes(width, height, x, y, end, top, minutes))
     lines.forEach((line, i) => {
-      this.svg.append(shape('path', {class: `line-${i}`, d: path(times, line, interval, x, y, end)}))
+      this.svg.append(shape('path', {class: `line-${i}`, d: path(times, line, interval, x, y, end - minutes * 60)}))
     })
   }
 
-  axes(width, height, x, y, end, top) {
+  axes(width, height, x, y, end, top, span) {
     const out = []
     for (const part of [0, 0.5, 1]) {
       const at = Math.round(y(part * top)) + 0.5
       out.push(shape('line', {class: 'grid', x1: MARGIN.left, x2: width - MARGIN.right, y1: at, y2: at}))
       out.push(shape('text', {x: MARGIN.left - 8, y: at + 4, 'text-anchor': 'end'}, part === 0 ? '0' : this.format(part * top)))
     }
-    for (const minutes of width > 330 ? [60, 45, 30, 15, 0] : [60, 30, 0]) {
-      const anchor = minutes === 0 ? 'end' : minutes === 60 ? 'start' : 'middle'
-      const label = minutes === 0 ? 'now' : minutes === 60 ? '1 h ago' : `${minutes} min`
-      out.push(shape('text', {x: x(end - minutes * 60), y: height - 4, 'text-anchor': anchor}, label))
+    for (const part of width > 330 && span % 4 === 0 ? [1, 0.75, 0.5, 0.25, 0] : [1, 0]) {
+      const anchor = part === 0 ? 'end' : part === 1 ? 'start' : 'middle'
+      const label = part === 0 ? 'now' : part === 1 ? `${span} min ago` : `${span * part} min`
+      out.push(shape('text', {x: x(end - span * part * 60), y: height - 4, 'text-anchor': anchor}, label))
     }
     return out
   }
 }
 
 // path is a line with a gap where nothing is known. A value alone between gaps is a dot.
-function path(times, values, interval, x, y, end) {
+function path(times, values, interval, x, y, from) {
   let d = '', before = null
   for (let i = 0; i < times.length; i++) {
-    if (values[i] == null || times[i] < end - HOUR) {
+    if (values[i] == null || times[i] < from) {
       before = null
       continue
     }
