@@ -28,7 +28,8 @@ const (
 	queue      = 8           // frames that a viewer may be behind, which are as many seconds
 	tick       = time.Second // between two pictures
 	askWithin  = 5 * time.Second
-	maxWhys    = 2   // questions at a time
+	maxWhys    = 2   // questions about prefixes at a time
+	maxReads   = 4   // questions for samples at a time, whose answers have up to 1 MB
 	firstShown = 200 // events of the history that a new viewer gets
 )
 
@@ -42,7 +43,8 @@ type Page struct {
 	join    chan *viewer
 	leave   chan *viewer
 	samples chan samplesQuestion
-	whys    chan struct{}
+	whys    chan struct{} // has an element for each question that is worked on
+	reads   chan struct{} // likewise
 	stopped chan struct{}
 	hour    hour // Run's alone
 }
@@ -55,7 +57,7 @@ func New(source Source, log *slog.Logger) *Page {
 	p := &Page{
 		source: source, log: log, tick: tick, sample: sampleInterval,
 		join: make(chan *viewer), leave: make(chan *viewer), samples: make(chan samplesQuestion),
-		whys: make(chan struct{}, maxWhys), stopped: make(chan struct{}),
+		whys: make(chan struct{}, maxWhys), reads: make(chan struct{}, maxReads), stopped: make(chan struct{}),
 	}
 	p.mux = p.routes()
 	return p

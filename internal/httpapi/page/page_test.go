@@ -180,6 +180,27 @@ func TestViewersAreBounded(t *testing.T) {
 	}
 }
 
+// At a thousand peers a viewer gets no more than it must: 1.5 KB a peer at first, then 100 bytes for each whose
+// counters have changed.
+func TestFramesAreSmall(t *testing.T) {
+	const peers = 1000
+	var names []string
+	for i := range peers {
+		names = append(names, fmt.Sprintf("branch-%04d", i))
+	}
+	w := still(newFake(names...))
+	v := join(t, w)
+	<-v.frames
+	if whole := len(<-v.frames); whole > 1500*peers {
+		t.Errorf("the first frame has %d bytes", whole)
+	}
+	w.ticked(t.Context())
+	data := <-v.frames
+	if got := parse(t, data); len(got.Numbers) != peers || len(data) > 100*peers {
+		t.Errorf("a frame for %d peers has %d bytes", len(got.Numbers), len(data))
+	}
+}
+
 // What viewers who come at the same time get is kept once.
 func TestWholePictureIsShared(t *testing.T) {
 	w := still(newFake("site-b"))

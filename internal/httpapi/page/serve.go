@@ -152,6 +152,18 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+var errTooMany = errors.New("too many ask at the same time; try again")
+
+// take waits for room in slots, and reports whether there was some before ctx was done.
+func take(ctx context.Context, slots chan struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // serveWhy answers what became of the routes to a prefix.
 func (p *Page) serveWhy(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
@@ -163,13 +175,11 @@ func (p *Page) serveWhy(w http.ResponseWriter, r *http.Request) {
 	q.From, q.To = values.Get("from"), values.Get("to")
 	ctx, cancel := context.WithTimeout(r.Context(), askWithin)
 	defer cancel()
-	select {
-	case p.whys <- struct{}{}:
-		defer func() { <-p.whys }()
-	case <-ctx.Done():
-		fail(w, http.StatusServiceUnavailable, errors.New("too many ask at the same time; try again"))
+	if !take(ctx, p.whys) {
+		fail(w, http.StatusServiceUnavailable, errTooMany)
 		return
 	}
+	defer func() { <-p.whys }()
 	y, err := p.source.Why(ctx, q)
 	switch {
 	case errors.Is(err, status.ErrNoPeer):
@@ -188,6 +198,13 @@ func (p *Page) serveSamples(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, fmt.Errorf("name 1 to %d peers, as in samples.json?peer=site-b", maxAsked))
 		return
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), askWithin)
+	defer cancel()
+	if !take(ctx, p.reads) {
+		fail(w, http.StatusServiceUnavailable, errTooMany)
+		return
+	}
+	defer func() { <-p.reads }()
 	q := samplesQuestion{peers: names, answer: make(chan samples, 1)}
 	select {
 	case p.samples <- q:

@@ -16,11 +16,9 @@ function shape(name, attributes, text) {
 
 // Chart is a figure that is drawn again when it gets other values, or another width.
 export class Chart {
-  // title names the quantity, format writes one value, labels name the lines.
-  constructor(title, format, labels) {
-    this.title = title
-    this.format = format
-    this.labels = labels
+  // title names the quantity, format writes one value, labels name the lines. The scale goes up to least, or more.
+  constructor(title, format, labels, least) {
+    Object.assign(this, {title, format, labels, least})
     this.svg = shape('svg', {class: 'chart', 'aria-hidden': 'true', focusable: 'false'})
     this.caption = make('figcaption')
     this.figure = make('figure', {'aria-label': `${title}, the last hour`}, this.caption, this.svg)
@@ -33,6 +31,7 @@ export class Chart {
   set(times, interval, lines) {
     this.data = {times, interval, lines}
     this.caption.replaceChildren(...this.words())
+    this.svg.toggleAttribute('hidden', lines.flat().every((v) => v == null))
     this.draw()
   }
 
@@ -61,7 +60,7 @@ export class Chart {
     const end = times.length > 0 ? times[times.length - 1] : 0
     const first = times.find((_, i) => lines.some((line) => line[i] != null)) ?? end
     const minutes = SPANS.find((m) => end - first <= m * 60) ?? 60
-    const top = ceiling(Math.max(0, ...lines.flat().filter((v) => v != null)))
+    const top = ceiling(Math.max(this.least, ...lines.flat().filter((v) => v != null)))
     const x = (t) => MARGIN.left + (1 - (end - t) / (minutes * 60)) * (width - MARGIN.left - MARGIN.right)
     const y = (v) => height - MARGIN.bottom - (v / top) * (height - MARGIN.top - MARGIN.bottom)
     this.svg.setAttribute('viewBox', `0 0 ${width} ${height}`)
@@ -105,7 +104,6 @@ function path(times, values, interval, x, y, from) {
 
 // ceiling is the next of 1, 2, 4, 6, 8 or 10 times a power of ten above n.
 function ceiling(n) {
-  if (!(n > 0)) return 1
   const power = 10 ** Math.floor(Math.log10(n))
   return power * [1, 2, 4, 6, 8, 10].find((m) => m * power >= n * 0.9999)
 }

@@ -50,8 +50,8 @@ function list(ul, lines) {
 class Tunnel {
   constructor(named) {
     this.title = make('h4', {hidden: !named})
-    this.roundTrip = new Chart('Round trip', millis, ['round trip'])
-    this.throughput = new Chart('Throughput', rate, ['in', 'out'])
+    this.roundTrip = new Chart('Round trip', millis, ['round trip'], 1)
+    this.throughput = new Chart('Throughput', rate, ['in', 'out'], 1000)
     this.charts = make('div', {class: 'charts'}, this.roundTrip.figure, this.throughput.figure)
     this.lists = {Tunnel: make('dl'), BGP: make('dl')}
     this.facts = new Map()

@@ -128,8 +128,9 @@ function show(frame) {
   put(id('router'), printable(router.name))
   put(id('about'), `AS ${router.asn}, router ID ${router.router_id}, Warren ${printable(router.version)}, up ${age(model.uptime)}`)
   put(id('fib'), `Kernel routes: ${model.fib.ipv4} IPv4, ${model.fib.ipv6} IPv6; ${model.fib.pending} pending, ${model.fib.errors} refused.`)
-  peers.show(model, Boolean(frame.sampled || frame.full))
-  if (frame.router || frame.peers || frame.names || frame.fib) showNotes()
+  const changed = Boolean(frame.full || frame.peers || frame.names)
+  peers.show(model, {changed, sampled: Boolean(frame.sampled || frame.full)})
+  if (changed || frame.router || frame.fib) showNotes()
   const down = [...model.peers.values()].filter((p) => p.state !== 'up').length
   document.title = `${down > 0 ? `(${down} down) ` : ''}${printable(router.name)} – Warren`
   showLink()

@@ -11,6 +11,8 @@ const CELLS = [
 const MOST_DRAWN = 50 // peers whose last hour is asked for
 const OPEN_AT_FIRST = 2 // so few peers are shown with their details
 
+const byName = new Intl.Collator('en', {numeric: true})
+
 // tunnelsOf are the tunnels of a peer; one on a network of the router's has one line without any.
 export function tunnelsOf({peer}) {
   return peer.tunnels.length > 0 ? peer.tunnels : [{...peer.tunnel, bgp: peer.bgp}]
@@ -99,7 +101,8 @@ export class Peers {
     filter.addEventListener('input', () => this.model && this.arrange())
   }
 
-  show(model, sampled) {
+  // show takes the model. changed says that more than counters has, sampled that the last hour has.
+  show(model, {changed, sampled}) {
     const first = this.model === null
     this.model = model
     for (const [name, group] of this.groups) {
@@ -114,7 +117,7 @@ export class Peers {
       group.show(known, model.now)
       group.details?.show(known, model.now)
     }
-    this.arrange()
+    if (changed) this.arrange()
     if (first && model.peers.size <= OPEN_AT_FIRST) for (const [name, group] of this.groups) this.toggle(name, group)
     if (sampled) this.ask()
   }
@@ -134,7 +137,7 @@ export class Peers {
   arrange() {
     const words = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean)
     const order = [...this.model.peers.values()].sort((a, b) =>
-      (RANK[a.state] ?? 2) - (RANK[b.state] ?? 2) || a.name.localeCompare(b.name, 'en', {numeric: true}))
+      (RANK[a.state] ?? 2) - (RANK[b.state] ?? 2) || byName.compare(a.name, b.name))
     const focused = document.activeElement
     let before = this.table.tHead, shown = 0, moved = false
     for (const {name} of order) {
