@@ -249,24 +249,21 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func get(t *testing.T, h http.Handler, path string, header ...string) *http.Response {
-	t.Helper()
+// answered is what a handler has answered.
+type answered struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+func get(h http.Handler, path string, header ...string) answered {
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w.Result()
-}
-
-func body(t *testing.T, r *http.Response) string {
-	t.Helper()
-	text, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return answered{w.Code, w.Header(), w.Body.String()}
 }
 
 // The page's files hold no script or style in markup, and name no other place.
@@ -278,17 +275,17 @@ func TestAssets(t *testing.T) {
 		if path == "/index.html" {
 			path = "/"
 		}
-		r := get(t, p, path)
-		text := body(t, r)
-		if r.StatusCode != http.StatusOK || kind == "" || r.Header.Get("Content-Type") != kind || r.Header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s: %s %v", path, r.Status, r.Header)
+		r := get(p, path)
+		text := r.body
+		if r.code != http.StatusOK || kind == "" || r.header.Get("Content-Type") != kind || r.header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %d %v", path, r.code, r.header)
 		}
-		policy := r.Header.Get("Content-Security-Policy")
+		policy := r.header.Get("Content-Security-Policy")
 		if !strings.HasPrefix(policy, "default-src 'none'; script-src 'self'; style-src 'self';") || strings.Contains(policy, "unsafe") {
 			t.Errorf("%s: %s", path, policy)
 		}
-		if again := get(t, p, path, "If-None-Match", r.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
-			t.Errorf("%s is sent again: %s", path, again.Status)
+		if again := get(p, path, "If-None-Match", r.header.Get("ETag")); again.code != http.StatusNotModified {
+			t.Errorf("%s is sent again: %d", path, again.code)
 		}
 		text = strings.ReplaceAll(text, "http://www.w3.org/2000/svg", "")
 		for _, bad := range []string{"http:", "https:", "//cdn", "@import", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "<style", " style=", " onclick=", " onload=", "localStorage"} {
@@ -297,11 +294,11 @@ func TestAssets(t *testing.T) {
 			}
 		}
 	}
-	if r := get(t, p, "/index.html"); r.StatusCode != http.StatusNotFound {
-		t.Errorf("index.html: %s", r.Status)
+	if r := get(p, "/index.html"); r.code != http.StatusNotFound {
+		t.Errorf("index.html: %d", r.code)
 	}
-	if r := get(t, p, "/assets/"); r.StatusCode != http.StatusNotFound {
-		t.Errorf("assets/: %s", r.Status)
+	if r := get(p, "/assets/"); r.code != http.StatusNotFound {
+		t.Errorf("assets/: %d", r.code)
 	}
 }
 
@@ -332,10 +329,10 @@ func TestWhyJSON(t *testing.T) {
 	f := newFake("site-b")
 	f.why = answerOf
 	p := New(f, nil)
-	r := get(t, p, "/why.json?prefix=10.2.0.0/24")
+	r := get(p, "/why.json?prefix=10.2.0.0/24")
 	var y status.Why
-	if err := json.Unmarshal([]byte(body(t, r)), &y); err != nil || r.StatusCode != 200 || y.Prefix != "10.2.0.0/24" || len(y.Candidates) != 2 {
-		t.Errorf("%v %s %+v", err, r.Status, y)
+	if err := json.Unmarshal([]byte(r.body), &y); err != nil || r.code != http.StatusOK || y.Prefix != "10.2.0.0/24" || len(y.Candidates) != 2 {
+		t.Errorf("%v %d %+v", err, r.code, y)
 	}
 	for path, want := range map[string]string{
 		"/why.json": `400 {"error":"a prefix, as 10.2.0.0/24, or an address is needed"}`,
@@ -345,14 +342,14 @@ func TestWhyJSON(t *testing.T) {
 		"/samples.json":                                  `400 {"error":`,
 		"/samples.json?" + strings.Repeat("peer=x&", 65): `400 {"error":`,
 	} {
-		r := get(t, p, path)
-		if got := fmt.Sprint(r.StatusCode, " ", body(t, r)); !strings.HasPrefix(got, want) || r.Header.Get("Content-Type") != "application/json" {
+		r := get(p, path)
+		if got := fmt.Sprint(r.code, " ", r.body); !strings.HasPrefix(got, want) || r.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %s", path, got)
 		}
 	}
 	f.why = nil
-	if r := get(t, p, "/why.json?prefix=10.2.0.0/24"); r.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("%s", r.Status)
+	if r := get(p, "/why.json?prefix=10.2.0.0/24"); r.code != http.StatusServiceUnavailable {
+		t.Errorf("%d", r.code)
 	}
 }
 
