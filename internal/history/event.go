@@ -27,6 +27,11 @@ const (
 	Stranger         Kind = "stranger"          // connections that were refused, many in one event
 	Underlay         Kind = "underlay"          // addresses, ports, interfaces, and what is below the tunnels
 	RouteError       Kind = "route_error"       // routes cannot be written, or can again
+	Drain            Kind = "drain"             // an operator takes traffic away from a peer, or from all
+	Undrain          Kind = "undrain"           // and gives it back, or the time of the drain is over
+	Down             Kind = "down"              // an operator takes a peer down
+	Up               Kind = "up"                // and up again
+	Reset            Kind = "reset"             // an operator has a peer's tunnels and sessions begin again
 	Lost             Kind = "lost"              // events that are not in the file, because it could not be written for too long
 )
 
@@ -45,7 +50,9 @@ type Event struct {
 	Remote    string  `json:"remote,omitempty"`    // on the underlay, with a port where there is one
 	LastedS   float64 `json:"lasted_s,omitempty"`  // how long it was up, or wrong, in seconds
 	Count     uint64  `json:"count,omitempty"`     // how many it tells of
-	// By and UID say on whose behalf a reload was: "uid 0", or "signal", whose sender is not known.
+	// Until is when a drain ends by itself; nil: it does not.
+	Until *Time `json:"until,omitempty"`
+	// By and UID say on whose behalf it was: "uid 0", or "signal", whose sender is not known.
 	By  string `json:"by,omitempty"`
 	UID *int64 `json:"uid,omitempty"`
 	// Changes are what a reload has changed, or what was wrong with the files.

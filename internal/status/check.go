@@ -15,7 +15,8 @@ const (
 )
 
 // Down returns a line for each thing that is down: tunnels, sessions, routes that the kernel does not take, and
-// what does not succeed and is tried again, unless nothing depends on it. peer: of that peer alone; "": of all.
+// what does not succeed and is tried again, unless nothing depends on it. What an operator has drained or taken
+// down counts as well. peer: of that peer alone; "": of all.
 func Down(s Status, peer string) (lines []string) {
 	note := func(of []Condition, who string) {
 		for _, c := range of {
@@ -31,7 +32,7 @@ func Down(s Status, peer string) (lines []string) {
 		}
 	}
 	for _, p := range s.Peers {
-		if peer != "" && p.Name != peer {
+		if peer != "" && p.Name != peer || p.Out() {
 			continue
 		}
 		for i, t := range tunnels(p) {

@@ -30,6 +30,7 @@ func PeerText(w io.Writer, s Status) error {
 	}
 	var b strings.Builder
 	for _, p := range s.Peers {
+		operatorLines(&b, s.Time.Time, p)
 		for i, t := range tunnels(p) {
 			tunnelText(&b, s.Time.Time, rowName(p, i), t)
 			b.WriteString("\n")

@@ -40,6 +40,8 @@ type Router struct {
 	Hints    []Hint  `json:"hints"`
 
 	Conditions []Condition `json:"conditions"` // those that are about no peer
+
+	Drained *Drain `json:"drained,omitempty"` // the whole router is
 }
 
 // Speaker is the process that speaks BGP.
@@ -79,6 +81,9 @@ type Peer struct {
 	Tunnels []PeerTunnel `json:"tunnels"` // all, in the order of the peer's file
 
 	History []history.Event `json:"history,omitempty"` // the last events; the daemon leaves it out
+
+	Drained *Drain     `json:"drained,omitempty"` // by itself or with the whole router; absent: it is not
+	Down    *TakenDown `json:"down,omitempty"`    // absent: no operator has taken it down
 
 	Conditions []Condition `json:"conditions"`
 }

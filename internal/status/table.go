@@ -22,7 +22,11 @@ func Table(w io.Writer, s Status) error {
 		s.Time = At(time.Now())
 	}
 	peerTable(&b, s)
+	if s.Router.Drained != nil {
+		fmt.Fprintf(&b, "the whole router is %s\n", s.Router.Drained.text(s.Time.Time))
+	}
 	for _, p := range s.Peers {
+		operatorLines(&b, s.Time.Time, p)
 		for i, t := range tunnels(p) {
 			name := rowName(p, i)
 			problem(&b, name, "tunnel", t.LastError, p.Conditions)
