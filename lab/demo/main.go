@@ -33,7 +33,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var err error
 	if *page {
-		err = showPage(ctx, *socket, *inherited)
+		err = pageCommand(ctx, *socket, *inherited)
 	} else {
 		err = run(ctx, *bin, *down)
 	}

@@ -60,8 +60,8 @@ func background(socket string) (address string, err error) {
 	return l.Addr().String(), cmd.Process.Release()
 }
 
-// showPage shows the page at socket to browsers, until ctx is done or the socket has gone.
-func showPage(ctx context.Context, socket string, inherited bool) error {
+// pageCommand is -page: it shows the page until ctx is done or the demo is taken down.
+func pageCommand(ctx context.Context, socket string, inherited bool) error {
 	if _, err := os.Stat(socket); err != nil {
 		return fmt.Errorf("%w: is there a demo? Start one with `make demo KEEP=1`", err)
 	}
@@ -72,6 +72,21 @@ func showPage(ctx context.Context, socket string, inherited bool) error {
 	if !inherited {
 		fmt.Printf("the status page of site-a is at http://%s/ until you interrupt this\n", l.Addr())
 	}
+	return showPage(ctx, l, socket)
+}
+
+func pageListener(inherited bool) (net.Listener, error) {
+	if !inherited {
+		return net.Listen("tcp", pageAddress)
+	}
+	file := os.NewFile(listenerFD, "listener")
+	defer file.Close()
+	return net.FileListener(file)
+}
+
+// showPage shows the page at socket to browsers that come to l, until ctx is done or the socket's directory
+// has gone.
+func showPage(ctx context.Context, l net.Listener, socket string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	server := &http.Server{Handler: forward(l.Addr().String(), socket), ReadHeaderTimeout: 5 * time.Second}
@@ -88,15 +103,6 @@ func showPage(ctx context.Context, socket string, inherited bool) error {
 		return err
 	}
 	return nil
-}
-
-func pageListener(inherited bool) (net.Listener, error) {
-	if !inherited {
-		return net.Listen("tcp", pageAddress)
-	}
-	file := os.NewFile(listenerFD, "listener")
-	defer file.Close()
-	return net.FileListener(file)
 }
 
 // exists is false when the demo that had the socket was taken down, not while its daemon starts again.

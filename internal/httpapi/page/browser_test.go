@@ -144,6 +144,34 @@ func TestHostileTextStaysText(t *testing.T) {
 	}
 }
 
+// What an operator has drained or taken down is no alarm, and says by whom.
+func TestOperator(t *testing.T) {
+	f := newFake("site-b", "site-c", "site-d", "site-e")
+	f.down("site-c", "taken down")
+	since := status.At(time.Now().Add(-5 * time.Minute))
+	f.change("site-c", func(p *status.Peer) { p.Down = &status.TakenDown{Since: since, By: "uid 0", Message: hostile} })
+	f.change("site-d", func(p *status.Peer) { p.Drained = &status.Drain{Since: since, By: "uid 1000"} })
+	f.down("site-e", "no answer for 10s")
+	url, _ := serve(t, New(f, nil))
+	b := browser.Open(t)
+	b.Do(chromedp.Navigate(url + "/"))
+	b.UntilSays("#count", "1 of 4 down, 2 drained or taken down")
+	order := browser.Eval[string](b, "[...document.querySelectorAll('#peer-table tbody button')].map((e) => e.innerText).join()")
+	if order != "site-e,site-c,site-d,site-b" {
+		t.Errorf("the order is %s", order)
+	}
+	b.UntilSays("#peer-table tbody:nth-of-type(2)", "taken down 5 min ago by uid 0: \"><img")
+	b.UntilSays("#peer-table tbody:nth-of-type(3)", "drained for 5 min by uid 1000")
+	if n := browser.Eval[int](b, "document.querySelectorAll('#peer-table tbody:nth-of-type(2) .bad').length"); n != 0 {
+		t.Error("a peer that was taken down looks like an alarm")
+	}
+	if got := browser.Eval[string](b, "document.title"); !strings.HasPrefix(got, "(1 down)") {
+		t.Errorf("title %q", got)
+	}
+	b.Shoot("operator")
+	b.Quiet(url)
+}
+
 // A daemon that stops is missed, and one that starts again is shown, by itself.
 func TestDaemonGoesAndComesBack(t *testing.T) {
 	f := newFake("site-b", "site-c", "site-d")

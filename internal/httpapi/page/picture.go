@@ -33,8 +33,10 @@ type shownPeer struct {
 	Peer  status.Peer `json:"peer"`
 }
 
-// What a peer's State says: all of it works, only a part does, or nothing.
+// What a peer's State says: all of it works, only a part does, nothing does, or an operator has drained it or
+// taken it down, so that it does not matter.
 const (
+	stateOut  = "out"
 	stateUp   = "up"
 	statePart = "part"
 	stateDown = "down"
@@ -128,6 +130,9 @@ func number(n uint64) json.Number { return json.Number(encode(n)) }
 
 // stateOf tells whether a peer works, as `warren status --check` sees it.
 func stateOf(s status.Status, p status.Peer) string {
+	if p.Out() {
+		return stateOut
+	}
 	s.Peers = []status.Peer{p}
 	if len(status.Down(s, p.Name)) == 0 {
 		return stateUp

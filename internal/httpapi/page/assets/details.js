@@ -2,7 +2,7 @@
 
 import {Chart} from './chart.js'
 import {tunnelsOf} from './peers.js'
-import {count, make, millis, printable, put, rate, said, since, size, times} from './text.js'
+import {count, make, millis, outOf, printable, put, rate, said, since, size, times} from './text.js'
 
 const MOST_EVENTS = 8
 
@@ -25,7 +25,7 @@ export class Details {
     while (this.tunnels.length > all.length) this.tunnels.pop().part.remove()
     all.forEach((tunnel, i) => {
       if (!this.tunnels[i]) this.parts.append((this.tunnels[i] = new Tunnel(all.length > 1)).part)
-      this.tunnels[i].show(tunnel, known.numbers[i], now)
+      this.tunnels[i].show(tunnel, known.numbers[i], outOf(known.peer, now), now)
     })
     list(this.conditions, known.peer.conditions.map((c) => `${c.text} (since ${since(c.since, now)}, tried ${times(c.tries)})`))
     const events = this.history.of(this.name, MOST_EVENTS)
@@ -59,7 +59,7 @@ class Tunnel {
     this.interface = ''
   }
 
-  show(tunnel, numbers, now) {
+  show(tunnel, numbers, out, now) {
     const {bgp} = tunnel
     const [, received, sent, receivedPackets, sentPackets, drops] = numbers ?? []
     this.interface = tunnel.interface
@@ -67,6 +67,7 @@ class Tunnel {
     put(this.title, `Tunnel ${tunnel.link}: ${printable(tunnel.interface)}`)
     const of = (term, text) => this.fact('Tunnel', term, text)
     of('Tunnel', span(tunnel.state, tunnel.since, now))
+    of('Operator', out)
     of('Last error', tunnel.last_error)
     of('Went down', resets(tunnel, now))
     of('Transport', tunnel.transport)

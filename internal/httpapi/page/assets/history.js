@@ -20,6 +20,7 @@ function detailsOf(event) {
   if (event.condition) parts.push(event.condition)
   if (event.remote) parts.push(event.remote)
   if (event.by) parts.push(`by ${event.by}`)
+  if (event.until) parts.push(`until ${moment(event.until)}`)
   if (event.count > 0) parts.push(times(event.count))
   if (event.lasted_s > 0) {
     const lasted = event.lasted_s < 1 ? `${Math.round(event.lasted_s * 1000)} ms` : age(event.lasted_s)

@@ -3,7 +3,7 @@
 import {History} from './history.js'
 import {Peers} from './peers.js'
 import {Why} from './why.js'
-import {age, make, moment, printable, put, said, since, times} from './text.js'
+import {age, make, moment, outOf, printable, put, said, since, times} from './text.js'
 
 const RETRY = 2000 // ms from losing the daemon to trying again
 const SILENCE = 8000 // ms without a frame, of which there is one a second, after which it is lost
@@ -131,7 +131,7 @@ function show(frame) {
   const changed = Boolean(frame.full || frame.peers || frame.names)
   peers.show(model, {changed, sampled: Boolean(frame.sampled || frame.full)})
   if (changed || frame.router || frame.fib) showNotes()
-  const down = [...model.peers.values()].filter((p) => p.state !== 'up').length
+  const down = [...model.peers.values()].filter((p) => p.state === 'down' || p.state === 'part').length
   document.title = `${down > 0 ? `(${down} down) ` : ''}${printable(router.name)} – Warren`
   showLink()
 }
@@ -153,6 +153,8 @@ function showNotes() {
   const notes = []
   const condition = (who, c) => notes.push([who, `${c.text} (${since(c.since, model.now)} so far, ${times(c.tries)} tried)`])
   const {speaker, conditions, hints} = model.router
+  const out = outOf(model.router, model.now)
+  if (out) notes.push(['', `The router is ${out}.`])
   conditions.forEach((c) => condition('', c))
   if (model.fib.errors > 0) notes.push(['', `The kernel refuses ${model.fib.errors} routes.`])
   if (speaker.restarts > 0) notes.push(['', `The BGP process was started again ${times(speaker.restarts)}; the last time because: ${speaker.last_error}`])
@@ -165,7 +167,7 @@ function showNotes() {
   id('notes').hidden = items.length === 0
 }
 
-const WORDS = {up: 'works', part: 'works in part', down: 'is down'}
+const WORDS = {up: 'works', part: 'works in part', down: 'is down', out: 'is drained or taken down'}
 
 // tell has a screen reader say which peers went down or came back, and nothing else.
 function tell(changes) {

@@ -1,9 +1,9 @@
 // The table of peers: a group of rows for each, one a tunnel, and one with details where these are open.
 
 import {Details} from './details.js'
-import {make, millis, printable, put, putClass, rate, since} from './text.js'
+import {make, millis, outOf, printable, put, putClass, rate, since} from './text.js'
 
-const RANK = {down: 0, part: 1, up: 2}
+const RANK = {down: 0, part: 1, out: 2, up: 3}
 // The cells behind a tunnel's name: their classes, and what names them where a row has no columns.
 const CELLS = [
   ['tunnel', 'Tunnel'], ['more'], ['number', 'Round trip'], ['number', 'In'], ['number', 'Out'], ['session', 'BGP'], ['number more'], ['number more'],
@@ -63,12 +63,13 @@ class Group {
     const [roundTrip] = known.numbers[i] ?? []
     const [received, sent] = ratesOf(known, i)
     const up = tunnel.state === 'up', established = tunnel.bgp.state === 'established'
-    state(cells[0], tunnel, up, now)
+    const out = outOf(known.peer, now)
+    state(cells[0], tunnel, up, now, out)
     put(cells[1], printable(tunnel.remote || '–'))
     put(cells[2], up ? millis(roundTrip) : '–')
     put(cells[3], rate(received))
     put(cells[4], rate(sent))
-    state(cells[5], tunnel.bgp, established, now)
+    state(cells[5], tunnel.bgp, established, now, '', out !== '')
     put(cells[6], String(tunnel.bgp.accepted))
     put(cells[7], String(tunnel.bgp.announced))
   }
@@ -82,13 +83,15 @@ class Group {
   }
 }
 
-function state(cell, {state, since: from, last_error: error}, good, now) {
-  const [word, small] = cell.children
+// state shows a state, since when, and why if it is not good. What an operator wanted is neither good nor bad.
+function state(cell, {state, since: from, last_error: error}, good, now, out = '', wanted = out !== '') {
+  const [word, , small] = cell.childNodes
   put(word, printable(state))
-  putClass(word, good ? 'good' : 'bad')
+  putClass(word, good ? 'good' : wanted ? '' : 'bad')
   const lasts = since(from, now)
-  put(small, !good && error ? printable(error) : lasts && `for ${lasts}`)
-  putClass(small, !good && error ? 'said' : '')
+  const why = out || (!good && !wanted ? error : '')
+  put(small, why ? printable(why) : lasts && `for ${lasts}`)
+  putClass(small, why ? 'said' : '')
 }
 
 // Peers is the table with its filter.
@@ -137,7 +140,7 @@ export class Peers {
   arrange() {
     const words = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean)
     const order = [...this.model.peers.values()].sort((a, b) =>
-      (RANK[a.state] ?? 2) - (RANK[b.state] ?? 2) || byName.compare(a.name, b.name))
+      (RANK[a.state] ?? 3) - (RANK[b.state] ?? 3) || byName.compare(a.name, b.name))
     const focused = document.activeElement
     let before = this.table.tHead, shown = 0, moved = false
     for (const {name} of order) {
@@ -156,11 +159,14 @@ export class Peers {
   }
 
   sum(order, shown, filtered) {
-    const all = order.length, up = order.filter((k) => k.state === 'up').length
-    let text = up === all ? (all === 1 ? '1, which is up' : `${all}, all up`) : `${all - up} of ${all} down`
-    if (all === 0) text = ''
+    const all = order.length, out = order.filter((k) => k.state === 'out').length
+    const up = order.filter((k) => k.state === 'up').length, down = all - up - out
+    let text = ''
+    if (all === 1 && up === 1) text = '1, which is up'
+    else if (all > 0) text = down > 0 ? `${down} of ${all} down` : out > 0 ? `${up} of ${all} up` : `${all}, all up`
+    if (out > 0) text += `, ${out} drained or taken down`
     put(this.count, filtered ? `${text}; ${shown} shown` : text)
-    putClass(this.count, up === all ? 'quiet' : 'bad')
+    putClass(this.count, down > 0 ? 'bad' : 'quiet')
     this.none.hidden = shown > 0
     put(this.none, all === 0 ? 'There are no peers: put one file for each into peers.d and reload.' : 'No peer is as the filter says.')
   }

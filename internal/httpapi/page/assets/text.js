@@ -91,3 +91,14 @@ export function moment(time) {
 export function times(n) {
   return n === 1 ? 'once' : `${count(n)} times`
 }
+
+// outOf says what an operator has done with a peer, or with the router; '' if nothing.
+export function outOf({drained, down}, now) {
+  if (down) return `taken down ${since(down.since, now)} ago by ${down.by}${down.message ? `: ${down.message}` : ''}`
+  if (!drained) return ''
+  const parts = [`drained for ${since(drained.since, now)} by ${drained.by}`]
+  if (drained.router) parts.push('with the whole router')
+  if (drained.until) parts.push(`until ${moment(drained.until)}`)
+  if (drained.quiet_since) parts.push('no traffic is left')
+  return parts.join(', ')
+}
