@@ -10,6 +10,8 @@ import (
 	"time"
 
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"warren/bgp"
 )
 
 // Tests of hubs: what one spoke gets of another's where AS numbers would forbid it.
@@ -147,8 +149,17 @@ func hopsTo(s *Speaker, name string) (four, six string) {
 func waitCounts(t testing.TB, s *Speaker, name string, announced, withheld int) {
 	t.Helper()
 	eventually(t, 40*time.Second, func() string {
-		if st := statusOf(s, name); st.Announced != announced || st.Withheld != withheld {
+		st := statusOf(s, name)
+		if st.Announced != announced || st.Withheld != withheld {
 			return fmt.Sprintf("status %+v", st)
+		}
+		var sum bgp.Counts
+		for _, f := range st.Families {
+			sum.Received, sum.Accepted = sum.Received+f.Received, sum.Accepted+f.Accepted
+			sum.Refused, sum.Announced = sum.Refused+f.Refused, sum.Announced+f.Announced
+		}
+		if sum != (bgp.Counts{Received: st.Received, Accepted: st.Accepted, Refused: st.Refused, Announced: st.Announced}) {
+			return fmt.Sprintf("the families are not the whole: %+v", st)
 		}
 		return ""
 	})

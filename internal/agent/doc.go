@@ -36,7 +36,8 @@
 //	 6. Status and reload are functions that the loop runs between two events
 //	    (status.go, reload.go), so they see and change a state that is whole. What the config says
 //	    in the words of other packages is in translate.go. `warren why` asks the loop, the speaker and the
-//	    kernel, one after the other (why.go and what begins with that).
+//	    kernel, one after the other (why.go and what begins with that). Where HTTP is answered, and what
+//	    package httpapi asks, is in http.go.
 //	 7. What has happened goes to the history: the machine says it of tunnels, sessions and conditions
 //	    (happened.go), the loop of what counters tell (watch.go).
 //	 8. When the machine wakes up all of this is done at once: timers slept too.

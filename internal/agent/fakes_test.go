@@ -172,6 +172,7 @@ func way(p netip.Prefix, neighbor string) bgp.Route {
 }
 
 type fakeSpeaker struct {
+	families [2]bgp.Counts // of each neighbor
 	w         *world
 	neighbors map[string]bgp.Neighbor
 	announced []netip.Prefix
@@ -231,7 +232,7 @@ func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 		}
 		all = append(all, bgp.NeighborStatus{
 			Name: name, State: cmp.Or(s.states[name], stateEstablished), Since: s.since, LastError: s.fails,
-			EndOfRIB: s.complete[name], Delivered: s.complete[name],
+			Families: s.families, EndOfRIB: s.complete[name], Delivered: s.complete[name],
 		})
 	}
 	return all

@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/socket"
+	"warren/internal/status"
+	"warren/tunnel"
 )
 
 // freePort returns an address that nobody listens at.
@@ -203,4 +206,29 @@ func TestReloadMovesHTTPBack(t *testing.T) {
 		t.Fatal("no error")
 	}
 	until(t, "an answer at the old address", func() bool { return answers(one) && !answers(two) })
+}
+
+// What metrics are made of: prefixes by family, and of WireGuard tunnels the peer's key and the last handshake.
+func TestStatusForMetrics(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	w.tunnels.says = map[string]tunnel.Status{
+		"b": {Transport: "wireguard", Peer: tunnel.Identity{1, 2, 3}, Handshake: at},
+		"c": {Transport: "tls", Peer: tunnel.Identity{4}},
+	}
+	w.speaker.families = [2]bgp.Counts{{Received: 1, Accepted: 2, Refused: 3, Announced: 4}, {Received: 5, Accepted: 6, Refused: 7, Announced: 8}}
+	w.up(t, "b")
+	w.up(t, "c")
+	b, _ := w.status().Peer("b")
+	c, _ := w.status().Peer("c")
+	want := status.Families{IPv4: status.Prefixes{Received: 1, Accepted: 2, Refused: 3, Announced: 4}, IPv6: status.Prefixes{Received: 5, Accepted: 6, Refused: 7, Announced: 8}}
+	if b.BGP.Families != want {
+		t.Errorf("%+v", b.BGP.Families)
+	}
+	if b.Tunnel.PublicKey != "AQID"+strings.Repeat("A", 39)+"=" || b.Tunnel.LastHandshake == nil || !b.Tunnel.LastHandshake.Equal(at) {
+		t.Errorf("%+v", b.Tunnel)
+	}
+	if c.Tunnel.PublicKey != "" || c.Tunnel.LastHandshake != nil {
+		t.Errorf("%+v", c.Tunnel)
+	}
 }

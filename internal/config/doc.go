@@ -16,7 +16,7 @@
 //  4. Give each further tunnel of a peer what it leaves out, its number and its
 //     keys (rawtunnel.go, tunnels.go).
 //  5. Check each value by itself and make it typed: [Config] without its peers
-//     in router.go, [Tunnel] in tunnel.go, remotes.go, addresses.go, trust.go,
+//     in router.go and api.go, [Tunnel] in tunnel.go, remotes.go, addresses.go, trust.go,
 //     wireguard.go and external.go, [PeerBGP] in bgp.go.
 //     The parsers of addresses, names and filters are in values.go, filter.go
 //     and tables.go; the files that hold keys are read by keys.go.

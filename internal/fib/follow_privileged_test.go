@@ -96,7 +96,7 @@ func TestLinkComesBack(t *testing.T) {
 		run(t, f)
 		k.ip(t, "tuntap del mode tun name tunA")
 		waitChanged(t, f)
-		if r := k.sync(t, f, want...); r.Pending != 1 {
+		if r := k.sync(t, f, want...); r.Pending != 1 || (r.Pending6 == 1) != (k.opt == "-6") {
 			t.Errorf("gone: %+v; want one pending", r)
 		}
 		drainChanged(f)
@@ -168,8 +168,12 @@ func TestSourceLeavesAndReturns(t *testing.T) {
 
 		k.ip(t, "addr del %s dev lo")
 		waitChanged(t, f)
-		if r, err := f.Sync(t.Context(), want); err == nil || r.Errors != 1 {
+		r, err := f.Sync(t.Context(), want)
+		if err == nil || r.Errors != 1 {
 			t.Errorf("without the source: %+v, %v; want an error", r, err)
+		}
+		if is6 := k.opt == "-6"; (r.Errors6 == 1) != is6 {
+			t.Errorf("without the source, IPv6 %v: %+v", is6, r)
 		}
 		drainChanged(f)
 		k.ip(t, "addr add %s dev lo")

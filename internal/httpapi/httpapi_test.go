@@ -186,6 +186,8 @@ func TestHealth(t *testing.T) {
 	neither.Tunnels = append(neither.Tunnels, peerNamed("", "up", "active").Tunnels...)
 	lan := peerNamed("lan", "up", "established")
 	lan.Tunnels = nil
+	drained, down := peerNamed("drained", "up", "active"), peerNamed("down", "down", "idle")
+	drained.Drained, down.Down = &status.Drain{}, &status.TakenDown{}
 	for _, tt := range []struct {
 		peers []status.Peer
 		err   error
@@ -194,6 +196,7 @@ func TestHealth(t *testing.T) {
 	}{
 		{nil, nil, 200, "ok\n"},
 		{[]status.Peer{two, lan}, nil, 200, "ok\n"},
+		{[]status.Peer{drained, down}, nil, 200, "ok\n"},
 		{[]status.Peer{two, peerNamed("a", "connecting", "idle"), lan, peerNamed("b", "up", "active"), neither}, nil, 503,
 			"a: tunnel: connecting: no answer\nb: bgp: active: no route\nneither: bgp: active: no route\n"},
 		{nil, errors.New("not begun"), 503, "warren is starting, or does not answer: not begun\n"},

@@ -59,7 +59,7 @@ type collector struct {
 	source  Source
 	version string
 
-	build, restarts, conditions, routes                  *prometheus.Desc
+	build, restarts, conditions, routes, out             *prometheus.Desc
 	tunnelUp, rtt, received, sent, drops, flaps          *prometheus.Desc
 	session, sessionFlaps, prefixes                      *prometheus.Desc
 	wireguardSent, wireguardReceived, wireguardHandshake *prometheus.Desc
@@ -76,6 +76,7 @@ func newCollector(s Source, version string) *collector {
 		build:      of("warren_build_info", "1; which version runs.", "version"),
 		restarts:   of("warren_speaker_restarts_total", "How often the process that speaks BGP has ended without being told to."),
 		conditions: of("warren_conditions", "How many things do not succeed and are tried again, by the peer that they are about; of the router itself where peer is empty.", "peer"),
+		out:        of("warren_peer_out_of_service", "1 while an operator has drained the peer or taken it down, else 0.", "peer"),
 		routes:     of("warren_fib_routes", "Routes learned from peers: installed in the kernel, pending, or refused by it (error).", "family", "state"),
 
 		tunnelUp: of("warren_tunnel_up", "1 while the tunnel is up, else 0.", "peer", "link", "transport"),
@@ -98,7 +99,7 @@ func newCollector(s Source, version string) *collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.build, c.restarts, c.conditions, c.routes, c.tunnelUp, c.rtt, c.received, c.sent, c.drops, c.flaps,
+		c.build, c.restarts, c.conditions, c.routes, c.out, c.tunnelUp, c.rtt, c.received, c.sent, c.drops, c.flaps,
 		c.session, c.sessionFlaps, c.prefixes, c.wireguardSent, c.wireguardReceived, c.wireguardHandshake,
 	} {
 		ch <- d
@@ -133,6 +134,7 @@ const (
 
 func (c *collector) peer(m made, p *status.Peer) {
 	m.gauge(c.conditions, float64(len(p.Conditions)), p.Name)
+	m.gauge(c.out, oneIf(p.Out()), p.Name)
 	var ipv4, ipv6 status.Prefixes
 	if len(p.Tunnels) == 0 { // it is on a network of this host, and BGP needs no tunnel
 		c.bgp(m, p.Name, "0", &p.BGP)

@@ -68,10 +68,10 @@ func routerWith() status.Status {
 	second.PublicKey, second.LastHandshake = "aGVsbG8=", &handshake
 	b.Tunnels = append(b.Tunnels, second)
 	lan := peerNamed("lan", "up", "active")
-	lan.Tunnels = nil
+	lan.Tunnels, lan.Drained = nil, &status.Drain{}
 	never := peerNamed("never", "connecting", "idle")
 	never.Tunnels[0].Transport = "wireguard"
-	never.Conditions = []status.Condition{{}, {}}
+	never.Conditions, never.Down = []status.Condition{{}, {}}, &status.TakenDown{}
 	return status.Status{
 		Router: status.Router{Speaker: status.Speaker{Restarts: 2}, Conditions: []status.Condition{{}}},
 		Peers:  []status.Peer{b, lan, never},
@@ -121,6 +121,9 @@ warren_conditions{peer=lan} 0
 warren_conditions{peer=never} 2
 warren_conditions{peer=site-b} 0
 warren_conditions{peer=} 1
+warren_peer_out_of_service{peer=lan} 1
+warren_peer_out_of_service{peer=never} 1
+warren_peer_out_of_service{peer=site-b} 0
 warren_fib_routes{family=ipv4,state=error} 4
 warren_fib_routes{family=ipv4,state=installed} 8
 warren_fib_routes{family=ipv4,state=pending} 4
@@ -191,7 +194,7 @@ func TestMetricsOfAThousandPeers(t *testing.T) {
 	if n := d.asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
-	const each, rest = 20, 200
+	const each, rest = 22, 200
 	if n := len(series); n > 1000*each+rest {
 		t.Errorf("%d series", n)
 	}

@@ -49,11 +49,11 @@ func Down(s Status, peer string) (lines []string) {
 }
 
 // WithoutSession returns a line for each peer that should have a BGP session and has none. One of a peer's
-// tunnels with a session is enough.
+// tunnels with a session is enough. One that an operator has drained or taken down need not have any.
 func WithoutSession(s Status) (lines []string) {
 	for _, p := range s.Peers {
 		all := tunnels(p)
-		if !slices.ContainsFunc(all, func(t PeerTunnel) bool { return t.BGP.State == stateEstablished }) {
+		if !p.Out() && !slices.ContainsFunc(all, func(t PeerTunnel) bool { return t.BGP.State == stateEstablished }) {
 			lines = append(lines, withoutSession(p, all))
 		}
 	}

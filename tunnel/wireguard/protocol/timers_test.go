@@ -295,3 +295,30 @@ func TestLossyNetwork(t *testing.T) {
 		t.Errorf("no session for %d of 1000 s", down)
 	}
 }
+
+// When the last handshake was is known also when its session is over.
+func TestLastHandshakeIsRemembered(t *testing.T) {
+	n := newNetwork(t)
+	for _, e := range []*end{n.a, n.b} {
+		if s := e.p.Status(n.now); !s.Shook.IsZero() {
+			t.Fatalf("before the first: %+v", s)
+		}
+	}
+	n.handshake(n.a)
+	n.exchange(1)
+	first := n.a.p.Status(n.now).Since
+	n.pass(time.Minute)
+	n.handshake(n.b) // which the other end begins
+	n.exchange(2)
+	for _, e := range []*end{n.a, n.b} {
+		if s := e.p.Status(n.now); !s.Shook.After(first) || s.Shook != s.Since {
+			t.Errorf("after the second: %+v; the first was at %v", s, first)
+		}
+	}
+	last := n.b.p.Status(n.now).Shook
+	n.loseAll()
+	n.pass(2 * eraseAfterTime)
+	if s := n.b.p.Status(n.now); !s.Since.IsZero() || s.Shook != last {
+		t.Errorf("long after: %+v; the last was at %v", s, last)
+	}
+}
