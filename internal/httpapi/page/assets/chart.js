@@ -77,7 +77,8 @@ export class Chart {
       out.push(shape('line', {class: 'grid', x1: MARGIN.left, x2: width - MARGIN.right, y1: at, y2: at}))
       out.push(shape('text', {x: MARGIN.left - 8, y: at + 4, 'text-anchor': 'end'}, part === 0 ? '0' : this.format(part * top)))
     }
-    for (const part of width > 330 && span % 4 === 0 ? [1, 0.75, 0.5, 0.25, 0] : [1, 0]) {
+    const parts = span % 4 !== 0 ? [1, 0] : width > 450 ? [1, 0.75, 0.5, 0.25, 0] : [1, 0.5, 0]
+    for (const part of parts) {
       const anchor = part === 0 ? 'end' : part === 1 ? 'start' : 'middle'
       const label = part === 0 ? 'now' : part === 1 ? `${span} min ago` : `${span * part} min`
       out.push(shape('text', {x: x(end - span * part * 60), y: height - 4, 'text-anchor': anchor}, label))
