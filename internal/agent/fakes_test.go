@@ -172,7 +172,7 @@ func way(p netip.Prefix, neighbor string) bgp.Route {
 }
 
 type fakeSpeaker struct {
-	families [2]bgp.Counts // of each neighbor
+	families  [2]bgp.Counts // of each neighbor
 	w         *world
 	neighbors map[string]bgp.Neighbor
 	announced []netip.Prefix

@@ -42,10 +42,13 @@ type Page interface {
 }
 
 // Server answers over HTTP. As long as it does not serve it takes next to no memory.
-type Server struct{ config Config }
+type Server struct {
+	config      Config
+	read, write time.Duration // readTimeout and writeTimeout, but in tests
+}
 
 // New makes a Server.
-func New(c Config) *Server { return &Server{c} }
+func New(c Config) *Server { return &Server{c, readTimeout, writeTimeout} }
 
 // Serve answers on l, which it closes, until ctx is done; then it returns nil. It may be called again.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
@@ -61,9 +64,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler:                      guard(l.Addr(), http.MaxBytesHandler(handler, maxBody)),
 		DisableGeneralOptionsHandler: true,
-		ReadTimeout:                  readTimeout,
-		ReadHeaderTimeout:            readTimeout,
-		WriteTimeout:                 writeTimeout,
+		ReadTimeout:                  s.read,
+		ReadHeaderTimeout:            s.read,
+		WriteTimeout:                 s.write,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeader,
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
