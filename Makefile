@@ -19,12 +19,13 @@ BENCHFLAGS ?=
 # What the lab, the demo and the bench call, and the package that has it.
 PACKAGES := bird2 frr openbgpd ethtool iproute2 iperf3 iputils-ping nftables openvpn procps \
             wireguard-tools netcat-openbsd openssl util-linux systemd \
+            chromium-headless-shell \
             curl prometheus \
             gcc libc6-dev # for the race detector
 # Their daemons are run by hand in the lab, and of prometheus only promtool is. What was not there
 # before is neither started when it is installed nor at boot.
 ROUTING  := bird frr openbgpd bgplgd prometheus
-TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze curl promtool gcc
+TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze curl promtool gcc chromium-headless-shell
 
 .PHONY: help build bin deps check licenses test test-unit test-privileged lab demo demo-down bench fuzz clean
 
@@ -110,7 +111,7 @@ test-privileged: deps build bin/wireguard-go ## the packages against the real ke
 	  $$(go list ./... | grep -v '/lab$$')
 
 lab: deps build bin/wireguard-go ## whole topologies with the real binary; one: make lab RUN=two-sites
-	go run ./lab/privileged go test $(AMENDED) -count=1 -timeout 30m -parallel 3 -tags lab -run 'TestCommands|TestScenarios/$(RUN)' ./lab/
+	go run ./lab/privileged go test $(AMENDED) -count=1 -timeout 30m -parallel 3 -tags lab -run 'TestCommands|TestPage|TestScenarios/$(RUN)' ./lab/
 
 demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
 	@go run ./lab/demo

@@ -17,6 +17,7 @@ import (
 	"warren/internal/fib"
 	"warren/internal/history"
 	"warren/internal/httpapi"
+	"warren/internal/httpapi/page"
 	"warren/internal/link"
 	"warren/internal/logging"
 	"warren/internal/speaker"
@@ -230,7 +231,10 @@ func (a *Agent) newLoop() *loop {
 	}
 	l.history = history.New(func(err error) { l.inbox.put(tried{subject{kind: kindHistory}, err}) })
 	l.history.SetFile(historyFile(a.cfg))
-	server := httpapi.New(httpapi.Config{Source: httpSource{l}, Version: a.opts.Version, Logger: a.log})
+	server := httpapi.New(httpapi.Config{
+		Source: httpSource{l}, Version: a.opts.Version, Logger: a.log,
+		Page: func(s httpapi.Source) httpapi.Page { return page.New(s, a.log) },
+	})
 	l.http = newHTTPPort(a.cfg.API.HTTP, server.Serve, func(err error) { l.inbox.put(tried{subject{kind: kindHTTPPort}, err}) })
 	return l
 }

@@ -35,7 +35,7 @@ type site struct {
 	net             int // the LANs are 10.net.0.0/16 and 2001:db8:net::/48
 	peerNet         int
 	tls, remotes    string
-	socket          string
+	socket, http    string
 	peerFingerprint string
 }
 
@@ -48,10 +48,10 @@ type end struct {
 func ends(a, b *topo.Warren) [2]end {
 	return [2]end{
 		{a, site{name: "site-a", peer: "site-b", asn: 64512, peerASN: 64513,
-			routerID: "10.1.0.1", net: 1, peerNet: 2, socket: a.Socket(), peerFingerprint: b.Fingerprint,
+			routerID: "10.1.0.1", net: 1, peerNet: 2, socket: a.Socket(), http: pageSocket(a), peerFingerprint: b.Fingerprint,
 			remotes: fmt.Sprintf("remotes     = [\"%s:443\"]\n", topo.UnderlayB4)}},
 		{b, site{name: "site-b", peer: "site-a", asn: 64513, peerASN: 64512,
-			routerID: "10.2.0.1", net: 2, peerNet: 1, socket: b.Socket(), peerFingerprint: a.Fingerprint,
+			routerID: "10.2.0.1", net: 2, peerNet: 1, socket: b.Socket(), http: pageSocket(b), peerFingerprint: a.Fingerprint,
 			tls: "[tls]\nlisten = [\"0.0.0.0:443\"]\n\n"}},
 	}
 }
@@ -98,7 +98,8 @@ source = ["10.%d.0.1", "2001:db8:%d::1"]  # for what the router itself sends
 
 [api]
 socket = %q
-`, s.name, s.asn, s.routerID, s.tls, s.net, s.net, s.socket)
+http   = "unix:%s"  # the status page, and /metrics
+`, s.name, s.asn, s.routerID, s.tls, s.net, s.net, s.socket, s.http)
 }
 
 // tunnel is the text of the peer's file.

@@ -3,6 +3,7 @@
 //		go run ./lab/demo          builds it, shows it, removes it
 //		KEEP=1 go run ./lab/demo   leaves it up, with hints on what to try
 //		go run ./lab/demo -down    removes what KEEP=1 has left
+//		go run ./lab/demo -page    shows a browser the status page of what KEEP=1 has left
 //
 //	 1. Two sites with a LAN host each, and an underlay between them (topo.TwoSites).
 //	 2. Keys and configurations, with the commands that a user types (configure.go).

@@ -25,10 +25,18 @@ const (
 
 func main() {
 	down := flag.Bool("down", false, "remove the demo that KEEP=1 has left")
+	page := flag.Bool("page", false, "show browsers of this machine the status page of the demo that KEEP=1 has left")
+	socket := flag.String("socket", keptPage(), "the page's socket, for -page")
+	inherited := flag.Bool("inherited", false, "listen on descriptor 3, for -page")
 	bin := flag.String("bin", "bin", "directory of the warren and gobgp binaries")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *bin, *down)
+	var err error
+	if *page {
+		err = pageCommand(ctx, *socket, *inherited)
+	} else {
+		err = run(ctx, *bin, *down)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "\ndemo:", err)
@@ -83,7 +91,9 @@ func demonstrate(ctx context.Context, bin string, keep bool) (err error) {
 		return fmt.Errorf("%w%s", err, d.logs())
 	}
 	if keep {
-		d.hints()
+		if err := d.hints(); err != nil {
+			return err
+		}
 		if topo.Unprivileged() {
 			// The user namespace and everything in it end with this process.
 			<-ctx.Done()

@@ -101,7 +101,7 @@ func (d *demo) clean(ctx context.Context, h *topo.Host) error {
 }
 
 // hints tells what to try with a demo that stays up.
-func (d *demo) hints() {
+func (d *demo) hints() error {
 	d.step("all of it happened, and stays up. Things to try:")
 	pre := "ip netns exec "
 	if topo.Unprivileged() {
@@ -124,7 +124,14 @@ func (d *demo) hints() {
 `, a, b, lan, d.bin, d.a.ConfigFile(), d.a.Dir, topo.LANB4, topo.GatewayB4)
 	if topo.Unprivileged() {
 		fmt.Println("to end it: interrupt this program")
-		return
+		fmt.Printf("the status page of site-a: in another terminal `go run ./lab/demo -page`, then http://%s/\n", pageAddress)
+		return nil
 	}
 	fmt.Println("to end it: go run ./lab/demo -down")
+	address, err := background(pageSocket(d.a))
+	if err != nil {
+		return fmt.Errorf("show the status page: %w", err)
+	}
+	fmt.Printf("the status page of site-a, for a browser of this machine: http://%s/\n", address)
+	return nil
 }
