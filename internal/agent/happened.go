@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"log/slog"
 	"strings"
 	"time"
 
@@ -50,6 +51,16 @@ func (m *machine) tunnelDown(a *attachment, s *session, cause string) []effect {
 	e := a.event(history.TunnelDown, m.now)
 	e.Cause, e.Remote, e.LastedS = cause, s.remote, history.Seconds(m.now.Sub(s.came))
 	return []effect{happened{e}}
+}
+
+// moved tells that another of a tunnel's transports carries it.
+func (m *machine) moved(a *attachment, ev moved) []effect {
+	e := a.event(history.Carried, m.now)
+	e.Transport, e.Cause = ev.transport, ev.why
+	return []effect{
+		happened{e},
+		a.log(slog.LevelWarn, "the tunnel is carried by another transport now", "transport", ev.transport, "reason", ev.why),
+	}
 }
 
 // startAgain has the BGP session of an attachment that is up end and begin again.

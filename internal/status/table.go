@@ -72,7 +72,7 @@ func peerTable(b *strings.Builder, s Status) {
 	for _, p := range s.Peers {
 		for i, u := range tunnels(p) {
 			cells := []string{
-				rowName(p, i), u.Transport, u.State, since(now, u.Since), u.Remote,
+				rowName(p, i), transport(u), u.State, since(now, u.Since), u.Remote,
 				rtt(u.RTT), bytes(u.RxBytes), bytes(u.TxBytes),
 				u.BGP.Address, u.BGP.State, since(now, u.BGP.Since),
 				fmt.Sprint(u.BGP.Received), fmt.Sprint(u.BGP.Accepted), fmt.Sprint(u.BGP.Announced),
@@ -103,6 +103,14 @@ func withCongestion(some bool, cells []string, congestion string) []string {
 		return cells
 	}
 	return append(slices.Clone(cells), congestion)
+}
+
+// transport is a tunnel's, and behind it which of two it is carried by.
+func transport(t PeerTunnel) string {
+	if t.CarriedBy == "" {
+		return t.Transport
+	}
+	return t.Transport + "/" + t.CarriedBy
 }
 
 // share is what part of the peer's flows a tunnel has.
