@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
 )
 
@@ -131,7 +132,8 @@ func (s *Side) Offload() tun.Offload { return s.dev.Offload() }
 func (s *Side) SetOffload(o tun.Offload) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.offload[s.of] = &o
+	own := o
+	s.offload[s.of] = &own
 	for _, other := range s.offload {
 		if other != nil {
 			o = o.Intersect(*other)
@@ -216,11 +218,25 @@ func (s *Side) TryRead(queue int, p []byte) (int, error) {
 	}
 	n, err := s.dev.TryRead(queue, p)
 	<-reading
+	if err == nil {
+		s.clamp(p[:n])
+	}
 	return n, err
 }
 
+// clamp has TCP connections that begin over TLS offer no larger segments than those that begin over WireGuard, which
+// clamps them itself: they may be carried by both.
+func (s *Side) clamp(frame []byte) {
+	if s.of == TLS {
+		segment.ClampFrame(frame, s.dev.MTU())
+	}
+}
+
 // Write gives the kernel one frame, whoever carries: the peer chooses by which transport it sends.
-func (s *Side) Write(frame []byte) error { return s.dev.Write(frame) }
+func (s *Side) Write(frame []byte) error {
+	s.clamp(frame)
+	return s.dev.Write(frame)
+}
 
 // Close ends the transport's use of the interface, which stays. Who waits gets os.ErrClosed.
 func (s *Side) Close() error {
