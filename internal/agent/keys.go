@@ -80,11 +80,12 @@ func (l *loop) followKeys() {
 // keyHint is about a key that is not to be used any more, and is.
 func keyHint(a *attachment, s tunnel.Status) string {
 	method := a.cfg.Trust.Method
+	// Of two transports, that which is behind.
 	for _, w := range s.Ways {
-		if method == config.TrustSecret || w.State != tunnel.StateUp || w.Key == "" || w.KeyPlace == 1 {
+		if w.State != tunnel.StateUp || w.Key == "" || w.KeyPlace == 1 {
 			continue
 		}
-		if s = w.Status; w.Transport == config.TransportWireGuard {
+		if s = w.Status; w.Transport == config.TransportWireGuard && method != config.TrustSecret {
 			method = config.TrustPublicKey
 		}
 		break
