@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"warren/bgp"
+	"warren/internal/config"
 	"warren/internal/history"
 )
 
@@ -57,9 +58,13 @@ func (m *machine) tunnelDown(a *attachment, s *session, cause string) []effect {
 func (m *machine) moved(a *attachment, ev moved) []effect {
 	e := a.event(history.Carried, m.now)
 	e.Transport, e.Cause = ev.transport, ev.why
+	level := slog.LevelWarn
+	if ev.transport == config.TransportWireGuard {
+		level = slog.LevelInfo // which is preferred
+	}
 	return []effect{
 		happened{e},
-		a.log(slog.LevelWarn, "the tunnel is carried by another transport now", "transport", ev.transport, "reason", ev.why),
+		a.log(level, "the tunnel is carried by another transport now", "transport", ev.transport, "reason", ev.why),
 	}
 }
 

@@ -43,7 +43,9 @@ const (
 	lossyTicks         = 10
 	// slowTicks is for how long WireGuard's round trip must be more than twice that of TLS, and slowBy longer.
 	slowTicks = 10
-	slowBy    = 20 * time.Millisecond
+	// silentTicks is for how many ticks nothing may come by a transport while both are up.
+	silentTicks = 3
+	slowBy      = 20 * time.Millisecond
 )
 
 // Rules by which this end goes back to WireGuard: it must work for a while, at the end of which packets are sent
@@ -65,9 +67,19 @@ type facts struct {
 	up  [2]bool
 	why [2]string // it is not, in words
 	rtt [2]time.Duration
+	// silent is one over which nothing has come for silentTicks, though it is up, while the peer sends something by
+	// each of them every tick.
+	silent [2]bool
 	// reports says that the peer tells what it receives over WireGuard; hears, that it told last that it does
 	// receive. Both mean nothing unless TLS is up.
 	reports, hears bool
+}
+
+// works reports whether a transport can carry. One that is silent is not, unless the other is too: dead_after may be longer than
+// BGP waits.
+func (f *facts) works(t Transport) bool {
+	o := t.other()
+	return f.up[t] && !(f.silent[t] && f.up[o] && !f.silent[o])
 }
 
 // choice decides by which transport this end sends. It prefers WireGuard, unless that is dead, or TLS has been
@@ -94,7 +106,7 @@ func newChoice(now time.Time, tick time.Duration) *choice {
 func (c *choice) step(now time.Time, f *facts) (moved bool) {
 	hears := f.hears || !f.reports
 	switch {
-	case !f.up[WireGuard] || f.up[TLS] && !hears:
+	case !f.works(WireGuard) || f.up[TLS] && !hears:
 		c.well = time.Time{}
 		c.losses.reset()
 	case c.well.IsZero():
@@ -105,9 +117,9 @@ func (c *choice) step(now time.Time, f *facts) (moved bool) {
 	case !f.up[TLS] && !f.up[WireGuard]:
 		c.began = false
 		return false
-	case !f.up[WireGuard]:
+	case !f.works(WireGuard):
 		return c.move(now, TLS, notUp(WireGuard, f))
-	case !f.up[TLS]:
+	case !f.works(TLS):
 		return c.move(now, WireGuard, notUp(TLS, f))
 	case !hears:
 		return c.move(now, TLS, "the peer receives nothing over WireGuard")
@@ -118,6 +130,9 @@ func (c *choice) step(now time.Time, f *facts) (moved bool) {
 }
 
 func notUp(t Transport, f *facts) string {
+	if f.up[t] {
+		return "nothing comes over " + t.word()
+	}
 	if f.why[t] == "" {
 		return t.word() + " is not up yet"
 	}

@@ -152,6 +152,26 @@ func TestPeerHearsNothing(t *testing.T) {
 	p.want(WireGuard, preferred)
 }
 
+// One that is up and silent is left too, if the other is not.
+func TestSilentIsLeft(t *testing.T) {
+	p := both(t)
+	p.f.silent = [2]bool{true, true}
+	p.pass(10)
+	p.want(WireGuard, preferred)
+	p.f.silent = [2]bool{WireGuard: true}
+	p.step()
+	p.want(TLS, "nothing comes over WireGuard")
+	p.f.silent = [2]bool{TLS: true}
+	p.step()
+	p.want(WireGuard, "nothing comes over TLS")
+	p.f.silent = [2]bool{}
+	p.pass(5)
+	p.want(WireGuard, preferred)
+	p.f.silent, p.f.up[TLS] = [2]bool{WireGuard: true}, false
+	p.step()
+	p.want(WireGuard, "TLS is not up yet")
+}
+
 func TestLossesThatLast(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -16,10 +16,9 @@ import (
 
 // Config is one tunnel.
 type Config struct {
-	Name      string        // of the peer
-	Device    Device        // closed when Run returns
-	Keepalive time.Duration // of both transports
-	Events    func(tunnel.Event)
+	Name   string // of the peer
+	Device Device // closed when Run returns
+	Events func(tunnel.Event)
 	// Offered is called with the addresses that the peer assigns to this end, as it says. May be nil.
 	Offered func([]netip.Addr)
 	// Moved is called when another transport carries from now on, while the tunnel is up, with why in words.
@@ -73,6 +72,8 @@ type Link struct {
 	facts       facts
 	ups         [2]tunnel.Event // with which the transports came up last
 	isUp        bool            // one of them is
+	heardAt     [2]time.Time    // when something came last by each that is up
+	got         uint64          // over WireGuard, as of then
 	local, peer tunnel.Identity // since the tunnel came up
 	told        bool            // likewise, the peer has said over TLS which addresses it assigns
 	reportAt    time.Time       // when the peer is to be told next what came over WireGuard
@@ -90,8 +91,10 @@ type (
 	offered struct{ addresses []netip.Addr }
 )
 
-// minTick bounds how often the two ends report to one another: in less time nothing can be said of losses.
-const minTick = time.Second
+// tickEvery is how often the two ends report to one another while both transports are up. In less time nothing can be said of
+// losses. In more, the hold time of BGP's session, 9 s, would be over before what is sent again gets through. That sends a message of its own
+// each 3 s anyway.
+const tickEvery = time.Second
 
 // New returns a tunnel whose transports have yet to be made, with the device that [Link.Side] returns for each, and
 // are then given to [Link.Join].
@@ -100,7 +103,7 @@ func New(c Config) *Link {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Link{
-		cfg: c, tick: max(c.Keepalive, minTick), log: c.Logger.With("peer", c.Name, "interface", c.Device.Name()),
+		cfg: c, tick: tickEvery, log: c.Logger.With("peer", c.Name, "interface", c.Device.Name()),
 		wake: make(chan struct{}, 1),
 	}
 	l.choice = newChoice(time.Now(), l.tick)
@@ -139,12 +142,22 @@ func (l *Link) Offered(addresses []netip.Addr) { l.put(offered{addresses}) }
 // put may be called from any goroutine, also before Run.
 func (l *Link) put(news any) {
 	l.mu.Lock()
-	l.news = append(l.news, news)
+	_, report := news.(heard)
+	if n := len(l.news) - 1; report && n >= 0 && isHeard(l.news[n]) {
+		l.news[n] = news // of several reports the last counts, however many the peer sends
+	} else {
+		l.news = append(l.news, news)
+	}
 	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+func isHeard(news any) bool {
+	_, ok := news.(heard)
+	return ok
 }
 
 func (l *Link) take() []any {
@@ -209,7 +222,7 @@ func (l *Link) update(now time.Time) {
 		case happened:
 			l.happened(now, n.of, n.ev)
 		case heard:
-			l.facts.hears = n.Up
+			l.facts.hears, l.heardAt[TLS] = n.Up, now
 			l.choice.losses.add(report{now, n.Sent, n.Got})
 		case offered:
 			l.offer(n.addresses, WireGuard)
@@ -224,7 +237,7 @@ func (l *Link) happened(now time.Time, of Transport, ev tunnel.Event) {
 	f := &l.facts
 	f.up[of], f.why[of] = ev.Up, ev.Reason
 	if ev.Up {
-		l.ups[of] = ev
+		l.ups[of], l.heardAt[of] = ev, now
 	}
 	if of == TLS {
 		f.reports, f.hears = ev.Up && ev.Beside, true
@@ -287,7 +300,7 @@ func (l *Link) offer(addresses []netip.Addr, by Transport) {
 
 // decide has the better transport carry.
 func (l *Link) decide(now time.Time) {
-	if l.facts.up[TLS] && l.facts.up[WireGuard] {
+	if l.facts.silent = l.silent(now); l.facts.up[TLS] && l.facts.up[WireGuard] {
 		l.facts.rtt = [2]time.Duration{l.tls.Status().RTT, l.wg.Status().RTT}
 	}
 	if l.choice.step(now, &l.facts) {
@@ -300,6 +313,22 @@ func (l *Link) decide(now time.Time) {
 		}
 	}
 	l.status.set(now, l)
+}
+
+// silent returns over which transports nothing comes, though the peer sends something each tick: reports over TLS, and answers
+// over WireGuard.
+func (l *Link) silent(now time.Time) (silent [2]bool) {
+	if !l.facts.up[TLS] || !l.facts.up[WireGuard] || !l.facts.reports {
+		l.heardAt = [2]time.Time{now, now}
+		return silent
+	}
+	if got := l.wg.Received().Got; got != l.got {
+		l.got, l.heardAt[WireGuard] = got, now
+	}
+	for t, at := range l.heardAt {
+		silent[t] = now.Sub(at) >= silentTicks*l.tick
+	}
+	return silent
 }
 
 // chores does what is to be done now and then while both transports work, and returns when it has to be called again.

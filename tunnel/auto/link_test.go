@@ -80,7 +80,7 @@ func start(t *testing.T, resume *Handover) *tester {
 		do()
 	}
 	l.Link = New(Config{
-		Name: "b", Device: l.dev, Keepalive: time.Second, Resume: resume,
+		Name: "b", Device: l.dev, Resume: resume,
 		Events:  func(ev tunnel.Event) { locked(func() { l.events = append(l.events, ev) }) },
 		Moved:   func(to Transport, why string) { locked(func() { l.moves = append(l.moves, to.String()+": "+why) }) },
 		Offered: func(a []netip.Addr) { locked(func() { l.offered = append(l.offered, a) }) },
@@ -248,6 +248,41 @@ func TestPeerSaysThatItHearsNothing(t *testing.T) {
 	l.end()
 }
 
+// Both are up, but nothing comes by one of them, while something does by the other.
+func TestSilence(t *testing.T) {
+	l := start(t, nil)
+	l.tlsUp(true)
+	l.wgUp()
+	l.carriedBy(WireGuard)
+	n := uint64(0)
+	l.until("WireGuard is left", func() bool { // only reports come
+		l.Heard(tunnel.Received{Up: true})
+		return slices.Contains(l.moves, "tls: nothing comes over WireGuard")
+	})
+	l.until("TLS is left", func() bool { // only packets come
+		n++
+		l.wg.locked(func() { l.wg.received.Got = n })
+		return slices.Contains(l.moves, "wireguard: nothing comes over TLS")
+	})
+	l.carriedBy(WireGuard)
+	l.end()
+}
+
+// However many reports come at once, the last is kept.
+func TestReportsAreNotHoarded(t *testing.T) {
+	l := New(Config{Name: "b", Device: newFakeDevice(1)})
+	l.Event(TLS)(tunnel.Event{Up: true})
+	for n := range uint64(1000) {
+		l.Heard(tunnel.Received{Sent: n})
+	}
+	l.Event(WireGuard)(tunnel.Event{Up: true})
+	l.Heard(tunnel.Received{Sent: 1})
+	news := l.take()
+	if len(news) != 4 || news[1] != (heard{tunnel.Received{Sent: 999}}) {
+		t.Errorf("%+v", news)
+	}
+}
+
 // What is sent to try WireGuard is sent before it carries again.
 func TestTries(t *testing.T) {
 	l := start(t, &Handover{Carries: TLS, Why: "lossy", Pause: firstPause})
@@ -257,15 +292,21 @@ func TestTries(t *testing.T) {
 	if s := l.Status(); s.Ways[TLS].Why != "lossy" {
 		t.Errorf("%+v", s.Ways[TLS])
 	}
-	l.until("tries", func() (ok bool) { l.wg.locked(func() { ok = l.wg.keepalives > 20 }); return ok })
-	for i := range 12 { // the peer reports that all of them came
-		n := uint64(1000 + 50*i)
+	n := uint64(1000)
+	answer := func() { // the peer answers, and reports that all came
+		n += 5
+		l.wg.locked(func() { l.wg.received.Got = n })
 		l.Heard(tunnel.Received{Up: true, Sent: n, Got: n})
 	}
+	l.until("tries", func() (ok bool) {
+		answer()
+		l.wg.locked(func() { ok = l.wg.keepalives > 20 })
+		return ok
+	})
 	if h := l.HandOver(); h.Carries != TLS || h.Pause != firstPause {
 		t.Errorf("%+v", h)
 	}
-	l.carriedBy(WireGuard)
+	l.until("WireGuard carries", func() bool { answer(); return l.shared.turn.Load().of == WireGuard })
 	l.end()
 }
 
