@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +46,7 @@ type (
 		Received() tunnel.Received
 		SendKeepalive() error
 		Measure()
+		RoundTrip() time.Duration
 	}
 	transport interface {
 		Run(context.Context) error
@@ -72,8 +74,10 @@ type Link struct {
 	facts       facts
 	ups         [2]tunnel.Event // with which the transports came up last
 	isUp        bool            // one of them is
+	resumes     bool            // what the program before has left is still to be taken up
 	heardAt     [2]time.Time    // when something came last by each that is up
 	got         uint64          // over WireGuard, as of then
+	trips       []time.Duration // over WireGuard, the last of them
 	local, peer tunnel.Identity // since the tunnel came up
 	told        bool            // likewise, the peer has said over TLS which addresses it assigns
 	reportAt    time.Time       // when the peer is to be told next what came over WireGuard
@@ -109,6 +113,7 @@ func New(c Config) *Link {
 	l.choice = newChoice(time.Now(), l.tick)
 	if h := c.Resume; h != nil && (h.Carries == TLS || h.Carries == WireGuard) {
 		l.choice.carries, l.choice.why, l.choice.pause, l.choice.began = h.Carries, h.Why, h.Pause, true
+		l.resumes = true
 	}
 	l.shared = newShared(c.Device, l.choice.carries)
 	l.status.up(time.Now(), false)
@@ -217,7 +222,11 @@ func (l *Link) loop(ctx context.Context, ended <-chan error) error {
 
 // update takes the news, one after the other.
 func (l *Link) update(now time.Time) {
-	for _, n := range l.take() {
+	news := l.take()
+	if l.resumes {
+		l.resume(now, news)
+	}
+	for _, n := range news {
 		switch n := n.(type) {
 		case happened:
 			l.happened(now, n.of, n.ev)
@@ -232,10 +241,23 @@ func (l *Link) update(now time.Time) {
 	l.decide(now)
 }
 
+// resume takes note of the transports that were up in the program before, all at once: one after the other they would seem to come
+// up, and the first would carry for a while.
+func (l *Link) resume(now time.Time, news []any) {
+	l.resumes, l.heardAt = false, [2]time.Time{now, now}
+	for _, n := range news {
+		if h, ok := n.(happened); ok && h.ev.Up {
+			l.facts.up[h.of] = true
+		}
+	}
+}
+
 // happened takes the event of a transport, and makes those of the tunnel of it.
 func (l *Link) happened(now time.Time, of Transport, ev tunnel.Event) {
 	f := &l.facts
-	f.up[of], f.why[of] = ev.Up, ev.Reason
+	if f.up[of], f.why[of] = ev.Up, ev.Reason; of == WireGuard {
+		l.trips = nil
+	}
 	if ev.Up {
 		l.ups[of], l.heardAt[of] = ev, now
 	}
@@ -301,7 +323,7 @@ func (l *Link) offer(addresses []netip.Addr, by Transport) {
 // decide has the better transport carry.
 func (l *Link) decide(now time.Time) {
 	if l.facts.silent = l.silent(now); l.facts.up[TLS] && l.facts.up[WireGuard] {
-		l.facts.rtt = [2]time.Duration{l.tls.Status().RTT, l.wg.Status().RTT}
+		l.facts.rtt = [2]time.Duration{l.tls.Status().RTT, l.trip()}
 	}
 	if l.choice.step(now, &l.facts) {
 		c := l.choice
@@ -331,6 +353,25 @@ func (l *Link) silent(now time.Time) (silent [2]bool) {
 	return silent
 }
 
+// measure notes the round trip that was measured since the last time, and has the next measured.
+func (l *Link) measure() {
+	if rtt := l.wg.RoundTrip(); rtt > 0 {
+		l.trips = append(l.trips[max(0, len(l.trips)-tripsKept+1):], rtt)
+	}
+	l.wg.Measure()
+}
+
+// tripsKept is of how many round trips over WireGuard the shortest counts: a busy processor makes them longer at times.
+const tripsKept = 5
+
+// trip returns the round trip over WireGuard; 0: it is not known yet.
+func (l *Link) trip() time.Duration {
+	if len(l.trips) < tripsKept {
+		return 0
+	}
+	return slices.Min(l.trips)
+}
+
 // chores does what is to be done now and then while both transports work, and returns when it has to be called again.
 func (l *Link) chores(now time.Time) time.Time {
 	f := &l.facts
@@ -341,7 +382,7 @@ func (l *Link) chores(now time.Time) time.Time {
 	if !now.Before(l.reportAt) {
 		l.tls.Tell(l.wg.Received())
 		if f.up[WireGuard] {
-			l.wg.Measure()
+			l.measure()
 		}
 		next = now.Add(l.tick)
 		l.reportAt = next

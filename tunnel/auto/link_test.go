@@ -24,6 +24,7 @@ type fakeTransport struct {
 	told       []tunnel.Received
 	keepalives int
 	measured   int
+	trip       time.Duration
 	woken      bool
 }
 
@@ -47,6 +48,10 @@ func (f *fakeTransport) Wake()                     { f.locked(func() { f.woken =
 func (f *fakeTransport) Tell(r tunnel.Received)    { f.locked(func() { f.told = append(f.told, r) }) }
 func (f *fakeTransport) Measure()                  { f.locked(func() { f.measured++ }) }
 func (f *fakeTransport) SendKeepalive() error      { f.locked(func() { f.keepalives++ }); return nil }
+func (f *fakeTransport) RoundTrip() (r time.Duration) {
+	f.locked(func() { r = f.trip })
+	return r
+}
 func (f *fakeTransport) Received() (r tunnel.Received) {
 	f.locked(func() { r = f.received })
 	return r
@@ -72,7 +77,10 @@ var (
 	wgLocal, wgPeer   = tunnel.Identity{3}, tunnel.Identity{4}
 )
 
-func start(t *testing.T, resume *Handover) *tester {
+func start(t *testing.T, resume *Handover) *tester { return startWith(t, resume, func(*tester) {}) }
+
+// startWith does something before Run, as a transport does that goes on.
+func startWith(t *testing.T, resume *Handover, before func(*tester)) *tester {
 	l := &tester{t: t, dev: newFakeDevice(1), ended: make(chan error, 1)}
 	locked := func(do func()) {
 		l.mu.Lock()
@@ -89,6 +97,7 @@ func start(t *testing.T, resume *Handover) *tester {
 	l.wg = &fakeTransport{side: l.Side(WireGuard), failed: make(chan error, 1)}
 	l.wg.status.Local, l.wg.status.Peer = wgLocal, wgPeer
 	l.Join(l.tls, l.wg)
+	before(l)
 	var ctx context.Context
 	ctx, l.stop = context.WithCancel(t.Context())
 	go func() { l.ended <- l.Run(ctx) }()
@@ -246,6 +255,43 @@ func TestPeerSaysThatItHearsNothing(t *testing.T) {
 		return len(l.moves) == 2 && strings.Contains(l.moves[1], "the peer receives nothing over WireGuard")
 	})
 	l.end()
+}
+
+// A daemon that goes on with both transports goes on with the one that carried, whichever says first that it is up.
+func TestResumes(t *testing.T) {
+	for _, carries := range []Transport{TLS, WireGuard} {
+		for _, first := range []Transport{TLS, WireGuard} {
+			l := startWith(t, &Handover{Carries: carries, Why: "as before", Pause: time.Hour}, func(l *tester) {
+				if first == TLS {
+					l.tlsUp(true)
+					l.wgUp()
+				} else {
+					l.wgUp()
+					l.tlsUp(true)
+				}
+			})
+			l.until("up", func() bool { return len(l.events) == 1 && l.Status().Ways[carries].Carries })
+			l.end()
+			if len(l.moves) > 0 || l.shared.turn.Load().of != carries || l.HandOver().Pause != time.Hour {
+				t.Errorf("%v carried, %v came first: moves %v, %+v", carries, first, l.moves, l.HandOver())
+			}
+		}
+	}
+}
+
+// Of several round trips the shortest counts.
+func TestShortestTrip(t *testing.T) {
+	l := New(Config{Name: "b", Device: newFakeDevice(1)})
+	wg := &fakeTransport{}
+	l.Join(wg, wg)
+	for i, ms := range []time.Duration{200, 50, 3, 70, 90, 100, 100, 100, 100, 100} {
+		wg.trip = ms * time.Millisecond
+		l.measure()
+		want := map[int]time.Duration{4: 3, 6: 3, 9: 100}
+		if w, ok := want[i]; ok && l.trip() != w*time.Millisecond || i < 4 && l.trip() != 0 {
+			t.Errorf("after %d: %v", i, l.trip())
+		}
+	}
 }
 
 // Both are up, but nothing comes by one of them, while something does by the other.

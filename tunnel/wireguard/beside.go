@@ -59,5 +59,9 @@ func (l *Link) timedBy(now time.Time, token pathmtu.Token) bool {
 	}
 	l.timed = timed{}
 	l.report.Measured(now.Sub(m.sent))
+	l.roundTrip.Store(int64(now.Sub(m.sent)))
 	return true
 }
+
+// RoundTrip returns what [Link.Measure] measured last, not smoothed; 0: nothing yet. It may be called from any goroutine.
+func (l *Link) RoundTrip() time.Duration { return time.Duration(l.roundTrip.Load()) }

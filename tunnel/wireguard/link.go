@@ -58,6 +58,8 @@ type Link struct {
 	timed   timed
 	measure atomic.Bool // Measure was called
 
+	roundTrip atomic.Int64 // in ns, that was measured last
+
 	resolve remote.Resolver
 
 	path *path
