@@ -79,7 +79,7 @@ type facts struct {
 // BGP waits.
 func (f *facts) works(t Transport) bool {
 	o := t.other()
-	return f.up[t] && !(f.silent[t] && f.up[o] && !f.silent[o])
+	return f.up[t] && (!f.silent[t] || !f.up[o] || f.silent[o])
 }
 
 // choice decides by which transport this end sends. It prefers WireGuard, unless that is dead, or TLS has been

@@ -259,7 +259,7 @@ func (l *Link) happened(now time.Time, of Transport, ev tunnel.Event) {
 		l.trips = nil
 	}
 	if ev.Up {
-		l.ups[of], l.heardAt[of] = ev, now
+		l.ups[of], l.heardAt = ev, [2]time.Time{now, now} // while one was down nothing was awaited by the other
 	}
 	if of == TLS {
 		f.reports, f.hears = ev.Up && ev.Beside, true

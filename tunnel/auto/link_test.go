@@ -314,6 +314,23 @@ func TestSilence(t *testing.T) {
 	l.end()
 }
 
+// A transport that comes up long after the other does not make that seem silent: nothing was awaited by it until then.
+func TestLateIsNotSilent(t *testing.T) {
+	l := New(Config{Name: "b", Device: newFakeDevice(1)})
+	tls, wg := &fakeTransport{}, &fakeTransport{}
+	l.Join(tls, wg)
+	now := time.Now()
+	l.happened(now, TLS, tunnel.Event{Up: true, Beside: true})
+	now = now.Add(time.Hour)
+	l.happened(now, WireGuard, tunnel.Event{Up: true})
+	if silent := l.silent(now); silent != [2]bool{} {
+		t.Errorf("silent: %v", silent)
+	}
+	if silent := l.silent(now.Add(silentTicks * l.tick)); silent != [2]bool{true, true} {
+		t.Errorf("silent: %v", silent)
+	}
+}
+
 // However many reports come at once, the last is kept.
 func TestReportsAreNotHoarded(t *testing.T) {
 	l := New(Config{Name: "b", Device: newFakeDevice(1)})
