@@ -36,6 +36,17 @@ type Event struct {
 	// Assigned are the addresses that the peer says this router is to have. They are at most
 	// MaxAssigned and otherwise unchecked.
 	Assigned []netip.Addr
+
+	// Beside is that the peer, which says so over TLS, carries the tunnel over WireGuard too; see package auto.
+	Beside bool
+}
+
+// Received is what one end of a tunnel has received by a transport beside the one that tells it, in
+// packets since it knows the peer.
+type Received struct {
+	Up   bool   // the transport works, as far as this end can tell
+	Sent uint64 // by the peer, as their numbers say
+	Got  uint64
 }
 
 // Stats counts since the link was made, over all its sessions. Bytes are those
@@ -50,7 +61,7 @@ type Stats struct {
 
 // Status is a tunnel at one moment.
 type Status struct {
-	Transport string // "tls", "wireguard", "external"
+	Transport string // "tls", "wireguard", "auto", "external"
 	Interface string
 	State     State
 	Since     time.Time      // of the last change between up and not up
@@ -78,6 +89,17 @@ type Status struct {
 
 	LastError string // why the tunnel is not up, or was last not up; empty if never
 	Hint      string // what the operator should know of a tunnel that is up; empty: nothing
+
+	Ways []Way // of "auto": the two transports
+}
+
+// Way is one of the transports of a tunnel that has several.
+type Way struct {
+	Status
+	Carries bool      // what this end sends goes by it
+	At      time.Time // since when it does; zero if it does not
+	Why     string    // it does, in words for the operator
+	Loss    float64   // what part of the packets that this end sent by it lately got lost, 0 to 1; negative: not known
 }
 
 // Refusal is what one source was refused for, last.

@@ -153,6 +153,7 @@ func (l *loop) openTunnel(e openTunnel) {
 			failed: func(err error) { g.put(tunnelReport{id: e.id, failed: err}) },
 
 			offered: func(addresses []netip.Addr) { g.put(offer{e.id, addresses}) },
+			moved:   func(transport, why string) { g.put(moved{e.id, transport, why}) },
 		})
 		<-l.handles.slots
 		g.open(openResult{id: e.id, tunnel: t, err: err})

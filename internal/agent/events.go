@@ -65,6 +65,12 @@ type (
 		id     uint64
 		reason string
 	}
+	// moved: a tunnel that is up, and that two transports carry, is carried by the other one from now on.
+	moved struct {
+		id        uint64
+		transport string
+		why       string
+	}
 	// addressed is the result of setAddresses.
 	addressed struct {
 		id, number uint64
@@ -130,6 +136,7 @@ func (closed) isEvent()        {}
 func (gone) isEvent()          {}
 func (wentUp) isEvent()        {}
 func (wentDown) isEvent()      {}
+func (moved) isEvent()         {}
 func (offered) isEvent()       {}
 func (judged) isEvent()        {}
 func (addressed) isEvent()     {}

@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"log/slog"
 	"strings"
 	"time"
 
 	"warren/bgp"
+	"warren/internal/config"
 	"warren/internal/history"
 )
 
@@ -50,6 +52,20 @@ func (m *machine) tunnelDown(a *attachment, s *session, cause string) []effect {
 	e := a.event(history.TunnelDown, m.now)
 	e.Cause, e.Remote, e.LastedS = cause, s.remote, history.Seconds(m.now.Sub(s.came))
 	return []effect{happened{e}}
+}
+
+// moved tells that another of a tunnel's transports carries it.
+func (m *machine) moved(a *attachment, ev moved) []effect {
+	e := a.event(history.Carried, m.now)
+	e.Transport, e.Cause = ev.transport, ev.why
+	level := slog.LevelWarn
+	if ev.transport == config.TransportWireGuard {
+		level = slog.LevelInfo // which is preferred
+	}
+	return []effect{
+		happened{e},
+		a.log(level, "the tunnel is carried by another transport now", "transport", ev.transport, "reason", ev.why),
+	}
 }
 
 // startAgain has the BGP session of an attachment that is up end and begin again.

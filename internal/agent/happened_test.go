@@ -67,6 +67,26 @@ func TestHistoryOfATunnel(t *testing.T) {
 	}
 }
 
+// A tunnel that is carried by another of its transports tells that, and nothing else happens to it.
+func TestHistoryOfATunnelThatMoves(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	now := happenings(w)
+	id := w.attachment("b").id
+	w.play(moved{id, "tls", "early"})
+	expect(t, "not up", now(), nil)
+	w.up(t, "b")
+	now()
+	mark := len(w.diary)
+	w.play(moved{id, "tls", "WireGuard is down: silence"})
+	w.play(moved{id + 1000, "tls", "another's"})
+	expect(t, "moved", now(), []string{"carried b/0: WireGuard is down: silence"})
+	expect(t, "done", w.since(mark), nil)
+	events, _, _ := w.history.Select(history.Query{Last: 1})
+	if len(events) != 1 || events[0].Transport != "tls" || events[0].Interface == "" {
+		t.Errorf("%+v", events)
+	}
+}
+
 func TestHistoryOfAReload(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0)))
 	now := happenings(w)

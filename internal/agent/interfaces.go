@@ -50,6 +50,8 @@ func (i *interfaces) Open(name string, t config.Tunnel, report reporter) (tunnel
 		return i.openExternal(name, t, report)
 	case config.TransportWireGuard:
 		return i.openWireGuard(name, t, report)
+	case config.TransportAuto:
+		return i.openAuto(name, t, report)
 	default:
 		return i.openTLS(name, t, report)
 	}

@@ -36,7 +36,7 @@ func (l *loop) followKeys() {
 	var names []string
 	l.m.all(func(a *attachment) {
 		h, ok := l.handles.tunnels[a.id]
-		if !ok || !a.up() || !a.session.ready || a.cfg.Transport != config.TransportWireGuard {
+		if !ok || !a.up() || !a.session.ready || !a.cfg.OverWireGuard() {
 			return
 		}
 		s := h.Status()
@@ -63,11 +63,22 @@ func (l *loop) followKeys() {
 
 // keyHint is about a key that is not to be used any more, and is.
 func keyHint(a *attachment, s tunnel.Status) string {
+	method := a.cfg.Trust.Method
+	// Of two transports, that which is behind.
+	for _, w := range s.Ways {
+		if w.State != tunnel.StateUp || w.Key == "" || w.KeyPlace == 1 {
+			continue
+		}
+		if s = w.Status; w.Transport == config.TransportWireGuard && method != config.TrustSecret {
+			method = config.TrustPublicKey
+		}
+		break
+	}
 	if s.State != tunnel.StateUp || s.Key == "" || s.KeyPlace == 1 {
 		return ""
 	}
 	what, list, do := "secret", "secret_files", "put the new one first in the peer's secret_files too"
-	switch a.cfg.Trust.Method {
+	switch method {
 	case config.TrustFingerprint:
 		what, list, do = "certificate", "fingerprints", "replace the peer's"
 	case config.TrustPublicKey:

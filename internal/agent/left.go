@@ -18,6 +18,7 @@ import (
 	"warren/internal/socket"
 	"warren/internal/speaker"
 	"warren/internal/status"
+	"warren/tunnel/auto"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard"
@@ -47,9 +48,10 @@ type leftTunnel struct {
 	Device tun.Handover `json:"device"`
 	// OverIPv4 is that BGP had gone over to IPv4, because the peer has no IPv6.
 	OverIPv4 bool `json:"over_ipv4"`
-	// One of the two if the tunnel was up.
+	// One of the two if the tunnel was up; with Auto those that were.
 	TLS       *tlslink.Handover   `json:"tls"`
 	WireGuard *wireguard.Handover `json:"wireguard"`
+	Auto      *auto.Handover      `json:"auto,omitempty"`
 }
 
 func (t *leftTunnel) wasUp() bool { return t.TLS != nil || t.WireGuard != nil }
@@ -280,7 +282,15 @@ type handing struct {
 
 // goesOn reports whether the tunnel was up, over the transport that it is to be over now.
 func (t *leftTunnel) goesOn(cfg config.Tunnel) bool {
-	return cfg.Transport == config.TransportTLS && t.TLS != nil || cfg.Transport == config.TransportWireGuard && t.WireGuard != nil
+	switch cfg.Transport {
+	case config.TransportAuto:
+		return t.Auto != nil && t.wasUp()
+	case config.TransportTLS:
+		return t.Auto == nil && t.TLS != nil
+	case config.TransportWireGuard:
+		return t.Auto == nil && t.WireGuard != nil
+	}
+	return false
 }
 
 // blockSignals keeps signals from ending the process while it has no handler for them: they wait for the

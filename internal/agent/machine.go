@@ -101,6 +101,10 @@ func (m *machine) nextOf(now time.Time, ev event) []effect {
 		if a := m.tunnels[ev.id]; a != nil {
 			return m.wentDown(a, ev.reason)
 		}
+	case moved:
+		if a := m.tunnels[ev.id]; a != nil && a.up() {
+			return m.moved(a, ev)
+		}
 	case offered:
 		if a := m.tunnels[ev.id]; a != nil && a.up() {
 			return m.offered(a, ev)

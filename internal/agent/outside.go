@@ -54,6 +54,8 @@ type reporter struct {
 	failed func(error)        // it has ended by itself: the interface is gone
 	// offered is for the addresses that the peer assigns, if it says so when the tunnel is up already.
 	offered func([]netip.Addr)
+	// moved is for a tunnel that is up and is carried by another of its transports from now on, with why in words.
+	moved func(transport, why string)
 }
 
 // bgpSpeaker is what the loop needs of speaker.Speaker.

@@ -69,6 +69,7 @@ func (l *loop) peerStatus(p *peer, neighbors map[string]bgp.NeighborStatus, swal
 		out.Tunnels = append(out.Tunnels, status.PeerTunnel{
 			Tunnel: t, Link: a.cfg.Link, Share: shares[i], Carrying: shares[i] > 0 && b.State == stateEstablished, BGP: b,
 		})
+		l.setWays(&out.Tunnels[i], a)
 	}
 	out.Tunnel, out.BGP = out.Tunnels[0].Tunnel, out.Tunnels[0].BGP
 	return out
@@ -140,6 +141,31 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 	out.RxBytes, out.TxBytes = t.Stats.RxBytes, t.Stats.TxBytes
 	out.RxPackets, out.TxPackets, out.Drops = t.Stats.RxPackets, t.Stats.TxPackets, t.Stats.Drops
 	return out
+}
+
+// setWays sets what is known of the transports of a tunnel that has two.
+func (l *loop) setWays(out *status.PeerTunnel, a *attachment) {
+	h, ok := l.handles.tunnels[a.id]
+	if !ok {
+		return
+	}
+	for _, w := range h.Status().Ways {
+		way := status.Carrier{
+			Transport: w.Transport, State: string(w.State), Since: status.At(w.Since), RTT: status.Millis(w.RTT),
+			RxBytes: w.Stats.RxBytes, TxBytes: w.Stats.TxBytes, LastError: w.LastError,
+		}
+		if w.Remote.IsValid() {
+			way.Remote = w.Remote.String()
+		}
+		if w.Loss >= 0 {
+			way.Loss = &w.Loss
+		}
+		if w.Carries {
+			since := status.At(w.At)
+			out.CarriedBy, out.CarriedSince, out.CarriedWhy = w.Transport, &since, w.Why
+		}
+		out.Ways = append(out.Ways, way)
+	}
 }
 
 // bgpStatus is the neighbor's side. Without a tunnel there is no neighbor, and

@@ -21,7 +21,26 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 	if was != nil && was.goesOn(t) {
 		resume = was.TLS
 	}
-	l, err := i.tls.AddLink(tlslink.LinkConfig{
+	l, err := i.tls.AddLink(i.tlsConfig(name, t, dev, report, resume))
+	if err != nil {
+		return nil, errors.Join(err, dev.Close())
+	}
+	open := runTunnel(l, dev, t, report.failed)
+	open.setTrust = func(t config.Tunnel) error { return l.SetTrust(trust(t.Trust)) }
+	open.handing = handing{
+		leave: func(ctx context.Context, n *leftTunnel) (err error) {
+			n.TLS, err = l.HandOver(ctx)
+			return err
+		},
+		carry: l.Carry,
+	}
+	open.setCongestion = l.SetCongestion
+	return open, nil
+}
+
+// tlsConfig is what the tls transport is to know of a tunnel.
+func (i *interfaces) tlsConfig(name string, t config.Tunnel, dev tlslink.Device, report reporter, resume *tlslink.Handover) tlslink.LinkConfig {
+	return tlslink.LinkConfig{
 		Name:      name,
 		Trust:     trust(t.Trust),
 		Link:      uint16(t.Link),
@@ -40,21 +59,7 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		ReturnToFirst:  t.ReturnToFirst,
 		ConnectTimeout: t.ConnectTimeout,
 		Congestion:     t.Congestion,
-	})
-	if err != nil {
-		return nil, errors.Join(err, dev.Close())
 	}
-	open := runTunnel(l, dev, t, report.failed)
-	open.setTrust = func(t config.Tunnel) error { return l.SetTrust(trust(t.Trust)) }
-	open.handing = handing{
-		leave: func(ctx context.Context, n *leftTunnel) (err error) {
-			n.TLS, err = l.HandOver(ctx)
-			return err
-		},
-		carry: l.Carry,
-	}
-	open.setCongestion = l.SetCongestion
-	return open, nil
 }
 
 // trust translates the config's words into the transport's.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,18 +23,36 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 	if err != nil {
 		return nil, err
 	}
-	offered := report.offered
-	if !t.Assigned {
-		offered = nil
-	}
 	var resume *wireguard.Handover
 	if was != nil && was.goesOn(t) {
 		resume = was.WireGuard
 	}
-	l, err := i.wireguard.AddLink(wireguard.LinkConfig{
+	l, err := i.wireguard.AddLink(i.wireguardConfig(name, t, dev, report, resume))
+	if err != nil {
+		return nil, errors.Join(err, dev.Close())
+	}
+	open := runTunnel(l, dev, t, report.failed)
+	open.setTrust = func(t config.Tunnel) error { return l.SetKeys(wireguardKeys(t)) }
+	open.handing = handing{
+		leave: func(_ context.Context, n *leftTunnel) (err error) {
+			n.WireGuard, err = l.HandOver()
+			return err
+		},
+		carry: l.Carry,
+	}
+	return open, nil
+}
+
+// wireguardConfig is what the wireguard transport is to know of a tunnel.
+func (i *interfaces) wireguardConfig(name string, t config.Tunnel, dev wireguard.Device, report reporter, resume *wireguard.Handover) wireguard.LinkConfig {
+	offered := report.offered
+	if !t.Assigned {
+		offered = nil
+	}
+	return wireguard.LinkConfig{
 		Name:      name,
 		Keys:      wireguardKeys(t),
-		Remotes:   dialed(t.Remotes),
+		Remotes:   dialed(udpRemotes(t)),
 		Underlay:  t.Underlay,
 		Probe:     t.Probe == config.ProbeICMP,
 		Keepalive: sendEvery(t),
@@ -55,20 +74,20 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 			}
 			return endpoints(t, local, peer)
 		},
-	})
-	if err != nil {
-		return nil, errors.Join(err, dev.Close())
 	}
-	open := runTunnel(l, dev, t, report.failed)
-	open.setTrust = func(t config.Tunnel) error { return l.SetKeys(wireguardKeys(t)) }
-	open.handing = handing{
-		leave: func(_ context.Context, n *leftTunnel) (err error) {
-			n.WireGuard, err = l.HandOver()
-			return err
-		},
-		carry: l.Carry,
+}
+
+// udpRemotes are where WireGuard's packets are sent to.
+func udpRemotes(t config.Tunnel) (all []config.Remote) {
+	for _, r := range t.Remotes {
+		if t.UDPPort != 0 {
+			r.Port = t.UDPPort
+		}
+		if !slices.Contains(all, r) { // two may differ in the port of TCP
+			all = append(all, r)
+		}
 	}
-	return open, nil
+	return all
 }
 
 // maxQueues bounds the cores that seal one tunnel's packets.

@@ -27,7 +27,7 @@ func (l *loader) congestion(v value[string], otherwise string) string {
 // setCongestion gives the router's congestion control to the tunnels over TLS that name none.
 func (p *Peer) setCongestion(router string) {
 	for i := range p.Tunnels {
-		if t := &p.Tunnels[i]; t.Transport == TransportTLS && t.Congestion == "" {
+		if t := &p.Tunnels[i]; t.OverTLS() && t.Congestion == "" {
 			t.Congestion = router
 		}
 	}
@@ -57,7 +57,7 @@ func (c *Config) CheckCongestion(check func(name string) error) error {
 	}
 	ask(c.raw.TLS.Congestion)
 	for _, t := range c.tunnels() {
-		if l.peer = t.peer; t.Transport == TransportTLS {
+		if l.peer = t.peer; t.OverTLS() {
 			ask(t.raw.Congestion)
 		}
 	}

@@ -33,8 +33,8 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, tunnels []peerT
 		l.peer = t.peer
 		l.checkWireGuard(raw, cfg, t)
 		remotes := t.raw.Remotes
-		if dialsOnly && t.Transport == TransportTLS && remotes.state != faulty && len(remotes.v) == 0 {
-			l.fail(remotes.place, "is absent, and so is tls.listen in %s: nobody could connect; set one of them", raw.TLS.Listen.file)
+		if dialsOnly && t.OverTLS() && remotes.state != faulty && len(remotes.v) == 0 {
+			l.fail(remotes.place, "is absent, and so is tls.listen in %s: nobody could connect%s; set one of them", raw.TLS.Listen.file, t.over(TransportTLS))
 		}
 		if t.Trust.Method == TrustFingerprint && cfg.TLS.Certificate != nil && slices.Contains(t.Trust.Fingerprints, own) {
 			l.fail(t.raw.fingerprintPlace(), "is the fingerprint of this router's own certificate, %s; it must be the peer's", cfg.TLS.CertFile)
@@ -78,11 +78,11 @@ func (l *loader) checkAmongTunnels(tunnels []peerTunnel) {
 // links was checked when they were numbered.
 func (l *loader) checkPair(a, b peerTunnel) {
 	switch {
-	case a.Trust.Method == TrustPublicKey && sameKeys(a.Trust, b.Trust):
+	case sameKeys(a.Trust, b.Trust):
 		l.fail(b.own(b.raw.publicKeyPlace()), "is the public_key of %s already; WireGuard knows a tunnel by the keys of its two ends: for several tunnels to the same peer use secret_file, "+
 			"or public_keys or private_key_files with one for each", a.as(b))
 	case a.Trust.Method != 0 && a.Trust.Method != TrustPublicKey && a.peer != b.peer &&
-		a.Transport == b.Transport && samePeer(a.Trust, b.Trust) && a.Link == b.Link:
+		(a.OverTLS() && b.OverTLS() || a.OverWireGuard() && b.OverWireGuard()) && samePeer(a.Trust, b.Trust) && a.Link == b.Link:
 		l.fail(b.own(b.raw.Link.place), "%d belongs to the tunnel of %s, which trusts the same peer; give each tunnel to one peer another link, the same at both ends",
 			b.Link, a.as(b))
 	}
@@ -96,7 +96,7 @@ func (l *loader) checkPair(a, b peerTunnel) {
 
 // sameKeys reports whether WireGuard could not tell the tunnels apart.
 func sameKeys(a, b Trust) bool {
-	return samePeer(a, b) && bytes.Equal(a.PrivateKey, b.PrivateKey)
+	return common(a.PublicKeys, b.PublicKeys) && bytes.Equal(a.PrivateKey, b.PrivateKey)
 }
 
 // samePeer reports whether a peer can be trusted in both ways, because they have a key in

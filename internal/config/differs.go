@@ -30,6 +30,7 @@ func (t Tunnel) RemadeBy(o Tunnel) []string {
 	d.add("tunnel.remote_order", t.RemoteOrder == o.RemoteOrder)
 	d.add("tunnel.return_to_first", t.ReturnToFirst == o.ReturnToFirst)
 	d.add("tunnel.connect_timeout", t.ConnectTimeout == o.ConnectTimeout)
+	d.add("tunnel.udp_port", t.UDPPort == o.UDPPort)
 	d.add("tunnel.link", t.Link == o.Link)
 	d.add("tunnel.interface", t.Interface == o.Interface)
 	d.add("tunnel.mtu", t.MTU == o.MTU)
@@ -79,13 +80,11 @@ func (t Trust) KnownBy(o Trust) []string {
 // Claims reports whether a tunnel cannot be at work beside another, as both would be with one peer and
 // could not be told apart.
 func (t Tunnel) Claims(o Tunnel) bool {
-	switch {
-	case t.Transport != o.Transport || t.Trust.Method == 0:
-		return false
-	case t.Trust.Method == TrustPublicKey:
-		return sameKeys(t.Trust, o.Trust)
+	if sameKeys(t.Trust, o.Trust) {
+		return true
 	}
-	return t.Link == o.Link && samePeer(t.Trust, o.Trust)
+	shared := t.OverTLS() && o.OverTLS() || t.OverWireGuard() && o.OverWireGuard()
+	return shared && t.Link == o.Link && t.Trust.Method != 0 && t.Trust.Method != TrustPublicKey && samePeer(t.Trust, o.Trust)
 }
 
 // SessionBy returns the keys because of which a session with b does not go on as one with o. Those of

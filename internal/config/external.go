@@ -34,6 +34,7 @@ func (l *loader) refuseOfExternal(raw *rawTunnel) {
 	l.refuse(TransportExternal, &raw.RemoteOrder, knows)
 	l.refuse(TransportExternal, &raw.ReturnToFirst, knows)
 	l.refuse(TransportExternal, &raw.ConnectTimeout, knows)
+	l.refuse(TransportExternal, &raw.UDPPort, knows)
 	l.refuse(TransportExternal, &raw.PersistentKeepalive, knows)
 	l.refuse(TransportExternal, &raw.Congestion, "whatever keeps the interface sends its packets")
 	l.refuse(TransportExternal, &raw.Fingerprint, trust)

@@ -112,6 +112,12 @@ func keeps(cfg *Config, t Tunnel) bool {
 		trusted := t.Trust.Method == TrustSecret || t.Trust.Method == TrustPublicKey && (cfg.WireGuard.PrivateKey != nil || t.Trust.PrivateKey != nil)
 		return isOwn(t, MaxWireGuardMTU) && probed && trusted && (len(t.Remotes) > 0 || cfg.WireGuard.ListenPort > 0) &&
 			(t.PersistentKeepalive == 0 || t.Keepalive == 0 || t.PersistentKeepalive < t.Keepalive)
+	case TransportAuto:
+		certified := t.Trust.Method == TrustFingerprint || t.Trust.Method == TrustCA
+		keyed := len(t.Trust.PublicKeys) > 0 && (cfg.WireGuard.PrivateKey != nil || t.Trust.PrivateKey != nil)
+		return isOwn(t, MaxWireGuardMTU) && t.Probe == "" && t.PersistentKeepalive == 0 && t.Keepalive > 0 && t.DeadAfter >= 2*t.Keepalive &&
+			(len(t.Remotes) > 0 || len(cfg.TLS.Listen) > 0 && cfg.WireGuard.ListenPort > 0) &&
+			(t.Trust.Method == TrustSecret || certified && keyed && cfg.TLS.Certificate != nil)
 	default:
 		return isOwn(t, MaxMTU) && t.Probe == "" && t.PersistentKeepalive == 0 &&
 			t.Keepalive > 0 && t.DeadAfter >= 2*t.Keepalive &&

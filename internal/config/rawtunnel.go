@@ -51,6 +51,7 @@ type rawTunnel struct {
 	ReturnToFirst       value[bool]       `toml:"return_to_first"`
 	ConnectTimeout      value[string]     `toml:"connect_timeout"`
 	Congestion          value[string]     `toml:"congestion"`
+	UDPPort             value[int64]      `toml:"udp_port"`
 	Weight              value[int64]      `toml:"weight"`
 	Preference          value[int64]      `toml:"preference"`
 }
@@ -83,7 +84,7 @@ func (t *rawTunnel) methods() []inheritable {
 // common are the other keys that are as in the first tunnel where they are absent.
 func (t *rawTunnel) common() []inheritable {
 	return []inheritable{&t.Transport, &t.PeerName, &t.PresharedKeyFile, &t.PrivateKeyFiles, &t.Assign, &t.MTU, &t.Probe, &t.Keepalive, &t.DeadAfter,
-		&t.PersistentKeepalive, &t.RemoteOrder, &t.ReturnToFirst, &t.ConnectTimeout, &t.Congestion, &t.Weight, &t.Preference}
+		&t.PersistentKeepalive, &t.RemoteOrder, &t.ReturnToFirst, &t.ConnectTimeout, &t.Congestion, &t.UDPPort, &t.Weight, &t.Preference}
 }
 
 // single are the keys by which one tunnel differs from another, so that each has its own.

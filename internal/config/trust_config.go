@@ -18,7 +18,8 @@ const (
 )
 
 // Trust is how a peer proves who it is. Only the fields of its Method are set. Of a list,
-// which has at least one element and none twice, any will do, and the first is offered.
+// which has at least one element and none twice, any will do, and the first is offered. Where TLS and WireGuard carry the
+// tunnel, a Trust that has not TrustSecret is that of TLS, with the fields of TrustPublicKey for WireGuard.
 type Trust struct {
 	Method       TrustMethod
 	Fingerprints [][32]byte // SHA-256 of the peer's certificates in DER

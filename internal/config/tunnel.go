@@ -35,6 +35,8 @@ func (l *loader) tunnel(s slot, raw *rawTunnel) Tunnel {
 		t = l.external(raw)
 	case TransportWireGuard:
 		t = l.wireguardTunnel(s, raw)
+	case TransportAuto:
+		t = l.autoTunnel(s, raw)
 	default:
 		t = l.tlsTunnel(s, raw)
 	}
@@ -52,12 +54,16 @@ func (l *loader) tlsTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportTLS, &raw.PrivateKeyFiles, other)
 	l.refuse(TransportTLS, &raw.PersistentKeepalive, "keepalive keeps the way open")
 	l.refuse(TransportTLS, &raw.Probe, "it knows by itself when its peer is silent")
+	l.refuse(TransportTLS, &raw.UDPPort, noUDPPort)
 	t := l.ownTunnel(s, raw, defaultMTU, MaxMTU)
 	t.Transport, t.Trust = TransportTLS, l.tlsTrust(raw)
 	t.Keepalive, t.DeadAfter = l.liveness(raw)
 	t.Congestion = l.congestion(raw.Congestion, "")
 	return t
 }
+
+// noUDPPort is why one transport alone has no port beside that of its remotes.
+const noUDPPort = `it is for "auto", where the remotes' own port is that of TCP`
 
 // refuse reports a key that means nothing with a transport.
 func (l *loader) refuse(transport string, key interface{ isGiven() (place, bool) }, why string) {
@@ -98,10 +104,10 @@ func (l *loader) ownTunnel(s slot, raw *rawTunnel, defaultMTU, maxMTU int64) Tun
 func (l *loader) transport(v value[string]) string {
 	switch {
 	case v.state != given || v.v == TransportTLS:
-	case v.v == TransportWireGuard || v.v == TransportExternal:
+	case v.v == TransportWireGuard || v.v == TransportAuto || v.v == TransportExternal:
 		return v.v
 	default:
-		l.fail(v.place, "%q is not a transport; allowed are %q, %q and %q", v.v, TransportTLS, TransportWireGuard, TransportExternal)
+		l.fail(v.place, "%q is not a transport; allowed are %q, %q, %q and %q", v.v, TransportTLS, TransportWireGuard, TransportAuto, TransportExternal)
 	}
 	return TransportTLS
 }

@@ -11,6 +11,7 @@ import (
 const (
 	TransportTLS       = "tls"       // TLS 1.3 over TCP
 	TransportWireGuard = "wireguard" // the WireGuard protocol over UDP
+	TransportAuto      = "auto"      // both, the better of which carries
 	TransportExternal  = "external"  // by an interface that something else keeps
 )
 
@@ -43,12 +44,12 @@ const (
 // of the flows to the peer it has. With TransportExternal, Remotes and what says how to dial
 // them, Trust, MTU and Underlay are zero: they are up to what makes the interface.
 type Tunnel struct {
-	Transport string   // TransportTLS, TransportWireGuard or TransportExternal
+	Transport string   // TransportTLS, TransportWireGuard, TransportAuto or TransportExternal
 	Remotes   []Remote // empty: wait for the peer to dial
 	Trust     Trust
 	Link      int            // 0 to 65535, unique among the peer's tunnels and among those with the same Trust
 	Interface string         // at most 15 bytes, unique among all tunnels
-	MTU       int            // bytes, MinMTU to MaxMTU or MaxWireGuardMTU
+	MTU       int            // bytes, MinMTU to MaxMTU, or with WireGuard to MaxWireGuardMTU
 	Address   []netip.Prefix // of the interface, host part included; empty: derived by both ends, or the external interface's own
 
 	// PeerAddress is where the neighbor is, without a zone. With an external
@@ -61,7 +62,7 @@ type Tunnel struct {
 	Assigned bool
 	Assign   []netip.Prefix
 
-	Probe     string        // ProbeICMP or ProbeNone; "" with TransportTLS, which needs none
+	Probe     string        // ProbeICMP or ProbeNone; "" with TransportTLS and TransportAuto, which need none
 	Underlay  string        // interface that the transport's sockets are bound to; "": any
 	Keepalive time.Duration // 20 ms to 60 s; 0 over WireGuard with ProbeNone
 	DeadAfter time.Duration // 50 ms and twice Keepalive to 10 min; 0 with ProbeNone
@@ -73,9 +74,10 @@ type Tunnel struct {
 	RemoteOrder    string        // RemotesListed or RemotesRandom
 	ReturnToFirst  bool          // go back to the first of Remotes when it can be reached
 	ConnectTimeout time.Duration // bounds an attempt at one address: 100 ms to 1 min
+	UDPPort        uint16        // with TransportAuto, of all Remotes instead of their own port, which is TCP's then; 0: that one
 
 	// Congestion is the congestion control of TCP, CongestionAuto or a name as in
-	// net.ipv4.tcp_available_congestion_control; "" with other transports than TransportTLS.
+	// net.ipv4.tcp_available_congestion_control; "" with transports that have none.
 	Congestion string
 
 	// Preference comes before Weight: of the tunnels by which a prefix can be reached,

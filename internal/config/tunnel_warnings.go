@@ -44,6 +44,9 @@ func (l *loader) warnDialing(t peerTunnel) {
 		if at, given := ofPeer(&t.raw.ConnectTimeout); given {
 			l.fail(at, nobody)
 		}
+		if at, given := ofPeer(&t.raw.UDPPort); given {
+			l.fail(at, nobody)
+		}
 		return
 	}
 	if len(t.Remotes) > 1 {

@@ -99,7 +99,7 @@ func (l *loader) deal(raw *tables[rawTunnel], links []int, key string, list func
 	var takers []int
 	for i := range raw.v {
 		t, v := &raw.v[i], list(&raw.v[i])
-		byKey := t.Transport.v == TransportWireGuard && (t.PublicKey.isThere() || t.PublicKeys.isThere())
+		byKey := (t.Transport.v == TransportWireGuard || t.Transport.v == TransportAuto) && (t.PublicKey.isThere() || t.PublicKeys.isThere())
 		if byKey && v.state == given && (i == 0 || v.inherited) {
 			takers = append(takers, i)
 		}

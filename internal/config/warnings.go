@@ -135,7 +135,7 @@ func (l *loader) warnRemotes(c *Config, t peerTunnel, h Host) {
 		if strings.EqualFold(r.Host, "localhost") {
 			addr, err = netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
 		}
-		if err != nil || !c.listensAt(t.Transport, netip.AddrPortFrom(addr.Unmap().WithZone(""), r.Port)) || !h.has(addr.Unmap().WithZone("")) {
+		if err != nil || !c.listensFor(t, netip.AddrPortFrom(addr.Unmap().WithZone(""), r.Port)) || !h.has(addr.Unmap().WithZone("")) {
 			continue
 		}
 		v := t.raw.Remotes
@@ -156,6 +156,15 @@ func (h Host) has(a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// listensFor reports whether this router receives what a tunnel of its own sends to an address.
+func (c *Config) listensFor(t peerTunnel, a netip.AddrPort) bool {
+	udp := a
+	if t.UDPPort != 0 {
+		udp = netip.AddrPortFrom(a.Addr(), t.UDPPort)
+	}
+	return t.OverTLS() && c.listensAt(TransportTLS, a) || t.OverWireGuard() && c.listensAt(TransportWireGuard, udp)
 }
 
 // listensAt reports whether this router receives what comes to an address of its own.

@@ -57,6 +57,7 @@ func (l *loader) wireguardTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportWireGuard, &raw.CAFile, certificates)
 	l.refuse(TransportWireGuard, &raw.PeerName, certificates)
 	l.refuse(TransportWireGuard, &raw.Congestion, "it is that of TCP, which WireGuard does not use")
+	l.refuse(TransportWireGuard, &raw.UDPPort, noUDPPort)
 	t := l.ownTunnel(s, raw, defaultWireGuardMTU, MaxWireGuardMTU)
 	t.Transport, t.Trust = TransportWireGuard, l.wireguardTrust(raw)
 	t.Probe = l.probe(raw.Probe)
@@ -190,7 +191,7 @@ func parsePublicKey(text string) ([KeySize]byte, error) {
 // come to opposite answers by what both know: their ASNs, or if those are equal
 // their addresses in the tunnel.
 func (l *loader) setFirst(own uint32, t peerTunnel) {
-	if t.Transport != TransportWireGuard || t.Trust.Method != TrustSecret {
+	if !t.OverWireGuard() || t.Trust.Method != TrustSecret {
 		return
 	}
 	if peer := t.peer.BGP.ASN; own != peer || own == 0 {
@@ -211,14 +212,11 @@ func (l *loader) setFirst(own uint32, t peerTunnel) {
 
 // checkWireGuard checks a tunnel against the router's side of the transport.
 func (l *loader) checkWireGuard(raw *rawRouter, cfg *Config, t peerTunnel) {
-	if t.Transport != TransportWireGuard {
+	if !t.OverWireGuard() {
 		return
 	}
 	if remotes := t.raw.Remotes; raw.WireGuard.ListenPort.state == absent && remotes.state != faulty && len(remotes.v) == 0 {
-		l.fail(remotes.place, "is absent, and so is wireguard.listen_port in %s: the peer could not know where to send; set one of them", raw.TLS.Listen.file)
-	}
-	if t.Trust.Method != TrustPublicKey {
-		return
+		l.fail(remotes.place, "is absent, and so is wireguard.listen_port in %s: the peer could not know where to send%s; set one of them", raw.TLS.Listen.file, t.over(TransportWireGuard))
 	}
 	if key := cfg.WireGuard.PrivateKey; key != nil && slices.Contains(t.Trust.PublicKeys, publicKey(key)) {
 		l.fail(t.raw.publicKeyPlace(), "belongs to this router's own key, %s; it must be the peer's", cfg.WireGuard.PrivateKeyFile)

@@ -17,6 +17,7 @@ type Kind string
 const (
 	TunnelUp         Kind = "tunnel_up"
 	TunnelDown       Kind = "tunnel_down"
+	Carried          Kind = "carried" // a tunnel that is up is carried by another of its two transports from now on, which goes for what this end sends
 	SessionUp        Kind = "session_up"
 	SessionDown      Kind = "session_down"
 	Reload           Kind = "reload"            // also one that was refused; Cause then says why
@@ -44,6 +45,7 @@ type Event struct {
 	Link  *int   `json:"link,omitempty"`
 	Cause string `json:"cause,omitempty"` // why, in words
 
+	Transport string  `json:"transport,omitempty"` // of Carried: the one that does
 	Interface string  `json:"interface,omitempty"`
 	Condition string  `json:"condition,omitempty"` // of Underlay and RouteError: the kind of what does not succeed
 	Over      bool    `json:"over,omitempty"`      // what an earlier event told of is over

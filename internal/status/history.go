@@ -142,6 +142,9 @@ func eventDetails(e history.Event) string {
 	if e.Condition != "" {
 		parts = append(parts, e.Condition)
 	}
+	if e.Transport != "" {
+		parts = append(parts, "by "+e.Transport)
+	}
 	if e.Remote != "" {
 		parts = append(parts, e.Remote)
 	}

@@ -45,7 +45,7 @@ func (v View) peerTable(b *strings.Builder, s Status) {
 	var rows [][]string
 	for _, p := range s.Peers {
 		for i, u := range tunnels(p) {
-			cells := []string{rowName(p, i), u.Transport, u.State, since(now, u.Since), u.Remote, rtt(u.RTT)}
+			cells := []string{rowName(p, i), transport(u), u.State, since(now, u.Since), u.Remote, rtt(u.RTT)}
 			if several {
 				cells = append(cells, share(u))
 			}

@@ -95,12 +95,19 @@ type PeerTunnel struct {
 	Share    float64 `json:"share"`    // of the peer's flows, 0 to 1, as the routes that are learned from it have them
 	Carrying bool    `json:"carrying"` // it has a share, and BGP has a session over it
 	BGP      BGP     `json:"bgp"`
+
+	// Of a tunnel over two transports (auto): CarriedBy is the one by which this end sends while the tunnel is up, since when and
+	// why it does, in words; Ways are both.
+	CarriedBy    string    `json:"carried_by,omitempty"`
+	CarriedSince *Time     `json:"carried_since,omitempty"`
+	CarriedWhy   string    `json:"carried_why,omitempty"`
+	Ways         []Carrier `json:"ways,omitempty"`
 }
 
 // Tunnel is the link to a peer. The counters count IP packets inside the
 // tunnel since the interface was made, and their bytes.
 type Tunnel struct {
-	Transport string `json:"transport"` // tls, wireguard, external; lan: the peer is on a network of this host, and there is no tunnel
+	Transport string `json:"transport"` // tls, wireguard, auto, external; lan: the peer is on a network of this host, and there is no tunnel
 	Interface string `json:"interface"`
 	State     string `json:"state"`  // "up" or what it is doing instead
 	Remote    string `json:"remote"` // address and port on the underlay; empty if there is none
@@ -129,6 +136,19 @@ type Tunnel struct {
 	// Congestion is the congestion control that the tunnel's TCP connection uses, as the kernel
 	// calls it. It is absent while there is none.
 	Congestion string `json:"congestion,omitempty"`
+}
+
+// Carrier is one of the transports of a tunnel that has two. The counters are as in Tunnel.
+type Carrier struct {
+	Transport string   `json:"transport"`
+	State     string   `json:"state"`
+	Remote    string   `json:"remote"`
+	Since     Time     `json:"since"`          // of the state
+	RTT       Millis   `json:"rtt_ms"`         // 0 if not measured
+	Loss      *float64 `json:"loss,omitempty"` // what part of the packets that this end sent by it lately got lost, 0 to 1; absent if not known
+	RxBytes   uint64   `json:"rx_bytes"`
+	TxBytes   uint64   `json:"tx_bytes"`
+	LastError string   `json:"last_error"`
 }
 
 // BGP is the session with a peer. The three numbers count prefixes of both

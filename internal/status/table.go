@@ -82,6 +82,14 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
+// transport is a tunnel's, and behind it which of two it is carried by.
+func transport(t PeerTunnel) string {
+	if t.CarriedBy == "" {
+		return t.Transport
+	}
+	return t.Transport + "/" + t.CarriedBy
+}
+
 // share is what part of the peer's flows a tunnel has.
 func share(t PeerTunnel) string {
 	switch {

@@ -144,6 +144,9 @@ type LinkConfig struct {
 	Assign         []netip.Addr       // the addresses that the peer is to have, which its Event says; at most [tunnel.MaxAssigned]
 	Events         func(tunnel.Event) // must not block; may be nil
 	Resume         *Handover          // the tunnel is up already, as the program before has left it; nil: it is not
+	// Heard is set for a tunnel that is carried by another transport too, which the peer is told. It is called,
+	// from any goroutine, with what a peer that does so as well has received by that (see [Link.Tell]). It must not block.
+	Heard func(tunnel.Received)
 	// Congestion is the congestion control of the tunnel's connections, as in
 	// net.ipv4.tcp_available_congestion_control, or [CongestionAuto], which "" is too.
 	Congestion string

@@ -25,6 +25,7 @@ const (
 	frameRenew  byte = 9 // 1 byte, a lane: replace it; to a dialing end that has flagRenews
 
 	frameRestart byte = 10 // nothing: the sender is being restarted, and nothing more comes; to an end that has flagHolds
+	frameHeard   byte = 11 // what the sender has received by the tunnel's other transport; to an end that has flagBeside
 )
 
 const (
@@ -36,7 +37,7 @@ const (
 var maxPayload = [...]int{
 	frameHello: maxHello, frameReject: maxText, frameData: tun.MaxFrame,
 	framePing: pingLen, framePong: pingLen, frameClose: maxText, frameWiden: 0,
-	frameDone: 0, frameRenew: 1, frameRestart: 0,
+	frameDone: 0, frameRenew: 1, frameRestart: 0, frameHeard: heardLen,
 }
 
 // A protocolError is the peer's fault and ends the session.
@@ -64,6 +65,9 @@ func parseHeader(b []byte) (typ byte, n int, err error) {
 	}
 	if typ == frameRenew && n != 1 {
 		return 0, 0, protocolError("renewal of no lane")
+	}
+	if typ == frameHeard && n != heardLen {
+		return 0, 0, protocolError(fmt.Sprintf("report with %d bytes: want %d", n, heardLen))
 	}
 	return typ, n, nil
 }

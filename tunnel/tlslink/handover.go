@@ -21,6 +21,7 @@ type Handover struct {
 	Peer       tunnel.Identity `json:"peer"`
 	Instance   [16]byte        `json:"instance"`           // of the peer
 	Assigned   []netip.Addr    `json:"assigned,omitempty"` // by the peer
+	Beside     bool            `json:"beside,omitempty"`   // the peer carries the tunnel by another transport too
 	Remote     netip.AddrPort  `json:"remote"`
 	Generation uint64          `json:"generation"` // with which the next hello is later than all before
 }
@@ -81,7 +82,7 @@ func (l *Link) handedOver() {
 	}
 	var h *Handover
 	if p := l.paused; p != nil {
-		h = &Handover{Local: p.local, Peer: p.peer, Instance: p.instance, Assigned: p.assigned, Remote: p.remote, Generation: l.arb.generation + 1}
+		h = &Handover{Local: p.local, Peer: p.peer, Instance: p.instance, Assigned: p.assigned, Beside: p.beside, Remote: p.remote, Generation: l.arb.generation + 1}
 	}
 	l.leaving.done <- h
 	l.leaving.done = nil
@@ -99,11 +100,11 @@ func (l *Link) carry() {
 // takeUp has a new link be the one that was handed over: it is paused.
 func (l *Link) takeUp(h *Handover) {
 	l.arb.generation = h.Generation
-	l.beginPause(pause{local: h.Local, peer: h.Peer, instance: h.Instance, assigned: h.Assigned, remote: h.Remote})
+	l.beginPause(pause{local: h.Local, peer: h.Peer, instance: h.Instance, assigned: h.Assigned, beside: h.Beside, remote: h.Remote})
 	now := time.Now()
 	l.report.Up(now, h.Remote)
 	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer = h.Local, h.Peer })
-	l.emit(tunnel.Event{Up: true, Time: now, Remote: h.Remote, Local: h.Local, Peer: h.Peer, Assigned: h.Assigned})
+	l.emit(tunnel.Event{Up: true, Time: now, Remote: h.Remote, Local: h.Local, Peer: h.Peer, Assigned: h.Assigned, Beside: h.Beside})
 }
 
 // HandOver has the endpoint accept no more connections: they wait in the kernel. Until [Endpoint.Carry]

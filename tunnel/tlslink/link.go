@@ -328,12 +328,16 @@ func (l *Link) decideHeld() {
 
 // hello is what this end says of itself. The identity is filled in from the connection.
 func (l *Link) hello(session [16]byte, laneNumber int) hello {
+	flags := l.e.able
+	if l.cfg.Heard != nil {
+		flags |= flagBeside
+	}
 	return hello{
 		link:     l.cfg.Link,
 		instance: l.e.instance, generation: l.arb.generation,
 		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes()),
 		offload: l.dev.Offload(), mtu: uint32(l.dev.MTU()), maxFrame: tun.MaxFrame,
-		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter, flags: l.e.able,
+		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter, flags: flags,
 		assigned: l.cfg.Assign,
 	}
 }
@@ -385,7 +389,7 @@ func (l *Link) begin(s *session) {
 		l.endPause()
 		return
 	}
-	l.emit(tunnel.Event{Up: true, Time: s.began, Remote: s.remote, Local: s.local, Peer: s.peer.identity, Assigned: s.peer.assigned})
+	l.emit(tunnel.Event{Up: true, Time: s.began, Remote: s.remote, Local: s.local, Peer: s.peer.identity, Assigned: s.peer.assigned, Beside: s.peer.beside()})
 }
 
 // endSession takes the session down, if there is one: first the carrier, so that

@@ -41,6 +41,7 @@ type pause struct {
 	peer     tunnel.Identity
 	instance [16]byte // of the peer
 	assigned []netip.Addr
+	beside   bool // the peer carries the tunnel by another transport too
 	remote   netip.AddrPort
 	timer    *time.Timer   // until when
 	gate     chan struct{} // closed when it is over
@@ -56,7 +57,8 @@ func (p *pause) over() <-chan time.Time {
 
 // continues reports whether a session is the one that is waited for.
 func (p *pause) continues(s *session) bool {
-	return s.local == p.local && s.peer.identity == p.peer && s.peer.instance == p.instance && slices.Equal(s.peer.assigned, p.assigned)
+	return s.local == p.local && s.peer.identity == p.peer && s.peer.instance == p.instance && slices.Equal(s.peer.assigned, p.assigned) &&
+		s.peer.beside() == p.beside
 }
 
 // waitPause waits while the tunnel is paused. It reports whether it was.
@@ -94,7 +96,7 @@ func (l *Link) endPause() {
 // part pauses the tunnel, and ends its session when all has come that is on its way. tell: it is this
 // end that is restarted.
 func (l *Link) part(s *session, tell bool) {
-	l.beginPause(pause{local: s.local, peer: s.peer.identity, instance: s.peer.instance, assigned: s.peer.assigned, remote: s.remote})
+	l.beginPause(pause{local: s.local, peer: s.peer.identity, instance: s.peer.instance, assigned: s.peer.assigned, beside: s.peer.beside(), remote: s.remote})
 	s.part(tell && s.peer.flags&flagHolds != 0)
 }
 
@@ -150,6 +152,8 @@ func (l *Link) resumes(s *session) bool {
 	reason := errors.New("the peer was restarted")
 	if s.peer.instance == l.paused.instance && !slices.Equal(s.peer.assigned, l.paused.assigned) {
 		reason = errors.New("the peer assigns other addresses")
+	} else if s.peer.instance == l.paused.instance && s.peer.beside() != l.paused.beside {
+		reason = errors.New("the peer has another transport for the tunnel")
 	}
 	l.fall(reason)
 	return false

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,10 +67,26 @@ func (q *queue) readOnce(fd uintptr) bool {
 func (d *Device) Wait(queue int) error {
 	q := d.queues[queue]
 	q.polled = false
-	if err := q.raw.Read(q.poll); err != nil {
+	if err := q.raw.Read(q.poll); err != nil && !q.interrupted(err) {
 		return d.readError(err)
 	}
 	return nil
+}
+
+// Interrupt has a Wait for a queue, 0 to Queues-1, that is under way return, or else the next one.
+// It may be called from any goroutine.
+func (d *Device) Interrupt(queue int) {
+	// A deadline that has passed ends a wait, and stays until the waiter takes it back.
+	_ = d.queues[queue].file.SetReadDeadline(time.Unix(1, 0))
+}
+
+// interrupted takes an interruption back, and reports whether err is one.
+func (q *queue) interrupted(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	_ = q.file.SetReadDeadline(time.Time{})
+	return true
 }
 
 // Readable reports whether a read of a queue, 0 to Queues-1, would return something, be it
@@ -95,6 +112,9 @@ func (d *Device) tryRead(q *queue, p []byte) (int, error) {
 		q.buf = p[HeaderLen:]
 	}
 	err := q.raw.Read(q.read)
+	for q.interrupted(err) {
+		err = q.raw.Read(q.read)
+	}
 	q.buf = nil
 	if err != nil {
 		return 0, d.readError(err)

@@ -484,3 +484,64 @@ func TestRefusedPacketsAreNotRead(t *testing.T) {
 		}
 	}
 }
+
+// An interruption ends the wait for packets that is under way, or the next, and no more than that; what comes
+// afterwards is read.
+func TestInterrupt(t *testing.T) {
+	netns.Test(t)
+	d := open(t, Config{Name: "tt0", MTU: 1500, Queues: 2})
+	ip(t, "link", "set", "tt0", "up")
+	ip(t, "addr", "add", "10.9.0.1/24", "dev", "tt0")
+	if err := d.SetCarrier(true); err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, MaxFrame)
+	drain := func() {
+		for queue := range 2 {
+			for {
+				if _, err := d.TryRead(queue, p); errors.Is(err, ErrEmpty) {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for range 100 {
+		drain()
+		waited := make(chan error)
+		go func() { waited <- d.Wait(0) }()
+		d.Interrupt(0) // before the wait begins, or afterwards
+		select {
+		case err := <-waited:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("the wait goes on")
+		}
+	}
+	d.Interrupt(0)
+	d.Interrupt(1)
+	drain() // reading goes on
+	c, err := net.Dial("udp", "10.9.0.2:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := c.Write([]byte("hello there")); err != nil {
+			t.Fatal(err)
+		}
+		for queue := range 2 {
+			if n, err := d.TryRead(queue, p); err == nil && bytes.Contains(p[:n], []byte("hello there")) {
+				return
+			} else if err != nil && !errors.Is(err, ErrEmpty) {
+				t.Fatal(err)
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is read any more")
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"warren/tunnel"
@@ -53,6 +54,11 @@ type Link struct {
 	unsent    error         // why the last message of the protocol could not be sent
 	initiated time.Time     // when a handshake was begun last
 	calling   time.Time     // when the first was that the peer was not heard since
+
+	timed   timed
+	measure atomic.Bool // Measure was called
+
+	roundTrip atomic.Int64 // in ns, that was measured last
 
 	resolve remote.Resolver
 
@@ -202,6 +208,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 	l.assess(now)
 	l.diagnose(now)
 	l.tryPath(now)
+	l.tryMeasure(now)
 	l.tryAssign(now)
 	look = l.tryNext(now) || l.seekFirst(now)
 	for _, msg := range l.peer.Tick(now) {

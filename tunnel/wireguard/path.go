@@ -131,6 +131,9 @@ func (l *Link) sendInside(now time.Time, packet []byte) error {
 
 // probeAnswered takes the token of a probe that the peer has answered.
 func (l *Link) probeAnswered(now time.Time, token pathmtu.Token) {
+	if l.timedBy(now, token) {
+		return
+	}
 	for i, sent := range l.path.probes {
 		if sent.token == token {
 			l.path.probes[i] = sentProbe{}

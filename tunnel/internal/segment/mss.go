@@ -4,12 +4,30 @@ import (
 	"encoding/binary"
 
 	"golang.org/x/sys/unix"
+
+	"warren/tunnel/tun"
 )
 
 // ClampMSS makes a TCP SYN offer no more than fits into packets of mtu bytes, in
 // place (as RFC 4459 section 3.2 describes). Its checksum, which must be complete,
 // stays as right or wrong as it was. Other packets are left as they are.
-func ClampMSS(p []byte, mtu int) {
+func ClampMSS(p []byte, mtu int) { clampMSS(p, mtu, replace) }
+
+// ClampFrame is ClampMSS for a frame of package tun. Where the kernel has left the checksum to the far end, what is
+// there covers the addresses alone, and stays.
+func ClampFrame(frame []byte, mtu int) {
+	if len(frame) <= tun.HeaderLen {
+		return
+	}
+	set := replace
+	if frame[0]&unix.VIRTIO_NET_HDR_F_NEEDS_CSUM != 0 {
+		set = func(h []byte, at int, v uint16) { binary.BigEndian.PutUint16(h[at:], v) }
+	}
+	clampMSS(frame[tun.HeaderLen:], mtu, set)
+}
+
+// clampMSS changes the option by set, whose arguments are those of replace.
+func clampMSS(p []byte, mtu int, set func(h []byte, at int, v uint16)) {
 	var start, limit int
 	switch {
 	case len(p) >= 40 && p[0]>>4 == 4:
@@ -28,7 +46,7 @@ func ClampMSS(p []byte, mtu int) {
 		return
 	}
 	if end := start + int(p[start+12]>>4)*4; end >= start+20 && end <= len(p) {
-		clampOptions(p[start:], end-start, limit)
+		clampOptions(p[start:], end-start, limit, set)
 	}
 }
 
@@ -73,7 +91,7 @@ const (
 
 // clampOptions looks for the option in a TCP header of n bytes (RFC 9293, section
 // 3.2).
-func clampOptions(h []byte, n, limit int) {
+func clampOptions(h []byte, n, limit int, set func(h []byte, at int, v uint16)) {
 	for at := 20; at < n; {
 		kind := h[at]
 		if kind == 0 {
@@ -88,7 +106,7 @@ func clampOptions(h []byte, n, limit int) {
 		}
 		if kind == 2 && h[at+1] == 4 {
 			if old := binary.BigEndian.Uint16(h[at+2:]); int(old) > limit {
-				replace(h, at+2, uint16(limit))
+				set(h, at+2, uint16(limit))
 			}
 			return
 		}

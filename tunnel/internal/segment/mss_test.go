@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"warren/tunnel/tun"
 )
 
 func TestClampMSS(t *testing.T) {
@@ -145,4 +147,30 @@ func FuzzClampMSS(f *testing.F) {
 			t.Fatalf("clamped once more:\n%x\n%x", p, again)
 		}
 	})
+}
+
+// A frame whose checksum is left to the far end has the sum of the addresses there, which no option is a part of.
+func TestClampFrame(t *testing.T) {
+	syn := flow{flags: tcpSYN, options: []byte{2, 4, 5, 0xb4}}
+	for _, partial := range []bool{false, true} {
+		frame := append(make([]byte, tun.HeaderLen), syn.packet(nil)...)
+		start := len(frame) - 20 - len(syn.options)
+		if partial {
+			frame[0] = unix.VIRTIO_NET_HDR_F_NEEDS_CSUM
+		}
+		before := binary.BigEndian.Uint16(frame[start+16:])
+		ClampFrame(frame, 1420)
+		if !bytes.Contains(frame[start+20:], []byte{2, 4, 1380 >> 8, 1380 & 255}) {
+			t.Errorf("options %x", frame[start+20:])
+		}
+		want := before
+		if !partial {
+			want = naiveTransport(frame[tun.HeaderLen:], 6, start-tun.HeaderLen, start-tun.HeaderLen+16)
+		}
+		if got := binary.BigEndian.Uint16(frame[start+16:]); got != want {
+			t.Errorf("partial %v: checksum %x, want %x", partial, got, want)
+		}
+	}
+	ClampFrame(nil, 1420)
+	ClampFrame(make([]byte, tun.HeaderLen), 1420)
 }

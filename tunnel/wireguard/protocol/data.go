@@ -65,7 +65,7 @@ func (s *session) accept(now time.Time, from netip.AddrPort, got []Received) {
 	p := s.peer
 	p.mu.Lock()
 	gone := p.removed || s != p.current && s != p.previous && s != p.next
-	fresh, data := 0, 0
+	fresh, data, top := 0, 0, s.seen.top
 	for i := range got {
 		r := &got[i]
 		switch {
@@ -82,6 +82,8 @@ func (s *session) accept(now time.Time, from netip.AddrPort, got []Received) {
 			}
 		}
 	}
+	p.sent += s.seen.top - top
+	p.got += uint64(fresh)
 	changed := fresh > 0 && p.acceptedLocked(now, from, s, fresh, data)
 	if changed {
 		p.unlockChanged()

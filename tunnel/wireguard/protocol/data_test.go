@@ -89,3 +89,30 @@ func TestReceiveRunArmsKeepalive(t *testing.T) {
 		t.Errorf("%d messages, want two keepalives", sent)
 	}
 }
+
+// What the peer has sent, and what of it has come, the counters say, whatever the order and the session.
+func TestSentAndGot(t *testing.T) {
+	n := newNetwork(t)
+	var before Status
+	for session := range 2 {
+		n.a.p.Initiate(n.now)
+		n.settle()
+		var msgs [][]byte
+		for i := range 100 {
+			msgs = append(msgs, n.mustSeal(n.a, packet(20, byte(i))))
+		}
+		before = n.b.p.Status(n.now)
+		msgs[10], msgs[20] = msgs[20], msgs[10]
+		for i, msg := range msgs {
+			if i%10 != 5 || i > 90 { // nine get lost
+				n.b.m.Receive(n.now, addrA, slices.Clone(msg))
+				n.b.m.Receive(n.now, addrA, msg) // once
+			}
+		}
+		after := n.b.p.Status(n.now)
+		if sent, got := after.Sent-before.Sent, after.Got-before.Got; sent != 100 || got != 91 {
+			t.Fatalf("session %d: %d were sent and %d came", session, sent, got)
+		}
+		n.pass(rekeyTimeout)
+	}
+}

@@ -65,6 +65,7 @@ type Peer struct {
 	askedAt    time.Time        // and when; zero: none was
 	stamped    timestamp        // of the initiation that we sent last
 	timers     timers
+	sent, got  uint64    // by the peer in all sessions, and of that to this end
 	reported   time.Time // what NextDeadline last said
 
 	// The three sessions of section 6.3. next is what we made as the responder and
@@ -107,6 +108,10 @@ type Status struct {
 
 	Replied time.Time // when a question of [Peer.Ask] was answered last
 
+	// Sent is how many packets the peer has sent in all sessions, as far as their counters say, and Got how
+	// many of them have come.
+	Sent, Got uint64
+
 	// Twin is where another machine is that has the peer's key as well, by which it was
 	// refused at TwinHeard while a session with the peer works. Both are zero without one.
 	Twin      netip.AddrPort
@@ -139,8 +144,8 @@ func (p *Peer) Status(now time.Time) Status {
 	s := Status{
 		Endpoint: p.endpoint, Heard: p.heard, Spoke: p.spoke, Trying: !p.timers.handshake.IsZero(),
 		Unconfirmed: p.next != nil, Unused: p.unused, Unopened: p.unopened,
-		Replied: p.replied,
-		Behind:  p.stale.by, Stale: p.stale.at,
+		Replied: p.replied, Sent: p.sent, Got: p.got,
+		Behind: p.stale.by, Stale: p.stale.at,
 		Twin: p.twin.at, TwinHeard: p.twin.heard, Shook: p.shook,
 	}
 	w := p.ways[0]

@@ -1,0 +1,73 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"warren/internal/config"
+	"warren/tunnel/auto"
+	"warren/tunnel/tlslink"
+	"warren/tunnel/wireguard"
+)
+
+// openAuto opens a tunnel that both transports carry.
+func (i *interfaces) openAuto(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
+	dev, was, err := i.openDevice(name, t, min(runtime.GOMAXPROCS(0), tlslink.MaxLanes, maxQueues))
+	if err != nil {
+		return nil, err
+	}
+	c := auto.Config{
+		Name: name, Device: dev, Events: report.event, Offered: report.offered,
+		Moved:  func(to auto.Transport, why string) { report.moved(to.String(), why) },
+		Logger: i.log,
+	}
+	if !t.Assigned {
+		c.Offered = nil
+	}
+	resume := &leftTunnel{}
+	if was != nil && was.goesOn(t) {
+		resume, c.Resume = was, was.Auto
+	}
+	l := auto.New(c)
+	tls, wg, err := i.joinAuto(l, name, t, resume)
+	if err != nil {
+		return nil, errors.Join(err, dev.Close())
+	}
+	open := runTunnel(l, dev, t, report.failed)
+	open.setTrust = func(t config.Tunnel) error {
+		return errors.Join(tls.SetTrust(trust(t.Trust)), wg.SetKeys(wireguardKeys(t)))
+	}
+	open.handing = handing{
+		leave: func(ctx context.Context, n *leftTunnel) (err error) {
+			n.Auto = l.HandOver()
+			if n.TLS, err = tls.HandOver(ctx); err == nil {
+				n.WireGuard, err = wg.HandOver()
+			}
+			return err
+		},
+		carry: func() { tls.Carry(); wg.Carry() },
+	}
+	open.setCongestion = tls.SetCongestion
+	return open, nil
+}
+
+// joinAuto makes the two links of a tunnel. With an error neither is left.
+func (i *interfaces) joinAuto(l *auto.Link, name string, t config.Tunnel, resume *leftTunnel) (*tlslink.Link, *wireguard.Link, error) {
+	c := i.tlsConfig(name, t, l.Side(auto.TLS), reporter{event: l.Event(auto.TLS)}, resume.TLS)
+	c.Heard = l.Heard
+	tls, err := i.tls.AddLink(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	wg, err := i.wireguard.AddLink(i.wireguardConfig(name, t, l.Side(auto.WireGuard),
+		reporter{event: l.Event(auto.WireGuard), offered: l.Offered}, resume.WireGuard))
+	if err != nil {
+		// A link that was added has to be run, which takes it away again.
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		return nil, nil, errors.Join(err, tls.Run(ctx))
+	}
+	l.Join(tls, wg)
+	return tls, wg, nil
+}

@@ -1,0 +1,216 @@
+package auto
+
+import (
+	"fmt"
+	"time"
+)
+
+// Transport is one of the two that carry the tunnel.
+type Transport int
+
+// The transports.
+const (
+	TLS Transport = iota
+	WireGuard
+)
+
+func (t Transport) String() string {
+	if t == TLS {
+		return "tls"
+	}
+	return "wireguard"
+}
+
+// word is the transport in the words of a sentence.
+func (t Transport) word() string {
+	if t == TLS {
+		return "TLS"
+	}
+	return "WireGuard"
+}
+
+func (t Transport) other() Transport { return 1 - t }
+
+// Rules by which WireGuard is left for TLS while both work. Times are in ticks of [choice].
+const (
+	// lossyAt is what part of the packets may get lost over WireGuard. TCP in the tunnel makes such losses
+	// itself where it finds the limit of a narrow line, some in a hundred for a moment; more than that all the
+	// time is the path's. TLS makes them good.
+	lossyAt = 0.02
+	// lossyOf is how many packets must have been sent for that to be believed, and lossyEach how many between two reports of
+	// the peer for these to count: most of those must have lost so much, as an outage of a moment is no reason.
+	lossyOf, lossyEach = 200, 20
+	lossyTicks         = 10
+	// slowTicks is for how long WireGuard's round trip must be more than twice that of TLS, and slowBy longer.
+	slowTicks = 10
+	// silentTicks is for how many ticks nothing may come by a transport while both are up.
+	silentTicks = 3
+	slowBy      = 20 * time.Millisecond
+)
+
+// Rules by which this end goes back to WireGuard: it must work for a while, at the end of which packets are sent
+// by it alone to prove that.
+const (
+	firstPause  = 10 * time.Second // at least waitTicks
+	waitTicks   = 10
+	mostPause   = 10 * time.Minute // each time that it is left again soon, the pause is twice as long
+	steadyAfter = 10 * time.Minute // it is not left again soon
+	proofTicks  = 10
+	// proofPackets are sent in that time. Of proofOf of them, at least, no more may get lost than goodAt.
+	proofPackets = 200
+	proofOf      = 100
+	goodAt       = 0.01
+)
+
+// facts are what is known at one moment.
+type facts struct {
+	up  [2]bool
+	why [2]string // it is not, in words
+	rtt [2]time.Duration
+	// silent is one over which nothing has come for silentTicks, though it is up, while the peer sends something by
+	// each of them every tick.
+	silent [2]bool
+	// reports says that the peer tells what it receives over WireGuard; hears, that it told last that it does
+	// receive. Both mean nothing unless TLS is up.
+	reports, hears bool
+}
+
+// works reports whether a transport can carry. One that is silent is not, unless the other is too: dead_after may be longer than
+// BGP waits.
+func (f *facts) works(t Transport) bool {
+	o := t.other()
+	return f.up[t] && (!f.silent[t] || !f.up[o] || f.silent[o])
+}
+
+// choice decides by which transport this end sends. It prefers WireGuard, unless that is dead, or TLS has been
+// clearly better for a while. It has no clock. The zero choice is not ready, see newChoice. It is not safe for concurrent use.
+type choice struct {
+	tick    time.Duration // how often the peer reports
+	carries Transport
+	since   time.Time // when it was chosen
+	why     string    // likewise, in words
+	began   bool      // one of them has been up, since neither was
+	losses  losses    // of what this end sends over WireGuard
+
+	well  time.Time     // since when WireGuard works, or has to prove again that it does; zero: it does not
+	slow  time.Time     // since when its round trip is too long; zero: it is not
+	pause time.Duration // for how long it must work before it carries again; 0: it was not left yet
+}
+
+// newChoice returns the choice of a tunnel that is down: WireGuard, as that is preferred.
+func newChoice(now time.Time, tick time.Duration) *choice {
+	return &choice{tick: tick, carries: WireGuard, since: now, losses: losses{keep: (lossyTicks + 1) * tick}}
+}
+
+// step decides again, and reports whether another transport carries from now on.
+func (c *choice) step(now time.Time, f *facts) (moved bool) {
+	hears := f.hears || !f.reports
+	switch {
+	case !f.works(WireGuard) || f.up[TLS] && !hears:
+		c.well = time.Time{}
+		c.losses.reset()
+	case c.well.IsZero():
+		c.well = now
+	}
+	c.watchSlow(now, f)
+	switch {
+	case !f.up[TLS] && !f.up[WireGuard]:
+		c.began = false
+		return false
+	case !f.works(WireGuard):
+		return c.move(now, TLS, notUp(WireGuard, f))
+	case !f.works(TLS):
+		return c.move(now, WireGuard, notUp(TLS, f))
+	case !hears:
+		return c.move(now, TLS, "the peer receives nothing over WireGuard")
+	case c.carries == WireGuard:
+		return c.leave(now, f)
+	}
+	return c.goBack(now, f)
+}
+
+func notUp(t Transport, f *facts) string {
+	if f.up[t] {
+		return "nothing comes over " + t.word()
+	}
+	if f.why[t] == "" {
+		return t.word() + " is not up yet"
+	}
+	return t.word() + " is down: " + f.why[t]
+}
+
+// move has a transport carry.
+func (c *choice) move(now time.Time, to Transport, why string) bool {
+	began := c.began
+	c.began = true
+	if to == c.carries {
+		if !began || to == WireGuard {
+			c.why = why
+		}
+		return false
+	}
+	if to == TLS {
+		switch carried := now.Sub(c.since); {
+		case !began: // WireGuard was not left
+		case c.pause == 0 || carried >= steadyAfter:
+			c.pause = max(firstPause, waitTicks*c.tick)
+		default:
+			c.pause = min(2*c.pause, max(mostPause, waitTicks*c.tick))
+		}
+		if !c.well.IsZero() {
+			c.well = now
+		}
+	}
+	c.carries, c.since, c.why = to, now, why
+	return true
+}
+
+// leave goes from WireGuard to TLS if that is better. Both work.
+func (c *choice) leave(now time.Time, f *facts) bool {
+	if rate, lossy := c.losses.lasting(now, lossyTicks*c.tick); lossy {
+		return c.move(now, TLS, fmt.Sprintf("%.1f %% of the packets that are sent over WireGuard get lost", 100*rate))
+	}
+	if !c.slow.IsZero() && now.Sub(c.slow) >= slowTicks*c.tick {
+		return c.move(now, TLS, fmt.Sprintf("the round trip over WireGuard is %v, and over TLS %v",
+			f.rtt[WireGuard].Round(time.Millisecond/10), f.rtt[TLS].Round(time.Millisecond/10)))
+	}
+	return c.move(now, WireGuard, preferred)
+}
+
+// preferred is why WireGuard carries while both work: its packets do not wait for one another.
+const preferred = "WireGuard is preferred, and works"
+
+// goBack goes from TLS to WireGuard if that has been well for long enough. Both work.
+func (c *choice) goBack(now time.Time, f *facts) bool {
+	if now.Before(c.well.Add(c.pause)) {
+		return false
+	}
+	if c.pause > 0 && f.reports {
+		rate, packets := c.losses.rate(now, proofTicks*c.tick)
+		switch {
+		case rate > goodAt && packets >= proofOf || !c.slow.IsZero():
+			c.well, c.pause = now, min(2*c.pause, max(mostPause, waitTicks*c.tick))
+			return false
+		case packets < proofOf:
+			return false // they are being sent
+		}
+	}
+	return c.move(now, WireGuard, preferred)
+}
+
+// proves reports whether packets are to be sent over WireGuard only to prove that they arrive.
+func (c *choice) proves(now time.Time, f *facts) bool {
+	return c.carries == TLS && f.up[WireGuard] && f.up[TLS] && f.reports && !c.well.IsZero() && c.pause > 0 &&
+		!now.Before(c.well.Add(c.pause-proofTicks*c.tick))
+}
+
+// watchSlow notes since when WireGuard takes clearly longer than TLS.
+func (c *choice) watchSlow(now time.Time, f *facts) {
+	tls, wg := f.rtt[TLS], f.rtt[WireGuard]
+	switch {
+	case !f.up[TLS] || !f.up[WireGuard] || tls == 0 || wg <= 2*tls+slowBy:
+		c.slow = time.Time{}
+	case c.slow.IsZero():
+		c.slow = now
+	}
+}
