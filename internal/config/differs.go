@@ -83,7 +83,7 @@ func (t Tunnel) Claims(o Tunnel) bool {
 	if sameKeys(t.Trust, o.Trust) {
 		return true
 	}
-	shared := t.OverTLS() && o.OverTLS() || t.OverWireGuard() && o.OverWireGuard()
+	shared := t.Transport == o.Transport || t.OverTLS() && o.OverTLS() || t.OverWireGuard() && o.OverWireGuard()
 	return shared && t.Link == o.Link && t.Trust.Method != 0 && t.Trust.Method != TrustPublicKey && samePeer(t.Trust, o.Trust)
 }
 
