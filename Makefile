@@ -27,7 +27,7 @@ PACKAGES := bird2 frr openbgpd ethtool iproute2 iperf3 iputils-ping nftables ope
 ROUTING  := bird frr openbgpd bgplgd prometheus
 TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze curl promtool gcc chromium-headless-shell
 
-.PHONY: help build bin deps check licenses test test-unit test-privileged lab demo demo-down bench fuzz clean
+.PHONY: help build bin deps check licenses test test-unit test-privileged lab vm demo demo-down bench fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -112,6 +112,16 @@ test-privileged: deps build bin/wireguard-go ## the packages against the real ke
 
 lab: deps build bin/wireguard-go ## whole topologies with the real binary; one: make lab RUN=two-sites
 	go run ./lab/privileged go test $(AMENDED) -count=1 -timeout 30m -parallel 3 -tags lab -run 'TestCommands|TestPage|TestScenarios/$(RUN)' ./lab/
+
+# What only a virtual machine needs is not installed for anything else.
+VMDEPS := qemu-system-x86 busybox-static kmod
+vm: deps build bin/wireguard-go ## scenarios that need a distribution's kernel, under Debian's, in a virtual machine: takes minutes
+	@missing=; for t in qemu-system-x86_64 busybox depmod; do PATH="$$PATH:/usr/sbin:/sbin" command -v $$t >/dev/null || missing="$$missing $$t"; done; \
+	if [ -n "$$missing" ]; then echo "vm: installing what is missing:$$missing"; \
+	  DEBIAN_FRONTEND=noninteractive apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(VMDEPS); fi
+	@mkdir -p bin/vm
+	go test $(AMENDED) -c -tags lab,vm -o bin/vm/lab.test ./lab
+	LAB_PATIENCE=3m go run ./lab/vm -timeout 20m -C lab ../bin/vm/lab.test -test.count=1 -test.v -test.parallel 1 -test.run 'TestKernel/$(RUN)'
 
 demo: deps build ## two sites, one tunnel, routes both ways; KEEP=1 leaves it up
 	@go run ./lab/demo
