@@ -99,6 +99,7 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), whyCmd(), historyCmd(), reloadCmd(), restartCmd(), logLevelCmd(), versionCmd(), speakerCmd())
 	return cmd
 }
@@ -106,6 +107,7 @@ func root() *cobra.Command {
 // configFlag adds the -c that most commands share.
 func configFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", defaultConfig, "the router's config `file`; peers.d is beside it")
+	completeFiles(cmd, "config", "toml")
 }
 
 // text is an error for a person, a line or more. A config's mistakes are a line
