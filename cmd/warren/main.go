@@ -8,9 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -28,13 +25,6 @@ const (
 	exitNobody = 2 // of status --check: no daemon answers
 	exitUsage  = 3 // it was called wrongly, and has done nothing
 )
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := execute(ctx, root())
-	stop()
-	os.Exit(code)
-}
 
 // execute runs the command that the arguments name, and returns its exit status.
 func execute(ctx context.Context, cmd *cobra.Command) int {
