@@ -10,7 +10,11 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X main.version=$(VERSION)
+# Which commit it is, for `warren version`; Go does not write it into a program that is built
+# with -modfile. No time of the build is in anything that is built, so that it can be built again.
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+EPOCH   := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitTime=$(EPOCH)
 # Each fuzz target gets this much time in `make fuzz`.
 FUZZTIME ?= 20s
 # Options of the bench, e.g. BENCHFLAGS="-rounds 1 -seconds 2".
@@ -52,6 +56,34 @@ build: bin/warren.mod ## bin/warren, bin/gobgp (of the GoBGP version that warren
 	go build -trimpath -o bin/hostile ./lab/hostile
 	cp LICENSE THIRD-PARTY-LICENSES bin/
 
+# Packages, for each architecture, go to bin/packages. Their version is that of the tag, with the
+# number of commits since; before the first tag it is 0.0.0, with the date.
+PACKAGE_ARCHS   ?= amd64 arm64
+PACKAGE_VERSION ?= $(shell printf %s '$(VERSION)' | sed -E -e '/^v?[0-9]+\.[0-9]/!s/^/0.0.0~git$(shell date -ud @$(EPOCH) +%Y%m%d%H%M%S)./' \
+                     -e 's/^v//' -e 's/-([0-9]+)-g/+\1.g/' -e 's/-dirty/+dirty/')
+PACKAGES_DIR    ?= bin/packages
+
+.PHONY: manual packages
+manual: bin/warren.mod ## man pages and scripts for the shells' completion, to bin/manual
+	rm -rf bin/manual
+	SOURCE_DATE_EPOCH=$(EPOCH) go run $(AMENDED) -tags manual -ldflags '$(LDFLAGS)' ./cmd/warren bin/manual
+
+packages: export CGO_ENABLED = 0
+packages: export SOURCE_DATE_EPOCH = $(EPOCH)
+packages: manual bin/nfpm bin/cyclonedx-gomod ## deb and rpm for PACKAGE_ARCHS, to bin/packages
+	@rm -rf $(PACKAGES_DIR); mkdir -p $(PACKAGES_DIR)
+	@gobgp=$$(go list -m -f '{{.Version}}' $(GOBGP)); for arch in $(PACKAGE_ARCHS); do \
+	  dir=bin/stage/$$arch; mkdir -p $$dir; echo "packages: $(PACKAGE_VERSION) for $$arch"; \
+	  GOARCH=$$arch go build $(AMENDED) -trimpath -ldflags '$(LDFLAGS)' -o $$dir/warren ./cmd/warren; \
+	  GOARCH=$$arch go build -trimpath -o $$dir/gobgp $(GOBGP)/cmd/gobgp; \
+	  for c in warren gobgp; do packaging/sbom.sh $$dir/$$c '$(PACKAGE_VERSION)' $$gobgp >$$dir/$$c.cdx.json; done; \
+	  packaging/stage.sh $$dir bin/manual $$dir/root; \
+	  for kind in deb rpm; do \
+	    ARCH=$$arch ROOT=$$dir/root MANUAL=bin/manual PACKAGE_VERSION='$(PACKAGE_VERSION)' \
+	      bin/nfpm package -f packaging/nfpm.yaml -p $$kind -t $(PACKAGES_DIR)/; \
+	  done; \
+	done; cd $(PACKAGES_DIR) && sha256sum *.deb *.rpm >SHA256SUMS
+
 bin/licenses: tools/licenses/main.go tools/go.mod
 	@mkdir -p bin
 	go build -C tools -o ../bin/licenses ./licenses
@@ -64,6 +96,14 @@ licenses: bin/licenses ## THIRD-PARTY-LICENSES, of what is linked into bin/warre
 bin/golangci-lint: tools/go.mod
 	@mkdir -p bin
 	go build -C tools -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/nfpm: tools/go.mod
+	@mkdir -p bin
+	go build -C tools -trimpath -o ../bin/nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm
+
+bin/cyclonedx-gomod: tools/go.mod
+	@mkdir -p bin
+	go build -C tools -trimpath -o ../bin/cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 bin/wireguard-go: tools/go.mod
 	@mkdir -p bin

@@ -14,8 +14,12 @@ import (
 	"warren/internal/config"
 )
 
-// version is set by the linker (see the Makefile).
-var version = "unknown"
+// These are set by the linker (see the Makefile).
+var (
+	version    = "unknown"
+	commit     string // of the repository
+	commitTime string // in seconds since 1970
+)
 
 const defaultConfig = "/etc/warren/warren.toml"
 

@@ -6,6 +6,9 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -20,15 +23,15 @@ type build struct {
 	Platform string `json:"platform"` // as linux/amd64
 }
 
-// thisBuild takes commit and date from what Go writes into a program that it builds in a
-// repository. The date of the build itself is nowhere, so that it can be repeated.
+// thisBuild takes commit and date from what the linker has set. A plain `go build` in a
+// repository sets others, which are taken else. The time of the build itself is nowhere, so that
+// it can be repeated.
 func thisBuild() build {
 	b := build{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
+	if info, ok := debug.ReadBuildInfo(); ok {
+		b = b.with(info.Settings)
 	}
-	return b.with(info.Settings)
+	return b.withLinked(commit, commitTime)
 }
 
 func (b build) with(settings []debug.BuildSetting) build {
@@ -42,6 +45,17 @@ func (b build) with(settings []debug.BuildSetting) build {
 			b.Modified = s.Value == "true"
 		}
 	}
+	return b
+}
+
+// withLinked takes what the Makefile knows; its version says whether the source was changed.
+func (b build) withLinked(commit, seconds string) build {
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if commit == "" || err != nil {
+		return b
+	}
+	b.Commit, b.Date = commit, time.Unix(n, 0).UTC().Format(time.RFC3339)
+	b.Modified = strings.HasSuffix(b.Version, "-dirty")
 	return b
 }
 

@@ -19,6 +19,10 @@ func TestVersion(t *testing.T) {
 	if want := "warren 1.2.3 go1.26.0 linux/amd64\ncommit 0123abc of 2026-11-27T04:00:00Z, changed since\n"; out.String() != want {
 		t.Errorf("got %q", out.String())
 	}
+	linked := build{Version: "v1-dirty"}.withLinked("0123abc", "1790000000")
+	if linked != (build{Version: "v1-dirty", Commit: "0123abc", Date: "2026-09-21T14:13:20Z", Modified: true}) {
+		t.Errorf("%+v", linked)
+	}
 	code, stdout, stderr := run(t, "version", "--json")
 	var got build
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 0 {
