@@ -9,7 +9,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION ?= $(shell git describe --tags --always --abbrev=8 --dirty 2>/dev/null || echo unknown)
 # Which commit it is, for `warren version`; Go does not write it into a program that is built
 # with -modfile. No time of the build is in anything that is built, so that it can be built again.
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
@@ -23,11 +23,12 @@ BENCHFLAGS ?=
 # What the lab, the demo and the bench call, and the package that has it.
 PACKAGES := bird2 frr openbgpd ethtool iproute2 iperf3 iputils-ping nftables openvpn procps \
             wireguard-tools netcat-openbsd openssl util-linux systemd \
+            man-db mandoc systemd-container rpm cpio bash-completion \
             gcc libc6-dev # for the race detector
 # Their daemons are run by hand in the lab. What was not there before is neither
 # started when it is installed nor at boot.
 ROUTING  := bird frr openbgpd bgplgd
-TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze gcc
+TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze man mandoc systemd-nspawn rpm cpio gcc
 
 .PHONY: help build bin deps check licenses test test-unit test-privileged lab demo demo-down bench fuzz clean
 
@@ -84,6 +85,28 @@ packages: manual bin/nfpm bin/cyclonedx-gomod ## deb and rpm for PACKAGE_ARCHS, 
 	  done; \
 	done; cd $(PACKAGES_DIR) && sha256sum *.deb *.rpm >SHA256SUMS
 
+# The Debian in which the package is installed is a copy of this machine's, in which nothing is
+# written; with DEBIAN=bin/debian it is a new one, which `make bin/debian` fetches.
+DEBIAN ?=
+.PHONY: test-packages reproducible
+test-packages: deps ## the packages: what is in them; installed, upgraded and removed under systemd
+	$(MAKE) packages PACKAGE_ARCHS="$$(go env GOARCH)"
+	$(MAKE) packages PACKAGE_ARCHS="$$(go env GOARCH)" VERSION=v99.0.0-next PACKAGES_DIR=bin/packages-next
+	WARREN_PACKAGES="$(CURDIR)/bin/packages" WARREN_PACKAGES_NEXT="$(CURDIR)/bin/packages-next" WARREN_DEBIAN="$(abspath $(DEBIAN))" \
+	  go test -count=1 -timeout 10m -tags packages ./packaging
+
+bin/debian:
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,iproute2,procps bookworm $@.tmp
+	mv $@.tmp $@
+
+# Both directories have a cache of their own, so that nothing is taken from the other.
+reproducible: ## build the packages in two directories, and compare them
+	@tmp=$$(mktemp -d); trap "chmod -R u+w $$tmp; rm -rf $$tmp" EXIT; \
+	for dir in a another/one; do \
+	  git clone -q . $$tmp/$$dir; \
+	  GOCACHE=$$tmp/$$dir.cache $(MAKE) -C $$tmp/$$dir packages; \
+	done; cat $$tmp/a/bin/packages/SHA256SUMS; cmp $$tmp/a/bin/packages/SHA256SUMS $$tmp/another/one/bin/packages/SHA256SUMS
+
 bin/licenses: tools/licenses/main.go tools/go.mod
 	@mkdir -p bin
 	go build -C tools -o ../bin/licenses ./licenses
@@ -131,13 +154,14 @@ deps: ## install what a bare Debian machine lacks for lab, demo and bench
 
 check: bin/golangci-lint bin/licenses ## formatting, vet, linters, the dependency rules, third parties' licenses
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change: $$out"; exit 1; fi
-	go vet -tags privileged,lab ./...
-	bin/golangci-lint run --build-tags privileged,lab ./...
+	go vet -tags privileged,lab,packages ./...
+	go vet -tags manual ./cmd/warren
+	bin/golangci-lint run --build-tags privileged,lab,packages ./...
 	go vet -C tools ./...
 	cd tools && ../bin/golangci-lint run ./...
 	bin/licenses -check THIRD-PARTY-LICENSES
 
-test: deps check test-unit test-privileged lab ## everything CI runs
+test: deps check test-unit test-privileged lab test-packages ## everything CI runs
 
 test-unit: bin/warren.mod ## what needs no privileges, with the race detector
 	go test -C tools -race -count=1 ./...
