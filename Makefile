@@ -9,8 +9,12 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X main.version=$(VERSION)
+VERSION ?= $(shell git describe --tags --always --abbrev=8 --dirty 2>/dev/null || echo unknown)
+# Which commit it is, for `warren version`; Go does not write it into a program that is built
+# with -modfile. No time of the build is in anything that is built, so that it can be built again.
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+EPOCH   := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitTime=$(EPOCH)
 # Each fuzz target gets this much time in `make fuzz`.
 FUZZTIME ?= 20s
 # Options of the bench, e.g. BENCHFLAGS="-rounds 1 -seconds 2".
@@ -19,13 +23,14 @@ BENCHFLAGS ?=
 # What the lab, the demo and the bench call, and the package that has it.
 PACKAGES := bird2 frr openbgpd ethtool iproute2 iperf3 iputils-ping nftables openvpn procps \
             wireguard-tools netcat-openbsd openssl util-linux systemd \
-            chromium-headless-shell \
-            curl prometheus \
+            chromium-headless-shell curl prometheus \
+            man-db mandoc systemd-container rpm cpio bash-completion \
             gcc libc6-dev # for the race detector
 # Their daemons are run by hand in the lab, and of prometheus only promtool is. What was not there
 # before is neither started when it is installed nor at boot.
 ROUTING  := bird frr openbgpd bgplgd prometheus
-TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze curl promtool gcc chromium-headless-shell
+TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze curl promtool \
+            man mandoc systemd-nspawn rpm cpio gcc chromium-headless-shell
 
 .PHONY: help build bin deps check licenses test test-unit test-privileged lab vm demo demo-down bench fuzz clean
 
@@ -54,6 +59,56 @@ build: bin/warren.mod ## bin/warren, bin/gobgp (of the GoBGP version that warren
 	go build -trimpath -o bin/hostile ./lab/hostile
 	cp LICENSE THIRD-PARTY-LICENSES bin/
 
+# Packages, for each architecture, go to bin/packages. Their version is that of the tag, with the
+# number of commits since; before the first tag it is 0.0.0, with the date.
+PACKAGE_ARCHS   ?= amd64 arm64
+PACKAGE_VERSION ?= $(shell printf %s '$(VERSION)' | sed -E -e '/^v?[0-9]+\.[0-9]/!s/^/0.0.0~git$(shell date -ud @$(EPOCH) +%Y%m%d%H%M%S)./' \
+                     -e 's/^v//' -e 's/-([0-9]+)-g/+\1.g/' -e 's/-dirty/+dirty/')
+PACKAGES_DIR    ?= bin/packages
+
+.PHONY: manual packages
+manual: bin/warren.mod ## man pages and scripts for the shells' completion, to bin/manual
+	rm -rf bin/manual
+	SOURCE_DATE_EPOCH=$(EPOCH) go run $(AMENDED) -tags manual -ldflags '$(LDFLAGS)' ./cmd/warren bin/manual
+
+packages: export CGO_ENABLED = 0
+packages: export SOURCE_DATE_EPOCH = $(EPOCH)
+packages: manual bin/nfpm bin/cyclonedx-gomod ## deb and rpm for PACKAGE_ARCHS, to bin/packages
+	@rm -rf $(PACKAGES_DIR); mkdir -p $(PACKAGES_DIR)
+	@gobgp=$$(go list -m -f '{{.Version}}' $(GOBGP)); for arch in $(PACKAGE_ARCHS); do \
+	  dir=bin/stage/$$arch; mkdir -p $$dir; echo "packages: $(PACKAGE_VERSION) for $$arch"; \
+	  GOARCH=$$arch go build $(AMENDED) -trimpath -ldflags '$(LDFLAGS)' -o $$dir/warren ./cmd/warren; \
+	  GOARCH=$$arch go build -trimpath -o $$dir/gobgp $(GOBGP)/cmd/gobgp; \
+	  for c in warren gobgp; do packaging/sbom.sh $$dir/$$c '$(PACKAGE_VERSION)' $$gobgp >$$dir/$$c.cdx.json; done; \
+	  packaging/stage.sh $$dir bin/manual $$dir/root; \
+	  for kind in deb rpm; do \
+	    ARCH=$$arch ROOT=$$dir/root MANUAL=bin/manual PACKAGE_VERSION='$(PACKAGE_VERSION)' \
+	      bin/nfpm package -f packaging/nfpm.yaml -p $$kind -t $(PACKAGES_DIR)/; \
+	  done; \
+	done; cd $(PACKAGES_DIR) && sha256sum *.deb *.rpm >SHA256SUMS
+
+# The Debian in which the package is installed is a copy of this machine's, in which nothing is
+# written; with DEBIAN=bin/debian it is a new one, which `make bin/debian` fetches.
+DEBIAN ?=
+.PHONY: test-packages reproducible
+test-packages: deps ## the packages: what is in them; installed, upgraded and removed under systemd
+	$(MAKE) packages PACKAGE_ARCHS="$$(go env GOARCH)"
+	$(MAKE) packages PACKAGE_ARCHS="$$(go env GOARCH)" VERSION=v99.0.0-next PACKAGES_DIR=bin/packages-next
+	WARREN_PACKAGES="$(CURDIR)/bin/packages" WARREN_PACKAGES_NEXT="$(CURDIR)/bin/packages-next" WARREN_DEBIAN="$(abspath $(DEBIAN))" \
+	  go test -count=1 -timeout 10m -tags packages ./packaging
+
+bin/debian:
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,iproute2,procps bookworm $@.tmp
+	mv $@.tmp $@
+
+# Both directories have a cache of their own, so that nothing is taken from the other.
+reproducible: ## build the packages in two directories, and compare them
+	@tmp=$$(mktemp -d); trap "chmod -R u+w $$tmp; rm -rf $$tmp" EXIT; \
+	for dir in a another/one; do \
+	  git clone -q . $$tmp/$$dir; \
+	  GOCACHE=$$tmp/$$dir.cache $(MAKE) -C $$tmp/$$dir packages; \
+	done; cat $$tmp/a/bin/packages/SHA256SUMS; cmp $$tmp/a/bin/packages/SHA256SUMS $$tmp/another/one/bin/packages/SHA256SUMS
+
 bin/licenses: tools/licenses/main.go tools/go.mod
 	@mkdir -p bin
 	go build -C tools -o ../bin/licenses ./licenses
@@ -66,6 +121,14 @@ licenses: bin/licenses ## THIRD-PARTY-LICENSES, of what is linked into bin/warre
 bin/golangci-lint: tools/go.mod
 	@mkdir -p bin
 	go build -C tools -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bin/nfpm: tools/go.mod
+	@mkdir -p bin
+	go build -C tools -trimpath -o ../bin/nfpm github.com/goreleaser/nfpm/v2/cmd/nfpm
+
+bin/cyclonedx-gomod: tools/go.mod
+	@mkdir -p bin
+	go build -C tools -trimpath -o ../bin/cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 bin/wireguard-go: tools/go.mod
 	@mkdir -p bin
@@ -93,13 +156,14 @@ deps: ## install what a bare Debian machine lacks for lab, demo and bench
 
 check: bin/golangci-lint bin/licenses ## formatting, vet, linters, the dependency rules, third parties' licenses
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change: $$out"; exit 1; fi
-	go vet -tags privileged,lab ./...
-	bin/golangci-lint run --build-tags privileged,lab ./...
+	go vet -tags privileged,lab,packages ./...
+	go vet -tags manual ./cmd/warren
+	bin/golangci-lint run --build-tags privileged,lab,packages ./...
 	go vet -C tools ./...
 	cd tools && ../bin/golangci-lint run ./...
 	bin/licenses -check THIRD-PARTY-LICENSES
 
-test: deps check test-unit test-privileged lab ## everything CI runs
+test: deps check test-unit test-privileged lab test-packages ## everything CI runs
 
 test-unit: bin/warren.mod ## what needs no privileges, with the race detector
 	go test -C tools -race -count=1 ./...

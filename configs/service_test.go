@@ -42,6 +42,7 @@ func TestUnit(t *testing.T) {
 		"ExecStart":    "/usr/local/bin/warren run -c /etc/warren/warren.toml",
 		"ExecReload":   "/usr/local/bin/warren reload -c /etc/warren/warren.toml",
 		"Restart":      "always",
+		"WatchdogSec":  "60",
 		// It is never given up: nothing else brings the tunnels back.
 		"StartLimitIntervalSec": "0",
 		// Keys stay out of memory images.

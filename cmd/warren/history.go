@@ -30,7 +30,8 @@ func historyCmd() *cobra.Command {
 		Long: "Show what has happened, the oldest first: tunnels and sessions that came up and went down, and why; reloads,\n" +
 			"and by whom; what was refused, and what did not succeed. The daemon keeps the last events in memory, and in\n" +
 			"a file where [history] file names one. With --follow show the last ones and then each when it happens.",
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completePeers(&file),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			socket, err := config.Socket(file)
 			if err != nil {

@@ -66,6 +66,8 @@ func keygenCmd() *cobra.Command {
 	cmd.Flags().StringVar(&secret, "secret", "", "make a shared secret in this `file` instead")
 	cmd.Flags().BoolVar(&wgConfig, "wg-config", false, "print a wg-quick configuration for the far end of a tunnel")
 	cmd.Flags().StringVar(&endpoint, "endpoint", "", "`host:port` where that far end finds this router; without it this router begins")
+	complete(cmd, "dir", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs))
+	completeFiles(cmd, "secret")
 	cmd.MarkFlagsMutuallyExclusive("dir", "secret")
 	cmd.MarkFlagsMutuallyExclusive("wg-config", "secret")
 	return cmd

@@ -8,17 +8,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"warren/internal/config"
 )
 
-// version is set by the linker (see the Makefile).
-var version = "unknown"
+// These are set by the linker (see the Makefile).
+var (
+	version    = "unknown"
+	commit     string // of the repository
+	commitTime string // in seconds since 1970
+)
 
 const defaultConfig = "/etc/warren/warren.toml"
 
@@ -28,13 +29,6 @@ const (
 	exitNobody = 2 // of status --check: no daemon answers
 	exitUsage  = 3 // it was called wrongly, and has done nothing
 )
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := execute(ctx, root())
-	stop()
-	os.Exit(code)
-}
 
 // execute runs the command that the arguments name, and returns its exit status.
 func execute(ctx context.Context, cmd *cobra.Command) int {
@@ -99,6 +93,7 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	cmd.AddCommand(
 		runCmd(), checkCmd(), keygenCmd(), importCmd(),
 		statusCmd(), whyCmd(), historyCmd(), gobgpCmd(),
@@ -112,6 +107,7 @@ func root() *cobra.Command {
 // configFlag adds the -c that most commands share.
 func configFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "config", "c", defaultConfig, "the router's config `file`; peers.d is beside it")
+	completeFiles(cmd, "config", "toml")
 }
 
 // text is an error for a person, a line or more. A config's mistakes are a line

@@ -32,6 +32,7 @@ func runCmd() *cobra.Command {
 	configFlag(cmd, &o.file)
 	cmd.Flags().BoolVar(&o.debug, "debug", false, "log at level debug, whatever [log] level says")
 	cmd.Flags().Var(&o.format, "log-format", "`text` or json, whatever [log] format says")
+	complete(cmd, "log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

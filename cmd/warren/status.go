@@ -36,6 +36,12 @@ func statusCmd() *cobra.Command {
 			_, err := status.ParseRoutesOf(args[0])
 			return err
 		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			if routes {
+				return nil, cobra.ShellCompDirectiveNoFileComp // a prefix
+			}
+			return completePeers(&file)(cmd, args, begun)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			socket, err := config.Socket(file)
 			if err != nil {

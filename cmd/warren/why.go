@@ -42,5 +42,6 @@ func whyCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().StringVar(&from, "from", "", "only what comes from this `peer`")
 	cmd.Flags().StringVar(&to, "to", "", "only whether this `peer` is told")
+	completePeerFlags(cmd, &file, "from", "to")
 	return cmd
 }

@@ -115,6 +115,8 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 	retry, resync := time.NewTicker(retryInterval), time.NewTicker(resyncInterval)
 	defer retry.Stop()
 	defer resync.Stop()
+	watchdogDue, stopWatchdog := watchdog(l.log)
+	defer stopWatchdog()
 	for {
 		select {
 		case <-ctx.Done():
@@ -147,6 +149,8 @@ func (l *loop) run(ctx context.Context, ready func()) error {
 			l.locate()
 			l.announce()
 			l.applyRoutes()
+		case <-watchdogDue:
+			notify(l.log, notifyAlive)
 		case <-l.resuming.tooLong():
 			l.resumed(true)
 		}

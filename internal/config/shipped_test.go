@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"warren/internal/manual"
 )
 
 const shipped = "../../configs"
@@ -372,5 +374,21 @@ func TestReferenceValues(t *testing.T) {
 	imported := cfg.Peers[0].BGP.Import
 	if imported.Any || imported.Default || len(imported.Prefixes) != 2 || imported.Prefixes[0].String() != "10.2.0.0/16 le 24" {
 		t.Errorf("site-b: %+v", imported)
+	}
+}
+
+// TestManualHasEveryKey holds warren.toml(5) to what this package reads.
+func TestManualHasEveryKey(t *testing.T) {
+	page, err := manual.Config(os.DirFS(filepath.Join(shipped, "reference")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roff := string(page.Roff("1.2.3", time.Unix(1790000000, 0)))
+	for _, schema := range []reflect.Type{reflect.TypeFor[rawRouter](), reflect.TypeFor[rawPeerFile]()} {
+		for _, k := range keysOf(schema, "") {
+			if !k.isTable && !strings.Contains(roff, "\n.SS "+k.name+"\n.EX\n"+k.name+" ") {
+				t.Errorf("%s is not in warren.toml(5)", k.full)
+			}
+		}
 	}
 }
