@@ -100,6 +100,7 @@ func root() *cobra.Command {
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.AddCommand(runCmd(), checkCmd(), keygenCmd(), statusCmd(), whyCmd(), historyCmd(), reloadCmd(), restartCmd(), logLevelCmd(), versionCmd(), speakerCmd())
+	cmd.AddCommand(inviteCmd(), joinCmd(), removeCmd())
 	return cmd
 }
 

@@ -10,6 +10,7 @@ import (
 	"warren/bgp"
 	"warren/internal/link"
 	"warren/tunnel"
+	"warren/tunnel/tlslink"
 	"warren/tunnel/tun"
 )
 
@@ -145,6 +146,7 @@ func (l *loop) openTunnel(e openTunnel) {
 			failed: func(err error) { g.put(tunnelReport{id: e.id, failed: err}) },
 
 			offered: func(addresses []netip.Addr) { g.put(offer{e.id, addresses}) },
+			meeting: func(m tlslink.Meeting) { g.put(met{e.id, m}) },
 		})
 		<-l.handles.slots
 		g.open(openResult{id: e.id, tunnel: t, err: err})

@@ -79,6 +79,9 @@ func (l *loop) followKeys() {
 
 // keyHint is about a key that is not to be used any more, and is.
 func keyHint(a *attachment, s tunnel.Status) string {
+	if i := a.cfg.Trust.Invitation; i != nil {
+		return invitationHint(i, s)
+	}
 	if s.State != tunnel.StateUp || s.Key == "" || s.KeyPlace == 1 {
 		return ""
 	}

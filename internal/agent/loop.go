@@ -67,14 +67,15 @@ type loop struct {
 
 	accepted map[string]*accepted // peers that no file names, by name
 
-	m       *machine
-	handles handles
-	history *history.Log
-	watched watched
-	lines   []string        // what the reload at work has done
-	waiting []chan struct{} // to be closed when no tunnel is being opened or closed
-	working sync.WaitGroup  // those that open and close tunnels
-	ready   func()          // called when all tunnels have been tried once
+	m           *machine
+	handles     handles
+	invitations invitations
+	history     *history.Log
+	watched     watched
+	lines       []string        // what the reload at work has done
+	waiting     []chan struct{} // to be closed when no tunnel is being opened or closed
+	working     sync.WaitGroup  // those that open and close tunnels
+	ready       func()          // called when all tunnels have been tried once
 
 	now func() time.Time
 
@@ -153,6 +154,7 @@ func (l *loop) begin() {
 	}
 	l.play(l.do(listen{kindListenWireGuard})...)
 	l.setAdmission()
+	l.expire()
 	l.configure()
 	l.announce()
 	l.takeUp()
@@ -190,6 +192,8 @@ func (l *loop) retry() {
 	l.followKeys()
 	l.followRoutes()
 	l.play(tick{})
+	l.retryMeetings()
+	l.expire()
 	l.watch(l.now())
 }
 

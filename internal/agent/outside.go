@@ -9,6 +9,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/speaker"
 	"warren/tunnel"
+	"warren/tunnel/tlslink"
 )
 
 // tunnelHandle is a tunnel interface, and what works it or watches it.
@@ -54,6 +55,8 @@ type reporter struct {
 	failed func(error)        // it has ended by itself: the interface is gone
 	// offered is for the addresses that the peer assigns, if it says so when the tunnel is up already.
 	offered func([]netip.Addr)
+	// meeting is for the steps in which an invitation's secret is replaced.
+	meeting func(tlslink.Meeting)
 }
 
 // bgpSpeaker is what the loop needs of speaker.Speaker.

@@ -30,6 +30,9 @@ type Trust struct {
 	PresharedKey Secret          // KeySize bytes; nil: none
 	PrivateKey   Secret          // of this end, KeySize bytes; nil: WireGuard.PrivateKey
 
+	// Invitation is what the last of Secrets comes from, if the two routers have not met yet; nil: none.
+	Invitation *Invitation
+
 	// First says which of the two key pairs that both ends derive from a secret
 	// for WireGuard is this end's. The other end has it the other way round.
 	First bool
@@ -50,7 +53,7 @@ func (t Trust) Equal(o Trust) bool {
 	return t.Method == o.Method && slices.Equal(t.Fingerprints, o.Fingerprints) &&
 		slices.EqualFunc(t.Secrets, o.Secrets, same) && t.PeerName == o.PeerName &&
 		slices.Equal(t.PublicKeys, o.PublicKeys) && bytes.Equal(t.PresharedKey, o.PresharedKey) &&
-		bytes.Equal(t.PrivateKey, o.PrivateKey) && t.First == o.First
+		bytes.Equal(t.PrivateKey, o.PrivateKey) && t.First == o.First && t.Invitation.Equal(o.Invitation)
 }
 
 // SameFiles reports whether the secrets of t and o are in the same files.

@@ -27,6 +27,7 @@ const (
 	Stranger         Kind = "stranger"          // connections that were refused, many in one event
 	Underlay         Kind = "underlay"          // addresses, ports, interfaces, and what is below the tunnels
 	RouteError       Kind = "route_error"       // routes cannot be written, or can again
+	Invitation       Kind = "invitation"        // an invited peer has come, or its term is over
 	Lost             Kind = "lost"              // events that are not in the file, because it could not be written for too long
 )
 

@@ -24,6 +24,8 @@ const (
 	frameDone   byte = 8 // nothing: the sender has moved to the lane that replaces this one; to an end that has flagRenews
 	frameRenew  byte = 9 // 1 byte, a lane: replace it; to a dialing end that has flagRenews
 
+	frameSecret byte = 11 // SecretLen bytes, the secret that replaces that of an invitation; to an end that has flagLearns
+
 	frameRestart byte = 10 // nothing: the sender is being restarted, and nothing more comes; to an end that has flagHolds
 )
 
@@ -36,7 +38,7 @@ const (
 var maxPayload = [...]int{
 	frameHello: maxHello, frameReject: maxText, frameData: tun.MaxFrame,
 	framePing: pingLen, framePong: pingLen, frameClose: maxText, frameWiden: 0,
-	frameDone: 0, frameRenew: 1, frameRestart: 0,
+	frameDone: 0, frameRenew: 1, frameRestart: 0, frameSecret: SecretLen,
 }
 
 // A protocolError is the peer's fault and ends the session.
@@ -61,6 +63,9 @@ func parseHeader(b []byte) (typ byte, n int, err error) {
 	}
 	if (typ == framePing || typ == framePong) && n != pingLen {
 		return 0, 0, protocolError(fmt.Sprintf("ping with %d bytes: want %d", n, pingLen))
+	}
+	if typ == frameSecret && n != SecretLen {
+		return 0, 0, protocolError(fmt.Sprintf("secret with %d bytes: want %d", n, SecretLen))
 	}
 	if typ == frameRenew && n != 1 {
 		return 0, 0, protocolError("renewal of no lane")

@@ -177,6 +177,8 @@ func (ln *lane) handle(typ byte, payload []byte) error {
 		if n := payload[0]; n < MaxLanes {
 			ln.s.renewAsked.Or(1 << n)
 		}
+	case frameSecret:
+		ln.learn(payload)
 	case frameDone:
 		return errDone
 	case frameRestart:

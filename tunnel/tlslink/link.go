@@ -239,6 +239,7 @@ func (l *Link) lookBack(ctx context.Context) {
 	l.watchSegments(l.e.cfg.Now())
 	l.boundAllUnsent()
 	l.noteKey()
+	l.tellSecret()
 	l.forgetTwin(l.e.cfg.Now())
 	l.widen(ctx)
 	l.renew(ctx)
@@ -380,6 +381,7 @@ func (l *Link) begin(s *session) {
 	l.report.Up(s.began, s.remote)
 	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer, t.Lanes, t.LastError = s.local, s.peer.identity, 1, "" })
 	l.noteKey()
+	l.meet(s)
 	if resumed {
 		l.log.Info("the tunnel goes on after a restart", "remote", s.remote)
 		l.endPause()
