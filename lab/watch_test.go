@@ -29,7 +29,7 @@ func (s *scenario) argv(host string, args []string) []string {
 	}
 	if args[0] == "warren" && len(args) > 1 {
 		switch args[1] {
-		case "status", "why", "reload", "check", "log-level", "history":
+		case "status", "why", "reload", "check", "log-level", "history", "invite", "join", "remove":
 			return append(args[:len(args):len(args)], "-c", s.configFile(host))
 		}
 	}

@@ -56,9 +56,10 @@ func proposeID(networks []netip.Prefix, own netip.Addr) netip.Addr {
 }
 
 // Addresses returns where another machine reaches this router, as host:port: at those of the addresses that are
-// listened on, and for 0.0.0.0 and [::] at the host's own, of which these are all. Those that are good in the whole Internet
-// come first, and no more than MaxRemotes are returned.
-func Addresses(listen []netip.AddrPort, host []netip.Addr) ([]string, error) {
+// listened on, and for 0.0.0.0 and [::] at the host's own, of which these are all. Of these only the best are
+// returned, at most MaxRemotes: those that are good in the whole Internet, else private ones, else those in own networks of the
+// router, to which the tunnel leads.
+func Addresses(listen []netip.AddrPort, host []netip.Addr, own []netip.Prefix) ([]string, error) {
 	var all []netip.AddrPort
 	for _, at := range listen {
 		if !at.Addr().IsUnspecified() {
@@ -73,10 +74,19 @@ func Addresses(listen []netip.AddrPort, host []netip.Addr) ([]string, error) {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b netip.AddrPort) int { return cmp.Compare(rank(a.Addr()), rank(b.Addr())) })
+	rank := func(at netip.AddrPort) int {
+		switch {
+		case slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Bits() > 0 && p.Contains(at.Addr()) }):
+			return 2
+		case at.Addr().IsPrivate():
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(all, func(a, b netip.AddrPort) int { return cmp.Compare(rank(a), rank(b)) })
 	var out []string
 	for _, at := range all {
-		if s := at.String(); !slices.Contains(out, s) && len(out) < MaxRemotes {
+		if s := at.String(); rank(at) == rank(all[0]) && !slices.Contains(out, s) && len(out) < MaxRemotes {
 			out = append(out, s)
 		}
 	}
@@ -92,13 +102,6 @@ func Addresses(listen []netip.AddrPort, host []netip.Addr) ([]string, error) {
 // reachable reports whether another machine may reach an address without further help.
 func reachable(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.Is4In6() && a.Zone() == ""
-}
-
-func rank(a netip.Addr) int {
-	if a.IsPrivate() {
-		return 1
-	}
-	return 0
 }
 
 // interfaceFor returns a name for the tunnel's interface: "" if the peer's will do. taken are those that there are.

@@ -35,17 +35,21 @@ type peer struct {
 	role    config.Role
 }
 
+// checkName makes sure that no other router has the peer's name.
+func (s *site) checkName(name string) error {
+	switch {
+	case s.cfg == nil:
+	case s.cfg.Peer(name) != nil:
+		return fmt.Errorf("%s is a peer already, in %s: remove it first (warren remove %s), or take another name", name, s.cfg.Peer(name).File, name)
+	case s.cfg.Name == name:
+		return fmt.Errorf("%s is the name of this router itself; take another one for the peer", name)
+	}
+	return nil
+}
+
 // plan makes the peer's files.
 func (s *site) plan(p peer) (*peerfile.Plan, error) {
 	dir := filepath.Dir(s.path)
-	if s.cfg != nil {
-		if have := s.cfg.Peer(p.name); have != nil {
-			return nil, fmt.Errorf("%s is a peer already, in %s: remove it first (warren remove %s), or take another name", p.name, have.File, p.name)
-		}
-		if s.cfg.Name == p.name {
-			return nil, fmt.Errorf("%s is the name of this router itself; take another one for the peer", p.name)
-		}
-	}
 	secret := p.name + ".secret"
 	if _, err := os.Lstat(filepath.Join(dir, secret)); err == nil {
 		return nil, fmt.Errorf("%s is there already and would be taken for the peer's secret: move it away first", filepath.Join(dir, secret))
@@ -188,12 +192,15 @@ func Make(c *config.Config, host config.Host, w Wish, now time.Time) (*Line, *pe
 		Remotes: w.Remotes, Secret: keys.NewSecret(), Until: now.Add(w.Valid).UTC().Truncate(time.Second),
 		Inviting: End{c.Name, c.ASN}, Invited: End{w.Name, w.ASN}, Imported: w.Import,
 	}
-	if err := s.checkClash(w.Import, w.Name); err != nil {
+	err := s.checkName(w.Name)
+	if err == nil {
+		err = s.checkClash(w.Import, w.Name)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
-	var err error
 	if len(l.Remotes) == 0 {
-		if l.Remotes, err = Addresses(c.TLS.Listen, addresses(host)); err != nil {
+		if l.Remotes, err = Addresses(c.TLS.Listen, addresses(host), c.Announce.Networks); err != nil {
 			return nil, nil, err
 		}
 	} else if len(c.TLS.Listen) == 0 {
@@ -288,6 +295,9 @@ func Join(path string, c *config.Config, host config.Host, l *Line, a Answer, no
 	}
 	if c != nil && c.Name == l.Inviting.Name && c.RouterID == l.RouterID {
 		return nil, errors.New("this invitation is this router's own: join with it at the other one")
+	}
+	if err := s.checkName(from); err != nil {
+		return nil, err
 	}
 	if err := s.checkClash(l.Announced, from); err != nil {
 		return nil, err
