@@ -41,6 +41,9 @@ type Meeting struct {
 	Secret []byte // SecretLen bytes; of MeetingTold what the peer said, of MeetingOver what is used
 }
 
+// errInvitationInUse is what a router is told that comes with an invitation while another is here with it.
+var errInvitationInUse = errors.New("this invitation was used by another router just now")
+
 // errInvitationUsed is for the end that joined. Which of these it is a router that does not know the invitation
 // any more cannot say.
 var errInvitationUsed = errors.New("the inviting router does not know the invitation: this invitation was used by another router, " +
@@ -64,9 +67,17 @@ func (l *Link) meet(s *session) {
 	if first.keys != nil {
 		s.known = first.keys.serverName
 	}
-	if s.lanes[0].wire.proof.cred.invited == Inviting && s.peer.flags&flagLearns != 0 {
+	s.invited = s.lanes[0].wire.proof.cred.invited
+	if s.invited == Inviting && s.peer.flags&flagLearns != 0 {
 		l.meets(Meeting{Kind: MeetingBegun})
 	}
+}
+
+// isAnothers reports whether a connection uses an invitation by which another router is here now. If it is the same one, that
+// was restarted, it comes in when its session is found to be dead.
+func (l *Link) isAnothers(in *incoming) bool {
+	s := l.session
+	return s != nil && s.invited == Inviting && in.wire.proof.cred.invited == Inviting && in.hello.instance != s.peer.instance
 }
 
 // tellSecret tells the peer the secret that replaces the invitation's, once there is one that was not there when

@@ -265,6 +265,10 @@ func (l *Link) arrived(in *incoming) {
 		l.laneArrived(in)
 		return
 	}
+	if l.isAnothers(in) {
+		go in.reject(errInvitationInUse.Error())
+		return
+	}
 	switch l.arb.incoming(&in.hello) {
 	case hold:
 		l.letGo(errors.New("replaced by a later connection"))
