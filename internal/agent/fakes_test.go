@@ -82,9 +82,10 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 			}
 			return !w.stopped["6:"+ifname], nil
 		},
-		history:   history.New(func(error) {}),
-		hasIPv6:   func() bool { return !w.tunnels.noIPv6 },
-		hashPorts: func(bool) error { return nil },
+		invitations: newInvitations(),
+		history:     history.New(func(error) {}),
+		hasIPv6:     func() bool { return !w.tunnels.noIPv6 },
+		hashPorts:   func(bool) error { return nil },
 		beside: func(ifname string, e ends, called func()) (func(), error) {
 			w.besides[ifname] = called
 			return func() { delete(w.besides, ifname) }, nil
