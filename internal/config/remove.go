@@ -78,18 +78,21 @@ func Cut(text, peer string) (string, error) {
 	return kept.String(), nil
 }
 
-// endOfKeys is where the comments and empty lines at the end of a text begin.
+// endOfKeys is where the comments and empty lines at the end of a table's text begin.
 func endOfKeys(text string) int {
-	end := len(text)
-	for end > 0 {
-		start := strings.LastIndexByte(text[:end-1], '\n') + 1
-		line := strings.TrimSpace(text[start:end])
-		if line != "" && line[0] != '#' {
-			break
+	last := 0 // behind the last that is neither
+	for i := 0; i < len(text); {
+		n := tokenLength(text[i:])
+		if c := text[i]; c != '#' && !strings.ContainsRune(" \t\r\n", rune(c)) {
+			last = i + n
 		}
-		end = start
+		i += n
 	}
-	return end
+	// The line goes with its own comment.
+	if i := strings.IndexByte(text[last:], '\n'); i >= 0 {
+		return last + i + 1
+	}
+	return len(text)
 }
 
 // ParseName checks a router's or a peer's name. The error completes a sentence that begins with it.

@@ -140,7 +140,8 @@ func decode(text string) (w wireLine, err error) {
 		return w, errors.New("there is more than the line, or it was mistyped: copy the whole line, and only that")
 	}
 	payload, sum := b[:len(b)-sumLen], b[len(b)-sumLen:]
-	if want := sha256.Sum256(payload); !bytes.Equal(sum, want[:sumLen]) {
+	want := sha256.Sum256(payload)
+	if !bytes.Equal(sum, want[:sumLen]) || encoding.EncodeToString(b) != body { // bits behind the last byte
 		return w, errors.New("it was mistyped or damaged on its way, as its checksum is wrong: copy it again")
 	}
 	d := json.NewDecoder(bytes.NewReader(payload[2:]))
