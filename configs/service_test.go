@@ -58,6 +58,8 @@ func TestUnit(t *testing.T) {
 		"DevicePolicy":            "closed",
 		"DeviceAllow":             "/dev/net/tun rw",
 		"ProtectSystem":           "strict",
+		// The secret of an invitation is replaced there.
+		"ReadWritePaths": "-/etc/warren",
 		"MemoryDenyWriteExecute":  "yes",
 		"RestrictAddressFamilies": "AF_INET AF_INET6 AF_NETLINK AF_UNIX",
 		"RestrictNamespaces":      "yes",

@@ -98,6 +98,7 @@ func root() *cobra.Command {
 		runCmd(), checkCmd(), keygenCmd(), importCmd(),
 		statusCmd(), whyCmd(), historyCmd(), gobgpCmd(),
 		reloadCmd(), confirmCmd(), restartCmd(), logLevelCmd(),
+		inviteCmd(), joinCmd(), removeCmd(),
 		drainCmd(), undrainCmd(), downCmd(), upCmd(), resetCmd(),
 		versionCmd(), speakerCmd(),
 	)

@@ -228,6 +228,8 @@ func (a *Agent) newLoop() *loop {
 		now:        time.Now,
 
 		accepted: map[string]*accepted{},
+
+		invitations: newInvitations(),
 	}
 	l.history = history.New(func(err error) { l.inbox.put(tried{subject{kind: kindHistory}, err}) })
 	l.history.SetFile(historyFile(a.cfg))

@@ -36,6 +36,7 @@ const (
 	kindNetwork         kind = "network"
 	kindAssigned        kind = "assigned"
 	kindHistory         kind = "history_file"
+	kindInvitation      kind = "invitation"
 )
 
 // kindWords are what the log and status say of a kind.
@@ -65,6 +66,7 @@ var words = map[kind]kindWords{
 	kindAssigned: {what: "take the address that the peer assigns", over: "this router has the addresses that the peer assigns",
 		shown: "this router lacks an address: "},
 	kindHistory:       {what: "write the history"},
+	kindInvitation:    {what: "replace the secret of the invitation", over: "the secret of the invitation can be replaced"},
 	kindAddressesBack: {what: "give the tunnel's interface its addresses back"},
 }
 

@@ -84,9 +84,10 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 			}
 			return !w.stopped["6:"+ifname], nil
 		},
-		history: history.New(func(error) {}),
-		http:    newHTTPPort("", nil, func(error) {}),
-		quiet:   map[string]*quiet{},
+		invitations: newInvitations(),
+		history:     history.New(func(error) {}),
+		http:        newHTTPPort("", nil, func(error) {}),
+		quiet:       map[string]*quiet{},
 		segments: func(pairs [][2]netip.Addr, _ uint16) ([]link.Segments, error) {
 			all := make([]link.Segments, len(pairs))
 			for i := range all {

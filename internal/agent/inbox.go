@@ -18,8 +18,8 @@ type inbox struct {
 	signal chan struct{} // capacity 1
 }
 
-// input is an event, or one of tunnelReport, offer, openResult, call and
-// stranger.
+// input is an event, or one of tunnelReport, offer, openResult, call,
+// stranger, met and renewed.
 type input any
 
 type (
@@ -107,7 +107,13 @@ func (l *loop) takeInbox() {
 	}
 	var events []event
 	var strangers []stranger
+	var meetings []input
 	for i, in := range inputs {
+		switch in.(type) {
+		case met, renewed:
+			meetings = append(meetings, in)
+			continue
+		}
 		if s, ok := in.(stranger); ok {
 			strangers = append(strangers, s)
 			continue
@@ -120,6 +126,9 @@ func (l *loop) takeInbox() {
 		}
 	}
 	l.play(events...)
+	for _, in := range meetings {
+		l.takeMeeting(in)
+	}
 	if len(strangers) > 0 {
 		l.admit(strangers)
 	}

@@ -63,6 +63,9 @@ func (l *loop) followKeys() {
 
 // keyHint is about a key that is not to be used any more, and is.
 func keyHint(a *attachment, s tunnel.Status) string {
+	if i := a.cfg.Trust.Invitation; i != nil {
+		return invitationHint(i, s)
+	}
 	method := a.cfg.Trust.Method
 	// Of two transports, that which is behind.
 	for _, w := range s.Ways {

@@ -75,15 +75,16 @@ type loop struct {
 	wentBack    *wentBack      // nil: the config is the one that was read last
 	undone      []routerChange // of going back, and tried again
 
-	m       *machine
-	handles handles
-	history *history.Log
-	watched watched
-	quiet   map[string]*quiet // of drained peers, by name
-	lines   []string          // what the reload at work has done
-	waiting []chan struct{}   // to be closed when no tunnel is being opened or closed
-	working sync.WaitGroup    // those that open and close tunnels
-	ready   func()            // called when all tunnels have been tried once
+	m           *machine
+	handles     handles
+	invitations invitations
+	history     *history.Log
+	watched     watched
+	quiet       map[string]*quiet // of drained peers, by name
+	lines       []string          // what the reload at work has done
+	waiting     []chan struct{}   // to be closed when no tunnel is being opened or closed
+	working     sync.WaitGroup    // those that open and close tunnels
+	ready       func()            // called when all tunnels have been tried once
 
 	now func() time.Time
 
@@ -168,6 +169,7 @@ func (l *loop) begin() {
 	l.play(l.do(listen{kindListenWireGuard})...)
 	l.setAdmission()
 	l.takeOrders()
+	l.expire()
 	l.configure()
 	l.announce()
 	l.takeUp()
@@ -206,6 +208,8 @@ func (l *loop) retry() {
 	l.followKeys()
 	l.followRoutes()
 	l.play(tick{})
+	l.retryMeetings()
+	l.expire()
 	l.watch(l.now())
 	l.checkConfirmed(l.now())
 	l.watchDrains(l.now())

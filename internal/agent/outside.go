@@ -9,6 +9,7 @@ import (
 	"warren/internal/config"
 	"warren/internal/speaker"
 	"warren/tunnel"
+	"warren/tunnel/tlslink"
 )
 
 // tunnelHandle is a tunnel interface, and what works it or watches it.
@@ -56,6 +57,8 @@ type reporter struct {
 	offered func([]netip.Addr)
 	// moved is for a tunnel that is up and is carried by another of its transports from now on, with why in words.
 	moved func(transport, why string)
+	// meeting is for the steps in which an invitation's secret is replaced.
+	meeting func(tlslink.Meeting)
 }
 
 // bgpSpeaker is what the loop needs of speaker.Speaker.

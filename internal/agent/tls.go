@@ -52,6 +52,7 @@ func (i *interfaces) tlsConfig(name string, t config.Tunnel, dev tlslink.Device,
 		Paths:     i.paths.Socket(unix.IPPROTO_TCP, t.Underlay),
 		Device:    dev,
 		Events:    report.event,
+		Meetings:  report.meeting,
 		Assign:    addressesOf(t.Assign),
 		Resume:    resume,
 
@@ -72,6 +73,7 @@ func trust(t config.Trust) tlslink.Trust {
 		for _, s := range t.Secrets {
 			secrets = append(secrets, tlslink.Secret{Name: s.File, Key: s.Secret})
 		}
+		invite(t, secrets)
 		return tlslink.Trust{Secrets: secrets}
 	default:
 		return tlslink.Trust{CA: t.CA, PeerName: t.PeerName}

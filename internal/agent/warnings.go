@@ -22,6 +22,9 @@ func Warnings(cfg *config.Config) []string {
 	return lines
 }
 
+// Host is this machine as warnings see it.
+func Host() (config.Host, error) { return thisHost() }
+
 func thisHost() (host config.Host, err error) {
 	all, err := link.Inventory()
 	for _, i := range all {

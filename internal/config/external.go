@@ -41,6 +41,7 @@ func (l *loader) refuseOfExternal(raw *rawTunnel) {
 	l.refuse(TransportExternal, &raw.Fingerprints, trust)
 	l.refuse(TransportExternal, &raw.SecretFile, trust)
 	l.refuse(TransportExternal, &raw.SecretFiles, trust)
+	l.refuse(TransportExternal, &raw.InvitationFile, trust)
 	l.refuse(TransportExternal, &raw.CAFile, trust)
 	l.refuse(TransportExternal, &raw.PeerName, trust)
 	l.refuse(TransportExternal, &raw.PublicKey, trust)

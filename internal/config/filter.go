@@ -8,9 +8,6 @@ import (
 	"strings"
 )
 
-// ParseFilter reads a filter as a peer's file has it: PREFIX [ge N] [le N].
-func ParseFilter(s string) (PrefixFilter, error) { return parseFilter(s) }
-
 // parseFilter reads PREFIX [ge N] [le N].
 //
 // Without ge and le the prefix alone matches. With le alone, lengths from the

@@ -12,8 +12,13 @@ import (
 // change is a mistake.
 //
 // The error, if any, is always an [Errors] with every mistake that was found.
-func Load(path string) (*Config, error) {
-	l := &loader{}
+func Load(path string) (*Config, error) { return LoadOver(path, nil) }
+
+// LoadOver is Load of what would be on the disk with these files there, by their paths, which are made
+// from path as Load makes them or absolute; nil is one that would not be there. The directory peers.d
+// need not exist.
+func LoadOver(path string, files map[string][]byte) (*Config, error) {
+	l := &loader{over: files}
 	main := source{file: path}
 	var err error
 	if main.data, err = l.read(path, trusted); err != nil {
@@ -32,6 +37,7 @@ func Load(path string) (*Config, error) {
 type loader struct {
 	dir  string                    // absolute; file names are relative to it
 	dirs map[string]bool           // those that were looked at
+	over map[string][]byte         // files that are not on the disk as they will be; nil: one that will not be there
 	cas  map[string]*x509.CertPool // by file, those that were read
 	errs Errors
 	said map[Error]bool // those in errs, of which each is said once

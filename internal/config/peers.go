@@ -107,6 +107,7 @@ func (l *loader) finishPeer(d draft) {
 		d.raw.Tunnels.v[i].fillIn(d.peer.Name)
 	}
 	d.peer.Tunnels = l.tunnels(d.peer.Name, &d.raw.Tunnels)
+	l.checkInvited(d)
 	d.peer.BGP = l.peerBGP(&d.raw.BGP)
 	d.peer.raw = d.raw
 }

@@ -30,6 +30,7 @@ type rawTunnel struct {
 	Fingerprints        value[list]       `toml:"fingerprints"`
 	SecretFile          value[string]     `toml:"secret_file"`
 	SecretFiles         value[list]       `toml:"secret_files"`
+	InvitationFile      value[string]     `toml:"invitation_file"`
 	CAFile              value[string]     `toml:"ca_file"`
 	PeerName            value[string]     `toml:"peer_name"`
 	PublicKey           value[string]     `toml:"public_key"`
@@ -78,7 +79,7 @@ func (v *value[T]) takeFrom(first inheritable) {
 // methods are the keys that each name a way to know the peer. A tunnel that has one of them
 // takes none from the first.
 func (t *rawTunnel) methods() []inheritable {
-	return []inheritable{&t.Fingerprint, &t.Fingerprints, &t.SecretFile, &t.SecretFiles, &t.CAFile, &t.PublicKey, &t.PublicKeys}
+	return []inheritable{&t.Fingerprint, &t.Fingerprints, &t.SecretFile, &t.SecretFiles, &t.InvitationFile, &t.CAFile, &t.PublicKey, &t.PublicKeys}
 }
 
 // common are the other keys that are as in the first tunnel where they are absent.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,11 @@ import (
 // symbolic link leads to. The directories above are not: a user that replaced one of them
 // could not put files of root's into the new one.
 func (l *loader) read(path string, e exposure) ([]byte, error) {
+	if data, there := l.over[path]; there && data == nil {
+		return nil, fs.ErrNotExist
+	} else if there {
+		return data, nil
+	}
 	l.checkDir(filepath.Dir(path))
 	if real, err := filepath.EvalSymlinks(path); err == nil && filepath.Dir(real) != filepath.Dir(path) {
 		l.checkDir(filepath.Dir(real))
@@ -46,14 +52,19 @@ func (l *loader) checkDir(dir string) {
 // A file that is added there adds a peer, so a sticky directory will not do.
 func (l *loader) peerSources(dir string) (sources []source, unread []string) {
 	entries, err := l.peerEntries(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.fail(place{file: dir}, "%v", err)
 		return nil, nil
 	}
+	for _, file := range slices.Sorted(maps.Keys(l.over)) {
+		if data := l.over[file]; data != nil && filepath.Dir(file) == filepath.Clean(dir) && filepath.Ext(file) == ".toml" {
+			sources = append(sources, source{file: file, data: data})
+		}
+	}
 	for _, e := range entries {
+		if _, over := l.over[filepath.Join(dir, e.Name())]; over {
+			continue
+		}
 		// A leading dot marks hidden files and some editors' lock files;
 		// backups and swap files have another ending.
 		if strings.HasPrefix(e.Name(), ".") {

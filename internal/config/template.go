@@ -94,7 +94,7 @@ const namePlaceholder = "{name}"
 // fillIn puts the peer's name where the placeholder is, in the values that differ from peer to
 // peer and can be made of it.
 func (t *rawTunnel) fillIn(name string) {
-	for _, v := range []*value[string]{&t.SecretFile, &t.PeerName, &t.PresharedKeyFile, &t.Interface} {
+	for _, v := range []*value[string]{&t.SecretFile, &t.InvitationFile, &t.PeerName, &t.PresharedKeyFile, &t.Interface} {
 		v.v = strings.ReplaceAll(v.v, namePlaceholder, name)
 	}
 	for _, v := range []*value[list]{&t.SecretFiles, &t.PrivateKeyFiles, &t.Remotes} {

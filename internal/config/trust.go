@@ -79,6 +79,14 @@ func (l *loader) tlsTrust(raw *rawTunnel) Trust {
 	if at, given := raw.PeerName.isGiven(); given && key != "" && key != "ca_file" {
 		l.fail(at, "goes with ca_file only; %s already names one peer", key)
 	}
+	if at, invited := raw.InvitationFile.isGiven(); invited {
+		if key == "secret_file" || key == "secret_files" {
+			return l.invitedTrust(raw, secrets)
+		}
+		if key != "" {
+			l.fail(at, "goes with secret_file only, to which the secret is written that replaces the invitation's")
+		}
+	}
 	switch key {
 	case "fingerprint", "fingerprints":
 		return l.trustFingerprints(fingerprints)

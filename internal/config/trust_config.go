@@ -31,6 +31,9 @@ type Trust struct {
 	PresharedKey Secret          // KeySize bytes; nil: none
 	PrivateKey   Secret          // of this end, KeySize bytes; nil: WireGuard.PrivateKey
 
+	// Invitation is what the last of Secrets comes from, if the two routers have not met yet; nil: none.
+	Invitation *Invitation
+
 	// First says which of the two key pairs that both ends derive from a secret
 	// for WireGuard is this end's. The other end has it the other way round.
 	First bool

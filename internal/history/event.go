@@ -33,6 +33,7 @@ const (
 	Down             Kind = "down"              // an operator takes a peer down
 	Up               Kind = "up"                // and up again
 	Reset            Kind = "reset"             // an operator has a peer's tunnels and sessions begin again
+	Invitation       Kind = "invitation"        // an invited peer has come, or its term is over
 	Lost             Kind = "lost"              // events that are not in the file, because it could not be written for too long
 )
 

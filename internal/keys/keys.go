@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"warren/internal/access"
@@ -153,10 +154,86 @@ func newWireGuard() (private, public []byte, err error) {
 
 // Secret writes a new shared secret to file: [SecretSize] random bytes in
 // base64, one line, mode 0600. It fails if file exists.
-func Secret(file string) error {
+func Secret(file string) error { return create(file, line(NewSecret()), 0o600) }
+
+// NewSecret returns [SecretSize] random bytes.
+func NewSecret() []byte {
 	b := make([]byte, SecretSize)
 	rand.Read(b)
-	return create(file, line(b), 0o600)
+	return b
+}
+
+// Text is a secret as it is written: base64.
+func Text(secret []byte) string { return base64.StdEncoding.EncodeToString(secret) }
+
+// Create writes a file that must not exist, and makes sure that it is on the disk.
+func Create(path string, content []byte, mode fs.FileMode) error {
+	if err := create(path, content, mode); err != nil {
+		return err
+	}
+	return syncDir(path)
+}
+
+// Replace writes a file, in the place of one of that name if there is one, with mode. After a crash at any moment the
+// one or the other is there, whole; when it returns without an error it is this one. A symbolic link is replaced, not
+// followed.
+func Replace(path string, content []byte, mode fs.FileMode) error {
+	return replace(path, content, mode, func(string) error { return nil })
+}
+
+// ReplaceLike is Replace with the mode and the owner of what info is of.
+func ReplaceLike(path string, content []byte, info fs.FileInfo) error {
+	return replace(path, content, info.Mode().Perm(), func(temporary string) error {
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if ok && (int(st.Uid) != os.Geteuid() || int(st.Gid) != os.Getegid()) {
+			if err := os.Lchown(temporary, int(st.Uid), int(st.Gid)); err != nil {
+				return err
+			}
+		}
+		return os.Chmod(temporary, info.Mode().Perm()) // whatever the umask is
+	})
+}
+
+func replace(path string, content []byte, mode fs.FileMode, prepare func(temporary string) error) error {
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) { // a crash has left it
+		return fmt.Errorf("keys: %w", err)
+	}
+	if err := create(temporary, content, mode); err != nil {
+		return err
+	}
+	err := prepare(temporary)
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		os.Remove(temporary)
+		return fmt.Errorf("keys: %w", err)
+	}
+	return syncDir(path)
+}
+
+// SecretLine is the contents of a secret's file.
+func SecretLine(secret []byte) []byte { return line(secret) }
+
+// Remove removes a file for good. One that is not there is no error.
+func Remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("keys: %w", err)
+	}
+	return syncDir(path)
+}
+
+// syncDir makes sure that the directory of a file is on the disk as it is.
+func syncDir(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return fmt.Errorf("keys: %s: %w", filepath.Dir(path), err)
+	}
+	return nil
 }
 
 // Fingerprint returns the SHA-256 of a certificate in DER form, written as

@@ -66,6 +66,8 @@ type Trust struct {
 type Secret struct {
 	Name string // where it is kept: by that a session outlives a change of what is there
 	Key  []byte // SecretLen bytes that only the two ends have
+	// Invited is set of the last secret alone: see [MeetingKind].
+	Invited Invited
 }
 
 // SecretLen is the length of a shared secret in bytes.
@@ -79,7 +81,10 @@ func (t *Trust) check() error {
 	if len(t.Secrets) > 0 {
 		ways++
 	}
-	for _, s := range t.Secrets {
+	for i, s := range t.Secrets {
+		if s.Invited != 0 && i+1 < len(t.Secrets) {
+			return errors.New("the secret of an invitation is not the last")
+		}
 		if len(s.Key) != SecretLen {
 			return fmt.Errorf("the shared secret has %d bytes: it must have %d", len(s.Key), SecretLen)
 		}
@@ -143,6 +148,7 @@ type LinkConfig struct {
 	Device         Device             // closed when Run returns
 	Assign         []netip.Addr       // the addresses that the peer is to have, which its Event says; at most [tunnel.MaxAssigned]
 	Events         func(tunnel.Event) // must not block; may be nil
+	Meetings       func(Meeting)      // of a link with an invitation's secret, from any goroutine; must not block; may be nil
 	Resume         *Handover          // the tunnel is up already, as the program before has left it; nil: it is not
 	// Heard is set for a tunnel that is carried by another transport too, which the peer is told. It is called,
 	// from any goroutine, with what a peer that does so as well has received by that (see [Link.Tell]). It must not block.

@@ -64,6 +64,13 @@
 //  2. A session that was made with a key which is gone ends. Where another key than its own
 //     would be offered now, its lanes are replaced.
 //
+// How the secret of an invitation, which has gone over a channel of which little is known, is replaced when the two ends
+// meet (invited.go):
+//
+//  1. The end that has invited stores another one, and tells it in the session (frameSecret).
+//  2. The other end stores it too, and then uses it first, so that its lanes are replaced.
+//  3. When all are, both forget the invitation's. Another router that comes with it meanwhile is refused.
+//
 // How a tunnel goes back to the first of its remotes: that is asked in the background, and takes
 // over when it has been good for a while (return.go).
 //

@@ -63,7 +63,7 @@ func NewEndpoint(c Config) *Endpoint {
 		cfg: c, log: c.Logger, own: c.Certificate,
 		gate:      newGate(),
 		renewal:   defaultRenewal,
-		able:      flagWidens | flagRenews | flagHolds,
+		able:      flagWidens | flagRenews | flagHolds | flagLearns,
 		listeners: make(map[netip.AddrPort]net.Listener),
 		bound:     make(map[boundTo]bound),
 		unbound:   make(map[boundTo]string),

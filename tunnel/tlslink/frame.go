@@ -26,6 +26,7 @@ const (
 
 	frameRestart byte = 10 // nothing: the sender is being restarted, and nothing more comes; to an end that has flagHolds
 	frameHeard   byte = 11 // what the sender has received by the tunnel's other transport; to an end that has flagBeside
+	frameSecret  byte = 12 // SecretLen bytes, the secret that replaces that of an invitation; to an end that has flagLearns
 )
 
 const (
@@ -37,7 +38,7 @@ const (
 var maxPayload = [...]int{
 	frameHello: maxHello, frameReject: maxText, frameData: tun.MaxFrame,
 	framePing: pingLen, framePong: pingLen, frameClose: maxText, frameWiden: 0,
-	frameDone: 0, frameRenew: 1, frameRestart: 0, frameHeard: heardLen,
+	frameDone: 0, frameRenew: 1, frameRestart: 0, frameHeard: heardLen, frameSecret: SecretLen,
 }
 
 // A protocolError is the peer's fault and ends the session.
@@ -62,6 +63,9 @@ func parseHeader(b []byte) (typ byte, n int, err error) {
 	}
 	if (typ == framePing || typ == framePong) && n != pingLen {
 		return 0, 0, protocolError(fmt.Sprintf("ping with %d bytes: want %d", n, pingLen))
+	}
+	if typ == frameSecret && n != SecretLen {
+		return 0, 0, protocolError(fmt.Sprintf("secret with %d bytes: want %d", n, SecretLen))
 	}
 	if typ == frameRenew && n != 1 {
 		return 0, 0, protocolError("renewal of no lane")

@@ -179,6 +179,8 @@ func (ln *lane) handle(typ byte, payload []byte) error {
 		}
 	case frameHeard:
 		ln.s.link.told(payload)
+	case frameSecret:
+		ln.learn(payload)
 	case frameDone:
 		return errDone
 	case frameRestart:

@@ -239,6 +239,7 @@ func (l *Link) lookBack(ctx context.Context) {
 	l.watchSegments(l.e.cfg.Now())
 	l.boundAllUnsent()
 	l.noteKey()
+	l.tellSecret()
 	l.forgetTwin(l.e.cfg.Now())
 	l.widen(ctx)
 	l.renew(ctx)
@@ -262,6 +263,10 @@ func (l *Link) arrived(in *incoming) {
 	}
 	if in.hello.lane > 0 || l.session != nil && in.hello.session == l.session.id {
 		l.laneArrived(in)
+		return
+	}
+	if l.isAnothers(in) {
+		go in.reject(errInvitationInUse.Error())
 		return
 	}
 	switch l.arb.incoming(&in.hello) {
@@ -384,6 +389,7 @@ func (l *Link) begin(s *session) {
 	l.report.Up(s.began, s.remote)
 	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer, t.Lanes, t.LastError = s.local, s.peer.identity, 1, "" })
 	l.noteKey()
+	l.meet(s)
 	if resumed {
 		l.log.Info("the tunnel goes on after a restart", "remote", s.remote)
 		l.endPause()

@@ -68,7 +68,10 @@ func (l *Link) place(p *proof) (key string, place int) {
 	creds := l.credentials()
 	if p.cred.keys != nil {
 		is := func(c *credential) bool { return c.keys != nil && c.keys.serverName == p.cred.keys.serverName }
-		return p.cred.name, 1 + slices.IndexFunc(creds, is)
+		if i := slices.IndexFunc(creds, is); i >= 0 {
+			return creds[i].name, 1 + i // it may have another name now
+		}
+		return p.cred.name, 0
 	}
 	seen := CertificateIdentity(p.chain[0].Raw)
 	if trust := &creds[0].trust; trust.CA == nil {
@@ -176,6 +179,7 @@ func (l *Link) rekey() {
 		}
 		ln.renewAt, ln.nextTry = at, at
 	}
+	l.tellSecret()
 	l.noteKey()
 }
 
@@ -220,6 +224,7 @@ func (l *Link) noteKey() {
 		}
 	}
 	l.report.Change(func(t *tunnel.Status) { t.Key, t.KeyPlace = key, place })
+	l.noteMet(place)
 	switch now := l.e.cfg.Now(); {
 	case place != 0:
 		s.replaced = time.Time{}

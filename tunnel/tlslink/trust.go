@@ -16,10 +16,12 @@ import (
 // credential is one way in which the two ends know each other: a shared secret, or
 // certificates. It never changes.
 type credential struct {
-	trust Trust       // unless it is a secret
-	name  string      // of the secret
-	keys  *secretKeys // of the secret; nil: certificates
-	now   func() time.Time
+	trust   Trust       // unless it is a secret
+	name    string      // of the secret
+	keys    *secretKeys // of the secret; nil: certificates
+	secret  []byte      // what keys are derived from
+	invited Invited     // of the secret
+	now     func() time.Time
 }
 
 // newCredentials makes a Trust ready: one credential for each secret, which needs an identity
@@ -40,7 +42,7 @@ func newCredentials(t Trust, identity tunnel.Identity, own *tls.Certificate) ([]
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, &credential{name: s.Name, keys: keys, now: time.Now})
+		all = append(all, &credential{name: s.Name, keys: keys, secret: s.Key, invited: s.Invited, now: time.Now})
 	}
 	return all, nil
 }

@@ -1,0 +1,236 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"warren/internal/config"
+	"warren/internal/history"
+	"warren/internal/keys"
+	"warren/internal/peerfile"
+	"warren/tunnel"
+	"warren/tunnel/tlslink"
+)
+
+// invitations are the secrets that are being replaced. The loop owns them.
+//
+// A step (tlslink.MeetingKind) is first done on the disk, beside the loop, and then with the tunnel, as a reload of
+// the same files would. So each end always accepts what is on its disk, and the other end never has
+// anything but what it accepts:
+//
+//	                      on the inviting end's disk     on the other's
+//	before                invitation                     invitation
+//	MeetingBegun          secret, invitation             invitation
+//	MeetingTold           secret, invitation             secret, invitation
+//	MeetingOver           secret                         secret, invitation
+//	MeetingOver, there    secret                         secret
+type invitations struct {
+	busy   map[string]bool // peers for which files are being written
+	later  map[string]met  // the last step of each that came meanwhile
+	failed map[string]met  // what could not be written, by peer
+
+	renew  func(i *config.Invitation, secret []byte) error // writes the secret beside the invitation
+	forget func(i *config.Invitation) error                // removes the invitation
+	remove func(c *config.Config, peer string) error       // removes all files of a peer
+}
+
+func newInvitations() invitations {
+	return invitations{
+		busy: map[string]bool{}, later: map[string]met{}, failed: map[string]met{},
+		renew: func(i *config.Invitation, secret []byte) error {
+			return keys.Replace(i.Renewed, keys.SecretLine(secret), 0o600)
+		},
+		forget: func(i *config.Invitation) error { return keys.Remove(i.File) },
+		remove: removePeer,
+	}
+}
+
+func removePeer(c *config.Config, peer string) error {
+	plan, err := peerfile.Removal(c, peer)
+	if err != nil {
+		return err
+	}
+	return plan.Do()
+}
+
+// met is a step that a tunnel tells of.
+type met struct {
+	id uint64
+	tlslink.Meeting
+}
+
+// renewed is what became of a step on the disk.
+type renewed struct {
+	met
+	peer       string
+	invitation *config.Invitation
+	trust      config.Trust // that is now there
+	err        error
+}
+
+func (l *loop) takeMeeting(in input) {
+	switch in := in.(type) {
+	case met:
+		l.meet(in)
+	case renewed:
+		l.renewed(in)
+	}
+}
+
+// meet begins a step on the disk, unless it has been overtaken.
+func (l *loop) meet(in met) {
+	a := l.m.tunnels[in.id]
+	if a == nil {
+		return
+	}
+	name := a.peer.name
+	if l.invitations.busy[name] {
+		l.invitations.later[name] = in
+		return
+	}
+	delete(l.invitations.failed, name)
+	p := l.cfg.Peer(name)
+	if p == nil || p.Invited() == nil {
+		return
+	}
+	i, trust := p.Invited(), p.Tunnels[0].Trust
+	write := l.invitations.renew
+	switch {
+	case in.Kind == tlslink.MeetingBegun && i.Role == config.RoleInviting && l.now().Before(i.Until):
+		in.Secret = keys.NewSecret()
+		trust.Secrets = renewedSecrets(i, in.Secret)
+	case in.Kind == tlslink.MeetingTold && i.Role == config.RoleJoined:
+		trust.Secrets = renewedSecrets(i, in.Secret)
+	case in.Kind == tlslink.MeetingOver && len(trust.Secrets) == 2 && bytes.Equal(in.Secret, trust.Secrets[0].Secret):
+		trust.Secrets, trust.Invitation = trust.Secrets[:1], nil
+		write = func(i *config.Invitation, _ []byte) error { return l.invitations.forget(i) }
+	default:
+		return
+	}
+	l.invitations.busy[name] = true
+	l.working.Add(1)
+	l.handles.begin(func() {
+		defer l.working.Done()
+		l.inbox.put(renewed{met: in, peer: name, invitation: i, trust: trust, err: write(i, in.Secret)})
+	})
+}
+
+func renewedSecrets(i *config.Invitation, secret []byte) []config.SharedSecret {
+	return []config.SharedSecret{{File: i.Renewed, Secret: secret}, {File: i.File, Secret: i.Secret}}
+}
+
+// renewed goes on with a step when it is on the disk.
+func (l *loop) renewed(in renewed) {
+	delete(l.invitations.busy, in.peer)
+	a := l.m.tunnels[in.id]
+	if a != nil {
+		l.play(tried{about(kindInvitation, a), in.err})
+	}
+	if in.err != nil {
+		l.invitations.failed[in.peer] = in.met
+	} else if p := l.cfg.Peer(in.peer); p != nil && in.invitation.Equal(p.Invited()) {
+		l.cfg = l.cfg.WithTrust(in.peer, in.trust)
+		l.configure()
+	}
+	if in.err == nil && in.Kind == tlslink.MeetingOver {
+		const text = "the invitation was used: the two routers have a secret of their own now"
+		l.log.Info(text, "peer", in.peer, "file", in.invitation.Renewed)
+		l.history.Add(history.Event{Kind: history.Invitation, Time: history.At(l.now()), Peer: in.peer, Cause: text})
+	}
+	if later, ok := l.invitations.later[in.peer]; ok {
+		delete(l.invitations.later, in.peer)
+		l.meet(later)
+	}
+}
+
+// retryMeetings tries again what could not be written.
+func (l *loop) retryMeetings() {
+	for _, name := range sortedKeys(l.invitations.failed) {
+		in := l.invitations.failed[name]
+		a := l.m.tunnels[in.id]
+		switch {
+		case a == nil || !a.up(): // the next session begins again
+			delete(l.invitations.failed, name)
+			if a != nil {
+				l.m.conditions.rest(about(kindInvitation, a))
+			}
+		case l.m.conditions.again(l.now(), about(kindInvitation, a)):
+			l.meet(in)
+		}
+	}
+}
+
+// expire forgets the peers that were invited and have not come in time. Where one has come, but the two have not
+// been seen to have the same secret, only the invitation is forgotten, and not while they are in a session that it began.
+func (l *loop) expire() {
+	now := l.now()
+	for _, p := range slices.Clone(l.cfg.Peers) {
+		i := p.Invited()
+		if i == nil || i.Role != config.RoleInviting || now.Before(i.Until) || l.invitations.busy[p.Name] || l.cameInTime(p.Name, i) {
+			continue
+		}
+		trust := p.Tunnels[0].Trust
+		if len(trust.Secrets) > 1 {
+			trust.Secrets, trust.Invitation = trust.Secrets[:1], nil
+			l.expired(p.Name, i, l.cfg.WithTrust(p.Name, trust), "the invitation's term is over, and it is not accepted any more",
+				func() error { return l.invitations.forget(i) })
+			continue
+		}
+		was := l.cfg
+		l.expired(p.Name, i, l.cfg.Without(p.Name), "the invitation's term is over and nobody came: the peer is forgotten, and its files are removed",
+			func() error { return l.invitations.remove(was, p.Name) })
+	}
+}
+
+// cameInTime reports whether a session with an invited peer is up that began before the end of the term.
+func (l *loop) cameInTime(name string, i *config.Invitation) bool {
+	p := l.m.peers[name]
+	return p != nil && slices.ContainsFunc(p.attachments, func(a *attachment) bool { return a.up() && a.session.came.Before(i.Until) })
+}
+
+// expired goes on with next, and then has the files follow. It says so whatever becomes of them.
+func (l *loop) expired(name string, i *config.Invitation, next *config.Config, text string, files func() error) {
+	l.cfg = next
+	l.configure()
+	l.log.Warn(text, "peer", name, "until", i.Until.UTC().Format(time.RFC3339))
+	l.history.Add(history.Event{Kind: history.Invitation, Time: history.At(l.now()), Peer: name, Cause: text})
+	l.working.Add(1)
+	l.handles.begin(func() {
+		defer l.working.Done()
+		if err := files(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			l.log.Error("cannot remove the files of an invitation whose term is over: remove them, or a reload brings it back", "peer", name, "err", err)
+		}
+	})
+}
+
+// invite marks what comes of an invitation. The secret that replaces it has no name meanwhile, as sessions outlive a
+// change of what is under a name: another one is another router's.
+func invite(t config.Trust, secrets []tlslink.Secret) {
+	i := t.Invitation
+	if i == nil {
+		return
+	}
+	last := len(secrets) - 1
+	if last > 0 {
+		secrets[0].Name = ""
+	}
+	secrets[last].Invited = tlslink.Inviting
+	if i.Role == config.RoleJoined {
+		secrets[last].Invited = tlslink.Joined
+	}
+}
+
+// invitationHint is about a peer that is known by an invitation.
+func invitationHint(i *config.Invitation, s tunnel.Status) string {
+	switch {
+	case s.State == tunnel.StateUp:
+		return "the two routers have met by an invitation and have not replaced its secret yet"
+	case i.Role == config.RoleJoined:
+		return ""
+	}
+	return fmt.Sprintf("invited, and not here yet: the invitation is good until %s", i.Until.UTC().Format("2006-01-02 15:04 MST"))
+}

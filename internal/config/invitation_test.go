@@ -1,0 +1,110 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const invitedText = peerText + "secret_file = \"new.secret\"\ninvitation_file = \"b.invitation\"\n"
+
+func invitationText(t *testing.T, role Role) string {
+	t.Helper()
+	return InvitationText(Invitation{Role: role, Until: time.Unix(1e9, 0)}, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+}
+
+// What an invited peer is known by follows from which of its two files are there.
+func TestInvitedPeer(t *testing.T) {
+	files := map[string]string{"peers.d/b.toml": invitedText, "b.invitation": invitationText(t, RoleInviting)}
+	path := setUp(t, routerText, files)
+	dir := filepath.Dir(path)
+	got := load(t, path).Peers[0].Tunnels[0].Trust
+	if i := got.Invitation; len(got.Secrets) != 1 || i == nil || i.Role != RoleInviting || !i.Until.Equal(time.Unix(1e9, 0)) ||
+		i.Renewed != filepath.Join(dir, "new.secret") || !bytes.Equal(got.Secrets[0].Secret, i.Secret) || got.Secrets[0].File != i.File {
+		t.Errorf("not met: %+v", got)
+	}
+	other := "HxweHRsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\n"
+	write(t, filepath.Join(dir, "new.secret"), other)
+	got = load(t, path).Peers[0].Tunnels[0].Trust
+	if len(got.Secrets) != 2 || got.Secrets[0].File != filepath.Join(dir, "new.secret") || got.Invitation == nil {
+		t.Errorf("meeting: %+v", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "b.invitation")); err != nil {
+		t.Fatal(err)
+	}
+	got = load(t, path).Peers[0].Tunnels[0].Trust
+	if len(got.Secrets) != 1 || got.Invitation != nil {
+		t.Errorf("met: %+v", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "new.secret")); err != nil {
+		t.Fatal(err)
+	}
+	mustFail(t, path, "new.secret: no such file")
+}
+
+func TestWrongInvitations(t *testing.T) {
+	good := invitationText(t, RoleJoined)
+	for want, c := range map[string][2]string{
+		`"host" is not a role`:          {invitedText, strings.Replace(good, "joined", "host", 1)},
+		`"soon" is not a time`:          {invitedText, "role = \"joined\"\nuntil = \"soon\"\nsecret = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n"},
+		"secret: nothing is there":      {invitedText, "role = \"joined\"\nuntil = \"2026-01-01T00:00:00Z\"\n"},
+		"peers are invited over TLS":    {strings.Replace(invitedText, "[tunnel]\n", "[tunnel]\ntransport = \"wireguard\"\n", 1), good},
+		"goes with one tunnel":          {strings.Replace(invitedText, "[tunnel]", "[[tunnel]]", 1) + "[[tunnel]]\n", good},
+		"goes with secret_file only":    {peerText + "fingerprint = \"" + strings.Repeat("ab", 32) + "\"\ninvitation_file = \"b.invitation\"\n", good},
+		"goes with one secret_file":     {peerText + "secret_files = [\"a.secret\", \"b.secret\"]\ninvitation_file = \"b.invitation\"\n", good},
+		"is the same file as secret_fi": {peerText + "secret_file = \"b.invitation\"\ninvitation_file = \"b.invitation\"\n", good},
+	} {
+		path := setUp(t, routerText, map[string]string{"peers.d/b.toml": c[0], "b.invitation": c[1]})
+		_, err := Load(path)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "AAECAw") {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+// What would be on the disk is checked without being there.
+func TestLoadOver(t *testing.T) {
+	path := setUp(t, routerText, map[string]string{"peers.d/a.toml": peerText + "secret_file = \"a.secret\"\n"})
+	dir := filepath.Dir(path)
+	cfg, err := LoadOver(path, map[string][]byte{
+		filepath.Join(dir, "peers.d/b.toml"): []byte(invitedText), filepath.Join(dir, "b.invitation"): []byte(invitationText(t, RoleJoined)),
+		filepath.Join(dir, "peers.d/a.toml"): nil,
+	})
+	if err != nil || len(cfg.Peers) != 1 || cfg.Peers[0].Name != "b" {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	if _, err := LoadOver(path, map[string][]byte{filepath.Join(dir, "peers.d/b.toml"): []byte("x")}); err == nil {
+		t.Error("a wrong file passed")
+	}
+}
+
+func TestCut(t *testing.T) {
+	const text = "# These are all.\n\n# The first.\n[peer.a]\ntemplate = \"t\" # its own\n[peer.a.bgp]\nasn = 1\n\n# The second\n# of three.\n" +
+		"[[peer.b.tunnel]]\nsecret_file = \"\"\"\n# no comment\"\"\"\n[[peer.b.tunnel]]\n[peer.b.bgp]\nimport = [\n  \"any\", # all\n]\n\n# The last.\n[peer.c.bgp]\nasn = 3\n# The end.\n"
+	for name, want := range map[string][2]string{
+		"a": {"[peer.a]\ntemplate = \"t\" # its own\n[peer.a.bgp]\nasn = 1\n", ""},
+		"b": {text[strings.Index(text, "[[peer.b"):strings.Index(text, "\n# The last.")], ""},
+		"c": {"[peer.c.bgp]\nasn = 3\n", ""},
+	} {
+		if got, err := Cut(text, name); err != nil || got != strings.Replace(text, want[0], want[1], 1) {
+			t.Errorf("without %s: %v\n%s", name, err, got)
+		}
+	}
+	if _, err := Cut("peer.a.bgp.asn = 1\n", "a"); err == nil || !strings.Contains(err.Error(), "by hand") {
+		t.Errorf("without a header: %v", err)
+	}
+}
+
+func TestKeyFiles(t *testing.T) {
+	path := setUp(t, routerText, map[string]string{
+		"peers.d/a.toml": peerText + "secret_files = [\"a.secret\", \"b.secret\"]\n",
+		"peers.d/c.toml": peerText + "secret_file = \"b.secret\"\nlink = 1\n",
+	})
+	got := load(t, path).KeyFiles("a")
+	if len(got) != 1 || got[0] != filepath.Join(filepath.Dir(path), "a.secret") {
+		t.Errorf("got %q", got)
+	}
+}
