@@ -25,6 +25,9 @@
 //  7. With no mistake collected, return the Config; otherwise all of them,
 //     sorted by file and line, as [Errors].
 //
+// [LoadOver] does the same with files as they are going to be. What an invitation is is in invitation.go, and which files
+// and lines are a peer's alone, so that it can be removed, in remove.go.
+//
 // A value that fails is reported and left zero, and the checks that would
 // need it are left out, so one mistake makes one message. What is wrong with a template
 // is said once too, however many peers take it (errors.go).
