@@ -26,7 +26,8 @@ func checkCmd() *cobra.Command {
 			"With PEER it says too what the peer's import and export come to: what is written, what is\n" +
 			"default, and what holds whatever they say. With --diff it asks the running daemon what a\n" +
 			"reload would change, as `warren reload --dry-run` does, and ends with 1 if one would be refused.",
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completePeers(&file),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if takesOver != 0 && takesOver != agent.HandoverVersion {
 				return fmt.Errorf("this version of warren cannot take over from the running daemon (what that leaves is of version %d, "+

@@ -38,6 +38,7 @@ func orderCmd(do string, says bool, short, long string) *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long,
+		ValidArgsFunction: completePeers(&file),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.ExactArgs(1)(cmd, args); err != nil {
 				return err

@@ -33,7 +33,8 @@ func drainCmd() *cobra.Command {
 			"sessions stay, and so does the only way to a prefix. Without PEER it is about all peers. It returns when no\n" +
 			"traffic is left; with 1 if there is some after two minutes, which the drain outlasts, as it does an\n" +
 			"interrupt, a reload and `warren restart`, but not a stop. `warren undrain` ends it, or --for does.",
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completePeers(&file),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			peer := append(args, "")[0]
 			socket, err := operate(cmd, file, status.Order{Do: "drain", Peer: peer, For: time.Duration(long)})
@@ -58,7 +59,8 @@ func undrainCmd() *cobra.Command {
 		Short: "give traffic back to a peer, or to the whole router",
 		Long: "undrain ends what drain has begun. Without PEER it ends the drain of the whole router; peers that\n" +
 			"were drained by their names stay drained, and are named.",
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completePeers(&file),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, err := operate(cmd, file, status.Order{Do: "undrain", Peer: append(args, "")[0]})
 			return err

@@ -21,7 +21,8 @@ func removeCmd() *cobra.Command {
 		Short: "remove a peer's file and the secrets that only it uses",
 		Long: "remove deletes the file of a peer, or its part of a file of several peers, and the files with\n" +
 			"secrets that no other peer uses, shows that before, and has a running daemon read the files again.",
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completePeers(&file),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := filepath.Abs(file)
 			if err != nil {

@@ -69,6 +69,8 @@ func another(t *testing.T, at string, of reflect.Type) reflect.Value {
 		return reflect.ValueOf(netip.MustParsePrefix("10.0.0.0/8"))
 	case reflect.TypeFor[*x509.CertPool]():
 		return reflect.ValueOf(x509.NewCertPool())
+	case reflect.TypeFor[*Invitation]():
+		return reflect.ValueOf(&Invitation{File: "x"})
 	case reflect.TypeFor[time.Duration]():
 		return reflect.ValueOf(time.Second)
 	}

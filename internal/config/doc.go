@@ -26,6 +26,8 @@
 //     sorted by file and line, as [Errors].
 //
 // In which keys two configurations differ is in differs.go, where a key is written in where.go.
+// [LoadOver] does the same with files as they are going to be. What an invitation is is in invitation.go, and which files
+// and lines are a peer's alone, so that it can be removed, in remove.go.
 //
 // A value that fails is reported and left zero, and the checks that would
 // need it are left out, so one mistake makes one message. What is wrong with a template

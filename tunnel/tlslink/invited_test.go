@@ -98,7 +98,7 @@ func (g *meeter) crash(point string) bool {
 	for len(g.steps) > 0 {
 		<-g.steps
 	}
-	g.end.start(Trust{Secrets: g.stored()}, g.remotes...)
+	g.start(Trust{Secrets: g.stored()}, g.remotes...)
 	return true
 }
 
