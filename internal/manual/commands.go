@@ -81,6 +81,10 @@ func command(root, cmd *cobra.Command, missing *[]string) *Page {
 			}
 		})
 	}
+	if cmd.Example != "" {
+		p.section("EXAMPLES")
+		p.code(strings.Split(strings.Trim(cmd.Example, "\n"), "\n"))
+	}
 	p.exitStatus()
 	p.section("SEE ALSO")
 	p.printf("**%s**(1), **warren.toml**(5)\n", escape(root.Name()))

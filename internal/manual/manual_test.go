@@ -16,7 +16,8 @@ func tree(change func(*cobra.Command)) *cobra.Command {
 	root := &cobra.Command{Use: "warren", Short: "a router", Long: "Routes."}
 	cmd := &cobra.Command{
 		Use: "look [PEER] [-c FILE]", Short: "look at a_b *c*", RunE: run,
-		Long: "Look at <it>, and at `ip route`.\n.dot begins this line.\n\n  an example # \"as is\" \\n\n",
+		Example: "  warren look site-b",
+		Long:    "Look at <it>, and at `ip route`.\n.dot begins this line.\n\n  an example # \"as is\" \\n\n",
 	}
 	cmd.Flags().StringP("config", "c", "/etc/x", "the `file` with [all]")
 	cmd.Flags().Bool("check", false, "say --more")
@@ -41,6 +42,7 @@ func TestCommands(t *testing.T) {
 		"\n\\&.dot begins this line.\n",
 		".EX\n  an example # \"as is\" \\\\n\n.EE\n",
 		"\\fB-c\\fP, \\fB--config\\fP \\fIFILE\\fP\nthe file with [all]; without it /etc/x\n",
+		".SH EXAMPLES\n.EX\n  warren look site-b\n.EE\n",
 		"\\fB--check\\fP\nsay --more\n",
 	} {
 		if !strings.Contains(roff, want) {
