@@ -53,13 +53,13 @@ func TestUnit(t *testing.T) {
 
 		"CapabilityBoundingSet": "CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_KILL",
 		// The kernel may end the speaker's process, and the tunnels are not to end with it.
-		"OOMPolicy":               "continue",
-		"NoNewPrivileges":         "yes",
-		"DevicePolicy":            "closed",
-		"DeviceAllow":             "/dev/net/tun rw",
-		"ProtectSystem":           "strict",
+		"OOMPolicy":       "continue",
+		"NoNewPrivileges": "yes",
+		"DevicePolicy":    "closed",
+		"DeviceAllow":     "/dev/net/tun rw",
+		"ProtectSystem":   "strict",
 		// The secret of an invitation is replaced there.
-		"ReadWritePaths": "-/etc/warren",
+		"ReadWritePaths":          "-/etc/warren",
 		"MemoryDenyWriteExecute":  "yes",
 		"RestrictAddressFamilies": "AF_INET AF_INET6 AF_NETLINK AF_UNIX",
 		"RestrictNamespaces":      "yes",
