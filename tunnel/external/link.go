@@ -124,6 +124,11 @@ func (l *Link) Run(ctx context.Context) error {
 	l.glance()
 	for {
 		select {
+		case <-l.silent.C: // first: a look that takes longer than a keepalive has the next one always due
+			l.silence()
+		default:
+		}
+		select {
 		case <-ctx.Done():
 			l.down(tunnel.StateDown, "stopped")
 			return nil
