@@ -23,7 +23,7 @@ func gobgpCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "gobgp [ARGUMENT...] [-c FILE]",
 		Short: "run the gobgp command at this router; peers' names stand for their addresses",
-		Long: "gobgp runs the stock gobgp command, which is looked for beside warren and then in PATH, with the address that\n" +
+		Long: "gobgp runs the stock gobgp command, which came with warren or is in PATH, with the address that\n" +
 			"[api] gobgp has. Where that command takes a neighbor's address, it may be a peer's name instead, or, of a peer\n" +
 			"with several tunnels, NAME/1 for the second and so on. All else, -h too, is the command's; -c FILE is warren's.\n" +
 			"It ends with what the command ends with.",
@@ -49,9 +49,8 @@ func gobgpCmd() *cobra.Command {
 // version may not understand this router.
 func gobgpProgram() (string, error) {
 	if self, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(self), "gobgp")
-		if unix.Access(beside, unix.X_OK) == nil {
-			return beside, nil
+		if own := gobgpOf(self); own != "" {
+			return own, nil
 		}
 	}
 	path, err := exec.LookPath("gobgp")
@@ -59,6 +58,18 @@ func gobgpProgram() (string, error) {
 		return "", fmt.Errorf("there is no gobgp beside warren, and none in PATH: put the one there that was built with warren (bin/gobgp): %w", err)
 	}
 	return path, nil
+}
+
+// gobgpOf returns the command that came with the program at a path: beside it, as the build has it, or in libexec,
+// as packages have it, where another package's is not in the way. "": there is none.
+func gobgpOf(warren string) string {
+	dir := filepath.Dir(warren)
+	for _, at := range []string{filepath.Join(dir, "gobgp"), filepath.Join(dir, "..", "libexec", "warren", "gobgp")} {
+		if unix.Access(at, unix.X_OK) == nil {
+			return at
+		}
+	}
+	return ""
 }
 
 // gobgpArgv is what the command is run with.

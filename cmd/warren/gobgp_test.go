@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -74,5 +76,26 @@ func TestGobgpTarget(t *testing.T) {
 	}
 	if _, err := gobgpTarget(config.API{}); err == nil || !strings.Contains(err.Error(), "[api] gobgp") {
 		t.Errorf("turned off: %v", err)
+	}
+}
+
+// The command is found where the build and where packages put it.
+func TestGobgpOf(t *testing.T) {
+	root := t.TempDir()
+	warren := filepath.Join(root, "bin", "warren")
+	libexec, beside := filepath.Join(root, "libexec", "warren", "gobgp"), filepath.Join(root, "bin", "gobgp")
+	if got := gobgpOf(warren); got != "" {
+		t.Errorf("%q, and there is none", got)
+	}
+	for _, want := range []string{libexec, beside} {
+		if err := os.MkdirAll(filepath.Dir(want), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(want, nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got := gobgpOf(warren); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
