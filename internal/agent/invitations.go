@@ -136,6 +136,12 @@ func (l *loop) renewed(in renewed) {
 		l.cfg = l.cfg.WithTrust(in.peer, in.trust)
 		l.configure()
 	}
+	// A reload that is taken back brings no secret back that was used.
+	if u := l.unconfirmed; u != nil && in.err == nil {
+		if p := u.before.Peer(in.peer); p != nil && in.invitation.Equal(p.Invited()) {
+			u.before = u.before.WithTrust(in.peer, in.trust)
+		}
+	}
 	if in.err == nil && in.Kind == tlslink.MeetingOver {
 		const text = "the invitation was used: the two routers have a secret of their own now"
 		l.log.Info(text, "peer", in.peer, "file", in.invitation.Renewed)

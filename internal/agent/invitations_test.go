@@ -75,6 +75,26 @@ func TestInvitationIsOnTheDiskFirst(t *testing.T) {
 	}
 }
 
+// A reload that is taken back does not bring an invitation back that was used meanwhile.
+func TestGoingBackKeepsWhatAnInvitationBecame(t *testing.T) {
+	var fail error
+	before := router(invitedPeer(config.RoleInviting))
+	w := newWorldWith(t, before, withDisk(&fail))
+	w.up(t, "b")
+	next := router(before.Peers[0], peerConfig("c", 1))
+	w.tries(t, next)
+	w.meets(t, tlslink.Meeting{Kind: tlslink.MeetingBegun})
+	secret := w.trust().Secrets[0].Secret
+	w.meets(t, tlslink.Meeting{Kind: tlslink.MeetingOver, Secret: secret})
+	w.later(2 * time.Minute)
+	if w.cfg.Peer("c") != nil {
+		t.Fatal("it did not go back")
+	}
+	if got := w.trust(); len(got.Secrets) != 1 || !bytes.Equal(got.Secrets[0].Secret, secret) || got.Invitation != nil {
+		t.Errorf("trust %+v", got)
+	}
+}
+
 // tells reports whether the history has an event whose cause has a text in it.
 func (w *world) tells(k history.Kind, text string) bool {
 	events, _, _ := w.history.Select(history.Query{})
