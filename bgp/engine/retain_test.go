@@ -43,6 +43,13 @@ func TestKeptAgainAndAgain(t *testing.T) {
 		g.connect(caps(graceful(true, true, 60)), "10.2.0.0/16")
 		g.endOfRIB()
 		g.wantStale(0)
+		// The one route is not stale any more before the marker has come, and a peer that goes without it is not kept.
+		eventually(t, 40*time.Second, func() string {
+			if st := statusOf(s, "b"); !st.EndOfRIB {
+				return fmt.Sprintf("%+v", st)
+			}
+			return ""
+		})
 	}
 	w.wantLost(t)
 	if took := time.Since(began); took < restartDelay<<(maxRestarts-1) {
