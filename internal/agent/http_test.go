@@ -58,6 +58,9 @@ func answers(address string) bool {
 		return false
 	}
 	defer c.Close()
+	if c.LocalAddr().String() == c.RemoteAddr().String() {
+		return false // nobody listens, and the kernel has chosen that port for this end too
+	}
 	b, _ := io.ReadAll(c)
 	return string(b) == "http"
 }
