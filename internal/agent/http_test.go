@@ -36,12 +36,13 @@ func sayHTTP(ctx context.Context, l net.Listener) error {
 	defer stop()
 	for {
 		c, err := l.Accept()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
+		if err != nil {
+			return nil
+		}
+		// One that came in the moment of the end is answered too: who sent it waits for that.
 		_, _ = io.WriteString(c, "http")
 		c.Close()
 	}
