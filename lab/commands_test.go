@@ -72,7 +72,7 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	terminate HOST | kill9 HOST     SIGTERM and wait | SIGKILL and wait
 //	config HOST FROM                puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
 //	cut LINK | blackhole LINK | heal LINK
-//	readme [FILE.md] HEADING [[FILE.md] HEADING]    types a section of README.md or another file, with the files of another one where it has them
+//	readme [FILE.md] HEADING [HEADING]    types a section of README.md or another file, with the files of another one where it has them
 //
 //	each WORD[,WORD]... COMMAND...  does a command for each word, which takes the place of @ in it
 var commands = map[string]func(*testscript.TestScript, bool, []string){

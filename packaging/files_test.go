@@ -67,7 +67,6 @@ func TestBothKindsHaveTheSame(t *testing.T) {
 		"-rw-r--r-- /usr/lib/systemd/system/warren.service", "-rw-r--r-- /usr/lib/sysusers.d/warren.conf", "-rw-r--r-- /usr/lib/tmpfiles.d/warren.conf",
 		"-rw-r--r-- /usr/share/man/man1/warren.1.gz", "-rw-r--r-- /usr/share/man/man1/warren-status.1.gz", "-rw-r--r-- /usr/share/man/man5/warren.toml.5.gz",
 		"-rw-r--r-- /usr/share/bash-completion/completions/warren", "-rw-r--r-- /usr/share/fish/vendor_completions.d/warren.fish", "-rw-r--r-- /usr/share/zsh/X/_warren",
-		"-rw-r--r-- /usr/share/doc/warren/README.md", "-rw-r--r-- /usr/share/doc/warren/docs/operating.md", "-rw-r--r-- /usr/share/doc/warren/docs/set-up.md",
 		"-rw-r--r-- /usr/share/doc/warren/copyright", "-rw-r--r-- /usr/share/doc/warren/THIRD-PARTY-LICENSES",
 		"-rw-r--r-- /usr/share/doc/warren/examples/reference/warren.toml", "-rw-r--r-- /usr/share/doc/warren/sbom/warren.cdx.json",
 	} {
