@@ -194,11 +194,11 @@ demo-down: ## take down what KEEP=1 left up
 	@go run ./lab/demo -down
 
 # BENCHFLAGS=-table measures large tables beside other BGP routers instead, to
-# docs/bench-table.md, .json and README.md; BENCHFLAGS=-failover what becomes of packets when
-# something fails, to docs/bench-failover.md, .json and README.md; BENCHFLAGS=-paths tunnels over
-# lossy and narrow paths, to docs/bench-paths.md, .json and README.md. -table=fill,stop measures parts.
+# docs/bench-table.md, .json and docs/speed.md; BENCHFLAGS=-failover what becomes of packets when
+# something fails, to docs/bench-failover.md, .json and docs/speed.md; BENCHFLAGS=-paths tunnels over
+# lossy and narrow paths, to docs/bench-paths.md, .json and docs/speed.md. -table=fill,stop measures parts.
 bench: deps build bin/wireguard-go bin/gobgpd ## Warren beside OpenVPN and wireguard-go, to docs/bench.md, .json and README.md
-	go run ./lab/bench -readme README.md $(BENCHFLAGS)
+	go run ./lab/bench -readme README.md -speed docs/speed.md $(BENCHFLAGS)
 
 fuzz: bin/warren.mod ## run every fuzz target for FUZZTIME
 	@for pkg in $$(go list ./...); do \

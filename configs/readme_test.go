@@ -16,10 +16,14 @@ func TestREADMEHasTheMinimalConfigs(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, section, _ := strings.Cut(string(readme), "\n## Set up two routers\n")
-	section, _, _ = strings.Cut(section, "\n### ")
+	section, _, _ = strings.Cut(section, "\n## ")
 	files := map[string]string{}
 	for _, m := range regexp.MustCompile("(?s) *```toml\n *# (site-[ab]): /etc/warren/(\\S+)\n(.*?)```").FindAllStringSubmatch(section, -1) {
-		files[filepath.Join(m[1], m[2])] = bareTOML(m[3])
+		if name := filepath.Join(m[1], m[2]); files[name] == "" {
+			files[name] = bareTOML(m[3])
+		} else {
+			t.Errorf("README has %s twice", name)
+		}
 	}
 	for _, name := range []string{"site-a/warren.toml", "site-a/peers.d/site-b.toml", "site-b/warren.toml", "site-b/peers.d/site-a.toml"} {
 		minimal, err := os.ReadFile(filepath.Join("minimal", name))

@@ -27,6 +27,7 @@ type scenario struct {
 
 	homes        map[string]*home  // by host; those of hosts that have one
 	fingerprints map[string]string // that README's keygen printed, by host
+	invitation   string            // that README's invite printed
 }
 
 type scenarioKey struct{}

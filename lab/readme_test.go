@@ -81,28 +81,18 @@ func (s *scenario) makeHome(ctx context.Context, name string) error {
 	return err
 }
 
-// readme types a section of README.md, or of another file that is named first, at the hosts that it names:
-// its files are written and its commands run, as they are there.
+// readme types a section of README.md, or of another file that is named before it, at the hosts that it names:
+// its files are written and its commands run, as they are there. Where a second section has one of the
+// files that one is written.
 func readme(s *scenario, ts *testscript.TestScript, _ bool, args []string) error {
-	file := "README.md"
-	if len(args) > 0 && strings.HasSuffix(args[0], ".md") {
-		file, args = args[0], args[1:]
-	}
-	if err := need(args, 1, "readme [FILE.md] SECTION [FILES-OF-SECTION]"); err != nil {
-		return err
-	}
 	ctx, cancel := bounded()
 	defer cancel()
-	text, err := os.ReadFile(filepath.Join("..", file))
+	steps, what, args, err := readSteps(args)
 	if err != nil {
 		return err
 	}
-	steps, err := readSection(string(text), args[0])
-	if err != nil {
-		return err
-	}
-	if len(args) > 1 {
-		other, err := readSection(string(text), args[1])
+	if len(args) > 0 {
+		other, _, _, err := readSteps(args)
 		if err != nil {
 			return err
 		}
@@ -116,10 +106,33 @@ func readme(s *scenario, ts *testscript.TestScript, _ bool, args []string) error
 		}
 		ts.Logf("[readme] %s", st)
 		if err := s.do(ctx, st); err != nil {
-			return fmt.Errorf("%s, %s: %s: %w", file, args[0], st, err)
+			return fmt.Errorf("%s: %s: %w", what, st, err)
 		}
 	}
 	return nil
+}
+
+// readSteps takes [FILE.md] SECTION from the arguments, and returns its steps, what it is, and the arguments that are left.
+func readSteps(args []string) (steps []step, what string, rest []string, err error) {
+	file := "README.md"
+	if len(args) > 0 && strings.HasSuffix(args[0], ".md") {
+		file, args = args[0], args[1:]
+	}
+	if err := need(args, 1, "readme [FILE.md] SECTION [[FILE.md] FILES-OF-SECTION]"); err != nil {
+		return nil, "", nil, err
+	}
+	what = file + ", " + args[0]
+	text, err := os.ReadFile(filepath.Join("..", file))
+	if err != nil {
+		return nil, what, nil, err
+	}
+	if steps, err = readSection(string(text), args[0]); err == nil && len(steps) == 0 {
+		err = errors.New("nothing is typed there")
+	}
+	if err != nil {
+		return nil, what, nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return steps, what, args[1:], nil
 }
 
 // A step is a command to type, or a file to write.
@@ -204,6 +217,11 @@ func replaceFiles(steps, other []step) (out []step) {
 // printed is where a reader puts in what a command has printed.
 var printed = regexp.MustCompile(`SHA256:… as (site-[ab])'s keygen printed it`)
 
+// invitationLine is what `warren invite` prints for another router, and joining where a reader puts it in.
+var invitationLine = regexp.MustCompile(`(?m)^warren1[a-z2-7]+$`)
+
+const joining = "warren join 'LINE'"
+
 func (s *scenario) do(ctx context.Context, st step) error {
 	if st.path != "" {
 		m := printed.FindStringSubmatch(st.text)
@@ -218,9 +236,19 @@ func (s *scenario) do(ctx context.Context, st step) error {
 	if st.command == "systemctl enable --now warren" {
 		return s.startUnit(ctx, st.host)
 	}
-	out, err := call{host: st.host, args: []string{"sh", "-c", st.command}}.run(ctx, s)
+	command := st.command
+	if strings.HasPrefix(command, joining) {
+		if s.invitation == "" {
+			return errors.New("nobody has invited")
+		}
+		command = "echo yes | " + strings.Replace(command, "LINE", s.invitation, 1)
+	}
+	out, err := call{host: st.host, args: []string{"sh", "-c", command}}.run(ctx, s)
 	if m := fingerprint.FindStringSubmatch(out); m != nil {
 		s.fingerprints[st.host] = m[1]
+	}
+	if line := invitationLine.FindString(out); line != "" {
+		s.invitation = line
 	}
 	return err
 }

@@ -54,6 +54,7 @@ func overview(root *cobra.Command, missing *[]string) *Page {
 	p.item("**/etc/warren/peers.d/**", "a file for each peer, whose name is the peer's; its name ends in .toml")
 	p.item("**/run/warren/**", "the sockets by which the running daemon is asked")
 	p.item("**/var/lib/warren/**", "where the systemd unit lets the daemon keep its history")
+	p.item("**/usr/share/doc/warren/**", "README.md; docs/operating.md, a page for operators, and what it leads to; examples")
 	p.section("SEE ALSO")
 	p.printf("**warren.toml**(5)\n")
 	return p

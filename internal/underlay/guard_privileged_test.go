@@ -268,7 +268,7 @@ func TestLeftoversOfAKilledDaemon(t *testing.T) {
 }
 
 // wg-quick uses the mark that it is told to use as the number of its table, and
-// README tells operators to use Warren's mark.
+// docs/routing.md tells operators of Warren's mark.
 func TestTableOfTheMarksNumberIsLeftAlone(t *testing.T) {
 	both(t, func(t *testing.T, flag, remote, _, _ string) {
 		h := newHost(t)

@@ -28,7 +28,7 @@
 // packets notice of failures, or tunnels over long, lossy and narrow paths:
 //
 //	go run ./lab/bench -table[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-peers N] [-rest DURATION]
-//	                   [-idle N] [-idle-wireguard N] [-keepalive D] [-dead-after D] [-out docs/bench] [-readme README.md]
+//	                   [-idle N] [-idle-wireguard N] [-keepalive D] [-dead-after D] [-out docs/bench] [-speed docs/speed.md]
 //	go run ./lab/bench -failover[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-spokes N] [-keepalive D] [-dead-after D] …
 //	go run ./lab/bench -paths[=PARTS] [-only NAMES] [-rounds N] [-seconds N] …
 //
@@ -45,7 +45,7 @@
 //	 4. Each path of -paths is a wire (wire.go) with conditions of its own (paths.go); lab/path holds and
 //	    loses its packets, in a process of this program (relay.go).
 //	 5. Medians, multiples and targets go to OUT-table.md and .json and so on, and between
-//	    other markers of the README, unless something was left out.
+//	    the markers of docs/speed.md, unless something was left out.
 //
 // An interrupt, or a process that ends when it should not, ends the turn; whatever it has made is removed.
 package main

@@ -28,6 +28,7 @@ type options struct {
 	bin           string
 	out           string
 	readme        string
+	speed         string
 	table         partChoice
 	failover      partChoice
 	paths         partChoice
@@ -66,6 +67,7 @@ func main() {
 	flag.StringVar(&o.bin, "bin", "bin", "directory of the warren and wireguard-go binaries")
 	flag.StringVar(&o.out, "out", "docs/bench", "write the results to this path with .md and .json appended")
 	flag.StringVar(&o.readme, "readme", "", "rewrite what is between the bench's markers in this `file`, if nothing was left out")
+	flag.StringVar(&o.speed, "speed", "", "with -table, -failover or -paths the same in this `file`, which is beside the results")
 	flag.Var(&o.table, "table", "measure what large tables cost instead, beside other BGP routers; results go to -out with -table "+
 		"appended; alone it stands for all `parts`, -table=NAMES for some")
 	flag.Var(&o.failover, "failover", "measure what packets notice of failures instead, the same way")
@@ -76,7 +78,7 @@ func main() {
 	flag.DurationVar(&o.rest, "rest", fullRest, "how long after the withdrawal of all -table reads the memory")
 	flag.DurationVar(&o.keepalive, "keepalive", failoverKeepalive, "keepalive of Warren where a line fails")
 	flag.DurationVar(&o.deadAfter, "dead-after", failoverDeadAfter, "dead_after of Warren where a line fails")
-	flag.BoolVar(&o.letHalt, "let-halt", false, "let idle processors halt, as a machine with other work to do wants; figures move more, and the README is left alone")
+	flag.BoolVar(&o.letHalt, "let-halt", false, "let idle processors halt, as a machine with other work to do wants; figures move more, and no document is rewritten but the results")
 	flag.Parse()
 	exitOn(topo.Reexec())
 

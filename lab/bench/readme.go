@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// section is a part of the README that this program writes: between the lines
-// "<!-- SECTION:begin -->" and "<!-- SECTION:end -->".
+// section is a part of a document that this program writes: between the lines
+// "<!-- SECTION:begin -->" and "<!-- SECTION:end -->". The README has that of tunnels,
+// docs/speed.md those of the suites.
 type section string
 
 const tunnelSection section = "bench"
@@ -31,10 +32,10 @@ func (s section) splice(document, text string) (string, error) {
 func (s section) check(path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("README: %w", err)
+		return fmt.Errorf("short report: %w", err)
 	}
 	if _, err := s.splice(string(b), ""); err != nil {
-		return fmt.Errorf("README: %s: %w", path, err)
+		return fmt.Errorf("short report: %s: %w", path, err)
 	}
 	return nil
 }
@@ -53,14 +54,14 @@ func (s section) write(path string, complete bool, short func() string) error {
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("README: %w", err)
+		return fmt.Errorf("short report: %w", err)
 	}
 	text, err := s.splice(string(b), short())
 	if err != nil {
-		return fmt.Errorf("README: %s: %w", path, err)
+		return fmt.Errorf("short report: %s: %w", path, err)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("README: %w", err)
+		return fmt.Errorf("short report: %w", err)
 	}
 	return nil
 }

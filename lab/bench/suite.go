@@ -15,13 +15,13 @@ import (
 type suite struct {
 	name   string // of its flag and of its files
 	title  string // of its report
-	intro  string // before its tables in the README
+	intro  string // before its tables in docs/speed.md
 	notes  string // what all parts have in common
 	parts  []part // all there are
 	choice partChoice
 }
 
-// What a run has to be of for the README.
+// What a run has to be of for docs/speed.md.
 const (
 	fullSize   = 1_000_000
 	fullRest   = time.Minute
@@ -62,8 +62,8 @@ func (s *suite) run(ctx context.Context, o options) error {
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		return fmt.Errorf("tunnels: %w", err)
 	}
-	if o.readme != "" {
-		if err := s.section().check(o.readme); err != nil {
+	if o.speed != "" {
+		if err := s.section().check(o.speed); err != nil {
 			return err
 		}
 	}
@@ -83,13 +83,13 @@ func (s *suite) run(ctx context.Context, o options) error {
 	if failed != nil {
 		return failed // an earlier report is worth more than a part of one
 	}
-	if err := r.document().write(o.out+"-"+s.name, r); err != nil || o.readme == "" {
+	if err := r.document().write(o.out+"-"+s.name, r); err != nil || o.speed == "" {
 		return err
 	}
-	return s.section().write(o.readme, r.complete(), r.short)
+	return s.section().write(o.speed, r.complete(), r.short)
 }
 
-// section is the suite's part of the README.
+// section is the suite's part of docs/speed.md.
 func (s *suite) section() section { return section("bench-" + s.name) }
 
 // of returns what was measured of a part, nil if it was left out.
@@ -190,10 +190,10 @@ func (r *suiteReport) document() document {
 		facts: r.facts(), tables: tables, notes: r.suite.notes}
 }
 
-// short is the report for the README, in Markdown.
+// short is the report for docs/speed.md, in Markdown. The results are beside that file.
 func (r *suiteReport) short() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s ([how](docs/bench-%s.md)):\n", r.suite.intro, r.suite.name)
+	fmt.Fprintf(&b, "%s ([how](bench-%s.md)):\n", r.suite.intro, r.suite.name)
 	for _, t := range r.tables() {
 		t.note = ""
 		fmt.Fprintf(&b, "\n%s:\n\n%s", t.title, emphasizeWarren(t).markdown())

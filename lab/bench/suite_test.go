@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// defaults are the options of a run for the README.
+// defaults are the options of a run for docs/speed.md.
 func defaults() options {
 	return options{rounds: 3, prefixes: fullSize, rest: fullRest, peers: 10, idle: 200, idleWireGuard: 999, spokes: fullSpokes,
 		keepalive: failoverKeepalive, deadAfter: failoverDeadAfter}
@@ -84,7 +84,7 @@ func TestSuiteReport(t *testing.T) {
 		}
 	}
 	if want := "| first UPDATE to last route, s | **16.0** | 8.00 |"; !strings.Contains(r.short(), want) {
-		t.Errorf("the README's table lacks %q:\n%s", want, r.short())
+		t.Errorf("the short table lacks %q:\n%s", want, r.short())
 	}
 
 	fill := r.of("fill")
@@ -117,9 +117,9 @@ func TestSuiteReportIsComplete(t *testing.T) {
 	}
 }
 
-// TestSuiteReadme writes the short form between markers of the suite's own.
-func TestSuiteReadme(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "README.md")
+// TestSuiteSpeed writes the short form between markers of the suite's own.
+func TestSuiteSpeed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "speed.md")
 	const before = "<!-- bench:begin -->\nfigures of tunnels\n<!-- bench:end -->\n<!-- bench-table:begin -->\n"
 	const after = "<!-- bench-table:end -->\nprose\n"
 	if err := os.WriteFile(path, []byte(before+"old figures\n"+after), 0o600); err != nil {
