@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"math/bits"
 	"os"
@@ -21,15 +23,49 @@ func keepAwake(leaveOut bool) (stop func(), err error) {
 	if leaveOut {
 		return func() {}, nil
 	}
-	self, err := os.Executable()
+	group, err := ungroup(autogroup)
 	if err != nil {
 		return nil, fmt.Errorf("keep processors awake: %w", err)
+	}
+	letSleep, err := startAwake()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("keep processors awake: %w", err), group())
+	}
+	return func() {
+		letSleep()
+		if err := group(); err != nil {
+			fmt.Fprintln(os.Stderr, "the scheduler's autogroups stay off:", err)
+		}
+	}, nil
+}
+
+// autogroup says whether the kernel's scheduler takes the processes of a session as one group (sched(7)).
+const autogroup = "/proc/sys/kernel/sched_autogroup_enabled"
+
+// ungroup turns autogroups off for processes to come. In one, what gives way to anything else gives way to its own
+// session alone, and other groups wait for it: threads of the kernel that deliver packets did, for up to a second at
+// a time (perf sched timehist, Linux 6.18). group turns them on again if they were. A kernel may have none.
+func ungroup(file string) (group func() error, err error) {
+	was, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && string(was) == "0\n" {
+		return func() error { return nil }, nil
+	}
+	if err == nil {
+		err = os.WriteFile(file, []byte("0\n"), 0)
+	}
+	return func() error { return os.WriteFile(file, was, 0) }, err
+}
+
+func startAwake() (stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
 	cmd := exec.Command(self, "stay-awake")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("keep processors awake: %w", err)
+		return nil, err
 	}
 	return func() {
 		_ = cmd.Process.Kill()
