@@ -182,9 +182,9 @@ func TestMemoryOfRefusedPrefixes(t *testing.T) {
 // several of them: what GoBGP makes for each of them and throws away is little.
 func TestGarbageOfRejectedPaths(t *testing.T) {
 	const n, few, many = 5000, 1, 9
-	limit := 700 // bytes for each prefix and neighbor
+	limit := 250 // bytes for each prefix and neighbor
 	if !amended {
-		limit = 2000
+		limit = 1000
 	}
 	garbage := func(others int) int {
 		s := startSpeaker(t, 64512, "10.0.0.1")

@@ -44,7 +44,7 @@ var changes = []change{
 	// connection to zebra reads.
 	{pkg: "pkg/server", decl: "BgpServer.notifyBestWatcher", was: "!table.UseMultiplePaths.Enabled", becomes: "false"},
 
-	// For each neighbor the attributes are made that it is to be sent a path with, a kilobyte of
+	// For each neighbor the attributes are made that it is to be sent a path with, half a kilobyte of
 	// garbage, before its export policy is asked, which most often rejects what was learned. So
 	// it is asked before too. It may look at nothing that UpdatePathAttrs changes; Warren's looks at
 	// prefixes, neighbors, families, communities and where a path comes from (TestExportPolicyCanBeAskedBefore).
