@@ -11,6 +11,7 @@ import (
 
 	"github.com/osrg/gobgp/v4/api"
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // offered is what the far end of the tests below announces.
@@ -244,4 +245,40 @@ func settledGoroutines() int {
 		}
 	}
 	return n
+}
+
+// TestExportPolicyCanBeAskedBefore: GoBGP asks the export policy before it makes the attributes that a
+// neighbor is to be sent (tools/amend), so the policy may look at nothing that this changes: attributes
+// but for communities. There is a neighbor of each kind that has statements of its own.
+func TestExportPolicyCanBeAskedBefore(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	addRaw(t, s, "external", 64513, func(n *Neighbor) {
+		n.Preference = 10
+		n.Export.Prefixes = []Filter{filter("10.2.0.0/16", 0, 24), filter("2001:db8::/32", 0, 48)}
+	})
+	addRaw(t, s, "internal", 64512, func(n *Neighbor) { n.Drained, n.RouteReflectorClient = true, amended })
+	addRaw(t, s, "drained", 64514, func(n *Neighbor) { n.Drained, n.ASOverride = true, amended })
+	if err := s.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	own, seen := 0, map[string]bool{}
+	err := s.server.ListPolicyAssignment(t.Context(), &api.ListPolicyAssignmentRequest{Direction: dirExport.api()}, func(a *api.PolicyAssignment) {
+		for _, p := range a.Policies {
+			for _, st := range p.Statements {
+				own++
+				st.Conditions.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+					switch f.Name() {
+					case "prefix_set", "neighbor_set", "community_set", "route_type", "afi_safi_in":
+						seen[string(f.Name())] = true
+					default:
+						t.Errorf("statement %s looks at %s", st.Name, f.Name())
+					}
+					return true
+				})
+			}
+		}
+	})
+	if err != nil || own < 10 || len(seen) < 4 {
+		t.Errorf("%d statements, with conditions %v: this shows nothing (%v)", own, seen, err)
+	}
 }

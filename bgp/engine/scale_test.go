@@ -178,6 +178,41 @@ func TestMemoryOfRefusedPrefixes(t *testing.T) {
 	}
 }
 
+// TestGarbageOfRejectedPaths has a peer announce a table that the other neighbors are not sent, with one and with
+// several of them: what GoBGP makes for each of them and throws away is little.
+func TestGarbageOfRejectedPaths(t *testing.T) {
+	const n, few, many = 5000, 1, 9
+	limit := 250 // bytes for each prefix and neighbor
+	if !amended {
+		limit = 1000
+	}
+	garbage := func(others int) int {
+		s := startSpeaker(t, 64512, "10.0.0.1")
+		for i := range others {
+			rawSession(t, s, fmt.Sprintf("o%d", i), 64600+uint32(i), fmt.Sprintf("10.0.1.%d", i+1), nil)
+		}
+		p := rawSession(t, s, "b", 64513, "10.0.0.2", nil)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		p.update(64513, manyPrefixes(0, n), nil)
+		eventually(t, time.Minute, func() string { // asking GoBGP would make garbage too
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if got := s.neighbors["b"].routes; got != n {
+				return fmt.Sprintf("GoBGP has said of %d routes that they are best, not of %d", got, n)
+			}
+			return ""
+		})
+		runtime.ReadMemStats(&after)
+		return int(after.TotalAlloc-before.TotalAlloc) / n
+	}
+	each := (garbage(many) - garbage(few)) / (many - few)
+	t.Logf("%d bytes for each prefix and neighbor", each)
+	if each > limit {
+		t.Errorf("a path that a neighbor is not sent costs %d bytes, more than %d", each, limit)
+	}
+}
+
 // residentMB is what the process has in memory.
 func residentMB(t *testing.T) int {
 	t.Helper()

@@ -156,6 +156,13 @@ func (s *Speaker) Routes() map[netip.Prefix]Route {
 	return routes
 }
 
+// Prefixes returns to how many prefixes there may be routes.
+func (s *Speaker) Prefixes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rib.known.Len()
+}
+
 // TakeChanges returns what became of every prefix that may have changed since
 // the last call: its route, without ways if there is none any more. It is for a single
 // consumer, who applies it to a copy of its own; a prefix may be returned without having

@@ -11,13 +11,15 @@ const CongestionAuto = "auto"
 
 // congestionName is what the name of a congestion control may look like. The kernel cuts longer
 // ones (TCP_CA_NAME_MAX in include/net/tcp.h), and asks for a module with the name in it.
-var congestionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,15}$`)
+var congestionName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+const maxCongestionName = 15
 
 func (l *loader) congestion(v value[string], otherwise string) string {
 	if v.state != given {
 		return otherwise
 	}
-	if !congestionName.MatchString(v.v) {
+	if len(v.v) > maxCongestionName || !congestionName.MatchString(v.v) {
 		l.fail(v.place, `%q is not a name of a congestion control; allowed are %q and names as in net.ipv4.tcp_available_congestion_control, such as "cubic"`,
 			v.v, CongestionAuto)
 	}

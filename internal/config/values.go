@@ -32,11 +32,15 @@ func checkASN(n int64) error {
 	return nil
 }
 
-var nameSyntax = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$`)
+// nameSyntax leaves out that there are maxName bytes at most: package regexp writes what is repeated that
+// often out, which both processes would have in memory.
+var nameSyntax = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+
+const maxName = 63
 
 // checkName checks a router's or peer's name.
 func checkName(s string) error {
-	if !nameSyntax.MatchString(s) {
+	if len(s) > maxName || !nameSyntax.MatchString(s) {
 		return errors.New("is not a name: allowed are 1 to 63 letters, digits, - _ and . (no - or . at the start)")
 	}
 	return nil
@@ -128,7 +132,10 @@ func parseRemote(s, usual string) (Remote, error) {
 	return Remote{Host: host, Port: uint16(port)}, nil
 }
 
-var labelSyntax = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+// labelSyntax is that of what is between the dots of a DNS name, of maxLabel bytes at most (RFC 1035, section 2.3.4).
+var labelSyntax = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?$`)
+
+const maxLabel = 63
 
 // validHost reports whether s can be a DNS name of a host. A last label of
 // digits is refused: it is a mistyped IPv4 address.
@@ -139,7 +146,7 @@ func validHost(s string) bool {
 	}
 	labels := strings.Split(s, ".")
 	for _, label := range labels {
-		if !labelSyntax.MatchString(label) {
+		if len(label) > maxLabel || !labelSyntax.MatchString(label) {
 			return false
 		}
 	}

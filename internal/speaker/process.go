@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -75,8 +76,8 @@ func (s *Speaker) Run(ctx context.Context) error {
 	}
 }
 
-// expireLoop drops stale routes in time, and has the system get the memory back that a large
-// table has left behind.
+// expireLoop drops stale routes in time, has the heap grow as fits the table, and has the system get the
+// memory back that a large table has left behind.
 func (s *Speaker) expireLoop(ctx context.Context) {
 	tick := time.NewTicker(expireInterval)
 	defer tick.Stop()
@@ -84,6 +85,9 @@ func (s *Speaker) expireLoop(ctx context.Context) {
 	releaser := heap.Releaser{Gentle: true}
 	var releasing sync.WaitGroup
 	defer releasing.Wait()
+	growth := heap.SmallGrowth
+	debug.SetGCPercent(growth)
+	releasing.Go(func() { heap.Rest(ctx) })
 	for {
 		select {
 		case <-tick.C:
@@ -95,9 +99,13 @@ func (s *Speaker) expireLoop(ctx context.Context) {
 		if s.table.changed.Len() > 0 {
 			s.notifyLocked()
 		}
-		shrunk := peak.Shrunk(s.table.routes.Len())
+		prefixes := s.table.routes.Len()
 		s.mu.Unlock()
-		if shrunk {
+		if is := heap.Growth(growth, prefixes); is != growth {
+			growth = is
+			debug.SetGCPercent(growth)
+		}
+		if peak.Shrunk(prefixes) {
 			releasing.Go(func() { releaser.Release(ctx) })
 		}
 	}

@@ -44,6 +44,17 @@ var changes = []change{
 	// connection to zebra reads.
 	{pkg: "pkg/server", decl: "BgpServer.notifyBestWatcher", was: "!table.UseMultiplePaths.Enabled", becomes: "false"},
 
+	// For each neighbor the attributes are made that it is to be sent a path with, half a kilobyte of
+	// garbage, before its export policy is asked, which most often rejects what was learned. So
+	// it is asked before too. It may look at nothing that UpdatePathAttrs changes; Warren's looks at
+	// prefixes, neighbors, families, communities and where a path comes from (TestExportPolicyCanBeAskedBefore).
+	{
+		pkg: "pkg/server", decl: "BgpServer.prePolicyFilterpath", was: "table.UpdatePathAttrs(peer.fsm.logger, peer.fsm.gConf, peerInfo, path)",
+		becomes: "func() *table.Path { options.Validate = s.roaTable.Validate; " +
+			"if !path.IsLocal() && peer.policy.ApplyPolicy(peer.TableID(), table.POLICY_DIRECTION_EXPORT, path, options) == nil { return nil }; " +
+			"return table.UpdatePathAttrs(peer.fsm.logger, peer.fsm.gConf, peerInfo, path) }()",
+	},
+
 	// A map never gives memory back. When most of a large table has been withdrawn its maps are
 	// made once more, as large as they have to be; that is not done at a size which
 	// a prefix that comes and goes passes each time at more than some microseconds.

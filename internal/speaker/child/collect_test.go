@@ -7,13 +7,15 @@ import (
 )
 
 func TestGCPercent(t *testing.T) {
-	is := gcUsual
-	for _, c := range []struct{ prefixes, want int }{
-		{0, gcUsual}, {heap.LargeTable - 1, gcUsual}, {heap.LargeTable, gcLarge}, {heap.LargeTable / 2, gcLarge},
-		{heap.LargeTable/2 - 1, gcUsual}, {heap.LargeTable - 1, gcUsual},
+	const large = heap.LargeTable
+	is := heap.SmallGrowth
+	for _, c := range []struct{ prefixes, routes, want int }{
+		{0, 0, heap.SmallGrowth}, {large - 1, large - 1, heap.SmallGrowth}, {1000, 10 * large, heap.SmallGrowth},
+		{large, large, gcLarge}, {large, 2 * large, gcLarge}, {large, 3 * large, gcShared}, {50 * large, 50 * large, gcLarge},
+		{large / 2, large / 2, gcLarge}, {large/2 - 1, large, heap.SmallGrowth}, {large - 1, large, heap.SmallGrowth},
 	} {
-		if is = gcPercent(is, c.prefixes); is != c.want {
-			t.Errorf("with %d prefixes: %d, want %d", c.prefixes, is, c.want)
+		if is = gcPercent(is, c.prefixes, c.routes); is != c.want {
+			t.Errorf("with %d routes to %d prefixes: %d, want %d", c.routes, c.prefixes, is, c.want)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"warren/bgp"
 	"warren/bgp/engine"
+	"warren/bgp/heap"
 	"warren/internal/speaker/wire"
 )
 
@@ -63,8 +64,9 @@ func Main() error {
 		return err
 	}
 	p := &process{
-		messages: messages, kick: make(chan struct{}, 1), told: map[uint32]bgp.NeighborStatus{}, gcPercent: gcUsual,
+		messages: messages, kick: make(chan struct{}, 1), told: map[uint32]bgp.NeighborStatus{}, gcPercent: heap.SmallGrowth,
 	}
+	debug.SetGCPercent(p.gcPercent)
 	p.numbers.Store(&map[string]number{})
 	p.log = slog.New(&handler{out: os.Stderr, level: &p.level})
 	p.set(start.Settings)
@@ -127,6 +129,7 @@ func (p *process) run(start wire.Start, in *wire.Reader, packets *wire.Packets) 
 	go asker.run(inspection.serve)
 	go p.report(ctx)
 	go p.obey(in, stop)
+	go heap.Rest(ctx)
 	return speaker.Run(ctx)
 }
 

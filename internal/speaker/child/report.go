@@ -157,7 +157,7 @@ func (p *process) sendStatuses() error {
 	numbers := *p.numbers.Load()
 	var changed []wire.Status
 	all := make(map[uint32]bgp.NeighborStatus, len(numbers))
-	prefixes := 0
+	routes := 0
 	for _, st := range p.speaker.Neighbors() {
 		is, ok := numbers[st.Name]
 		if !ok {
@@ -165,13 +165,13 @@ func (p *process) sendStatuses() error {
 		}
 		st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
 		all[is.id] = st
-		prefixes += st.Received
+		routes += st.Received
 		if was, ok := p.told[is.id]; !ok || was != st {
 			changed = append(changed, wire.Status{ID: is.id, NeighborStatus: st})
 		}
 	}
 	p.told = all
-	if percent := gcPercent(p.gcPercent, prefixes); percent != p.gcPercent {
+	if percent := gcPercent(p.gcPercent, p.speaker.Prefixes(), routes); percent != p.gcPercent {
 		p.gcPercent = percent
 		debug.SetGCPercent(percent)
 	}
