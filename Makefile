@@ -25,12 +25,13 @@ PACKAGES := bird2 frr openbgpd ethtool iproute2 iperf3 iputils-ping nftables ope
             wireguard-tools netcat-openbsd openssl util-linux systemd \
             chromium-headless-shell curl prometheus \
             man-db mandoc systemd-container rpm cpio bash-completion \
+            zsh fish qemu-user buildah \
             gcc libc6-dev # for the race detector
 # Their daemons are run by hand in the lab, and of prometheus only promtool is. What was not there
 # before is neither started when it is installed nor at boot.
 ROUTING  := bird frr openbgpd bgplgd prometheus
 TOOLS    := bird vtysh bgpctl ethtool ip iperf3 ping nft openvpn sysctl wg nc openssl unshare systemd-analyze curl promtool \
-            man mandoc systemd-nspawn rpm cpio gcc chromium-headless-shell
+            man mandoc systemd-nspawn rpm cpio zsh fish qemu-aarch64 buildah gcc chromium-headless-shell
 
 .PHONY: help build bin deps check licenses test test-unit test-privileged lab vm demo demo-down bench fuzz clean
 
@@ -60,16 +61,23 @@ build: bin/warren.mod ## bin/warren, bin/gobgp (of the GoBGP version that warren
 	cp LICENSE THIRD-PARTY-LICENSES bin/
 
 # Packages, for each architecture, go to bin/packages. Their version is that of the tag, with the
-# number of commits since; before the first tag it is 0.0.0, with the date.
+# number of commits since; before the first tag it is 0.0.0, with the date. What stands behind a hyphen
+# in a tag, as rc.1 does, comes before the version itself: dpkg and rpm sort it so behind a tilde, and rpm
+# has no hyphen in versions.
 PACKAGE_ARCHS   ?= amd64 arm64
 PACKAGE_VERSION ?= $(shell printf %s '$(VERSION)' | sed -E -e '/^v?[0-9]+\.[0-9]/!s/^/0.0.0~git$(shell date -ud @$(EPOCH) +%Y%m%d%H%M%S)./' \
-                     -e 's/^v//' -e 's/-([0-9]+)-g/+\1.g/' -e 's/-dirty/+dirty/')
+                     -e 's/^v//' -e 's/-([0-9]+)-g/+\1.g/' -e 's/-dirty/+dirty/' -e 's/-/~/' -e 's/-/./g')
 PACKAGES_DIR    ?= bin/packages
 
-.PHONY: manual packages
+.PHONY: manual packages package-version
+package-version: ## the version that packages get
+	@echo '$(PACKAGE_VERSION)'
+
+# With the options that bin/warren is built with, so that it is linked from the same objects.
+manual: export CGO_ENABLED = 0
 manual: bin/warren.mod ## man pages and scripts for the shells' completion, to bin/manual
 	rm -rf bin/manual
-	SOURCE_DATE_EPOCH=$(EPOCH) go run $(AMENDED) -tags manual -ldflags '$(LDFLAGS)' ./cmd/warren bin/manual
+	SOURCE_DATE_EPOCH=$(EPOCH) go run $(AMENDED) -trimpath -tags manual -ldflags '$(LDFLAGS)' ./cmd/warren bin/manual
 
 packages: export CGO_ENABLED = 0
 packages: export SOURCE_DATE_EPOCH = $(EPOCH)
@@ -91,14 +99,14 @@ packages: manual bin/nfpm bin/cyclonedx-gomod ## deb and rpm for PACKAGE_ARCHS, 
 # written; with DEBIAN=bin/debian it is a new one, which `make bin/debian` fetches.
 DEBIAN ?=
 .PHONY: test-packages reproducible
-test-packages: deps ## the packages: what is in them; installed, upgraded and removed under systemd
-	$(MAKE) packages PACKAGE_ARCHS="$$(go env GOARCH)"
+test-packages: deps ## the packages and the container's image: what is in them; installed, upgraded, run and removed
+	$(MAKE) packages
 	$(MAKE) packages PACKAGE_ARCHS="$$(go env GOARCH)" VERSION=v99.0.0-next PACKAGES_DIR=bin/packages-next
 	WARREN_PACKAGES="$(CURDIR)/bin/packages" WARREN_PACKAGES_NEXT="$(CURDIR)/bin/packages-next" WARREN_DEBIAN="$(abspath $(DEBIAN))" \
-	  go test -count=1 -timeout 10m -tags packages ./packaging
+	WARREN_PACKAGE_VERSION='$(PACKAGE_VERSION)' go test -count=1 -timeout 15m -tags packages ./packaging
 
 bin/debian:
-	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,iproute2,procps bookworm $@.tmp
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,iproute2,procps,rpm bookworm $@.tmp
 	mv $@.tmp $@
 
 # Both directories have a cache of their own, so that nothing is taken from the other.

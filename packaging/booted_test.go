@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,22 +30,17 @@ type booted struct {
 }
 
 // boot boots the Debian in the directory that WARREN_DEBIAN names, else a copy of this machine's,
-// of which nothing starts but what belongs to systemd. The directory packages is at /packages there.
-func boot(t *testing.T, packages string) *booted {
+// of which nothing starts but what belongs to systemd. The packages are in /packages and /next there.
+func boot(t *testing.T) *booted {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("a Debian is booted by root only")
 	}
 	name := "warren-test-" + strconv.Itoa(os.Getpid())
 	root := overlay(t, t.TempDir())
-	if err := os.Mkdir(filepath.Join(root, "packages"), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	var says bytes.Buffer
-	cmd := exec.Command("/bin/sh", "-c", inCgroup, "sh", name, "systemd-nspawn", "--quiet", "--directory", root, "--boot", "--register=no", "--keep-unit",
-		"--private-network", "--machine", name, "--console=pipe", "--link-journal=no",
-		"--bind=/dev/net/tun", "--bind-ro="+packages+":/packages", "--resolv-conf=off", "--timezone=off",
-		"--", "--unit=basic.target")
+	cmd := exec.Command("/bin/sh", slices.Concat([]string{"-c", inCgroup, "sh", name}, nspawn(t, name, root),
+		[]string{"--boot", "--private-network", "--console=pipe", "--bind=/dev/net/tun", "--", "--unit=basic.target"})...)
 	cmd.Stdout, cmd.Stderr = &says, &says
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -75,6 +71,22 @@ func boot(t *testing.T, packages string) *booted {
 		return b.pid != 0 && b.try("systemctl is-active --quiet basic.target") == nil
 	})
 	return b
+}
+
+// nspawn is the beginning of a command line that runs something in such a Debian, where the packages are.
+func nspawn(t *testing.T, name, root string) []string {
+	t.Helper()
+	argv := []string{"systemd-nspawn", "--quiet", "--directory", root, "--register=no", "--keep-unit", "--machine", name,
+		"--link-journal=no", "--resolv-conf=off", "--timezone=off"}
+	for at, variable := range map[string]string{"/packages": "WARREN_PACKAGES", "/next": "WARREN_PACKAGES_NEXT"} {
+		from, err := filepath.Abs(os.Getenv(variable))
+		if err != nil {
+			t.Fatal(err)
+		}
+		makeDirs(t, filepath.Join(root, at))
+		argv = append(argv, "--bind-ro="+from+":"+at)
+	}
+	return argv
 }
 
 // inCgroup is a line of shell that runs a command in a control group of its own, as else what the

@@ -4,7 +4,6 @@ package packaging
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -23,22 +22,34 @@ import (
 
 const containerDir = "container"
 
-// composed is what the tests read of compose.yaml.
+// composed is what compose.yaml says. What stands there and not here the tests do not know of, and fail.
 type composed struct {
-	Services map[string]struct {
-		Devices  []string
-		CapDrop  []string `yaml:"cap_drop"`
-		CapAdd   []string `yaml:"cap_add"`
-		Sysctls  map[string]string
-		Tmpfs    []string
-		Volumes  []string
-		Networks map[string]struct {
-			Address string `yaml:"ipv4_address"`
-		}
-		ReadOnly bool `yaml:"read_only"`
-	}
+	Name     string
+	Router   any `yaml:"x-router"`
+	Services map[string]service
 	Networks map[string]struct {
-		IPAM struct{ Config []struct{ Subnet string } }
+		Internal bool
+		IPAM     struct {
+			Config []struct{ Subnet, Gateway string }
+		}
+	}
+}
+
+type service struct {
+	Image       string
+	Build       struct{ Context, Dockerfile string }
+	Restart     string
+	Hostname    string
+	Devices     []string
+	CapDrop     []string `yaml:"cap_drop"`
+	CapAdd      []string `yaml:"cap_add"`
+	SecurityOpt []string `yaml:"security_opt"`
+	ReadOnly    bool     `yaml:"read_only"`
+	Tmpfs       []string
+	Sysctls     map[string]string
+	Volumes     []string
+	Networks    map[string]struct {
+		Address string `yaml:"ipv4_address"`
 	}
 }
 
@@ -46,76 +57,56 @@ func compose(t *testing.T) (c composed) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(containerDir, "compose.yaml"))
 	if err == nil {
-		err = yaml.Unmarshal(data, &c)
+		d := yaml.NewDecoder(bytes.NewReader(data))
+		d.KnownFields(true)
+		err = d.Decode(&c)
 	}
 	if err != nil || len(c.Services) != 2 {
 		t.Fatalf("compose.yaml: %v, %+v", err, c)
 	}
+	for name, s := range c.Services {
+		file, err := os.Stat(filepath.Join(containerDir, s.Build.Context, s.Build.Dockerfile))
+		ours, _ := os.Stat(filepath.Join(containerDir, "Dockerfile"))
+		if err != nil || !os.SameFile(file, ours) || s.Image != "warren" {
+			t.Errorf("%s is built from another file: %v, %+v", name, err, s)
+		}
+	}
 	return c
 }
 
-// image puts the files together that the last stage of the Dockerfile copies, and returns what it
-// has to be started and asked with.
-func image(t *testing.T, root string) (start, health []string) {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(containerDir, "Dockerfile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, last, _ := strings.Cut(string(data), "\nFROM scratch\n")
-	words := func(list string) (w []string) {
-		if err := json.Unmarshal([]byte(list), &w); err != nil {
-			t.Fatalf("%s: %v", list, err)
-		}
-		return w
-	}
-	for line := range strings.Lines(last) {
-		instruction, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		switch instruction {
-		case "COPY":
-			from := strings.Fields(strings.ReplaceAll(strings.TrimPrefix(rest, "--from=build "), "/src/", ""))
-			to := filepath.Join(root, from[len(from)-1])
-			if !strings.HasSuffix(rest, "/") {
-				command(t, "install", "-D", "-m", "644", "../"+from[0], to)
-				continue
-			}
-			for _, file := range from[:len(from)-1] {
-				command(t, "install", "-D", "-m", "755", "../"+file, filepath.Join(to, filepath.Base(file)))
-			}
-		case "ENTRYPOINT", "CMD":
-			start = append(start, words(rest)...)
-		case "HEALTHCHECK":
-			_, list, _ := strings.Cut(rest, "CMD ")
-			health = words(list)
-		}
-	}
-	return start, health
-}
-
-// TestContainers runs compose.yaml's two sites from the Dockerfile's files, with the capabilities, devices,
+// runsTwoSites runs compose.yaml's two sites from the image, with the capabilities, devices,
 // mounts and sysctls of compose.yaml, in namespaces that systemd-nspawn makes instead of a container's
 // runtime. As there, /proc/sys is read-only.
-func TestContainers(t *testing.T) {
+func (i image) runsTwoSites(t *testing.T) {
 	c := compose(t)
+	// The secret is made by the image, as compose.yaml says.
 	secret := filepath.Join(t.TempDir(), "a-b.secret")
-	command(t, "../bin/warren", "keygen", "--secret", secret)
+	command(t, filepath.Join(i.root("keys"), "usr/bin/warren"), "keygen", "--secret", secret)
 	networks(t, c)
 	sites := map[string]*container{}
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
-		sites[name] = start(t, c, name, secret)
+		sites[name] = start(t, i, c, name, secret)
 	}
 	for name, s := range sites {
-		s.until(name+" is healthy", func() bool { return s.run(s.health...) == nil })
+		s.until(name+" is healthy", func() bool { return s.run(i.Healthcheck.Test[1:]...) == nil })
 		// The bits of linux/capability.h: KILL, SETGID, SETUID, NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
-		if has := fmt.Sprintf("CapBnd:\t%016x\n", 1<<5|1<<6|1<<7|1<<10|1<<12|1<<13); !strings.Contains(s.processStatus(), has) {
-			t.Errorf("%s is to have %s and has\n%s", name, has, s.processStatus())
+		has := s.processStatus()
+		for _, want := range []string{fmt.Sprintf("CapBnd:\t%016x\n", 1<<5|1<<6|1<<7|1<<10|1<<12|1<<13), "NoNewPrivs:\t1\n"} {
+			if !strings.Contains(has, want) {
+				t.Errorf("%s is to have %s and has\n%s", name, want, has)
+			}
 		}
-		if err := s.run("/usr/bin/gobgp", "neighbor"); err != nil {
-			t.Errorf("gobgp in %s: %v", name, err)
+		for _, line := range []string{"gobgp neighbor", "warren status", "warren gobgp neighbor"} { // found in the image's PATH
+			if err := s.run(strings.Fields(line)...); err != nil {
+				t.Errorf("%s in %s: %v", line, name, err)
+			}
 		}
 	}
 	// From one LAN to the other.
 	command(t, "ip", "netns", "exec", netnsOf("site-a"), "ping", "-c", "1", "-W", "30", "-I", c.Services["site-a"].Networks["lan-a"].Address, c.Services["site-b"].Networks["lan-b"].Address)
+	if i.StopSignal != "SIGTERM" {
+		t.Errorf("a container is stopped by %s", i.StopSignal)
+	}
 	for name, s := range sites {
 		if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -179,19 +170,24 @@ type container struct {
 	command *exec.Cmd
 	says    bytes.Buffer
 	ended   chan struct{}
-	health  []string
+	env     []string // of the image
 }
 
-func start(t *testing.T, c composed, name, secret string) *container {
+func start(t *testing.T, i image, c composed, name, secret string) *container {
 	t.Helper()
-	service, root := c.Services[name], filepath.Join(t.TempDir(), "root")
-	entry, health := image(t, root)
+	service, root := c.Services[name], i.root(name)
 	var capabilities []string
 	for _, n := range service.CapAdd {
 		capabilities = append(capabilities, "CAP_"+n)
 	}
 	args := []string{"--quiet", "--register=no", "--keep-unit", "--directory", root, "--machine", netnsOf(name), "--resolv-conf=off", "--timezone=off", "--link-journal=no",
-		"--network-namespace-path=/run/netns/" + netnsOf(name), "--drop-capability=" + strings.Join(without(nspawnHas, capabilities), ","), "--capability=" + strings.Join(capabilities, ","), "--no-new-privileges=yes", "--console=pipe", "--kill-signal=SIGTERM"}
+		"--network-namespace-path=/run/netns/" + netnsOf(name), "--drop-capability=" + strings.Join(without(nspawnHas, capabilities), ","), "--capability=" + strings.Join(capabilities, ","), "--console=pipe", "--kill-signal=" + i.StopSignal, "--hostname=" + service.Hostname}
+	for _, v := range i.Env {
+		args = append(args, "--setenv="+v)
+	}
+	if slices.Contains(service.SecurityOpt, "no-new-privileges:true") {
+		args = append(args, "--no-new-privileges=yes")
+	}
 	if service.ReadOnly {
 		args = append(args, "--read-only")
 	}
@@ -228,8 +224,8 @@ func start(t *testing.T, c composed, name, secret string) *container {
 			t.Fatal(err)
 		}
 	}
-	s := &container{t: t, ended: make(chan struct{}), health: health}
-	s.command = exec.Command("/bin/sh", append([]string{"-c", inCgroup, "sh", netnsOf(name), "systemd-nspawn"}, append(args, entry...)...)...)
+	s := &container{t: t, ended: make(chan struct{}), env: i.Env}
+	s.command = exec.Command("/bin/sh", append([]string{"-c", inCgroup, "sh", netnsOf(name), "systemd-nspawn"}, slices.Concat(args, i.Entrypoint, i.Cmd)...)...)
 	s.command.Env = append(os.Environ(), "SYSTEMD_NSPAWN_API_VFS_WRITABLE=0") // /proc/sys
 	s.command.Stdout, s.command.Stderr = &s.says, &s.says
 	if err := s.command.Start(); err != nil {
@@ -269,7 +265,9 @@ func (s *container) run(args ...string) error {
 	if pid == 0 {
 		return fmt.Errorf("the container has no process")
 	}
-	out, err := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(pid), "--mount", "--net", "--pid", "--root", "--wd"}, args...)...).CombinedOutput()
+	cmd := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(pid), "--mount", "--net", "--pid", "--root", "--wd"}, args...)...)
+	cmd.Env = s.env
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
@@ -285,7 +283,7 @@ func (s *container) until(what string, holds func() bool) {
 		default:
 		}
 		if time.Now().After(end) {
-			s.t.Fatalf("not in %v: %s: %v", patience, what, s.run(s.health...))
+			s.t.Fatalf("not in %v: %s: %v", patience, what, s.run("warren", "status"))
 		}
 	}
 }

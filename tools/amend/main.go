@@ -4,10 +4,11 @@
 // expression in that, and what is to stand there. Where GoBGP is not as a
 // change expects, amend says so and leaves no copy.
 //
-// Usage: amend MODULE COPY
+// Usage: amend MODULE COPY, or amend -notice
 //
 // MODULE is the directory of the module as released, COPY the directory to
-// make; what was there is replaced.
+// make; what was there is replaced. With -notice it writes which places it changes, in the
+// words in which those are told who are given the result.
 package main
 
 import (
@@ -17,8 +18,12 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "-notice" {
+		fmt.Print(notice(changes))
+		return
+	}
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: amend MODULE COPY")
+		fmt.Fprintln(os.Stderr, "usage: amend MODULE COPY, or amend -notice")
 		os.Exit(2)
 	}
 	if err := run(os.Args[1], os.Args[2], changes); err != nil {

@@ -31,9 +31,10 @@ var licenseFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|patents)(\
 const head = `What is linked into the commands warren and gobgp besides Warren's own code, and under
 which terms. Each text stands once, below the names of all that it is for.
 
-The command warren has a GoBGP in which one constant is changed, destinationShardCount in
-internal/pkg/table/table.go (see the Makefile).
 `
+
+// architectures are those that packages are made for. What is linked differs.
+var architectures = []string{"amd64", "arm64"}
 
 func main() {
 	check := flag.Bool("check", false, "compare, do not write")
@@ -81,6 +82,10 @@ func collect() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	changed, err := changes()
+	if err != nil {
+		return nil, err
+	}
 	dirs := map[string]map[string]bool{} // the directories of each module that something is linked from
 	roots := map[string]string{}
 	for _, p := range packages {
@@ -116,17 +121,39 @@ func collect() ([]byte, error) {
 	if found, err := read(texts, "Go's standard library", strings.TrimSpace(string(root))); err != nil || !found {
 		return nil, fmt.Errorf("no license of Go's standard library: %w", err)
 	}
-	return write(texts), nil
+	return write(changed, texts), nil
 }
 
-// dependencies lists the packages that are linked.
-func dependencies() (all []listed, err error) {
-	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=Dir,Module"}, commands...)...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+// changes returns what amend says that it changes.
+func changes() (string, error) {
+	cmd := exec.Command("go", "run", "-C", "tools", "./amend", "-notice")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("go list: %w", err)
+		return "", fmt.Errorf("amend -notice: %w", err)
+	}
+	return string(out), nil
+}
+
+// dependencies lists the packages that are linked, on each architecture.
+func dependencies() (all []listed, err error) {
+	for _, arch := range architectures {
+		on, err := dependenciesOn(arch)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, on...)
+	}
+	return all, nil
+}
+
+func dependenciesOn(arch string) (all []listed, err error) {
+	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=Dir,Module"}, commands...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list for %s: %w", arch, err)
 	}
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p listed
@@ -165,8 +192,8 @@ func read(texts map[string][]string, name, dir string) (found bool, err error) {
 	return found, nil
 }
 
-// write sorts the texts by the names that they are for.
-func write(texts map[string][]string) []byte {
+// write puts the file together: what is changed, and the texts, sorted by the names that they are for.
+func write(changed string, texts map[string][]string) []byte {
 	type entry struct{ names, text string }
 	var entries []entry
 	for text, names := range texts {
@@ -178,7 +205,7 @@ func write(texts map[string][]string) []byte {
 	})
 	line := strings.Repeat("=", 80)
 	var out strings.Builder
-	out.WriteString(head)
+	out.WriteString(head + changed)
 	for _, e := range entries {
 		fmt.Fprintf(&out, "\n%s\n%s\n%s\n\n%s\n", line, e.names, line, e.text)
 	}
