@@ -108,12 +108,12 @@ func (t *deviceTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside end
 // one half of its pair, and beside them the assigned ones. From the local IPv4 one BGP speaks, and nothing else is to. The sysctls go with them: udev may have set them after the
 // interface was made, and IPv6 forgets both while the MTU is too small for it.
 func (t *deviceTunnel) SetAddresses(locals, assigned []netip.Addr) ([]netip.Prefix, error) {
-	return setAddresses(t.cfg, t.device.Check, locals, assigned)
+	return setUpAddresses(t.cfg, t.device.Check, locals, assigned)
 }
 
-// setAddresses is SetAddresses of all tunnels over interfaces of our own. check makes sure that the interface is still
+// setUpAddresses is SetAddresses of all tunnels over interfaces of our own. check makes sure that the interface is still
 // the tunnel's.
-func setAddresses(cfg config.Tunnel, check func() error, locals, assigned []netip.Addr) ([]netip.Prefix, error) {
+func setUpAddresses(cfg config.Tunnel, check func() error, locals, assigned []netip.Addr) ([]netip.Prefix, error) {
 	addresses := cfg.Address
 	var quiet []netip.Prefix
 	if len(addresses) == 0 {

@@ -173,7 +173,7 @@ func (k *kernelTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside end
 
 // SetAddresses is as that of the other transports of our own.
 func (k *kernelTunnel) SetAddresses(locals, assigned []netip.Addr) ([]netip.Prefix, error) {
-	return setAddresses(k.cfg, k.check, locals, assigned)
+	return setUpAddresses(k.cfg, k.check, locals, assigned)
 }
 
 // check makes sure that the interface is still what it was.

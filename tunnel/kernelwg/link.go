@@ -141,7 +141,7 @@ func (l *Link) Run(ctx context.Context) {
 	if seen, err := l.dev.session(); err == nil && !seen.Handshake.IsZero() {
 		l.wait(ctx, true, l.cfg.ConnectTimeout)
 	}
-	for l.wait(ctx, false, forever) {
+	for l.wait(ctx, false, forever) && ctx.Err() == nil {
 		began := time.Now()
 		if len(l.cfg.Remotes) > 0 {
 			s.round(ctx)

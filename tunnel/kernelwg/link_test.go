@@ -132,7 +132,7 @@ func TestAnswersAndCarriesNothing(t *testing.T) {
 		first, second := at("192.0.2.1:51820"), at("[2001:db8::2]:51820")
 		k := &kernel{answers: []netip.AddrPort{first}}
 		l := start(t, k, first.String(), second.String())
-		time.Sleep(time.Second + takesAtMost + 1500*time.Millisecond)
+		time.Sleep(time.Second + takesAtMost + 500*time.Millisecond)
 		synctest.Wait()
 		if tried := k.takeTried(); !slices.Equal(tried, []netip.AddrPort{first, second}) {
 			t.Errorf("tried %v", tried)
