@@ -2,9 +2,8 @@ package config
 
 // datapath reads what carries the packets of a WireGuard tunnel.
 func (l *loader) datapath(raw *rawTunnel, t *Tunnel) string {
-	t.Datapath = DatapathWarren
 	switch v := raw.Datapath; {
-	case v.state != given || v.v == DatapathWarren:
+	case v.state != given || v.v == datapathWarren:
 		if at, given := raw.ListenPort.isGiven(); given {
 			l.fail(at, "is for datapath = %q, where each tunnel has a port of its own; the others share listen_port of [wireguard] in warren.toml", DatapathKernel)
 		}
@@ -12,7 +11,7 @@ func (l *loader) datapath(raw *rawTunnel, t *Tunnel) string {
 		t.Datapath = DatapathKernel
 		t.ListenPort = uint16(l.number(raw.ListenPort, 0, 1, 65535))
 	default:
-		l.fail(v.place, "%q is not a data path; allowed are %q and %q", v.v, DatapathWarren, DatapathKernel)
+		l.fail(v.place, "%q is not a data path; allowed are %q and %q", v.v, datapathWarren, DatapathKernel)
 	}
 	return t.Datapath
 }

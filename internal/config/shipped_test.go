@@ -296,7 +296,7 @@ func TestReferenceValues(t *testing.T) {
 	if !cfg.FIB.KeepUnreachable || !cfg.Peers[0].BGP.KeepLearned || cfg.Peers[1].BGP.KeepLearned {
 		t.Errorf("unreachable: %+v, %+v", cfg.FIB, cfg.Peers[0].BGP)
 	}
-	if len(cfg.Peers) != 16 {
+	if len(cfg.Peers) != 17 {
 		t.Fatalf("peers %v", cfg.Peers)
 	}
 	b, c, d := cfg.Peers[0].Tunnels[0], cfg.Peers[1].Tunnels[0], cfg.Peers[2].Tunnels[0]

@@ -15,9 +15,9 @@ const (
 	TransportExternal  = "external"  // by an interface that something else keeps
 )
 
-// The data paths: what carries a tunnel's packets.
+// The data paths of a WireGuard tunnel: what carries its packets.
 const (
-	DatapathWarren = "warren" // this daemon
+	datapathWarren = "warren" // this daemon
 	DatapathKernel = "kernel" // the kernel's own WireGuard
 )
 
@@ -80,8 +80,8 @@ type Tunnel struct {
 	RemoteOrder    string        // RemotesListed or RemotesRandom
 	ReturnToFirst  bool          // go back to the first of Remotes when it can be reached
 	ConnectTimeout time.Duration // bounds an attempt at one address: 100 ms to 1 min
-	// Datapath is DatapathWarren or DatapathKernel, over WireGuard; "" with other transports. ListenPort is the UDP port of a
-	// tunnel with DatapathKernel; 0: any.
+	// Datapath is DatapathKernel where the kernel's WireGuard carries the packets, else "". ListenPort is the UDP port of such
+	// a tunnel; 0: any.
 	Datapath   string
 	ListenPort uint16
 
