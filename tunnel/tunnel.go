@@ -62,6 +62,7 @@ type Stats struct {
 // Status is a tunnel at one moment.
 type Status struct {
 	Transport string // "tls", "wireguard", "auto", "external"
+	Datapath  string // "kernel" where the kernel carries what a transport of ours would; else ""
 	Interface string
 	State     State
 	Since     time.Time      // of the last change between up and not up

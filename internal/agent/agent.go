@@ -259,6 +259,11 @@ func (a *Agent) startGuard(ctx context.Context, t *tasks, ways *paths.Watcher) (
 // prefixes, and the transports' shared sides.
 func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *paths.Watcher) error {
 	stale, err := link.RemoveStale(isOurs)
+	if err == nil && a.left == nil {
+		var more []string
+		more, err = link.RemoveWireGuards(kernelSuffix(a.cfg.Path), nil)
+		stale = append(stale, more...)
+	}
 	if err != nil {
 		return err
 	}
@@ -311,7 +316,8 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 			return nil
 		}
 	})
-	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, paths: ways, now: clock.Now, log: a.log, left: l.left}
+	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, paths: ways, now: clock.Now, log: a.log, left: l.left, path: a.cfg.Path}
+	l.left.also(tunnels.dropKernel)
 	l.listen, l.tunnels = tunnels, tunnels
 	return nil
 }

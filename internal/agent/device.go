@@ -108,7 +108,13 @@ func (t *deviceTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside end
 // one half of its pair, and beside them the assigned ones. From the local IPv4 one BGP speaks, and nothing else is to. The sysctls go with them: udev may have set them after the
 // interface was made, and IPv6 forgets both while the MTU is too small for it.
 func (t *deviceTunnel) SetAddresses(locals, assigned []netip.Addr) ([]netip.Prefix, error) {
-	addresses := t.cfg.Address
+	return setUpAddresses(t.cfg, t.device.Check, locals, assigned)
+}
+
+// setUpAddresses is SetAddresses of all tunnels over interfaces of our own. check makes sure that the interface is still
+// the tunnel's.
+func setUpAddresses(cfg config.Tunnel, check func() error, locals, assigned []netip.Addr) ([]netip.Prefix, error) {
+	addresses := cfg.Address
 	var quiet []netip.Prefix
 	if len(addresses) == 0 {
 		addresses = pairsOf(locals)
@@ -116,14 +122,14 @@ func (t *deviceTunnel) SetAddresses(locals, assigned []netip.Addr) ([]netip.Pref
 	}
 	addresses = append(slices.Clip(addresses), hosts(assigned)...)
 	// Not what else may have its name by now.
-	if err := t.device.Check(); err != nil {
+	if err := check(); err != nil {
 		return addresses, err
 	}
-	if err := link.Prepare(t.cfg.Interface); err != nil {
+	if err := link.Prepare(cfg.Interface); err != nil {
 		return addresses, err
 	}
 	loud := slices.DeleteFunc(slices.Clone(link.WithIPv4(addresses)), func(p netip.Prefix) bool { return slices.Contains(quiet, p) })
-	return addresses, link.SetAddresses(t.cfg.Interface, loud, quiet...)
+	return addresses, link.SetAddresses(cfg.Interface, loud, quiet...)
 }
 
 // Index returns the interface's.

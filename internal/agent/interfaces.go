@@ -38,6 +38,8 @@ type interfaces struct {
 	guard     controller
 	paths     *paths.Watcher
 	left      *leftovers       // of the daemon before
+	path      string           // of warren.toml, absolute
+	kernel    names            // of the interfaces that the kernel's WireGuard works, and that are open
 	now       func() time.Time // goes on while the machine sleeps
 	log       *slog.Logger
 }
@@ -49,6 +51,9 @@ func (i *interfaces) Open(name string, t config.Tunnel, report reporter) (tunnel
 	case config.TransportExternal:
 		return i.openExternal(name, t, report)
 	case config.TransportWireGuard:
+		if t.Datapath == config.DatapathKernel {
+			return i.openKernel(name, t, report)
+		}
 		return i.openWireGuard(name, t, report)
 	case config.TransportAuto:
 		return i.openAuto(name, t, report)

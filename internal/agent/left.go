@@ -36,6 +36,7 @@ type left struct {
 	TLS       *tlslink.EndpointHandover   `json:"tls"`
 	WireGuard *wireguard.EndpointHandover `json:"wireguard"`
 	Tunnels   []leftTunnel                `json:"tunnels"`
+	Up        []string                    `json:"up"` // attachments that were up and need no descriptors
 	Speaker   *speaker.Handover           `json:"speaker"`
 	FlowHash  []string                    `json:"flow_hash"` // what was set of the kernel's
 	Orders    *orders                     `json:"orders"`    // of operators
@@ -103,8 +104,16 @@ func (n *left) answer(r status.RestartResult) error {
 // leftovers are the interfaces that were handed over and that no tunnel has taken yet. Its methods may be
 // called from any goroutine; the nil one is empty.
 type leftovers struct {
-	mu  sync.Mutex
-	all []leftTunnel
+	mu    sync.Mutex
+	all   []leftTunnel
+	other func() ([]string, error) // removes those that go on by themselves, and that no tunnel has taken
+}
+
+// also says how interfaces are removed that are not among those that were handed over.
+func (o *leftovers) also(drop func() (names []string, err error)) {
+	if o != nil {
+		o.other = drop
+	}
 }
 
 func newLeftovers(n *left) *leftovers {
@@ -143,6 +152,10 @@ func (o *leftovers) drop() (names []string, err error) {
 		errs = append(errs, o.all[i].Device.Close())
 	}
 	o.all = nil
+	if o.other != nil {
+		more, err := o.other()
+		names, errs = append(names, more...), append(errs, err)
+	}
 	return names, errors.Join(errs...)
 }
 
@@ -162,7 +175,7 @@ func newResumption(from *left) *resumption {
 	if from == nil {
 		return nil
 	}
-	r := &resumption{from: from, timer: time.NewTimer(resumeWithin), done: make(chan struct{})}
+	r := &resumption{from: from, awaited: slices.Clone(from.Up), timer: time.NewTimer(resumeWithin), done: make(chan struct{})}
 	for i := range from.Tunnels {
 		if from.Tunnels[i].wasUp() {
 			r.awaited = append(r.awaited, from.Tunnels[i].Name)

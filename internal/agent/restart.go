@@ -130,6 +130,7 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	if n.Tunnels, err = l.handOver(ctx); err != nil {
 		return nil, err
 	}
+	n.Up = l.upByThemselves()
 	sockets := a.wireguard.HandOver()
 	n.WireGuard = &sockets
 	if n.Socket, err = a.server.HandOver(); err != nil {
@@ -177,6 +178,20 @@ func (l *loop) handOver(ctx context.Context) (all []leftTunnel, err error) {
 	}
 	work.Wait()
 	return all, errors.Join(errs...)
+}
+
+// upByThemselves returns the attachments that are up over an interface that goes on without this process.
+func (l *loop) upByThemselves() (names []string) {
+	l.m.all(func(a *attachment) {
+		h, ok := l.handles.tunnels[a.id]
+		if !ok || !a.up() {
+			return
+		}
+		if _, handed := h.tunnelHandle.(handedTunnel); !handed {
+			names = append(names, a.name)
+		}
+	})
+	return names
 }
 
 // carry goes on with all tunnels.

@@ -129,6 +129,7 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 	if t.MTU != 0 { // an external interface's is its owner's choice
 		out.MTU = t.MTU
 	}
+	out.Datapath = t.Datapath
 	out.Key, out.KeyPlace, out.Congestion = t.Key, t.KeyPlace, t.Congestion
 	if t.Transport == config.TransportWireGuard {
 		out.PublicKey = base64.StdEncoding.EncodeToString(t.Peer[:])

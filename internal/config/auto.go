@@ -7,6 +7,7 @@ func (l *loader) autoTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportAuto, &raw.PersistentKeepalive, "keepalive keeps both ways open")
 	l.refuse(TransportAuto, &raw.InvitationFile, "peers are invited over TLS: change the transport when they have met")
 	l.refuse(TransportAuto, &raw.Probe, "each transport knows by itself when its peer is silent, so that the other can take over")
+	l.refuseDatapath(TransportAuto, raw)
 	t := l.ownTunnel(s, raw, defaultWireGuardMTU, MaxWireGuardMTU)
 	t.Transport, t.Trust = TransportAuto, l.autoTrust(raw)
 	t.Keepalive, t.DeadAfter = l.liveness(raw)

@@ -86,6 +86,7 @@ func (l *loader) checkPair(a, b peerTunnel) {
 		l.fail(b.own(b.raw.Link.place), "%d belongs to the tunnel of %s, which trusts the same peer; give each tunnel to one peer another link, the same at both ends",
 			b.Link, a.as(b))
 	}
+	l.checkPorts(a, b)
 	// BGP knows a neighbor by its address without zone, so that link-local
 	// addresses too must differ.
 	if a.PeerAddress.IsValid() && a.PeerAddress == b.PeerAddress {

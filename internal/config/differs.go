@@ -31,6 +31,11 @@ func (t Tunnel) RemadeBy(o Tunnel) []string {
 	d.add("tunnel.return_to_first", t.ReturnToFirst == o.ReturnToFirst)
 	d.add("tunnel.connect_timeout", t.ConnectTimeout == o.ConnectTimeout)
 	d.add("tunnel.udp_port", t.UDPPort == o.UDPPort)
+	d.add("tunnel.datapath", t.Datapath == o.Datapath)
+	d.add("tunnel.listen_port", t.ListenPort == o.ListenPort)
+	if t.Datapath == DatapathKernel && o.Datapath == DatapathKernel { // its keys are the interface's
+		d = append(d, t.Trust.KnownBy(o.Trust)...)
+	}
 	d.add("tunnel.link", t.Link == o.Link)
 	d.add("tunnel.interface", t.Interface == o.Interface)
 	d.add("tunnel.mtu", t.MTU == o.MTU)

@@ -35,6 +35,7 @@ func (l *loader) refuseOfExternal(raw *rawTunnel) {
 	l.refuse(TransportExternal, &raw.ReturnToFirst, knows)
 	l.refuse(TransportExternal, &raw.ConnectTimeout, knows)
 	l.refuse(TransportExternal, &raw.UDPPort, knows)
+	l.refuseDatapath(TransportExternal, raw)
 	l.refuse(TransportExternal, &raw.PersistentKeepalive, knows)
 	l.refuse(TransportExternal, &raw.Congestion, "whatever keeps the interface sends its packets")
 	l.refuse(TransportExternal, &raw.Fingerprint, trust)

@@ -79,6 +79,7 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 		for i := range drafts {
 			l.setCluster(cfg, &drafts[i])
 			drafts[i].peer.setCongestion(cfg.TLS.Congestion)
+			drafts[i].peer.setKernelKey(cfg.WireGuard)
 		}
 	}
 	l.checkAmongTunnels(tunnelsOf(drafts))

@@ -53,6 +53,8 @@ type rawTunnel struct {
 	ConnectTimeout      value[string]     `toml:"connect_timeout"`
 	Congestion          value[string]     `toml:"congestion"`
 	UDPPort             value[int64]      `toml:"udp_port"`
+	Datapath            value[string]     `toml:"datapath"`
+	ListenPort          value[int64]      `toml:"listen_port"`
 	Weight              value[int64]      `toml:"weight"`
 	Preference          value[int64]      `toml:"preference"`
 }
@@ -85,12 +87,12 @@ func (t *rawTunnel) methods() []inheritable {
 // common are the other keys that are as in the first tunnel where they are absent.
 func (t *rawTunnel) common() []inheritable {
 	return []inheritable{&t.Transport, &t.PeerName, &t.PresharedKeyFile, &t.PrivateKeyFiles, &t.Assign, &t.MTU, &t.Probe, &t.Keepalive, &t.DeadAfter,
-		&t.PersistentKeepalive, &t.RemoteOrder, &t.ReturnToFirst, &t.ConnectTimeout, &t.Congestion, &t.UDPPort, &t.Weight, &t.Preference}
+		&t.PersistentKeepalive, &t.RemoteOrder, &t.ReturnToFirst, &t.ConnectTimeout, &t.Congestion, &t.UDPPort, &t.Datapath, &t.Weight, &t.Preference}
 }
 
 // single are the keys by which one tunnel differs from another, so that each has its own.
 func (t *rawTunnel) single() []inheritable {
-	return []inheritable{&t.Remotes, &t.Underlay, &t.Interface, &t.Link, &t.Address, &t.PeerAddress}
+	return []inheritable{&t.Remotes, &t.Underlay, &t.Interface, &t.Link, &t.Address, &t.PeerAddress, &t.ListenPort}
 }
 
 // inherit fills in what a further tunnel of a peer leaves out. What means nothing with its

@@ -110,7 +110,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	}{
 		{reflect.TypeFor[rawRouter](), []string{"warren.toml"}},
 		{reflect.TypeFor[rawPeerFile](), []string{"peers.d/site-b.toml", "peers.d/site-c.toml", "peers.d/site-d.toml", "peers.d/site-e.toml", "peers.d/site-f.toml",
-			"peers.d/site-g.toml", "peers.d/site-h.toml", "peers.d/site-i.toml", "peers.d/site-j.toml", "peers.d/site-k.toml", "peers.d/site-l.toml", "peers.d/site-m.toml", "peers.d/site-n.toml"}},
+			"peers.d/site-g.toml", "peers.d/site-h.toml", "peers.d/site-i.toml", "peers.d/site-j.toml", "peers.d/site-k.toml", "peers.d/site-l.toml", "peers.d/site-m.toml", "peers.d/site-n.toml", "peers.d/site-o.toml"}},
 	} {
 		var explained []string
 		for _, file := range c.files {
@@ -158,7 +158,7 @@ func referenceKeys(t *testing.T, file string) []referenceKey {
 func TestReferenceIsTrue(t *testing.T) {
 	path := shippedCopy(t, "reference")
 	whole := load(t, path)
-	for _, file := range []string{"warren.toml", "peers.d/site-b.toml", "peers.d/site-e.toml", "peers.d/site-f.toml", "peers.d/site-l.toml", "peers.d/site-m.toml", "peers.d/site-n.toml"} {
+	for _, file := range []string{"warren.toml", "peers.d/site-b.toml", "peers.d/site-e.toml", "peers.d/site-f.toml", "peers.d/site-l.toml", "peers.d/site-m.toml", "peers.d/site-n.toml", "peers.d/site-o.toml"} {
 		target := filepath.Join(filepath.Dir(path), file)
 		text := readShipped(t, "reference/"+file)
 		for _, k := range referenceKeys(t, file) {
@@ -220,7 +220,7 @@ func TestReferenceValues(t *testing.T) {
 	if !cfg.FIB.KeepUnreachable || !cfg.Peers[0].BGP.KeepLearned || cfg.Peers[1].BGP.KeepLearned {
 		t.Errorf("unreachable: %+v, %+v", cfg.FIB, cfg.Peers[0].BGP)
 	}
-	if len(cfg.Peers) != 16 {
+	if len(cfg.Peers) != 17 {
 		t.Fatalf("peers %v", cfg.Peers)
 	}
 	b, c, d := cfg.Peers[0].Tunnels[0], cfg.Peers[1].Tunnels[0], cfg.Peers[2].Tunnels[0]
@@ -278,7 +278,7 @@ func TestReferenceValues(t *testing.T) {
 		asn           uint32
 		weight        int
 	}{{"site-l", "10.12.0.0/16", 64523, 1}, {"spoke-1", "10.100.1.0/24", 64530, 1}, {"spoke-2", "10.100.2.0/24", 64530, 1}, {"spoke-3", "10.100.3.0/24", 64531, 2}} {
-		p := cfg.Peers[[]int{10, 13, 14, 15}[n]]
+		p := cfg.Peers[[]int{10, 14, 15, 16}[n]]
 		if tunnel := p.Tunnels[0]; p.Name != want.name || p.BGP.ASN != want.asn || p.BGP.Import.Prefixes[0].String() != want.imports || p.BGP.MaxPrefixes != 10 ||
 			tunnel.Interface != "t-"+want.name || filepath.Base(tunnel.Trust.Secrets[0].File) != want.name+".secret" || tunnel.Keepalive != 500*time.Millisecond || tunnel.Weight != want.weight {
 			t.Errorf("%s: %+v", want.name, p)
@@ -291,6 +291,10 @@ func TestReferenceValues(t *testing.T) {
 	if n := cfg.Peers[12].Tunnels[0]; n.Transport != TransportAuto || n.UDPPort != 51820 || n.Trust.Method != TrustFingerprint || n.Trust.Fingerprints[0][0] != 0x3d ||
 		n.Trust.PublicKeys[0][0] != 0xe1 || n.MTU != 1420 || n.Probe != "" || n.Congestion != CongestionAuto {
 		t.Errorf("site-n: %+v", n)
+	}
+	if o := cfg.Peers[13].Tunnels[0]; o.Transport != TransportWireGuard || o.Datapath != DatapathKernel || o.ListenPort != 51821 || o.Probe != ProbeICMP ||
+		!bytes.Equal(o.Trust.PrivateKey, cfg.WireGuard.PrivateKey) {
+		t.Errorf("site-o: %+v", o)
 	}
 	if a := cfg.Accept; !a.CA.Equal(d.Trust.CA) || a.Template != "branch" || !slices.Equal(a.Names, []string{"*.branches.example.net"}) {
 		t.Errorf("accept %+v", a)

@@ -55,6 +55,7 @@ func (l *loader) tlsTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportTLS, &raw.PersistentKeepalive, "keepalive keeps the way open")
 	l.refuse(TransportTLS, &raw.Probe, "it knows by itself when its peer is silent")
 	l.refuse(TransportTLS, &raw.UDPPort, noUDPPort)
+	l.refuseDatapath(TransportTLS, raw)
 	t := l.ownTunnel(s, raw, defaultMTU, MaxMTU)
 	t.Transport, t.Trust = TransportTLS, l.tlsTrust(raw)
 	t.Keepalive, t.DeadAfter = l.liveness(raw)

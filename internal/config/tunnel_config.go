@@ -15,6 +15,12 @@ const (
 	TransportExternal  = "external"  // by an interface that something else keeps
 )
 
+// The data paths of a WireGuard tunnel: what carries its packets.
+const (
+	datapathWarren = "warren" // this daemon
+	DatapathKernel = "kernel" // the kernel's own WireGuard
+)
+
 // The probes: how the peer is known to be alive that is behind an external
 // interface or any WireGuard device.
 const (
@@ -74,6 +80,11 @@ type Tunnel struct {
 	RemoteOrder    string        // RemotesListed or RemotesRandom
 	ReturnToFirst  bool          // go back to the first of Remotes when it can be reached
 	ConnectTimeout time.Duration // bounds an attempt at one address: 100 ms to 1 min
+	// Datapath is DatapathKernel where the kernel's WireGuard carries the packets, else "". ListenPort is the UDP port of such
+	// a tunnel; 0: any.
+	Datapath   string
+	ListenPort uint16
+
 	UDPPort        uint16        // with TransportAuto, of all Remotes instead of their own port, which is TCP's then; 0: that one
 
 	// Congestion is the congestion control of TCP, CongestionAuto or a name as in

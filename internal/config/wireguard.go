@@ -60,6 +60,9 @@ func (l *loader) wireguardTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportWireGuard, &raw.UDPPort, noUDPPort)
 	t := l.ownTunnel(s, raw, defaultWireGuardMTU, MaxWireGuardMTU)
 	t.Transport, t.Trust = TransportWireGuard, l.wireguardTrust(raw)
+	if l.datapath(raw, &t) == DatapathKernel {
+		l.refuseOfKernel(raw, t)
+	}
 	t.Probe = l.probe(raw.Probe)
 	if t.Probe == ProbeNone {
 		const why = "means nothing with probe = %q: BGP's hold time finds a dead peer; persistent_keepalive keeps the way through a NAT open"
@@ -216,7 +219,9 @@ func (l *loader) checkWireGuard(raw *rawRouter, cfg *Config, t peerTunnel) {
 	if !t.OverWireGuard() {
 		return
 	}
-	if remotes := t.raw.Remotes; raw.WireGuard.ListenPort.state == absent && remotes.state != faulty && len(remotes.v) == 0 {
+	if t.Datapath == DatapathKernel {
+		l.checkKernel(cfg, t)
+	} else if remotes := t.raw.Remotes; raw.WireGuard.ListenPort.state == absent && remotes.state != faulty && len(remotes.v) == 0 {
 		l.fail(remotes.place, "is absent, and so is wireguard.listen_port in %s: the peer could not know where to send%s; set one of them", raw.TLS.Listen.file, t.over(TransportWireGuard))
 	}
 	if key := cfg.WireGuard.PrivateKey; key != nil && slices.Contains(t.Trust.PublicKeys, publicKey(key)) {

@@ -77,6 +77,7 @@ func tunnelText(b *strings.Builder, now time.Time, name string, t PeerTunnel) {
 	line("last error", t.LastError)
 	line("went down", resetText(now, t.Flaps, t.LastReset))
 	line("transport", t.Transport)
+	line("packets", datapath(t.Tunnel))
 	line("interface", t.Interface)
 	line("remote", t.Remote)
 	line("key", t.Key)
@@ -119,4 +120,12 @@ func resetText(now time.Time, flaps int, last Reset) string {
 		return ""
 	}
 	return fmt.Sprintf("%s, the last time %s ago: %s", times(flaps), since(now, last.Time), last.Cause)
+}
+
+// datapath says what carries a tunnel's packets if that is not this daemon.
+func datapath(t Tunnel) string {
+	if t.Datapath == "" {
+		return ""
+	}
+	return "by the " + t.Datapath + "'s WireGuard"
 }

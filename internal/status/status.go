@@ -108,6 +108,7 @@ type PeerTunnel struct {
 // tunnel since the interface was made, and their bytes.
 type Tunnel struct {
 	Transport string `json:"transport"` // tls, wireguard, auto, external; lan: the peer is on a network of this host, and there is no tunnel
+	Datapath  string `json:"datapath,omitempty"` // kernel: the kernel's WireGuard carries the packets
 	Interface string `json:"interface"`
 	State     string `json:"state"`  // "up" or what it is doing instead
 	Remote    string `json:"remote"` // address and port on the underlay; empty if there is none

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -82,12 +83,12 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// transport is a tunnel's, and behind it which of two it is carried by.
+// transport is a tunnel's, and behind it which of two it is carried by, or that the kernel carries it.
 func transport(t PeerTunnel) string {
-	if t.CarriedBy == "" {
-		return t.Transport
+	if by := cmp.Or(t.CarriedBy, t.Datapath); by != "" {
+		return t.Transport + "/" + by
 	}
-	return t.Transport + "/" + t.CarriedBy
+	return t.Transport
 }
 
 // share is what part of the peer's flows a tunnel has.

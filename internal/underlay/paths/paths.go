@@ -29,6 +29,9 @@ const (
 	// moment to follow rules and routes.
 	routesSettle = 500 * time.Millisecond
 	auditEvery   = time.Minute // a look without an event
+	// cutsAtMost is how many lists in a row are thrown away that changed while they were made: what is not in one of
+	// them may be there nevertheless. Some hundreds of tunnels that come and go change them all the time.
+	cutsAtMost = 8
 	retryAfter   = time.Second
 )
 
@@ -50,6 +53,7 @@ type Watcher struct {
 
 	// Of Run's goroutine.
 	sight *sight
+	cuts  int // how often in a row interfaces or addresses changed while they were listed
 }
 
 // dirty says what is to be looked at.
@@ -208,10 +212,14 @@ func (w *Watcher) look(k *kernel, now time.Time) (again time.Duration) {
 			w.dirty.Or(uint32(what | dirtySight | dirtyWays))
 			return retryAfter
 		}
-		w.sight, what = s, what|dirtyWays
 		if !whole {
 			w.see(dirtySight)
+			if w.cuts++; w.sight != nil && w.cuts <= cutsAtMost {
+				w.dirty.Or(uint32(what | dirtyWays))
+				return auditEvery // what was seen tells of the next look
+			}
 		}
+		w.sight, w.cuts, what = s, 0, what|dirtyWays
 	}
 	again = auditEvery
 	for _, f := range w.due(what) {
