@@ -244,6 +244,22 @@ func TestSecretIsToldUntilItIsUsed(t *testing.T) {
 	}
 }
 
+// The end that joined goes over to the secret that it was told without the pause that the protocol has between two handshakes, which
+// what is over the tunnel would wait for.
+func TestToldSecretIsUsedAtOnce(t *testing.T) {
+	s, _ := invitedStage(t, tunnel.Joined)
+	own := bytes.Repeat([]byte{1, 2}, SecretLen/2)
+	if _, err := s.peer.SetKeys(s.now, keysOf(false, meetingtest.Secret{Key: own}, meetingtest.Secret{Key: testSecret(), Invited: tunnel.Inviting})); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.with(tunnel.Joined, 1); !bytes.Equal(got[:], own) {
+		t.Fatal("the ends have two secrets")
+	}
+	if now := s.l.Status(); now.State != tunnel.StateUp || now.KeyPlace != 1 {
+		t.Errorf("%+v", now)
+	}
+}
+
 // What is told counts once, at the end that joined, and in a session of the invitation.
 func TestSecretsThatNobodyAskedFor(t *testing.T) {
 	secret := [SecretLen]byte{9, 8}
