@@ -89,7 +89,7 @@ func TestWrongInvitations(t *testing.T) {
 		`"used" is not a role here`:     {invitedOver(TransportWireGuard), strings.Replace(good, "joined", "used", 1)},
 		"goes with one tunnel":          {strings.Replace(invitedText, "[tunnel]", "[[tunnel]]", 1) + "[[tunnel]]\n", good},
 		"goes with secret_file only":    {peerText + "fingerprint = \"" + strings.Repeat("ab", 32) + "\"\ninvitation_file = \"b.invitation\"\n", good},
-		"with secret_file only, to whic": {invitedOver(TransportWireGuard)[:strings.Index(invitedOver(TransportWireGuard), "secret_file")] +
+		"with secret_file only, to which": {invitedOver(TransportWireGuard)[:strings.Index(invitedOver(TransportWireGuard), "secret_file")] +
 			"public_key = \"HxweHRsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\"\ninvitation_file = \"b.invitation\"\n", good},
 		"goes with one secret_file":     {peerText + "secret_files = [\"a.secret\", \"b.secret\"]\ninvitation_file = \"b.invitation\"\n", good},
 		"is the same file as secret_fi": {peerText + "secret_file = \"b.invitation\"\ninvitation_file = \"b.invitation\"\n", good},
