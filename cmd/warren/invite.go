@@ -20,15 +20,17 @@ func inviteCmd() *cobra.Command {
 	var wish invitation.Wish
 	valid := term(24 * time.Hour)
 	cmd := &cobra.Command{
-		Use:   "invite NAME --import PREFIX... [--export PREFIX...] [--remote HOST:PORT...] [--asn N] [--valid 24h]",
+		Use:   "invite NAME --import PREFIX... [--export PREFIX...] [--remote HOST:PORT...] [--transport tls|wireguard] [--asn N] [--valid 24h]",
 		Short: "add a peer, and print the line of text with which it joins",
 		Long: "invite writes a file for the new peer NAME, has a running daemon read it, and prints one\n" +
 			"line of text. At the peer `warren join LINE` does the rest. The line holds a secret, and is\n" +
 			"good for one router and for the time that --valid says: when the two routers have met they\n" +
 			"replace the secret by another, and if nobody comes the peer is removed again.\n\n" +
 			"  warren invite site-b --import 10.2.0.0/16 --import 2001:db8:2::/48\n\n" +
-			"What is not given is chosen: the AS number from those for private use, and for the address the\n" +
-			"one that this router listens at, or where that is 0.0.0.0 or [::] the host's own.",
+			"What is not given is chosen: the AS number from those for private use; the transport, TLS where\n" +
+			"this router listens for it (listen in [tls]), else WireGuard (listen_port in [wireguard]); and\n" +
+			"for the address the one that this router listens at, or where that is 0.0.0.0 or [::], and\n" +
+			"over WireGuard, the host's own.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wish.Name, wish.Valid = args[0], time.Duration(valid)
@@ -42,6 +44,7 @@ func inviteCmd() *cobra.Command {
 	cmd.Flags().StringArrayVar(&wish.Import, "import", nil, "a `prefix` that is learned from the peer, as in import of its file; several: once for each, or with commas between")
 	cmd.Flags().StringArrayVar(&wish.Export, "export", nil, "a `prefix`, own, any or default: what the peer is told, as in export of its file")
 	cmd.Flags().StringArrayVar(&wish.Remotes, "remote", nil, "`host:port` where the peer reaches this router; several: once for each")
+	cmd.Flags().StringVar(&wish.Transport, "transport", "", "over what the two meet, `tls or wireguard`; without it tls where this router listens for it, else wireguard")
 	cmd.Flags().Uint32Var(&wish.ASN, "asn", 0, "the peer's AS `number`")
 	cmd.Flags().Var(&valid, "valid", "for how `long` the line is good, such as 30m, 24h or 7d")
 	cmd.Flags().BoolVar(&wish.Shared, "shared", false, "other peers may have the same prefixes")
@@ -84,6 +87,9 @@ func checkWish(w *invitation.Wish, more []string, asn bool) error {
 		if err := config.ParseRemote(r); err != nil {
 			return fmt.Errorf("--remote %q %w", r, err)
 		}
+	}
+	if err := invitation.ParseTransport(w.Transport); w.Transport != "" && err != nil {
+		return fmt.Errorf("--transport %q %w", w.Transport, err)
 	}
 	if err := config.ParseASN(int64(w.ASN)); asn && err != nil {
 		return fmt.Errorf("--asn %d %w", w.ASN, err)
@@ -142,10 +148,10 @@ func tellInvited(words io.Writer, l *invitation.Line) {
 	if len(l.Announced) == 0 {
 		fmt.Fprintf(words, "This router announces nothing yet, so that %s learns nothing from it: write what it does into import there.\n", l.Invited.Name)
 	}
-	fmt.Fprintf(words, "%s has AS number %d and dials %s.\n"+
+	fmt.Fprintf(words, "%s has AS number %d and dials %s: firewalls have to let %s in.\n"+
 		"The line holds a secret: whoever uses it first is %s. Send it over a channel that you trust. It is good for one\n"+
 		"router, until %s. There, as root:  warren join LINE\n\n",
-		l.Invited.Name, l.Invited.ASN, strings.Join(l.Remotes, " or "), l.Invited.Name, l.Until.Format("2006-01-02 15:04 MST"))
+		l.Invited.Name, l.Invited.ASN, strings.Join(l.Remotes, " or "), l.Ports(), l.Invited.Name, l.Until.Format("2006-01-02 15:04 MST"))
 }
 
 // term is a duration that may have days.

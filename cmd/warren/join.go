@@ -124,6 +124,7 @@ func (o *joinOptions) check() error {
 func showJoin(w io.Writer, l *invitation.Line, p *peerfile.Plan) {
 	fmt.Fprintf(w, "%s (AS %d) invites this router to be %s (AS %d), until %s.\n",
 		l.Inviting.Name, l.Inviting.ASN, l.Invited.Name, l.Invited.ASN, l.Until.Format("2006-01-02 15:04 MST"))
+	fmt.Fprintf(w, "It is dialed at %s: firewalls have to let %s out.\n", strings.Join(l.Remotes, " or "), l.Ports())
 	for _, f := range p.Create {
 		if f.Mode&0o077 == 0 {
 			fmt.Fprintf(w, "\n%s: the secret of the invitation\n", f.Path)

@@ -66,6 +66,8 @@ func TestWrongUse(t *testing.T) {
 		{"invite site-b --import 10.2.0.0/16 --export all", `--export "all"`},
 		{"invite site-b --import 10.2.0.0/16 --export any 10.3.0.0/16", `"10.3.0.0/16" belongs to nothing`},
 		{"invite site-b --import 10.2.0.0/16 --remote a", `--remote "a"`},
+		{"invite site-b --import 10.2.0.0/16 --transport quic", `--transport "quic" is not one over which two routers meet; allowed are "tls" and "wireguard"`},
+		{"invite site-b --import 10.2.0.0/16 --transport auto", `--transport "auto" is not one`},
 		{"invite site-b --import 10.2.0.0/16 --asn 0", "--asn 0 is reserved"},
 		{"invite site-b --import 10.2.0.0/16 --valid soon", "it must be a time such as"},
 		{"join", "accepts 1 arg(s), received 0"},

@@ -93,7 +93,7 @@ func TestKeyHintOfTwoTransports(t *testing.T) {
 		{[]tunnel.Way{way("tls", "SHA256:00", 1), way("wireguard", "x=", 3)}, "the third of public_keys, x="},
 	} {
 		s := tunnel.Status{State: tunnel.StateUp, Key: "x=", KeyPlace: 1, Ways: c.ways}
-		if got := keyHint(a, s); !strings.Contains(got, c.want) || c.want == "" && got != "" {
+		if got := keyHint(a, s, time.Now()); !strings.Contains(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}

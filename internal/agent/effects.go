@@ -10,7 +10,6 @@ import (
 	"warren/bgp"
 	"warren/internal/link"
 	"warren/tunnel"
-	"warren/tunnel/tlslink"
 	"warren/tunnel/tun"
 )
 
@@ -155,7 +154,7 @@ func (l *loop) openTunnel(e openTunnel) {
 
 			offered: func(addresses []netip.Addr) { g.put(offer{e.id, addresses}) },
 			moved:   func(transport, why string) { g.put(moved{e.id, transport, why}) },
-			meeting: func(m tlslink.Meeting) { g.put(met{e.id, m}) },
+			meeting: func(m tunnel.Meeting) { g.put(met{e.id, m}) },
 		})
 		<-l.handles.slots
 		g.open(openResult{id: e.id, tunnel: t, err: err})

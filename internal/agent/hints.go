@@ -46,7 +46,7 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 			s := h.Status()
 			add(a.peer.name, a.hint(silentHint(a, s, now)))
 			add(a.peer.name, a.hint(s.Hint)) // as of large packets that vanish on the underlay
-			add(a.peer.name, a.hint(keyHint(a, s)))
+			add(a.peer.name, a.hint(keyHint(a, s, now)))
 		}
 	})
 	refused := l.refusals(now.Add(-refusedLately))

@@ -13,12 +13,11 @@ import (
 	"warren/internal/keys"
 	"warren/internal/peerfile"
 	"warren/tunnel"
-	"warren/tunnel/tlslink"
 )
 
 // invitations are the secrets that are being replaced. The loop owns them.
 //
-// A step (tlslink.MeetingKind) is first done on the disk, beside the loop, and then with the tunnel, as a reload of
+// A step (tunnel.MeetingKind) is first done on the disk, beside the loop, and then with the tunnel, as a reload of
 // the same files would. So each end always accepts what is on its disk, and the other end never has
 // anything but what it accepts:
 //
@@ -28,13 +27,16 @@ import (
 //	MeetingTold           secret, invitation             secret, invitation
 //	MeetingOver           secret                         secret, invitation
 //	MeetingOver, there    secret                         secret
+//
+// Over WireGuard the inviting end also has that the invitation was used, from MeetingOver on until the term is over.
 type invitations struct {
 	busy   map[string]bool // peers for which files are being written
 	later  map[string]met  // the last step of each that came meanwhile
 	failed map[string]met  // what could not be written, by peer
 
 	renew  func(i *config.Invitation, secret []byte) error // writes the secret beside the invitation
-	forget func(i *config.Invitation) error                // removes the invitation
+	forget func(i *config.Invitation) error                // removes the invitation, used or not
+	spend  func(i *config.Invitation) error                // keeps that it was used, and removes it
 	remove func(c *config.Config, peer string) error       // removes all files of a peer
 }
 
@@ -45,8 +47,19 @@ func newInvitations() invitations {
 			return keys.Replace(i.Renewed, keys.SecretLine(secret), 0o600)
 		},
 		forget: func(i *config.Invitation) error { return keys.Remove(i.File) },
+		spend:  spend,
 		remove: removePeer,
 	}
+}
+
+// spend replaces an invitation by what tells others that it was used. After a crash in between there are both, of which the
+// invitation counts, and the peer has the secret that replaces it already.
+func spend(i *config.Invitation) error {
+	used := i.Used()
+	if err := keys.Replace(used.File, []byte(config.InvitationText(*used, keys.Text(used.Secret))), 0o600); err != nil {
+		return err
+	}
+	return keys.Remove(i.File)
 }
 
 func removePeer(c *config.Config, peer string) error {
@@ -60,7 +73,7 @@ func removePeer(c *config.Config, peer string) error {
 // met is a step that a tunnel tells of.
 type met struct {
 	id uint64
-	tlslink.Meeting
+	tunnel.Meeting
 }
 
 // renewed is what became of a step on the disk.
@@ -100,14 +113,19 @@ func (l *loop) meet(in met) {
 	i, trust := p.Invited(), p.Tunnels[0].Trust
 	write := l.invitations.renew
 	switch {
-	case in.Kind == tlslink.MeetingBegun && i.Role == config.RoleInviting && l.now().Before(i.Until):
+	case in.Kind == tunnel.MeetingBegun && i.Role == config.RoleInviting && l.now().Before(i.Until):
 		in.Secret = keys.NewSecret()
 		trust.Secrets = renewedSecrets(i, in.Secret)
-	case in.Kind == tlslink.MeetingTold && i.Role == config.RoleJoined:
+	case in.Kind == tunnel.MeetingTold && i.Role == config.RoleJoined:
 		trust.Secrets = renewedSecrets(i, in.Secret)
-	case in.Kind == tlslink.MeetingOver && len(trust.Secrets) == 2 && bytes.Equal(in.Secret, trust.Secrets[0].Secret):
+	case in.Kind == tunnel.MeetingOver && len(trust.Secrets) == 2 && bytes.Equal(in.Secret, trust.Secrets[0].Secret):
 		trust.Secrets, trust.Invitation = trust.Secrets[:1], nil
-		write = func(i *config.Invitation, _ []byte) error { return l.invitations.forget(i) }
+		end := l.invitations.forget
+		if i.Role == config.RoleInviting && p.Tunnels[0].OverWireGuard() {
+			// WireGuard answers no stranger, so that it has to know who comes with the invitation later.
+			trust.Used, end = i.Used(), l.invitations.spend
+		}
+		write = func(i *config.Invitation, _ []byte) error { return end(i) }
 	default:
 		return
 	}
@@ -142,10 +160,11 @@ func (l *loop) renewed(in renewed) {
 			u.before = u.before.WithTrust(in.peer, in.trust)
 		}
 	}
-	if in.err == nil && in.Kind == tlslink.MeetingOver {
+	if in.err == nil && in.Kind == tunnel.MeetingOver {
 		const text = "the invitation was used: the two routers have a secret of their own now"
 		l.log.Info(text, "peer", in.peer, "file", in.invitation.Renewed)
 		l.history.Add(history.Event{Kind: history.Invitation, Time: history.At(l.now()), Peer: in.peer, Cause: text})
+		l.followKeys() // most often before BGP has begun
 	}
 	if later, ok := l.invitations.later[in.peer]; ok {
 		delete(l.invitations.later, in.peer)
@@ -175,6 +194,14 @@ func (l *loop) retryMeetings() {
 func (l *loop) expire() {
 	now := l.now()
 	for _, p := range slices.Clone(l.cfg.Peers) {
+		if i := p.UsedInvitation(); i != nil && !now.Before(i.Until) {
+			trust := p.Tunnels[0].Trust
+			trust.Used = nil
+			l.cfg = l.cfg.WithTrust(p.Name, trust)
+			l.configure()
+			l.remove(p.Name, func() error { return l.invitations.forget(i) })
+			continue
+		}
 		i := p.Invited()
 		if i == nil || i.Role != config.RoleInviting || now.Before(i.Until) || l.invitations.busy[p.Name] || l.cameInTime(p.Name, i) {
 			continue
@@ -204,6 +231,11 @@ func (l *loop) expired(name string, i *config.Invitation, next *config.Config, t
 	l.configure()
 	l.log.Warn(text, "peer", name, "until", i.Until.UTC().Format(time.RFC3339))
 	l.history.Add(history.Event{Kind: history.Invitation, Time: history.At(l.now()), Peer: name, Cause: text})
+	l.remove(name, files)
+}
+
+// remove removes files of a peer beside the loop.
+func (l *loop) remove(name string, files func() error) {
 	l.working.Add(1)
 	l.handles.begin(func() {
 		defer l.working.Done()
@@ -213,30 +245,24 @@ func (l *loop) expired(name string, i *config.Invitation, next *config.Config, t
 	})
 }
 
-// invite marks what comes of an invitation. The secret that replaces it has no name meanwhile, as sessions outlive a
-// change of what is under a name: another one is another router's.
-func invite(t config.Trust, secrets []tlslink.Secret) {
-	i := t.Invitation
-	if i == nil {
-		return
-	}
-	last := len(secrets) - 1
-	if last > 0 {
-		secrets[0].Name = ""
-	}
-	secrets[last].Invited = tlslink.Inviting
+// invited says for a transport at which end of an invitation this one is.
+func invited(i *config.Invitation) tunnel.Invited {
 	if i.Role == config.RoleJoined {
-		secrets[last].Invited = tlslink.Joined
+		return tunnel.Joined
 	}
+	return tunnel.Inviting
 }
 
 // invitationHint is about a peer that is known by an invitation.
-func invitationHint(i *config.Invitation, s tunnel.Status) string {
+func invitationHint(i *config.Invitation, s tunnel.Status, now time.Time) string {
+	until := i.Until.UTC().Format("2006-01-02 15:04 MST")
 	switch {
 	case s.State == tunnel.StateUp:
 		return "the two routers have met by an invitation and have not replaced its secret yet"
-	case i.Role == config.RoleJoined:
-		return ""
+	case i.Role == config.RoleInviting:
+		return "invited, and not here yet: the invitation is good until " + until
+	case !now.Before(i.Until):
+		return fmt.Sprintf("the term of the invitation ended at %s: ask for another one, or check the clock", until)
 	}
-	return fmt.Sprintf("invited, and not here yet: the invitation is good until %s", i.Until.UTC().Format("2006-01-02 15:04 MST"))
+	return ""
 }

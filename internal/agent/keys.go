@@ -62,9 +62,9 @@ func (l *loop) followKeys() {
 }
 
 // keyHint is about a key that is not to be used any more, and is.
-func keyHint(a *attachment, s tunnel.Status) string {
+func keyHint(a *attachment, s tunnel.Status, now time.Time) string {
 	if i := a.cfg.Trust.Invitation; i != nil {
-		return invitationHint(i, s)
+		return invitationHint(i, s, now)
 	}
 	method := a.cfg.Trust.Method
 	// Of two transports, that which is behind.

@@ -5,11 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/history"
 	"warren/internal/status"
 	"warren/tunnel"
 )
@@ -199,4 +201,7 @@ func TestAddressesFollowTheKeys(t *testing.T) {
 		t.Errorf("%v, and before %v", now, before)
 	}
 	step("again")
+	if down, _, _ := w.history.Select(history.Query{}); slices.ContainsFunc(down, func(e history.Event) bool { return e.Kind == history.TunnelDown }) {
+		t.Errorf("the tunnel was up all the time: %+v", down)
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"warren/internal/config"
 	"warren/internal/speaker"
 	"warren/tunnel"
-	"warren/tunnel/tlslink"
 )
 
 // tunnelHandle is a tunnel interface, and what works it or watches it.
@@ -58,7 +57,7 @@ type reporter struct {
 	// moved is for a tunnel that is up and is carried by another of its transports from now on, with why in words.
 	moved func(transport, why string)
 	// meeting is for the steps in which an invitation's secret is replaced.
-	meeting func(tlslink.Meeting)
+	meeting func(tunnel.Meeting)
 }
 
 // bgpSpeaker is what the loop needs of speaker.Speaker.

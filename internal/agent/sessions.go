@@ -25,6 +25,12 @@ func (m *machine) wentUp(a *attachment, ev wentUp) []effect {
 
 // beginSession begins what is over the tunnel.
 func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
+	out := m.makeSession(a, ev)
+	return append(m.tunnelUp(a), out...)
+}
+
+// makeSession is beginSession for a tunnel that may have been up before.
+func (m *machine) makeSession(a *attachment, ev wentUp) []effect {
 	a.session = newSession(m.number(), ev.ends, ev.beside, ev.rtt)
 	a.session.told, a.session.offered, a.session.assigned = ev.told || a.cfg.Transport == config.TransportTLS, ev.offered, a.assigned
 	if ev.called && ev.beside.valid() {
@@ -36,7 +42,7 @@ func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
 	}
 	a.ends = a.session.allEnds()
 	m.cameUp = true
-	return append(m.tunnelUp(a), setLate{a.cfg.Interface, true}, setHop{a.cfg.Interface, false}, a.giveAddresses())
+	return []effect{setLate{a.cfg.Interface, true}, setHop{a.cfg.Interface, false}, a.giveAddresses()}
 }
 
 func (a *attachment) setAddresses(back bool) effect {
@@ -86,7 +92,12 @@ func (m *machine) endSession(a *attachment, cause string) (out []effect) {
 	if s == nil {
 		return nil
 	}
-	out = m.tunnelDown(a, s, cause)
+	return append(m.tunnelDown(a, s, cause), m.dropSession(a)...)
+}
+
+// dropSession is endSession for a tunnel that may stay up.
+func (m *machine) dropSession(a *attachment) (out []effect) {
+	s := a.session
 	if a.session = nil; s.beside {
 		out = append(out, endBeside{a.id})
 	}
@@ -113,9 +124,13 @@ func (m *machine) called(a *attachment) (out []effect) {
 	return append(out, a.log(slog.LevelInfo, "the peer has no IPv6: BGP goes over IPv4", "address", s.local))
 }
 
-// rekeyed begins what is over the tunnel again, from its new ends.
+// rekeyed begins what is over the tunnel again, from its new ends. The tunnel stays up.
 func (m *machine) rekeyed(a *attachment, ev rekeyed) []effect {
 	ev.told, ev.offered = a.session.told, a.session.offered // which does not change with the keys
-	out := append([]effect{a.log(slog.LevelInfo, "the tunnel's addresses follow its keys")}, m.endSession(a, "the tunnel's addresses follow its keys")...)
-	return append(out, m.beginSession(a, ev.wentUp)...)
+	came := a.session.came
+	a.closedFor = "the tunnel's addresses follow its keys"
+	out := append([]effect{a.log(slog.LevelInfo, a.closedFor)}, m.dropSession(a)...)
+	out = append(out, m.makeSession(a, ev.wentUp)...)
+	a.session.came = came
+	return out
 }

@@ -69,13 +69,25 @@ func trust(t config.Trust) tlslink.Trust {
 	case config.TrustFingerprint:
 		return tlslink.Trust{Fingerprints: t.Fingerprints}
 	case config.TrustSecret:
-		secrets := make([]tlslink.Secret, 0, len(t.Secrets))
-		for _, s := range t.Secrets {
-			secrets = append(secrets, tlslink.Secret{Name: s.File, Key: s.Secret})
-		}
-		invite(t, secrets)
-		return tlslink.Trust{Secrets: secrets}
+		return tlslink.Trust{Secrets: tlsSecrets(t)}
 	default:
 		return tlslink.Trust{CA: t.CA, PeerName: t.PeerName}
 	}
+}
+
+// tlsSecrets are the secrets of a peer, with what comes of an invitation marked. The secret that replaces it has no name meanwhile,
+// as sessions outlive a change of what is under a name: another one is another router's.
+func tlsSecrets(t config.Trust) []tlslink.Secret {
+	secrets := make([]tlslink.Secret, 0, len(t.Secrets))
+	for _, s := range t.Secrets {
+		secrets = append(secrets, tlslink.Secret{Name: s.File, Key: s.Secret})
+	}
+	if i := t.Invitation; i != nil {
+		last := len(secrets) - 1
+		if last > 0 {
+			secrets[0].Name = ""
+		}
+		secrets[last].Invited = invited(i)
+	}
+	return secrets
 }

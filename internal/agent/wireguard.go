@@ -62,6 +62,7 @@ func (i *interfaces) wireguardConfig(name string, t config.Tunnel, dev wireguard
 		Events:    report.event,
 		Assign:    addressesOf(t.Assign),
 		Offered:   offered,
+		Meetings:  report.meeting,
 		Resume:    resume,
 
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
@@ -99,6 +100,17 @@ func wireguardKeys(t config.Tunnel) (all []wireguard.Keys) {
 	for _, s := range t.Trust.Secrets {
 		k := wireguard.DeriveSecret(s.Secret, uint16(t.Link), t.Trust.First)
 		k.Name = s.File
+		all = append(all, k)
+	}
+	if i := t.Trust.Invitation; i != nil {
+		if last := len(all) - 1; last > 0 {
+			all[0].Name = "" // see tlsSecrets
+		}
+		all[len(all)-1].Invited = invited(i)
+	}
+	if i := t.Trust.Used; i != nil {
+		k := wireguard.DeriveSecret(i.Secret, uint16(t.Link), t.Trust.First)
+		k.Name, k.Invited = i.File, tunnel.Used
 		all = append(all, k)
 	}
 	for _, public := range t.Trust.PublicKeys {

@@ -5,7 +5,7 @@ import "slices"
 // autoTunnel makes a Tunnel that is carried over TLS and over WireGuard.
 func (l *loader) autoTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportAuto, &raw.PersistentKeepalive, "keepalive keeps both ways open")
-	l.refuse(TransportAuto, &raw.InvitationFile, "peers are invited over TLS: change the transport when they have met")
+	l.refuse(TransportAuto, &raw.InvitationFile, "peers are invited over one transport: change it when they have met, and leave this out then")
 	l.refuse(TransportAuto, &raw.Probe, "each transport knows by itself when its peer is silent, so that the other can take over")
 	l.refuseDatapath(TransportAuto, raw)
 	t := l.ownTunnel(s, raw, defaultWireGuardMTU, MaxWireGuardMTU)

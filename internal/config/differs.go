@@ -71,7 +71,7 @@ func (t Trust) KnownBy(o Trust) []string {
 	d.add(number("tunnel.fingerprint", "tunnel.fingerprints", len(t.Fingerprints), len(o.Fingerprints)), slices.Equal(t.Fingerprints, o.Fingerprints))
 	d.add(number("tunnel.secret_file", "tunnel.secret_files", len(t.Secrets), len(o.Secrets)),
 		slices.EqualFunc(t.Secrets, o.Secrets, func(a, b SharedSecret) bool { return bytes.Equal(a.Secret, b.Secret) }))
-	d.add("tunnel.invitation_file", t.Invitation.Equal(o.Invitation))
+	d.add("tunnel.invitation_file", t.Invitation.Equal(o.Invitation) && t.Used.Equal(o.Used))
 	d.add("tunnel.ca_file", (t.CA == nil) == (o.CA == nil) && (t.CA == nil || t.CA.Equal(o.CA)))
 	d.add("tunnel.peer_name", t.PeerName == o.PeerName)
 	d.add(number("tunnel.public_key", "tunnel.public_keys", len(t.PublicKeys), len(o.PublicKeys)), slices.Equal(t.PublicKeys, o.PublicKeys))

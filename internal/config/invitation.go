@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,6 +18,9 @@ type Role string
 const (
 	RoleInviting Role = "inviting" // it has made the invitation, and makes the secret that replaces it
 	RoleJoined   Role = "joined"   // it was given the invitation
+	// RoleUsed is that of the inviting end when the invitation was used: until the term is over it tells whoever comes with it
+	// that it was.
+	RoleUsed Role = "used"
 )
 
 // Invitation is what a peer is known by until the two routers have met and have a secret of their own.
@@ -37,11 +43,22 @@ func (i *Invitation) Equal(o *Invitation) bool {
 	return i.File == o.File && bytes.Equal(i.Secret, o.Secret) && i.Role == o.Role && i.Until.Equal(o.Until) && i.Renewed == o.Renewed
 }
 
-// InvitationText is the contents of an invitation file, which ParseInvitation reads.
+// Used is what is kept of an invitation when it was used. It is in a file beside that of the invitation, which is gone by then.
+func (i *Invitation) Used() *Invitation {
+	return &Invitation{File: i.File + usedSuffix, Secret: i.Secret, Role: RoleUsed, Until: i.Until}
+}
+
+// usedSuffix is what follows invitation_file in the name of the file that Used is in.
+const usedSuffix = ".used"
+
+// InvitationText is the contents of an invitation file, which a config is loaded with.
 func InvitationText(i Invitation, secret string) string {
-	return fmt.Sprintf("# An invitation, which a peer's file names by invitation_file. It holds a secret. The daemon removes it\n"+
-		"# when the two routers have met and have another secret.\nrole   = %q\nuntil  = %q\nsecret = %q\n",
-		i.Role, i.Until.UTC().Format(time.RFC3339), secret)
+	head := "# An invitation, which a peer's file names by invitation_file. It holds a secret. The daemon removes it\n" +
+		"# when the two routers have met and have another secret."
+	if i.Role == RoleUsed {
+		head = "# An invitation that was used. Whoever comes with it is told so by the daemon, which removes this file at the end of the term."
+	}
+	return fmt.Sprintf("%s\nrole   = %q\nuntil  = %q\nsecret = %q\n", head, i.Role, i.Until.UTC().Format(time.RFC3339), secret)
 }
 
 // rawInvitation is an invitation file as written.
@@ -51,16 +68,15 @@ type rawInvitation struct {
 	Secret value[string] `toml:"secret"`
 }
 
-// invitation reads the file of one. It returns nil if there is none, as it was used up, and false if
-// it is wrong, which has been reported.
-func (l *loader) invitation(v value[string]) (*Invitation, bool) {
-	file := l.resolve(v.v)
+// invitation reads the file of one, in which it has one of some roles. at names it. It returns nil if there is none, as it was used up, and
+// false if it is wrong, which has been reported.
+func (l *loader) invitation(at place, file string, roles ...Role) (*Invitation, bool) {
 	data, err := l.read(file, private)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, true
 	}
 	if err != nil {
-		l.fail(v.place, "%s: %v", file, err)
+		l.fail(at, "%s: %v", file, err)
 		return nil, false
 	}
 	var raw rawInvitation
@@ -69,8 +85,8 @@ func (l *loader) invitation(v value[string]) (*Invitation, bool) {
 		return nil, false
 	}
 	i := &Invitation{File: file, Role: Role(raw.Role.v)}
-	if i.Role != RoleInviting && i.Role != RoleJoined {
-		l.fail(raw.Role.place, "%q is not a role; allowed are %q and %q", i.Role, RoleInviting, RoleJoined)
+	if !slices.Contains(roles, i.Role) {
+		l.fail(raw.Role.place, "%q is not a role here; allowed is %s", i.Role, quotedRoles(roles))
 	}
 	if i.Until, err = time.Parse(time.RFC3339, raw.Until.v); err != nil {
 		l.fail(raw.Until.place, "%q is not a time such as 2026-01-31T18:00:00Z", raw.Until.v)
@@ -81,6 +97,14 @@ func (l *loader) invitation(v value[string]) (*Invitation, bool) {
 	return i, len(l.errs) == before
 }
 
+func quotedRoles(roles []Role) string {
+	quoted := make([]string, len(roles))
+	for i, r := range roles {
+		quoted[i] = strconv.Quote(string(r))
+	}
+	return strings.Join(quoted, " or ")
+}
+
 // invitedTrust reads how a peer is known that was invited: by the secret that the two routers have made,
 // if they have, and by that of the invitation, while it is there.
 func (l *loader) invitedTrust(raw *rawTunnel, secrets value[list]) Trust {
@@ -88,12 +112,17 @@ func (l *loader) invitedTrust(raw *rawTunnel, secrets value[list]) Trust {
 		l.fail(raw.InvitationFile.place, "goes with one secret_file, to which the secret is written that replaces the invitation's")
 		return Trust{}
 	}
-	i, ok := l.invitation(raw.InvitationFile)
+	at, file := raw.InvitationFile.place, l.resolve(raw.InvitationFile.v)
+	i, ok := l.invitation(at, file, RoleInviting, RoleJoined)
 	if !ok {
 		return Trust{}
 	}
 	if i == nil {
-		return l.trustSecrets(secrets)
+		t := l.trustSecrets(secrets)
+		if used, ok := l.invitation(at, file+usedSuffix, RoleUsed); ok && t.Method != 0 {
+			t.Used = used
+		}
+		return t
 	}
 	i.Renewed = l.resolve(secrets.v[0].text)
 	if i.Renewed == i.File {
@@ -123,6 +152,14 @@ func (l *loader) checkInvited(d draft) {
 			return
 		}
 	}
+}
+
+// UsedInvitation returns the invitation by which a peer has come and that others are refused with; nil if there is none.
+func (p *Peer) UsedInvitation() *Invitation {
+	if len(p.Tunnels) == 0 {
+		return nil
+	}
+	return p.Tunnels[0].Trust.Used
 }
 
 // Invited returns the invitation by which a peer is known; nil if it is known by none.

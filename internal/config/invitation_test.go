@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +17,21 @@ func invitationText(t *testing.T, role Role) string {
 	return InvitationText(Invitation{Role: role, Until: time.Unix(1e9, 0)}, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
 }
 
+// invitedOver is the file of a peer that is invited over a transport.
+func invitedOver(transport string) string {
+	return strings.Replace(invitedText, "[tunnel]\n", "[tunnel]\ntransport = \""+transport+"\"\n", 1)
+}
+
 // What an invited peer is known by follows from which of its two files are there.
 func TestInvitedPeer(t *testing.T) {
-	files := map[string]string{"peers.d/b.toml": invitedText, "b.invitation": invitationText(t, RoleInviting)}
-	path := setUp(t, routerText, files)
+	for _, transport := range []string{TransportTLS, TransportWireGuard} {
+		t.Run(transport, func(t *testing.T) { testInvitedPeer(t, invitedOver(transport)) })
+	}
+}
+
+func testInvitedPeer(t *testing.T, peer string) {
+	files := map[string]string{"peers.d/b.toml": peer, "b.invitation": invitationText(t, RoleInviting)}
+	path := setUp(t, routerText+"[wireguard]\nlisten_port = 51820\n", files)
 	dir := filepath.Dir(path)
 	got := load(t, path).Peers[0].Tunnels[0].Trust
 	if i := got.Invitation; len(got.Secrets) != 1 || i == nil || i.Role != RoleInviting || !i.Until.Equal(time.Unix(1e9, 0)) ||
@@ -39,6 +51,28 @@ func TestInvitedPeer(t *testing.T) {
 	if len(got.Secrets) != 1 || got.Invitation != nil {
 		t.Errorf("met: %+v", got)
 	}
+	// What is kept of it lets nobody in, and only after the invitation is gone.
+	used := (&Invitation{File: filepath.Join(dir, "b.invitation"), Until: time.Unix(1e9, 0)}).Used()
+	write(t, used.File, InvitationText(*used, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
+	got = load(t, path).Peers[0].Tunnels[0].Trust
+	if len(got.Secrets) != 1 || got.Invitation != nil || got.Used == nil || got.Used.Role != RoleUsed || !got.Used.Until.Equal(time.Unix(1e9, 0)) || got.Used.File != used.File {
+		t.Errorf("met, and used: %+v", got)
+	}
+	if files := load(t, path).KeyFiles("b"); !slices.Contains(files, used.File) {
+		t.Errorf("the peer's files are %q", files)
+	}
+	write(t, filepath.Join(dir, "b.invitation"), invitationText(t, RoleInviting))
+	if got = load(t, path).Peers[0].Tunnels[0].Trust; got.Invitation == nil || got.Used != nil {
+		t.Errorf("both files: %+v", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "b.invitation")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, used.File, invitationText(t, RoleInviting))
+	mustFail(t, path, `"inviting" is not a role here; allowed is "used"`)
+	if err := os.Remove(used.File); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(filepath.Join(dir, "new.secret")); err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +85,12 @@ func TestWrongInvitations(t *testing.T) {
 		`"host" is not a role`:          {invitedText, strings.Replace(good, "joined", "host", 1)},
 		`"soon" is not a time`:          {invitedText, "role = \"joined\"\nuntil = \"soon\"\nsecret = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n"},
 		"secret: nothing is there":      {invitedText, "role = \"joined\"\nuntil = \"2026-01-01T00:00:00Z\"\n"},
-		"peers are invited over TLS":    {strings.Replace(invitedText, "[tunnel]\n", "[tunnel]\ntransport = \"wireguard\"\n", 1), good},
+		"peers are invited over one tr": {invitedOver(TransportAuto), good},
+		`"used" is not a role here`:     {invitedOver(TransportWireGuard), strings.Replace(good, "joined", "used", 1)},
 		"goes with one tunnel":          {strings.Replace(invitedText, "[tunnel]", "[[tunnel]]", 1) + "[[tunnel]]\n", good},
 		"goes with secret_file only":    {peerText + "fingerprint = \"" + strings.Repeat("ab", 32) + "\"\ninvitation_file = \"b.invitation\"\n", good},
+		"with secret_file only, to which": {invitedOver(TransportWireGuard)[:strings.Index(invitedOver(TransportWireGuard), "secret_file")] +
+			"public_key = \"HxweHRsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\"\ninvitation_file = \"b.invitation\"\n", good},
 		"goes with one secret_file":     {peerText + "secret_files = [\"a.secret\", \"b.secret\"]\ninvitation_file = \"b.invitation\"\n", good},
 		"is the same file as secret_fi": {peerText + "secret_file = \"b.invitation\"\ninvitation_file = \"b.invitation\"\n", good},
 	} {

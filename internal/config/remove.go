@@ -43,6 +43,9 @@ func (l *loader) keyFiles(raw *rawPeer) (files []string) {
 		for _, v := range []value[string]{t.SecretFile, t.InvitationFile, t.PresharedKeyFile} {
 			add(v.v)
 		}
+		if t.InvitationFile.v != "" {
+			add(t.InvitationFile.v + usedSuffix)
+		}
 		for _, v := range []value[list]{t.SecretFiles, t.PrivateKeyFiles} {
 			for _, e := range v.v {
 				add(e.text)

@@ -79,19 +79,12 @@ func (l *loader) tlsTrust(raw *rawTunnel) Trust {
 	if at, given := raw.PeerName.isGiven(); given && key != "" && key != "ca_file" {
 		l.fail(at, "goes with ca_file only; %s already names one peer", key)
 	}
-	if at, invited := raw.InvitationFile.isGiven(); invited {
-		if key == "secret_file" || key == "secret_files" {
-			return l.invitedTrust(raw, secrets)
-		}
-		if key != "" {
-			l.fail(at, "goes with secret_file only, to which the secret is written that replaces the invitation's")
-		}
-	}
+	l.refuseInvitation(raw, key)
 	switch key {
 	case "fingerprint", "fingerprints":
 		return l.trustFingerprints(fingerprints)
 	case "secret_file", "secret_files":
-		return l.trustSecrets(secrets)
+		return l.trustSecretsOf(raw, secrets)
 	case "ca_file":
 		return l.trustCA(raw)
 	}
@@ -119,6 +112,24 @@ func (l *loader) trustFingerprints(v value[list]) Trust {
 		return Trust{}
 	}
 	return t
+}
+
+// refuseInvitation reports an invitation of a peer that is known by a key that is no secret.
+func (l *loader) refuseInvitation(raw *rawTunnel, key string) {
+	if raw.Transport.v == TransportAuto {
+		return // which says so itself
+	}
+	if at, invited := raw.InvitationFile.isGiven(); invited && key != "" && key != "secret_file" && key != "secret_files" {
+		l.fail(at, "goes with secret_file only, to which the secret is written that replaces the invitation's")
+	}
+}
+
+// trustSecretsOf reads how a peer is known by secrets, or by an invitation until there is one.
+func (l *loader) trustSecretsOf(raw *rawTunnel, secrets value[list]) Trust {
+	if _, invited := raw.InvitationFile.isGiven(); invited {
+		return l.invitedTrust(raw, secrets)
+	}
+	return l.trustSecrets(secrets)
 }
 
 func (l *loader) trustSecrets(v value[list]) Trust {

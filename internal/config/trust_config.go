@@ -33,6 +33,9 @@ type Trust struct {
 
 	// Invitation is what the last of Secrets comes from, if the two routers have not met yet; nil: none.
 	Invitation *Invitation
+	// Used is the invitation by which the two routers have met, at the inviting end, while its term lasts; nil: none, or
+	// it is not needed for telling others that it was used, as over TLS. It lets nobody in.
+	Used *Invitation
 
 	// First says which of the two key pairs that both ends derive from a secret
 	// for WireGuard is this end's. The other end has it the other way round.

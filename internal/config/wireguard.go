@@ -90,8 +90,8 @@ func (l *loader) wireguardTunnel(s slot, raw *rawTunnel) Tunnel {
 // wireguardTrust reads how the peer proves over WireGuard who it is.
 func (l *loader) wireguardTrust(raw *rawTunnel) Trust {
 	public, secrets := l.oneOrMore(raw.PublicKey, raw.PublicKeys), l.oneOrMore(raw.SecretFile, raw.SecretFiles)
-	l.refuse(TransportWireGuard, &raw.InvitationFile, "peers are invited over TLS")
 	key := l.oneWay([]way{{public.place, public.state}, {secrets.place, secrets.state}}, "public_key (with or without preshared_key_file), secret_file")
+	l.refuseInvitation(raw, key)
 	switch {
 	case strings.HasPrefix(key, "public_key"):
 		return l.trustPublicKeys(public, raw)
@@ -110,7 +110,7 @@ func (l *loader) wireguardTrust(raw *rawTunnel) Trust {
 	if preshared || private {
 		return Trust{}
 	}
-	return l.trustSecrets(secrets)
+	return l.trustSecretsOf(raw, secrets)
 }
 
 func (l *loader) trustPublicKeys(v value[list], raw *rawTunnel) Trust {

@@ -2,6 +2,7 @@ package invitation
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -55,6 +56,35 @@ func proposeID(networks []netip.Prefix, own netip.Addr) netip.Addr {
 	}
 }
 
+// listening says over which transport a router may be met, and at which addresses it listens for that. wanted is one of both; "": TLS
+// where the router listens for it, else WireGuard.
+func listening(c *config.Config, wanted string) (transport string, at []netip.AddrPort, err error) {
+	const tls, wireguard = `listen in [tls], such as ["0.0.0.0:443"]`, "listen_port in [wireguard], such as 51820"
+	port := c.WireGuard.ListenPort
+	switch {
+	case wanted != config.TransportWireGuard && len(c.TLS.Listen) > 0:
+		return config.TransportTLS, c.TLS.Listen, nil
+	case wanted != config.TransportTLS && port != 0:
+		return config.TransportWireGuard, []netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), port), netip.AddrPortFrom(netip.IPv6Unspecified(), port)}, nil
+	case wanted == config.TransportTLS:
+		return "", nil, errors.New("this router does not listen for TLS: set " + tls + ", and reload; until then nobody could come")
+	case wanted == config.TransportWireGuard:
+		return "", nil, errors.New("this router has no UDP port that a peer could know: set " + wireguard + ", and reload; until then nobody could come")
+	}
+	return "", nil, errors.New("this router listens nowhere: set " + tls + ", or " + wireguard + ", and reload; until then nobody could come")
+}
+
+// linkLocals returns addresses in the tunnel for the inviting end and for the other, which follow from the invitation's secret.
+func linkLocals(secret []byte) (inviting, joined netip.Addr) {
+	sum := sha256.Sum256(append([]byte("warren invitation addresses "), secret...))
+	address := func(id []byte) netip.Addr {
+		a := [16]byte{0: 0xfe, 1: 0x80}
+		copy(a[8:], id)
+		return netip.AddrFrom16(a)
+	}
+	return address(sum[:8]), address(sum[8:16])
+}
+
 // Addresses returns where another machine reaches this router, as host:port: at those of the addresses that are
 // listened on, and for 0.0.0.0 and [::] at the host's own, of which these are all. Of these only the best are
 // returned, at most MaxRemotes: those that are good in the whole Internet, else private ones, else those in own networks of the
@@ -90,10 +120,7 @@ func Addresses(listen []netip.AddrPort, host []netip.Addr, own []netip.Prefix) (
 			out = append(out, s)
 		}
 	}
-	switch {
-	case len(listen) == 0:
-		return nil, errors.New("this router listens nowhere: set listen in [tls], such as [\"0.0.0.0:443\"], and reload")
-	case len(out) == 0:
+	if len(out) == 0 {
 		return nil, fmt.Errorf("of the addresses that are listened on, %s, another machine can reach none: say with --remote HOST:PORT where this router is reached", listen)
 	}
 	return out, nil

@@ -9,8 +9,10 @@
 //  4. Package peerfile writes them. Both daemons read them as any other files.
 //
 // The line holds a secret that has gone over a channel of which little is known. So the daemons replace it by another
-// one when they have met (package agent, invitations.go, and package tlslink, invited.go), and forget it.
+// one when they have met (package agent, invitations.go, and packages tlslink and wireguard, invited.go), and forget it.
 //
-// Peers are invited over TLS and not over WireGuard, whose handshake would have to be told to use another
-// secret while it is under way; and a TCP port is reached from more places.
+// Peers are invited over TLS or over WireGuard, and by itself over TLS where the inviting router listens for it, as a TCP port is reached
+// from more places. Over WireGuard package wireguard does what tlslink does over TLS (its invited.go), and the inviting end
+// keeps until the end of the term that the invitation was used: there a stranger gets no answer, and somebody who comes with it is to get one.
+// A tunnel over both transports at once (transport = "auto") cannot be invited: two meetings at a time would replace each other's secrets.
 package invitation

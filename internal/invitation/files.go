@@ -33,6 +33,10 @@ type peer struct {
 	secret  []byte
 	until   time.Time
 	role    config.Role
+
+	transport string
+	// own and far are the addresses in the tunnel, of this end and of the peer, if the two would not know otherwise which is whose.
+	own, far netip.Addr
 }
 
 // checkName makes sure that no other router has the peer's name.
@@ -66,6 +70,9 @@ func (s *site) plan(p peer) (*peerfile.Plan, error) {
 func (s *site) peerText(p peer, secret string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n# The reference of the configuration explains these keys and all others.\n\n[tunnel]\n", p.head)
+	if p.transport == config.TransportWireGuard {
+		b.WriteString("# How packets get there: by the WireGuard protocol, over UDP.\ntransport       = \"wireguard\"\n")
+	}
 	if len(p.remotes) > 0 {
 		fmt.Fprintf(&b, "# Where it is dialed, in this order.\nremotes         = %s\n", list(p.remotes))
 	}
@@ -74,6 +81,10 @@ func (s *site) peerText(p peer, secret string) string {
 		secret, p.name+".invitation")
 	if name := interfaceFor(p.name, s.hasInterface); name != "" {
 		fmt.Fprintf(&b, "# The tunnel's interface, as the peer's name cannot be that here.\ninterface       = %q\n", name)
+	}
+	if p.own.IsValid() {
+		fmt.Fprintf(&b, "# The addresses of the two ends in the tunnel, which tell the keys of one from the other's: their AS numbers are the same.\n"+
+			"address         = [\"%v/64\"]\npeer_address    = \"%v\"\n", p.own, p.far)
 	}
 	fmt.Fprintf(&b, "\n[bgp]\nasn    = %d\n# What is learned from it; anything else is refused. With le 24 behind a prefix its parts are learned too.\nimport = %s\n",
 		p.asn, list(p.imports))
@@ -179,9 +190,11 @@ type Wish struct {
 	Import  []string // filters, at least one
 	Export  []string // filters, own, any or default; none: own
 	Remotes []string // host:port, where this router is reached
-	ASN     uint32
-	Valid   time.Duration
-	Shared  bool // other peers may have the same networks
+	// Transport is over what the two meet; "": TLS where this router listens for it, else WireGuard.
+	Transport string
+	ASN       uint32
+	Valid     time.Duration
+	Shared    bool // other peers may have the same networks
 }
 
 // Make returns the line for a new peer of a router, and what is to be done with files there. now is the time at
@@ -199,12 +212,14 @@ func Make(c *config.Config, host config.Host, w Wish, now time.Time) (*Line, *pe
 	if err != nil {
 		return nil, nil, err
 	}
+	var listen []netip.AddrPort
+	if l.Transport, listen, err = listening(c, w.Transport); err != nil {
+		return nil, nil, err
+	}
 	if len(l.Remotes) == 0 {
-		if l.Remotes, err = Addresses(c.TLS.Listen, addresses(host), c.Announce.Networks); err != nil {
+		if l.Remotes, err = Addresses(listen, addresses(host), c.Announce.Networks); err != nil {
 			return nil, nil, err
 		}
-	} else if len(c.TLS.Listen) == 0 {
-		return nil, nil, errors.New("this router listens nowhere, so that nobody could come: set listen in [tls], such as [\"0.0.0.0:443\"]")
 	}
 	if l.Invited.ASN == 0 {
 		l.Invited.ASN = freeASN(c)
@@ -214,11 +229,22 @@ func Make(c *config.Config, host config.Host, w Wish, now time.Time) (*Line, *pe
 	if err := l.check(int64(l.Inviting.ASN), int64(l.Invited.ASN)); err != nil {
 		return nil, nil, err
 	}
+	own, far := l.addresses()
 	plan, err := s.plan(peer{
+		transport: l.Transport, own: own, far: far,
 		name: w.Name, asn: l.Invited.ASN, imports: w.Import, exports: w.Export, secret: l.Secret, until: l.Until, role: config.RoleInviting,
 		head: fmt.Sprintf("%s, which this router invited on %s.", w.Name, now.UTC().Format(time.DateOnly)),
 	})
 	return l, plan, err
+}
+
+// addresses are those of the two ends in the tunnel that have to be written down: over WireGuard the keys of one end are told from the
+// other's by their AS numbers, or by these where the numbers are the same.
+func (l *Line) addresses() (inviting, joined netip.Addr) {
+	if l.Transport == config.TransportWireGuard && l.Inviting.ASN == l.Invited.ASN {
+		return linkLocals(l.Secret)
+	}
+	return netip.Addr{}, netip.Addr{}
 }
 
 // announced are filters for what a peer with this export is told.
@@ -302,7 +328,9 @@ func Join(path string, c *config.Config, host config.Host, l *Line, a Answer, no
 	if err := s.checkClash(l.Announced, from); err != nil {
 		return nil, err
 	}
+	far, own := l.addresses()
 	plan, err := s.plan(peer{
+		transport: l.Transport, own: own, far: far,
 		name: from, asn: l.Inviting.ASN, remotes: l.Remotes, imports: l.Announced, secret: l.Secret, until: l.Until, role: config.RoleJoined,
 		head: fmt.Sprintf("%s, which invited this router; joined on %s.", l.Inviting.Name, now.UTC().Format(time.DateOnly)),
 	})

@@ -62,17 +62,45 @@ func does(t *testing.T, p *peerfile.Plan) *config.Config {
 	return got
 }
 
-// The two ends fit: each knows, reaches and accepts the other. Then both can be removed again without a trace.
+const udpText = "name = \"site-a\"\nasn = 64512\nrouter_id = \"10.1.0.1\"\n[announce]\nnetworks = [\"10.1.0.0/16\"]\n[wireguard]\nlisten_port = 51820\n"
+
+// The two ends fit: each knows, reaches and accepts the other, over either transport. Then both can be removed again without a trace.
 func TestInviteAndJoin(t *testing.T) {
+	both := siteText + "[wireguard]\nlisten_port = 51820\n"
+	for name, c := range map[string]struct {
+		site, wanted  string
+		asn           uint32
+		over, at, via string
+	}{
+		"tls":                        {siteText, "", 0, config.TransportTLS, "198.51.100.2:443", "tcp/443"},
+		"tls, where both are":        {both, "", 0, config.TransportTLS, "198.51.100.2:443", "tcp/443"},
+		"wireguard":                  {udpText, "", 0, config.TransportWireGuard, "198.51.100.2:51820", "udp/51820"},
+		"wireguard, as is asked":     {both, config.TransportWireGuard, 0, config.TransportWireGuard, "198.51.100.2:51820", "udp/51820"},
+		"wireguard in one AS":        {udpText, "", 64512, config.TransportWireGuard, "198.51.100.2:51820", "udp/51820"},
+		"tls in one AS, as is asked": {both, config.TransportTLS, 64512, config.TransportTLS, "198.51.100.2:443", "tcp/443"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := aSite(t, map[string]string{"warren.toml": c.site})
+			wish := Wish{Name: "site-b", Import: []string{"10.2.0.0/16", "2001:db8:2::/48"}, Valid: time.Hour, Transport: c.wanted, ASN: c.asn}
+			line := joinsAs(t, a, wish, c.at, c.over)
+			if line.Ports() != c.via {
+				t.Errorf("reached at %s", line.Ports())
+			}
+		})
+	}
+}
+
+// joinsAs invites a router to a and has one join that has nothing, and then has each remove the other.
+func joinsAs(t *testing.T, a *config.Config, wish Wish, at, over string) *Line {
+	t.Helper()
 	now := time.Now()
-	a := aSite(t, map[string]string{"warren.toml": siteText})
-	line, plan, err := Make(a, wan, Wish{Name: "site-b", Import: []string{"10.2.0.0/16", "2001:db8:2::/48"}, Valid: time.Hour}, now)
+	line, plan, err := Make(a, wan, wish, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a = does(t, plan)
 	line, err = Parse(line.String())
-	if err != nil || len(line.Remotes) != 1 || line.Remotes[0] != "198.51.100.2:443" {
+	if err != nil || len(line.Remotes) != 1 || line.Remotes[0] != at || line.Transport != over {
 		t.Fatalf("%+v, %v", line, err)
 	}
 	path := filepath.Join(t.TempDir(), "etc", "warren", "warren.toml")
@@ -81,14 +109,22 @@ func TestInviteAndJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := does(t, plan)
-	if b.Name != "site-b" || b.RouterID != netip.MustParseAddr("10.2.0.0").Next() || b.ASN < firstPrivate || len(b.Announce.Networks) != 2 {
+	if b.Name != "site-b" || b.RouterID != netip.MustParseAddr("10.2.0.0").Next() || b.ASN < firstPrivate && b.ASN != wish.ASN || len(b.Announce.Networks) != 2 {
 		t.Errorf("joined as %+v", b)
 	}
 	atA, atB := a.Peer("site-b"), b.Peer("site-a")
-	if atA == nil || atB == nil || atA.BGP.ASN != b.ASN || atB.BGP.ASN != a.ASN || atB.Tunnels[0].Remotes[0].String() != "198.51.100.2:443" ||
+	if atA == nil || atB == nil || atA.BGP.ASN != b.ASN || atB.BGP.ASN != a.ASN || atB.Tunnels[0].Remotes[0].String() != at ||
 		atB.BGP.Import.Prefixes[0].Prefix != a.Announce.Networks[0] || string(atA.Invited().Secret) != string(atB.Invited().Secret) ||
 		atA.Invited().Role != config.RoleInviting || atB.Invited().Role != config.RoleJoined || !atA.Invited().Until.Equal(line.Until) {
 		t.Errorf("%+v and %+v", atA, atB)
+	}
+	ta, tb := atA.Tunnels[0], atB.Tunnels[0]
+	if ta.Transport != over || tb.Transport != over || over == config.TransportWireGuard && ta.Trust.First == tb.Trust.First {
+		t.Errorf("over %s and %s; first %v and %v", ta.Transport, tb.Transport, ta.Trust.First, tb.Trust.First)
+	}
+	if one := over == config.TransportWireGuard && wish.ASN == a.ASN; ta.PeerAddress.IsValid() != one ||
+		one && (ta.PeerAddress != tb.Address[0].Addr() || tb.PeerAddress != ta.Address[0].Addr()) {
+		t.Errorf("addresses %v to %v, and %v to %v", ta.Address, ta.PeerAddress, tb.Address, tb.PeerAddress)
 	}
 	for c, peer := range map[*config.Config]string{a: "site-b", b: "site-a"} {
 		plan, err := peerfile.Removal(c, peer)
@@ -102,6 +138,19 @@ func TestInviteAndJoin(t *testing.T) {
 			t.Errorf("left: %q %q", left, more)
 		}
 	}
+	return line
+}
+
+// Two routers that are invited over WireGuard have other addresses each, so that no two neighbors have the same.
+func TestLinkLocals(t *testing.T) {
+	seen := map[netip.Addr]bool{}
+	for range 10 {
+		one, two := linkLocals(someLine().Secret)
+		if !one.IsLinkLocalUnicast() || !two.IsLinkLocalUnicast() || one == two || seen[one] || seen[two] {
+			t.Errorf("%v and %v", one, two)
+		}
+		seen[one], seen[two] = true, true
+	}
 }
 
 func TestClashes(t *testing.T) {
@@ -113,8 +162,9 @@ func TestClashes(t *testing.T) {
 		"site-stale.secret":     "x",
 		"site-other.invitation": "x",
 	})
-	deaf := *a
-	deaf.TLS.Listen = nil
+	deaf, udp := *a, *a
+	deaf.TLS.Listen, udp.TLS.Listen = nil, nil
+	udp.WireGuard.ListenPort = 51820
 	for want, c := range map[string]struct {
 		cfg  *config.Config
 		host config.Host
@@ -129,7 +179,9 @@ func TestClashes(t *testing.T) {
 		"site-other.invitation exists":    {a, wan, Wish{Name: "site-other", Import: []string{"10.2.0.0/16"}}},
 		"another machine can reach none":  {a, hostWith("lo0", "169.254.3.1/16", "fe80::1/64"), Wish{Name: "site-b", Import: []string{"10.2.0.0/16"}}},
 		"this router listens nowhere: se": {&deaf, wan, Wish{Name: "site-b", Import: []string{"10.2.0.0/16"}}},
-		"so that nobody could come":       {&deaf, wan, Wish{Name: "site-b", Import: []string{"10.2.0.0/16"}, Remotes: []string{"b.example.net:443"}}},
+		"until then nobody could come":    {&deaf, wan, Wish{Name: "site-b", Import: []string{"10.2.0.0/16"}, Remotes: []string{"b.example.net:443"}}},
+		"set listen_port in [wireguard]":  {a, wan, Wish{Name: "site-b", Import: []string{"10.2.0.0/16"}, Transport: config.TransportWireGuard}},
+		"does not listen for TLS: set li": {&udp, wan, Wish{Name: "site-b", Import: []string{"10.2.0.0/16"}, Transport: config.TransportTLS}},
 	} {
 		c.wish.Valid = time.Hour
 		if _, _, err := Make(c.cfg, c.host, c.wish, now); err == nil || !strings.Contains(err.Error(), want) {

@@ -2,6 +2,7 @@ package invitation
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -31,6 +33,8 @@ type Line struct {
 	Inviting End
 	Invited  End
 	RouterID netip.Addr // proposed for the invited end, IPv4
+
+	Transport string // config.TransportTLS or config.TransportWireGuard
 
 	Announced []string // filters of what the inviting end announces: what the invited end is to import
 	Imported  []string // filters of what the inviting end imports: what the invited end is to announce
@@ -73,14 +77,19 @@ type wireLine struct {
 	RouterID  string   `json:"id"`
 	Announced []string `json:"take"`
 	Imported  []string `json:"give"`
+	Transport string   `json:"over,omitempty"` // absent: tls, as lines of versions before are
 }
 
 // String is the line, in one word.
 func (l *Line) String() string {
-	text, err := json.Marshal(wireLine{
+	w := wireLine{
 		l.Remotes, l.Secret, l.Until.Unix(), l.Inviting.Name, int64(l.Inviting.ASN), l.Invited.Name, int64(l.Invited.ASN),
-		l.RouterID.String(), l.Announced, l.Imported,
-	})
+		l.RouterID.String(), l.Announced, l.Imported, "",
+	}
+	if l.Transport != config.TransportTLS {
+		w.Transport = l.Transport
+	}
+	text, err := json.Marshal(w)
 	if err != nil {
 		panic("invitation: " + err.Error()) // strings and numbers
 	}
@@ -99,7 +108,7 @@ func Parse(text string) (*Line, error) {
 	l := &Line{
 		Remotes: w.Remotes, Secret: w.Secret, Until: time.Unix(w.Until, 0).UTC(),
 		Inviting: End{w.From, uint32(w.FromASN)}, Invited: End{w.To, uint32(w.ToASN)},
-		Announced: w.Announced, Imported: w.Imported,
+		Announced: w.Announced, Imported: w.Imported, Transport: cmp.Or(w.Transport, config.TransportTLS),
 	}
 	if l.RouterID, err = netip.ParseAddr(w.RouterID); err != nil || !l.RouterID.Is4() {
 		return nil, errors.New("the invitation proposes no router ID")
@@ -157,6 +166,9 @@ func decode(text string) (w wireLine, err error) {
 
 // check applies the rules of a config to each value.
 func (l *Line) check(from, to int64) error {
+	if err := ParseTransport(l.Transport); err != nil {
+		return fmt.Errorf("the transport %q %w", l.Transport, err)
+	}
 	if len(l.Remotes) == 0 || len(l.Remotes) > MaxRemotes {
 		return fmt.Errorf("there are %d addresses of the inviting router; allowed are 1 to %d", len(l.Remotes), MaxRemotes)
 	}
@@ -213,6 +225,33 @@ func checkRemote(r string) error {
 		return errors.New("cannot be reached from another machine")
 	}
 	return nil
+}
+
+// ParseTransport checks over what peers are to be invited. The error completes a sentence that begins with it.
+func ParseTransport(s string) error {
+	switch s {
+	case config.TransportTLS, config.TransportWireGuard:
+		return nil
+	case config.TransportAuto:
+		return fmt.Errorf("is not one over which two routers meet; allowed are %q and %q; when they have met, change transport in both peers' files",
+			config.TransportTLS, config.TransportWireGuard)
+	}
+	return fmt.Errorf("is not one over which two routers meet; allowed are %q and %q", config.TransportTLS, config.TransportWireGuard)
+}
+
+// Ports are those at which the inviting end is reached, as firewalls call them: "tcp/443" or "udp/51820".
+func (l *Line) Ports() string {
+	protocol := "tcp/"
+	if l.Transport == config.TransportWireGuard {
+		protocol = "udp/"
+	}
+	var all []string
+	for _, r := range l.Remotes {
+		if _, port, err := net.SplitHostPort(r); err == nil && !slices.Contains(all, protocol+port) {
+			all = append(all, protocol+port)
+		}
+	}
+	return strings.Join(all, " and ")
 }
 
 // Expired returns an error if the term is over at a time, or ends later than any that is made.

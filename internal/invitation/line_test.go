@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"warren/internal/config"
 	"warren/internal/keys"
 )
 
@@ -18,13 +19,21 @@ func someLine() *Line {
 	return &Line{
 		Remotes: []string{"198.51.100.2:443", "[2001:db8::2]:443", "a.example.net:8443"}, Secret: keys.NewSecret(), Until: time.Unix(2e9, 0).UTC(),
 		Inviting: End{"site-a", 64512}, Invited: End{"site-b", 4200000001}, RouterID: netip.MustParseAddr("10.2.0.1"),
-		Announced: []string{"10.1.0.0/16", "any"}, Imported: []string{"10.2.0.0/16 le 24", "2001:db8:2::/48"},
+		Announced: []string{"10.1.0.0/16", "any"}, Imported: []string{"10.2.0.0/16 le 24", "2001:db8:2::/48"}, Transport: config.TransportTLS,
 	}
 }
 
 func TestLineComesBack(t *testing.T) {
 	l := someLine()
 	text := l.String()
+	if b, err := encoding.DecodeString(text[7:]); err != nil || bytes.Contains(b, []byte("tls")) {
+		t.Errorf("a version before could not read it: %s, %v", b, err)
+	}
+	over := someLine()
+	over.Transport = config.TransportWireGuard
+	if got, err := Parse(over.String()); err != nil || !reflect.DeepEqual(got, over) {
+		t.Errorf("over WireGuard: %+v, %v", got, err)
+	}
 	for _, as := range []string{text, strings.ToUpper(text), " " + text[:40] + "\r\n  " + text[40:] + "\n"} {
 		got, err := Parse(as)
 		if err != nil || !reflect.DeepEqual(got, l) {
@@ -111,6 +120,8 @@ func TestHostileLines(t *testing.T) {
 		`the prefix "127.0.0.0/8"`:           wire(func(w *wireLine) { w.Announced = []string{"127.0.0.0/8"} }),
 		`the prefix "any"`:                   wire(func(w *wireLine) { w.Imported = []string{"any"} }),
 		`the prefix "10.0.0.1/8"`:            wire(func(w *wireLine) { w.Imported = []string{"10.0.0.1/8"} }),
+		`the transport "quic" is not one`:    wire(func(w *wireLine) { w.Transport = "quic" }),
+		`the transport "auto" is not one`:    wire(func(w *wireLine) { w.Transport = "auto" }),
 		`does not know`:                      seal([]byte(`{"at":["198.51.100.2:443"],"more":1}`)),
 		`this version of warren does not`:    seal([]byte(`{} {}`)),
 		`says something that this version`:   seal([]byte("[" + strings.Repeat("[", 10000))),

@@ -66,8 +66,8 @@ type Trust struct {
 type Secret struct {
 	Name string // where it is kept: by that a session outlives a change of what is there
 	Key  []byte // SecretLen bytes that only the two ends have
-	// Invited is set of the last secret alone: see [MeetingKind].
-	Invited Invited
+	// Invited is set of the last secret alone: see [tunnel.MeetingKind].
+	Invited tunnel.Invited
 }
 
 // SecretLen is the length of a shared secret in bytes.
@@ -143,13 +143,13 @@ type LinkConfig struct {
 	Control        Control // for this tunnel's sockets, after Config.Control; may be nil
 	Underlay       string  // the interface that Control binds them to, if any: a peer that comes by it is answered by it
 	Keepalive      time.Duration
-	DeadAfter      time.Duration      // at least twice Keepalive
-	Paths          Paths              // for this tunnel's connections; may be nil
-	Device         Device             // closed when Run returns
-	Assign         []netip.Addr       // the addresses that the peer is to have, which its Event says; at most [tunnel.MaxAssigned]
-	Events         func(tunnel.Event) // must not block; may be nil
-	Meetings       func(Meeting)      // of a link with an invitation's secret, from any goroutine; must not block; may be nil
-	Resume         *Handover          // the tunnel is up already, as the program before has left it; nil: it is not
+	DeadAfter      time.Duration        // at least twice Keepalive
+	Paths          Paths                // for this tunnel's connections; may be nil
+	Device         Device               // closed when Run returns
+	Assign         []netip.Addr         // the addresses that the peer is to have, which its Event says; at most [tunnel.MaxAssigned]
+	Events         func(tunnel.Event)   // must not block; may be nil
+	Meetings       func(tunnel.Meeting) // of a link with an invitation's secret, from any goroutine; must not block; may be nil
+	Resume         *Handover            // the tunnel is up already, as the program before has left it; nil: it is not
 	// Heard is set for a tunnel that is carried by another transport too, which the peer is told. It is called,
 	// from any goroutine, with what a peer that does so as well has received by that (see [Link.Tell]). It must not block.
 	Heard func(tunnel.Received)

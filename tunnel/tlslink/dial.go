@@ -175,7 +175,7 @@ func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (conn *tls.Conn
 			l.log.Debug("the peer does not have the secret that is offered, trying the next", "secret", cred.name, "remote", addr)
 		}
 	}
-	if isInvited(creds, Joined) {
+	if isInvited(creds, tunnel.Joined) {
 		err = errInvitationUsed
 	}
 	return conn, w, err

@@ -75,10 +75,10 @@ type session struct {
 	load      load        // of the link, at the last tick
 	asked     atomic.Bool // whether the peer asks for further lanes
 
-	known   string      // the server name of the secret that was the first when the session began
-	invited Invited     // of the secret with which the session began
-	told    bool        // the peer was told the one that replaces an invitation's
-	met     *credential // for which MeetingOver was told; nil: none
+	known   string         // the server name of the secret that was the first when the session began
+	invited tunnel.Invited // of the secret with which the session began
+	told    bool           // the peer was told the one that replaces an invitation's
+	met     *credential    // for which MeetingOver was told; nil: none
 
 	replaced time.Time // since when a secret that was replaced is in use; zero: none is
 

@@ -16,11 +16,11 @@ import (
 // credential is one way in which the two ends know each other: a shared secret, or
 // certificates. It never changes.
 type credential struct {
-	trust   Trust       // unless it is a secret
-	name    string      // of the secret
-	keys    *secretKeys // of the secret; nil: certificates
-	secret  []byte      // what keys are derived from
-	invited Invited     // of the secret
+	trust   Trust          // unless it is a secret
+	name    string         // of the secret
+	keys    *secretKeys    // of the secret; nil: certificates
+	secret  []byte         // what keys are derived from
+	invited tunnel.Invited // of the secret
 	now     func() time.Time
 }
 

@@ -94,7 +94,7 @@ func (l *Link) tryNext(now time.Time) (look bool) {
 			}
 			t.queue, t.began, look = remote.Order(t.groups, &t.book, l.cfg.RandomOrder, now), now, true
 		}
-		t.at, t.first, t.again = t.queue[0].Addrs, t.queue[0].Remote == 0, len(l.known)-1
+		t.at, t.first, t.again = t.queue[0].Addrs, t.queue[0].Remote == 0, max(0, protocol.Begins(l.known)-1)
 		t.queue = t.queue[1:]
 	}
 	t.next = now.Add(l.cfg.ConnectTimeout)

@@ -109,7 +109,10 @@ type LinkConfig struct {
 	// peer says nothing. It must not block; nil does not ask.
 	Assign  []netip.Addr
 	Offered func([]netip.Addr)
-	Resume  *Handover // the tunnel is up already, as the program before has left it; nil: it is not
+	// Meetings is told how the secret of an invitation is replaced, if the last of the keys are of one, each of them derived by DeriveSecret. It
+	// must not block; may be nil.
+	Meetings func(tunnel.Meeting)
+	Resume   *Handover // the tunnel is up already, as the program before has left it; nil: it is not
 }
 
 func (c *LinkConfig) liveness() liveness.Config {

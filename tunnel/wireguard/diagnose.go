@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"warren/tunnel"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -27,6 +28,8 @@ func (l *Link) diagnose(now time.Time) {
 		return
 	}
 	switch {
+	case isRefused(now, &s):
+		l.fail(errInvitationUsed)
 	case !s.Unopened.IsZero() && now.Sub(s.Unopened) < hintTime:
 		l.fail(fmt.Errorf("%s has another preshared key: preshared_key_file must hold the same at both ends, or be absent at both", s.Endpoint))
 	case s.Unused >= manyUnused && now.Sub(s.Heard) < hintTime:
@@ -75,6 +78,9 @@ func (l *Link) noAnswer(last netip.AddrPort) error {
 	from := last.String()
 	if len(l.cfg.Remotes) > 0 {
 		from = strings.Join(l.cfg.Remotes, ", ")
+	}
+	if l.known[len(l.known)-1].Invited == tunnel.Joined {
+		return noInvitation(from)
 	}
 	if l.known[0].PrivateKey != (protocol.PrivateKey{}) {
 		return fmt.Errorf("no answer from %s: is this UDP port of the peer's reachable, and are secret_file and link the same at both ends?", from)

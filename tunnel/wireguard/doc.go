@@ -57,5 +57,6 @@
 // The outer packets may be fragmented. Where large ones vanish nevertheless, the link finds
 // what passes and clamps the interface to it (path.go, package pathmtu).
 //
-// A Warren that is to get addresses from its peer asks for them inside the tunnel (assign.go).
+// A Warren that is to get addresses from its peer asks for them inside the tunnel (assign.go). The secret of an invitation is
+// replaced inside it when the two ends meet, and who comes with it later is told so (invited.go).
 package wireguard

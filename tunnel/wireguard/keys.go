@@ -47,5 +47,6 @@ func (l *Link) setKeys(now time.Time, keys []Keys) error {
 	if ended {
 		l.down(now, errKeyRemoved)
 	}
+	l.hasten(now)
 	return nil
 }

@@ -66,6 +66,7 @@ type Link struct {
 	ways ways
 
 	assigning assigning
+	meeting   meeting
 
 	report *report.Report
 }
@@ -86,12 +87,12 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
 		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), done: make(chan struct{}),
 		known: c.keys(), probe: newProber(&c), live: liveness.New(c.liveness()), path: newPath(c.Device.MTU()),
-		assigning: assigning{messages: make(chan pathmtu.Assign, 8)},
+		assigning: assigning{messages: make(chan pathmtu.Assign, 8)}, meeting: meeting{told: make(chan [SecretLen]byte, 8)},
 	}
 	l.ways.paths = c.Paths
 	l.flow = &flow.Tunnel{
 		Flow: e.flow, Device: l.dev, Joins: l.dev.Offload() != 0, Logger: l.log,
-		Notify: l.notify, Probed: l.probed, Assigns: l.assigns,
+		Notify: l.notify, Probed: l.probed, Assigns: l.assigns, Told: l.isTold,
 	}
 	l.flow.Limit.Store(int32(l.mtu))
 	l.setEnds(c.LocalAddress, c.PeerAddress)
@@ -210,6 +211,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 	l.tryPath(now)
 	l.tryMeasure(now)
 	l.tryAssign(now)
+	l.tryMeet(now)
 	look = l.tryNext(now) || l.seekFirst(now)
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)

@@ -25,7 +25,7 @@ func renewAt(s *protocol.Status) time.Time {
 // facts are what the machine needs to know of the peer.
 func (l *Link) facts(s *protocol.Status) liveness.Facts {
 	return liveness.Facts{
-		Heard: s.Spoke, Session: s.Established, Alive: s.Alive, Unconfirmed: s.Unconfirmed, Trying: s.Trying,
+		Heard: s.Spoke, Session: s.Established, Alive: s.Alive, Unconfirmed: s.Unconfirmed, Trying: s.Trying || protocol.Begins(l.known) == 0,
 		Renew: renewAt(s), Expire: s.Since.Add(protocol.RejectAfterTime), Begun: l.initiated,
 		Lost:     l.ways.isLost(s),
 		MayBegin: len(l.cfg.Remotes) > 0 && !l.resolving && s.Endpoint.IsValid(),
@@ -100,6 +100,7 @@ func (l *Link) deadline(now time.Time) time.Time {
 	if l.isUp() {
 		earlier(l.path.search.Due())
 		earlier(l.assigning.next)
+		earlier(l.meeting.next)
 	}
 	return first
 }

@@ -122,6 +122,11 @@ func (l *Link) sendInside(now time.Time, packet []byte) error {
 	if err != nil {
 		return err
 	}
+	return l.sendSealed(&sealer, packet)
+}
+
+// sendSealed seals the only packet of a reservation, and sends it.
+func (l *Link) sendSealed(sealer *protocol.Sealer, packet []byte) error {
 	buf := make([]byte, protocol.Overhead+len(packet))
 	copy(buf[protocol.HeaderLen:], packet)
 	msg := sealer.Add(buf, len(packet), len(packet))

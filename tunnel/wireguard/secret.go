@@ -5,11 +5,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 
+	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
 )
 
 // SecretLen is the length of a shared secret in bytes.
-const SecretLen = 32
+const SecretLen = pathmtu.SecretLen
 
 // Keys are what one end of a tunnel knows the other by.
 type Keys = protocol.Keys
@@ -18,7 +19,8 @@ type Keys = protocol.Keys
 // ends have, and from the tunnel's number, the same at both. It makes two ordinary key
 // pairs and a preshared key, so that a tunnel with a shared secret is a tunnel of the
 // WireGuard protocol like any other. Which pair is this end's, first says: it must be
-// true at one end and false at the other.
+// true at one end and false at the other. With what else it makes, two ends that know each other by an invitation
+// refuse who comes with it later, see [Keys].
 //
 // The derivation is HKDF-SHA256 (RFC 5869) without salt. Its info is "warren/1
 // wireguard", what is made, and "link N". Scalars are clamped (RFC 7748), as wg(8)
@@ -39,7 +41,10 @@ func DeriveSecret(secret []byte, link uint16, first bool) Keys {
 	if !first {
 		mine, theirs = theirs, mine
 	}
-	return Keys{PrivateKey: mine, PeerPublicKey: theirs.Public(), PresharedKey: derive("preshared key")}
+	return Keys{
+		PrivateKey: mine, PeerPublicKey: theirs.Public(), PresharedKey: derive("preshared key"),
+		Secret: [SecretLen]byte(secret), Refusal: derive("refusal"),
+	}
 }
 
 // clamp makes a scalar of random bytes (RFC 7748, section 5).

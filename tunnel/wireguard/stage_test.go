@@ -39,7 +39,8 @@ type stage struct {
 	sockets int // open
 	opened  int
 	echoes  int
-	heard   int // data messages that the peer received
+	heard   int      // data messages that the peer received
+	arrived [][]byte // packets in them
 	events  []string
 }
 
@@ -113,8 +114,12 @@ func (s *stage) toFar(msg []byte) {
 	if binary.LittleEndian.Uint32(msg) == 4 {
 		s.heard++
 	}
-	if reply := s.machine.Receive(s.now, nearAddr, msg).Reply; reply != nil {
-		s.toNear(reply)
+	got := s.machine.Receive(s.now, nearAddr, msg)
+	if got.Packet != nil {
+		s.arrived = append(s.arrived, bytes.Clone(got.Packet))
+	}
+	if got.Reply != nil {
+		s.toNear(got.Reply)
 	}
 }
 

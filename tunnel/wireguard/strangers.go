@@ -53,6 +53,8 @@ func (s *strangers) note(now time.Time, from netip.AddrPort, err error) {
 			s.log.Warn("a stranger began a handshake: if this is a peer, its public_key in its file here is wrong",
 				"remote", from, "public_key", stranger.PublicKey)
 		}
+	case errors.Is(err, protocol.ErrInvitationUsed):
+		s.noteUsed(now, from)
 	case errors.Is(err, protocol.ErrOtherKey):
 		s.refusals.Note(now, from.Addr(), textOtherKey, false)
 		if s.mayTell(now, strangerAt{from: from.Addr()}) {

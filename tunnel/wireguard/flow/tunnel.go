@@ -36,10 +36,11 @@ type Tunnel struct {
 	// Notify is called for whatever comes while the tunnel is not up, and when Large becomes
 	// true. Probed is called for packets of package pathmtu: with an answer to send inside the
 	// tunnel, or with nil and the token that the peer has answered; Assigns for its messages about
-	// assigned addresses. None may block.
+	// assigned addresses; Told, which may be nil, for the secret that it tells. None may block.
 	Notify  func()
 	Probed  func(answer []byte, token pathmtu.Token)
 	Assigns func(pathmtu.Assign)
+	Told    func([pathmtu.SecretLen]byte)
 
 	Up    atomic.Bool                  // the link says
 	Limit atomic.Int32                 // of packets in the tunnel, in bytes
@@ -66,16 +67,20 @@ func (t *Tunnel) sendsLarge(longest int) {
 }
 
 // takeProbe looks at a packet that arrived and may be a path MTU probe, the answer to one, or
-// about assigned addresses, and reports whether it was.
+// about assigned addresses or a secret, and reports whether it was.
 func (t *Tunnel) takeProbe(packet []byte) bool {
 	ends := t.Ends.Load()
 	if answer, token, answers := ends.Take(packet); answer != nil || answers {
 		t.Probed(answer, token)
 		return true
 	}
-	m, ok := ends.TakeAssign(packet)
-	if ok {
+	if m, ok := ends.TakeAssign(packet); ok {
 		t.Assigns(m)
+		return true
+	}
+	secret, ok := pathmtu.TakeSecret(packet)
+	if ok && t.Told != nil {
+		t.Told(secret)
 	}
 	return ok
 }

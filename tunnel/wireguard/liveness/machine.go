@@ -20,7 +20,7 @@ type Facts struct {
 	Unconfirmed bool      // the peer has not used this end's latest answer to a handshake
 	Renew       time.Time // when this end renews the session
 	Expire      time.Time // when the session ends
-	Trying      bool      // a handshake is under way, or about to begin
+	Trying      bool      // a handshake is under way or about to begin, or is for the peer alone to begin
 	Begun       time.Time // when this end began a handshake last; zero: never
 	Lost        bool      // nothing gets to the peer, or it has not been heard since something can again
 	MayBegin    bool      // this end begins handshakes by itself, and knows where the peer is

@@ -18,5 +18,5 @@
 //     it. Now and then one byte more is tried; if that passes, it is sought again upward.
 //
 // Two Warrens tell each other by the same kind of echo which addresses one assigns to the
-// other (assign.go).
+// other (assign.go), and the secret that replaces an invitation's (secret.go).
 package pathmtu

@@ -17,8 +17,16 @@ func FuzzTake(f *testing.F) {
 		f.Add(p)
 		f.Add(r)
 	}
+	told, err := TellSecret([SecretLen]byte{5})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(told)
 	f.Fuzz(func(t *testing.T, p []byte) {
 		IsICMP(p)
+		if secret, ok := TakeSecret(p); !ok && secret != ([SecretLen]byte{}) {
+			t.Errorf("no secret, and %x", secret)
+		}
 		for _, e := range []Ends{near4, near6, {}} {
 			answer, token, answers := e.Take(p)
 			if len(answer) > Small || answer != nil && answers || !answers && token != (Token{}) {

@@ -40,6 +40,9 @@
 // of its own; what comes of any of them is a session of the one peer, and outlives a change
 // of keys as long as its own are among them.
 //
+// Keys may be of an invitation, which more than two routers may have: then one end begins handshakes and the other answers
+// them, and all routers but one are refused, by a response that only they can read (invited.go).
+//
 // Towards a peer this end may have a key pair of its own, instead of the machine's. An
 // initiation does not say whom it is for except by its MAC, so that garbage costs one
 // MAC more for each such pair: 0.5 to 1 µs, and some 0.7 ms with 1,000 of them, until

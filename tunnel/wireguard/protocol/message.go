@@ -29,6 +29,10 @@ const (
 // of this end: the sender knows this router by a wrong one, or is a stranger.
 var ErrOtherKey = errors.New("not meant for this public key")
 
+// ErrInvitationUsed is that an initiation is authentic, with the keys of an invitation by which another router has come. The sender
+// is told so.
+var ErrInvitationUsed = errors.New("with an invitation that another router has used")
+
 // StrangerError is that an initiation is for us, of somebody who is no peer. That it has
 // the key that it claims is not proven.
 type StrangerError struct{ PublicKey PublicKey }
@@ -46,6 +50,7 @@ var (
 	errReplay    = errors.New("replayed, or too old to tell")
 	errStale     = errors.New("an initiation older than one before: replayed, or the peer's clock was put back")
 	errTwin      = errors.New("of another machine with the peer's key")
+	errBegun     = errors.New("with the keys of an invitation, by which this end goes to the other")
 	errIndex     = errors.New("for a session that is not there")
 	errExpired   = errors.New("for a session that is over")
 	errTooMany   = errors.New("too many handshakes")

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"warren/tunnel"
 	"warren/tunnel/wireguard/aead"
 )
 
@@ -48,11 +49,11 @@ type Peer struct {
 	endpoint   netip.AddrPort
 	heard      time.Time // when anything authentic came last
 	spoke      time.Time // the same without initiations
-	answered   time.Time // when an initiation last was
 	stale      stale
 	twin       twin
 	unused     int       // of our responses in a row, how many the peer has not used
 	unopened   time.Time // when a response last came that could not be opened
+	refused    time.Time // when one last said that the invitation was used; zero: a session was made since
 	initiated  time.Time // when we last sent one
 	attempt    time.Time // when we began to try
 	ours       *initiation
@@ -117,6 +118,10 @@ type Status struct {
 	Twin      netip.AddrPort
 	TwinHeard time.Time
 
+	Invited tunnel.Invited // of the keys of the current session; 0 without one
+	// Refused is when the peer last said that another router has used the invitation; zero: it has not, or there was a session since.
+	Refused time.Time
+
 	// Hints at two ends that have not the same preshared key. Unopened can be made
 	// by who sees our initiations and knows our public key.
 	Unused   int       // of our responses in a row, how many the peer has not used
@@ -146,7 +151,7 @@ func (p *Peer) Status(now time.Time) Status {
 		Unconfirmed: p.next != nil, Unused: p.unused, Unopened: p.unopened,
 		Replied: p.replied, Sent: p.sent, Got: p.got,
 		Behind: p.stale.by, Stale: p.stale.at,
-		Twin: p.twin.at, TwinHeard: p.twin.heard, Shook: p.shook,
+		Twin: p.twin.at, TwinHeard: p.twin.heard, Shook: p.shook, Refused: p.refused,
 	}
 	w := p.ways[0]
 	if p.current != nil {
@@ -155,6 +160,7 @@ func (p *Peer) Status(now time.Time) Status {
 	s.Local, s.Remote = w.me.public, w.remote.public
 	s.Key, s.KeyPlace = p.placeLocked(w)
 	if p.current != nil {
+		s.Invited = w.invited
 		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
 		s.Initiator, s.RTT, s.Alive = p.current.initiator, p.current.rtt, p.current.alive
 	}
@@ -203,6 +209,22 @@ func (p *Peer) unlockChanged() {
 // handshake.
 func (p *Peer) Sealer(now time.Time, n int) (Sealer, error) {
 	p.mu.Lock()
+	return p.sealerUnlock(now, n)
+}
+
+// SealerOf is Sealer for what only that peer is to read whose session was made at a time, as [Status] says: if another one is current by
+// now it returns ErrNoSession.
+func (p *Peer) SealerOf(now, since time.Time, n int) (Sealer, error) {
+	p.mu.Lock()
+	if p.current == nil || !p.current.created.Equal(since) {
+		p.mu.Unlock()
+		return Sealer{}, ErrNoSession
+	}
+	return p.sealerUnlock(now, n)
+}
+
+// sealerUnlock is Sealer with the lock held, which it lets go.
+func (p *Peer) sealerUnlock(now time.Time, n int) (Sealer, error) {
 	s := p.current
 	if p.removed || !s.sendable(now, uint64(n)) {
 		if !p.removed {
@@ -232,7 +254,10 @@ func (p *Peer) initiateLocked(now time.Time, out [][]byte) [][]byte {
 		}
 		return out
 	}
-	w := p.ways[p.tries%len(p.ways)]
+	w := p.pickLocked(p.tries)
+	if w == nil {
+		return out // likewise
+	}
 	p.tries++
 	if msg := p.beginLocked(now, w); msg != nil {
 		out = append(out, msg)

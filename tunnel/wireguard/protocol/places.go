@@ -94,10 +94,10 @@ func (p *Peer) Ask(now time.Time, take bool, places []netip.AddrPort) []byte {
 		p.dropQuestionLocked()
 	}
 	// The other end would forget a session that it does not use yet.
-	if p.removed || p.current == nil || !p.current.alive || p.next != nil || !p.timers.handshake.IsZero() {
+	w := p.pickLocked(p.unanswered)
+	if p.removed || w == nil || p.current == nil || !p.current.alive || p.next != nil || !p.timers.handshake.IsZero() {
 		return nil
 	}
-	w := p.ways[p.unanswered%len(p.ways)]
 	hs, msg := p.initiationLocked(now, w)
 	if hs == nil {
 		return nil

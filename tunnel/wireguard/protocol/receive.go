@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"warren/tunnel"
 )
 
 // initiation answers a peer that begins a handshake.
@@ -28,6 +30,10 @@ func (m *Machine) initiation(now time.Time, from netip.AddrPort, me *identity, b
 	if errors.Is(err, errStale) {
 		reply = p.counterLocked(now, from, w)
 		p.unlockChanged()
+		return Received{Reply: reply, Err: err}
+	}
+	if errors.Is(err, ErrInvitationUsed) {
+		p.mu.Unlock()
 		return Received{Reply: reply, Err: err}
 	}
 	if errors.Is(err, errTwin) || errors.Is(err, errLeft) {
@@ -54,6 +60,12 @@ func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, w *way, r *recei
 	if err != nil {
 		return nil, err
 	}
+	if w.invited == tunnel.Joined {
+		return nil, errBegun
+	}
+	if p.refusesLocked(now, from, w) {
+		return p.refusalLocked(now, w, r)
+	}
 	if ts == w.latest {
 		return nil, errReplay
 	}
@@ -61,7 +73,7 @@ func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, w *way, r *recei
 		p.stale.by, p.stale.at = w.latest.since(&ts), now
 		return nil, errStale
 	}
-	if !p.answered.IsZero() && now.Sub(p.answered) < minInitiations {
+	if !w.answered.IsZero() && now.Sub(w.answered) < minInitiations {
 		return nil, errTooMany
 	}
 	if p.isUnwantedLocked(now, from) {
@@ -76,7 +88,7 @@ func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, w *way, r *recei
 		p.m.freeIndex(index)
 		return nil, err
 	}
-	w.latest, p.answered, p.stale.by, p.stale.at = ts, now, 0, time.Time{}
+	w.latest, w.answered, p.stale.by, p.stale.at = ts, now, 0, time.Time{}
 	if p.next != nil {
 		p.unused++
 	}
@@ -103,11 +115,16 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 	}
 	keys, err := hs.finish(hs.way.me, &hs.way.remote, msg)
 	if err != nil {
-		p.unopened = now
+		if hs.isRefusal(msg) {
+			p.refused, err = now, ErrInvitationUsed
+		} else {
+			p.unopened = now
+		}
 		p.unlockChanged()
 		return Received{Err: err}
 	}
 	hs.erase()
+	p.refused = time.Time{}
 	if asked && !p.answeredLocked(now) {
 		p.unlockChanged()
 		return Received{Err: errAsked}

@@ -28,6 +28,9 @@ const (
 // which a peer that was started anew often has: then counterLocked returns the initiation,
 // to send there.
 func (p *Peer) counterLocked(now time.Time, from netip.AddrPort, w *way) []byte {
+	if Begins(p.keys) == 0 {
+		return nil // it is for the peer to begin
+	}
 	pause := counterPause
 	if s := p.current; s.sendable(now, 1) && now.Sub(s.created) < rekeyAfterTime && now.Sub(p.spoke) < rekeyTimeout {
 		pause = counterPauseWorking

@@ -19,8 +19,8 @@ const (
 
 	eraseAfterTime = 3 * rejectAfterTime // section 6.3
 	maxJitter      = time.Second / 3     // on rekeyTimeout, so that two ends do not keep colliding
-	// minInitiations is how far apart initiations of one peer are that are
-	// answered: each costs us two Diffie-Hellmans more.
+	// minInitiations is how far apart initiations of one peer with the same keys are that
+	// are answered: each costs us two Diffie-Hellmans more.
 	minInitiations = 20 * time.Millisecond
 )
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"warren/tunnel"
 )
 
 // Keys are what the two ends of a tunnel know each other by. A peer may have several of
@@ -17,6 +19,13 @@ type Keys struct {
 	PrivateKey    PrivateKey // of this end towards the peer; all zeros: the machine's
 	PeerPublicKey PublicKey
 	PresharedKey  PresharedKey // all zeros: none
+
+	// Invited is set of the last of a peer's keys alone, and then Refusal is what both ends have in place of PresharedKey for
+	// saying that the invitation was used (invited.go).
+	Invited tunnel.Invited
+	Refusal PresharedKey
+	// Secret is what the keys were derived from, for who derives them; this package does not look at it.
+	Secret [KeyLen]byte
 }
 
 func (c *PeerConfig) keys() []Keys {
@@ -34,6 +43,11 @@ type way struct {
 	remote  remote
 	stamper stamper
 	latest  timestamp // of the initiations answered
+
+	answered  time.Time // when an initiation last was
+	invited   tunnel.Invited
+	refusal   PresharedKey
+	refusedAt time.Time // when an initiation last was
 }
 
 func (w *way) pairing() pairing { return pairing{w.me.public, w.remote.public} }
@@ -47,6 +61,7 @@ func (w *way) isSamePeer(o *way) bool {
 func (w *way) erase() {
 	clear(w.remote.preshared[:])
 	clear(w.remote.staticStatic[:])
+	clear(w.refusal[:])
 }
 
 // precedes decides between two sessions of which this end began the first, and the peer the
@@ -70,12 +85,15 @@ func (w *way) sorted() []byte {
 // waysLocked makes the keys of a peer ready, of which those that it has already stay. The
 // peer's lock is held too, if it is known already.
 func (m *Machine) waysLocked(p *Peer, keys []Keys) ([]*way, error) {
-	if len(keys) == 0 {
+	if len(keys) == 0 || len(keys) == 1 && keys[0].Invited == tunnel.Used {
 		return nil, errors.New("no keys of the peer")
 	}
 	var ways []*way
 	for i := range keys {
 		k := &keys[i]
+		if k.Invited != 0 && i+1 < len(keys) {
+			return nil, errors.New("the keys of an invitation are not the last")
+		}
 		me, err := m.identityLocked(p, k)
 		if err != nil {
 			return nil, err
@@ -97,12 +115,12 @@ func (m *Machine) waysLocked(p *Peer, keys []Keys) ([]*way, error) {
 				w = old
 				break
 			}
-			w.latest, w.stamper = old.latest, old.stamper // they are the peer's
+			w.latest, w.stamper, w.answered = old.latest, old.stamper, old.answered // they are the peer's
 		}
 		ways = append(ways, w)
 	}
 	for i, w := range ways {
-		w.name = keys[i].Name
+		w.name, w.invited, w.refusal = keys[i].Name, keys[i].Invited, keys[i].Refusal
 	}
 	return ways, nil
 }
@@ -168,7 +186,9 @@ func (p *Peer) setKeysLocked(now time.Time, keys []Keys) (ended bool, err error)
 
 // hasLocked reports whether a session may go on that was made with some keys.
 func (p *Peer) hasLocked(of *way) bool {
-	return slices.ContainsFunc(p.ways, func(w *way) bool { return w.isSamePeer(of) || w.name != "" && w.name == of.name })
+	return slices.ContainsFunc(p.ways, func(w *way) bool {
+		return w.invited != tunnel.Used && (w.isSamePeer(of) || w.name != "" && w.name == of.name)
+	})
 }
 
 // placeLocked returns the name of the peer's keys in a session, and which of those that it
