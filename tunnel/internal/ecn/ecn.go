@@ -57,10 +57,10 @@ func Decapsulate(packet []byte, outer Codepoint) Verdict {
 	class := Class(packet)
 	inner := Of(class)
 	out := leaving[inner][outer&Mask]
-	switch {
-	case out == refused:
+	switch out {
+	case refused:
 		return Refused
-	case out == inner:
+	case inner:
 		return Kept
 	}
 	setClass(packet, class&^Mask|uint8(out))
