@@ -57,6 +57,7 @@ type Stats struct {
 	RxBytes, TxBytes     uint64 // from and to the peer
 	RxPackets, TxPackets uint64
 	Drops                uint64 // packets not delivered, in either direction
+	RxMarked             uint64 // those of RxPackets that the path to here has marked with congestion (CE, RFC 3168)
 }
 
 // Status is a tunnel at one moment.

@@ -34,7 +34,7 @@ type attachment struct {
 	phase     phase
 	id        uint64       // of the tunnel that is being opened or is open; 0: none
 	rekey     bool         // other keys were configured while it was being opened
-	recongest bool         // another congestion control was
+	tuneLater bool         // another congestion control or marking was
 	session   *session     // nil while the tunnel is down
 	ends      []netip.Addr // of the last session, if there was one: the interface keeps its addresses
 	// assigned are the addresses that the peer assigned, of the last session likewise.

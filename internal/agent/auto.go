@@ -48,7 +48,10 @@ func (i *interfaces) openAuto(name string, t config.Tunnel, report reporter) (tu
 		},
 		carry: func() { tls.Carry(); wg.Carry() },
 	}
-	open.setCongestion = tls.SetCongestion
+	open.tune = func(t config.Tunnel) {
+		tls.SetCongestion(t.Congestion)
+		wg.SetMarking(marking(t))
+	}
 	return open, nil
 }
 

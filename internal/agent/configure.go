@@ -171,7 +171,7 @@ func (m *machine) changeTunnel(t tunnelPlan) (out []effect) {
 	if len(a.cfg.SharedBy(t.next)) > 0 {
 		m.changed = true // the preference is the neighbor's too
 	}
-	out = append(out, m.changeCongestion(a, t.next.Congestion)...)
+	out = append(out, m.retune(a, t.next)...)
 	rekey := t.keys != nil || !a.cfg.Trust.SameFiles(t.next.Trust)
 	if a.cfg = t.next; !rekey {
 		return out
@@ -190,14 +190,14 @@ func (m *machine) changeTunnel(t tunnelPlan) (out []effect) {
 	return out
 }
 
-// changeCongestion takes another congestion control of a tunnel that stays.
-func (m *machine) changeCongestion(a *attachment, next string) []effect {
-	if a.cfg.Congestion == next {
+// retune takes another congestion control or marking of a tunnel that stays.
+func (m *machine) retune(a *attachment, next config.Tunnel) []effect {
+	if a.cfg.SameTuning(next) {
 		return nil
 	}
 	if a.phase == phaseOpen {
-		return []effect{setCongestion{a.id, next}}
+		return []effect{tune{a.id, next}}
 	}
-	a.recongest = a.phase == phaseOpening
+	a.tuneLater = a.phase == phaseOpening
 	return nil
 }

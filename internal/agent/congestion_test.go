@@ -44,7 +44,7 @@ func TestReloadChangesTheCongestionControl(t *testing.T) {
 	other := peerConfig("b", 0)
 	other.Tunnels[0].Congestion = "reno"
 	noted, lines := w.reloads(t, router(other, peerConfig("c", 1)))
-	expect(t, "noted", noted, []string{"congestion b reno", "guard [if-b if-c]"})
+	expect(t, "noted", noted, []string{`tune b: congestion "reno", ecn false, dscp 0`, "guard [if-b if-c]"})
 	expect(t, "lines", lines, []string{"peer b: congestion control reno, for connections from now on (tunnel.congestion)"})
 	noted, lines = w.reloads(t, router(other, peerConfig("c", 1)))
 	expect(t, "noted of the same", noted, []string{"guard [if-b if-c]"})
@@ -64,7 +64,7 @@ func TestCongestionControlOfATunnelThatIsBeingOpened(t *testing.T) {
 	mark := len(w.diary)
 	opening()
 	w.turn()
-	expect(t, "opened", w.since(mark), []string{"open b on if-b", "congestion b reno", "listen []"})
+	expect(t, "opened", w.since(mark), []string{"open b on if-b", `tune b: congestion "reno", ecn false, dscp 0`, "listen []"})
 }
 
 // check says how to get what auto would take, and only to those who leave it to auto.

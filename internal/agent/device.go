@@ -70,20 +70,16 @@ type deviceTunnel struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
-	setTrust      func(config.Tunnel) error // of the transport
-	handing       handing                   // likewise
-	setCongestion func(name string)         // likewise; nil: it has none
+	setTrust func(config.Tunnel) error // of the transport
+	handing  handing                   // likewise
+	tune     func(config.Tunnel)       // likewise
 }
 
 // SetTrust has the transport know the peer by other keys.
 func (t *deviceTunnel) SetTrust(cfg config.Tunnel) error { return t.setTrust(cfg) }
 
-// SetCongestion has the transport's connections to come use a congestion control.
-func (t *deviceTunnel) SetCongestion(name string) {
-	if t.setCongestion != nil {
-		t.setCongestion(name)
-	}
-}
+// Tune has the transport's connections and packets to come use another congestion control and marking.
+func (t *deviceTunnel) Tune(cfg config.Tunnel) { t.tune(cfg) }
 
 // runTunnel runs the tunnel until Close. If it ends by itself before, because
 // the device is gone, failed is called.

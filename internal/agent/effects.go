@@ -121,8 +121,8 @@ func (l *loop) doOf(e effect) []event {
 		})
 	case setTrust:
 		return []event{trusted{e.id, e.line, l.handles.tunnels[e.id].SetTrust(e.cfg)}}
-	case setCongestion:
-		l.handles.tunnels[e.id].SetCongestion(e.name)
+	case tune:
+		l.handles.tunnels[e.id].Tune(e.cfg)
 	case wakeTunnel:
 		l.handles.tunnels[e.id].Wake()
 	case setAddresses:

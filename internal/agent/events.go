@@ -175,10 +175,10 @@ type (
 		cfg  config.Tunnel
 		line string // what a reload says of it if it succeeds; "": nothing
 	}
-	// setCongestion has connections of the tunnel from now on use a congestion control.
-	setCongestion struct {
-		id   uint64
-		name string
+	// tune has the tunnel use the congestion control and the marking that the config has now.
+	tune struct {
+		id  uint64
+		cfg config.Tunnel
 	}
 	wakeTunnel struct{ id uint64 }
 	// setAddresses gives the interface its addresses: those that are configured, or else
@@ -241,7 +241,7 @@ type (
 func (openTunnel) isEffect()    {}
 func (closeTunnel) isEffect()   {}
 func (setTrust) isEffect()      {}
-func (setCongestion) isEffect() {}
+func (tune) isEffect()          {}
 func (wakeTunnel) isEffect()    {}
 func (setAddresses) isEffect()  {}
 func (judgeAssigned) isEffect() {}

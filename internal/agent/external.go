@@ -58,8 +58,8 @@ func (i *interfaces) openExternal(name string, t config.Tunnel, report reporter)
 // SetTrust does nothing: the program that made the interface knows its peer.
 func (e *externalTunnel) SetTrust(config.Tunnel) error { return nil }
 
-// SetCongestion does nothing: that program sends the packets.
-func (e *externalTunnel) SetCongestion(string) {}
+// Tune does nothing: that program sends the packets.
+func (e *externalTunnel) Tune(config.Tunnel) {}
 
 // look sees one interface.
 func look(name string) (external.Sight, error) {

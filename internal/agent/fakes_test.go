@@ -473,5 +473,7 @@ func (t *fakeTunnel) SetTrust(cfg config.Tunnel) error {
 	t.f.w.note("keys %s", t.name)
 	return t.f.keysErr
 }
-func (t *fakeTunnel) SetCongestion(name string) { t.f.w.note("congestion %s %s", t.name, name) }
-func (t *fakeTunnel) Close(string)              { t.f.w.note("close %s", t.name) }
+func (t *fakeTunnel) Tune(cfg config.Tunnel) {
+	t.f.w.note("tune %s: congestion %q, ecn %v, dscp %d", t.name, cfg.Congestion, cfg.ECN, cfg.DSCP)
+}
+func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

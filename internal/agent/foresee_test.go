@@ -49,6 +49,7 @@ func someConfig(rnd *rand.Rand) *config.Config {
 				ifnames[0], ifnames[1] = ifnames[1], ifnames[0]
 			}
 			t.MTU, t.Weight, t.Congestion = 1400+rnd.IntN(3)/2, 1+rnd.IntN(4)/3, []string{"", "", "reno"}[rnd.IntN(3)]
+			t.ECN = rnd.IntN(3) == 0
 		}
 		if len(ifnames) < 3 {
 			break

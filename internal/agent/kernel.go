@@ -162,8 +162,8 @@ func (k *kernelTunnel) SetTrust(config.Tunnel) error {
 	return errors.New("the keys of a tunnel of the kernel's WireGuard cannot be changed while it is up")
 }
 
-// SetCongestion does nothing: WireGuard has none.
-func (k *kernelTunnel) SetCongestion(string) {}
+// Tune does nothing: the kernel has nothing of it.
+func (k *kernelTunnel) Tune(config.Tunnel) {}
 
 // Ends are as those of the other transports of our own.
 func (k *kernelTunnel) Ends(ev tunnel.Event) (local, peer netip.Addr, beside ends) {

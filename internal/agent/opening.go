@@ -14,7 +14,7 @@ func (m *machine) open(now time.Time) (out []effect) {
 		if a.isLAN() || a.phase != phaseClosed || m.orders.Down[a.peer.name] != nil || !m.conditions.due(now, about(kindOpen, a)) || !m.conditions.due(now, about(kindGone, a)) {
 			return
 		}
-		a.phase, a.id, a.rekey, a.recongest = phaseOpening, m.number(), false, false
+		a.phase, a.id, a.rekey, a.tuneLater = phaseOpening, m.number(), false, false
 		m.tunnels[a.id] = a
 		out = append(out, openTunnel{a.id, a.name, a.cfg})
 	})
@@ -57,9 +57,9 @@ func (m *machine) opened(now time.Time, ev opened) (out []effect) {
 		a.rekey = false
 		out = append(out, setTrust{a.id, a.cfg, ""})
 	}
-	if a.recongest {
-		a.recongest = false
-		out = append(out, setCongestion{a.id, a.cfg.Congestion})
+	if a.tuneLater {
+		a.tuneLater = false
+		out = append(out, tune{a.id, a.cfg})
 	}
 	return append(out, m.begun()...)
 }

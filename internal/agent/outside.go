@@ -33,9 +33,9 @@ type tunnelHandle interface {
 	// SetTrust has the peer known by what the config says of that now. A session stays if its
 	// key does. An error leaves all as it was.
 	SetTrust(config.Tunnel) error
-	// SetCongestion has connections from now on use a congestion control, if the transport
-	// is one with connections.
-	SetCongestion(name string)
+	// Tune has connections and packets from now on use the congestion control and the marking
+	// that the config says, as far as the transport has them.
+	Tune(config.Tunnel)
 	// Close ends the session and tells the peer why. An interface of our own
 	// is gone when it returns. Call it once, and nothing else after it.
 	Close(reason string)

@@ -153,6 +153,9 @@ func (pl planning) changeTunnel(a *attachment, next config.Tunnel) tunnelPlan {
 	if a.cfg.Congestion != next.Congestion {
 		t.note(a, status.ChangeKept, []string{"tunnel.congestion"}, ": congestion control "+next.Congestion+", for connections from now on")
 	}
+	if marked := a.cfg.MarkedBy(next); len(marked) > 0 {
+		t.note(a, status.ChangeKept, marked, ": packets from now on with "+markingText(next)+", session kept")
+	}
 	if len(keys) > 0 {
 		effect, text := pl.m.keysChange(a, next)
 		t.keys = &status.Change{Peer: a.peer.name, Interface: a.cfg.Interface, Effect: effect, Keys: keys, Text: a.label() + text + because(keys)}

@@ -107,6 +107,9 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 		State: string(tunnel.StateDown), MTU: a.cfg.MTU,
 		Flaps: a.resets.count, LastReset: a.resets.status(),
 	}
+	if out.ECN = a.cfg.ECN; a.cfg.DSCP != 0 {
+		out.DSCP = dscpName(a.cfg.DSCP)
+	}
 	h, ok := l.handles.tunnels[a.id]
 	if down := l.m.orders.Down[a.peer.name]; !ok && down != nil {
 		out.LastError = "taken down by " + byText(down.By)
@@ -141,6 +144,7 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 	out.RTT = status.Millis(t.RTT)
 	out.RxBytes, out.TxBytes = t.Stats.RxBytes, t.Stats.TxBytes
 	out.RxPackets, out.TxPackets, out.Drops = t.Stats.RxPackets, t.Stats.TxPackets, t.Stats.Drops
+	out.RxMarked = t.Stats.RxMarked
 	return out
 }
 

@@ -34,7 +34,7 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		},
 		carry: l.Carry,
 	}
-	open.setCongestion = l.SetCongestion
+	open.tune = func(t config.Tunnel) { l.SetCongestion(t.Congestion) }
 	return open, nil
 }
 

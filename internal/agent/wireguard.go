@@ -33,6 +33,7 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 	}
 	open := runTunnel(l, dev, t, report.failed)
 	open.setTrust = func(t config.Tunnel) error { return l.SetKeys(wireguardKeys(t)) }
+	open.tune = func(t config.Tunnel) { l.SetMarking(marking(t)) }
 	open.handing = handing{
 		leave: func(_ context.Context, n *leftTunnel) (err error) {
 			n.WireGuard, err = l.HandOver()
@@ -57,6 +58,7 @@ func (i *interfaces) wireguardConfig(name string, t config.Tunnel, dev wireguard
 		Probe:     t.Probe == config.ProbeICMP,
 		Keepalive: sendEvery(t),
 		DeadAfter: t.DeadAfter,
+		Marking:   marking(t),
 		Paths:     i.paths.Socket(unix.IPPROTO_UDP, t.Underlay),
 		Device:    dev,
 		Events:    report.event,

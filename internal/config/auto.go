@@ -12,6 +12,7 @@ func (l *loader) autoTunnel(s slot, raw *rawTunnel) Tunnel {
 	t.Transport, t.Trust = TransportAuto, l.autoTrust(raw)
 	t.Keepalive, t.DeadAfter = l.liveness(raw)
 	t.Congestion = l.congestion(raw.Congestion, "")
+	t.ECN, t.DSCP = raw.ECN.v, l.dscp(raw.DSCP)
 	t.UDPPort = uint16(l.number(raw.UDPPort, 0, 1, 65535))
 	return t
 }

@@ -19,7 +19,7 @@ func (d *differing) add(key string, same bool) {
 }
 
 // RemadeBy returns the keys because of which a tunnel like t has to be made again to be one like o,
-// as they are in the table [tunnel]; none: it stays. Trust, shares and congestion controls are
+// as they are in the table [tunnel]; none: it stays. Trust, shares, congestion controls and markings are
 // left out.
 func (t Tunnel) RemadeBy(o Tunnel) []string {
 	if t.Transport != o.Transport {
@@ -55,6 +55,15 @@ func (t Tunnel) SharedBy(o Tunnel) []string {
 	var d differing
 	d.add("tunnel.weight", t.Weight == o.Weight)
 	d.add("tunnel.preference", t.Preference == o.Preference)
+	return d
+}
+
+// MarkedBy returns the keys by which the packets on the underlay of a tunnel like t are marked otherwise
+// than those of one like o.
+func (t Tunnel) MarkedBy(o Tunnel) []string {
+	var d differing
+	d.add("tunnel.ecn", t.ECN == o.ECN)
+	d.add("tunnel.dscp", t.DSCP == o.DSCP)
 	return d
 }
 

@@ -17,7 +17,7 @@ var alike = []string{"PasswordFile", "File"}
 func TestNothingDiffersWithoutAKey(t *testing.T) {
 	keysOf := func(a, b Peer) (keys []string) {
 		x, y := a.Tunnels[0], b.Tunnels[0]
-		for _, k := range [][]string{x.RemadeBy(y), x.SharedBy(y), x.Trust.KnownBy(y.Trust), a.BGP.SessionBy(b.BGP), a.BGP.FilteredBy(b.BGP),
+		for _, k := range [][]string{x.RemadeBy(y), x.SharedBy(y), x.MarkedBy(y), x.Trust.KnownBy(y.Trust), a.BGP.SessionBy(b.BGP), a.BGP.FilteredBy(b.BGP),
 			a.BGP.LAN.PlacedBy(b.BGP.LAN), a.BGP.LAN.SecuredBy(b.BGP.LAN)} {
 			keys = append(keys, k...)
 		}

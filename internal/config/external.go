@@ -38,6 +38,8 @@ func (l *loader) refuseOfExternal(raw *rawTunnel) {
 	l.refuseDatapath(TransportExternal, raw)
 	l.refuse(TransportExternal, &raw.PersistentKeepalive, knows)
 	l.refuse(TransportExternal, &raw.Congestion, "whatever keeps the interface sends its packets")
+	l.refuse(TransportExternal, &raw.ECN, "whatever keeps the interface sends its packets")
+	l.refuse(TransportExternal, &raw.DSCP, "whatever keeps the interface sends its packets")
 	l.refuse(TransportExternal, &raw.Fingerprint, trust)
 	l.refuse(TransportExternal, &raw.Fingerprints, trust)
 	l.refuse(TransportExternal, &raw.SecretFile, trust)

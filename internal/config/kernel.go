@@ -40,6 +40,9 @@ func (l *loader) refuseOfKernel(raw *rawTunnel, t Tunnel) {
 	}
 	refuse(&raw.Assign, says)
 	refuse(&raw.InvitationFile, "the two routers could not replace its secret; change the datapath when they have met")
+	const marks = "the kernel passes marks of congestion on by itself, and sends with DSCP 0"
+	refuse(&raw.ECN, marks)
+	refuse(&raw.DSCP, marks)
 	if raw.Probe.v == ProbeNone {
 		refuse(&raw.Probe, "by echoes in the tunnel alone it is known whether the peer lives")
 	}

@@ -57,6 +57,9 @@ type rawTunnel struct {
 	ListenPort          value[int64]      `toml:"listen_port"`
 	Weight              value[int64]      `toml:"weight"`
 	Preference          value[int64]      `toml:"preference"`
+
+	ECN  value[bool]         `toml:"ecn"`
+	DSCP value[nameOrNumber] `toml:"dscp"`
 }
 
 // inheritable is a *value that a further tunnel may take from the first, and a peer from its
@@ -87,7 +90,8 @@ func (t *rawTunnel) methods() []inheritable {
 // common are the other keys that are as in the first tunnel where they are absent.
 func (t *rawTunnel) common() []inheritable {
 	return []inheritable{&t.Transport, &t.PeerName, &t.PresharedKeyFile, &t.PrivateKeyFiles, &t.Assign, &t.MTU, &t.Probe, &t.Keepalive, &t.DeadAfter,
-		&t.PersistentKeepalive, &t.RemoteOrder, &t.ReturnToFirst, &t.ConnectTimeout, &t.Congestion, &t.UDPPort, &t.Datapath, &t.Weight, &t.Preference}
+		&t.PersistentKeepalive, &t.RemoteOrder, &t.ReturnToFirst, &t.ConnectTimeout, &t.Congestion, &t.UDPPort, &t.Datapath, &t.Weight, &t.Preference,
+		&t.ECN, &t.DSCP}
 }
 
 // single are the keys by which one tunnel differs from another, so that each has its own.

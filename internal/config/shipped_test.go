@@ -246,7 +246,8 @@ func TestReferenceValues(t *testing.T) {
 	f := cfg.Peers[4].Tunnels[0]
 	if f.Transport != TransportWireGuard || f.Trust.Method != TrustPublicKey || f.Trust.PublicKeys[0][0] != 0xc5 ||
 		len(f.Trust.PresharedKey) != KeySize || f.MTU != 1420 || f.Probe != ProbeICMP ||
-		f.Keepalive != 30*time.Second || f.DeadAfter != 90*time.Second || f.PersistentKeepalive != 25*time.Second {
+		f.Keepalive != 30*time.Second || f.DeadAfter != 90*time.Second || f.PersistentKeepalive != 25*time.Second ||
+		!f.ECN || f.DSCP != DSCPCopy {
 		t.Errorf("site-f: %+v", f)
 	}
 	g, h, i := cfg.Peers[5].Tunnels[0].Trust, cfg.Peers[6].Tunnels[0].Trust, cfg.Peers[7].Tunnels[0].Trust

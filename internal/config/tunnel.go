@@ -56,6 +56,8 @@ func (l *loader) tlsTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportTLS, &raw.Probe, "it knows by itself when its peer is silent")
 	l.refuse(TransportTLS, &raw.UDPPort, noUDPPort)
 	l.refuseDatapath(TransportTLS, raw)
+	l.refuse(TransportTLS, &raw.ECN, `no mark of congestion passes a TCP connection, which has ECN of its own (net.ipv4.tcp_ecn); it is for "wireguard" and "auto"`)
+	l.refuse(TransportTLS, &raw.DSCP, `it is for the packets of "wireguard" and "auto"`)
 	t := l.ownTunnel(s, raw, defaultMTU, MaxMTU)
 	t.Transport, t.Trust = TransportTLS, l.tlsTrust(raw)
 	t.Keepalive, t.DeadAfter = l.liveness(raw)

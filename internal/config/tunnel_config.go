@@ -85,11 +85,17 @@ type Tunnel struct {
 	Datapath   string
 	ListenPort uint16
 
-	UDPPort        uint16        // with TransportAuto, of all Remotes instead of their own port, which is TCP's then; 0: that one
+	UDPPort uint16 // with TransportAuto, of all Remotes instead of their own port, which is TCP's then; 0: that one
 
 	// Congestion is the congestion control of TCP, CongestionAuto or a name as in
 	// net.ipv4.tcp_available_congestion_control; "" with transports that have none.
 	Congestion string
+
+	// ECN has the packets that WireGuard sends say of congestion what the packet inside says, so
+	// that the path can mark them. DSCP is theirs, 0 to 63, or DSCPCopy for that of the packet
+	// inside. Both are zero with transports that have no WireGuard.
+	ECN  bool
+	DSCP int
 
 	// Preference comes before Weight: of the tunnels by which a prefix can be reached,
 	// whichever peers' they are, those with the highest that are up are used, and the others
@@ -100,19 +106,24 @@ type Tunnel struct {
 }
 
 // Equal reports whether t and o make the same tunnel, give it the same share, and have the same
-// congestion control. The
+// congestion control and marking. The
 // contents of key, secret and CA files count, not the files' names.
 func (t Tunnel) Equal(o Tunnel) bool {
-	return t.EqualButShare(o) && len(t.SharedBy(o)) == 0 && t.Congestion == o.Congestion
+	return t.EqualButShare(o) && len(t.SharedBy(o)) == 0 && t.SameTuning(o)
 }
 
-// EqualButShare reports whether t and o make the same tunnel, whatever share of the flows and
-// congestion control it has: from one to the other it stays up, and only routes, and connections
-// to come, change.
+// SameTuning reports whether t and o have the same congestion control and marking.
+func (t Tunnel) SameTuning(o Tunnel) bool {
+	return t.Congestion == o.Congestion && len(t.MarkedBy(o)) == 0
+}
+
+// EqualButShare reports whether t and o make the same tunnel, whatever share of the flows,
+// congestion control and marking it has: from one to the other it stays up, and only routes, and
+// connections and packets to come, change.
 func (t Tunnel) EqualButShare(o Tunnel) bool { return t.Trust.Equal(o.Trust) && t.EqualButTrust(o) }
 
 // EqualButTrust reports whether t and o make the same tunnel, if that both trust the same
-// peer is left out, and so are their shares and congestion controls.
+// peer is left out, and so are their shares, congestion controls and markings.
 func (t Tunnel) EqualButTrust(o Tunnel) bool { return len(t.RemadeBy(o)) == 0 }
 
 // Remote is an endpoint to dial.

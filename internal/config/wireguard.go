@@ -63,6 +63,7 @@ func (l *loader) wireguardTunnel(s slot, raw *rawTunnel) Tunnel {
 	if l.datapath(raw, &t) == DatapathKernel {
 		l.refuseOfKernel(raw, t)
 	}
+	t.ECN, t.DSCP = raw.ECN.v, l.dscp(raw.DSCP)
 	t.Probe = l.probe(raw.Probe)
 	if t.Probe == ProbeNone {
 		const why = "means nothing with probe = %q: BGP's hold time finds a dead peer; persistent_keepalive keeps the way through a NAT open"

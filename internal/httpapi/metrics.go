@@ -61,6 +61,7 @@ type collector struct {
 
 	build, restarts, conditions, routes, out             *prometheus.Desc
 	tunnelUp, rtt, received, sent, drops, flaps          *prometheus.Desc
+	marked                                               *prometheus.Desc
 	session, sessionFlaps, prefixes                      *prometheus.Desc
 	wireguardSent, wireguardReceived, wireguardHandshake *prometheus.Desc
 }
@@ -84,6 +85,7 @@ func newCollector(s Source, version string) *collector {
 		received: of("warren_tunnel_receive_bytes_total", "Bytes of packets that came from the peer.", "peer", "link"),
 		sent:     of("warren_tunnel_transmit_bytes_total", "Bytes of packets that were sent to the peer.", "peer", "link"),
 		drops:    of("warren_tunnel_drops_total", "Packets that were not delivered, in either direction.", "peer", "link"),
+		marked:   of("warren_tunnel_receive_marked_packets_total", "Packets from the peer that the path to here has marked with congestion (CE of ECN).", "peer", "link"),
 		flaps:    of("warren_tunnel_flaps_total", "How often the tunnel went down.", "peer", "link"),
 
 		session:      of("warren_bgp_session_up", "1 while the BGP session is established, else 0.", "peer", "link"),
@@ -99,7 +101,7 @@ func newCollector(s Source, version string) *collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.build, c.restarts, c.conditions, c.routes, c.out, c.tunnelUp, c.rtt, c.received, c.sent, c.drops, c.flaps,
+		c.build, c.restarts, c.conditions, c.routes, c.out, c.tunnelUp, c.rtt, c.received, c.sent, c.drops, c.marked, c.flaps,
 		c.session, c.sessionFlaps, c.prefixes, c.wireguardSent, c.wireguardReceived, c.wireguardHandshake,
 	} {
 		ch <- d
@@ -158,6 +160,7 @@ func (c *collector) tunnel(m made, peer, link string, t *status.Tunnel) {
 	m.counter(c.received, float64(t.RxBytes), peer, link)
 	m.counter(c.sent, float64(t.TxBytes), peer, link)
 	m.counter(c.drops, float64(t.Drops), peer, link)
+	m.counter(c.marked, float64(t.RxMarked), peer, link)
 	m.counter(c.flaps, float64(t.Flaps), peer, link)
 	if t.Transport != "wireguard" {
 		return

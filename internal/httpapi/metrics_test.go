@@ -62,6 +62,7 @@ func routerWith() status.Status {
 	b := peerNamed("site-b", "up", "established")
 	b.Tunnels[0].RTT, b.Tunnels[0].RxBytes, b.Tunnels[0].TxBytes = status.Millis(1500*time.Microsecond), 10, 20
 	b.Tunnels[0].Flaps, b.Tunnels[0].Drops, b.Tunnels[0].BGP.Flaps = 3, 4, 5
+	b.Tunnels[0].RxMarked = 6
 	b.Tunnels[0].BGP.Families = status.Families{IPv4: status.Prefixes{Received: 9, Accepted: 8, Announced: 7, Refused: 1}, IPv6: status.Prefixes{Received: 2, Accepted: 2}}
 	second := b.Tunnels[0]
 	second.Link, second.Transport, second.Interface = 1, "wireguard", "site-b.1"
@@ -140,6 +141,9 @@ warren_tunnel_flaps_total{link=1,peer=site-b} 3
 warren_tunnel_receive_bytes_total{link=0,peer=never} 0
 warren_tunnel_receive_bytes_total{link=0,peer=site-b} 10
 warren_tunnel_receive_bytes_total{link=1,peer=site-b} 10
+warren_tunnel_receive_marked_packets_total{link=0,peer=never} 0
+warren_tunnel_receive_marked_packets_total{link=0,peer=site-b} 6
+warren_tunnel_receive_marked_packets_total{link=1,peer=site-b} 6
 warren_tunnel_rtt_seconds{link=0,peer=never} 0
 warren_tunnel_rtt_seconds{link=0,peer=site-b} 0.0015
 warren_tunnel_rtt_seconds{link=1,peer=site-b} 0.0015

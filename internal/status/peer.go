@@ -87,6 +87,8 @@ func tunnelText(b *strings.Builder, now time.Time, name string, t PeerTunnel) {
 	line("received", fmt.Sprintf("%s, %d packets", bytes(t.RxBytes), t.RxPackets))
 	line("sent", fmt.Sprintf("%s, %d packets", bytes(t.TxBytes), t.TxPackets))
 	line("dropped", fmt.Sprintf("%d packets", t.Drops))
+	line("ECN", ecnText(t.Tunnel))
+	line("DSCP", t.DSCP)
 	g := t.BGP
 	line("BGP", state(g.State, now, g.Since))
 	line("BGP address", g.Address)
@@ -98,6 +100,18 @@ func tunnelText(b *strings.Builder, now time.Time, name string, t PeerTunnel) {
 	line("BGP", malformed(g))
 	line("last loop", g.LastLooped)
 	_ = w.Flush() // a strings.Builder does not fail
+}
+
+// ecnText is empty where there is no ECN, neither sent nor received.
+func ecnText(t Tunnel) string {
+	sends := "sent"
+	if !t.ECN {
+		if t.RxMarked == 0 {
+			return ""
+		}
+		sends = "not sent"
+	}
+	return fmt.Sprintf("%s; %d packets received with a mark of congestion", sends, t.RxMarked)
 }
 
 func number(n int) string {

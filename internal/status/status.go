@@ -137,6 +137,13 @@ type Tunnel struct {
 	// Congestion is the congestion control that the tunnel's TCP connection uses, as the kernel
 	// calls it. It is absent while there is none.
 	Congestion string `json:"congestion,omitempty"`
+
+	// ECN says whether the packets that WireGuard sends can be marked by the path, if those inside
+	// can, and DSCP is what they have, a number or "copy", absent for 0. RxMarked counts those of
+	// RxPackets that the path to here has marked (CE, RFC 3168).
+	ECN      bool   `json:"ecn,omitempty"`
+	DSCP     string `json:"dscp,omitempty"`
+	RxMarked uint64 `json:"rx_marked,omitempty"`
 }
 
 // Carrier is one of the transports of a tunnel that has two. The counters are as in Tunnel.

@@ -117,7 +117,7 @@ func sum(a, b tunnel.Stats) tunnel.Stats {
 	return tunnel.Stats{
 		RxBytes: a.RxBytes + b.RxBytes, TxBytes: a.TxBytes + b.TxBytes,
 		RxPackets: a.RxPackets + b.RxPackets, TxPackets: a.TxPackets + b.TxPackets,
-		Drops: a.Drops + b.Drops,
+		Drops: a.Drops + b.Drops, RxMarked: a.RxMarked + b.RxMarked,
 	}
 }
 

@@ -147,7 +147,8 @@ func (e *Endpoint) bind(network, underlay string, port uint16) (*net.UDPConn, er
 	}
 	raw, err := conn.SyscallConn()
 	if err == nil {
-		err = sharePort(raw)
+		// One that was handed over may be of a program that has asked it for less.
+		err = errors.Join(flow.Prepare(network, raw), sharePort(raw))
 	}
 	if err != nil {
 		conn.Close()

@@ -98,6 +98,7 @@ type LinkConfig struct {
 	// AddressesOf is instead of LocalAddress and PeerAddress, where they depend on the keys in
 	// use. May be nil.
 	AddressesOf func(local, peer tunnel.Identity) (own, far netip.Addr)
+	Marking     Marking            // of outer packets, until [Link.SetMarking]
 	Paths       Paths              // for what is sent to the peer; may be nil
 	Device      Device             // closed when Run returns
 	Events      func(tunnel.Event) // must not block; may be nil

@@ -59,7 +59,7 @@ func (e *Endpoint) finish(h *flow.Handshake, got protocol.Received) {
 	}
 	var err error
 	if t != nil {
-		err = t.Transmit(flow.Single(got.Reply), h.From)
+		err = t.Transmit(t.Single(got.Reply), h.From)
 	} else {
 		err = h.Socket.Send(flow.Single(got.Reply), h.From, h.Local)
 	}

@@ -118,6 +118,7 @@ func TestForeignPeer(t *testing.T) {
 			}
 			c := LinkConfig{
 				Name: "foreign", PublicKey: f.key.Public(), PresharedKey: psk, Device: dev, Keepalive: time.Second,
+				Marking: Marking{ECN: weBegin, CopyDSCP: weBegin}, // which the far end ignores
 			}
 			peer := []string{"wg", "set", f.name, "peer", e.PublicKey().String(),
 				"allowed-ips", "10.66.0.1/32,fd66::1/128", "preshared-key", f.file(psk)}
@@ -165,7 +166,9 @@ func TestForeignPeer(t *testing.T) {
 			}
 			for _, host := range []string{"10.66.0.1", "fd66::1"} {
 				f.run("ping", "-c3", "-i0.05", "-W30", "-s1300", host)
+				f.run("ping", "-c3", "-i0.05", "-W30", "-Q0xba", host) // DSCP EF and ECT(0)
 			}
+			f.run("sysctl", "-qw", "net.ipv4.tcp_ecn=1")
 			const size = 16 << 20
 			for _, host := range []string{"10.66.0.2", "fd66::2"} {
 				transfer(t, ns, f.ns, host, size)

@@ -95,6 +95,7 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		Notify: l.notify, Probed: l.probed, Assigns: l.assigns, Told: l.isTold,
 	}
 	l.flow.Limit.Store(int32(l.mtu))
+	l.flow.SetMarking(c.Marking)
 	l.setEnds(c.LocalAddress, c.PeerAddress)
 	l.report = report.New("wireguard", l.dev.Name(), l.mtu)
 	return l
@@ -243,7 +244,7 @@ func (l *Link) transmit(msg []byte, places []netip.AddrPort) error {
 	var failed error
 	sent := false
 	for _, to := range places {
-		if err := l.flow.Transmit(flow.Single(msg), to); err != nil {
+		if err := l.flow.Transmit(l.flow.Single(msg), to); err != nil {
 			failed = fmt.Errorf("send to %s: %w", to, err)
 		} else {
 			sent = true

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
-	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
 )
@@ -131,7 +130,7 @@ func (l *Link) sendSealed(sealer *protocol.Sealer, packet []byte) error {
 	copy(buf[protocol.HeaderLen:], packet)
 	msg := sealer.Add(buf, len(packet), len(packet))
 	sealer.Seal()
-	return l.flow.Transmit(flow.Single(msg), sealer.To)
+	return l.flow.Transmit(l.flow.Single(msg), sealer.To)
 }
 
 // probeAnswered takes the token of a probe that the peer has answered.

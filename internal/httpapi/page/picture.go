@@ -123,6 +123,7 @@ func show(s status.Status, peer status.Peer) shown {
 func takeNumbers(t *status.Tunnel) numbers {
 	n := numbers{json.Number(encode(t.RTT)), number(t.RxBytes), number(t.TxBytes), number(t.RxPackets), number(t.TxPackets), number(t.Drops)}
 	t.RTT, t.RxBytes, t.TxBytes, t.RxPackets, t.TxPackets, t.Drops = 0, 0, 0, 0, 0, 0
+	t.RxMarked = 0 // which is not shown
 	return n
 }
 

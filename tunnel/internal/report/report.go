@@ -15,7 +15,7 @@ import (
 // Counters are what a transport counts in [tunnel.Stats]. They may be added to from any
 // goroutine.
 type Counters struct {
-	RxBytes, RxPackets, TxBytes, TxPackets, Drops atomic.Uint64
+	RxBytes, RxPackets, RxMarked, TxBytes, TxPackets, Drops atomic.Uint64
 }
 
 // Stats returns what was counted so far.
@@ -23,7 +23,7 @@ func (c *Counters) Stats() tunnel.Stats {
 	return tunnel.Stats{
 		RxBytes: c.RxBytes.Load(), RxPackets: c.RxPackets.Load(),
 		TxBytes: c.TxBytes.Load(), TxPackets: c.TxPackets.Load(),
-		Drops: c.Drops.Load(),
+		RxMarked: c.RxMarked.Load(), Drops: c.Drops.Load(),
 	}
 }
 

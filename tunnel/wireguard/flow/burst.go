@@ -4,15 +4,16 @@ package flow
 const maxParts = 4
 
 // Burst is the messages of one send, which the kernel cuts (UDP_SEGMENT): all of one size but
-// the last, which may be shorter.
+// the last, which may be shorter, and of one traffic class.
 type Burst struct {
 	parts [][]byte // in their order, each of whole messages
 	size  int      // of a message, in bytes
 	count int
 	bytes int
+	class uint8 // the traffic class of the outer packets, which the kernel takes one of for all
 }
 
-// Single is a burst of one message.
+// Single is a burst of one message, with the traffic class 0.
 func Single(msg []byte) *Burst {
 	return &Burst{parts: [][]byte{msg}, size: len(msg), count: 1, bytes: len(msg)}
 }
@@ -24,9 +25,9 @@ func (b *Burst) Parts() [][]byte { return b.parts }
 // room for, and reports whether there were any.
 func (b *Burst) take(r *run) bool {
 	if b.count == 0 {
-		b.size = r.size
+		b.size, b.class = r.size, r.class
 	}
-	if b.full() || r.size > b.size || r.size < b.size && r.count > 1 {
+	if b.full() || r.class != b.class || r.size > b.size || r.size < b.size && r.count > 1 {
 		return false
 	}
 	n := max(1, min(r.count, maxSegments-b.count, (MaxDatagram-b.bytes)/b.size))
@@ -47,5 +48,5 @@ func (b *Burst) full() bool {
 // reset removes all messages.
 func (b *Burst) reset() {
 	clear(b.parts)
-	b.parts, b.size, b.count, b.bytes = b.parts[:0], 0, 0, 0
+	b.parts, b.size, b.count, b.bytes, b.class = b.parts[:0], 0, 0, 0, 0
 }

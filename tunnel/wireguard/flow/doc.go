@@ -30,9 +30,11 @@
 //
 // Outbound (outbound.go, seal.go, sender.go): frames are cut to packets. Their messages of one
 // size leave with one UDP_SEGMENT, as many as it takes. The remainder leaves with the next batch
-// if something can be read.
+// if something can be read. The kernel takes one traffic class for all messages of a send, so that
+// packets with another begin another (marking.go).
 //
-// Inbound (inbound.go, inboundbatch.go): messages are opened where they lie, consecutive segments
+// Inbound (inbound.go, inboundbatch.go): messages are opened where they lie, what their outer packets
+// say of congestion is written into the packets (RFC 6040), consecutive segments
 // of a TCP flow are joined, and the last frame of a batch waits for the next batch if something
 // can be received. TCP's SYNs are clamped to the tunnel's limit in both directions. The peer is
 // answered from the address of ours that it sent to, as long as that works (source.go).

@@ -181,7 +181,7 @@ func (r *inbound) take(batch *inboundBatch, g *datagrams, at int) {
 			n++
 		}
 		if t := r.f.Heard(peer, g.local); t != nil {
-			batch.join(t, got[:n], at, g.size)
+			batch.join(t, got[:n], at, g)
 		}
 		got = got[n:]
 		at += n * g.size

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"warren/tunnel/internal/ecn"
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/flow/flowtest"
 	"warren/tunnel/wireguard/protocol"
@@ -72,7 +73,8 @@ func testBatchOfMany(t *testing.T, together bool) {
 
 func TestGroups(t *testing.T) {
 	one := func(n int) datagrams { return datagrams{n: n, size: n, from: farAddr} }
-	elsewhere, moved := one(100), one(100)
+	elsewhere, moved, marked := one(100), one(100), one(100)
+	marked.ecn = ecn.CE
 	elsewhere.from = nearAddr
 	moved.local = netip.MustParseAddr("192.0.2.9")
 	for _, c := range []struct {
@@ -88,6 +90,7 @@ func TestGroups(t *testing.T) {
 		{"several shorter ones", []datagrams{one(100), {n: 120, size: 60, from: farAddr}}, []int{100, 120}},
 		{"another sender", []datagrams{one(100), elsewhere}, []int{100, 100}},
 		{"another address of ours", []datagrams{one(100), moved}, []int{100, 100}},
+		{"another mark", []datagrams{one(100), marked, marked, one(100)}, []int{100, 200, 100}},
 	} {
 		a := newInboundBatch()
 		total := 0

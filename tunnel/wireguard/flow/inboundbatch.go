@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"warren/tunnel/internal/ecn"
 	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/pathmtu"
@@ -28,6 +29,7 @@ type datagrams struct {
 	size  int // of each message but the last, which may be shorter
 	from  netip.AddrPort
 	local netip.Addr // where they were sent to
+	ecn   ecn.Codepoint
 }
 
 // frame is consecutive packets of a tunnel; it can still grow.
@@ -59,22 +61,26 @@ func (batch *inboundBatch) add(g datagrams) {
 func (g *datagrams) extend(next datagrams) bool {
 	whole := g.n%g.size == 0
 	alike := next.size == g.size || next.size == next.n && next.n < g.size
-	if !whole || !alike || next.from != g.from || next.local != g.local {
+	if !whole || !alike || next.from != g.from || next.local != g.local || next.ecn != g.ecn {
 		return false
 	}
 	g.n += next.n
 	return true
 }
 
-// join makes frames of the packets of a tunnel, in messages of a size that begin at a place
+// join makes frames of the packets of a tunnel, in messages of a group that begin at a place
 // of the buffer.
-func (batch *inboundBatch) join(t *Tunnel, got []protocol.Received, at, size int) {
+func (batch *inboundBatch) join(t *Tunnel, got []protocol.Received, at int, of *datagrams) {
 	packets, bytes, limit := 0, 0, int(t.Limit.Load())
 	for i, g := range got {
 		if g.Packet == nil {
 			if g.Err != nil { // of the peer, and no packet
 				t.Counters.Drops.Add(1)
 			}
+			continue
+		}
+		// Frames are joined of packets with one traffic class, so it is changed before.
+		if of.ecn != ecn.NotECT && !t.decapsulate(g.Packet, of.ecn) {
 			continue
 		}
 		if pathmtu.IsICMP(g.Packet) && t.takeProbe(g.Packet) {
@@ -84,7 +90,7 @@ func (batch *inboundBatch) join(t *Tunnel, got []protocol.Received, at, size int
 		packets++
 		bytes += len(g.Packet)
 		if last := len(batch.frames) - 1; last < 0 || batch.frames[last].tunnel != t || !t.Joins || !batch.frames[last].Add(g.Packet) {
-			batch.begin(t, at+i*size+protocol.HeaderLen).Add(g.Packet)
+			batch.begin(t, at+i*of.size+protocol.HeaderLen).Add(g.Packet)
 		}
 	}
 	if packets > 0 {

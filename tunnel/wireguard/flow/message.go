@@ -71,14 +71,17 @@ var outgoings = sync.Pool{New: func() any {
 // full reports whether there was no room for what was to be sent.
 func (m *outgoing) full() bool { return errors.Is(m.err, unix.EAGAIN) }
 
-// sendmsg sends what is in some places, cut by the kernel if size is not 0, from an
-// address if it is valid.
-func (s *Socket) sendmsg(parts [][]byte, size int, to netip.AddrPort, from netip.Addr) error {
+// sendmsg sends what is in some places, cut by the kernel if size is not 0, with a traffic class,
+// from an address if it is valid.
+func (s *Socket) sendmsg(parts [][]byte, size int, class uint8, to netip.AddrPort, from netip.Addr) error {
 	m := outgoings.Get().(*outgoing)
 	defer outgoings.Put(m)
 	control := 0
 	if size > 0 {
 		control = putSegmentSize(m.oob[:], size)
+	}
+	if class != 0 { // which the socket has
+		control += putClass(m.oob[control:], class, to.Addr().Is4())
 	}
 	if from.IsValid() && from.Is4() == to.Addr().Is4() {
 		control += putSource(m.oob[control:], from)
@@ -141,7 +144,7 @@ func (m *incoming) receive(fd int, b []byte) (datagrams, error) {
 		return datagrams{}, err
 	}
 	g := datagrams{n: n, from: m.from()}
-	g.size, g.local = parseControl(m.oob[:m.header.Controllen], n)
+	g.size, g.local, g.ecn = parseControl(m.oob[:m.header.Controllen], n)
 	return g, nil
 }
 

@@ -3,6 +3,7 @@ package flow
 import (
 	"time"
 
+	"warren/tunnel/internal/ecn"
 	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
 	"warren/tunnel/wireguard/pathmtu"
@@ -27,10 +28,12 @@ func (t *Tunnel) seal(b *outboundBatch) {
 		return
 	}
 	b.sealed.to = sealer.To
+	marking := t.Marking()
 	bytes := 0
 	for i := range b.frames {
 		s := &b.frames[i]
 		t.sendsLarge(s.Longest())
+		class := marking.class(ecn.Class(s.Packet()))
 		longest := protocol.Overhead + max(s.Longest(), protocol.PaddedLen(s.Longest(), limit))
 		for {
 			at := b.sealed.room(longest)
@@ -40,7 +43,7 @@ func (t *Tunnel) seal(b *outboundBatch) {
 			}
 			segment.ClampMSS(at[protocol.HeaderLen:protocol.HeaderLen+n], limit)
 			bytes += n
-			b.sealed.add(len(sealer.Add(at, n, limit)))
+			b.sealed.add(len(sealer.Add(at, n, limit)), class)
 		}
 	}
 	sealer.Seal()

@@ -11,11 +11,12 @@ type sealed struct {
 }
 
 // run is messages that lie one after the other, all of one size but the last, which may
-// be shorter.
+// be shorter, and of one traffic class.
 type run struct {
 	msgs  []byte
 	size  int
 	count int
+	class uint8
 }
 
 // reset gives back the buffers.
@@ -37,20 +38,20 @@ func (s *sealed) room(n int) []byte {
 	return s.chunks[len(s.chunks)-1][s.used:]
 }
 
-// add takes the message of n bytes that was made in the room, into the last run if it
-// can be a part of that.
-func (s *sealed) add(n int) {
+// add takes the message of n bytes that was made in the room, whose outer packet is to have a
+// traffic class, into the last run if it can be a part of that.
+func (s *sealed) add(n int, class uint8) {
 	msg := s.chunks[len(s.chunks)-1][s.used : s.used+n]
 	fresh := s.used == 0
 	s.used += n
 	if last := len(s.runs) - 1; last >= 0 && !fresh {
 		r := &s.runs[last]
 		whole := len(r.msgs) == r.size*r.count
-		if whole && n <= r.size {
+		if whole && n <= r.size && class == r.class {
 			r.msgs = r.msgs[:len(r.msgs)+n]
 			r.count++
 			return
 		}
 	}
-	s.runs = append(s.runs, run{msgs: msg[:n:cap(msg)], size: n, count: 1})
+	s.runs = append(s.runs, run{msgs: msg[:n:cap(msg)], size: n, count: 1, class: class})
 }

@@ -18,6 +18,8 @@ type sends struct {
 	bursts [][][]byte // messages of each
 	to     []netip.AddrPort
 	err    error
+
+	classes []uint8 // of each burst
 }
 
 func (s *sends) Send(b *Burst, to netip.AddrPort, _ netip.Addr) error {
@@ -40,6 +42,7 @@ func (s *sends) Send(b *Burst, to netip.AddrPort, _ netip.Addr) error {
 	}
 	s.bursts = append(s.bursts, msgs)
 	s.to = append(s.to, to)
+	s.classes = append(s.classes, b.class)
 	return s.err
 }
 
@@ -57,7 +60,7 @@ func batchOf(first uint32, lengths ...int) *outboundBatch {
 	b.sealed.to = farAddr
 	for i, n := range lengths {
 		binary.BigEndian.PutUint32(b.sealed.room(n), first+uint32(i))
-		b.sealed.add(n)
+		b.sealed.add(n, 0)
 	}
 	return b
 }

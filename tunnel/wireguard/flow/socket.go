@@ -50,7 +50,7 @@ func (s *Socket) Descriptor() (fd int, err error) {
 func (s *Socket) Close() { s.conn.Close() }
 
 // Prepare sets the options that make a socket fast, as far as the kernel has them, has
-// it tell where datagrams were sent to, and lets them be fragmented on their way: the
+// it tell where datagrams were sent to and with which traffic class, and lets them be fragmented on their way: the
 // tunnel's MTU is for the operator to choose. On IPv4 the routers do that, so that the ICMP errors which say how small to
 // fragment are not believed: anybody can forge them, and have each packet cut in three.
 // On IPv6 only the sender fragments and must believe them, though not below 1280.
@@ -66,9 +66,11 @@ func Prepare(network string, c syscall.RawConn) error {
 		if network == "udp4" {
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVTOS, 1)
 		} else {
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
 			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1)
 		}
 	})
 }
@@ -77,10 +79,10 @@ func Prepare(network string, c syscall.RawConn) error {
 // that of the route.
 func (s *Socket) Send(b *Burst, to netip.AddrPort, from netip.Addr) error {
 	if b.count == 1 {
-		return s.sendmsg(b.parts, 0, to, from)
+		return s.sendmsg(b.parts, 0, b.class, to, from)
 	}
 	if !s.noGSO.Load() {
-		err := s.sendmsg(b.parts, b.size, to, from)
+		err := s.sendmsg(b.parts, b.size, b.class, to, from)
 		switch {
 		case err == nil:
 			return nil
@@ -93,7 +95,7 @@ func (s *Socket) Send(b *Burst, to netip.AddrPort, from netip.Addr) error {
 	}
 	for _, part := range b.parts {
 		for msg := range slices.Chunk(part, b.size) {
-			if err := s.sendmsg([][]byte{msg}, 0, to, from); err != nil {
+			if err := s.sendmsg([][]byte{msg}, 0, b.class, to, from); err != nil {
 				return err
 			}
 		}

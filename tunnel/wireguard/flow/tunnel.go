@@ -53,6 +53,9 @@ type Tunnel struct {
 	// there; nil: unknown.
 	source atomic.Pointer[netip.Addr]
 	told   atomic.Int64 // Unix time in ns when a sender was told of a packet that is too large
+
+	marking    atomic.Pointer[Marking] // nil: the zero one
+	complained atomic.Int64            // by Flow.Now, Unix time in ns, when the log was told of wrong marks; 0: never
 }
 
 // LargePacket is more bytes than sessions of BGP and their like send while nothing happens.
