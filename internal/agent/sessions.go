@@ -36,7 +36,7 @@ func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
 	}
 	a.ends = a.session.allEnds()
 	m.cameUp = true
-	return append(m.tunnelUp(a), setLate{a.cfg.Interface, true}, setHop{a.cfg.Interface, false}, a.giveAddresses())
+	return append(m.tunnelUp(a), setLate{a.name, true}, setHop{a.cfg.Interface, false}, a.giveAddresses())
 }
 
 func (a *attachment) setAddresses(back bool) effect {
