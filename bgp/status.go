@@ -15,7 +15,7 @@ type NeighborStatus struct {
 	RemoteRouterID netip.Addr // invalid until the session was established once
 	Received       int        // prefixes the peer announces, and those that are stale
 	Stale          int        // of those, the ones it announced before the connection was lost, and not again yet
-	RestartUntil   time.Time  // when the stale ones go at the latest; zero if there are none
+	RestartUntil   time.Time  // when the stale ones go at the latest, or what a speaker that has died learned; zero if there are none
 	Accepted       int        // of those, the ones that may be used
 	Refused        int        // of those, the ones refused by MaxPrefixes alone
 	Announced      int        // prefixes announced to the peer

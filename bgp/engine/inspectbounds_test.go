@@ -118,16 +118,20 @@ func TestUnreadStreams(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		start := time.Now()
 		client := inspectClient(t, addr)
+		// On a busy machine a client may read so late that it is taken for one of those that do not.
 		all, err := collect(client.ListPath(ctx, wholeTable))
-		for err != nil && c.user == 1000 && ctx.Err() == nil {
-			// On a busy machine it may be taken for one of those of its user that do not read.
+		for err != nil && ctx.Err() == nil {
 			all, err = collect(client.ListPath(ctx, wholeTable))
 		}
 		if err != nil || len(all) != prefixes {
 			t.Fatalf("%+v: %d prefixes, %v", c, len(all), err)
 		}
-		if _, err := collect(client.ListPeer(ctx, &api.ListPeerRequest{})); err != nil {
-			t.Fatal(err)
+		_, err = collect(client.ListPeer(ctx, &api.ListPeerRequest{}))
+		for err != nil && ctx.Err() == nil {
+			_, err = collect(client.ListPeer(ctx, &api.ListPeerRequest{}))
+		}
+		if err != nil {
+			t.Fatalf("%+v: %v", c, err)
 		}
 		cancel()
 		t.Logf("%+v was answered after %v", c, time.Since(start))

@@ -83,15 +83,14 @@ func (s *state) setAssigned(next map[netip.Prefix][]string) (changed bool) {
 // assignedWays are those to an address that a peer was assigned: its tunnels that assign it, by
 // preference and weight.
 func (s *state) assignedWays(prefix netip.Prefix) (ways []fib.Way) {
-	var all []attached
-	for _, name := range s.assigned[prefix] {
-		if a, ok := s.attached[name]; ok {
-			all = append(all, a)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b attached) int { return cmp.Compare(b.preference, a.preference) })
-	for _, a := range all {
-		ways = append(ways, fib.Way{Interface: a.ifname, Weight: a.weight, Reserve: a.preference < all[0].preference})
+	names := slices.DeleteFunc(slices.Clone(s.assigned[prefix]), func(name string) bool {
+		_, ok := s.attached[name]
+		return !ok
+	})
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(s.attached[b].preference, s.attached[a].preference) })
+	for _, name := range names {
+		a := s.attached[name]
+		ways = append(ways, fib.Way{Interface: a.ifname, Neighbor: name, Weight: a.weight, Reserve: a.preference < s.attached[names[0]].preference})
 	}
 	return ways
 }

@@ -10,6 +10,7 @@ import (
 	"warren/internal/fib"
 	"warren/internal/link"
 	"warren/tunnel"
+	"warren/tunnel/tun"
 )
 
 func addrs(texts ...string) (all []netip.Addr) {
@@ -41,7 +42,7 @@ func TestAssign(t *testing.T) {
 			t.Errorf("%s: announced: %v", when, got)
 		}
 		ways := w.routes.wanted[spoke].Ways
-		if up && !slices.Equal(ways, []fib.Way{{Interface: "if-site-a", Weight: 1}}) || !up && len(ways) > 0 {
+		if up && !slices.Equal(ways, []fib.Way{{Interface: "if-site-a", Neighbor: "site-a", Weight: 1}}) || !up && len(ways) > 0 {
 			t.Errorf("%s: ways %v", when, ways)
 		}
 		if got := w.speaker.protected.Concerns(spoke); got != up {
@@ -175,5 +176,60 @@ func TestAssignedLater(t *testing.T) {
 	w.up(t, "hub")
 	if !slices.Equal(a.session.assigned, addrs("10.100.100.25")) {
 		t.Errorf("until the peer says something else: %v", a.session.assigned)
+	}
+}
+
+// TestAssignedStaysAtARestart: the daemon before had the address, the interface still has it, and so it is this router's from the
+// beginning, whether the peer says it again at once (TLS) or is asked first (WireGuard). An address that the interface of another
+// tunnel had, or that the config does not ask for any more, is not.
+func TestAssignedStaysAtARestart(t *testing.T) {
+	host := netip.MustParseAddr("10.100.100.25")
+	for _, c := range []struct {
+		what      string
+		transport string
+		ifname    string // as it was handed over
+		assigned  bool
+		stays     bool
+	}{
+		{"TLS", config.TransportTLS, "if-hub", true, true},
+		{"WireGuard", config.TransportWireGuard, "if-hub", true, true},
+		{"another interface", config.TransportWireGuard, "if-other", true, false},
+		{"not assigned any more", config.TransportWireGuard, "if-hub", false, false},
+	} {
+		cfg := router(peerConfig("hub", 0))
+		cfg.Peers[0].Tunnels[0].Assigned, cfg.Peers[0].Tunnels[0].Transport = c.assigned, c.transport
+		w := newWorldWith(t, cfg, func(w *world) {
+			w.locals.connected = hosts(addrs("10.100.100.25"))
+			w.locals.hosts = []link.Host{{Addr: host, Subnet: hosts(addrs("10.100.100.25"))[0], Interface: "if-hub"}}
+			w.resuming = newResumption(&left{Tunnels: []leftTunnel{{Name: "hub", Device: tun.Handover{Name: c.ifname}, Assigned: addrs("10.100.100.25")}}})
+		})
+		if (w.source.v4 == host) != c.stays {
+			t.Errorf("%s: the first source is %v", c.what, w.source.v4)
+		}
+		if c.transport == config.TransportTLS {
+			w.offers(t, "hub", "10.100.100.25")
+		} else {
+			w.up(t, "hub")
+		}
+		given, assigned := 0, 0
+		for _, line := range w.diary {
+			if strings.HasPrefix(line, "addresses hub ") {
+				given++
+			}
+			if line == "assigned to hub: [10.100.100.25]" {
+				assigned++
+			}
+		}
+		if given == 0 || (assigned == given) != c.stays || len(w.wrong()) > 0 {
+			t.Errorf("%s: the interface was given addresses %d times, with the assigned one %d times; %q", c.what, given, assigned, w.wrong())
+		}
+		mark := len(w.diary)
+		if c.stays && c.transport == config.TransportWireGuard {
+			w.tunnels.report(t, "hub").offered(addrs("10.100.100.25"))
+			w.turn()
+		}
+		if got := w.since(mark); len(got) > 0 {
+			t.Errorf("%s: when the peer says it again: %q", c.what, got)
+		}
 	}
 }

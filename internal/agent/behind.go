@@ -40,11 +40,11 @@ func (s *state) usable(o *origin) (names []string, used int) {
 	return names, max(used, min(len(names), 1))
 }
 
-// carrying is usable as it is while some interfaces are late: their ways count where there are no
+// carrying is usable as it is while some neighbors are late: their ways count where there are no
 // others.
 func (s *state) carrying(o *origin) (names []string, used int) {
 	names, used = s.usable(o)
-	late := func(name string) bool { return s.late[s.attached[name].ifname] }
+	late := func(name string) bool { return s.late[name] }
 	if len(s.late) == 0 || !slices.ContainsFunc(names, func(name string) bool { return !late(name) }) {
 		return names, used
 	}
@@ -77,7 +77,6 @@ func (l *loop) setHop(e setHop) {
 	l.state.down[e.ifname] = e.down
 	if e.down {
 		delete(l.rising, e.ifname)
-		delete(l.state.late, e.ifname)
 		l.routes.SetHop(e.ifname, l.state.hop(e.ifname))
 		return
 	}

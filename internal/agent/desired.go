@@ -20,7 +20,7 @@ type state struct {
 	ids       map[string]originID       // of the origins, by their ways
 	attached  map[string]attached       // the attachments that are configured, by the names of their neighbors
 	down      map[string]bool           // interfaces that routes cannot use
-	late      map[string]bool           // those that carry nothing where there is another way
+	late      map[string]bool           // neighbors whose ways carry nothing where there is another one
 	behind    map[netip.Prefix]originID // what the speaker says of prefixes for which learned does as well: see stays
 	protected *bgp.Protected            // what no neighbor may take
 
@@ -272,7 +272,7 @@ func desiredFor(s *state, prefix netip.Prefix) fib.Change {
 		if a.lan != from.gateways[i].IsValid() {
 			continue // the speaker has not taken back yet what the peer was before a reload
 		}
-		c.Ways = append(c.Ways, fib.Way{Interface: a.ifname, Gateway: from.gateways[i], Weight: a.weight, Reserve: i >= from.used})
+		c.Ways = append(c.Ways, fib.Way{Interface: a.ifname, Neighbor: name, Gateway: from.gateways[i], Weight: a.weight, Reserve: i >= from.used})
 	}
 	return c
 }

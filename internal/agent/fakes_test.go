@@ -67,7 +67,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 	t.Helper()
 	w := &world{besides: map[string]func(){}}
 	w.speaker = &fakeSpeaker{w: w, neighbors: map[string]bgp.Neighbor{}, changes: map[netip.Prefix]bgp.Route{}}
-	w.routes = &fakeRoutes{w: w, wanted: map[netip.Prefix]fib.Change{}, hops: map[string]fib.Hop{}}
+	w.routes = &fakeRoutes{w: w, wanted: map[netip.Prefix]fib.Change{}, hops: map[string]fib.Hop{}, late: map[string]bool{}}
 	w.locals = &fakeLocals{}
 	w.tunnels = &fakeTunnels{w: w, open: map[string]reporter{}, fail: map[string]error{}}
 	w.loop = &loop{
@@ -192,6 +192,7 @@ type fakeSpeaker struct {
 	since     time.Time         // of each session
 	states    map[string]string // of neighbors whose session is not established
 	complete  map[string]bool   // neighbors with which all routes are exchanged
+	stale     map[string]bool   // and those that routes of an earlier session are kept of
 	received  map[string]int    // prefixes from neighbors
 	fails     string            // what each neighbor's status says
 	process   speaker.Status
@@ -248,13 +249,17 @@ func (s *fakeSpeaker) TakeChanges(most int) (changes map[netip.Prefix]bgp.Route,
 
 func (s *fakeSpeaker) Neighbors() (all []bgp.NeighborStatus) {
 	for name := range s.neighbors {
+		var until time.Time
+		if s.stale[name] {
+			until = s.w.now().Add(time.Minute)
+		}
 		if !s.blocked.IsZero() {
 			all = append(all, bgp.NeighborStatus{Name: name, State: "active", Unanswered: s.blocked})
 			continue
 		}
 		all = append(all, bgp.NeighborStatus{
 			Name: name, State: cmp.Or(s.states[name], stateEstablished), Since: s.since, LastError: s.fails,
-			Received: s.received[name], Families: s.families, EndOfRIB: s.complete[name], Delivered: s.complete[name],
+			Received: s.received[name], RestartUntil: until, Families: s.families, EndOfRIB: s.complete[name], Delivered: s.complete[name],
 		})
 	}
 	return all
@@ -273,6 +278,7 @@ type fakeRoutes struct {
 	w      *world
 	wanted map[netip.Prefix]fib.Change
 	hops   map[string]fib.Hop
+	late   map[string]bool
 	want   []string
 	err    error
 
@@ -291,6 +297,8 @@ func (r *fakeRoutes) SetHop(name string, h fib.Hop) {
 	r.hops[name] = h
 	r.note()
 }
+
+func (r *fakeRoutes) SetLate(neighbor string, late bool) { r.late[neighbor] = late }
 
 func (r *fakeRoutes) note() {
 	texts := []string{}

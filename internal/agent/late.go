@@ -10,12 +10,12 @@ import (
 
 // A tunnel that comes back is up before its routes are there. What this end sent through it at the first
 // route the far end might have no route back for, nor a route onwards; and the other way round. So the
-// interface is late at first (fib.Hop): a prefix that another way leads to keeps that one, and a prefix
-// without another one does not wait.
+// neighbor is late at first (fib.SetLate): a prefix that another way leads to keeps that one, and a prefix
+// without another one does not wait. It is the same on a network, where other neighbors may be behind the same interface.
 //
 //	            BGP is up, and both ends have all routes, or lateFor is over
 //	late ──────────────────────────────────────────────────────────────────────▶ in use
-//	  ▲ the tunnel comes up                                                         │
+//	  ▲ the tunnel comes up, or this router comes onto the network                  │
 //	  └─────────────────────────────────────────────────────────────────────────────┘
 //	            there is no BGP session, and no routes of the last one are kept
 //
@@ -23,30 +23,31 @@ import (
 // its host has acknowledged this end's. A session that is continued after a restart of BGP leaves the
 // routes where they are (graceful restart), and then nothing is late.
 
-// lateFor bounds for how long after the beginning of the BGP session an interface is late: not every
+// lateFor bounds for how long after the beginning of the BGP session a neighbor is late: not every
 // peer has graceful restart, without which there are no markers.
 const lateFor = 30 * time.Second
 
 // exchanged is what is known of the routes of an attachment.
 type exchanged struct {
-	id, number  uint64
+	name        string    // of the attachment
+	number      uint64    // of its session
 	established bool      // there is a BGP session
 	since       time.Time // when it began
 	complete    bool      // both ends have all routes
-	learned     bool      // some are learned over it
+	kept        bool      // those of the session before it are still used
 }
 
 func (exchanged) isEvent() {}
 
-// setLate says whether routes that have another way are to wait with using an interface.
+// setLate says whether routes that have another way are to wait with using that of a neighbor.
 type setLate struct {
-	ifname string
-	late   bool
+	neighbor string
+	late     bool
 }
 
 func (setLate) isEffect() {}
 
-// exchanged decides whether the routes over a tunnel are to be used beside others.
+// exchanged decides whether the routes of an attachment are to be used beside others.
 func (m *machine) exchanged(now time.Time, a *attachment, ev exchanged) []effect {
 	s := a.session
 	another := !ev.established || !ev.since.Equal(s.began)
@@ -54,29 +55,29 @@ func (m *machine) exchanged(now time.Time, a *attachment, ev exchanged) []effect
 		s.began = ev.since
 	}
 	switch {
-	case s.inUse && another && !ev.learned:
+	case s.inUse && another && !ev.kept:
 		s.inUse = false
-		return []effect{setLate{a.cfg.Interface, true}}
+		return []effect{setLate{a.name, true}}
 	case s.inUse || !ev.established:
 		return nil
 	case ev.complete:
 		s.inUse = true
-		return []effect{setLate{a.cfg.Interface, false}}
+		return []effect{setLate{a.name, false}}
 	case now.Sub(ev.since) >= lateFor:
 		s.inUse = true
-		return []effect{setLate{a.cfg.Interface, false},
-			a.log(slog.LevelInfo, "the peer has not said that it has all routes: its tunnel is used now beside others", "after", lateFor)}
+		return []effect{setLate{a.name, false},
+			a.log(slog.LevelInfo, "the peer has not said that it has announced all its routes: they are used now beside others", "after", lateFor)}
 	}
 	return nil
 }
 
-// followRoutes tells the machine how far the exchange of routes is, for those tunnels of which that may
+// followRoutes tells the machine how far the exchange of routes is, for those attachments of which that may
 // change something. It comes before what was learned last is taken, so that a new session's routes are
 // not taken for those of the last one.
 func (l *loop) followRoutes() {
 	named := map[string]*attachment{}
 	l.m.all(func(a *attachment) {
-		if a.up() && !a.isLAN() {
+		if a.up() {
 			named[a.name] = a
 		}
 	})
@@ -89,11 +90,12 @@ func (l *loop) followRoutes() {
 		if a == nil {
 			continue
 		}
-		ev := exchanged{id: a.id, number: a.session.number, established: n.State == stateEstablished, since: n.Since, complete: n.EndOfRIB && n.Delivered}
+		ev := exchanged{name: a.name, number: a.session.number, established: n.State == stateEstablished, since: n.Since, complete: n.EndOfRIB && n.Delivered}
 		if s := a.session; s.inUse && ev.established && ev.since.Equal(s.began) || !s.inUse && !ev.established {
 			continue
 		}
-		ev.learned = l.state.learnedFrom(n)
+		// A session that begins from nothing takes those of the last one away, which the loop may not have seen yet.
+		ev.kept = l.state.learnedFrom(n) && (!ev.established || ev.complete || !n.RestartUntil.IsZero())
 		events = append(events, ev)
 	}
 	if events != nil {
@@ -111,12 +113,17 @@ func (s *state) learnedFrom(n bgp.NeighborStatus) bool {
 
 // setLate is the effect.
 func (l *loop) setLate(e setLate) {
-	if e.late {
-		l.state.late[e.ifname] = true
-	} else {
-		delete(l.state.late, e.ifname)
+	if delete(l.state.late, e.neighbor); e.late {
+		l.state.late[e.neighbor] = true
 	}
-	if !l.rising[e.ifname] { // else the routes are told when they catch up
-		l.routes.SetHop(e.ifname, l.state.hop(e.ifname))
+	l.routes.SetLate(e.neighbor, e.late)
+}
+
+// forgetLate is for when other attachments are configured.
+func (l *loop) forgetLate() {
+	for name := range l.state.late {
+		if _, still := l.state.attached[name]; !still {
+			l.setLate(setLate{name, false})
+		}
 	}
 }

@@ -42,11 +42,11 @@ func (w *world) exchanged(t *testing.T, name string) {
 	}
 }
 
-func (w *world) isLate(name string) bool { return w.routes.hops[w.attachment(name).cfg.Interface].Late }
+func (w *world) isLate(name string) bool { return w.routes.late[name] }
 
 func (w *world) states(p netip.Prefix) map[string]string {
 	links, all := map[string]*attachment{}, map[string]string{}
-	w.m.all(func(a *attachment) { links[a.cfg.Interface] = a })
+	w.m.all(func(a *attachment) { links[a.name] = a })
 	for _, way := range w.state.shownWays(p, links) {
 		all[way.Peer] = way.State
 	}
@@ -58,9 +58,6 @@ func (w *world) states(p netip.Prefix) map[string]string {
 func TestReturnWaitsForRoutes(t *testing.T) {
 	w, p := lateWorld(t)
 	w.down(t, "b")
-	if w.isLate("b") {
-		t.Error("a tunnel that is down is late as well")
-	}
 	w.learns(t, p.String(), "c")
 	delete(w.speaker.complete, "b")
 	w.up(t, "b")
@@ -117,7 +114,7 @@ func TestReturnWaitsNotForEver(t *testing.T) {
 // one that goes on with the routes of the last one does not, nor does what the speaker's own death interrupts.
 func TestSessionAgainIsLate(t *testing.T) {
 	w, p := lateWorld(t)
-	w.speaker.states = map[string]string{"b": "active"}
+	w.speaker.states, w.speaker.stale = map[string]string{"b": "active"}, map[string]bool{"b": true}
 	w.turnOfSpeaker() // its routes are still there
 	if w.isLate("b") {
 		t.Error("routes are kept, and their interface is late")
@@ -130,7 +127,7 @@ func TestSessionAgainIsLate(t *testing.T) {
 		t.Error("the session goes on, and its interface is late")
 	}
 
-	w.speaker.states = map[string]string{"b": "idle"}
+	w.speaker.states, w.speaker.stale = map[string]string{"b": "idle"}, nil
 	w.learns(t, p.String(), "c")
 	w.turnOfSpeaker()
 	if !w.isLate("b") {
@@ -155,5 +152,96 @@ func TestSessionAgainBetweenTwoLooks(t *testing.T) {
 	w.turnOfSpeaker()
 	if !w.isLate("b") {
 		t.Error("the routes of the next session count for those of the last")
+	}
+}
+
+// A session that begins from nothing, as its peer was killed and started again: routes of the last one are known until the loop
+// has seen that they are gone, and are no reason to use the next ones at once.
+func TestSessionFromNothingIsLate(t *testing.T) {
+	w, p := lateWorld(t)
+	w.speaker.states, w.speaker.stale = map[string]string{"b": "active"}, map[string]bool{"b": true}
+	w.turnOfSpeaker()
+	w.speaker.states, w.speaker.stale, w.speaker.since = nil, nil, w.now().Add(time.Second)
+	delete(w.speaker.complete, "b")
+	w.speaker.changes[p] = bgp.Route{Prefix: p, Ways: used("c")}
+	w.turnOfSpeaker()
+	w.speaker.changes[p] = bgp.Route{Prefix: p, Ways: used("b", "c")}
+	w.turnOfSpeaker()
+	if got := w.states(p); !w.isLate("b") || got["b"] != status.WayReserve || got["c"] != status.WayUsed {
+		t.Errorf("before all routes are there: late %v, %v", w.isLate("b"), got)
+	}
+	w.exchanged(t, "b")
+}
+
+// Two peers on one network, by both of which a prefix is learned, are behind the same interface. One that is back waits for the routes,
+// the other one's go on; what is learned from the first alone does not wait. After its removal nothing is left of it.
+func TestReturnOnANetworkWaits(t *testing.T) {
+	w := newWorldWith(t, router(lanPeer("b", "192.0.2.2"), lanPeer("c", "192.0.2.3")), func(w *world) {
+		w.speaker.since, w.speaker.complete = w.now(), map[string]bool{}
+		w.locals.has("eth0 192.0.2.1/24")
+	})
+	both, alone := netip.MustParsePrefix("10.9.0.0/24"), netip.MustParsePrefix("10.8.0.0/24")
+	learn := func(p netip.Prefix, names ...string) {
+		ways := used(names...)
+		for i, name := range names {
+			ways[i].Gateway = w.attachment(name).lan.Address
+		}
+		w.speaker.changes[p] = bgp.Route{Prefix: p, Ways: ways}
+		w.turnOfSpeaker()
+	}
+	learn(both, "b", "c")
+	learn(alone, "b")
+	if got := w.states(both); !w.isLate("b") || !w.isLate("c") || got["b"] != status.WayUsed || got["c"] != status.WayUsed {
+		t.Errorf("at first there is none that is not late: %v", got)
+	}
+	w.exchanged(t, "b")
+	w.exchanged(t, "c")
+
+	w.speaker.states = map[string]string{"b": "idle"}
+	learn(both, "c")
+	learn(alone)
+	w.speaker.states, w.speaker.since = nil, w.now().Add(time.Second)
+	delete(w.speaker.complete, "b")
+	learn(both, "b", "c")
+	learn(alone, "b")
+	if got := w.states(both); !w.isLate("b") || w.isLate("c") || got["b"] != status.WayReserve || got["c"] != status.WayUsed {
+		t.Errorf("before all routes are there: %v", got)
+	}
+	if got := w.states(alone); got["b"] != status.WayUsed {
+		t.Errorf("what has no other way waits: %v", got)
+	}
+	w.exchanged(t, "b")
+	if got := w.states(both); got["b"] != status.WayUsed || got["c"] != status.WayUsed {
+		t.Errorf("both ends have all routes: %v", got)
+	}
+
+	w.locals.has("eth1 192.0.2.1/24") // it is found on another interface, which begins the sessions again
+	delete(w.speaker.complete, "b")
+	w.localsChanged()
+	if !w.isLate("b") {
+		t.Error("another session on another interface is used at once")
+	}
+	w.reloads(t, router(lanPeer("c", "192.0.2.3")))
+	if w.isLate("b") || w.state.late["b"] {
+		t.Error("a peer that was removed is late")
+	}
+}
+
+// Two peers on a network may announce one gateway, a third router's: that is one way, and not late because one of them is.
+func TestOneGatewayOfTwoPeers(t *testing.T) {
+	w := newWorldWith(t, router(lanPeer("b", "192.0.2.2"), lanPeer("c", "192.0.2.3")), func(w *world) {
+		w.speaker.since, w.speaker.complete = w.now(), map[string]bool{"c": true}
+		w.locals.has("eth0 192.0.2.1/24")
+	})
+	p, third := netip.MustParsePrefix("10.9.0.0/24"), netip.MustParseAddr("192.0.2.77")
+	w.speaker.changes[p] = bgp.Route{Prefix: p, Ways: []bgp.Way{{Neighbor: "b", Gateway: third}, {Neighbor: "c", Gateway: third}}}
+	w.turnOfSpeaker()
+	if got := w.states(p); got["b"] != status.WayReserve || got["c"] != status.WayUsed {
+		t.Errorf("b is late: %v", got)
+	}
+	w.exchanged(t, "b")
+	links := map[string]*attachment{"b": w.attachment("b"), "c": w.attachment("c")}
+	if ways := w.state.shownWays(p, links); len(ways) != 2 || ways[0].Share != 1 || ways[1].State != status.WayReserve {
+		t.Errorf("one gateway counts twice: %+v", ways)
 	}
 }

@@ -49,6 +49,8 @@ type leftTunnel struct {
 	Device tun.Handover `json:"device"`
 	// OverIPv4 is that BGP had gone over to IPv4, because the peer has no IPv6.
 	OverIPv4 bool `json:"over_ipv4"`
+	// Assigned are the addresses that the interface has because the peer assigned them, the tunnel being up or not.
+	Assigned []netip.Addr `json:"assigned,omitempty"`
 	// One of the two if the tunnel was up; with Auto those that were.
 	TLS       *tlslink.Handover   `json:"tls"`
 	WireGuard *wireguard.Handover `json:"wireguard"`
@@ -234,9 +236,22 @@ func (l *loop) resumed(now bool) {
 	close(r.done)
 }
 
+// takeAssigned has the attachments know the addresses that their interfaces were assigned and still have. Over WireGuard the peer
+// says them only when it is asked, and without them their routes would go until then.
+func (l *loop) takeAssigned() {
+	if l.resuming == nil {
+		return
+	}
+	for _, t := range l.resuming.from.Tunnels {
+		if a := l.m.named(t.Name); a != nil && a.cfg.Assigned && a.cfg.Interface == t.Device.Name {
+			a.assigned = t.Assigned
+		}
+	}
+}
+
 // isBack reports whether all is there again.
 func (l *loop) isBack(r *resumption) bool {
-	if l.m.starting || l.state.touched.left() || l.feed.more {
+	if l.m.starting || l.m.changed || l.state.touched.left() || l.feed.more {
 		return false
 	}
 	back := true

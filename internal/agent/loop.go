@@ -171,6 +171,7 @@ func (l *loop) begin() {
 	l.takeOrders()
 	l.expire()
 	l.configure()
+	l.takeAssigned()
 	l.announce()
 	l.takeUp()
 	l.locate()

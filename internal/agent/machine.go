@@ -134,7 +134,7 @@ func (m *machine) nextOf(now time.Time, ev event) []effect {
 			return m.trusted(a, ev)
 		}
 	case exchanged:
-		if a := m.tunnels[ev.id]; a != nil && a.up() && a.session.number == ev.number {
+		if a := m.named(ev.name); a != nil && a.up() && a.session.number == ev.number {
 			return m.exchanged(now, a, ev)
 		}
 	case called:

@@ -148,7 +148,7 @@ func (m *machine) located(now time.Time, ev located) (out []effect) {
 	a.session = newSession(m.number(), ends{local, remote}, ends{}, 0)
 	a.session.at, a.session.addresses, a.session.ready = ev.at, ev.at.network, true
 	m.changed = true
-	return append(out, setHop{a.on, false}, a.log(slog.LevelInfo, "on the peer's network", "address", ev.at.local))
+	return append(out, setLate{a.name, true}, setHop{a.on, false}, a.log(slog.LevelInfo, "on the peer's network", "address", ev.at.local))
 }
 
 // hopLost says that routes cannot use an interface any more because of the end of a session. That

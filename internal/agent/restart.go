@@ -173,6 +173,7 @@ func (l *loop) handOver(ctx context.Context) (all []leftTunnel, err error) {
 				return
 			}
 			n.OverIPv4 = a.up() && a.session.ipv4.valid() && a.session.local.Is4()
+			n.Assigned = a.assigned
 			all = append(all, n)
 		})
 	}

@@ -15,6 +15,7 @@ const routeStep = 2048
 type routes interface {
 	SetSources(v4, v6 netip.Addr) error
 	SetHop(name string, h fib.Hop)
+	SetLate(neighbor string, late bool)
 	Apply(...fib.Change)
 	Status() (fib.Result, error)
 	Changed() <-chan struct{}
@@ -85,4 +86,5 @@ func (l *loop) setAttached() {
 	all := map[string]attached{}
 	l.m.all(func(a *attachment) { all[a.name] = a.attached() })
 	l.state.setAttached(all)
+	l.forgetLate()
 }

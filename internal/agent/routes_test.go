@@ -127,7 +127,7 @@ func TestOneChangeIsToldAlone(t *testing.T) {
 	for _, c := range w.routes.wanted {
 		told = append(told, c)
 	}
-	expect(t, "told", changeTexts(told), []string{"11.0.7.0/24 [{if-c invalid IP 1 false}] unreachable=false"})
+	expect(t, "told", changeTexts(told), []string{"11.0.7.0/24 [{if-c c invalid IP 1 false}] unreachable=false"})
 }
 
 // What was learned and is withdrawn leaves no memory behind.

@@ -42,7 +42,7 @@ func (m *machine) makeSession(a *attachment, ev wentUp) []effect {
 	}
 	a.ends = a.session.allEnds()
 	m.cameUp = true
-	return []effect{setLate{a.cfg.Interface, true}, setHop{a.cfg.Interface, false}, a.giveAddresses()}
+	return []effect{setLate{a.name, true}, setHop{a.cfg.Interface, false}, a.giveAddresses()}
 }
 
 func (a *attachment) setAddresses(back bool) effect {

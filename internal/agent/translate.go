@@ -167,7 +167,7 @@ func identity(cfg *config.Config) tunnel.Identity {
 
 // hop is what routes need to know of an interface.
 func (s *state) hop(ifname string) fib.Hop {
-	return fib.Hop{Down: s.down[ifname], Late: s.late[ifname] && !s.down[ifname]}
+	return fib.Hop{Down: s.down[ifname]}
 }
 
 func fibConfig(cfg *config.Config) fib.Config {

@@ -26,7 +26,7 @@ func (l *loop) waysOf(ctx context.Context, of netip.Prefix) (r status.Routes, er
 	r.More, r.Routes = max(r.More, 0), []status.Route{}
 	err = l.ask(ctx, func(context.Context) {
 		links := map[string]*attachment{}
-		l.m.all(func(a *attachment) { links[a.cfg.Interface] = a })
+		l.m.all(func(a *attachment) { links[a.name] = a })
 		for _, p := range prefixes {
 			if ways := l.state.shownWays(p, links); len(ways) > 0 {
 				r.Routes = append(r.Routes, status.Route{Prefix: p.String(), Ways: ways})
@@ -60,21 +60,25 @@ func (s *state) prefixesOf(of netip.Prefix) (found []netip.Prefix) {
 	return nil
 }
 
-// shownWays returns the ways to a prefix, and what each is to it now.
+// shownWays returns the ways to a prefix, and what each is to it now. links are the attachments by the names of
+// their neighbors.
 func (s *state) shownWays(p netip.Prefix, links map[string]*attachment) (ways []status.Way) {
 	sum := 0
 	all := desiredFor(s, p).Ways
 	waits := s.waits(all)
+	leads := map[string]bool{} // what is used: several peers on a network may have named one gateway
 	for _, way := range all {
-		a := links[way.Interface]
+		a := links[way.Neighbor]
 		if a == nil {
 			continue
 		}
 		shown := status.Way{
 			Peer: a.peer.name, Interface: way.Interface, Link: a.cfg.Link, Weight: max(way.Weight, 1), State: s.wayState(way, sum > 0, waits),
 		}
-		if shown.State == status.WayUsed {
-			sum += shown.Weight
+		if to := usedName(way); shown.State == status.WayUsed && leads[to] {
+			shown.State = status.WayReserve
+		} else if shown.State == status.WayUsed {
+			sum, leads[to] = sum+shown.Weight, true
 		}
 		ways = append(ways, shown)
 	}
@@ -86,9 +90,9 @@ func (s *state) shownWays(p netip.Prefix, links map[string]*attachment) (ways []
 	return ways
 }
 
-// waits reports whether those of the ways wait whose interfaces are late: there are others.
+// waits reports whether those of the ways wait whose neighbors are late: there are others.
 func (s *state) waits(all []fib.Way) bool {
-	return slices.ContainsFunc(all, func(w fib.Way) bool { return s.hop(w.Interface) == fib.Hop{} })
+	return slices.ContainsFunc(all, func(w fib.Way) bool { return !s.down[w.Interface] && !s.late[w.Neighbor] })
 }
 
 // wayState is what a way is, where others before it are used or are not, and late ones wait or do
@@ -97,7 +101,7 @@ func (s *state) wayState(way fib.Way, others, waits bool) string {
 	switch {
 	case s.down[way.Interface]:
 		return status.WayDown
-	case way.Reserve && others || waits && s.late[way.Interface]:
+	case way.Reserve && others || waits && s.late[way.Neighbor]:
 		return status.WayReserve
 	}
 	return status.WayUsed

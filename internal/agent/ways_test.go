@@ -13,7 +13,7 @@ import (
 func TestWaysAreShown(t *testing.T) {
 	s, links := stateOf("b", "b/1", "c"), map[string]*attachment{}
 	for name, a := range s.attached {
-		links[a.ifname] = &attachment{peer: &peer{name: peerOf(name)}, name: name, cfg: config.Tunnel{Interface: a.ifname}}
+		links[name] = &attachment{peer: &peer{name: peerOf(name)}, name: name, cfg: config.Tunnel{Interface: a.ifname}}
 	}
 	a := s.attached["b"]
 	a.weight = 3

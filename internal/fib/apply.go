@@ -2,7 +2,9 @@ package fib
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 )
 
 // Result counts the wanted routes by what has become of them.
@@ -72,7 +74,7 @@ func (f *FIB) wantLocked(e *entry, ways []Way) {
 }
 
 // SetHop says what is known of an interface beside what the kernel knows. That an
-// interface is down, is late, or has another weight, is one message to the kernel for each family
+// interface is down, or has another weight, is one message to the kernel for each family
 // and set of several ways, whatever the number of prefixes.
 func (f *FIB) SetHop(name string, h Hop) {
 	f.mu.Lock()
@@ -87,10 +89,29 @@ func (f *FIB) SetHop(name string, h Hop) {
 	}
 	f.objects.dirty = true
 	f.signal()
-	if h.Down == before.Down && (h.Late == before.Late || !f.noObjects) {
+	if h.Down != before.Down {
+		f.queueWantersLocked(maps.Keys(f.sets.using(name)), func(of *set) bool { return len(of.ways) == 1 || f.noObjects })
+	}
+}
+
+// SetLate says whether the ways of a neighbor carry nothing, as those in reserve, while another way of their
+// prefix can be used. It costs what SetHop does.
+func (f *FIB) SetLate(neighbor string, late bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sets.late[neighbor] == late {
 		return
 	}
-	f.queueWantersLocked(name, func(of *set) bool { return len(of.ways) == 1 || f.noObjects })
+	if delete(f.sets.late, neighbor); late {
+		f.sets.late[neighbor] = true
+	}
+	f.objects.dirty = true
+	f.signal()
+	if f.noObjects { // each prefix has a route of its own
+		f.queueWantersLocked(maps.Values(f.sets.all), func(of *set) bool {
+			return len(of.ways) > 1 && slices.ContainsFunc(of.ways, func(w Way) bool { return w.Neighbor == neighbor })
+		})
+	}
 }
 
 // SetSources changes the preferred sources of routes, each where Config says none:

@@ -8,8 +8,8 @@
 //
 //  1. [FIB.Apply] notes what is wanted of a prefix: a set of ways, best first, and
 //     whether an unreachable route is to be beneath. [FIB.SetHop] says of an interface
-//     whether it can be used. Both return at once; what they cost does not depend on how many
-//     other prefixes there are.
+//     whether it can be used, and [FIB.SetLate] of a neighbor whether others are used before it. All
+//     return at once; what they cost does not depend on how many other prefixes there are.
 //  2. A prefix that changes is queued, and [FIB.Run] writes the queue: prefixes in order, some
 //     hundreds of messages in one send, additions before removals. The kernel answers each
 //     message that fails and goes on to the next.
@@ -49,7 +49,8 @@
 // A way may have a gateway, and then is an object of its own: several on one interface go with
 // it together. IPv4 and IPv6 routes share the object of an IPv6 gateway.
 //
-// A hop that is late is left out of a group like the reserve, while another member can be used.
+// The ways of a neighbor that is late are left out of a group like the reserve, while another member can be used. An interface
+// may have several neighbors, and so may a gateway on it: a way is late only if it is so by each of them.
 //
 // An object needs a carrier. To put one back into a group, or the reserve into it, the group is
 // replaced, for which the kernel sends an event for each of its routes, after it has

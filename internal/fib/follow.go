@@ -2,6 +2,8 @@ package fib
 
 import (
 	"errors"
+	"iter"
+	"maps"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -108,7 +110,7 @@ func (f *FIB) forgetLinkLocked(index uint32) {
 // state; carrier: it is only its carrier that has changed, which a single way does not mind. The kernel removes the next-hop objects of one that goes down or loses its
 // carrier without an event (net/ipv4/nexthop.c, nh_netdev_event).
 func (f *FIB) linkChangedLocked(name string, carrier bool) {
-	f.queueWantersLocked(name, func(of *set) bool {
+	f.queueWantersLocked(maps.Keys(f.sets.using(name)), func(of *set) bool {
 		switch {
 		case len(of.ways) == 1:
 			return !carrier
@@ -121,10 +123,10 @@ func (f *FIB) linkChangedLocked(name string, carrier bool) {
 	})
 }
 
-// queueWantersLocked queues the prefixes that want those of an interface's sets.
-func (f *FIB) queueWantersLocked(name string, those func(*set) bool) {
+// queueWantersLocked queues the prefixes that want those of some sets.
+func (f *FIB) queueWantersLocked(among iter.Seq[*set], those func(*set) bool) {
 	wanted := make([]bool, len(f.sets.list)) // by the set's number
-	for of := range f.sets.using(name) {
+	for of := range among {
 		wanted[of.number] = those(of)
 	}
 	if !slices.Contains(wanted, true) {

@@ -101,6 +101,57 @@ func TestGatewaysOfOneInterface(t *testing.T) {
 	})
 }
 
+// TestLateNeighborOfANetwork: of two neighbors on one interface one is late, and nothing goes by its gateway where there
+// is another way. A gateway that both name is used, as one of them is not late.
+func TestLateNeighborOfANetwork(t *testing.T) {
+	for _, noObjects := range []bool{false, true} {
+		lan(t, func(t *testing.T, k *kernel, gw []string) {
+			f, err := open(config(), noObjects)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = f.Close() }()
+			a, b := "hopA*"+gw[0], "hopA*"+gw[1]
+			both := func(only string) string {
+				if noObjects {
+					return only // a plain route has one way
+				}
+				return strings.Join(slices.Sorted(slices.Values([]string{a, b})), " ")
+			}
+			shared, alone := nth(k, 1), nth(k, 2)
+			say := func(neighbor string, late bool, dst, of string) {
+				t.Helper()
+				f.SetLate(neighbor, late)
+				flush(t, f)
+				k.wantWay(t, dst)
+				if got := k.way(t, shared); got != of {
+					t.Errorf("%s late: %v: what both announce by the first goes to %q, want %q", neighbor, late, got, of)
+				}
+				if got := k.way(t, alone); got != a {
+					t.Errorf("%s late: %v: what has no other way goes to %q", neighbor, late, got)
+				}
+				k.look(t, f)
+			}
+			f.SetLate("first", true)
+			f.Apply(
+				Change{Prefix: k.dst, Ways: ways("hopA@first*"+gw[0], "hopA@second*"+gw[1])},
+				Change{Prefix: shared, Ways: ways("hopA@first*"+gw[0], "hopA@second*"+gw[0], "hopA@second*"+gw[1])},
+				Change{Prefix: alone, Ways: ways("hopA@first*" + gw[0])},
+			)
+			say("nobody", true, b, both(a))
+			say("second", true, both(a), both(a)) // there is none that is not late
+			say("first", false, a, a)
+			say("second", false, both(a), both(a))
+			say("first", true, b, both(a))
+			f.Apply(Change{Prefix: k.dst}, Change{Prefix: shared}, Change{Prefix: alone})
+			flush(t, f)
+			if got := k.objects(t); got != nil {
+				t.Errorf("objects %v are left", got)
+			}
+		})
+	}
+}
+
 // TestGatewayRoutesAreOwned: what a killed daemon has left with gateways is taken over or
 // removed, and someone else's stays.
 func TestGatewayRoutesAreOwned(t *testing.T) {

@@ -17,14 +17,15 @@ func (f *FIB) usableLocked(name string) (index uint32, ok bool) {
 }
 
 // activeLocked returns the ways of a set that carry its traffic now: those not in reserve
-// that can be used, or else the first in reserve that can. Late hops count where there are no others.
+// that can be used, or else the first in reserve that can. Those of late neighbors count where there are no others.
 func (f *FIB) activeLocked(of *set) (active []Way) {
 	for _, late := range [...]bool{false, true} {
 		for _, w := range of.ways {
 			if w.Reserve && len(active) > 0 {
 				break
 			}
-			if _, ok := f.usableLocked(w.Interface); ok && f.sets.hops[w.Interface].Late == late {
+			_, ok := f.usableLocked(w.Interface)
+			if ok && f.sets.late[w.Neighbor] == late && !slices.ContainsFunc(active, w.leadsWhere) {
 				active = append(active, w)
 			}
 		}

@@ -3,6 +3,7 @@
 package fib
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -43,14 +44,15 @@ func (k *kernel) carrier(t testing.TB, name string, want bool) {
 	})
 }
 
-// ways makes ways of what a test says: an interface, "~" before one in reserve, "*" and a
-// gateway behind, ":" and a weight behind that of one without a gateway.
+// ways makes ways of what a test says: an interface, "~" before one in reserve, "@" and a neighbor behind, which
+// else has the interface's name, "*" and a gateway, ":" and a weight behind that of one without a gateway.
 func ways(names ...string) (all []Way) {
 	for _, n := range names {
 		name, gateway, _ := strings.Cut(n, "*")
 		name, weight, _ := strings.Cut(name, ":")
 		name, reserve := strings.CutPrefix(name, "~")
-		w := Way{Interface: name, Reserve: reserve}
+		name, neighbor, _ := strings.Cut(name, "@")
+		w := Way{Interface: name, Neighbor: cmp.Or(neighbor, name), Reserve: reserve}
 		if gateway != "" {
 			w.Gateway = netip.MustParseAddr(gateway)
 		}

@@ -75,21 +75,20 @@ func (f *FIB) wayLocked(j *job) (h held, ok bool) {
 }
 
 // firstLocked returns the interface and the gateway of the first way that can be used: one
-// with a carrier before others, and of these one whose hop is not late.
+// with a carrier before others, and of these one whose neighbor is not late.
 func (f *FIB) firstLocked(of *set) (index uint32, gateway netip.Addr, ok bool) {
 	const worst = 4
 	best := worst
 	for _, w := range of.ways {
 		l, up := f.pic.link(w.Interface)
-		hop := f.sets.hops[w.Interface]
-		if !up || hop.Down {
+		if !up || f.sets.hops[w.Interface].Down {
 			continue
 		}
 		rank := 0
 		if !l.Carrier {
 			rank += 2
 		}
-		if hop.Late {
+		if f.sets.late[w.Neighbor] {
 			rank++
 		}
 		if rank < best {

@@ -33,7 +33,7 @@ func TestReserveIsConstant(t *testing.T) {
 			flush(t, f)
 			for _, step := range []struct {
 				name     string
-				hop      Hop
+				say      any // Hop, or whether it is late
 				messages uint64
 				want     string
 			}{
@@ -44,16 +44,20 @@ func TestReserveIsConstant(t *testing.T) {
 				{"hopB", Hop{Down: true}, 3, "hopC"},
 				{"hopB", Hop{}, 3, "hopB"},
 				{"hopA", Hop{}, 3, "hopA"},
-				{"hopA", Hop{Late: true}, 3, "hopB"},
-				{"hopB", Hop{Late: true}, 3, "hopC"},
-				{"hopC", Hop{Late: true}, 3, "hopA"}, // there is none that is not late
-				{"hopC", Hop{}, 3, "hopC"},
-				{"hopB", Hop{}, 3, "hopB"},
-				{"hopA", Hop{}, 3, "hopA"},
+				{"hopA", true, 3, "hopB"},
+				{"hopB", true, 3, "hopC"},
+				{"hopC", true, 3, "hopA"}, // there is none that is not late
+				{"hopC", false, 3, "hopC"},
+				{"hopB", false, 3, "hopB"},
+				{"hopA", false, 3, "hopA"},
 			} {
 				before, group := f.Sent(), k.group(t)
 				changed, gone := k.routeEvents(t, func() {
-					f.SetHop(step.name, step.hop)
+					if h, ok := step.say.(Hop); ok {
+						f.SetHop(step.name, h)
+					} else {
+						f.SetLate(step.name, step.say.(bool))
+					}
 					if r := flush(t, f); r.Installed4+r.Installed6 != count {
 						t.Errorf("%+v: %+v; want all installed", step, r)
 					}

@@ -12,6 +12,7 @@ import (
 // interface share what is said of it by [FIB.SetHop].
 type Way struct {
 	Interface string     // its name
+	Neighbor  string     // whatever [FIB.SetLate] calls it by, of which an interface may have several
 	Gateway   netip.Addr // without a zone, in a network of the interface; not valid: packets need none. For IPv4 also an IPv6 one
 	Weight    int        // share of the flows, 1 to 256; 0 is 1
 	Reserve   bool       // it carries nothing while one of the others can be used
@@ -22,9 +23,10 @@ const maxWeight = 256
 // Change says what is wanted of a prefix from now on.
 type Change struct {
 	Prefix netip.Prefix // masked; no IPv4-mapped IPv6
-	// The ways, best first, each interface with each gateway once. The prefix uses all that are not in reserve
-	// and can be used; if there are none, the first of the reserve that can. Those by a late hop
-	// count where there is no other that can be used. Where the kernel has no next-hop objects,
+	// The ways, best first. The prefix uses all that are not in reserve
+	// and can be used; if there are none, the first of the reserve that can. Those of a late neighbor
+	// count where there is no other that can be used. Those with one interface and one gateway are one, the best of them.
+	// Where the kernel has no next-hop objects,
 	// the first that can be used. None: the prefix leads nowhere.
 	Ways []Way
 	// Unreachable asks for a route beneath that tells the sender so at once, and has no
@@ -36,8 +38,7 @@ type Change struct {
 // is one that can be used, with the weights of the ways.
 type Hop struct {
 	Down   bool
-	Late   bool // its ways carry nothing, as those in reserve, while another way of the prefix can be used
-	Weight int  // instead of the ways'; 0: the ways'
+	Weight int // instead of the ways'; 0: the ways'
 }
 
 // set is a set of ways that prefixes want. Those that want the same share it.
@@ -56,13 +57,14 @@ type sets struct {
 	list []*set                       // by number; nil: unused, as the first is
 	by   map[string]map[*set]struct{} // by interface
 	hops map[string]Hop
+	late map[string]bool // neighbors
 	via  *gateways
 }
 
 func newSets(via *gateways) sets {
 	return sets{
 		via: via,
-		all: map[string]*set{}, list: make([]*set, 1), by: map[string]map[*set]struct{}{}, hops: map[string]Hop{},
+		all: map[string]*set{}, list: make([]*set, 1), by: map[string]map[*set]struct{}{}, hops: map[string]Hop{}, late: map[string]bool{},
 	}
 }
 
@@ -80,7 +82,7 @@ func (s *sets) find(ways []Way) *set {
 	}
 	made := &set{key: string(key)}
 	for _, w := range ways {
-		if !slices.ContainsFunc(made.ways, func(o Way) bool { return o.Interface == w.Interface && o.Gateway == w.Gateway }) {
+		if !slices.ContainsFunc(made.ways, func(o Way) bool { return o.leadsWhere(w) && o.Neighbor == w.Neighbor }) {
 			w.Weight = min(max(w.Weight, 1), maxWeight)
 			made.ways = append(made.ways, w)
 			s.via.use(s.via.number(w.Gateway))
@@ -106,6 +108,9 @@ func (s *sets) find(ways []Way) *set {
 	return made
 }
 
+// leadsWhere reports whether two ways are one to the kernel.
+func (w Way) leadsWhere(o Way) bool { return w.Interface == o.Interface && w.Gateway == o.Gateway }
+
 // enlist gives a set a number.
 func (s *sets) enlist(of *set) {
 	n := 1 + slices.Index(s.list[1:], nil)
@@ -126,7 +131,7 @@ func appendKey(b []byte, ways []Way) []byte {
 		return b
 	}
 	for _, w := range ways {
-		b = append(append(b, w.Interface...), 0)
+		b = append(append(append(append(b, w.Interface...), 0), w.Neighbor...), 0)
 		if w.Gateway.IsValid() {
 			b = append(w.Gateway.AppendTo(b), 0)
 		}

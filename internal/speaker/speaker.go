@@ -244,6 +244,7 @@ func (s *Speaker) Neighbors() []bgp.NeighborStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make([]bgp.NeighborStatus, 0, len(s.table.wanted))
+	stale := s.table.staleUntil()
 	for _, o := range s.table.wanted {
 		st := o.status
 		if !o.known {
@@ -251,6 +252,9 @@ func (s *Speaker) Neighbors() []bgp.NeighborStatus {
 			if s.restarts > 0 {
 				st.LastError = "the speaker starts again: " + s.lastError
 			}
+		}
+		if until := stale[o.neighbor.Name]; until.After(st.RestartUntil) {
+			st.RestartUntil = until
 		}
 		all = append(all, st)
 	}

@@ -198,6 +198,17 @@ func (t *table) settle() {
 	}
 }
 
+// staleUntil returns until when routes stay at the latest that neighbors have from a process that has died.
+func (t *table) staleUntil() map[string]time.Time {
+	until := map[string]time.Time{}
+	for _, o := range t.owners {
+		if o.routes > 0 && o.stale.After(until[o.neighbor.Name]) {
+			until[o.neighbor.Name] = o.stale
+		}
+	}
+	return until
+}
+
 // How long a neighbor is given to announce again what it has, from when the session is established and
 // from its last route: with End-of-RIB markers, which GoBGP may be slower to get to than
 // the judge, and without.

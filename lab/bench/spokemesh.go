@@ -194,7 +194,7 @@ func (m *spokeMesh) all(ctx context.Context) error {
 	m.heard = map[[2]int]bool{}
 	round := m.round
 	m.mu.Unlock()
-	_, err := topo.Eventually(ctx, countInterval, fullReady, func() error {
+	_, err := topo.Eventually(ctx, countInterval, spokesWithin, func() error {
 		missing := m.unheard()
 		for k, pair := range missing {
 			m.send(pair, round)

@@ -185,19 +185,69 @@ func (net *spokeNet) configureSpoke(w *topo.Warren, i int, transport string) err
 	return errors.Join(w.Configure(text), w.ConfigurePeer("hubs", peers.String()))
 }
 
+// spokesWithin bounds how long all spokes together may take for something: on a busy machine hundreds of routers come to it one
+// after the other.
+const spokesWithin = 4 * time.Minute
+
+// revive starts the first hub, which was killed, again, and waits until it carries its part. What was killed still has its sockets
+// and its interfaces, of which the kernel removes some a second, until it is gone.
+func (net *spokeNet) revive(ctx context.Context) error {
+	hub := net.hubs[0]
+	within, cancel := context.WithTimeout(ctx, spokesWithin)
+	defer cancel()
+	if err := hub.Process.Wait(within); within.Err() != nil {
+		return err
+	}
+	if err := hub.Start(); err != nil {
+		return err
+	}
+	ctx, stop := giveUpWith(ctx, []*topo.Process{hub.Process})
+	defer stop()
+	err := net.awaitReady(ctx, 2)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
+
+// lacking says what hubs still lack.
+func (net *spokeNet) lacking(ctx context.Context) string {
+	var b strings.Builder
+	for _, w := range net.hubs {
+		st, err := w.Status(ctx)
+		if err != nil {
+			fmt.Fprintf(&b, "hub %s says nothing: %v\n", w.Host.Name, err)
+			continue
+		}
+		down := 0
+		for _, p := range st.Peers {
+			if p.BGP.State == "established" {
+				continue
+			}
+			if down++; down <= 5 {
+				fmt.Fprintf(&b, "hub %s: tunnel to %s is %s (%s), session %s (%s)\n", w.Host.Name, p.Name,
+					p.Tunnel.State, p.Tunnel.LastError, p.BGP.State, p.BGP.LastError)
+			}
+		}
+		fmt.Fprintf(&b, "hub %s lacks %d of %d sessions; routes: %+v\n", w.Host.Name, down, len(st.Peers), st.FIB)
+	}
+	return b.String()
+}
+
 // spokesLook is between two looks at a spoke, each of which is a process that starts on the machine that is measured.
 const spokesLook = 500 * time.Millisecond
 
 // awaitReady waits until each spoke has a route to each other one by so many hubs, and no more.
 func (net *spokeNet) awaitReady(ctx context.Context, hubs int) error {
+	deadline := time.Now().Add(spokesWithin)
 	for i, h := range net.spokeHosts {
-		_, err := topo.Eventually(ctx, spokesLook, failoverWithin, func() error {
+		_, err := topo.Eventually(ctx, spokesLook, time.Until(deadline), func() error {
 			out, err := h.Run(ctx, "ip", "route", "show", "proto", "bgp")
 			if err != nil {
 				return err
 			}
 			if got, want := strings.Count(out, " dev h"), hubs*(len(net.spokeHosts)-1); got != want {
-				return fmt.Errorf("%s has %d ways to other spokes, want %d", spokeAddr(i), got, want)
+				return fmt.Errorf("%s, after %d others, has %d ways to other spokes, want %d", spokeAddr(i), i, got, want)
 			}
 			return nil
 		})

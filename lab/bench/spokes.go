@@ -83,6 +83,7 @@ func spokesTurn(ctx context.Context, bin, transport string, n int) (s sample, er
 		if cause := context.Cause(ctx); cause != nil {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
+		err = fmt.Errorf("%w\n%s", err, net.lacking(context.WithoutCancel(ctx)))
 		for _, w := range []*topo.Warren{net.hubs[0], net.hubs[1], net.spokes[0]} {
 			err = fmt.Errorf("%w\nlog of %s:\n%s", err, w.Host.Name, tail(w.Process.Log()))
 		}
@@ -127,10 +128,7 @@ func (net *spokeNet) measure(ctx context.Context, s sample) (err error) {
 	s[spokesKilledMedian], s[spokesKilledWorst] = killed.medianMS, killed.worstMS
 
 	back, err := m.during(ctx, func() error {
-		if err := net.hubs[0].Start(); err != nil {
-			return err
-		}
-		return net.awaitReady(ctx, 2)
+		return net.revive(ctx)
 	})
 	if err != nil {
 		return fmt.Errorf("the hub is back: %w", err)

@@ -21,7 +21,9 @@
 //		 4. What gets lost the receiver knows, by WireGuard's counters. It tells over TLS each second (losses.go).
 //		 5. This end goes back to WireGuard when that has worked for a while, and longer each time that it was left again soon.
 //		    At the end of the while it sends empty packets by it, of which next to all must arrive.
-//		 6. What a dead transport has read from the interface is lost with it. TCP in the tunnel sends it again, and BGP's session
+//		 6. Of several remotes the transports may have found different routers. Then the one at the other end of TLS hears nothing over
+//		    WireGuard, TLS carries, and WireGuard is told to look elsewhere.
+//		 7. What a dead transport has read from the interface is lost with it. TCP in the tunnel sends it again, and BGP's session
 //		    goes on: it sees no more than lost packets.
 //
 // The interface has the MTU that both can carry. Where the path of WireGuard's packets is narrower it is smaller while that

@@ -44,6 +44,8 @@ type (
 	WireGuardLink interface {
 		transport
 		Received() tunnel.Received
+		Named(key string) (local, peer tunnel.Identity, ok bool)
+		Leave()
 		SendKeepalive() error
 		Measure()
 		RoundTrip() time.Duration
@@ -81,6 +83,7 @@ type Link struct {
 	local, peer tunnel.Identity // since the tunnel came up
 	told        bool            // likewise, the peer has said over TLS which addresses it assigns
 	reportAt    time.Time       // when the peer is to be told next what came over WireGuard
+	apart       apart
 
 	status guarded
 }
@@ -271,7 +274,7 @@ func (l *Link) happened(now time.Time, of Transport, ev tunnel.Event) {
 	case isUp && !l.isUp:
 		l.carrier(true)
 		l.isUp, l.told = true, false
-		l.local, l.peer = l.ends()
+		l.local, l.peer = l.names(f.up, l.ups[TLS].Beside)
 		l.status.up(ev.Time, true)
 		l.emit(tunnel.Event{Up: true, Time: ev.Time, Remote: ev.Remote})
 	case !isUp && l.isUp:
@@ -299,15 +302,22 @@ func (l *Link) emit(ev tunnel.Event) {
 	l.cfg.Events(ev)
 }
 
-// ends returns who the two ends are, from which both derive the tunnel's addresses, whichever of the transports is
-// up first at either end: by their keys for WireGuard, which both know beforehand, unless the peer has TLS alone.
-func (l *Link) ends() (local, peer tunnel.Identity) {
-	tls := l.ups[TLS]
-	if l.facts.up[WireGuard] || !l.facts.up[TLS] || tls.Beside {
-		s := l.wg.Status()
-		return s.Local, s.Peer
+// names returns who the two ends are, from which both derive the tunnel's addresses, whichever of the transports is
+// up first at either end: by their keys for WireGuard, which both know beforehand, unless the peer has TLS alone (beside
+// is false). Of several secrets it is that of WireGuard's session, or while there is none that of TLS, as each end may have another
+// one first.
+func (l *Link) names(ups [2]bool, beside bool) (local, peer tunnel.Identity) {
+	if ups[TLS] && !ups[WireGuard] {
+		tls := l.tls.Status()
+		if !beside {
+			return tls.Local, tls.Peer
+		}
+		if local, peer, ok := l.wg.Named(tls.Key); ok {
+			return local, peer
+		}
 	}
-	return tls.Local, tls.Peer
+	s := l.wg.Status()
+	return s.Local, s.Peer
 }
 
 // offer passes on the addresses that the peer assigns. A peer that says nothing of them over WireGuard, where it
@@ -335,6 +345,35 @@ func (l *Link) decide(now time.Time) {
 		}
 	}
 	l.status.set(now, l)
+}
+
+// apart is about several remotes, which may be several routers: each transport finds one for itself.
+type apart struct {
+	since time.Time     // when the router at the other end of TLS heard nothing over WireGuard first; zero: it does, or one of them is down
+	wait  time.Duration // for how long that may be so; 0: apartFor
+}
+
+// Bounds on the time after which WireGuard looks for the router that TLS is connected to. It doubles each time, as that
+// may be out of reach for UDP.
+const (
+	apartFor  = 5 * time.Second
+	apartMost = time.Minute
+)
+
+// rejoin has WireGuard look for another router than the one that it has found, where that is not the one which TLS is connected to.
+func (l *Link) rejoin(now time.Time) {
+	f, a := &l.facts, &l.apart
+	switch {
+	case !f.up[TLS] || !f.up[WireGuard] || !f.reports:
+		a.since = time.Time{}
+	case f.hears:
+		*a = apart{}
+	case a.since.IsZero():
+		a.since = now
+	case now.Sub(a.since) >= max(a.wait, apartFor):
+		a.since, a.wait = time.Time{}, min(2*max(a.wait, apartFor), apartMost)
+		l.wg.Leave()
+	}
 }
 
 // silent returns over which transports nothing comes, though the peer sends something each tick: reports over TLS, and answers
@@ -378,6 +417,7 @@ func (l *Link) chores(now time.Time) time.Time {
 	if !f.up[TLS] {
 		return now.Add(time.Hour) // something happens before there is anything to do
 	}
+	l.rejoin(now)
 	next := l.reportAt
 	if !now.Before(l.reportAt) {
 		l.tls.Tell(l.wg.Received())

@@ -26,6 +26,8 @@ type fakeTransport struct {
 	measured   int
 	trip       time.Duration
 	woken      bool
+	left       int
+	named      map[string][2]tunnel.Identity
 }
 
 func (f *fakeTransport) Run(ctx context.Context) error {
@@ -44,10 +46,15 @@ func (f *fakeTransport) locked(do func()) {
 }
 
 func (f *fakeTransport) Status() (s tunnel.Status) { f.locked(func() { s = f.status }); return s }
-func (f *fakeTransport) Wake()                     { f.locked(func() { f.woken = true }) }
-func (f *fakeTransport) Tell(r tunnel.Received)    { f.locked(func() { f.told = append(f.told, r) }) }
-func (f *fakeTransport) Measure()                  { f.locked(func() { f.measured++ }) }
-func (f *fakeTransport) SendKeepalive() error      { f.locked(func() { f.keepalives++ }); return nil }
+func (f *fakeTransport) Leave()                    { f.locked(func() { f.left++ }) }
+func (f *fakeTransport) Named(key string) (local, peer tunnel.Identity, ok bool) {
+	ends, ok := f.named[key]
+	return ends[0], ends[1], ok
+}
+func (f *fakeTransport) Wake()                  { f.locked(func() { f.woken = true }) }
+func (f *fakeTransport) Tell(r tunnel.Received) { f.locked(func() { f.told = append(f.told, r) }) }
+func (f *fakeTransport) Measure()               { f.locked(func() { f.measured++ }) }
+func (f *fakeTransport) SendKeepalive() error   { f.locked(func() { f.keepalives++ }); return nil }
 func (f *fakeTransport) RoundTrip() (r time.Duration) {
 	f.locked(func() { r = f.trip })
 	return r
@@ -429,4 +436,81 @@ func TestHints(t *testing.T) {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
+}
+
+// While UDP does not pass and several secrets are known the ends are called by that of TLS, as WireGuard alone would have each end
+// take its own first one. WireGuard's session has the last word.
+func TestNamesWhileUDPIsBlocked(t *testing.T) {
+	old, oldPeer := tunnel.Identity{5}, tunnel.Identity{6}
+	l := startWith(t, nil, func(l *tester) {
+		l.wg.named = map[string][2]tunnel.Identity{"old.secret": {old, oldPeer}, "new.secret": {wgLocal, wgPeer}}
+	})
+	key := func(name string) { l.tls.locked(func() { l.tls.status.Key = name }) }
+	is := func(what string, local, peer tunnel.Identity) {
+		t.Helper()
+		if s := l.Status(); s.Local != local || s.Peer != peer {
+			t.Errorf("%s: the ends are %v and %v", what, s.Local[0], s.Peer[0])
+		}
+	}
+	key("old.secret")
+	l.tlsUp(true)
+	l.until("it is up", func() bool { return len(l.events) == 1 })
+	if ev := l.events[0]; ev.Local != old || ev.Peer != oldPeer {
+		t.Errorf("it came up between %v and %v", ev.Local[0], ev.Peer[0])
+	}
+	is("the second secret of this end", old, oldPeer)
+	key("new.secret")
+	is("the first", wgLocal, wgPeer)
+	key("one that was removed")
+	is("one that is not known over WireGuard", wgLocal, wgPeer)
+	key("old.secret")
+	l.wgUp()
+	l.carriedBy(WireGuard)
+	is("WireGuard's session", wgLocal, wgPeer)
+	l.end()
+}
+
+// Where the router that TLS is connected to hears nothing over WireGuard, though that is up, WireGuard has found another router: it is
+// told to look for the first, after a while, and after a longer one if that was in vain. Once it is heard the while is short again.
+func TestTransportsRejoin(t *testing.T) {
+	l := New(Config{Name: "b", Device: newFakeDevice(1)})
+	wg := &fakeTransport{}
+	l.Join(&fakeTransport{}, wg)
+	now := time.Now()
+	step := func(d time.Duration, want int) {
+		t.Helper()
+		now = now.Add(d)
+		if l.rejoin(now); wg.left != want {
+			t.Errorf("%v later: told %d times, want %d", d, wg.left, want)
+		}
+	}
+	f := &l.facts
+	f.up, f.reports, f.hears = [2]bool{true, true}, true, true
+	step(time.Hour, 0)
+	f.hears = false
+	step(0, 0)
+	step(apartFor-1, 0)
+	f.reports = false // a peer that says nothing
+	step(time.Hour, 0)
+	f.reports = true
+	step(0, 0)
+	step(apartFor, 1)
+	step(time.Second, 1)
+	step(apartFor, 1)
+	step(apartFor, 2)
+	f.up[WireGuard] = false
+	step(time.Hour, 2)
+	f.up[WireGuard] = true
+	step(time.Second, 2)
+	step(3*apartFor, 2)
+	step(apartFor, 3)
+	for range 10 { // not for ever longer
+		step(0, wg.left)
+		step(apartMost, wg.left+1)
+	}
+	f.hears = true
+	step(time.Second, wg.left)
+	f.hears = false
+	step(0, wg.left)
+	step(apartFor, wg.left+1)
 }

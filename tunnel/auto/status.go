@@ -73,11 +73,7 @@ func (l *Link) Status() tunnel.Status {
 		MTU: l.cfg.Device.MTU(), Congestion: ways[TLS].Congestion,
 		Stats: sum(ways[TLS].Stats, ways[WireGuard].Stats),
 	}
-	names := ways[WireGuard] // as in ends
-	if d.ups[TLS] && !d.ups[WireGuard] && !d.beside {
-		names = ways[TLS]
-	}
-	s.Local, s.Peer = names.Local, names.Peer
+	s.Local, s.Peer = l.names(d.ups, d.beside)
 	for t, w := range ways {
 		way := tunnel.Way{Status: w, Loss: -1}
 		if Transport(t) == WireGuard {

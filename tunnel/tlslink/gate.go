@@ -15,7 +15,7 @@ import (
 const (
 	strangerPlaces = 512
 	knownPlaces    = 128 // for addresses of peers, see known
-	perSource      = 16  // places of one source, in either
+	perSource      = 16  // places of one source, in either; of one that has many peers twice their number
 	handshakeRate  = 500 // a second, for strangers and for the known each
 	handshakeBurst = 100
 )
@@ -95,11 +95,11 @@ func newPool(places int) *pool {
 // known or closed.
 func (g *gate) enter(conn net.Conn) (*guest, bool) {
 	addr := addrPort(conn.RemoteAddr()).Addr()
-	isKnown := g.known.has(addr)
+	peers := g.known.at(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := g.strangers
-	if isKnown {
+	if peers > 0 {
 		p = g.peers
 	}
 	v := &guest{pool: p, conn: conn, turn: make(chan bool, 1)}
@@ -112,7 +112,7 @@ func (g *gate) enter(conn net.Conn) (*guest, bool) {
 		v.networks = append(v.networks, n)
 	}
 	v.put(silent) // so that its networks count while another goes
-	if v.source().total() > perSource {
+	if v.source().total() > max(perSource, 2*peers) {
 		old := p.oldestOf(v)
 		if old == nil {
 			v.remove()

@@ -70,6 +70,35 @@ func TestFullestNetworkLosesPlaces(t *testing.T) {
 	}
 }
 
+// Many peers behind one address, as behind a NAT, may all come back at once; as many connections of a stranger's address may not.
+func TestManyPeersOfOneSource(t *testing.T) {
+	g := newGate()
+	const peers = 50
+	var links [peers]whereabouts
+	for i := range links {
+		g.known.sawPeer(&links[i], netip.MustParseAddr("198.51.100.9"))
+	}
+	for addr, want := range map[string]int{"198.51.100.9": peers, "198.51.100.10": perSource} {
+		var conns []*fakeConn
+		for range peers {
+			c := &fakeConn{addr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(addr), 1))}
+			if v, ok := g.enter(c); !ok || g.await(t.Context(), v) != nil {
+				c.Close()
+			}
+			conns = append(conns, c)
+		}
+		in := 0
+		for _, c := range conns {
+			if !c.closed {
+				in++
+			}
+		}
+		if in != want {
+			t.Errorf("%s: %d of %d connections have places, want %d", addr, in, peers, want)
+		}
+	}
+}
+
 // With a network for each of them, those go that have said nothing.
 func TestSilentGoFirst(t *testing.T) {
 	g := newGate()

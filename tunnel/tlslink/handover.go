@@ -23,7 +23,8 @@ type Handover struct {
 	Assigned   []netip.Addr    `json:"assigned,omitempty"` // by the peer
 	Beside     bool            `json:"beside,omitempty"`   // the peer carries the tunnel by another transport too
 	Remote     netip.AddrPort  `json:"remote"`
-	Generation uint64          `json:"generation"` // with which the next hello is later than all before
+	Key        string          `json:"key,omitempty"` // the name of the secret that it was made with, see [tunnel.Status]
+	Generation uint64          `json:"generation"`    // with which the next hello is later than all before
 }
 
 // EndpointHandover is what an endpoint leaves: who it says that it is, and its listening sockets.
@@ -82,7 +83,7 @@ func (l *Link) handedOver() {
 	}
 	var h *Handover
 	if p := l.paused; p != nil {
-		h = &Handover{Local: p.local, Peer: p.peer, Instance: p.instance, Assigned: p.assigned, Beside: p.beside, Remote: p.remote, Generation: l.arb.generation + 1}
+		h = &Handover{Local: p.local, Peer: p.peer, Instance: p.instance, Assigned: p.assigned, Beside: p.beside, Remote: p.remote, Key: l.report.Status().Key, Generation: l.arb.generation + 1}
 	}
 	l.leaving.done <- h
 	l.leaving.done = nil
@@ -103,7 +104,7 @@ func (l *Link) takeUp(h *Handover) {
 	l.beginPause(pause{local: h.Local, peer: h.Peer, instance: h.Instance, assigned: h.Assigned, beside: h.Beside, remote: h.Remote})
 	now := time.Now()
 	l.report.Up(now, h.Remote)
-	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer = h.Local, h.Peer })
+	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer, t.Key = h.Local, h.Peer, h.Key })
 	l.emit(tunnel.Event{Up: true, Time: now, Remote: h.Remote, Local: h.Local, Peer: h.Peer, Assigned: h.Assigned, Beside: h.Beside})
 }
 

@@ -27,10 +27,14 @@ type whereabouts struct {
 	over    bool // the link is gone
 }
 
-func (k *known) has(a netip.Addr) bool {
+// has reports whether peers are expected at an address.
+func (k *known) has(a netip.Addr) bool { return k.at(a) > 0 }
+
+// at returns how many peers are: several may be behind one address.
+func (k *known) at(a netip.Addr) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.count[source(a)] > 0
+	return k.count[source(a)]
 }
 
 // sawPeer notes where the peer of a link has proved to be.

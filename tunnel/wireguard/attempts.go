@@ -121,6 +121,27 @@ func (l *Link) initiateAt(usual []netip.AddrPort) []netip.AddrPort {
 	return usual
 }
 
+// errElsewhere is why a tunnel goes down whose peer is to be found at another place.
+var errElsewhere = errors.New("it is another router than the one that the tunnel is carried to over TLS")
+
+// Leave has the peer be looked for at another place than where it is. Where no other one is known it does nothing. It may be called
+// from any goroutine.
+func (l *Link) Leave() {
+	select {
+	case l.leaves <- struct{}{}:
+	default:
+	}
+}
+
+// leavePlace does what Leave asks for.
+func (l *Link) leavePlace(now time.Time) {
+	at := l.peer.Status(now).Endpoint
+	if l.isUp() && slices.ContainsFunc(l.tries.places(), func(a netip.AddrPort) bool { return a != at }) {
+		l.peer.Leave()
+		l.down(now, errElsewhere)
+	}
+}
+
 // leave is called when the tunnel went down. The place where the peer was is left for another one,
 // if there is one that is not as bad.
 func (l *Link) leave(now time.Time, from netip.AddrPort, reason error) {

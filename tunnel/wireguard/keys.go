@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"warren/tunnel"
 )
 
 // errKeyRemoved ends a session that was made with keys that the peer has not any more.
@@ -35,6 +37,13 @@ func (l *Link) SetKeys(keys []Keys) error {
 	case <-l.done:
 		return nil
 	}
+}
+
+// Named returns who the two ends are by the keys of a name, see [Keys], whether there is a session or not. It may be called
+// from any goroutine.
+func (l *Link) Named(name string) (local, peer tunnel.Identity, ok bool) {
+	own, far, ok := l.peer.Named(name)
+	return tunnel.Identity(own), tunnel.Identity(far), ok
 }
 
 func (l *Link) setKeys(now time.Time, keys []Keys) error {

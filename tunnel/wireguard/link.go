@@ -31,10 +31,11 @@ type Link struct {
 	flow *flow.Tunnel  // which also has whether the tunnel is up, and what was counted
 	wake chan struct{} // something changed at the peer
 	// woken is told that the machine woke up.
-	woken chan struct{}
-	keys  chan keysChange
-	done  chan struct{} // closed when Run returns
-	out   sender
+	woken  chan struct{}
+	keys   chan keysChange
+	leaves chan struct{} // capacity 1: the peer is to be looked for elsewhere
+	done   chan struct{} // closed when Run returns
+	out    sender
 
 	// Of the goroutine of Run.
 	resolving bool
@@ -85,7 +86,7 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		resolve: remote.Lookup, back: homeward{every: returnEvery, proof: goodFor},
 		e: e, cfg: c, dev: c.Device, mtu: c.Device.MTU(),
 		log:  e.log.With("peer", c.Name, "interface", c.Device.Name()),
-		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), leaves: make(chan struct{}, 1), done: make(chan struct{}),
 		known: c.keys(), probe: newProber(&c), live: liveness.New(c.liveness()), path: newPath(c.Device.MTU()),
 		assigning: assigning{messages: make(chan pathmtu.Assign, 8)}, meeting: meeting{told: make(chan [SecretLen]byte, 8)},
 	}
@@ -187,6 +188,8 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 		case c := <-l.keys:
 			c.done <- l.setKeys(l.e.cfg.Now(), c.to)
 		case <-l.wake:
+		case <-l.leaves:
+			l.leavePlace(l.e.cfg.Now())
 		case <-l.woken:
 			if l.awake(l.e.cfg.Now()) {
 				look()

@@ -57,13 +57,12 @@ func TestPortIsTold(t *testing.T) {
 
 func TestDeadPeer(t *testing.T) {
 	t.Parallel()
-	const dead = 2 * time.Second
+	const dead = 5 * time.Second // a busy machine must not end the session before
 	a, b := newPair(t, "127.0.0.1", dead)
-	at := time.Now()
 	b.stop()
 	ev := a.next(false)
-	if took := time.Since(at); took < dead/2 { // what came last may have come long before
-		t.Errorf("noticed after %v", took)
+	if took := time.Since(a.l.peer.Status(time.Now()).Spoke); took < dead {
+		t.Errorf("noticed %v after the peer was heard last", took)
 	}
 	if !strings.Contains(ev.Reason, "nothing came from the peer") {
 		t.Errorf("reason %q", ev.Reason)
@@ -76,7 +75,7 @@ func TestDeadPeer(t *testing.T) {
 // Where only one direction is dead, both ends go down, the one that still hears the other
 // too, and stay so until the other hears it again.
 func TestOneWayLoss(t *testing.T) {
-	const dead = 1500 * time.Millisecond
+	const dead = 4 * time.Second // likewise
 	for name, dialer := range map[string]bool{"of the dialing end": true, "of the other": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +96,7 @@ func TestOneWayLoss(t *testing.T) {
 			if ev := hearing.next(false); !strings.Contains(ev.Reason, "nothing came from the peer") {
 				t.Errorf("reason %q", ev.Reason)
 			}
-			time.Sleep(4 * dead) // in which the deaf end sends keepalives again
+			time.Sleep(3 * dead) // in which the deaf end sends keepalives again
 			if len(deaf.events)+len(hearing.events) > 0 {
 				t.Errorf("%d and %d events though nothing gets from one to the other", len(deaf.events), len(hearing.events))
 			}
@@ -112,14 +111,14 @@ func TestOneWayLoss(t *testing.T) {
 // keepalives.
 func TestIdlePairStaysUp(t *testing.T) {
 	t.Parallel()
-	const dead = 2 * time.Second
+	const dead = 6 * time.Second // likewise
 	a, b := newPair(t, "127.0.0.1", dead)
 	select {
 	case ev := <-a.events:
 		t.Errorf("%+v", ev)
 	case ev := <-b.events:
 		t.Errorf("%+v", ev)
-	case <-time.After(3 * dead):
+	case <-time.After(2 * dead):
 	}
 }
 

@@ -23,9 +23,15 @@ type fleet struct {
 // newFleet has so many wires, to as many servers or all to one.
 func newFleet(t *testing.T, wires, servers int) *fleet {
 	t.Helper()
+	return newFleetWith(t, wires, servers, time.Second)
+}
+
+// newFleetWith says dead_after of all too.
+func newFleetWith(t *testing.T, wires, servers int, dead time.Duration) *fleet {
+	t.Helper()
 	near, far := protocol.NewPrivateKey(), protocol.NewPrivateKey()
 	f := &fleet{t: t, client: startEndpoint(t, Config{PrivateKey: near})}
-	f.cfg = LinkConfig{Name: "server", PublicKey: far.Public(), Keepalive: 100 * time.Millisecond, DeadAfter: time.Second}
+	f.cfg = LinkConfig{Name: "server", PublicKey: far.Public(), Keepalive: 100 * time.Millisecond, DeadAfter: dead}
 	c := f.cfg
 	c.Name, c.PublicKey = "client", near.Public()
 	for range servers {
@@ -70,7 +76,7 @@ func TestServerIsLeft(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFleet(t, 2, 2)
+			f := newFleetWith(t, 2, 2, 5*time.Second) // a busy machine must not end a session
 			a := f.client.start(f.cfg)
 			if ev := a.next(true); ev.Remote.String() != f.wires[0].addr {
 				t.Fatalf("%+v", ev)
@@ -87,7 +93,7 @@ func TestServerIsLeft(t *testing.T) {
 			select {
 			case ev := <-a.events:
 				t.Errorf("%+v", ev)
-			case <-time.After(6 * time.Second): // in which the other begins a handshake again
+			case <-time.After(7 * time.Second): // in which the other begins a handshake again
 			}
 			f.waitAt(a, 1)
 		})
@@ -214,5 +220,34 @@ func TestRandomOrder(t *testing.T) {
 		a := f.client.start(c)
 		found[a.next(true).Remote.String()] = true
 		a.stop()
+	}
+}
+
+// A server is left when that is asked for, if there is another one. (What it goes on to send is cut off: TestServerIsLeft is about that.)
+func TestLeaveIsAsked(t *testing.T) {
+	t.Parallel()
+	f := newFleetWith(t, 2, 2, 10*time.Second)
+	a := f.client.start(f.cfg)
+	f.waitAt(a, 0)
+	f.servers[0].next(true)
+	a.next(true)
+	f.wires[0].back.Store(true)
+	a.l.Leave()
+	if ev := a.next(false); ev.Reason != errElsewhere.Error() {
+		t.Errorf("reason %q", ev.Reason)
+	}
+	if ev := a.next(true); ev.Remote.String() != f.wires[1].addr {
+		t.Errorf("%+v", ev)
+	}
+	a.reaches(f.servers[1])
+	f.servers[1].reaches(a)
+
+	alone := newFleet(t, 1, 1)
+	b := alone.client.start(alone.cfg)
+	b.next(true)
+	b.l.Leave()
+	b.reaches(alone.servers[0])
+	if len(b.events) > 0 {
+		t.Errorf("%+v though there is no other place", <-b.events)
 	}
 }

@@ -73,6 +73,19 @@ func (p *Peer) TryAt(now time.Time, to netip.AddrPort) {
 	p.unlock()
 }
 
+// Leave ends the session with the peer, which is to be found at another of its places: one that has the keys too is where it is,
+// and is not what the caller looks for.
+func (p *Peer) Leave() {
+	p.mu.Lock()
+	if p.current != nil && slices.Contains(p.places, p.endpoint) && !slices.Contains(p.left, p.endpoint) {
+		p.left = append(p.left, p.endpoint)
+	}
+	p.dropOursLocked()
+	p.eraseLocked()
+	p.timers = timers{}
+	p.unlockChanged()
+}
+
 // question is an initiation to a place where the peer is not now.
 type question struct {
 	*initiation

@@ -201,6 +201,17 @@ func (p *Peer) placeLocked(of *way) (key string, place int) {
 	return key, 1 + slices.IndexFunc(p.ways, func(w *way) bool { return w.isSamePeer(of) })
 }
 
+// Named returns who the two ends are by the keys of a name; ok is false if the peer has none of that name.
+func (p *Peer) Named(name string) (local, remote PublicKey, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.ways, func(w *way) bool { return name != "" && w.name == name })
+	if i < 0 {
+		return local, remote, false
+	}
+	return p.ways[i].me.public, p.ways[i].remote.public, true
+}
+
 // trying returns the key pair of this end in the handshake that it began with an index, or nil
 // if that is over.
 func (p *Peer) trying(index uint32) *identity {
