@@ -30,7 +30,9 @@ func (m *machine) beginSession(a *attachment, ev wentUp) []effect {
 	if ev.called && ev.beside.valid() {
 		a.session.overIPv4()
 	}
-	a.session.came = m.now
+	if a.session.came = ev.since; ev.since.IsZero() {
+		a.session.came = m.now
+	}
 	if ev.remote.IsValid() {
 		a.session.remote = ev.remote.String()
 	}
