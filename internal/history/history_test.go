@@ -318,7 +318,7 @@ func TestHandOver(t *testing.T) {
 	l, stop := start(t, f, nil)
 	l.Add(Event{Kind: TunnelUp, Cause: "one"})
 	settle(t, l)
-	h, goOn, err := l.HandOver(t.Context())
+	_, goOn, err := l.HandOver(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,8 @@ func TestHandOver(t *testing.T) {
 	settle(t, l)
 	stop() // what comes from now on is not written by this program
 	l.Add(Event{Kind: TunnelUp, Cause: "three"})
-	if h, _, err = l.HandOver(t.Context()); err != nil || fmt.Sprint(causes(h.Events)) != "[one two three]" || h.Next-h.Written != 1 {
+	h, _, err := l.HandOver(t.Context())
+	if err != nil || fmt.Sprint(causes(h.Events)) != "[one two three]" || h.Next-h.Written != 1 {
 		t.Fatalf("%+v, %v", h, err)
 	}
 	data, err := json.Marshal(h)
