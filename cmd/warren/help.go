@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // groups are the commands as `warren --help` shows them, by what one wants to do.
@@ -25,7 +26,7 @@ var grouped = map[string][]string{
 	"other":   {"version", "help"},
 }
 
-// arrange has the help show the commands in groups. What a command's Use says of its flags is not followed by "[flags]".
+// arrange has the help show the commands in groups. A command's Use that has all its flags is not followed by "[flags]".
 func arrange(root *cobra.Command) {
 	for i := range groups {
 		root.AddGroup(&groups[i])
@@ -38,8 +39,17 @@ func arrange(root *cobra.Command) {
 				cmd.GroupID = id
 			}
 		}
-		cmd.DisableFlagsInUseLine = true
+		cmd.DisableFlagsInUseLine = hasAllFlags(cmd)
 	}
+}
+
+func hasAllFlags(cmd *cobra.Command) bool {
+	has := true
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		short := f.Shorthand != "" && strings.Contains(cmd.Use, "-"+f.Shorthand+" ")
+		has = has && (f.Hidden || short || strings.Contains(cmd.Use, "--"+f.Name) || f.Name == "help")
+	})
+	return has
 }
 
 // helpCmd is cobra's, but for that a command that there is not is wrong use.

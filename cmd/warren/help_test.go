@@ -23,6 +23,9 @@ func TestHelp(t *testing.T) {
 	if code, stdout, _ := run(t, "help", "why"); code != 0 || !strings.Contains(stdout, "\nUsage:\n  warren why PREFIX|ADDRESS ") {
 		t.Errorf("exit %d, %s", code, stdout)
 	}
+	if _, stdout, _ := run(t, "join", "--help"); !strings.Contains(stdout, "  warren join LINE [--yes] [flags]\n") {
+		t.Errorf("flags are left out, and nothing says so: %s", stdout)
+	}
 	for id, names := range grouped {
 		for _, name := range names {
 			if cmd, _, err := all.Find([]string{name}); err != nil || cmd.GroupID != id {
