@@ -20,7 +20,8 @@ func checkCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [PEER] [--diff [--json]] [-c FILE]",
 		Short: "validate the config, the peers' files and the key files",
-		Long: "check says for each mistake where it is and what is allowed, and ends with 1. What is\n" +
+		Long: "check reads the files as the daemon would, which need not run, and changes nothing.\n\n" +
+			"It says for each mistake where it is and what is allowed, and ends with 1. What is\n" +
 			"legal and probably wrong on this host gets a line that begins with \"warning:\", and\n" +
 			"check ends with 0. What could be better gets one that begins with \"hint:\".\n\n" +
 			"With PEER it says too what the peer's import and export come to: what is written, what is\n" +

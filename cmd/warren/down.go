@@ -25,8 +25,8 @@ func upCmd() *cobra.Command {
 func resetCmd() *cobra.Command {
 	return orderCmd("reset", true, "have a peer's tunnels and sessions end and begin again",
 		"reset ends the peer's BGP sessions (Cease, Administrative Reset), closes its tunnels, and opens them again at\n"+
-			"once. Where there is no tunnel, or the interface is another program's, only the session begins again. Counters\n"+
-			"of how often it went down have it with the user who asked.")
+			"once. Where there is no tunnel, or the interface is another program's, only the session begins again. It\n"+
+			"counts among the times that they went down, and `warren status PEER` says who asked for it.")
 }
 
 // orderCmd is a command that has the daemon do something with one peer.
@@ -52,7 +52,7 @@ func orderCmd(do string, says bool, short, long string) *cobra.Command {
 	}
 	configFlag(cmd, &file)
 	if says {
-		cmd.Flags().StringVar(&message, "message", "", "what the peer's operator is told, up to 128 bytes")
+		cmd.Flags().StringVar(&message, "message", "", "a `text` that the peer's operator is told, up to 128 bytes")
 	}
 	return cmd
 }

@@ -47,7 +47,7 @@ func drainCmd() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &file)
-	cmd.Flags().Var(&long, "for", "end the drain by itself after such a time")
+	cmd.Flags().Var(&long, "for", "end the drain by itself after a `duration` such as 30m")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "do not wait until no traffic is left")
 	return cmd
 }

@@ -29,7 +29,9 @@ func historyCmd() *cobra.Command {
 		Short: "show what has happened: tunnels and sessions up and down, reloads, trouble",
 		Long: "Show what has happened, the oldest first: tunnels and sessions that came up and went down, and why; reloads,\n" +
 			"and by whom; what was refused, and what did not succeed. The daemon keeps the last events in memory, and in\n" +
-			"a file where [history] file names one. With --follow show the last ones and then each when it happens.",
+			"a file where [history] file names one; `warren restart` forgets none. With --follow show the last ones\n" +
+			"and then each when it happens.",
+		Example:           "  warren history --since 8h\n  warren history site-b\n  warren history --follow --json",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completePeers(&file),
 		RunE: func(cmd *cobra.Command, args []string) error {

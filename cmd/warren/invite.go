@@ -46,8 +46,8 @@ func inviteCmd() *cobra.Command {
 	cmd.Flags().StringArrayVar(&wish.Remotes, "remote", nil, "`host:port` where the peer reaches this router; several: once for each")
 	cmd.Flags().StringVar(&wish.Transport, "transport", "", "over what the two meet, `tls or wireguard`; without it tls where this router listens for it, else wireguard")
 	cmd.Flags().Uint32Var(&wish.ASN, "asn", 0, "the peer's AS `number`")
-	cmd.Flags().Var(&valid, "valid", "for how `long` the line is good, such as 30m, 24h or 7d")
-	cmd.Flags().BoolVar(&wish.Shared, "shared", false, "other peers may have the same prefixes")
+	cmd.Flags().Var(&valid, "valid", "for what `duration` the line is good, such as 30m, 24h or 7d")
+	cmd.Flags().BoolVar(&wish.Shared, "shared", false, "take --import although another peer may announce the same")
 	return cmd
 }
 

@@ -37,10 +37,10 @@ func joinCmd() *cobra.Command {
 	}
 	configFlag(cmd, &o.file)
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
-	cmd.Flags().StringVar(&o.answer.Peer, "peer", "", "what the inviting router is called here; without it as it calls itself")
+	cmd.Flags().StringVar(&o.answer.Peer, "peer", "", "the `name` that the inviting router has here; without it the one that it has itself")
 	cmd.Flags().StringVar(&o.answer.Name, "name", "", "this router's `name`, for a new warren.toml")
 	cmd.Flags().StringVar(&o.routerID, "router-id", "", "this router's `ID`, for a new warren.toml")
-	cmd.Flags().BoolVar(&o.answer.Shared, "shared", false, "other peers may have the same prefixes")
+	cmd.Flags().BoolVar(&o.answer.Shared, "shared", false, "take the peer's prefixes although another peer may announce the same")
 	return cmd
 }
 

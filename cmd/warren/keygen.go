@@ -21,7 +21,8 @@ func keygenCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keygen [-d DIR] [--wg-config [--endpoint HOST:PORT]] | --secret FILE",
 		Short: "make the router's keys, or a secret shared with one peer; never overwrites",
-		Long: "keygen makes tls.crt, tls.key and wireguard.key and prints what a peer needs to\n" +
+		Long: "Two routers with Warren need no more than a secret that both have: --secret makes it.\n\n" +
+			"Without --secret keygen makes tls.crt, tls.key and wireguard.key and prints what a peer needs to\n" +
 			"know of them. Files that exist are kept. With --secret it makes instead one shared\n" +
 			"secret, to be copied to the peer over a safe channel and named by secret_file at both\n" +
 			"ends. With --wg-config it prints a configuration for wg-quick instead, with a new key\n" +

@@ -59,6 +59,8 @@ type exitError struct {
 	code int
 }
 
+func (e exitError) Unwrap() error { return e.error }
+
 // noteBeginning has begun become true when a command begins its work. What fails
 // before is what cobra found wrong with the arguments.
 func noteBeginning(cmd *cobra.Command, begun *bool) {
@@ -84,7 +86,10 @@ func root() *cobra.Command {
 		Use:   "warren",
 		Short: "BGP-speaking routing agent over point-to-point tunnels",
 		Long: "Warren keeps an encrypted point-to-point tunnel to each peer, speaks BGP inside it,\n" +
-			"and keeps the kernel's routes in step with what the peers announce.",
+			"and keeps the kernel's routes in step with what the peers announce.\n\n" +
+			"The router's configuration is /etc/warren/warren.toml, and that of each peer a file in /etc/warren/peers.d, by hand or\n" +
+			"by `warren invite` and `warren join`; warren.toml(5) has all keys. `warren check` says what is wrong with them,\n" +
+			"`systemctl start warren` or `warren run` starts the daemon, and `warren status` shows how it is.",
 		// Errors are printed by execute, once; usage only when asked for.
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -102,6 +107,7 @@ func root() *cobra.Command {
 		drainCmd(), undrainCmd(), downCmd(), upCmd(), resetCmd(),
 		versionCmd(), speakerCmd(),
 	)
+	arrange(cmd)
 	return cmd
 }
 

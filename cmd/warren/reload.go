@@ -15,7 +15,7 @@ func reloadCmd() *cobra.Command {
 	var file string
 	var o reloadOptions
 	cmd := &cobra.Command{
-		Use:   "reload [--dry-run [--json] | --confirm 5m] [-c FILE]",
+		Use:   "reload [--dry-run [--json] | --confirm 5m | --undo] [-c FILE]",
 		Short: "have the daemon read its config again; print what changed or what is wrong",
 		Long: "reload has the running daemon read its config again, and prints what that has changed. What did not change\n" +
 			"stays up. If something is wrong, it changes nothing and ends with 1.\n\n" +
@@ -24,15 +24,19 @@ func reloadCmd() *cobra.Command {
 			"With --confirm the daemon goes back by itself to the configuration before, unless `warren confirm` comes within\n" +
 			"the time: for a change to the tunnel by which one reaches the router. The files stay as they are. Until then a\n" +
 			"reload without --confirm is refused; one with it is applied, and the time begins again. A daemon that is stopped\n" +
-			"and started meanwhile takes what the files say.",
-		Args: cobra.NoArgs,
-		RunE: atDaemon(&file, o.run),
+			"and started meanwhile takes what the files say.\n\n" +
+			"With --undo the daemon does not read the files: it goes back at once to the configuration before the reload that\n" +
+			"waits to be confirmed. It ends with 1 if none does.",
+		Example: "  warren reload --dry-run\n  warren reload --confirm 5m && ping -c 3 10.2.0.1 && warren confirm",
+		Args:    cobra.NoArgs,
+		RunE:    atDaemon(&file, o.run),
 	}
 	configFlag(cmd, &file)
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would change, and change nothing")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print what would change as JSON")
 	cmd.Flags().Var(&o.within, "confirm", "go back by itself unless that is confirmed within a `duration` such as 5m")
-	cmd.MarkFlagsMutuallyExclusive("dry-run", "confirm")
+	cmd.Flags().BoolVar(&o.undo, "undo", false, "go back at once to what was before a reload with --confirm")
+	cmd.MarkFlagsMutuallyExclusive("dry-run", "confirm", "undo")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if o.asJSON && !o.dryRun {
 			return errors.New("--json goes with --dry-run only")
@@ -43,13 +47,18 @@ func reloadCmd() *cobra.Command {
 }
 
 type reloadOptions struct {
-	dryRun, asJSON bool
-	within         tryFlag
+	dryRun, asJSON, undo bool
+
+	within tryFlag
 }
 
 func (o *reloadOptions) run(cmd *cobra.Command, socket string) error {
 	if o.dryRun {
 		return foresee(cmd, socket, "", o.asJSON)
+	}
+	if o.undo {
+		result, err := status.Undo(cmd.Context(), socket)
+		return reloaded(cmd, result, err)
 	}
 	if o.within > 0 {
 		result, err := status.Try(cmd.Context(), socket, time.Duration(o.within))
@@ -75,7 +84,7 @@ func reloaded(cmd *cobra.Command, r status.ReloadResult, err error) error {
 		fmt.Fprintln(out, line)
 	}
 	if !r.GoesBack.IsZero() {
-		fmt.Fprintf(out, "at %s this is taken back, unless `warren confirm` comes before\n", r.GoesBack.Local().Format("15:04:05"))
+		fmt.Fprintf(out, "at %s this is taken back, unless `warren confirm` comes before; `warren reload --undo` does it now\n", r.GoesBack.Local().Format("15:04:05"))
 	}
 	return nil
 }
@@ -98,7 +107,7 @@ func confirmCmd() *cobra.Command {
 		Use:   "confirm [-c FILE]",
 		Short: "keep what `warren reload --confirm` has changed",
 		Long: "confirm has the daemon keep what `warren reload --confirm` has changed, which it would take back otherwise.\n" +
-			"It ends with 1 if nothing waits for that, as when it comes too late.",
+			"It ends with 1 if nothing waits for that, as when it comes too late. To go back at once is `warren reload --undo`.",
 		Args: cobra.NoArgs,
 		RunE: atDaemon(&file, func(cmd *cobra.Command, socket string) error {
 			result, err := status.Confirm(cmd.Context(), socket)

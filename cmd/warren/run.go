@@ -25,7 +25,8 @@ func runCmd() *cobra.Command {
 		Short: "run the daemon",
 		Long: "run keeps a tunnel and a BGP session to every peer until it is told to stop.\n" +
 			"SIGHUP reloads the config, SIGTERM stops cleanly, SIGUSR1 has it log at level\n" +
-			"debug, and again at the one before. It logs to standard error.",
+			"debug, and again at the one before. It logs to standard error. The unit warren.service\n" +
+			"runs it; by hand it stays in the foreground.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}

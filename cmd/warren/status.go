@@ -16,16 +16,21 @@ import (
 func statusCmd() *cobra.Command {
 	var file string
 	var asJSON, routes, check, watch bool
+	var plugin pluginFlags
 	cmd := &cobra.Command{
-		Use:   "status [PEER] [--json] [--watch] [--check] [--routes [PREFIX|ADDRESS]] [-c FILE]",
+		Use:   "status [PEER] [--json] [--watch] [--check] [--plugin [--warning LIST] [--critical LIST]] [--routes [PREFIX|ADDRESS]] [-c FILE]",
 		Short: "show the peers: tunnels, BGP sessions, routes",
-		Long: "Show the peers: tunnels, BGP sessions, routes. With --routes show the ways of a prefix, of the longest prefix\n" +
-			"that an address is in, or of all: which are used, which are in reserve, and whose tunnel is down.\n" +
-			"With PEER show all about one peer, and the last events of its history. With --check end with 0 if all is well,\n" +
-			"with 1 if something is down, which is said in a line for each, with 2 if no daemon answers.\n" +
+		Long: "Show the peers, a line for each tunnel and the BGP session over it, how many prefixes there are, and what does not\n" +
+			"succeed. On a terminal what does not fit is left out or shortened, and there are colours, unless NO_COLOR is set\n" +
+			"or TERM is dumb.\n\n" +
+			"With PEER show all about one peer, and the last events of its history. With --routes show the ways of a prefix, of\n" +
+			"the longest prefix that an address is in, or of all: which are used, which are in reserve, and whose tunnel is down.\n" +
 			"With --watch show it again each second until ctrl-C; where the output is no terminal, each time when\n" +
-			"something but times and counters has changed. On a terminal what does not fit is left out or shortened, and\n" +
-			"there are colours, unless NO_COLOR is set or TERM is dumb.",
+			"something but times and counters has changed.\n\n" +
+			"With --check end with 0 if all is well, with 1 if something is down, which is said in a line for each, with 2 if\n" +
+			"no daemon answers. What an operator has drained or taken down counts as well.\n\n" + pluginHelp,
+		Example: "  warren status\n  warren status site-b\n  warren status --routes 10.2.0.7\n  warren status --check || echo look\n" +
+			"  warren status --plugin --warning rtt=100,loss=1 --critical rtt=500,prefixes=10:",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if !routes {
 				return cobra.MaximumNArgs(1)(cmd, args)
@@ -43,6 +48,9 @@ func statusCmd() *cobra.Command {
 			return completePeers(&file)(cmd, args, begun)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if plugin.on {
+				return plugin.run(cmd, file, append(args, "")[0])
+			}
 			socket, err := config.Socket(file)
 			if err != nil {
 				return err
@@ -69,9 +77,10 @@ func statusCmd() *cobra.Command {
 	}
 	configFlag(cmd, &file)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&routes, "routes", false, "show the ways of prefixes")
-	cmd.Flags().BoolVar(&watch, "watch", false, "show it again and again")
-	cmd.Flags().BoolVar(&check, "check", false, "say what is down, for scripts")
+	cmd.Flags().BoolVar(&routes, "routes", false, "show the ways of a prefix, or of all: used, in reserve, or down")
+	cmd.Flags().BoolVar(&watch, "watch", false, "show it again each second, until ctrl-C")
+	cmd.Flags().BoolVar(&check, "check", false, "say what is down, and end with 1 if something is, for scripts")
+	plugin.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("check", "routes")
 	cmd.MarkFlagsMutuallyExclusive("check", "json")
 	for _, other := range []string{"check", "json", "routes"} {

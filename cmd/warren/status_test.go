@@ -33,6 +33,8 @@ func TestStatusOfAPeerAndCheck(t *testing.T) {
 	ends(exitNobody, "warren is not running", "status", "--check")
 	ends(exitFailed, "warren is not running", "status", "site-b")
 	ends(exitFailed, "warren is not running", "history")
+	ends(2, "WARREN CRITICAL - warren is not running (nobody listens at ", "status", "--plugin")
+	ends(3, "WARREN UNKNOWN - --critical: there is no figure \"rt\"; there are peers, down, rtt, ", "status", "--plugin", "--critical", "rt=1")
 
 	up := status.PeerTunnel{Tunnel: status.Tunnel{State: "up"}, BGP: status.BGP{State: "established"}}
 	down := status.PeerTunnel{Tunnel: status.Tunnel{State: "connecting", LastError: "no answer"}}
@@ -52,6 +54,13 @@ func TestStatusOfAPeerAndCheck(t *testing.T) {
 	ends(exitFailed, "site-c: tunnel: connecting: no answer\n", "status", "--check")
 	ends(0, "all is well", "status", "--check", "site-b")
 	ends(exitUsage, `there is no peer "site-x"; there are: site-b, site-c`, "status", "--check", "site-x")
+	ends(2, "WARREN CRITICAL - site-c: tunnel: connecting: no answer | peers=1;;0;0;2 down=1;0;;0 ", "status", "--plugin")
+	ends(2, "WARREN CRITICAL - site-c: tunnel: connecting: no answer | peers=1;;0;0;2 down=1;0;;0 ", "status", "--check", "--plugin")
+	ends(1, "WARREN WARNING - site-c: tunnel: connecting: no answer | peers=1;;1;0;2 down=1;0;;0 ", "status", "--plugin", "--critical", "peers=1")
+	ends(0, "WARREN OK - sessions with 1 of 1 peers | peers=0;;0;0;1 down=0;0;;0 prefixes=0;;;0 flaps=0;;;0\n", "status", "--plugin", "site-b")
+	ends(1, "WARREN WARNING - site-b: prefixes 0 (threshold 1:) | ", "status", "--plugin", "--warning", "prefixes=1:", "site-b")
+	ends(3, "WARREN UNKNOWN - there is no peer \"site-x\"; there are: site-b, site-c", "status", "--plugin", "site-x")
+	ends(3, "WARREN UNKNOWN - --warning: \"100\" is no threshold: write FIGURE=RANGE", "status", "--plugin", "--warning", "100")
 	ends(exitUsage, `there is no peer "site-x"`, "status", "site-x")
 	ends(exitUsage, `there is no peer "site-x"`, "history", "site-x")
 	ends(0, "it was cut", "status", "site-c")

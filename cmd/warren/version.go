@@ -79,6 +79,7 @@ func versionCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version [--json]",
 		Short: "print the version, and of which commit and with which Go it was built",
+		Long:  "version prints the version of this program, not of the daemon that runs: that is in `warren status --json`.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !asJSON {

@@ -19,6 +19,7 @@ func whyCmd() *cobra.Command {
 		Long: "Say what became of each peer's route to a prefix, or to the longest prefix that an address is in: which one is\n" +
 			"used and why, and what refused the others; what the kernel does with a packet to it now; to which peers it is\n" +
 			"announced, and why not to the others.",
+		Example: "  warren why 10.2.0.0/24\n  warren why 10.2.0.7 --from site-b\n  warren why 2001:db8:2::/48 --to site-c",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.ExactArgs(1)(cmd, args); err != nil {
 				return err

@@ -153,6 +153,10 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 			return result, nil
 		},
 		Confirm: l.confirmFor,
+		Undo: func(ctx context.Context, uid int64) (status.ReloadResult, error) {
+			r, err := a.change(ctx, l, func() (reloaded, error) { lines, err := l.undo(uid); return reloaded{lines: lines}, err })
+			return reloadResult(r.lines, err), nil
+		},
 		Restart: func(ctx context.Context, leave func() (*os.File, error)) (status.RestartResult, error) {
 			return a.restart(ctx, l, leave), nil
 		},
@@ -177,7 +181,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 		return nil, err
 	}
 	t.start("history", l.history.Run)
-	l.history.Add(history.Event{Kind: history.Restart, Cause: "warren has started, version " + a.opts.Version})
+	l.history.Add(a.startEvent())
 	ways := paths.New(underlay.Mark, a.log)
 	g, err := a.startGuard(ctx, t, ways)
 	if err != nil {
@@ -231,7 +235,7 @@ func (a *Agent) newLoop() *loop {
 
 		invitations: newInvitations(),
 	}
-	l.history = history.New(func(err error) { l.inbox.put(tried{subject{kind: kindHistory}, err}) })
+	l.history = a.takeHistory(func(err error) { l.inbox.put(tried{subject{kind: kindHistory}, err}) })
 	l.history.SetFile(historyFile(a.cfg))
 	server := httpapi.New(httpapi.Config{
 		Source: httpSource{l}, Version: a.opts.Version, Logger: a.log,
@@ -432,14 +436,18 @@ func (a *Agent) startLoop(ctx context.Context, l *loop, t *tasks) error {
 	return nil
 }
 
-// reload runs one reload in the loop, and tells systemd when it begins and
-// ends. uid is the user who asked for it, or bySignal.
-func (a *Agent) reload(ctx context.Context, l *loop, uid int64, within time.Duration) (r reloaded, err error) {
+// reload runs one reload in the loop. uid is the user who asked for it, or bySignal.
+func (a *Agent) reload(ctx context.Context, l *loop, uid int64, within time.Duration) (reloaded, error) {
+	return a.change(ctx, l, func() (reloaded, error) { return l.reloadFor(uid, within) })
+}
+
+// change has the loop take another config, and tells systemd when that begins and ends.
+func (a *Agent) change(ctx context.Context, l *loop, do func() (reloaded, error)) (r reloaded, err error) {
 	notify(a.log, notifyReloading())
 	defer notify(a.log, notifyReady)
 	var cfg *config.Config
 	var settled <-chan struct{}
-	if asked := l.ask(ctx, func(context.Context) { r, err = l.reloadFor(uid, within); cfg, settled = l.cfg, l.settled() }); asked != nil {
+	if asked := l.ask(ctx, func(context.Context) { r, err = do(); cfg, settled = l.cfg, l.settled() }); asked != nil {
 		return r, asked
 	}
 	if err != nil {

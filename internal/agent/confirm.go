@@ -13,13 +13,13 @@ import (
 
 // A reload may wait to be confirmed (`warren reload --confirm 5m`), as by an operator who reaches this
 // router through the tunnel that is edited. Unless `warren confirm` comes in time, the loop goes back
-// to the configuration that was there before.
+// to the configuration that was there before. `warren reload --undo` has it go back at once.
 //
 // While one waits,
 //
 //   - another with a time is applied, and the time begins again; what is gone back to stays the
 //     configuration before the first of them, as that is the one that was known to work. It is the way to
-//     mend what was wrong, and, with the files put back, to go back at once;
+//     mend what was wrong;
 //   - one without a time is refused. It may come from anything, such as a script or a package's
 //     upgrade, and says neither that the operator has still got through nor that the change is to be kept;
 //   - `warren restart` is refused, as the next program would know of the files alone;
@@ -42,12 +42,21 @@ type wentBack struct {
 	at       time.Time
 	reloaded time.Time // when it was done
 	by       string    // for whom
+	undoneBy string    // who had it taken back at once; "": the time was over
+}
+
+// why says why it was taken back.
+func (b *wentBack) why() string {
+	if b.undoneBy != "" {
+		return "taken back by " + b.undoneBy
+	}
+	return "not confirmed"
 }
 
 // mustConfirm refuses a reload that is not to be confirmed while another one waits for that.
 func (l *loop) mustConfirm(within time.Duration) error {
 	if u := l.unconfirmed; u != nil && within == 0 {
-		return fmt.Errorf("nothing was changed: the reload of %s by %s waits to be confirmed until %s. `warren confirm` keeps what it has changed; "+
+		return fmt.Errorf("nothing was changed: the reload of %s by %s waits to be confirmed until %s. `warren confirm` keeps what it has changed, `warren reload --undo` takes it back now; "+
 			"`warren reload --confirm 5m` goes on from what the files say now, and back to where that one would", clockText(u.at), u.by, clockText(u.deadline))
 	}
 	return nil
@@ -94,19 +103,46 @@ func (l *loop) checkConfirmed(now time.Time) {
 	if u == nil || now.Before(u.deadline) {
 		return
 	}
-	l.unconfirmed = nil
 	l.log.Warn("a reload was not confirmed: going back to the configuration before", "within", u.within, "by", u.by)
-	f := l.foresee(u.before)
-	// A certificate that has run out meanwhile, or a port that is taken, is no reason to stay: it is as it would
-	// be without the reload. A key may be a peer's until the peers are those before.
-	undone := l.forceDoors(f.doors)
-	lines := l.carryOut(f)
-	l.undone = undone
-	l.wentBack = &wentBack{at: now, reloaded: u.at, by: u.by}
+	lines := l.goBack(now, "")
 	l.history.Add(history.Event{
 		Kind: history.Reload, Time: history.At(now), By: "warren itself", Changes: lines,
 		Cause: fmt.Sprintf("went back by itself, as no `warren confirm` came within %v", u.within),
 	})
+}
+
+// goBack takes back what waits to be confirmed, and returns a line for each thing that was done. by is who asked for
+// it; "": the time is over.
+func (l *loop) goBack(now time.Time, by string) (lines []string) {
+	u := l.unconfirmed
+	l.unconfirmed = nil
+	f := l.foresee(u.before)
+	// A certificate that has run out meanwhile, or a port that is taken, is no reason to stay: it is as it would
+	// be without the reload. A key may be a peer's until the peers are those before.
+	undone := l.forceDoors(f.doors)
+	lines = l.carryOut(f)
+	l.undone = undone
+	l.wentBack = &wentBack{at: now, reloaded: u.at, by: u.by, undoneBy: by}
+	return lines
+}
+
+// undo goes back at once.
+func (l *loop) undo(uid int64) (lines []string, err error) {
+	u := l.unconfirmed
+	if u == nil {
+		if b := l.wentBack; b != nil {
+			return nil, fmt.Errorf("it is taken back already: this router went back at %s to the configuration before the reload of %s, as that was %s",
+				clockText(b.at), clockText(b.reloaded), b.why())
+		}
+		return nil, errors.New("no reload waits to be confirmed, and only such a one can be taken back: put the files back, and `warren reload`")
+	}
+	e := l.reloadEvent(uid)
+	l.log.Warn("a reload is taken back: going back to the configuration before", "of", clockText(u.at), "by", u.by, "asked by", e.By)
+	e.Changes = l.goBack(l.now(), e.By)
+	e.Cause = fmt.Sprintf("went back, as asked: the reload of %s by %s is taken back", clockText(u.at), u.by)
+	l.history.Add(e)
+	return append(e.Changes[:len(e.Changes):len(e.Changes)],
+		fmt.Sprintf("taken back: this router uses what it did before the reload of %s; the files stay as they are", clockText(u.at))), nil
 }
 
 // confirm keeps what a reload has changed.
@@ -140,11 +176,11 @@ func (l *loop) confirmFor(ctx context.Context, uid int64) (r status.ReloadResult
 func (l *loop) confirmHint(now time.Time) string {
 	if u := l.unconfirmed; u != nil {
 		return fmt.Sprintf("the reload of %s by %s waits to be confirmed: in %v this router goes back to the configuration before, "+
-			"unless `warren confirm` comes", clockText(u.at), u.by, max(u.deadline.Sub(now), 0).Round(time.Second))
+			"unless `warren confirm` comes, and at once with `warren reload --undo`", clockText(u.at), u.by, max(u.deadline.Sub(now), 0).Round(time.Second))
 	}
 	if b := l.wentBack; b != nil {
 		return fmt.Sprintf("the files differ from what this router uses: at %s it went back to the configuration before, as the reload of %s by %s "+
-			"was not confirmed; `warren check --diff` says in what, and `warren reload` takes what they say", clockText(b.at), clockText(b.reloaded), b.by)
+			"was %s; `warren check --diff` says in what, and `warren reload` takes what they say", clockText(b.at), clockText(b.reloaded), b.by, b.why())
 	}
 	return ""
 }

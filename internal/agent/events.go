@@ -48,6 +48,7 @@ type (
 		told    bool         // the peer has said which addresses it assigns; over TLS it always has
 		offered []netip.Addr // these
 		called  bool         // the peer has no IPv6, as it has said to the daemon before
+		since   time.Time    // since when it is up, in the daemon before; zero: it has come up just now
 	}
 	// offered: the peer of a tunnel that is up has said which addresses it assigns.
 	offered struct {

@@ -435,6 +435,53 @@ func TestReloadWhileOneIsNotConfirmed(t *testing.T) {
 	}
 }
 
+// What waits to be confirmed can be taken back at once, whatever the files say; nothing else can.
+func TestReloadIsTakenBack(t *testing.T) {
+	before := router(secretPeer("b", 0, "old"))
+	w := newWorld(t, before)
+	w.up(t, "b")
+	if _, err := w.undo(7); err == nil || !strings.Contains(err.Error(), "no reload waits to be confirmed") {
+		t.Errorf("error %v", err)
+	}
+	w.load = func() (*config.Config, error) { return router(secretPeer("b", 0, "new")), nil }
+	if _, err := w.reloadFor(7, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.undo(7); err == nil || !strings.Contains(err.Error(), "only such a one can be taken back") {
+		t.Errorf("a reload that was not to be confirmed: error %v", err)
+	}
+	kept := w.cfg
+	// Of two, what was there before the first.
+	w.tries(t, router(secretPeer("b", 0, "new"), peerConfig("c", 1)))
+	w.tries(t, router(secretPeer("b", 0, "new"), peerConfig("c", 1), peerConfig("d", 2)))
+	if !strings.Contains(w.hintOf(), "`warren reload --undo`") {
+		t.Errorf("hint %q", w.hintOf())
+	}
+	w.load = func() (*config.Config, error) { return nil, errors.New("the files are not looked at") }
+	lines, err := w.undo(8)
+	w.turn()
+	if err != nil || len(lines) != 3 || !strings.HasPrefix(lines[2], "taken back: ") || w.cfg != kept || w.attachment("c") != nil || w.attachment("d") != nil {
+		t.Fatalf("%q, %v", lines, err)
+	}
+	if e := w.lastEvent(); e.Kind != history.Reload || *e.UID != 8 || len(e.Changes) != 2 || !strings.Contains(e.Cause, "by uid 7 is taken back") {
+		t.Errorf("%+v", e)
+	}
+	if hint := w.hintOf(); !strings.Contains(hint, "the files differ from what this router uses") || !strings.Contains(hint, "was taken back by uid 8") {
+		t.Errorf("hint %q", hint)
+	}
+	if _, err := w.undo(7); err == nil || !strings.Contains(err.Error(), "it is taken back already") || !strings.Contains(err.Error(), "by uid 8") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := w.confirm(7); err == nil || !strings.Contains(err.Error(), "it is too late") {
+		t.Errorf("error %v", err)
+	}
+	mark := len(w.diary)
+	w.later(time.Hour)
+	if w.cfg != kept || len(w.since(mark)) > 0 {
+		t.Errorf("it went back once more: %v", w.since(mark))
+	}
+}
+
 // A port that cannot be had any more is no reason not to go back: it is a condition, and tried again.
 func TestGoingBackToAPortThatIsTaken(t *testing.T) {
 	before, next := router(peerConfig("b", 0)), router(peerConfig("b", 0), peerConfig("c", 1))

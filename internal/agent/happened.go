@@ -13,7 +13,7 @@ import (
 // The machine says of tunnels, sessions and conditions what has happened to them: that is the effect
 // happened, which the loop puts into the history.
 
-// resets count how often something that was up went down, since the daemon has started.
+// resets count how often something that was up went down, since the daemon has started; `warren restart` starts no other.
 type resets struct {
 	count int
 	last  time.Time // zero: never

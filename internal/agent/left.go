@@ -41,6 +41,10 @@ type left struct {
 	FlowHash  []string                    `json:"flow_hash"` // what was set of the kernel's
 	Orders    *orders                     `json:"orders"`    // of operators
 	Kept      map[netip.Prefix]string     `json:"kept"`      // what was learned last from peers with unreachable = true, and from which
+
+	// What a daemon of the same version may lack, as it was added later, or have in another form (lefthistory.go).
+	History json.RawMessage `json:"history,omitempty"` // a history.Handover
+	Flaps   json.RawMessage `json:"flaps,omitempty"`   // a map of leftFlaps
 }
 
 // leftTunnel is an interface, and the tunnel that was up over it.
@@ -51,6 +55,8 @@ type leftTunnel struct {
 	OverIPv4 bool `json:"over_ipv4"`
 	// Assigned are the addresses that the interface has because the peer assigned them, the tunnel being up or not.
 	Assigned []netip.Addr `json:"assigned,omitempty"`
+	// Came is since when it is up; zero: it was not, or that is not known.
+	Came time.Time `json:"came,omitzero"`
 	// One of the two if the tunnel was up; with Auto those that were.
 	TLS       *tlslink.Handover   `json:"tls"`
 	WireGuard *wireguard.Handover `json:"wireguard"`
@@ -198,11 +204,24 @@ func (r *resumption) wasOverIPv4(name string) bool {
 	return r != nil && slices.ContainsFunc(r.from.Tunnels, func(t leftTunnel) bool { return t.Name == name && t.OverIPv4 })
 }
 
+// cameUp returns since when a tunnel is up that the daemon before has left; zero: that is not known.
+func (r *resumption) cameUp(name string) time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	i := slices.IndexFunc(r.from.Tunnels, func(t leftTunnel) bool { return t.Name == name && t.wasUp() })
+	if i < 0 {
+		return time.Time{}
+	}
+	return r.from.Tunnels[i].Came
+}
+
 // takeUp has the loop know what the daemon before knew. The peers are configured.
 func (l *loop) takeUp() {
 	if l.resuming == nil {
 		return
 	}
+	l.takeFlaps(l.resuming.from.Flaps)
 	for l.learn(); l.feed.more; {
 		l.learnSome()
 	}

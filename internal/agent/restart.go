@@ -22,7 +22,8 @@ import (
 //
 //  1. The program on disk checks the config, and says whether it takes over what this one leaves
 //     (tryNext). Nothing has happened by then.
-//  2. The speaker's process ends as if it had died: neighbors that can do so keep this router's routes.
+//  2. What has happened so far is noted down, and the history's file rests (lefthistory.go). The speaker's process
+//     ends as if it had died: neighbors that can do so keep this router's routes.
 //  3. The transports pause: nothing is read from the interfaces any more, and what is on its way arrives.
 //     The far ends keep their tunnels up meanwhile.
 //  4. The next program gets the descriptors, and what these do not say (left.go). If it cannot be started, all
@@ -111,11 +112,16 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	}
 	if u := l.unconfirmed; u != nil {
 		return nil, fmt.Errorf("the reload of %s by %s waits to be confirmed until %s, and the next program would know of the files alone: "+
-			"`warren confirm` first, or wait until then", clockText(u.at), u.by, clockText(u.deadline))
+			"`warren confirm` or `warren reload --undo` first, or wait until then", clockText(u.at), u.by, clockText(u.deadline))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
 	n := left{Version: HandoverVersion, FlowHash: a.flowHash.Changed(), Kept: l.state.kept.peers(), Orders: &l.m.orders}
+	goOn, err := l.leaveHistory(ctx, &n)
+	if err != nil {
+		return nil, err
+	}
+	defer goOn()
 	a.wireguard.Halt() // what it has read already is on its way when its sessions are given up
 	defer a.wireguard.Carry()
 	if n.Speaker, err = a.speaker.HandOver(ctx); err != nil {
@@ -172,8 +178,10 @@ func (l *loop) handOver(ctx context.Context) (all []leftTunnel, err error) {
 				errs = append(errs, fmt.Errorf("peer %s: %w", a.name, err))
 				return
 			}
-			n.OverIPv4 = a.up() && a.session.ipv4.valid() && a.session.local.Is4()
 			n.Assigned = a.assigned
+			if a.up() {
+				n.OverIPv4, n.Came = a.session.ipv4.valid() && a.session.local.Is4(), a.session.came
+			}
 			all = append(all, n)
 		})
 	}

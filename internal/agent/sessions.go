@@ -36,7 +36,9 @@ func (m *machine) makeSession(a *attachment, ev wentUp) []effect {
 	if ev.called && ev.beside.valid() {
 		a.session.overIPv4()
 	}
-	a.session.came = m.now
+	if a.session.came = ev.since; ev.since.IsZero() {
+		a.session.came = m.now
+	}
 	if ev.remote.IsValid() {
 		a.session.remote = ev.remote.String()
 	}

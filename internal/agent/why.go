@@ -39,6 +39,10 @@ func (l *loop) why(ctx context.Context, q status.WhyQuestion) (status.Why, error
 	if x.is, err = l.speaker.Explain(asking, bgp.Question{Of: q.Of, Address: q.Address, From: q.From}); err != nil {
 		return status.Why{}, fmt.Errorf("ask the speaker: %w", err)
 	}
+	x.tunnel = func(ifname string) (t *status.WhyTunnel, err error) {
+		err = l.ask(ctx, func(context.Context) { t = l.whyTunnel(ifname) })
+		return t, err
+	}
 	err = l.ask(ctx, func(context.Context) { x.see(&l.state) })
 	if err != nil {
 		return status.Why{}, err
@@ -93,13 +97,27 @@ func (l *loop) networkOrTunnelError(a *attachment) string {
 	return l.tunnelStatus(a).LastError
 }
 
+// whyTunnel is the tunnel over an interface; nil: there is none.
+func (l *loop) whyTunnel(ifname string) (found *status.WhyTunnel) {
+	l.m.all(func(a *attachment) {
+		if a.isLAN() || a.ifname() != ifname {
+			return
+		}
+		t := status.PeerTunnel{Tunnel: l.tunnelStatus(a), Link: a.cfg.Link}
+		l.setWays(&t, a)
+		found = t.Why(a.peer.name)
+	})
+	return found
+}
+
 // explainer makes an answer.
 type explainer struct {
-	q     status.WhyQuestion
-	cfg   *config.Config
-	leads func(netip.Addr) (link.Leads, error)
-	sides []side
-	is    bgp.Explanation
+	q      status.WhyQuestion
+	cfg    *config.Config
+	leads  func(netip.Addr) (link.Leads, error)
+	tunnel func(ifname string) (*status.WhyTunnel, error)
+	sides  []side
+	is     bgp.Explanation
 
 	// What the loop knows of the prefix.
 	protected *bgp.Protected

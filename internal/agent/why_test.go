@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"warren/bgp"
 	"warren/internal/config"
@@ -100,6 +101,7 @@ func newExplainer(cfg *config.Config, of string) *explainer {
 		}
 	}
 	x.leads = func(netip.Addr) (link.Leads, error) { return link.Leads{Errno: syscall.ENETUNREACH}, nil }
+	x.tunnel = func(string) (*status.WhyTunnel, error) { return nil, nil }
 	return x
 }
 
@@ -131,6 +133,16 @@ func (x *explainer) exported(neighbor string, w bgp.Withheld, from string) {
 
 func (x *explainer) routed(l link.Leads) {
 	x.leads = func(netip.Addr) (link.Leads, error) { return l, nil }
+}
+
+// through has the interface b be that of a tunnel.
+func (x *explainer) through(p status.PeerTunnel) {
+	x.tunnel = func(ifname string) (*status.WhyTunnel, error) {
+		if ifname != "b" {
+			return nil, nil
+		}
+		return p.Why("b"), nil
+	}
 }
 
 // A situation, and lines that `warren why` has to print of it. DIR stands for the config's directory; a
@@ -270,6 +282,19 @@ var decisions = []situation{
 		x.nowhere = netip.MustParsePrefix("10.0.0.0/8")
 		x.routed(link.Leads{Errno: syscall.EHOSTUNREACH})
 	}, []string{"goes nowhere: the unreachable route of 10.0.0.0/8 takes it, and it is Warren's"}},
+	{"through a tunnel", "10.2.0.0/16", func(x *explainer) {
+		x.routed(ours)
+		x.through(status.PeerTunnel{Tunnel: status.Tunnel{Transport: "tls", State: "up"}})
+	}, []string{"Warren's\n  through the tunnel to b: transport tls\n"}},
+	{"through a tunnel that is down", "10.2.0.0/16", func(x *explainer) {
+		x.routed(ours)
+		x.through(status.PeerTunnel{Tunnel: status.Tunnel{Transport: "auto", State: "connecting"}})
+	}, []string{"Warren's\n  through the tunnel to b: transport auto, which is connecting\n"}},
+	{"through a tunnel over two transports", "10.2.0.0/16", func(x *explainer) {
+		x.routed(ours)
+		at := status.At(time.Now().Add(-3 * time.Hour))
+		x.through(status.PeerTunnel{Tunnel: status.Tunnel{Transport: "auto", State: "up"}, CarriedBy: "tls", CarriedSince: &at, CarriedWhy: "UDP is dropped"})
+	}, []string{"Warren's\n  through the tunnel to b: transport auto, carried by tls for 3h", " (UDP is dropped)\n"}},
 	{"a blackhole", "10.2.0.0/16", func(x *explainer) { x.routed(link.Leads{Errno: syscall.EINVAL}) }, []string{"goes nowhere: a blackhole route takes it"}},
 }
 

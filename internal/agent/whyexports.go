@@ -132,7 +132,8 @@ func (x *explainer) kernel() (k status.WhyKernel, err error) {
 		}
 	}
 	if is.Errno == 0 {
-		return k, nil
+		k.Tunnel, err = x.tunnel(is.Interface)
+		return k, err
 	}
 	k.Text = errnoText(is.Errno)
 	if k.Route == "" && is.Errno == syscall.EHOSTUNREACH && x.nowhere.IsValid() {

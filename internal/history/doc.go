@@ -9,6 +9,8 @@
 //     takes so long that events fall out of memory meanwhile, the file says how many.
 //  4. When Run begins it reads what the file has, so that the history goes on where an earlier
 //     process left it.
+//     Where `warren restart` replaces the program, the last events are handed over instead, with the number of the
+//     first that is not in the file yet (HandOver, Resume).
 //  5. Select gives the events of a time and a peer, and Changed tells when there are others.
 //
 // The file's directory and the file must belong to root or the daemon's user, and nobody else may write

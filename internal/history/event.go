@@ -21,7 +21,7 @@ const (
 	SessionUp        Kind = "session_up"
 	SessionDown      Kind = "session_down"
 	Reload           Kind = "reload"            // also one that was refused; Cause then says why
-	Restart          Kind = "restart"           // the daemon has started, or was told to stop
+	Restart          Kind = "restart"           // the daemon has started, was replaced (`warren restart`), or was told to stop
 	SpeakerRestarted Kind = "speaker_restarted" // the speaker's process has died and is started again
 	Limit            Kind = "limit"             // a peer has more prefixes than it may, or not any more
 	Malformed        Kind = "malformed"         // messages of a peer that were repaired or in part refused

@@ -17,11 +17,14 @@ type File struct {
 
 // Log is a history. Its methods may be called from any goroutine; a nil Log keeps nothing.
 type Log struct {
-	report func(error)
+	report  func(error)
+	resumed bool          // events were handed over
+	turn    chan struct{} // of capacity 1: full while the file is read or written, or the history is being handed over
 
 	mu      sync.Mutex // guards what follows
 	events  []Event    // the last capacity of them count
 	next    uint64     // the number of the event to come; that of the last in events is one less
+	written uint64     // the number of the first that Run has not written yet
 	file    File
 	changed chan struct{} // closed, and replaced, when events or file change
 }
@@ -29,7 +32,7 @@ type Log struct {
 // New makes a Log without a file. report is called by Run when the file could not be written, and with
 // nil when it can be again; it must not block.
 func New(report func(error)) *Log {
-	return &Log{report: report, next: capacity, changed: make(chan struct{})}
+	return &Log{report: report, turn: make(chan struct{}, 1), next: capacity, written: capacity, changed: make(chan struct{})}
 }
 
 // Add adds an event, which happens now unless it has a time.
@@ -122,23 +125,13 @@ const (
 func (l *Log) Run(ctx context.Context) error {
 	w := writer{}
 	defer w.close()
-	l.mu.Lock()
-	file, written := l.file, l.next-uint64(len(l.events))
-	l.mu.Unlock()
-	if file.Path != "" {
-		earlier, err := readFile(file.Path)
-		l.recall(earlier)
-		if err != nil {
-			l.report(err)
-		}
-	}
+	l.readEarlier()
 	for pause := time.Duration(0); ; {
 		last := ctx.Err() != nil
-		file, batch, lost, next, changed := l.after(written)
-		err := w.write(file, batch, lost)
+		changed, err := l.writeNew(&w)
 		switch {
 		case err == nil:
-			written, pause = next, 0
+			pause = 0
 		case pause == 0:
 			pause = minRetry
 		default:
@@ -170,12 +163,44 @@ func sleep(ctx context.Context, pause time.Duration, changed <-chan struct{}) {
 	}
 }
 
-// after returns the events from a number on, how many of those are not in memory any more, and where
+// readEarlier takes what an earlier process has left in the file, unless the history was handed over.
+func (l *Log) readEarlier() {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	l.mu.Lock()
+	file := l.file
+	l.mu.Unlock()
+	if l.resumed || file.Path == "" {
+		return
+	}
+	earlier, err := readFile(file.Path)
+	l.recall(earlier)
+	if err != nil {
+		l.report(err)
+	}
+}
+
+// writeNew writes what is not in the file yet. changed is closed when there is more.
+func (l *Log) writeNew(w *writer) (changed <-chan struct{}, err error) {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	file, batch, lost, next, changed := l.unwritten()
+	if err := w.write(file, batch, lost); err != nil {
+		return changed, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.written = next
+	return changed, nil
+}
+
+// unwritten returns the events that are not in the file yet, how many of those are not in memory any more, and where
 // they are to be written.
-func (l *Log) after(written uint64) (f File, batch []Event, lost, next uint64, changed <-chan struct{}) {
+func (l *Log) unwritten() (f File, batch []Event, lost, next uint64, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept, first := l.keptLocked()
+	written := l.written
 	if written < first {
 		lost, written = first-written, first
 	}

@@ -113,7 +113,7 @@ func (p *Page) exitStatus() {
 	p.section("EXIT STATUS")
 	p.item("**0**", "It succeeded.")
 	p.item("**1**", "It did not.")
-	p.item("**2**", "Of `warren status --check` alone: no daemon answers.")
+	p.item("**2**", "Of `warren status --check` alone: no daemon answers. What `warren status --plugin` ends with, its page says.")
 	p.item("**3**", "It was called wrongly, and has done nothing.")
 }
 

@@ -95,6 +95,9 @@ func open(ctx context.Context, socket, method, path string) (io.ReadCloser, erro
 	}
 	var f failure
 	if json.Unmarshal(body, &f) != nil || f.Error == "" {
+		if resp.StatusCode == http.StatusNotFound {
+			return nil, errors.New("the daemon is of a version that cannot be asked this: `warren restart` has the program that is on disk take its place")
+		}
 		f.Error = resp.Status
 	}
 	if resp.StatusCode == http.StatusNotFound && f.NoPeer {

@@ -61,6 +61,14 @@ func Confirm(ctx context.Context, socket string) (ReloadResult, error) {
 	return r, err
 }
 
+// Undo has the daemon at socket go back at once to the configuration before Try, and waits until it has. Why there is
+// nothing to take back is in the result.
+func Undo(ctx context.Context, socket string) (ReloadResult, error) {
+	var r ReloadResult
+	err := ask(ctx, socket, http.MethodPost, "/undo", &r)
+	return r, err
+}
+
 // The times that Try takes.
 const (
 	MinTry = 5 * time.Second
@@ -97,6 +105,16 @@ func (s *Server) foresee(run context.Context, mux *http.ServeMux) {
 	if s.config.Confirm != nil {
 		mux.HandleFunc("POST /confirm", func(w http.ResponseWriter, r *http.Request) {
 			v, err := s.config.Confirm(r.Context(), userOf(r.Context()))
+			s.answer(w, v, err)
+		})
+	}
+}
+
+// undo registers the question for going back.
+func (s *Server) undo(run context.Context, mux *http.ServeMux) {
+	if s.config.Undo != nil {
+		mux.HandleFunc("POST /undo", func(w http.ResponseWriter, r *http.Request) {
+			v, err := s.config.Undo(run, userOf(r.Context())) // it goes on when the client has gone
 			s.answer(w, v, err)
 		})
 	}

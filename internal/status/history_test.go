@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -14,7 +16,7 @@ import (
 
 func TestHistory(t *testing.T) {
 	path, log := socketPath(t), history.New(nil)
-	stop := start(t, Config{Socket: path, History: log})
+	stop := startWith(t, Config{Socket: path, History: log}, time.Second)
 	begin := time.Now().Add(-time.Hour)
 	for i, peer := range []string{"a", "b", "a"} {
 		log.Add(history.Event{Kind: history.SessionUp, Peer: peer, Cause: fmt.Sprint(i), Time: history.At(begin.Add(time.Duration(i) * time.Minute))})
@@ -59,8 +61,8 @@ func TestHistory(t *testing.T) {
 		}
 	}
 	expect("2")
+	awaitReadTimeout(t, path)
 	for i := range 4 {
-		time.Sleep(readTimeout / 3) // the time that a question may take goes by
 		log.Add(history.Event{Kind: history.SessionDown, Peer: "b", Cause: "other"})
 		log.Add(history.Event{Kind: history.SessionDown, Peer: "a", Cause: fmt.Sprint("later ", i)})
 		expect(fmt.Sprint("later ", i))
@@ -73,6 +75,22 @@ func TestHistory(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("still following")
+	}
+}
+
+// awaitReadTimeout waits for the time that a client has for its question: one that asks nothing is put out then.
+func awaitReadTimeout(t *testing.T, path string) {
+	t.Helper()
+	silent, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if err := silent.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(silent); err != nil {
+		t.Fatalf("a client that asks nothing stays: %v", err)
 	}
 }
 

@@ -76,7 +76,10 @@ func tunnelText(b *strings.Builder, now time.Time, name string, t PeerTunnel) {
 	line("tunnel", state(t.State, now, t.Since))
 	line("last error", t.LastError)
 	line("went down", resetText(now, t.Flaps, t.LastReset))
-	line("transport", t.Transport)
+	line("transport", transportText(now, t.Transport, t.CarriedBy, t.CarriedWhy, t.CarriedSince))
+	for _, w := range t.Ways {
+		line("over "+clean(w.Transport), w.text(now))
+	}
 	line("packets", datapath(t.Tunnel))
 	line("interface", t.Interface)
 	line("remote", t.Remote)
@@ -112,6 +115,43 @@ func ecnText(t Tunnel) string {
 		sends = "not sent"
 	}
 	return fmt.Sprintf("%s; %d packets received with a mark of congestion", sends, t.RxMarked)
+}
+
+// transportText is a tunnel's transport, and of two the one that carries it, since when and why.
+func transportText(now time.Time, of, by, why string, at *Time) string {
+	if by == "" {
+		return of
+	}
+	text := of + ", carried by " + by
+	if at != nil {
+		if f := since(now, *at); f != "" {
+			text += " for " + f
+		}
+	}
+	if why != "" {
+		text += " (" + why + ")"
+	}
+	return text
+}
+
+// text is one of two transports.
+func (c *Carrier) text(now time.Time) string {
+	parts := []string{state(c.State, now, c.Since)}
+	add := func(what string) {
+		if what != "" {
+			parts = append(parts, what)
+		}
+	}
+	add(c.Remote)
+	if c.RTT > 0 {
+		add("round trip " + rtt(c.RTT))
+	}
+	if c.Loss != nil {
+		add(fmt.Sprintf("%.1f %% lost", *c.Loss*100))
+	}
+	add(fmt.Sprintf("%s received, %s sent", bytes(c.RxBytes), bytes(c.TxBytes)))
+	add(c.LastError)
+	return strings.Join(parts, ", ")
 }
 
 func number(n int) string {

@@ -46,13 +46,20 @@ func TestPeerText(t *testing.T) {
 	for i := range p.Tunnels {
 		p.Tunnels[i].BGP.Flaps, p.Tunnels[i].BGP.LastReset = 2, Reset{s.Time, "hold timer"}
 	}
+	loss := 0.0123
+	p.Tunnels[0].Transport, p.Tunnels[0].CarriedBy, p.Tunnels[0].CarriedSince, p.Tunnels[0].CarriedWhy = "auto", "tls", &s.Time, "UDP is lost"
+	p.Tunnels[0].Ways = []Carrier{
+		{Transport: "tls", State: "up", Since: s.Time, Remote: "192.0.2.1:443", RTT: Millis(12 * time.Millisecond)},
+		{Transport: "wireguard", State: "connecting", Loss: &loss, LastError: "no\x1banswer"},
+	}
 	s = s.Of(p)
 	s.Router.Hints = []Hint{{Peer: p.Name, Text: "look up"}}
 	var b strings.Builder
 	if err := PeerText(&b, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{p.Name + "\n", "2 times, the last time 0s ago: hold timer", "hint: look up", "tunnel_down  no?answer"} {
+	for _, want := range []string{p.Name + "\n", "2 times, the last time 0s ago: hold timer", "hint: look up",
+		"auto, carried by tls for 0s (UDP is lost)\n", "over tls ", "  up for 0s, 192.0.2.1:443, round trip 12", "over wireguard ", "  connecting, 1.2 % lost, ", ", no?answer\n", "tunnel_down  no?answer"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

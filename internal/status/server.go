@@ -43,6 +43,8 @@ type Config struct {
 	Foresee func(context.Context) (Foretold, error)
 	Try     func(ctx context.Context, uid int64, within time.Duration) (ReloadResult, error)
 	Confirm func(ctx context.Context, uid int64) (ReloadResult, error)
+	// Undo takes back at once what waits for Confirm. nil: it cannot be asked.
+	Undo func(ctx context.Context, uid int64) (ReloadResult, error)
 	// Restart has the daemon replace itself. leave takes the connection that asks out of the server, for
 	// the next program to answer on by [Answer]; after that the result is not looked at. nil: it cannot be asked.
 	Restart func(ctx context.Context, leave func() (*os.File, error)) (RestartResult, error)
@@ -67,6 +69,7 @@ type Server struct {
 	config   Config
 	ready    chan struct{}
 	listener socket.Handed // of Run; once ready
+	read     time.Duration // readTimeout, but in tests
 }
 
 // New makes a Server; it listens when it runs.
@@ -80,7 +83,7 @@ func New(c Config) (*Server, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Server{config: c, ready: make(chan struct{})}, nil
+	return &Server{config: c, ready: make(chan struct{}), read: readTimeout}, nil
 }
 
 // Ready is closed once the socket is listening.
@@ -98,9 +101,9 @@ func (s *Server) Run(ctx context.Context) error {
 	close(s.ready)
 	server := &http.Server{
 		Handler:           http.MaxBytesHandler(s.handler(ctx), maxQuestion),
-		ReadTimeout:       readTimeout,
-		ReadHeaderTimeout: readTimeout,
-		IdleTimeout:       readTimeout,
+		ReadTimeout:       s.read,
+		ReadHeaderTimeout: s.read,
+		IdleTimeout:       s.read,
 		MaxHeaderBytes:    maxHeader,
 		ConnContext:       withUser,
 		ErrorLog:          slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
@@ -181,6 +184,7 @@ func (s *Server) handler(run context.Context) http.Handler {
 		s.answer(w, v, err)
 	})
 	s.foresee(run, mux)
+	s.undo(run, mux)
 	if s.config.Do != nil {
 		mux.HandleFunc("POST /order", func(w http.ResponseWriter, r *http.Request) { s.order(run, w, r) })
 	}

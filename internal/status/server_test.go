@@ -28,6 +28,12 @@ func socketPath(t *testing.T) string {
 
 func start(t *testing.T, c Config) (stop func()) {
 	t.Helper()
+	return startWith(t, c, readTimeout)
+}
+
+// startWith runs a Server that gives clients that much time for their questions.
+func startWith(t *testing.T, c Config, read time.Duration) (stop func()) {
+	t.Helper()
 	if c.Source == nil {
 		c.Source = func(context.Context) (Status, error) { return example(), nil }
 	}
@@ -38,6 +44,7 @@ func start(t *testing.T, c Config) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.read = read
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -64,6 +71,28 @@ func start(t *testing.T, c Config) (stop func()) {
 	}
 	t.Cleanup(stop)
 	return stop
+}
+
+// A daemon of a version that lacks a question says so, in words that help.
+func TestDaemonCannotBeAsked(t *testing.T) {
+	path := socketPath(t)
+	start(t, Config{Socket: path})
+	if _, err := Undo(t.Context(), path); err == nil || !strings.Contains(err.Error(), "of a version that cannot be asked this: `warren restart`") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestUndoOverTheSocket(t *testing.T) {
+	path := socketPath(t)
+	start(t, Config{Socket: path, Undo: func(_ context.Context, uid int64) (ReloadResult, error) {
+		if uid != int64(os.Geteuid()) {
+			return ReloadResult{Errors: []string{"another user"}}, nil
+		}
+		return ReloadResult{Changes: []string{"taken back"}}, nil
+	}})
+	if r, err := Undo(t.Context(), path); err != nil || len(r.Errors) > 0 || len(r.Changes) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
 
 func TestLogLevelOverTheSocket(t *testing.T) {

@@ -121,7 +121,7 @@ type Tunnel struct {
 	TxPackets uint64 `json:"tx_packets"`
 	Drops     uint64 `json:"drops"`
 	LastError string `json:"last_error"` // empty: none
-	Flaps     int    `json:"flaps"`      // how often it went down since the daemon started
+	Flaps     int    `json:"flaps"`      // how often it went down since the daemon started; `warren restart` starts no other
 	LastReset Reset  `json:"last_reset"`
 
 	// Key is what the peer is known by in this session: the file of a secret, a fingerprint
@@ -194,7 +194,7 @@ type BGP struct {
 	LoopedTotal uint64 `json:"looped_total"`
 	LastLooped  string `json:"last_looped,omitempty"`
 	Withheld    int    `json:"withheld"`
-	// Flaps counts how often a session ended since the daemon started, LastReset is the last time.
+	// Flaps counts how often a session ended since the daemon started (`warren restart` starts no other), LastReset is the last time.
 	Flaps     int   `json:"flaps"`
 	LastReset Reset `json:"last_reset"`
 }

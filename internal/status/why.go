@@ -61,6 +61,29 @@ type WhyKernel struct {
 	Owned bool   `json:"owned"` // Warren has written it
 	Owner string `json:"owner"` // has written it: what the protocol stands for
 	Text  string `json:"text"`  // why it goes nowhere; "": it does not
+
+	Tunnel *WhyTunnel `json:"tunnel,omitempty"` // through which the packet goes; absent: through none of Warren's
+}
+
+// WhyTunnel is the tunnel that a packet goes through.
+type WhyTunnel struct {
+	Peer      string `json:"peer"`
+	Interface string `json:"interface"`
+	Link      int    `json:"link"`
+	Transport string `json:"transport"`
+	State     string `json:"state"`
+	// Of a tunnel over two transports, as in PeerTunnel; absent while it is down.
+	CarriedBy    string `json:"carried_by,omitempty"`
+	CarriedSince *Time  `json:"carried_since,omitempty"`
+	CarriedWhy   string `json:"carried_why,omitempty"`
+}
+
+// Why is t as a packet's way.
+func (t *PeerTunnel) Why(peer string) *WhyTunnel {
+	return &WhyTunnel{
+		Peer: peer, Interface: t.Interface, Link: t.Link, Transport: t.Transport, State: t.State,
+		CarriedBy: t.CarriedBy, CarriedSince: t.CarriedSince, CarriedWhy: t.CarriedWhy,
+	}
 }
 
 // WhyExport is why a peer is not told the prefix.

@@ -43,9 +43,9 @@ func TestWhyTableIsClean(t *testing.T) {
 	err := WhyTable(&b, Why{
 		Prefix: bad, Address: bad, Local: true, LocalBy: bad, Refused: []string{bad}, More: 1, AnnouncedTo: []string{bad},
 		Candidates: []WhyCandidate{{Peer: bad, Interface: bad + "y", Verdict: bad, Reason: bad, By: bad, Origin: bad, ASPath: bad, NextHop: bad, Communities: []string{bad}}},
-		Kernel:     WhyKernel{To: bad, Route: bad, Owner: bad}, NotAnnouncedTo: []WhyExport{{Peer: bad, Reason: bad, By: bad}},
+		Kernel:     WhyKernel{To: bad, Route: bad, Owner: bad, Tunnel: &WhyTunnel{Peer: bad, Transport: bad, State: bad, CarriedBy: bad, CarriedWhy: bad}}, NotAnnouncedTo: []WhyExport{{Peer: bad, Reason: bad, By: bad}},
 	})
-	if err != nil || strings.ContainsAny(strings.ReplaceAll(b.String(), "\n", ""), "\x1b\r") || strings.Count(b.String(), "\n") != 9 {
+	if err != nil || strings.ContainsAny(strings.ReplaceAll(b.String(), "\n", ""), "\x1b\r") || strings.Count(b.String(), "\n") != 10 {
 		t.Errorf("%q %v", b.String(), err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // WhyTable writes an answer for people.
@@ -33,6 +34,9 @@ func WhyTable(w io.Writer, y Why) error {
 		fmt.Fprintf(&b, "  %s\n", clean(y.absent()))
 	}
 	fmt.Fprintf(&b, "kernel: %s\n", clean(y.Kernel.text()))
+	if t := y.Kernel.Tunnel; t != nil {
+		fmt.Fprintf(&b, "  %s\n", clean(t.text(time.Now())))
+	}
 	if len(y.AnnouncedTo) > 0 {
 		fmt.Fprintf(&b, "announced to: %s\n", clean(strings.Join(y.AnnouncedTo, ", ")))
 	}
@@ -100,4 +104,12 @@ func (k *WhyKernel) text() string {
 		return fmt.Sprintf("a packet to %s takes %s: Warren's", k.To, k.Route)
 	}
 	return fmt.Sprintf("a packet to %s takes %s: not Warren's, but %s", k.To, k.Route, k.Owner)
+}
+
+func (t *WhyTunnel) text(now time.Time) string {
+	text := fmt.Sprintf("through the tunnel to %s: transport %s", t.Peer, transportText(now, t.Transport, t.CarriedBy, t.CarriedWhy, t.CarriedSince))
+	if t.State != stateUp {
+		text += ", which is " + t.State
+	}
+	return text
 }

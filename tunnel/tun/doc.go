@@ -4,7 +4,8 @@
 //
 // How an interface is made ([Open]):
 //
-//  1. whatever a crash left under the name goes, unless it is no TUN or in use;
+//  1. whatever a crash left under the name goes, unless it is no TUN or in use, and
+//     what is about to go is waited for (leftover.go);
 //  2. water makes a persistent interface, gives it an owner and lets go of it; one
 //     that another process attached to before it was owned is made again (owner.go);
 //  3. the first queue is attached anew, with IFF_VNET_HDR, for which water has no

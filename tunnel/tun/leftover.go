@@ -4,27 +4,59 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// clearName makes sure that no interface has the name, and that one can be made:
-// it makes and drops one if there is none. That one is made for a single queue, which
-// this process has, so that nobody else can attach to it meanwhile.
+// A descriptor that this process has closed may live on for a moment in a process that is being started: from
+// fork(2), which copies all of them, until execve(2) has closed those with O_CLOEXEC, which is after the one that
+// forked goes on (fs/exec.c, begin_new_exec). An interface lives as long as its last descriptor, so it may still be
+// there when its Device is closed. It is waited for.
+const (
+	lingersFor = time.Second
+	lookEach   = 2 * time.Millisecond
+)
+
+// errHeld is wrapped where another process is attached to an interface.
+var errHeld = errors.New("in use by another process")
+
+// clearName makes sure that no interface has the name, and that one can be made. One that is held it waits for, up to
+// lingersFor.
 func clearName(name string, flags uint16, log *slog.Logger) error {
+	err := tryClear(name, flags, log)
+	if errors.Is(err, errHeld) {
+		log.Debug("waiting for an interface that is still held", "interface", name)
+	}
+	for began := time.Now(); errors.Is(err, errHeld) && time.Since(began) < lingersFor; {
+		time.Sleep(lookEach)
+		err = tryClear(name, flags, log)
+	}
+	return err
+}
+
+// tryClear removes what a crash left behind under the name, or tries whether an interface can be made.
+func tryClear(name string, flags uint16, log *slog.Logger) error {
 	found, err := exists(name)
 	if err != nil {
 		return err
 	}
 	if !found {
-		fd, err := attach(name, flags&^unix.IFF_MULTI_QUEUE)
-		if err != nil {
-			return err
-		}
-		return unix.Close(fd)
+		return probe(name, flags)
 	}
-	if kind := driver(name); kind != "tun/tun" {
+	kind := driver(name)
+	s, err := look(name)
+	if found, gone := exists(name); gone != nil || !found {
+		return errors.Join(gone, held(name)) // it went meanwhile
+	}
+	switch {
+	case kind != "tun/tun":
 		return fmt.Errorf("tun: %s is there already and is no TUN interface (%s): choose another name for the tunnel, or remove it", name, kind)
+	case err != nil:
+		return fmt.Errorf("tun: %w", err)
+	case s.queues > 0: // not even touched: what attaches to it for a moment gets some of its packets
+		return held(name)
 	}
 	if err := removePersistent(name, flags); err != nil {
 		return err
@@ -33,21 +65,39 @@ func clearName(name string, flags uint16, log *slog.Logger) error {
 		return err
 	}
 	if found {
-		return fmt.Errorf("tun: %s is in use by another process", name)
+		return held(name)
 	}
 	log.Info("removed an interface that was left behind", "interface", name)
 	return nil
 }
 
+func held(name string) error { return fmt.Errorf("tun: %s is %w", name, errHeld) }
+
+// probe makes an interface and drops it, so that what would fail fails here. It is made for a single queue, which this
+// process has: nobody else can attach to it meanwhile. Nor can a process that is started meanwhile have a copy of the
+// descriptor, because of the fork lock: the interface would outlive it, and one with several queues cannot be made
+// under a name that one with a single queue has (EINVAL).
+func probe(name string, flags uint16) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fd, err := attach(name, flags&^unix.IFF_MULTI_QUEUE)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
 // removePersistent takes the persistence from a TUN interface and lets it go,
 // which removes it if nobody else holds it. If somebody does, all is as before.
 func removePersistent(name string, flags uint16) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	fd, err := attach(name, flags)
 	if errors.Is(err, unix.EINVAL) { // made with, or without, several queues
 		fd, err = attach(name, flags^unix.IFF_MULTI_QUEUE)
 	}
 	if errors.Is(err, unix.EBUSY) {
-		return fmt.Errorf("tun: %s is in use by another process: %w", name, err)
+		return fmt.Errorf("%w: %w", held(name), err)
 	}
 	if err != nil {
 		return err

@@ -58,6 +58,7 @@ function words(y) {
   else line(said(absent(y)))
   if (y.more > 0) line(`${y.more} more: choose a peer in “From”.`)
   line(make('b', {}, 'Kernel: '), said(kernel(y.kernel)))
+  if (y.kernel.tunnel) line(said(through(y.kernel.tunnel)))
   if ((y.announced_to ?? []).length > 0) line(make('b', {}, 'Announced to: '), said((y.announced_to ?? []).join(', ')))
   if ((y.not_announced_to ?? []).length > 0) {
     line(make('b', {}, 'Not announced to:'))
@@ -109,4 +110,9 @@ function kernel(k) {
   const to = `a packet to ${k.to}`
   if (!k.route) return `${to} goes nowhere: ${k.text}${k.owned ? ', and it is Warren’s' : ''}`
   return `${to} takes ${k.route}: ${k.owned ? 'Warren’s' : `not Warren’s, but ${k.owner}`}`
+}
+
+function through(t) {
+  const by = t.carried_by ? `, carried by ${t.carried_by}${t.carried_why ? ` (${t.carried_why})` : ''}` : ''
+  return `Through the tunnel to ${t.peer}: transport ${t.transport}${by}${t.state === 'up' ? '' : `, which is ${t.state}`}.`
 }
