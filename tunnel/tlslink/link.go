@@ -36,6 +36,7 @@ type Link struct {
 	congestion atomic.Pointer[string] // of connections from now on
 
 	renewal renewal
+	far     far
 
 	log  *slog.Logger
 	dev  Device
