@@ -243,6 +243,7 @@ func (l *Link) lookBack(ctx context.Context) {
 	l.tellSecret()
 	l.forgetTwin(l.e.cfg.Now())
 	l.widen(ctx)
+	l.replaceStalled(ctx)
 	l.renew(ctx)
 	l.seekFirst(ctx)
 }
