@@ -11,6 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"warren/lab/path"
 	"warren/lab/topo"
 )
 
@@ -20,6 +21,7 @@ type scenario struct {
 	work    string
 	hosts   map[string]*topo.Host
 	links   map[string]*topo.Link
+	paths   map[string]*path.Path    // by link
 	daemons map[string]*topo.Process // by host
 	ended   map[*topo.Process]bool   // daemons that the scenario has ended
 	other   []*topo.Process
@@ -72,6 +74,11 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	terminate HOST | kill9 HOST     SIGTERM and wait | SIGKILL and wait
 //	config HOST FROM                puts file FROM of the script in place as HOST's config (peers.d/…: HOST/peers.d/X)
 //	cut LINK | blackhole LINK | heal LINK
+//	path LINK [from HOST] [seed N] CONDITION...    makes the link a path of the real world for what both ends send, or
+//	                            HOST, from now on: `path wan-a delay 20ms rate 100mbit queue 50ms loss 1% burst 8 reorder 2%
+//	                            late 10ms duplicate 1% mtu 1400 no-icmp no-fragments`, any of these (lab/path). What is not named is as
+//	                            on the link itself, and so is all with `clear`. The log names the seed of the random choices.
+//	path LINK [from HOST] has KIND...    waits until there were packets of each kind: lost, dropped, reordered, ...
 //	readme [FILE.md] HEADING [HEADING]    types a section of README.md or another file, with the files of another one where it has them
 //
 //	each WORD[,WORD]... COMMAND...  does a command for each word, which takes the place of @ in it
@@ -99,6 +106,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"cut":        do(cut),
 	"blackhole":  do(blackhole),
 	"heal":       do(heal),
+	"path":       do(setPath),
 	"log":        do(logHas),
 	"running":    do(running),
 	"readme":     do(readme),
@@ -150,6 +158,9 @@ func (s *scenario) dump(ts *testscript.TestScript) {
 		if !p.Running() {
 			ts.Logf("--- output of %s, which has ended ---\n%s", p, tail(p.Log(), 20))
 		}
+	}
+	for name, p := range s.paths {
+		ts.Logf("--- path %s ---\n%s", name, pathCounts(p))
 	}
 }
 

@@ -8,7 +8,8 @@
 //     can be seen, for a minute at most, or for what LAB_PATIENCE says. No command
 //     looks once at what may come later.
 //  3. lab/topo has the namespaces, links and processes that they use.
-//  4. Scenarios in vm/scenarios need modules that a kernel may lack; `make vm` runs them under another one (lab/vm).
+//  4. lab/path makes a link one of the real world, by the command path.
+//  5. Scenarios in vm/scenarios need modules that a kernel may lack; `make vm` runs them under another one (lab/vm).
 //
 // `make lab` runs all scenarios, `make lab RUN=name` those whose file name
 // contains name. They are to pass on a machine that does something else besides:

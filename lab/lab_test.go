@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"warren/lab/path"
 	"warren/lab/topo"
 )
 
@@ -77,7 +78,7 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	s := &scenario{topo: t, work: env.WorkDir, hosts: map[string]*topo.Host{}, links: map[string]*topo.Link{}, daemons: map[string]*topo.Process{}, ended: map[*topo.Process]bool{},
+	s := &scenario{topo: t, work: env.WorkDir, hosts: map[string]*topo.Host{}, links: map[string]*topo.Link{}, paths: map[string]*path.Path{}, daemons: map[string]*topo.Process{}, ended: map[*topo.Process]bool{},
 		homes: map[string]*home{}, fingerprints: map[string]string{}}
 	env.Values[scenarioKey{}] = s
 	env.Setenv("PATH", os.Getenv("PATH"))

@@ -15,7 +15,7 @@
 //	    (udp.go), resident memory before and after.
 //	 4. They are measured again, one alone, for -loss rounds on each of several paths that lose
 //	    packets, without and with a delay (loss.go): a third namespace between the two does
-//	    that (wire.go), with a relay of this program's own, for the delay (relay.go).
+//	    that (wire.go), with the lab's path emulator (lab/path) for the delay.
 //	 5. Apart from the rounds, Warren with -idle further idle tunnels over TLS and with
 //	    -idle-wireguard over WireGuard (idle.go).
 //	 6. Medians, ratios and targets (target.go, report.go) go to the terminal, OUT.md and OUT.json
@@ -42,8 +42,8 @@
 //	    Warrens (linewarren.go), or what else keeps two lines (redundant.go, standing.go). Packets 1 ms apart
 //	    flow between processes of this program (flow.go, flowmain.go). Many spokes and two hubs are in spokenet.go, and
 //	    the packets between them in spokemesh.go.
-//	 4. Each path of -paths is a wire (wire.go) with conditions of its own (paths.go); lab/path holds and
-//	    loses its packets, in a process of this program (relay.go).
+//	 4. Each path of -paths is a wire (wire.go) with conditions of its own (paths.go); lab/path, in
+//	    this process, holds and loses its packets.
 //	 5. Medians, multiples and targets go to OUT-table.md and .json and so on, and between
 //	    the markers of docs/speed.md, unless something was left out.
 //

@@ -38,7 +38,7 @@ func (p pathResult) title() string {
 }
 
 // lossContenders are those to compare on lossy paths: not TCP in TCP as OpenVPN
-// does it, which nobody recommends there, nor the relay, which is here for its ping.
+// does it, which nobody recommends there, nor the sealing relay, which is here for its ping.
 func lossContenders(chosen []contender) []contender {
 	return slices.DeleteFunc(slices.Clone(chosen), func(c contender) bool {
 		return c.name() == nameOpenVPNTCP || c.name() == nameSealing
@@ -120,7 +120,7 @@ func lossyTurn(ctx context.Context, w *wire, permille int, c contender, seconds 
 
 // lossNote explains the tables of lossy paths. It follows the number of their rounds.
 const lossNote = `Packets are lost at random, each by itself, as often in either direction. A third namespace
-between the ends loses them (nftables), and for the rows with a round trip a relay holds each for
+between the ends loses them (nftables), and for the rows with a round trip the bench holds each for
 half of it. The ends cut what they send into packets of 1500 bytes before it leaves them and join what
 arrives, as a network card's driver does, so the rows without loss are slower than the medians above.
 Loss without delay flatters TCP, inside a tunnel and as one: it mends a loss within a fraction of a

@@ -47,7 +47,6 @@ var helpers = map[string]func(args []string) error{
 	"udp-receive":  udpMain,
 	"flow-send":    flowMain,
 	"flow-receive": flowMain,
-	"relay":        relayMain,
 	"sealing":      sealingMain,
 	"stay-awake":   func([]string) error { return stayAwake() },
 }

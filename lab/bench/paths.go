@@ -13,9 +13,9 @@ import (
 // weakerShare is what the weaker of two streams gets of both, one in the tunnel and one beside it.
 const weakerShare metric = "weaker_share"
 
-const pathsNotes = `Three network namespaces of one machine: the ends and, between them, the path. A process of the bench holds each
-packet for half of the round trip and loses some, each by itself or several in a row (the model of Gilbert); a rate is
-that of a tbf queue discipline behind a queue of the length that the title says. Inner streams are iperf3 with cubic, as are
+const pathsNotes = `Three network namespaces of one machine: the ends and, between them, the path. The bench holds each
+packet for half of the round trip and loses some, each by itself or several in a row (the model of Gilbert); before a rate
+is a queue of the length that the title says, and what does not fit into it is dropped. Inner streams are iperf3 with cubic, as are
 OpenVPN's and WireGuard's; the outer connections of Warren over TLS use cubic in one column and what Warren takes by
 itself in the other, bbr where the kernel gives it. Pings go beside the one stream, 100 a second, and count if they came
 back. The share of the weaker is that of one stream in the tunnel and one with cubic beside it, outside the tunnel, over
@@ -23,8 +23,8 @@ the same bottleneck: 0.5 is fair. In each round all run one after the other, eac
 over the rounds.
 `
 
-// lossyPath is a path, and the part of -paths that it is. One without a delay has no relay, which
-// is what loses packets.
+// lossyPath is a path, and the part of -paths that it is. One without a delay has no emulator,
+// which is what loses packets.
 type lossyPath struct {
 	name, title string
 	wire
@@ -35,8 +35,8 @@ func lossyPaths() []lossyPath {
 	like := func(roundTrip time.Duration, share, run float64) wire {
 		return wire{delay: roundTrip / 2, loss: path.Loss{Share: share, Run: run}}
 	}
-	limited := func(w wire, rate string, queue time.Duration) wire {
-		w.rate, w.queue = rate, queue
+	limited := func(w wire, megabits float64, queue time.Duration) wire {
+		w.rate, w.queue = 1e6*megabits, queue
 		return w
 	}
 	return []lossyPath{
@@ -46,16 +46,16 @@ func lossyPaths() []lossyPath {
 		{"lossy", "20 ms, 1 % lost", like(20*ms, 0.01, 1)},
 		{"bursts", "20 ms, 1 % lost, 8 in a row", like(20*ms, 0.01, 8)},
 		{"worse", "20 ms, 5 % lost", like(20*ms, 0.05, 1)},
-		{"far", "100 ms, 0.1 % lost, 100 Mbit/s, queue of 50 ms", limited(like(100*ms, 0.001, 1), "100mbit", 50*ms)},
-		{"shallow", "20 ms, no loss, 100 Mbit/s, queue of 10 ms", limited(like(20*ms, 0, 0), "100mbit", 10*ms)},
-		{"narrow", "20 ms, no loss, 10 Mbit/s, queue of 100 ms", limited(like(20*ms, 0, 0), "10mbit", 100*ms)},
+		{"far", "100 ms, 0.1 % lost, 100 Mbit/s, queue of 50 ms", limited(like(100*ms, 0.001, 1), 100, 50*ms)},
+		{"shallow", "20 ms, no loss, 100 Mbit/s, queue of 10 ms", limited(like(20*ms, 0, 0), 100, 10*ms)},
+		{"narrow", "20 ms, no loss, 10 Mbit/s, queue of 100 ms", limited(like(20*ms, 0, 0), 10, 100*ms)},
 	}
 }
 
 // note says what the title leaves out.
 func (p lossyPath) note() string {
 	switch {
-	case p.rate != "":
+	case p.rate > 0:
 		return "The rate and the queue are those of each direction.\n"
 	case p.loss.Share > 0:
 		return "Packets get lost in either direction, as often.\n"
@@ -77,11 +77,11 @@ func pathsSuite(o options, bin string) *suite {
 			{oneStream, "one stream, Gbit/s"}, {fourStreams, "four streams, Gbit/s"},
 			{loadedPing, "ping beside one, median, ms"}, {loadedPing99, "ping beside one, p99, ms"},
 		}}
-		if p.rate != "" {
+		if p.rate > 0 {
 			part.figures = append(part.figures, figure{weakerShare, "share of the weaker of two"})
 		}
 		for _, c := range pathContenders(bin) {
-			needs := []string{"iperf3", "ping", "nft", "ethtool", "tc", "ss"}
+			needs := []string{"iperf3", "ping", "nft", "ethtool", "ss"}
 			if c.name() == nameOpenVPN {
 				needs = append(needs, "openvpn")
 			}
@@ -132,7 +132,7 @@ func pathTurn(ctx context.Context, p lossyPath, c contender, seconds int) (s sam
 		m.sample[oneStream] = sum.BitsPerSecond / 1e9
 		return m.parallelStreams(ctx)
 	})
-	if err == nil && p.rate != "" && len(t.session.ends) > 0 {
+	if err == nil && p.rate > 0 && len(t.session.ends) > 0 {
 		err = t.measure(ctx, (*measurement).besideAnother)
 	}
 	return t.sample, err

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
+	"math/rand/v2"
 	"time"
 
 	"warren/lab/path"
@@ -17,8 +15,8 @@ import (
 // some: a namespace with a port to each end, and rules that hand each frame from
 // one port to the other.
 //
-//	A wan0 ═ a (loss) ────────────────────────────────── (loss) b ═ wan0 B
-//	A wan0 ═ a (loss) ── relay-a [delay] relay-b ─────── (loss) b ═ wan0 B
+//	A wan0 ═ a (loss) ───────────────────────── (loss) b ═ wan0 B
+//	A wan0 ═ a (loss) ── path-a ═[delay]═ path-b (loss) b ═ wan0 B
 //
 // The ends cut what they send into packets of the MTU, as a network card does,
 // so that a packet is lost and not 64 KiB at once, and join again what arrives.
@@ -26,12 +24,12 @@ type wire struct {
 	*pair
 	host  *topo.Host
 	delay time.Duration // one way
-	loss  path.Loss     // in the relay, from the beginning on; beside setLoss
-	rate  string        // of either direction, as tc writes it; "": none
+	loss  path.Loss     // with the delay, from the beginning on; beside setLoss
+	rate  float64       // of either direction, bits a second; 0: no limit
 	queue time.Duration // before the rate
 }
 
-const relayPortA, relayPortB = "relay-a", "relay-b"
+const pathPortA, pathPortB = "path-a", "path-b"
 
 func newWire(ctx context.Context, delay time.Duration) (*wire, error) {
 	return newWireLike(ctx, wire{delay: delay})
@@ -75,13 +73,8 @@ func (w *wire) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if w.rate != "" {
-		if err := w.limit(ctx); err != nil {
-			return err
-		}
-	}
 	if w.delay > 0 {
-		if err := w.startRelay(ctx); err != nil {
+		if err := w.emulate(ctx); err != nil {
 			return err
 		}
 	}
@@ -91,40 +84,18 @@ func (w *wire) build(ctx context.Context) (err error) {
 	return w.finish(ctx)
 }
 
-// startRelay runs this program again as the relay, which makes its two ports.
-func (w *wire) startRelay(ctx context.Context) error {
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("run this program again: %w", err)
-	}
-	relay, err := w.host.Start(self, "relay", w.delay.String(), format(w.loss.Share, -1), format(w.loss.Run, -1))
+// emulate makes a link in the middle that has the path. The ends' own have not, as what arrives there is joined.
+func (w *wire) emulate(ctx context.Context) error {
+	link, err := w.Connect(ctx, w.host, pathPortA, nil, w.host, pathPortB, nil)
 	if err != nil {
 		return err
 	}
-	_, err = topo.Eventually(ctx, 5*time.Millisecond, 5*time.Second, func() error {
-		if !strings.Contains(relay.Log(), "ready") {
-			return fmt.Errorf("the relay is not ready: %s", relay.Log())
-		}
-		return nil
-	})
+	p, err := link.Path(ctx, rand.Uint64())
 	if err != nil {
 		return err
 	}
-	var lines []string
-	for _, port := range []string{relayPortA, relayPortB} {
-		lines = append(lines, fmt.Sprintf("link set dev %s txqueuelen %d up", port, path.Queue))
-	}
-	return w.host.IP(ctx, lines...)
-}
-
-// limit has the ports to the ends send at a rate, behind a queue that drops what is too much.
-func (w *wire) limit(ctx context.Context) error {
-	for _, port := range []string{"a", "b"} {
-		_, err := w.host.Run(ctx, "tc", "qdisc", "add", "dev", port, "root", "tbf", "rate", w.rate, "burst", "8kb",
-			"latency", strconv.FormatInt(w.queue.Milliseconds(), 10)+"ms")
-		if err != nil {
-			return err
-		}
+	for _, end := range []path.End{path.A, path.B} {
+		p.Set(end, path.Conditions{Delay: w.delay, Loss: w.loss, Rate: w.rate, Queue: w.queue})
 	}
 	return nil
 }
@@ -143,10 +114,10 @@ func (w *wire) setLoss(ctx context.Context, permille int) error {
 		forward("a", "b", permille)
 		forward("b", "a", permille)
 	} else {
-		forward("a", relayPortA, permille)
-		forward(relayPortB, "b", 0)
-		forward("b", relayPortB, permille)
-		forward(relayPortA, "a", 0)
+		forward("a", pathPortA, permille)
+		forward(pathPortB, "b", 0)
+		forward("b", pathPortB, permille)
+		forward(pathPortA, "a", 0)
 	}
 	_, err := w.host.Run(ctx, "nft", rules+"}\n")
 	return err

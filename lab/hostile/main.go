@@ -12,13 +12,6 @@
 //	hostile tls-flood HOST:PORT PREFIX N SECS silent|hello
 //	                               the same port, from N addresses of a prefix that is this host's:
 //	                               thousands of connections a second that hold still
-//	hostile relay LISTEN TO DELAY  no attack: a path with a delay, each way, for TCP
-//	hostile relay-udp LISTEN TO DELAY LONGEST LOST
-//	                               the same for UDP, on which payloads of more than LONGEST bytes and LOST per cent
-//	                               of the others get lost
-//	hostile path DEVICE DEVICE DELAY LOST RUN
-//	                               the same for all IP packets, between two TUN devices that it makes: LOST per cent
-//	                               get lost, RUN in a row on average; it says "ready" when they are there
 //	hostile capture INTERFACE FILE no attack: the frames that pass an interface, to a new file, until SIGTERM
 //	hostile no-ipv6 CMD...         no attack: runs a command as on a kernel without IPv6
 //	hostile no-next-hop-objects CMD...
@@ -92,20 +85,6 @@ func run(args []string) error {
 			return err
 		}
 		return floodTLS(args[1], args[2], n, time.Duration(seconds)*time.Second, args[5])
-	case len(args) == 4 && args[0] == "relay":
-		delay, err := time.ParseDuration(args[3])
-		if err != nil {
-			return err
-		}
-		return relay(args[1], args[2], delay)
-	case len(args) == 6 && args[0] == "relay-udp":
-		bad, err := parseBadPath(args[3:])
-		if err != nil {
-			return err
-		}
-		return relayDatagrams(args[1], args[2], bad)
-	case len(args) == 6 && args[0] == "path":
-		return carryPackets(args[1], args[2], args[3:])
 	case len(args) > 1 && args[0] == "no-ipv6":
 		return withoutIPv6(args[1:])
 	case len(args) > 1 && args[0] == "no-next-hop-objects":
@@ -115,5 +94,5 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile relay LISTEN TO DELAY | hostile relay-udp LISTEN TO DELAY LONGEST LOST | hostile path DEVICE DEVICE DELAY LOST RUN | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile no-next-hop-objects CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile no-next-hop-objects CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }

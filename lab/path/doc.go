@@ -1,12 +1,21 @@
-// Package path is a path of the real world between two virtual devices: what is sent into one
-// of them comes out of the other a while later, unless it gets lost. The kernel has netem for
-// this; not every kernel has netem.
+// Package path emulates a path of the real world on a link of the lab, which is a veth pair: what
+// one end sends arrives at the other later, at a rate, out of order, twice, or not at all. The
+// kernel has netem for this; not every kernel has netem.
 //
-//  1. [Open] makes the two devices in the network namespace of the calling process.
-//  2. Each direction reads packets, drops what is to be lost (loss.go), and notes when the others
-//     are due.
-//  3. It writes them to the other device at that time, in their order.
+//  1. [ParseConditions] reads what becomes of packets, as a scenario says it.
+//  2. [Open] sees, by a packet socket on each end of the link, each frame that arrives there (socket.go,
+//     ring.go). Somebody else, lab/topo, has the kernel drop those frames, but not those that come
+//     from [Source].
+//  3. A goroutine for each direction (direction.go) asks that direction's line when the frame is due (line.go):
+//     what does not fit (mtu.go), what gets lost (loss.go), what waits before the rate, what is late, what
+//     comes twice. A line has no clock and no I/O, and its random choices follow from a seed.
+//  4. The goroutine sends the frame when it is due, through the end that sent it, with [Source] as its
+//     source address. So it arrives where it was to arrive, and nothing is added to either host.
 //
-// A rate and the queue before it are for the kernel, as by a tbf queue discipline of the device
-// that the packets go on to.
+// [Path.Set] changes the conditions of a direction for the frames that come from then on. What is under way stays
+// so, and is not overtaken. ARP and neighbour discovery are the link's own and pass at once: a path is what
+// lies behind the link.
+//
+// A capture on a link that has a path shows each frame twice where it arrives: when it was sent, and, with
+// [Source], when it arrives.
 package path

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// Loss is how packets get lost: each by itself, or several in a row. It is the model of Gilbert,
-// whose two states pass all and none.
+// Loss is how packets get lost: each by itself, or several in a row. It is the model of Gilbert and
+// Elliott, with states that pass all and none.
 type Loss struct {
 	Share float64 // of all packets, 0 to 0.5
 	Run   float64 // packets that are lost in a row, on average; up to 1: each is lost by itself
@@ -22,28 +22,26 @@ func (l Loss) Check() error {
 
 // loser decides of one packet after the other. It is not safe for concurrent use.
 type loser struct {
-	Loss
 	bad    bool
-	random func() float64 // 0 to 1
+	random *rand.Rand
 }
 
-func newLoser(l Loss) *loser { return &loser{Loss: l, random: rand.Float64} }
-
 // loses reports whether the next packet gets lost.
-func (l *loser) loses() bool {
-	if l.Share <= 0 {
+func (l *loser) loses(how Loss) bool {
+	if how.Share <= 0 {
+		l.bad = false
 		return false
 	}
-	if l.Run <= 1 {
-		return l.random() < l.Share
+	if how.Run <= 1 {
+		return l.random.Float64() < how.Share
 	}
 	// The share of the bad state is enter / (enter + leave).
-	leave := 1 / l.Run
-	enter := leave * l.Share / (1 - l.Share)
+	leave := 1 / how.Run
+	enter := leave * how.Share / (1 - how.Share)
 	if l.bad {
-		l.bad = l.random() >= leave
+		l.bad = l.random.Float64() >= leave
 	} else {
-		l.bad = l.random() < enter
+		l.bad = l.random.Float64() < enter
 	}
 	return l.bad
 }

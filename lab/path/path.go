@@ -1,135 +1,200 @@
 package path
 
 import (
-	"fmt"
+	"errors"
+	"net/netip"
 	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Queue is the length, in packets, of the queue of each direction. That of the devices should
-// be as long.
-const Queue = 16384
+// End is one of the two ends of a link.
+type End int
 
-// Conditions are what becomes of packets, in either direction by itself.
-type Conditions struct {
-	Delay time.Duration // one way
-	Loss  Loss
+const (
+	A End = iota
+	B
+)
+
+// Path carries all frames between the ends of a link. Its methods may be called from any goroutine.
+type Path struct {
+	ends  [2]*socket
+	from  [2]*direction // by the end that sends
+	stop  *stop
+	going sync.WaitGroup
 }
 
-// Path is the two devices.
-type Path struct{ a, b int }
-
-// Open makes two devices, TAP devices if frames is set, which carry Ethernet frames, else TUN
-// devices, which carry IP packets. They are down at first.
-func Open(a, b string, frames bool) (*Path, error) {
-	kind := uint16(unix.IFF_TUN)
-	if frames {
-		kind = unix.IFF_TAP
-	}
-	var p Path
-	for _, end := range []struct {
-		name string
-		fd   *int
-	}{{a, &p.a}, {b, &p.b}} {
-		// Blocking: Go's poller would cost as much as the system calls themselves.
-		fd, err := OpenDevice(end.name, kind, 0)
-		if err != nil {
-			return nil, err
+// Open makes a path on a link, whose conditions are those of the link itself. From then on it notes what arrives at the
+// ends; Run carries it.
+func Open(a, b Interface, seed uint64) (*Path, error) {
+	p := &Path{}
+	for end, i := range []Interface{a, b} {
+		var err error
+		if p.ends[end], err = openSocket(i); err != nil {
+			return nil, errors.Join(err, p.closeAll())
 		}
-		*end.fd = fd
 	}
-	return &p, nil
+	var err error
+	if p.stop, err = newStop(); err != nil {
+		return nil, errors.Join(err, p.closeAll())
+	}
+	for end := range p.from {
+		from := End(end)
+		p.from[end] = &direction{line: newLine(seed, from), near: p.ends[from], far: p.ends[1-from], stop: p.stop}
+		p.from[end].conditions.Store(&Conditions{})
+	}
+	return p, nil
 }
 
-// Run carries packets until a device fails. It is for the whole life of a process.
-func (p *Path) Run(c Conditions) error {
-	failed := make(chan error)
-	for _, way := range [][2]int{{p.a, p.b}, {p.b, p.a}} {
-		r := newRelay(way[0], way[1], c)
-		go func() { failed <- r.read() }()
-		go func() { failed <- r.write() }()
-	}
-	return <-failed
-}
-
-// OpenDevice makes a device of a kind, IFF_TUN or IFF_TAP, and returns its descriptor, which the
-// flags, such as O_NONBLOCK, are for.
-func OpenDevice(name string, kind uint16, flags int) (int, error) {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|flags, 0)
-	if err != nil {
-		return 0, fmt.Errorf("path: %w", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err})
-	}
-	req, err := unix.NewIfreq(name)
-	if err != nil {
-		return 0, fmt.Errorf("path: %w", err)
-	}
-	req.SetUint16(kind | unix.IFF_NO_PI)
-	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
-		return 0, fmt.Errorf("path: make device %s: %w", name, err)
-	}
-	return fd, nil
-}
-
-// relay is one direction.
-type relay struct {
-	from, to int
-	delay    time.Duration
-	loser    *loser
-	// held are the frames under way, in the order of their times; free are
-	// buffers for further ones.
-	held, free chan *frame
-}
-
-type frame struct {
-	due  time.Time
-	n    int
-	data [1600]byte // a packet, or an Ethernet frame, of the MTU with room to spare
-}
-
-func newRelay(from, to int, c Conditions) *relay {
-	r := &relay{
-		from: from, to: to, delay: c.Delay, loser: newLoser(c.Loss),
-		held: make(chan *frame, Queue), free: make(chan *frame, Queue),
-	}
-	for range Queue {
-		r.free <- new(frame)
-	}
-	return r
-}
-
-// read takes frames as they come. With all buffers under way it waits, and the
-// device's own queue fills and then drops.
-func (r *relay) read() error {
-	for {
-		f := <-r.free
-		n, err := unix.Read(r.from, f.data[:])
-		if err != nil && err != unix.EINTR {
-			return fmt.Errorf("path: read: %w", err)
+// Routers sets the addresses that ICMP errors come from, about what an end sends. Call it before Run.
+func (p *Path) Routers(from End, addrs ...netip.Addr) {
+	for _, a := range addrs {
+		version := 0
+		if a.Is6() {
+			version = 1
 		}
-		if n <= 0 || r.loser.loses() {
-			r.free <- f
+		if router := &p.from[from].line.router[version]; !router.IsValid() {
+			*router = a
+		}
+	}
+}
+
+// Run begins to carry frames, those that have come since a time.
+func (p *Path) Run(since time.Time) {
+	for _, d := range p.from {
+		d.since = since.UnixNano()
+		p.going.Go(d.run)
+	}
+}
+
+// Set changes what becomes of what an end sends from now on.
+func (p *Path) Set(from End, c Conditions) { p.from[from].conditions.Store(&c) }
+
+// Count returns how many packets that an end sent have had a fate so far.
+func (p *Path) Count(from End, k Kind) uint64 {
+	d := p.from[from]
+	if k == Overrun {
+		d.line.counts[Overrun].Add(d.far.missed())
+	}
+	return d.line.counts[k].Load()
+}
+
+// Close ends it, once. What is under way is lost.
+func (p *Path) Close() error {
+	err := p.stop.set()
+	p.going.Wait()
+	return errors.Join(err, p.closeAll())
+}
+
+func (p *Path) closeAll() error {
+	var errs []error
+	for _, s := range p.ends {
+		if s != nil {
+			errs = append(errs, s.close())
+		}
+	}
+	if p.stop != nil {
+		errs = append(errs, unix.Close(p.stop.fd))
+	}
+	return errors.Join(errs...)
+}
+
+// direction carries what one end sends. All but the conditions is its goroutine's.
+type direction struct {
+	line       *line
+	near, far  *socket // of the end that sends, and of the other
+	stop       *stop
+	since      int64 // what came before is not carried
+	conditions atomic.Pointer[Conditions]
+}
+
+// epoch is what the times of lines count from. They are monotonic, as the wall clock may be set.
+var epoch = time.Now()
+
+func monotonic() int64 { return int64(time.Since(epoch)) }
+
+// maxAge is how long a frame may have waited in the ring at most, if the wall clock says so, by which the kernel notes when
+// it came.
+const maxAge = int64(time.Second)
+
+// run carries frames until it is stopped. It has a thread of its own: it is to be woken up in time.
+func (d *direction) run() {
+	runtime.LockOSThread()
+	buffer := make([]byte, vnetHeader+ringBlock)
+	for !d.stop.isSet.Load() {
+		took := d.receive()
+		d.send(monotonic(), buffer)
+		if took {
 			continue
 		}
-		f.n, f.due = n, time.Now().Add(r.delay)
-		r.held <- f
+		left := d.line.next()
+		if left != noTime {
+			left = max(left-monotonic(), 0)
+		}
+		d.far.wait(d.stop.fd, left)
 	}
 }
 
-// write sleeps until the next frame is due, by a system call of its own: Go's
-// timers are a millisecond late when nothing else is to do.
-func (r *relay) write() error {
-	for f := range r.held {
-		for wait := time.Until(f.due); wait > 0; wait = time.Until(f.due) {
-			ts := unix.NsecToTimespec(wait.Nanoseconds())
-			_ = unix.Nanosleep(&ts, nil) // a signal may end it early
+// stop ends the goroutines of a path, which wait for it too.
+type stop struct {
+	isSet atomic.Bool
+	fd    int // an eventfd, readable once it is set
+}
+
+func newStop() (*stop, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	return &stop{fd: fd}, os.NewSyscallError("eventfd", err)
+}
+
+func (s *stop) set() error {
+	s.isSet.Store(true)
+	_, err := unix.Write(s.fd, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	return os.NewSyscallError("write to eventfd", err)
+}
+
+// burst bounds how many frames are taken before those that are due are sent.
+const burst = 64
+
+// receive takes what has arrived at the far end, and reports whether it was anything.
+func (d *direction) receive() (any bool) {
+	c := d.conditions.Load()
+	wall, now := time.Now().UnixNano(), monotonic()
+	for range burst {
+		f, came, ok := d.far.ring.next()
+		if !ok {
+			return any
 		}
-		// A frame that the device does not take is lost, as on any wire.
-		if _, err := unix.Write(r.to, f.data[:f.n]); err != nil && err != unix.EIO && err != unix.ENOBUFS {
-			return fmt.Errorf("path: write: %w", err)
+		any = true
+		switch {
+		case came < d.since:
+		case f.data == nil:
+			d.line.counts[Overrun].Add(1)
+		default:
+			d.line.arrive(now-min(max(wall-came, 0), maxAge), c, f)
 		}
-		r.free <- f
+		d.far.ring.release()
 	}
-	return nil
+	return any
+}
+
+// send sends what is due.
+func (d *direction) send(now int64, buffer []byte) {
+	for next := d.line.next(); next != noTime && next <= now; next = d.line.next() {
+		f := d.line.take()
+		by := d.near
+		if f.back {
+			by = d.far
+		}
+		// What the end does not take is lost, as on any wire: it may be down.
+		if err := by.send(&f, buffer); err != nil {
+			d.line.counts[Refused].Add(1)
+		} else {
+			d.line.counts[Passed].Add(1)
+		}
+		d.line.done(f)
+	}
 }

@@ -12,7 +12,8 @@
 //     Host.Route the routes; TwoSites does it all for the usual picture.
 //  4. Host.Run runs a command to its end; Host.Start runs one in the background,
 //     with its output in a log file.
-//  5. Link.Cut and Link.Blackhole break the network, Link.Heal mends it.
+//  5. Link.Cut and Link.Blackhole break the network, Link.Heal mends it. Link.Path makes a link one of the real
+//     world: long, narrow, lossy (lab/path).
 //  6. Eventually polls with a bound until something holds; nothing here sleeps
 //     in the hope that something happened.
 //  7. Topology.Close kills the processes and removes the namespaces.

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"warren/lab/path"
 )
 
 // Link is a veth pair between two hosts. Its MTU is 1500.
 type Link struct {
 	A, B *Iface
+
+	path *path.Path // that it has by Path; nil: none
 }
 
 // Iface is one end of a Link.

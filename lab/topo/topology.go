@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"warren/lab/path"
 )
 
 // closeTimeout bounds Close: it must also work when the caller's context is done.
@@ -27,6 +29,7 @@ type Topology struct {
 	mu    sync.Mutex
 	hosts []*Host
 	procs []*Process
+	paths []*path.Path
 }
 
 // Option changes how New makes a Topology.
@@ -124,11 +127,14 @@ func (t *Topology) Destroy() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	t.mu.Lock()
-	hosts, procs := t.hosts, t.procs
-	t.hosts, t.procs = nil, nil
+	hosts, procs, paths := t.hosts, t.procs, t.paths
+	t.hosts, t.procs, t.paths = nil, nil, nil
 	t.mu.Unlock()
 
 	var errs []error
+	for _, p := range paths {
+		errs = append(errs, p.Close())
+	}
 	for _, p := range procs {
 		p.Kill9()
 	}

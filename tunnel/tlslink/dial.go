@@ -203,7 +203,7 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, cred *credent
 	}
 	host := addr.Addr().Unmap()
 	size := l.segments.next(l.e.cfg.Now(), host)
-	nd := net.Dialer{Timeout: l.cfg.ConnectTimeout, KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
+	nd := net.Dialer{Timeout: l.far.connectTimeout(l.cfg.ConnectTimeout), KeepAlive: -1, Control: func(network, address string, c syscall.RawConn) error {
 		if err := l.control(network, address, c); err != nil {
 			return err
 		}
@@ -211,6 +211,7 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, cred *credent
 	}}
 	nd.SetMultipathTCP(false)
 	conn, err := nd.DialContext(ctx, "tcp", addr.String())
+	l.far.connected(err)
 	if err != nil {
 		return nil, nil, explainConnect(err)
 	}

@@ -51,6 +51,9 @@
 //  4. Each end reads the new connection after the frameDone of the old one, and closes
 //     that when both directions are done. So nothing is lost or overtaken.
 //
+// Where all packets of one connection are swallowed on the way, while those of others pass, that lane is replaced in
+// the same way, and not waited for (stalled.go).
+//
 // Where large packets vanish on the way, without the ICMP error that would say so, a
 // handshake gets no answer, and the next connection to that address has small segments
 // (segments.go). So it is if they begin to vanish later (stuck.go). Now and then a

@@ -24,6 +24,8 @@ type lane struct {
 	lost   atomic.Bool // it is given up; the session ends with lane 0, unless that is replaced
 	stall  stall       // of the goroutine of Run
 
+	progress progress // likewise
+
 	sending sync.Mutex
 	moved   bool         // nothing more is sent; with sending
 	queues  atomic.Int32 // how many are in sendData

@@ -94,13 +94,16 @@ func (l *Link) laneDialed(r laneResult) {
 		if r.wire != nil {
 			r.wire.Close()
 		}
+		if l.session != r.s {
+			return
+		}
 		if r.trial {
 			l.log.Debug("large packets still vanish", "lane", n, "err", r.err)
 			return
 		}
 		text := "cannot open a further connection for the tunnel"
 		if renews {
-			text = "cannot replace a connection of the tunnel, whose keys get old; trying again"
+			text = "cannot replace a connection of the tunnel; trying again"
 		}
 		l.log.Warn(text, "lane", n, "err", r.err)
 		return

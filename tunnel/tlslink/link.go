@@ -36,6 +36,7 @@ type Link struct {
 	congestion atomic.Pointer[string] // of connections from now on
 
 	renewal renewal
+	far     far
 
 	log  *slog.Logger
 	dev  Device
@@ -242,6 +243,7 @@ func (l *Link) lookBack(ctx context.Context) {
 	l.tellSecret()
 	l.forgetTwin(l.e.cfg.Now())
 	l.widen(ctx)
+	l.replaceStalled(ctx)
 	l.renew(ctx)
 	l.seekFirst(ctx)
 }

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"warren/tunnel"
 )
 
 // renewal says when a lane's connection, and with it its keys, is replaced by another.
@@ -141,15 +143,21 @@ func (l *Link) takeOver(ln, old *lane) {
 	s.lanes[ln.number] = ln
 	if ln.number == 0 {
 		s.first.Store(ln)
+		s.remote = ln.wire.remote() // behind a NAT the peer has another port
+		l.report.Change(func(t *tunnel.Status) { t.Remote = s.remote })
 	}
 	l.route()
+	l.log.Debug("lane replaced", "lane", ln.number, "remote", ln.wire.remote())
+	if old.isStalled() { // nothing would come of waiting
+		old.lose(errStalled)
+		return
+	}
 	s.draining = append(s.draining, old)
 	if len(s.draining) > maxDraining {
 		s.draining[0].wire.Close()
 	}
 	old.wire.giveUpAfter(l.giveUpAfter())
 	old.drainUntil = l.e.cfg.Now().Add(drainTimeout)
-	l.log.Debug("lane replaced", "lane", ln.number, "remote", ln.wire.remote())
 }
 
 // retire tells the peer that nothing more comes on a lane, once the sends that are under

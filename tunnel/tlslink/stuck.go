@@ -54,6 +54,7 @@ func gotNoAnswer(err error, took time.Duration) bool {
 type flow struct {
 	repeats  int           // of the oldest segment, each after a longer pause
 	unacked  int           // bytes that were sent and not acknowledged
+	acked    uint64        // bytes that were acknowledged so far
 	lastAck  time.Duration // since the far end last acknowledged anything
 	lastData time.Duration // since it last sent any
 }
@@ -108,7 +109,7 @@ func (w *wire) flow() (f flow, ok bool) {
 		}
 		millis := func(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond }
 		f = flow{
-			repeats: int(info.Retransmits), unacked: max(0, queued-int(info.Notsent_bytes)),
+			repeats: int(info.Retransmits), unacked: max(0, queued-int(info.Notsent_bytes)), acked: info.Bytes_acked,
 			lastAck: millis(info.Last_ack_recv), lastData: millis(info.Last_data_recv),
 		}
 		ok = true

@@ -1,0 +1,88 @@
+package tlslink
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Something on the way, such as a firewall or a NAT that has lost its state, may swallow all packets of one
+// connection while those of others pass. What is heard on the others says nothing of that one, so each
+// lane is watched by itself, and is replaced, lane 0 too, while the session and its other lanes go on.
+
+// stalledRepeats is how often the oldest segment must have been sent again: with the pauses between them twice as
+// long each time, that is no loss of the usual kind, whatever the round trip is.
+const stalledRepeats = 2
+
+// errStalled is why a lane is given up that was replaced because nothing was acknowledged on it.
+var errStalled = errors.New("the peer acknowledges nothing on this connection")
+
+// progress is when the peer last acknowledged anything that it had not before, or had nothing to
+// acknowledge. Times are monotonic, and stand still while the machine sleeps.
+type progress struct {
+	acked uint64
+	at    time.Duration
+}
+
+// stalled notes what is known now, and returns for how long the peer has acknowledged nothing of what is sent
+// to it again and again; 0 if it has. A peer whose process reads nothing acknowledges what its kernel receives.
+func (p *progress) stalled(now time.Duration, f flow) time.Duration {
+	if p.at == 0 || f.acked != p.acked || f.unacked == 0 {
+		p.acked, p.at = f.acked, now
+		return 0
+	}
+	if f.repeats < stalledRepeats {
+		return 0
+	}
+	return now - p.at
+}
+
+// stalledFor looks at a lane. It is of the goroutine of Run.
+func (ln *lane) stalledFor() time.Duration {
+	f, ok := ln.wire.flow()
+	if !ok {
+		return 0
+	}
+	return ln.progress.stalled(monotonic(), f)
+}
+
+// patience is for how long a lane may be stalled. With the time between two looks that is less than dead_after, after
+// which the peer would be taken for dead.
+func (l *Link) patience() time.Duration { return l.cfg.DeadAfter / 3 }
+
+// isStalled reports whether it is time to replace a lane.
+func (ln *lane) isStalled() bool { return ln.stalledFor() >= ln.s.link.patience() }
+
+// replaceStalled is called at each look back. The end that dialed replaces the lanes on which nothing is acknowledged. If
+// that does not help lane 0 the session ends: its pings are not answered. The others TCP gives up.
+func (l *Link) replaceStalled(ctx context.Context) {
+	s, now := l.session, l.e.cfg.Now()
+	for _, ln := range s.draining {
+		if !ln.lost.Load() && ln.isStalled() {
+			ln.lose(errStalled) // what came since on the lane that replaced it is waiting to be read
+		}
+	}
+	able := s.peer.flags&flagRenews != 0
+	for n, ln := range s.lanes {
+		if ln == nil || ln.lost.Load() {
+			continue
+		}
+		stalled := ln.stalledFor()
+		if stalled < l.patience() {
+			continue
+		}
+		if n == 0 && stalled >= 2*l.giveUpAfter() {
+			s.fail(errStalled)
+			return
+		}
+		if !able || !s.dialer || s.renewing[n] || now.Before(ln.nextTry) {
+			continue
+		}
+		l.log.Debug("nothing is acknowledged on a connection of the tunnel: replacing it", "lane", n, "for", stalled)
+		ln.nextTry = now.Add(time.Second)
+		s.renewing[n] = true
+		h := l.hello(s.id, n)
+		h.flags |= flagReplaces
+		go l.dialLane(ctx, s, h, s.remote, false)
+	}
+}
