@@ -125,7 +125,9 @@ func (i *interfaces) dropKernel() (removed []string, err error) {
 func (k *kernelTunnel) look(name string) (external.Sight, error) {
 	s, err := look(name)
 	if err == nil && s.Index != k.index {
-		k.gone.Do(func() { k.failed(fmt.Errorf("interface %s is gone: something else has removed it, or renamed it", name)) })
+		k.gone.Do(func() {
+			k.failed(fmt.Errorf("interface %s is gone: something else has removed it, or renamed it", name))
+		})
 	}
 	return s, err
 }

@@ -107,7 +107,7 @@ type PeerTunnel struct {
 // Tunnel is the link to a peer. The counters count IP packets inside the
 // tunnel since the interface was made, and their bytes.
 type Tunnel struct {
-	Transport string `json:"transport"` // tls, wireguard, auto, external; lan: the peer is on a network of this host, and there is no tunnel
+	Transport string `json:"transport"`          // tls, wireguard, auto, external; lan: the peer is on a network of this host, and there is no tunnel
 	Datapath  string `json:"datapath,omitempty"` // kernel: the kernel's WireGuard carries the packets
 	Interface string `json:"interface"`
 	State     string `json:"state"`  // "up" or what it is doing instead

@@ -32,7 +32,7 @@ const (
 	// cutsAtMost is how many lists in a row are thrown away that changed while they were made: what is not in one of
 	// them may be there nevertheless. Some hundreds of tunnels that come and go change them all the time.
 	cutsAtMost = 8
-	retryAfter   = time.Second
+	retryAfter = time.Second
 )
 
 // Watcher follows the ways of the transports' packets. Its methods may be called from any
