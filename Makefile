@@ -117,7 +117,7 @@ reproducible: ## build the packages in two directories, and compare them
 	  GOCACHE=$$tmp/$$dir.cache $(MAKE) -C $$tmp/$$dir packages; \
 	done; cat $$tmp/a/bin/packages/SHA256SUMS; cmp $$tmp/a/bin/packages/SHA256SUMS $$tmp/another/one/bin/packages/SHA256SUMS
 
-bin/licenses: tools/licenses/main.go tools/go.mod
+bin/licenses: $(wildcard tools/licenses/*.go tools/amend/*.go) tools/go.mod
 	@mkdir -p bin
 	go build -C tools -o ../bin/licenses ./licenses
 

@@ -60,7 +60,7 @@ func (i *interfaces) openKernel(name string, t config.Tunnel, report reporter) (
 	ctx, cancel := context.WithCancel(context.Background())
 	k.cancel = cancel
 	k.work.Go(func() { k.peer.Run(ctx) })
-	k.work.Go(func() { _ = k.Link.Run(ctx) }) // which never fails
+	k.work.Go(func() { _ = k.Run(ctx) }) // which never fails
 	return k, nil
 }
 
