@@ -240,7 +240,13 @@ func (l *loop) takeUp() {
 // resumed ends the resumption when all is there again that was, or now.
 func (l *loop) resumed(now bool) {
 	r := l.resuming
-	if r == nil || !now && !l.isBack(r) {
+	switch {
+	case r == nil:
+		return
+	case now && l.m.starting: // on a busy machine that takes its time, and none may be removed that is about to be taken
+		r.timer.Reset(resumeWithin)
+		return
+	case !now && !l.isBack(r):
 		return
 	}
 	l.resuming = nil

@@ -1,9 +1,12 @@
 package external
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
 	"warren/tunnel/internal/ping"
@@ -96,7 +99,11 @@ func (l *Link) probe(local netip.Addr) {
 	}
 	// An echo that cannot be sent is one without a reply, and if that lasts
 	// the tunnel goes down.
-	if err := l.echo(); err != nil && !l.report.IsUp() {
+	switch err := l.echo(); {
+	case err == nil || l.report.IsUp():
+	case errors.Is(err, unix.EDESTADDRREQ): // of WireGuard (drivers/net/wireguard/device.c, wg_xmit)
+		l.note(fmt.Sprintf("interface %s does not know where its far end is: it waits for the peer to come", l.cfg.Interface))
+	default:
 		l.note(fmt.Sprintf("cannot ping %s: %v", l.cfg.PeerAddress, err))
 	}
 }

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
 	"warren/tunnel/internal/ping"
@@ -28,6 +32,7 @@ type stage struct {
 	failing error         // of looking
 	busy    time.Duration // how long a look takes
 	answers bool          // the peer answers pings
+	unsent  error         // of sending pings
 	pings   []*fakePing
 	events  []string
 	added   []string
@@ -44,6 +49,9 @@ type fakePing struct {
 func (p *fakePing) Send() error {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
+	if p.s.unsent != nil {
+		return p.s.unsent
+	}
 	if p.s.answers {
 		go func() {
 			time.Sleep(10 * time.Millisecond)
@@ -359,5 +367,17 @@ func TestABusyKernelIsNoDeadPeer(t *testing.T) {
 		if len(s.events) != 1 || !strings.Contains(s.events[0], "down: no reply to pings") {
 			t.Errorf("events %q, want that it is down", s.events)
 		}
+	})
+}
+
+// An interface of WireGuard without an endpoint waits for the peer, which is no error of anybody's.
+func TestFarEndIsNotKnownYet(t *testing.T) {
+	play(t, Config{Ping: true}, func(s *stage) {
+		s.sight, s.unsent = working(3), &net.OpError{Op: "write", Err: os.NewSyscallError("sendto", unix.EDESTADDRREQ)}
+		s.wait(1500 * time.Millisecond)
+		s.status(t, tunnel.StateConnecting, "interface tun0 does not know where its far end is: it waits for the peer to come")
+		s.unsent, s.answers = nil, true
+		s.wait(time.Second)
+		s.expect(t, "2.01s up")
 	})
 }

@@ -103,9 +103,10 @@ func TestRemotesAreTriedInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := at("192.0.2.1:51820"), at("192.0.2.2:51820")
 		k := &kernel{answers: []netip.AddrPort{second}}
-		var l *Link
+		l := start(t, k, first.String(), second.String())
+		k.mu.Lock()
 		k.shook = func(netip.AddrPort) { l.SetUp(true) }
-		l = start(t, k, first.String(), second.String())
+		k.mu.Unlock()
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
 		if tried := k.takeTried(); !slices.Equal(tried, []netip.AddrPort{first, second}) || l.Error() != "" {
