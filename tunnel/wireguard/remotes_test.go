@@ -191,7 +191,11 @@ func TestReturnToFirst(t *testing.T) {
 				return
 			}
 			last.dev.Take()
+			deadline := time.Now().Add(patience)
 			for after := 0; after < 50; { // one at a time: the test's way drops what is too much for it
+				if time.Now().After(deadline) {
+					t.Fatalf("the first remote has not taken over: %+v", n.l.Status())
+				}
 				if n.l.Status().Remote.String() == f.wires[0].addr {
 					after++
 				}

@@ -60,8 +60,14 @@ func (l *Link) seekFirst(now time.Time) (look bool) {
 	switch {
 	case b.asked.IsZero():
 	case b.taken && !replied.Before(b.asked):
-		b.home, b.taken = l.report.Status().Remote, false
-		return false
+		b.taken = false
+		at := l.report.Status().Remote
+		if !slices.Contains(l.tries.places(), at) {
+			b.home = at
+			return false
+		}
+		// A packet that was still on its way from the place before has drawn the tunnel back.
+		b.since = time.Time{}
 	case replied.Before(b.asked):
 		b.since = time.Time{}
 		if b.taken {
