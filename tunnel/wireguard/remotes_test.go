@@ -26,12 +26,13 @@ func newFleet(t *testing.T, wires, servers int) *fleet {
 	return newFleetWith(t, wires, servers, time.Second)
 }
 
-// newFleetWith says dead_after of all too.
+// newFleetWith says dead_after of all too. The keepalive is a tenth of it: after twice that a handshake is begun with a peer that
+// is silent, as one may seem to be on a busy machine.
 func newFleetWith(t *testing.T, wires, servers int, dead time.Duration) *fleet {
 	t.Helper()
 	near, far := protocol.NewPrivateKey(), protocol.NewPrivateKey()
 	f := &fleet{t: t, client: startEndpoint(t, Config{PrivateKey: near})}
-	f.cfg = LinkConfig{Name: "server", PublicKey: far.Public(), Keepalive: 100 * time.Millisecond, DeadAfter: dead}
+	f.cfg = LinkConfig{Name: "server", PublicKey: far.Public(), Keepalive: dead / 10, DeadAfter: dead}
 	c := f.cfg
 	c.Name, c.PublicKey = "client", near.Public()
 	for range servers {
@@ -169,9 +170,9 @@ func TestReturnToFirst(t *testing.T) {
 	for name, servers := range map[string]int{"same router": 1, "another": 2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFleet(t, 2, servers)
+			f := newFleetWith(t, 2, servers, 10*time.Second)
 			f.wires[0].toward.Store(true)
-			f.cfg.ReturnToFirst, f.cfg.ConnectTimeout, f.cfg.DeadAfter = true, 100*time.Millisecond, 10*time.Second
+			f.cfg.ReturnToFirst, f.cfg.ConnectTimeout = true, 100*time.Millisecond
 			n := f.client.prepare(f.cfg)
 			n.l.back.every, n.l.back.proof = time.Second, 2*time.Second
 			n.stop = f.client.run(n.l.Run)
