@@ -49,6 +49,7 @@ type (
 		offered []netip.Addr // these
 		called  bool         // the peer has no IPv6, as it has said to the daemon before
 		since   time.Time    // since when it is up, in the daemon before; zero: it has come up just now
+		lost    string       // why it was down meanwhile, which was not told by itself; "": it was not
 	}
 	// offered: the peer of a tunnel that is up has said which addresses it assigns.
 	offered struct {

@@ -166,3 +166,22 @@ func TestHistoryOfCounters(t *testing.T) {
 	w.watchSpeaker(at)
 	expect(t, "speaker", now(), []string{"speaker_restarted  x2: killed"})
 }
+
+// A tunnel that went down and came up while the loop was busy was down: the log and the history say so, and why, and its
+// BGP session begins again.
+func TestDownWhileTheLoopIsBusy(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	w.up(t, "b")
+	number := w.attachment("b").session.number
+	report := w.tunnels.report(t, "b")
+	report.event(tunnel.Event{Name: "b", Reason: "nothing came from the peer for 50ms"})
+	report.event(tunnel.Event{Name: "b", Up: true, Local: tunnel.Identity{1}, Peer: tunnel.Identity{2}})
+	w.turn()
+	events, _, _ := w.history.Select(history.Query{})
+	if got := fmt.Sprint(w.kinds()); got != "[tunnel_up tunnel_down tunnel_up]" || events[1].Cause != "nothing came from the peer for 50ms" {
+		t.Errorf("the history has %v: %+v", got, events)
+	}
+	if s := w.attachment("b").session; s == nil || s.number == number || w.attachment("b").resets.count != 1 {
+		t.Errorf("the session is %+v, after %d downs", s, w.attachment("b").resets.count)
+	}
+}

@@ -92,14 +92,17 @@ func (g *gate) open(r openResult) {
 
 // takeInbox plays what the inbox has. Of each tunnel's reports the last counts: on a machine that
 // is too busy, what came before it is over, and catching up with it would take longer than it
-// takes to happen again.
+// takes to happen again. Why a tunnel that is up was down meanwhile is told with it.
 func (l *loop) takeInbox() {
 	inputs := l.inbox.take()
-	last := map[uint64]int{}
+	last, lost := map[uint64]int{}, map[uint64]string{}
 	for i, in := range inputs {
 		r, ok := in.(tunnelReport)
 		if !ok {
 			continue
+		}
+		if !r.ev.Up && r.failed == nil {
+			lost[r.id] = r.ev.Reason
 		}
 		if before, ok := last[r.id]; !ok || inputs[before].(tunnelReport).failed == nil {
 			last[r.id] = i
@@ -121,7 +124,12 @@ func (l *loop) takeInbox() {
 		if r, ok := in.(tunnelReport); ok && last[r.id] != i {
 			continue
 		}
-		if ev := l.eventOf(in); ev != nil {
+		switch ev := l.eventOf(in).(type) {
+		case nil:
+		case wentUp:
+			ev.lost = lost[ev.id]
+			events = append(events, ev)
+		default:
 			events = append(events, ev)
 		}
 	}

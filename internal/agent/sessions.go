@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -14,7 +15,7 @@ func (a *attachment) log(level slog.Level, text string, attrs ...any) effect {
 
 // wentUp gives a tunnel that came up its addresses, and its neighbor when it has them.
 func (m *machine) wentUp(a *attachment, ev wentUp) []effect {
-	out := m.endSession(a, "another session of the tunnel took its place")
+	out := m.wentDown(a, cmp.Or(ev.lost, "another session of the tunnel took its place"))
 	var attrs []any
 	if ev.remote.IsValid() {
 		attrs = []any{"remote", ev.remote}
