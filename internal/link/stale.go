@@ -22,22 +22,30 @@ import (
 // A device that cannot be removed does not keep the others; the errors are
 // joined.
 func RemoveStale(isOurs func(name, alias string) bool) (removed []string, err error) {
+	return removeAll(func(l netlink.Link) bool {
+		tun, ok := l.(*netlink.Tuntap)
+		a := l.Attrs()
+		return ok && isOurs(a.Name, a.Alias) && (!tun.NonPersist || !isOwned(a.Index))
+	})
+}
+
+// removeAll removes the interfaces for which stale is true.
+func removeAll(stale func(netlink.Link) bool) (removed []string, err error) {
 	links, err := netlink.LinkList()
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("link: list the interfaces: %w", err)
 	}
 	var errs []error
 	for _, l := range links {
-		tun, ok := l.(*netlink.Tuntap)
-		a := l.Attrs()
-		if !ok || !isOurs(a.Name, a.Alias) || tun.NonPersist && isOwned(a.Index) {
+		if !stale(l) {
 			continue
 		}
+		name := l.Attrs().Name
 		if err := netlink.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {
-			errs = append(errs, fmt.Errorf("link: delete %s: %w", a.Name, err))
+			errs = append(errs, fmt.Errorf("link: delete %s: %w", name, err))
 			continue
 		}
-		removed = append(removed, a.Name)
+		removed = append(removed, name)
 	}
 	return removed, errors.Join(errs...)
 }

@@ -52,21 +52,8 @@ const wireguardType = "wireguard"
 // the names in keep, and returns their names. Unlike a TUN device such an interface outlives the
 // process that made it, and does not say whether that still runs: the suffix has to.
 func RemoveWireGuards(suffix string, keep map[string]bool) (removed []string, err error) {
-	links, err := netlink.LinkList()
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil, fmt.Errorf("link: list the interfaces: %w", err)
-	}
-	var errs []error
-	for _, l := range links {
+	return removeAll(func(l netlink.Link) bool {
 		a := l.Attrs()
-		if l.Type() != wireguardType || !strings.HasSuffix(a.Alias, suffix) || keep[a.Name] {
-			continue
-		}
-		if err := netlink.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {
-			errs = append(errs, fmt.Errorf("link: delete %s: %w", a.Name, err))
-			continue
-		}
-		removed = append(removed, a.Name)
-	}
-	return removed, errors.Join(errs...)
+		return l.Type() == wireguardType && strings.HasSuffix(a.Alias, suffix) && !keep[a.Name]
+	})
 }
