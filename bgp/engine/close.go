@@ -42,10 +42,10 @@ func (s *Speaker) close(n *neighbor, says bgp.Farewell) {
 	n.stop()
 	s.opMu.Unlock()
 	s.mu.Lock()
-	established, conn := n.session.state == stateEstablished, n.session.conn
+	established, conn, stops := n.session.state == stateEstablished, n.session.conn, s.stopping
 	s.mu.Unlock()
-	if says != (bgp.Farewell{}) && conn != nil {
-		conn.awaitPeer() // the peer is to have read it before the tunnel goes
+	if (stops || says != (bgp.Farewell{})) && conn != nil {
+		conn.awaitPeer() // the peer is to have read it before the tunnel goes, or this process
 	}
 	if established && s.cease(addr, says) == nil {
 		select {

@@ -52,6 +52,7 @@ type peerConn struct {
 	ended    error // what Read returns once out is empty
 	refused  bool  // this end has sent the NOTIFICATION that ends the session
 	awaits   bool  // see awaitPeer
+	parted   bool  // GoBGP has sent the NOTIFICATION that ends the session
 	notified bool  // a NOTIFICATION went through, one way or the other
 	cut      bool  // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
 	deadline time.Time
@@ -385,12 +386,13 @@ func (c *peerConn) awaitClosed() {
 	}
 }
 
-// Close implements net.Conn. After a NOTIFICATION of the judge's it reads on for
-// a moment: a connection that is closed with bytes unread is reset, and the
-// peer would lose the NOTIFICATION.
+// Close implements net.Conn. After a NOTIFICATION of this end's it reads on for a
+// moment: a connection that is closed with bytes unread is reset, the peer would
+// lose the NOTIFICATION, and keep the routes of a router that it takes for one
+// that restarts.
 func (c *peerConn) Close() error {
 	c.mu.Lock()
-	again, linger := c.closed, c.refused || c.awaits
+	again, linger := c.closed, c.refused || c.parted || c.awaits
 	c.closed = true
 	c.out = nil
 	if c.ended == nil {

@@ -1,11 +1,16 @@
 package engine
 
 import (
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
 	"warren/bgp"
+	"warren/bgp/judge"
 )
 
 // TestCommunication has what people at the far end say, which may be anything.
@@ -31,20 +36,61 @@ func TestFarewell(t *testing.T) {
 		{bgp.Farewell{Reset: true, Text: "once more"}, "the peer ended the session: reset there: once more"},
 		{bgp.Farewell{}, "the peer ended the session: shut down there"},
 	} {
-		l := link(t, 64513)
-		l.a.edit(func(all map[string]*Neighbor, w *Wanted) {
-			delete(all, "b1")
-			w.Farewells = map[string]bgp.Farewell{"b1": c.says}
-		})
-		l.a.Part(t.Context())
-		eventually(t, time.Minute, func() string {
-			if st := statusOf(l.b, "a1"); st.State == "established" || st.LastError != c.want {
-				return st.State + ": " + st.LastError
+		t.Run(c.want, func(t *testing.T) {
+			l := link(t, 64513)
+			l.a.edit(func(all map[string]*Neighbor, w *Wanted) {
+				delete(all, "b1")
+				w.Farewells = map[string]bgp.Farewell{"b1": c.says}
+			})
+			l.a.Part(t.Context())
+			eventually(t, time.Minute, func() string {
+				if st := statusOf(l.b, "a1"); st.State == "established" || st.LastError != c.want {
+					return st.State + ": " + st.LastError
+				}
+				return ""
+			})
+			if st := statusOf(l.a, "b2"); st.State != "established" {
+				t.Errorf("the other session is %s", st.State)
 			}
-			return ""
 		})
-		if st := statusOf(l.a, "b2"); st.State != "established" {
-			t.Errorf("the other session is %s", st.State)
-		}
+	}
+}
+
+// TestFarewellArrives closes a connection on which something is unread, which must not reset it: the peer would
+// not read the NOTIFICATION, and take this router for one that restarts.
+func TestFarewellArrives(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	peer, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	here, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &peerConn{
+		wake: make(chan struct{}, 1), over: make(chan struct{}), gone: func(*peerConn) {},
+		judge: judge.New(judge.Config{}), open: []byte{},
+	}
+	c.tcp.Store(here.(*net.TCPConn))
+	if _, err := peer.Write(keepaliveMessage); err != nil {
+		t.Fatal(err)
+	}
+	notification := (&judge.Notification{Code: gobgp.BGP_ERROR_CEASE, Subcode: gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN}).Bytes()
+	if _, err := c.Write(notification); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	peer.SetReadDeadline(time.Now().Add(time.Minute))
+	got, err := io.ReadAll(peer)
+	if err != nil || string(got) != string(notification) {
+		t.Errorf("the peer reads %x, %v", got, err)
 	}
 }

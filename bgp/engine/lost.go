@@ -210,6 +210,7 @@ func (c *peerConn) Write(b []byte) (int, error) {
 			out = c.judge.ToPeer(nil, b)
 		}
 		c.notified = c.notified || notification
+		c.parted = c.parted || notification
 		c.mu.Unlock()
 	}
 	f, marks := endOfRIBIn(b)

@@ -70,6 +70,7 @@ type Speaker struct {
 	settled    uint64              // the serial of what was last gone through
 	passed     chan struct{}       // closed after each pass
 	deferring  bool                // after a restart nothing is announced yet; see defer.go
+	stopping   bool                // Run has to end
 	news       news
 
 	events   chan struct{}      // capacity 1
@@ -181,6 +182,9 @@ func (s *Speaker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	stopCtx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
 	s.Want(Wanted{})
 	s.waitClosed(stopCtx)
 	s.cancel()
