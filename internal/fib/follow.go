@@ -144,10 +144,11 @@ func (f *FIB) queueWantersLocked(among iter.Seq[*set], those func(*set) bool) {
 // last one of an interface takes all of the interface's (net/ipv4/
 // fib_frontend.c, fib_inetaddr_event); IPv6 routes lose their preferred source.
 func (f *FIB) applyAddrLocked(h rtnl.Header, b []byte) {
-	index, addr, ok := rtnl.ParseAddr(b)
+	a, ok := rtnl.ParseAddress(b)
 	if !ok {
 		return
 	}
+	index, addr := a.Index, a.Prefix.Addr()
 	isSource := addr == f.cfg.Source4 || addr == f.cfg.Source6
 	used := f.pic.onLink[index] > 0 || len(f.sets.using(f.pic.links[index].Name)) > 0
 	switch {

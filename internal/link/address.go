@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // dummy is the IPv4 address of who has none (RFC 7600, section 4.8). It has the scope of the
@@ -76,20 +78,19 @@ func SetAddresses(name string, want []netip.Prefix, quiet ...netip.Prefix) error
 
 // setAddresses does one pass, and reports whether it removed any.
 func setAddresses(l netlink.Link, want, quiet []netip.Prefix) (removed bool, err error) {
-	have, err := addrList(l)
+	have, err := addressesOf(l)
 	if err != nil {
 		return false, fmt.Errorf("list them: %w", err)
 	}
 	wantLinkLocal := slices.ContainsFunc(want, func(p netip.Prefix) bool { return isLinkLocal6(p.Addr()) })
 	var there []netip.Prefix
-	var unwanted []netlink.Addr
+	var unwanted []rtnl.Address
 	for _, a := range have {
-		p, ok := prefixOf(a.IPNet)
+		p := a.Prefix
 		switch {
-		case !ok:
-		case a.Peer == nil && slices.Contains(want, p):
+		case !a.Peer.IsValid() && slices.Contains(want, p):
 			there = append(there, p)
-		case isLinkLocal6(p.Addr()) && !wantLinkLocal && isKernelMade(l, a, p.Addr()):
+		case isLinkLocal6(p.Addr()) && !wantLinkLocal && isKernelMade(l, a):
 		case p.Addr().Is6() && slices.ContainsFunc(want, func(w netip.Prefix) bool { return w.Addr() == p.Addr() }):
 			// The same address with another length: IPv6 allows only one.
 			if err := deleteAddr(l, a); err != nil {
@@ -121,18 +122,16 @@ func setAddresses(l netlink.Link, want, quiet []netip.Prefix) (removed bool, err
 // subnet.
 func Addresses(name string) ([]netip.Prefix, error) {
 	l, err := find(name)
-	var have []netlink.Addr
+	var have []rtnl.Address
 	if err == nil {
-		have, err = addrList(l)
+		have, err = addressesOf(l)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("link: addresses of %s: %w", name, err)
 	}
 	all := make([]netip.Prefix, 0, len(have))
 	for _, a := range have {
-		if p, ok := prefixOf(a.IPNet); ok {
-			all = append(all, p)
-		}
+		all = append(all, a.Prefix)
 	}
 	return all, nil
 }
@@ -165,16 +164,16 @@ func RemoveAddresses(name string, addresses []netip.Prefix) error {
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	var have []netlink.Addr
+	var have []rtnl.Address
 	if err == nil {
-		have, err = addrList(l)
+		have, err = addressesOf(l)
 	}
 	if err != nil {
 		return fmt.Errorf("link: remove addresses of %s: %w", name, err)
 	}
 	var errs []error
 	for _, a := range have {
-		if p, ok := prefixOf(a.IPNet); ok && a.Peer == nil && slices.Contains(addresses, p) {
+		if !a.Peer.IsValid() && slices.Contains(addresses, a.Prefix) {
 			errs = append(errs, deleteAddr(l, a))
 		}
 	}
@@ -194,7 +193,7 @@ func addAddr(l netlink.Link, p netip.Prefix, quiet bool) error {
 
 func addNew(l netlink.Link, p netip.Prefix, quiet bool) error {
 	a := &netlink.Addr{
-		IPNet:     &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())},
+		IPNet:     ipNet(p),
 		Broadcast: net.IPv4zero, // the library's word for none
 	}
 	if p.Addr().Is6() {
@@ -214,10 +213,13 @@ func addNew(l netlink.Link, p netip.Prefix, quiet bool) error {
 	}
 }
 
-func deleteAddr(l netlink.Link, a netlink.Addr) error {
-	a.Label = "" // the kernel would insist on it
-	if err := netlink.AddrDel(l, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
-		return fmt.Errorf("remove %s: %w", a.IPNet, err)
+func deleteAddr(l netlink.Link, a rtnl.Address) error {
+	old := netlink.Addr{IPNet: ipNet(a.Prefix)}
+	if a.Peer.IsValid() {
+		old.Peer = ipNet(netip.PrefixFrom(a.Peer, a.Prefix.Bits()))
+	}
+	if err := netlink.AddrDel(l, &old); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+		return fmt.Errorf("remove %s: %w", a.Prefix, err)
 	}
 	return nil
 }
@@ -225,7 +227,7 @@ func deleteAddr(l netlink.Link, a netlink.Addr) error {
 // isKernelMade tells link-local addresses that the kernel made by itself: from a
 // secret, as it does for devices without a hardware address such as a TUN, or
 // from the hardware address (net/ipv6/addrconf.c, addrconf_addr_gen).
-func isKernelMade(l netlink.Link, a netlink.Addr, ip netip.Addr) bool {
+func isKernelMade(l netlink.Link, a rtnl.Address) bool {
 	if a.Flags&unix.IFA_F_STABLE_PRIVACY != 0 {
 		return true
 	}
@@ -233,23 +235,16 @@ func isKernelMade(l netlink.Link, a netlink.Addr, ip netip.Addr) bool {
 	if len(hw) != 6 {
 		return false
 	}
-	b := ip.As16()
+	b := a.Prefix.Addr().As16()
 	eui64 := [8]byte{hw[0] ^ 2, hw[1], hw[2], 0xff, 0xfe, hw[3], hw[4], hw[5]}
 	return [8]byte(b[8:]) == eui64
 }
 
 func isLinkLocal6(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
-// addrList lists the interface's addresses. Where many tunnels come up at once
-// there is always something that interrupts a dump.
-func addrList(l netlink.Link) (have []netlink.Addr, err error) {
-	for range dumpTries {
-		have, err = netlink.AddrList(l, netlink.FAMILY_ALL)
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
-	return have, err
+// ipNet is the library's form of a prefix.
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // prefixOf converts the library's form. ok is false for what is not a prefix.

@@ -13,6 +13,8 @@ type Link struct {
 	Name    string
 	Up      bool // administratively: IFF_UP
 	Carrier bool // IFF_LOWER_UP or IFF_RUNNING; without, the kernel drops the next-hop objects
+
+	Broadcast, Loopback bool // IFF_BROADCAST: an Ethernet segment or the like
 }
 
 const rtextFilterSkipStats = 8 // RTEXT_FILTER_SKIP_STATS, missing in x/sys
@@ -26,6 +28,7 @@ func ParseLink(b []byte) (l Link, ok bool) {
 	l.Index = binary.NativeEndian.Uint32(b[4:])
 	flags := binary.NativeEndian.Uint32(b[8:])
 	l.Up, l.Carrier = flags&unix.IFF_UP != 0, flags&(unix.IFF_LOWER_UP|unix.IFF_RUNNING) != 0
+	l.Broadcast, l.Loopback = flags&unix.IFF_BROADCAST != 0, flags&unix.IFF_LOOPBACK != 0
 	for typ, v := range Attributes(b[unix.SizeofIfInfomsg:]) {
 		if typ == unix.IFLA_IFNAME {
 			l.Name = unix.ByteSliceToString(v)
@@ -39,17 +42,47 @@ func LinkRequest() []byte {
 	return AppendUint32(make([]byte, unix.SizeofIfInfomsg), unix.IFLA_EXT_MASK, rtextFilterSkipStats)
 }
 
-// ParseAddr reads interface and address of RTM_NEWADDR or RTM_DELADDR.
-func ParseAddr(b []byte) (index uint32, addr netip.Addr, ok bool) {
+// Address is what an address message says.
+type Address struct {
+	Index  uint32       // of the interface
+	Prefix netip.Prefix // the address of this end, with the length of its subnet
+	Peer   netip.Addr   // the far end of a point-to-point address, or not valid
+	Flags  uint32       // unix.IFA_F_NODAD, …
+}
+
+// ParseAddress reads the payload of RTM_NEWADDR or RTM_DELADDR.
+func ParseAddress(b []byte) (a Address, ok bool) {
 	if len(b) < unix.SizeofIfAddrmsg {
-		return 0, addr, false
+		return a, false
 	}
-	index = binary.NativeEndian.Uint32(b[4:])
+	a.Index, a.Flags = binary.NativeEndian.Uint32(b[4:]), uint32(b[2])
+	var own, address netip.Addr
 	for typ, v := range Attributes(b[unix.SizeofIfAddrmsg:]) {
-		// IFA_LOCAL wins: on a point-to-point link IFA_ADDRESS is the far end.
-		if typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS && !addr.IsValid() {
-			addr, _ = netip.AddrFromSlice(v)
+		switch typ {
+		case unix.IFA_LOCAL:
+			own, _ = netip.AddrFromSlice(v)
+		case unix.IFA_ADDRESS:
+			address, _ = netip.AddrFromSlice(v)
+		case unix.IFA_FLAGS: // all 32 of them
+			if len(v) >= 4 {
+				a.Flags = binary.NativeEndian.Uint32(v)
+			}
 		}
 	}
-	return index, addr, addr.IsValid()
+	switch {
+	case !own.IsValid():
+		own = address
+	case address.IsValid() && address != own:
+		a.Peer = address
+	}
+	a.Prefix = netip.PrefixFrom(own, int(b[1]))
+	return a, a.Prefix.IsValid()
+}
+
+// AddressRequest is the body of a dump of the addresses of one interface, or of all with 0. The kernel leaves
+// those of others out itself (Linux 4.20, net/ipv4/devinet.c, inet_valid_dump_ifaddr_req).
+func AddressRequest(index uint32) []byte {
+	b := make([]byte, unix.SizeofIfAddrmsg)
+	binary.NativeEndian.PutUint32(b[4:], index)
+	return b
 }

@@ -74,7 +74,7 @@ func FuzzMessages(f *testing.F) {
 				t.Errorf("a route with prefix %v", r.Prefix)
 			}
 			ParseLink(payload)
-			ParseAddr(payload)
+			ParseAddress(payload)
 			ParseNextHop(payload)
 			parseAnswer(h, payload)
 		}
@@ -99,5 +99,37 @@ func TestNextHopRoundTrip(t *testing.T) {
 		if got, _ := ParseNextHop(b[HeaderLen:]); !got.Odd {
 			t.Errorf("%+v; want an odd object", got)
 		}
+	}
+}
+
+// TestParseAddress reads addresses as the kernel tells them: of IPv4 IFA_LOCAL is this end's and IFA_ADDRESS
+// the subnet's or the far end's, of IPv6 there is IFA_ADDRESS alone where there is no far end.
+func TestParseAddress(t *testing.T) {
+	v4, far4, v6 := netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("2001:db8::1")
+	head := func(family, bits, flags byte) []byte {
+		return []byte{family, bits, flags, 0, 7, 0, 0, 0}
+	}
+	with := func(b []byte, typ uint16, v []byte) []byte { return AppendAttr(b, typ, v) }
+	for _, c := range []struct {
+		b    []byte
+		want Address
+	}{
+		{with(with(head(unix.AF_INET, 24, 0x80), unix.IFA_ADDRESS, v4.AsSlice()), unix.IFA_LOCAL, v4.AsSlice()),
+			Address{Index: 7, Prefix: netip.PrefixFrom(v4, 24), Flags: 0x80}},
+		{with(with(head(unix.AF_INET, 32, 0), unix.IFA_ADDRESS, far4.AsSlice()), unix.IFA_LOCAL, v4.AsSlice()),
+			Address{Index: 7, Prefix: netip.PrefixFrom(v4, 32), Peer: far4}},
+		{with(AppendUint32(head(unix.AF_INET6, 64, 0x80), unix.IFA_FLAGS, unix.IFA_F_STABLE_PRIVACY|0x80), unix.IFA_ADDRESS, v6.AsSlice()),
+			Address{Index: 7, Prefix: netip.PrefixFrom(v6, 64), Flags: unix.IFA_F_STABLE_PRIVACY | 0x80}},
+		{head(unix.AF_INET, 24, 0), Address{Index: 7}},
+		{with(head(unix.AF_INET, 33, 0), unix.IFA_LOCAL, v4.AsSlice()), Address{Index: 7}},
+		{with(head(unix.AF_INET, 24, 0), unix.IFA_LOCAL, []byte{10}), Address{Index: 7}},
+	} {
+		got, ok := ParseAddress(c.b)
+		if ok != c.want.Prefix.IsValid() || ok && got != c.want {
+			t.Errorf("%x: %+v, %v; want %+v", c.b, got, ok, c.want)
+		}
+	}
+	if _, ok := ParseAddress(head(unix.AF_INET, 24, 0)[:7]); ok {
+		t.Error("a message that is cut off is read")
 	}
 }

@@ -32,6 +32,7 @@ type calls struct {
 	mu     sync.Mutex
 	cancel map[uint32]context.CancelFunc
 	of     map[uint32]*opens // by neighbor
+	many   int               // with as many in of, those that are not wanted any more are forgotten
 	work   sync.WaitGroup
 }
 
@@ -40,6 +41,9 @@ type opens struct {
 	limit *rate.Limiter
 	now   int // being dialed
 }
+
+// fewCalls is how many neighbors are remembered without a look.
+const fewCalls = 16
 
 func newCalls() calls {
 	return calls{cancel: map[uint32]context.CancelFunc{}, of: map[uint32]*opens{}}
@@ -124,9 +128,8 @@ func (p *process) begin(req wire.Request, n bgp.Neighbor) error {
 		socket, err := p.socket(ctx, req.Op, &n)
 		c.mu.Lock()
 		delete(c.cancel, req.Call)
-		if of.now--; of.now == 0 {
-			p.forget()
-		}
+		of.now--
+		p.forget()
 		c.mu.Unlock()
 		cancel()
 		if _, wanted := p.neighbor(req.Neighbor); err == nil && !wanted {
@@ -137,13 +140,18 @@ func (p *process) begin(req wire.Request, n bgp.Neighbor) error {
 	return nil
 }
 
-// forget forgets the neighbors that are not wanted any more. calls.mu is held.
+// forget forgets the neighbors that are not wanted any more, as soon as they may be half of all: to look at each
+// after every call would cost the square of their number. calls.mu is held.
 func (p *process) forget() {
+	if len(p.calls.of) < p.calls.many {
+		return
+	}
 	for id, of := range p.calls.of {
 		if _, wanted := p.neighbor(id); !wanted && of.now == 0 {
 			delete(p.calls.of, id)
 		}
 	}
+	p.calls.many = 2*len(p.calls.of) + fewCalls
 }
 
 // endpoint is what net.Listener and net.TCPConn have in common here.

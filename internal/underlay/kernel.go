@@ -20,28 +20,19 @@ const maxBatch = 128
 // kernel is the guard's way to the routing tables of one network namespace.
 // It belongs to the goroutine of Run.
 type kernel struct {
-	handle  *netlink.Handle // links
-	conn    *rtnl.Conn      // routes and rules
+	conn    *rtnl.Conn
 	objects map[uint32]rtnl.NextHop
 }
 
 func openKernel() (*kernel, error) {
-	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("underlay: open netlink: %w", err)
-	}
 	conn, err := rtnl.Dial()
 	if err != nil {
-		handle.Close()
 		return nil, fmt.Errorf("underlay: %w", err)
 	}
-	return &kernel{handle: handle, conn: conn}, nil
+	return &kernel{conn: conn}, nil
 }
 
-func (k *kernel) close() {
-	k.handle.Close()
-	k.conn.Close()
-}
+func (k *kernel) close() { k.conn.Close() }
 
 // readObjects reads the kernel's next-hop objects, which say where routes lead that name
 // one and not its ways.

@@ -3,12 +3,12 @@ package underlay
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // Attributes and values of linux/netconf.h.
@@ -25,53 +25,73 @@ type links struct {
 	tunnels  map[uint32]bool // by index
 	underlay map[uint32]bool // all others that packets can leave by
 	silent   map[uint32]bool // those of the underlay that are up and have no carrier
-	strict   []netlink.Link  // those of the underlay whose reverse path filter may drop what arrives for transports
+	strict   []rtnl.Link     // those of the underlay whose reverse path filter may drop what arrives for transports
 	addrs    []netip.Addr    // of the underlay
 }
 
 // links looks at all interfaces; tunnels is sorted, loose tells that the loose filter
 // counts as strict.
 func (k *kernel) links(tunnels []string, loose bool) (links, error) {
-	all, err := retryDump(k.handle.LinkList)
+	all, err := retryDump(k.listLinks)
 	if err != nil {
 		return links{}, fmt.Errorf("underlay: list interfaces: %w", err)
 	}
-	filters, err := k.rpFilters()
+	filters, err := retryDump(k.rpFilters)
 	if err != nil {
 		return links{}, err
 	}
 	l := links{tunnels: make(map[uint32]bool), underlay: make(map[uint32]bool), silent: make(map[uint32]bool)}
 	for _, link := range all {
-		a := link.Attrs()
 		// An Ethernet segment cannot be a tunnel, whatever a config calls one: it
 		// is rather the underlay, and without it all transports would be cut off.
-		if _, is := slices.BinarySearch(tunnels, a.Name); is && a.Flags&net.FlagBroadcast == 0 {
-			l.tunnels[uint32(a.Index)] = true
+		if _, is := slices.BinarySearch(tunnels, link.Name); is && !link.Broadcast {
+			l.tunnels[link.Index] = true
 			continue
 		}
-		if a.Flags&net.FlagUp != 0 && a.RawFlags&(unix.IFF_LOWER_UP|unix.IFF_RUNNING) == 0 {
-			l.silent[uint32(a.Index)] = true
+		if link.Up && !link.Carrier {
+			l.silent[link.Index] = true
 		} else {
-			l.underlay[uint32(a.Index)] = true
+			l.underlay[link.Index] = true
 		}
 		// The kernel uses the greater of an interface's own and the common value.
-		filter := max(filters[a.Index], filters[netconfIndexAll])
+		filter := max(filters[int(link.Index)], filters[netconfIndexAll])
 		switch {
-		case a.Flags&net.FlagLoopback != 0 || a.Flags&net.FlagUp == 0:
+		case link.Loopback || !link.Up:
 		case filter == rpFilterStrict, filter == rpFilterLoose && loose:
 			l.strict = append(l.strict, link)
 		}
 	}
-	addrs, err := retryDump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) })
+	addrs, err := k.addresses(0)
 	if err != nil {
 		return links{}, fmt.Errorf("underlay: list addresses: %w", err)
 	}
 	for _, a := range addrs {
-		if addr, ok := netip.AddrFromSlice(a.IP); ok && !l.tunnels[uint32(a.LinkIndex)] {
-			l.addrs = append(l.addrs, addr.Unmap())
+		if !l.tunnels[a.Index] {
+			l.addrs = append(l.addrs, a.Prefix.Addr())
 		}
 	}
 	return l, nil
+}
+
+func (k *kernel) listLinks() (all []rtnl.Link, err error) {
+	err = k.list(unix.RTM_GETLINK, rtnl.LinkRequest(), func(typ uint16, m []byte) {
+		if l, ok := rtnl.ParseLink(m); ok && typ == unix.RTM_NEWLINK {
+			all = append(all, l)
+		}
+	})
+	return all, err
+}
+
+// addresses lists those of one interface, or of all with 0.
+func (k *kernel) addresses(index uint32) ([]rtnl.Address, error) {
+	return retryDump(func() (all []rtnl.Address, err error) {
+		err = k.list(unix.RTM_GETADDR, rtnl.AddressRequest(index), func(typ uint16, m []byte) {
+			if a, ok := rtnl.ParseAddress(m); ok && typ == unix.RTM_NEWADDR {
+				all = append(all, a)
+			}
+		})
+		return all, err
+	})
 }
 
 // rpFilters reads net.ipv4.conf.*.rp_filter by interface index. Netlink, unlike
@@ -101,7 +121,7 @@ func (k *kernel) rpFilters() (map[int]int, error) {
 // and drops the packet if the answer is the tunnel. It does look like a lookup
 // by this machine itself, so a rule can answer it: by the remote's address, or,
 // for a listener that cannot know who will call, by its own address and port.
-func (k *kernel) returnRules(strict []netlink.Link, paths []returnPath) ([]rule, error) {
+func (k *kernel) returnRules(strict []rtnl.Link, paths []returnPath) ([]rule, error) {
 	var rules []rule
 	var listeners []returnPath
 	for _, p := range paths {
@@ -115,12 +135,15 @@ func (k *kernel) returnRules(strict []netlink.Link, paths []returnPath) ([]rule,
 		return rules, nil
 	}
 	for _, link := range strict {
-		addrs, err := retryDump(func() ([]netlink.Addr, error) { return k.handle.AddrList(link, unix.AF_INET) })
+		addrs, err := k.addresses(link.Index)
 		if err != nil {
-			return nil, fmt.Errorf("underlay: list addresses of %s: %w", link.Attrs().Name, err)
+			return nil, fmt.Errorf("underlay: list addresses of %s: %w", link.Name, err)
 		}
 		for _, a := range addrs {
-			addr, _ := netip.AddrFromSlice(a.IP.To4())
+			addr := a.Prefix.Addr()
+			if !addr.Is4() {
+				continue
+			}
 			for _, p := range listeners {
 				// Without an input interface: the kernel looks at ports only for rules without "iif lo".
 				rules = append(rules, rule{
@@ -132,10 +155,10 @@ func (k *kernel) returnRules(strict []netlink.Link, paths []returnPath) ([]rule,
 	return rules, nil
 }
 
-func (g *Guard) reportStrict(strict []netlink.Link) {
+func (g *Guard) reportStrict(strict []rtnl.Link) {
 	var names []string
 	for _, link := range strict {
-		names = append(names, link.Attrs().Name)
+		names = append(names, link.Name)
 	}
 	slices.Sort(names)
 	if slices.Equal(names, g.strictNames) {

@@ -36,9 +36,9 @@ func (k *kernel) sight() (s *sight, whole bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	cutToo, err := k.conn.Dump(unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), func(typ uint16, m []byte) {
-		if index, addr, ok := rtnl.ParseAddr(m); ok && typ == unix.RTM_NEWADDR {
-			s.homes[addr] = append(s.homes[addr], index)
+	cutToo, err := k.conn.Dump(unix.RTM_GETADDR, rtnl.AddressRequest(0), func(typ uint16, m []byte) {
+		if a, ok := rtnl.ParseAddress(m); ok && typ == unix.RTM_NEWADDR {
+			s.homes[a.Prefix.Addr()] = append(s.homes[a.Prefix.Addr()], a.Index)
 		}
 	})
 	return s, !cut && !cutToo, err
