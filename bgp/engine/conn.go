@@ -37,6 +37,7 @@ type peerConn struct {
 	tcp   atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
 	buf   []byte                      // only the reader uses it
 	wake  chan struct{}               // capacity 1: the reader waits for it while there is no connection
+	spoke atomic.Int64                // when the peer was sent something last, in nanoseconds; see alive.go
 	raise atomic.Pointer[outgoing]    // what is made of LOCAL_PREF of what GoBGP sends; nil: nothing
 
 	over chan struct{} // closed with the last connection, if the peer is awaited; see awaitPeer
@@ -49,12 +50,13 @@ type peerConn struct {
 	out      []byte // judged, not yet read by GoBGP
 	base     []byte // where out begins when it is empty; reused while there is much to read
 	peak     heap.Peak
-	ended    error // what Read returns once out is empty
-	refused  bool  // this end has sent the NOTIFICATION that ends the session
-	awaits   bool  // see awaitPeer
-	parted   bool  // GoBGP has sent the NOTIFICATION that ends the session
-	notified bool  // a NOTIFICATION went through, one way or the other
-	cut      bool  // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
+	ended    error     // what Read returns once out is empty
+	refused  bool      // this end has sent the NOTIFICATION that ends the session
+	awaits   bool      // see awaitPeer
+	heard    time.Time // when the peer sent something last; see alive.go
+	parted   bool      // GoBGP has sent the NOTIFICATION that ends the session
+	notified bool      // a NOTIFICATION went through, one way or the other
+	cut      bool      // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
 	deadline time.Time
 	closed   bool
 	marked   [2]bool // by family: GoBGP has sent its End-of-RIB marker, and all before it
@@ -209,6 +211,7 @@ func (c *peerConn) resize(n int) {
 // feed judges what the peer sent.
 func (c *peerConn) feed(b []byte) {
 	c.mu.Lock()
+	c.heard = time.Now()
 	_, knew := c.judge.PeerOpen()
 	if len(c.out) == 0 {
 		c.out = c.base
@@ -241,8 +244,10 @@ func (c *peerConn) feed(b []byte) {
 	if moved {
 		c.moved(c) // before GoBGP reads it
 	}
-	c.end(err, &seen)
-	if !seen.nothing() {
+	switch {
+	case err != nil:
+		c.refuse(err, seen)
+	case !seen.nothing():
 		c.see(seen)
 	}
 }
@@ -254,31 +259,29 @@ func received(c judge.Counts) (n int) {
 	return n
 }
 
-// end ends the connection if the judge says so: the peer gets the NOTIFICATION,
-// and GoBGP the end of the stream.
-func (c *peerConn) end(err error, seen *observation) {
-	if err == nil {
-		return
-	}
+// refuse ends the session for a reason that is a judge.Notification: the peer gets it, then whoever sees
+// what happens learns of it, then GoBGP has the end of the stream, on which it closes the connection.
+func (c *peerConn) refuse(why error, seen observation) {
 	c.mu.Lock()
-	first := c.ended == nil
-	c.endLocked()
+	first := c.ended == nil && !c.refused
 	c.refused = true
 	tcp := c.tcp.Load()
 	c.mu.Unlock()
 	var n *judge.Notification
-	if !first || !errors.As(err, &n) {
-		return
+	if first && errors.As(why, &n) {
+		seen.refused = n
+		if tcp != nil {
+			// A peer that does not read may hold up a write of GoBGP's; the deadline
+			// ends that too.
+			tcp.SetWriteDeadline(time.Now().Add(notifyTimeout))
+			_, _ = tcp.Write(n.Bytes()) // if it cannot be said, the connection still ends
+			tcp.CloseWrite()
+		}
 	}
-	seen.refused = n
-	if tcp == nil {
-		return
+	if !seen.nothing() {
+		c.see(seen)
 	}
-	// A peer that does not read may hold up a write of GoBGP's; the deadline
-	// ends that too.
-	tcp.SetWriteDeadline(time.Now().Add(notifyTimeout))
-	_, _ = tcp.Write(n.Bytes()) // if it cannot be said, the connection still ends
-	tcp.CloseWrite()
+	c.giveUp()
 }
 
 // setPolicy replaces the policy. affected limits the look to the prefixes for
@@ -293,9 +296,7 @@ func (c *peerConn) setPolicy(p judge.Policy, affected func(netip.Prefix) bool) {
 	c.mu.Unlock()
 	c.moved(c)
 	if err != nil {
-		var seen observation
-		c.end(err, &seen)
-		c.see(seen)
+		c.refuse(err, observation{})
 	}
 }
 

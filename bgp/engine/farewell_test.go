@@ -2,7 +2,6 @@ package engine
 
 import (
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -59,25 +58,12 @@ func TestFarewell(t *testing.T) {
 // TestFarewellArrives closes a connection on which something is unread, which must not reset it: the peer would
 // not read the NOTIFICATION, and take this router for one that restarts.
 func TestFarewellArrives(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	peer, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	here, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	here, peer := connected(t)
 	c := &peerConn{
 		wake: make(chan struct{}, 1), over: make(chan struct{}), gone: func(*peerConn) {},
 		judge: judge.New(judge.Config{}), open: []byte{},
 	}
-	c.tcp.Store(here.(*net.TCPConn))
+	c.tcp.Store(here)
 	if _, err := peer.Write(keepaliveMessage); err != nil {
 		t.Fatal(err)
 	}

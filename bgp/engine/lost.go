@@ -1,10 +1,8 @@
 package engine
 
 import (
-	"errors"
 	"io"
 	"net"
-	"os"
 	"time"
 
 	"warren/bgp/judge"
@@ -20,8 +18,7 @@ import (
 // is replaced. The judge has all routes of the peer and knows which are stale.
 //
 // While there is no connection, what GoBGP sends is discarded, and the next connection
-// gets everything once more. That a peer is silent must not end GoBGP's session
-// meanwhile, so GoBGP reads a KEEPALIVE now and then (retain.go).
+// gets everything once more. That a peer is silent does not end GoBGP's session (alive.go).
 //
 // GoBGP is told that a session is over by a NOTIFICATION rather than by the end of the
 // connection, on which it would begin a graceful restart of its own.
@@ -135,18 +132,10 @@ func (c *peerConn) attach(tcp *net.TCPConn, next *judge.Session) bool {
 	c.judge = next
 	c.marked, c.arrived = [2]bool{}, false
 	c.tcp.Store(tcp)
+	c.heard = time.Now()
+	c.speak()
 	c.wakeLocked()
 	return true
-}
-
-// nudge has GoBGP read a KEEPALIVE if there is no connection.
-func (c *peerConn) nudge() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.tcp.Load() == nil && c.ended == nil {
-		c.out = append(c.out, keepaliveMessage...)
-		c.wakeLocked()
-	}
 }
 
 var keepaliveMessage = message19(gobgp.BGP_MSG_KEEPALIVE)
@@ -223,15 +212,12 @@ func (c *peerConn) Write(b []byte) (int, error) {
 	var err error
 	if tcp != nil {
 		_, err = tcp.Write(out)
+		c.speak()
 	}
 	if marks && tcp != nil && err == nil {
 		c.mark(tcp, f)
 	}
 	switch {
-	case notification && b[19] == gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED:
-		// GoBGP 4.8.0 (fsmHandler.established) begins a graceful restart of its own after
-		// its hold timer has expired, unless the NOTIFICATION could not be sent.
-		return 0, errors.Join(err, os.ErrDeadlineExceeded)
 	case err != nil && !notification && c.established():
 		tcp.Close() // the reader decides what follows
 	case err != nil:

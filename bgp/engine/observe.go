@@ -7,6 +7,8 @@ import (
 
 	"warren/bgp/heap"
 	"warren/bgp/judge"
+
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
 // A peer that announces more than its hard limit is left alone for a while, and
@@ -100,6 +102,10 @@ func (s *Speaker) onConn(n *neighbor, seen observation) {
 // refuse notes why this end has ended the session. Speaker.mu is held.
 func (n *neighbor) refuse(why *judge.Notification) {
 	const cease, maximumPrefixes = 6, 1 // RFC 4486 section 3
+	if why.Code == gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED {
+		n.setProblem(told, "%s", why.Text)
+		return
+	}
 	if why.Code != cease || why.Subcode != maximumPrefixes {
 		n.setProblem(told, "the peer sent what no session survives: %s", why.Text)
 		return

@@ -230,9 +230,11 @@ func (s *Speaker) watchOpen(n *neighbor, since time.Time) {
 		return
 	}
 	s.mu.Lock()
-	same := n.session.since.Equal(since)
+	// What GoBGP tells of the session may be late by seconds, when it is busy with a large table: so the
+	// connection itself says whether the peer's KEEPALIVE has come.
+	stuck := n.session.since.Equal(since) && (n.session.conn == nil || !n.session.conn.established())
 	s.mu.Unlock()
-	if same {
+	if stuck {
 		s.disable(n, stateOpenConfirm)
 	}
 }

@@ -22,10 +22,8 @@ import (
 // After sessions that did not last the next connection has to wait, as in restart.go; and
 // if the peer did not get to its End-of-RIB markers in the last of several, nothing is kept.
 
-// feedInterval is how often GoBGP reads a KEEPALIVE while there is no connection, and
-// how often what is kept is looked at. GoBGP's hold time is 3 s at least (RFC 4271
-// section 4.2).
-const feedInterval = 500 * time.Millisecond
+// keptInterval is how often what is kept is looked at.
+const keptInterval = 500 * time.Millisecond
 
 // A retention is what is kept of a session whose connection was lost, until no route
 // is stale any more. Speaker.mu guards it.
@@ -144,14 +142,11 @@ func (s *Speaker) watchKept(n *neighbor, c *peerConn, kept *retention) {
 			s.notify()
 			return
 		}
-		if kept.away {
-			c.nudge()
-		}
 		if s.wantsConnectionLocked(n) {
 			s.startDialLocked(n)
 		}
 		s.mu.Unlock()
-		if !pause(n.ctx, min(left, feedInterval)) {
+		if !pause(n.ctx, min(left, keptInterval)) {
 			return
 		}
 	}

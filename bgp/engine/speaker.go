@@ -171,6 +171,7 @@ func (s *Speaker) start() error {
 	}
 	s.work.Go(s.reconcileLoop)
 	s.work.Go(s.reviewLoop)
+	s.work.Go(s.watchAlive)
 	s.work.Go(s.deferUntilSynced)
 	return nil
 }

@@ -1,6 +1,9 @@
 package judge
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Indices of what there is for each family.
 const (
@@ -205,6 +208,11 @@ func (s *Session) ToPeer(dst, in []byte) []byte {
 	}
 	dst = s.ownOpen(dst, first[:n])
 	return append(dst, first[n:]...)
+}
+
+// HoldTime returns the smaller of both ends', 3 s at least, or 0 if the session has none (RFC 4271 section 4.2).
+func (s *Session) HoldTime() time.Duration {
+	return time.Duration(min(s.ours.HoldTime, s.peer.HoldTime)) * time.Second
 }
 
 // Established reports whether the session was established; it may have ended since.

@@ -40,6 +40,15 @@ var changes = []change{
 		becomes: "func() { peer.peerInfo.Store(peerInfo); peer.fsm.state.Store(nextState) }()",
 	},
 
+	// The hold timer of an established session is Warren's (bgp/engine/alive.go): GoBGP starts it
+	// again when it has taken a message, which with a large table it may do late, and it is the peer
+	// that seems silent then.
+	{
+		pkg: "pkg/server", decl: "fsmHandler.established",
+		was: "time.NewTimer(time.Second * time.Duration(conf.Timers.State.NegotiatedHoldTime))", becomes: "&time.Timer{}",
+	},
+	{pkg: "pkg/server", decl: "fsmHandler.established", was: "holdTimer.Reset", becomes: ""},
+
 	// For each best path a map is made of the VRFs that it belongs to, which only a
 	// connection to zebra reads.
 	{pkg: "pkg/server", decl: "BgpServer.notifyBestWatcher", was: "!table.UseMultiplePaths.Enabled", becomes: "false"},

@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"warren/bgp/judge"
+)
+
+// connected returns the two ends of a TCP connection.
+func connected(t *testing.T) (here *net.TCPConn, peer net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if peer, err = net.Dial("tcp", listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	accepted, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { accepted.Close() })
+	return accepted.(*net.TCPConn), peer
+}
+
+// TestCheckAlive has what a look at an established session makes of it.
+func TestCheckAlive(t *testing.T) {
+	const hold = 9 * time.Second
+	expired := (&judge.Notification{Code: gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED}).Bytes()
+	for name, c := range map[string]struct {
+		heard, spoke time.Duration // so long ago
+		unread       bool          // the peer's bytes wait in the socket
+		untaken      bool          // or judged, for GoBGP
+		sends        []byte        // what the peer gets
+	}{
+		"both talk":                         {heard: hold / 3, spoke: hold / 3},
+		"the peer is silent":                {heard: hold + 1, sends: expired},
+		"nobody has read what it sent":      {heard: hold + 1, unread: true},
+		"GoBGP has not read what it sent":   {heard: hold + 1, untaken: true},
+		"this end is silent":                {heard: hold / 3, spoke: hold/3 + time.Second + 1, sends: keepaliveMessage},
+		"this end is busy, and the peer so": {heard: hold + 1, spoke: hold, unread: true, sends: keepaliveMessage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			here, peer := connected(t)
+			var seen observation
+			p := &peerConn{wake: make(chan struct{}, 1), judge: judge.New(judge.Config{LocalASN: 64512, PeerASN: 64513}), see: func(o observation) { seen = o }}
+			p.tcp.Store(here)
+			open := openMessage(t, 64513, "10.0.0.2")
+			open.Body.(*gobgp.BGPOpen).HoldTime = uint16(hold / time.Second)
+			for _, m := range []*gobgp.BGPMessage{open, gobgp.NewBGPKeepAliveMessage()} {
+				b, err := m.Serialize()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Header.Type == gobgp.BGP_MSG_OPEN {
+					p.judge.ToPeer(nil, b)
+				}
+				if _, err := p.judge.FromPeer(nil, b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if is := p.judge.HoldTime(); is != hold || !p.judge.Established() {
+				t.Fatalf("hold time %v, established: %v", is, p.judge.Established())
+			}
+			now := time.Now()
+			p.heard = now.Add(-c.heard)
+			p.spoke.Store(int64(now.Sub(start) - c.spoke))
+			if c.untaken {
+				p.out = []byte{1}
+			}
+			if c.unread {
+				if _, err := peer.Write(keepaliveMessage); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, time.Minute, func() string {
+					if n, _, err := waiting(here); err != nil || n != len(keepaliveMessage) {
+						return "it has not arrived"
+					}
+					return ""
+				})
+			}
+			if silent := p.checkAlive(now); silent != nil {
+				silent()
+			}
+			if ended := p.ended != nil; ended != (string(c.sends) == string(expired)) {
+				t.Errorf("ended: %v", ended)
+			} else if ended && (seen.refused == nil || seen.refused.Text != "nothing was heard from the peer for 9 s (hold timer expired)") {
+				t.Errorf("seen: %+v", seen)
+			}
+			if !p.heard.Equal(now) && (c.unread || c.untaken) {
+				t.Error("what has come in does not count")
+			}
+			here.CloseWrite()
+			peer.SetReadDeadline(now.Add(time.Minute))
+			if got, err := io.ReadAll(peer); err != nil || string(got) != string(c.sends) {
+				t.Errorf("the peer reads %x, %v", got, err)
+			}
+		})
+	}
+}
