@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -22,6 +23,15 @@ import (
 // aliveInterval is how often both are looked at. The shortest hold time is 3 s.
 const aliveInterval = 500 * time.Millisecond
 
+// A peer that sends KEEPALIVEs and reads nothing would have all that is for it wait in this process, for ever. So
+// a session ends in which data is under way of which nothing is acknowledged for so long (RFC 9687, which would
+// have 8 minutes; behind a tunnel there is no network between that could be the cause).
+const (
+	sendHoldTime        = 90 * time.Second
+	sendHoldExpired     = 8 // the code of a NOTIFICATION (RFC 9687 section 4.2)
+	sendHoldExpiredText = "the peer has read nothing for 1m30s (send hold timer expired)"
+)
+
 // watchAlive does that for all sessions until the speaker stops.
 func (s *Speaker) watchAlive() {
 	var conns []*peerConn
@@ -35,48 +45,59 @@ func (s *Speaker) watchAlive() {
 		}
 		s.mu.Unlock()
 		for _, c := range conns {
-			if silent := c.checkAlive(time.Now()); silent != nil {
-				s.work.Go(silent) // a peer that does not read holds it up
+			if do := c.checkAlive(time.Now()); do != nil {
+				s.work.Go(do)
 			}
 		}
 	}
 }
 
-// checkAlive has the peer hear something where it may miss that soon, and returns what ends the session if nothing
-// was heard for the hold time.
-func (c *peerConn) checkAlive(now time.Time) (silent func()) {
+// checkAlive returns what has the peer hear something where it may miss that soon, or ends the session if the peer is
+// not alive, or nil. What it returns may block, as a write of GoBGP's may be under way to a peer that does not read.
+func (c *peerConn) checkAlive(now time.Time) (do func()) {
 	tcp := c.tcp.Load()
 	c.mu.Lock()
 	hold, heard := c.judge.HoldTime(), c.heard
-	over := !c.judge.Established() || c.ended != nil || c.closed || c.parted || c.refused
+	over := !c.judge.Established() || c.ended != nil || c.parted
 	unread := len(c.out) > 0
 	c.mu.Unlock()
-	if tcp == nil || over || hold == 0 {
+	if tcp == nil || over || c.closed.Load() || c.refused.Load() || hold == 0 {
 		return nil
 	}
-	received, unsent, err := waiting(tcp)
+	received, unsent, acked, err := waiting(tcp)
 	if err != nil {
 		return nil // it is closed: the reader learns that too
 	}
 	if unread || received > 0 {
 		c.hear(tcp, now)
 	} else if now.Sub(heard) > hold {
-		return func() {
-			c.refuse(&judge.Notification{Code: gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED, Text: silentText(hold)}, observation{})
-		}
+		return c.timeout(gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED, silentText(hold))
 	}
-	// A third of the hold time is GoBGP's, and it may be a little late.
-	if c.silent() > min(hold/3+time.Second, hold*2/3) && unsent == 0 {
-		// Nothing is under way, so that these few bytes do not block.
+	if unsent == 0 || acked != c.acked || c.took.IsZero() {
+		c.acked, c.took = acked, now
+	}
+	if now.Sub(c.took) > sendHoldTime {
+		return c.timeout(sendHoldExpired, sendHoldExpiredText)
+	}
+	// A third of the hold time is GoBGP's, and it may be a little late. If something is under way, the peer hears that.
+	if c.silent() <= min(hold/3+time.Second, hold*2/3) || unsent > 0 || !c.speaking.CompareAndSwap(false, true) {
+		return nil
+	}
+	return func() {
+		defer c.speaking.Store(false)
 		if _, err := tcp.Write(keepaliveMessage); err == nil {
 			c.speak()
 		}
 	}
-	return nil
 }
 
 func silentText(hold time.Duration) string {
 	return fmt.Sprintf("nothing was heard from the peer for %d s (hold timer expired)", hold/time.Second)
+}
+
+// timeout returns what ends the session because a timer has expired.
+func (c *peerConn) timeout(code uint8, text string) func() {
+	return func() { c.refuse(&judge.Notification{Code: code, Text: text}, observation{}) }
 }
 
 // hear notes that the peer was heard on a connection, if that is still the one.
@@ -97,21 +118,21 @@ func (c *peerConn) speak() { c.spoke.Store(int64(time.Since(start))) }
 // silent is for how long it was not.
 func (c *peerConn) silent() time.Duration { return time.Since(start) - time.Duration(c.spoke.Load()) }
 
-// waiting returns how many bytes have come in that nobody has read, and how many of those written the peer
-// has not acknowledged (tcp(7), SIOCINQ and SIOCOUTQ).
-func waiting(tcp *net.TCPConn) (received, unsent int, err error) {
+// waiting returns how many bytes have come in that nobody has read, how many of those written the peer has not
+// acknowledged (tcp(7), SIOCINQ and SIOCOUTQ), and how many it has acknowledged in all.
+func waiting(tcp *net.TCPConn) (received, unsent int, acked uint64, err error) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
-	var failed error
+	var errIn, errOut, errInfo error
 	err = raw.Control(func(fd uintptr) {
-		if received, failed = unix.IoctlGetInt(int(fd), unix.SIOCINQ); failed == nil {
-			unsent, failed = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+		received, errIn = unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+		unsent, errOut = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+		var info *unix.TCPInfo
+		if info, errInfo = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); errInfo == nil {
+			acked = info.Bytes_acked
 		}
 	})
-	if err == nil {
-		err = failed
-	}
-	return received, unsent, err
+	return received, unsent, acked, errors.Join(err, errIn, errOut, errInfo)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -31,9 +32,36 @@ func connected(t *testing.T) (here *net.TCPConn, peer net.Conn) {
 	return accepted.(*net.TCPConn), peer
 }
 
+// establishedConn is a connection in a session with a hold time of testHold.
+func establishedConn(t *testing.T, tcp *net.TCPConn, see func(observation)) *peerConn {
+	t.Helper()
+	c := &peerConn{wake: make(chan struct{}, 1), judge: judge.New(judge.Config{LocalASN: 64512, PeerASN: 64513}), see: see}
+	c.tcp.Store(tcp)
+	open := openMessage(t, 64513, "10.0.0.2")
+	open.Body.(*gobgp.BGPOpen).HoldTime = uint16(testHold / time.Second)
+	for _, m := range []*gobgp.BGPMessage{open, gobgp.NewBGPKeepAliveMessage()} {
+		b, err := m.Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Header.Type == gobgp.BGP_MSG_OPEN {
+			c.judge.ToPeer(nil, b)
+		}
+		if _, err := c.judge.FromPeer(nil, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if is := c.judge.HoldTime(); is != testHold || !c.judge.Established() {
+		t.Fatalf("hold time %v, established: %v", is, c.judge.Established())
+	}
+	return c
+}
+
+const testHold = 9 * time.Second
+
 // TestCheckAlive has what a look at an established session makes of it.
 func TestCheckAlive(t *testing.T) {
-	const hold = 9 * time.Second
+	const hold = testHold
 	expired := (&judge.Notification{Code: gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED}).Bytes()
 	for name, c := range map[string]struct {
 		heard, spoke time.Duration // so long ago
@@ -51,25 +79,7 @@ func TestCheckAlive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			here, peer := connected(t)
 			var seen observation
-			p := &peerConn{wake: make(chan struct{}, 1), judge: judge.New(judge.Config{LocalASN: 64512, PeerASN: 64513}), see: func(o observation) { seen = o }}
-			p.tcp.Store(here)
-			open := openMessage(t, 64513, "10.0.0.2")
-			open.Body.(*gobgp.BGPOpen).HoldTime = uint16(hold / time.Second)
-			for _, m := range []*gobgp.BGPMessage{open, gobgp.NewBGPKeepAliveMessage()} {
-				b, err := m.Serialize()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if m.Header.Type == gobgp.BGP_MSG_OPEN {
-					p.judge.ToPeer(nil, b)
-				}
-				if _, err := p.judge.FromPeer(nil, b); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if is := p.judge.HoldTime(); is != hold || !p.judge.Established() {
-				t.Fatalf("hold time %v, established: %v", is, p.judge.Established())
-			}
+			p := establishedConn(t, here, func(o observation) { seen = o })
 			now := time.Now()
 			p.heard = now.Add(-c.heard)
 			p.spoke.Store(int64(now.Sub(start) - c.spoke))
@@ -81,14 +91,14 @@ func TestCheckAlive(t *testing.T) {
 					t.Fatal(err)
 				}
 				eventually(t, time.Minute, func() string {
-					if n, _, err := waiting(here); err != nil || n != len(keepaliveMessage) {
+					if n, _, _, err := waiting(here); err != nil || n != len(keepaliveMessage) {
 						return "it has not arrived"
 					}
 					return ""
 				})
 			}
-			if silent := p.checkAlive(now); silent != nil {
-				silent()
+			if do := p.checkAlive(now); do != nil {
+				do()
 			}
 			if ended := p.ended != nil; ended != (string(c.sends) == string(expired)) {
 				t.Errorf("ended: %v", ended)
@@ -104,5 +114,54 @@ func TestCheckAlive(t *testing.T) {
 				t.Errorf("the peer reads %x, %v", got, err)
 			}
 		})
+	}
+}
+
+// TestPeerThatReadsNothing ends a session in which nothing is acknowledged for long, though the peer is heard.
+func TestPeerThatReadsNothing(t *testing.T) {
+	here, peer := connected(t)
+	var seen observation
+	p := establishedConn(t, here, func(o observation) { seen = o })
+	here.SetWriteDeadline(time.Now().Add(time.Second))
+	if n, err := here.Write(make([]byte, 64<<20)); err == nil {
+		t.Fatalf("the peer's window is not closed after %d bytes", n)
+	}
+	now := time.Now()
+	look := func(at time.Time) func() {
+		p.heard = at
+		return p.checkAlive(at)
+	}
+	if do := look(now); do != nil {
+		t.Fatal("the session ends at once")
+	}
+	// What the peer takes counts.
+	if _, err := io.CopyN(io.Discard, peer, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	acked := p.acked
+	eventually(t, time.Minute, func() string {
+		if _, _, now, err := waiting(here); err != nil || now == acked {
+			return fmt.Sprintf("%d bytes are acknowledged, %v", now, err)
+		}
+		return ""
+	})
+	now = now.Add(sendHoldTime + 1)
+	if do := look(now); do != nil {
+		t.Fatal("the session ends though the peer has read something")
+	}
+	eventually(t, time.Minute, func() string { // until the window is closed again
+		before := p.acked
+		if do := look(now); do != nil || p.acked != before {
+			return "more is acknowledged"
+		}
+		return ""
+	})
+	do := look(now.Add(sendHoldTime + 1))
+	if do == nil {
+		t.Fatal("the session goes on")
+	}
+	do()
+	if p.ended == nil || seen.refused == nil || seen.refused.Text != sendHoldExpiredText {
+		t.Errorf("ended: %v, seen: %+v", p.ended, seen)
 	}
 }

@@ -170,7 +170,7 @@ func (c *peerConn) finish() {
 func (c *peerConn) tell(f func(j *judge.Session, out []byte) []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended != nil || c.closed {
+	if c.ended != nil || c.closed.Load() {
 		return
 	}
 	if len(c.out) == 0 {

@@ -55,9 +55,10 @@ func (s *Speaker) close(n *neighbor, says bgp.Farewell) {
 		}
 	}
 	s.opMu.Lock()
-	defer s.opMu.Unlock()
 	err := s.server.DeletePeer(s.ctx, &api.DeletePeerRequest{Address: addr})
-	if err = errors.Join(err, s.policies.forget(n.key)); err != nil {
+	err = errors.Join(err, s.policies.forget(n.key))
+	s.opMu.Unlock()
+	if err != nil {
 		s.log.Error("BGP neighbor not removed cleanly", slog.String("peer", n.Name), slog.Any("err", err))
 	}
 	if conn != nil {
@@ -81,20 +82,17 @@ func (s *Speaker) cease(addr string, says bgp.Farewell) error {
 // sent, and, where that has words for people, that the peers have read it or had their time.
 func (s *Speaker) Part(ctx context.Context) { s.waitClosed(ctx) }
 
-// waitClosed waits until no neighbor is being closed any more.
+// waitClosed waits until the neighbors are closed that are being closed now.
 func (s *Speaker) waitClosed(ctx context.Context) {
-	for {
-		s.mu.Lock()
-		var wait chan struct{}
-		for _, n := range s.closing {
-			wait = n.closed
-		}
-		s.mu.Unlock()
-		if wait == nil {
-			return
-		}
+	s.mu.Lock()
+	var all []chan struct{}
+	for _, n := range s.closing {
+		all = append(all, n.closed)
+	}
+	s.mu.Unlock()
+	for _, closed := range all {
 		select {
-		case <-wait:
+		case <-closed:
 		case <-ctx.Done():
 			return
 		}

@@ -34,11 +34,19 @@ type peerConn struct {
 	gone          func(*peerConn)              // called once, when GoBGP closes it
 	moved         func(*peerConn)              // there is something in moves
 
-	tcp   atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
-	buf   []byte                      // only the reader uses it
-	wake  chan struct{}               // capacity 1: the reader waits for it while there is no connection
-	spoke atomic.Int64                // when the peer was sent something last, in nanoseconds; see alive.go
-	raise atomic.Pointer[outgoing]    // what is made of LOCAL_PREF of what GoBGP sends; nil: nothing
+	tcp      atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
+	buf      []byte                      // only the reader uses it
+	wake     chan struct{}               // capacity 1: the reader waits for it while there is no connection
+	spoke    atomic.Int64                // when the peer was sent something last, in nanoseconds; see alive.go
+	speaking atomic.Bool                 // a KEEPALIVE is being written beside GoBGP
+	raise    atomic.Pointer[outgoing]    // what is made of LOCAL_PREF of what GoBGP sends; nil: nothing
+
+	// Both are set once, with mu held: this end's NOTIFICATION ends the session, and GoBGP has closed it.
+	refused, closed atomic.Bool
+
+	// Of watchAlive's goroutine: how much the peer had acknowledged, and when that was last more, or all.
+	acked uint64
+	took  time.Time
 
 	over chan struct{} // closed with the last connection, if the peer is awaited; see awaitPeer
 
@@ -51,14 +59,12 @@ type peerConn struct {
 	base     []byte // where out begins when it is empty; reused while there is much to read
 	peak     heap.Peak
 	ended    error     // what Read returns once out is empty
-	refused  bool      // this end has sent the NOTIFICATION that ends the session
 	awaits   bool      // see awaitPeer
 	heard    time.Time // when the peer sent something last; see alive.go
 	parted   bool      // GoBGP has sent the NOTIFICATION that ends the session
 	notified bool      // a NOTIFICATION went through, one way or the other
 	cut      bool      // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
 	deadline time.Time
-	closed   bool
 	marked   [2]bool // by family: GoBGP has sent its End-of-RIB marker, and all before it
 	arrived  bool    // see delivered
 	moves    []move  // by the judge, in order, which onMoved has not taken yet
@@ -179,14 +185,14 @@ func (c *peerConn) take(b []byte) (n int, err error, ok bool) {
 func (c *peerConn) rearm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if tcp := c.tcp.Load(); tcp != nil && !c.closed {
+	if tcp := c.tcp.Load(); tcp != nil && !c.closed.Load() {
 		tcp.SetReadDeadline(c.deadline)
 	}
 }
 
 // wakeLocked has the reader look at what there is to read without the socket.
 func (c *peerConn) wakeLocked() {
-	if tcp := c.tcp.Load(); tcp != nil && !c.closed {
+	if tcp := c.tcp.Load(); tcp != nil && !c.closed.Load() {
 		tcp.SetReadDeadline(time.Unix(1, 0))
 	}
 	select {
@@ -263,8 +269,8 @@ func received(c judge.Counts) (n int) {
 // what happens learns of it, then GoBGP has the end of the stream, on which it closes the connection.
 func (c *peerConn) refuse(why error, seen observation) {
 	c.mu.Lock()
-	first := c.ended == nil && !c.refused
-	c.refused = true
+	first := c.ended == nil && !c.refused.Load()
+	c.refused.Store(true)
 	tcp := c.tcp.Load()
 	c.mu.Unlock()
 	var n *judge.Notification
@@ -332,7 +338,7 @@ func (c *peerConn) SetReadDeadline(t time.Time) error {
 	if tcp == nil {
 		c.wakeLocked()
 	}
-	if tcp == nil || c.closed {
+	if tcp == nil || c.closed.Load() {
 		return nil
 	}
 	return tcp.SetReadDeadline(t)
@@ -370,7 +376,7 @@ func (c *peerConn) SetDeadline(t time.Time) error {
 func (c *peerConn) awaitPeer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.awaits = !c.closed && c.tcp.Load() != nil
+	c.awaits = !c.closed.Load() && c.tcp.Load() != nil
 }
 
 // awaitClosed waits for the end of that.
@@ -393,8 +399,8 @@ func (c *peerConn) awaitClosed() {
 // that restarts.
 func (c *peerConn) Close() error {
 	c.mu.Lock()
-	again, linger := c.closed, c.refused || c.parted || c.awaits
-	c.closed = true
+	again, linger := c.closed.Load(), c.refused.Load() || c.parted || c.awaits
+	c.closed.Store(true)
 	c.out = nil
 	if c.ended == nil {
 		c.ended = net.ErrClosed

@@ -27,7 +27,7 @@ func (c *peerConn) delivered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	tcp := c.tcp.Load()
-	if tcp == nil || c.closed {
+	if tcp == nil || c.closed.Load() {
 		return false
 	}
 	if c.arrived {

@@ -150,6 +150,12 @@ func TestHardLimit(t *testing.T) {
 		return ""
 	})
 
+	// Also where its tunnel has gone down and up meanwhile.
+	s.edit(func(all map[string]*Neighbor, _ *Wanted) {
+		n := *all["b"]
+		n.Generation++
+		all["b"] = &n
+	})
 	waitState(t, s, "b", "active")
 	again := dialRaw(t, peer, local)
 	if m := again.read(); m != nil {
@@ -179,7 +185,7 @@ func TestHardLimit(t *testing.T) {
 
 // TestHoldGrows plays a peer that announces too much again and again.
 func TestHoldGrows(t *testing.T) {
-	n := &neighbor{}
+	n := &neighbor{hold: &hold{}}
 	want := firstHold
 	for range 12 {
 		n.refuse(&judge.Notification{Code: 6, Subcode: 1})

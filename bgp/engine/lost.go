@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"warren/bgp/judge"
@@ -18,7 +20,8 @@ import (
 // is replaced. The judge has all routes of the peer and knows which are stale.
 //
 // While there is no connection, what GoBGP sends is discarded, and the next connection
-// gets everything once more. That a peer is silent does not end GoBGP's session (alive.go).
+// gets everything once more. That a peer is silent must not end GoBGP's session
+// meanwhile: a GoBGP that has a hold timer of its own (alive.go) reads a KEEPALIVE now and then.
 //
 // GoBGP is told that a session is over by a NOTIFICATION rather than by the end of the
 // connection, on which it would begin a graceful restart of its own.
@@ -101,7 +104,7 @@ func (c *peerConn) retains() bool {
 
 func (c *peerConn) retainedLocked() (families [2]bool, long time.Duration, ok bool) {
 	families, long = c.judge.Retained()
-	return families, long, families != [2]bool{} && c.ended == nil && !c.closed && !c.notified
+	return families, long, families != [2]bool{} && c.ended == nil && !c.closed.Load() && !c.notified
 }
 
 // detach takes note that the connection has failed, and keeps what is to be kept. It
@@ -125,7 +128,7 @@ func (c *peerConn) detach() (long time.Duration, ok bool) {
 func (c *peerConn) attach(tcp *net.TCPConn, next *judge.Session) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tcp.Load() != nil || c.ended != nil || c.closed {
+	if c.tcp.Load() != nil || c.ended != nil || c.closed.Load() {
 		return false
 	}
 	c.out = next.Resume(c.out, c.judge)
@@ -136,6 +139,16 @@ func (c *peerConn) attach(tcp *net.TCPConn, next *judge.Session) bool {
 	c.speak()
 	c.wakeLocked()
 	return true
+}
+
+// nudge has GoBGP read a KEEPALIVE if there is no connection.
+func (c *peerConn) nudge() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tcp.Load() == nil && c.ended == nil {
+		c.out = append(c.out, keepaliveMessage...)
+		c.wakeLocked()
+	}
 }
 
 var keepaliveMessage = message19(gobgp.BGP_MSG_KEEPALIVE)
@@ -188,8 +201,13 @@ func (c *peerConn) awaited() [2]bool {
 	return c.judge.Awaited()
 }
 
-// Write implements net.Conn. GoBGP writes whole messages, and its OPEN first.
+// Write implements net.Conn. GoBGP writes whole messages, and its OPEN first. It may be in the middle of a table when
+// the session ends: what is written behind a NOTIFICATION is not sent, and must not end the connection before the
+// peer has read that.
 func (c *peerConn) Write(b []byte) (int, error) {
+	if n, err, over := c.written(b); over {
+		return n, err
+	}
 	tcp, out := c.tcp.Load(), b
 	notification := len(b) > gobgp.BGP_HEADER_LENGTH && b[18] == gobgp.BGP_MSG_NOTIFICATION
 	if notification || c.open == nil {
@@ -217,13 +235,34 @@ func (c *peerConn) Write(b []byte) (int, error) {
 	if marks && tcp != nil && err == nil {
 		c.mark(tcp, f)
 	}
+	if n, err, over := c.written(b); over && err == nil {
+		return n, err
+	}
 	switch {
+	case notification && b[19] == gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED:
+		// GoBGP 4.8.0 (fsmHandler.established) begins a graceful restart of its own after its hold
+		// timer has expired, where it has one (alive.go), unless the NOTIFICATION could not be sent.
+		return 0, errors.Join(err, os.ErrDeadlineExceeded)
+	case err != nil && (c.closed.Load() || c.refused.Load()):
+		return 0, err
 	case err != nil && !notification && c.established():
 		tcp.Close() // the reader decides what follows
 	case err != nil:
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// written is what Write returns where there is nothing to be written any more. GoBGP begins a graceful restart of its
+// own when it learns of that before it has the end of the stream.
+func (c *peerConn) written(b []byte) (n int, err error, over bool) {
+	switch {
+	case c.closed.Load():
+		return 0, net.ErrClosed, true
+	case c.refused.Load():
+		return len(b), nil, true
+	}
+	return 0, nil, false
 }
 
 // established reports whether the session was established.

@@ -37,6 +37,7 @@ type neighbor struct {
 	work   sync.WaitGroup
 
 	session    session
+	hold       *hold          // the neighbor's of this name, also of another tunnel
 	hadSession bool           // one was established
 	routes     int            // how many of GoBGP's best paths are its
 	held       int            // how many prefixes the rib knows that its judge has handed on
@@ -57,6 +58,7 @@ func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
 		key:      n.PeerAddr.WithZone(""),
 		otherHop: otherNextHop(n.Addresses, n.LocalAddr, s.cfg.RouterID, n.LAN()),
 		session:  session{state: stateIdle, since: time.Now()},
+		hold:     s.holdOf(&n),
 		released: make(chan struct{}, 1),
 		logged:   rate.Sometimes{First: 1, Interval: malformedLogged},
 		down:     make(chan struct{}),

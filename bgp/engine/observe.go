@@ -2,6 +2,7 @@ package engine
 
 import (
 	"log/slog"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -17,6 +18,35 @@ const (
 	firstHold   = 10 * time.Second
 	longestHold = 10 * time.Minute
 )
+
+// A hold is that, of the neighbor of one name. It outlives the neighbor, as a tunnel that goes down and up makes it another
+// one: the peer would have only to close its tunnel. Speaker.mu guards it.
+type hold struct {
+	until time.Time // no connection before
+	count int       // how often that was so
+
+	most, hardMost int // the limits that count, others begin from nothing
+}
+
+// holdOf returns the hold of a neighbor.
+func (s *Speaker) holdOf(n *Neighbor) *hold {
+	h := s.holds[n.Name]
+	if h == nil {
+		h = &hold{}
+		s.holds[n.Name] = h
+	}
+	if h.most != n.MaxPrefixes || h.hardMost != n.HardMaxPrefixes {
+		*h = hold{most: n.MaxPrefixes, hardMost: n.HardMaxPrefixes}
+	}
+	return h
+}
+
+// forgetHoldsLocked forgets those of names that are not wanted and would not be held.
+func (s *Speaker) forgetHoldsLocked(wanted map[string]*Neighbor) {
+	maps.DeleteFunc(s.holds, func(name string, h *hold) bool {
+		return wanted[name] == nil && s.neighbors[name] == nil && time.Since(h.until) > longestHold
+	})
+}
 
 // malformedLogged bounds how often what is malformed is logged, per neighbor.
 // The counters have all of it.
@@ -102,7 +132,7 @@ func (s *Speaker) onConn(n *neighbor, seen observation) {
 // refuse notes why this end has ended the session. Speaker.mu is held.
 func (n *neighbor) refuse(why *judge.Notification) {
 	const cease, maximumPrefixes = 6, 1 // RFC 4486 section 3
-	if why.Code == gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED {
+	if why.Code == gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED || why.Code == sendHoldExpired {
 		n.setProblem(told, "%s", why.Text)
 		return
 	}
@@ -112,21 +142,21 @@ func (n *neighbor) refuse(why *judge.Notification) {
 	}
 	ss := &n.session
 	if ss.state == stateEstablished && time.Since(ss.since) > longestHold {
-		ss.holds = 0
+		n.hold.count = 0
 	}
-	hold := min(firstHold<<min(ss.holds, 10), longestHold)
-	ss.holds++
-	ss.heldUntil = time.Now().Add(hold)
+	hold := min(firstHold<<min(n.hold.count, 10), longestHold)
+	n.hold.count++
+	n.hold.until = time.Now().Add(hold)
 	n.setProblem(precise, "down: too many prefixes: %s; the next try is in %v; have the peer announce less, or raise max_prefixes or hard_max_prefixes", why.Text, hold)
 }
 
 // heldFor is how long n is to be left alone still, for having announced too
 // much. Speaker.mu is held.
-func (n *neighbor) heldFor() time.Duration { return time.Until(n.session.heldUntil) }
+func (n *neighbor) heldFor() time.Duration { return time.Until(n.hold.until) }
 
 // release ends that. Speaker.mu is held.
 func (n *neighbor) release() {
-	n.session.heldUntil, n.session.holds = time.Time{}, 0
+	n.hold.until, n.hold.count = time.Time{}, 0
 	select {
 	case n.released <- struct{}{}:
 	default:

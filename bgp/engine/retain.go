@@ -22,7 +22,7 @@ import (
 // After sessions that did not last the next connection has to wait, as in restart.go; and
 // if the peer did not get to its End-of-RIB markers in the last of several, nothing is kept.
 
-// keptInterval is how often what is kept is looked at.
+// keptInterval is how often what is kept is looked at. A hold time is 3 s at least (RFC 4271 section 4.2).
 const keptInterval = 500 * time.Millisecond
 
 // A retention is what is kept of a session whose connection was lost, until no route
@@ -141,6 +141,9 @@ func (s *Speaker) watchKept(n *neighbor, c *peerConn, kept *retention) {
 			s.tell()
 			s.notify()
 			return
+		}
+		if kept.away && !amended {
+			c.nudge()
 		}
 		if s.wantsConnectionLocked(n) {
 			s.startDialLocked(n)

@@ -69,11 +69,9 @@ type session struct {
 	unanswered time.Time          // since when attempts are neither taken nor refused; zero: they are
 	cancelDial context.CancelFunc // of the attempt under way
 
-	judged    judged    // in connections that are over
-	malformed string    // the last malformed thing in words
-	looped    string    // the last route that has been here before in words
-	heldUntil time.Time // no connection before, and how often that was so
-	holds     int
+	judged    judged // in connections that are over
+	malformed string // the last malformed thing in words
+	looped    string // the last route that has been here before in words
 }
 
 // Neighbors returns the status of all neighbors, in no particular order.

@@ -61,6 +61,7 @@ type Speaker struct {
 	neighbors  map[string]*neighbor     // by name
 	byAddr     map[netip.Addr]*neighbor // by peer address, without zone
 	closing    map[netip.Addr]*neighbor // deleted, but still in GoBGP
+	holds      map[string]*hold         // by name of a neighbor
 	lastNumber uint32                   // of a neighbor
 	rib        rib
 	announced  map[netip.Prefix]struct{} // local prefixes in GoBGP
@@ -114,6 +115,7 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		neighbors:   make(map[string]*neighbor),
 		byAddr:      make(map[netip.Addr]*neighbor),
 		closing:     make(map[netip.Addr]*neighbor),
+		holds:       make(map[string]*hold),
 		rib:         newRIB(cfg.ASN),
 		announced:   make(map[netip.Prefix]struct{}),
 		failures:    make(map[string]*failure),

@@ -36,6 +36,7 @@ func (s *Speaker) Want(w Wanted) {
 			s.dropLocked(n, w.Farewells[name])
 		}
 	}
+	s.forgetHoldsLocked(neighbors)
 	maps.DeleteFunc(s.failures, func(name string, _ *failure) bool { return name != announceFailure && neighbors[name] == nil })
 	for _, f := range s.failures {
 		f.next = time.Time{} // what has changed may be what was wrong

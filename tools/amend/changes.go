@@ -49,6 +49,18 @@ var changes = []change{
 	},
 	{pkg: "pkg/server", decl: "fsmHandler.established", was: "holdTimer.Reset", becomes: ""},
 
+	// A queue without end is emptied when its session or its watcher ends. As released what is in it stays, and a
+	// goroutine with it, as the one that hands things out is not ready at the moment in which it is asked:
+	// hundreds of megabytes for each session that ends while it is being sent a large table.
+	{pkg: "pkg/server", decl: "cleanInfiniteChannel", was: "drainChannel(ch.Out())", becomes: "func() { for range ch.Out() { } }()"},
+
+	// The same before the next session of a neighbor, which would send nothing, ever, when it came
+	// to the end of the session before, which is in the queue too. Nobody else takes anything out at that time.
+	{
+		pkg: "pkg/server", decl: "BgpServer.handleFSMMessage", was: "drainChannel(peer.fsm.outgoingCh.Out())",
+		becomes: "func() { for peer.fsm.outgoingCh.Len() > 0 { <-peer.fsm.outgoingCh.Out() } }()",
+	},
+
 	// For each best path a map is made of the VRFs that it belongs to, which only a
 	// connection to zebra reads.
 	{pkg: "pkg/server", decl: "BgpServer.notifyBestWatcher", was: "!table.UseMultiplePaths.Enabled", becomes: "false"},
