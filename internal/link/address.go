@@ -161,15 +161,19 @@ func AddAddresses(name string, more []netip.Prefix) (added []netip.Prefix, err e
 // is no error if the interface has not got one of them, or is gone.
 func RemoveAddresses(name string, addresses []netip.Prefix) error {
 	l, err := find(name)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	var have []rtnl.Address
 	if err == nil {
-		have, err = addressesOf(l)
+		err = removeAddresses(l, addresses)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("link: remove addresses of %s: %w", name, err)
+	}
+	return nil
+}
+
+func removeAddresses(l netlink.Link, addresses []netip.Prefix) error {
+	have, err := addressesOf(l)
+	if err != nil {
+		return fmt.Errorf("list them: %w", err)
 	}
 	var errs []error
 	for _, a := range have {
@@ -177,10 +181,7 @@ func RemoveAddresses(name string, addresses []netip.Prefix) error {
 			errs = append(errs, deleteAddr(l, a))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("link: remove addresses of %s: %w", name, err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // addAddr is addNew for an address that may be there already.
@@ -209,19 +210,22 @@ func addNew(l netlink.Link, p netip.Prefix, quiet bool) error {
 	case p.Addr().Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)):
 		return fmt.Errorf("add %s: %w (%w: see net.ipv6.conf.%s.disable_ipv6)", p, err, ErrNoIPv6, l.Attrs().Name)
 	default:
-		return fmt.Errorf("add %s: %w", p, err)
+		return fmt.Errorf("add %s: %w", p, notFound(err))
 	}
 }
 
+// deleteAddr removes an address. That it is not there, or the interface is not, is no error.
 func deleteAddr(l netlink.Link, a rtnl.Address) error {
 	old := netlink.Addr{IPNet: ipNet(a.Prefix)}
 	if a.Peer.IsValid() {
 		old.Peer = ipNet(netip.PrefixFrom(a.Peer, a.Prefix.Bits()))
 	}
-	if err := netlink.AddrDel(l, &old); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+	switch err := notFound(netlink.AddrDel(l, &old)); {
+	case err == nil, errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, ErrNotFound):
+		return nil
+	default:
 		return fmt.Errorf("remove %s: %w", a.Prefix, err)
 	}
-	return nil
 }
 
 // isKernelMade tells link-local addresses that the kernel made by itself: from a

@@ -30,12 +30,18 @@ type Sight struct {
 // among a thousand others: package net would list all of them, and all addresses.
 func Look(name string) (Sight, error) {
 	l, err := find(name)
-	if errors.Is(err, ErrNotFound) || err == nil && l.Attrs().Name != name { // it is another's second name
-		return Sight{}, nil
+	var s Sight
+	if err == nil && l.Attrs().Name == name { // else it is another's second name
+		s, err = look(l)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Sight{}, fmt.Errorf("link: look at %s: %w", name, err)
 	}
+	return s, nil
+}
+
+// look returns the zero Sight with an error.
+func look(l netlink.Link) (Sight, error) {
 	a := l.Attrs()
 	s := Sight{
 		Index: a.Index, MTU: a.MTU,
@@ -48,8 +54,8 @@ func Look(name string) (Sight, error) {
 		s.Drops = c.RxErrors + c.RxDropped + c.RxMissedErrors + c.TxErrors + c.TxDropped
 	}
 	have, err := addressesOf(l)
-	if err != nil && !errors.Is(err, unix.ENODEV) { // it went away just now: the next look tells
-		return Sight{}, fmt.Errorf("link: list the addresses of %s: %w", name, err)
+	if err != nil {
+		return Sight{}, fmt.Errorf("list its addresses: %w", err)
 	}
 	for _, h := range have {
 		s.Addresses = append(s.Addresses, h.Prefix)
@@ -57,7 +63,8 @@ func Look(name string) (Sight, error) {
 	return s, nil
 }
 
-// addressesOf returns the addresses of one interface, which costs the same among a thousand others.
+// addressesOf returns the addresses of one interface, which costs the same among a thousand others, or an error that
+// wraps ErrNotFound.
 func addressesOf(l netlink.Link) (all []rtnl.Address, err error) {
 	conn, err := rtnl.Dial()
 	if err != nil {
@@ -73,8 +80,11 @@ func addressesOf(l netlink.Link) (all []rtnl.Address, err error) {
 				all = append(all, a)
 			}
 		})
-		if err != nil || !interrupted {
-			return all, err
+		if err != nil {
+			return nil, notFound(err)
+		}
+		if !interrupted {
+			return all, nil
 		}
 	}
 	return all, netlink.ErrDumpInterrupted
