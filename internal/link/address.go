@@ -80,7 +80,7 @@ func SetAddresses(name string, want []netip.Prefix, quiet ...netip.Prefix) error
 func setAddresses(l netlink.Link, want, quiet []netip.Prefix) (removed bool, err error) {
 	have, err := addressesOf(l)
 	if err != nil {
-		return false, fmt.Errorf("list them: %w", err)
+		return false, err
 	}
 	wantLinkLocal := slices.ContainsFunc(want, func(p netip.Prefix) bool { return isLinkLocal6(p.Addr()) })
 	var there []netip.Prefix
@@ -173,7 +173,7 @@ func RemoveAddresses(name string, addresses []netip.Prefix) error {
 func removeAddresses(l netlink.Link, addresses []netip.Prefix) error {
 	have, err := addressesOf(l)
 	if err != nil {
-		return fmt.Errorf("list them: %w", err)
+		return err
 	}
 	var errs []error
 	for _, a := range have {
@@ -249,21 +249,4 @@ func isLinkLocal6(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() 
 // ipNet is the library's form of a prefix.
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
-}
-
-// prefixOf converts the library's form. ok is false for what is not a prefix.
-func prefixOf(n *net.IPNet) (p netip.Prefix, ok bool) {
-	if n == nil {
-		return p, false
-	}
-	a, ok := netip.AddrFromSlice(n.IP)
-	if !ok {
-		return p, false
-	}
-	bits, size := n.Mask.Size()
-	if size == 32 {
-		a = a.Unmap()
-	}
-	p = netip.PrefixFrom(a, bits)
-	return p, p.IsValid() && size == a.BitLen()
 }

@@ -55,7 +55,7 @@ func look(l netlink.Link) (Sight, error) {
 	}
 	have, err := addressesOf(l)
 	if err != nil {
-		return Sight{}, fmt.Errorf("list its addresses: %w", err)
+		return Sight{}, err
 	}
 	for _, h := range have {
 		s.Addresses = append(s.Addresses, h.Prefix)
@@ -66,26 +66,18 @@ func look(l netlink.Link) (Sight, error) {
 // addressesOf returns the addresses of one interface, which costs the same among a thousand others, or an error that
 // wraps ErrNotFound.
 func addressesOf(l netlink.Link) (all []rtnl.Address, err error) {
-	conn, err := rtnl.Dial()
+	s, err := newSource(nil)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	index := uint32(l.Attrs().Index)
+	defer s.close()
 	// Where many tunnels come up at once there is always something that interrupts a dump.
-	for range dumpTries {
-		all = nil
-		interrupted, err := conn.Dump(unix.RTM_GETADDR, rtnl.AddressRequest(index), func(typ uint16, m []byte) {
-			if a, ok := rtnl.ParseAddress(m); ok && typ == unix.RTM_NEWADDR && a.Index == index {
-				all = append(all, a)
-			}
-		})
-		if err != nil {
-			return nil, notFound(err)
-		}
-		if !interrupted {
-			return all, nil
-		}
+	whole, err := s.try(func() (err error) {
+		all, err = s.addresses(uint32(l.Attrs().Index))
+		return notFound(err)
+	})
+	if err == nil && !whole {
+		err = fmt.Errorf("list addresses: %w", errInterrupted)
 	}
-	return all, netlink.ErrDumpInterrupted
+	return all, err
 }
