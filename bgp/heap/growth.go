@@ -34,8 +34,9 @@ const (
 	restInterval = 5 * time.Second
 	restPart     = 8
 	restLeast    = 1 << 20
-	// restMost is the size of the heap, in bytes, above which it is left as it is: a collection would
-	// take long, and hundreds of megabytes that are freed at once would keep goroutines waiting.
+	// restMost is how much memory the heap may hold for it, in bytes, objects and what is free together: to collect
+	// more takes long, and to free hundreds of megabytes at once keeps goroutines waiting (see
+	// [Releaser.Gentle]). Of more the runtime gives back a little at a time, and Rest what is left then.
 	restMost = 64 << 20
 	// stackRounds is how many collections there are before: each halves the stacks that goroutines
 	// have needed in a handshake and do not need any more.
@@ -48,35 +49,56 @@ const (
 func Rest(ctx context.Context) {
 	tick := time.NewTicker(restInterval)
 	defer tick.Stop()
-	busy, before := true, allocated()
+	r := rests{busy: true, before: allocated()}
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		now := allocated()
-		if now.size <= restMost && busy && now.calmSince(before) {
-			for range stackRounds {
-				runtime.GC()
-			}
-			debug.FreeOSMemory()
-			now = allocated()
+		if !r.due(allocated()) {
+			continue
 		}
-		busy = !now.calmSince(before)
-		before = now
+		for range stackRounds {
+			runtime.GC()
+		}
+		debug.FreeOSMemory()
+		r.before = allocated()
 	}
 }
 
-// allocation is what the heap has in it, and what was ever allocated there, in bytes.
-type allocation struct{ size, ever uint64 }
+// rests tells when a process has come to rest.
+type rests struct {
+	busy   bool // and nothing was given back since
+	before allocation
+}
+
+// due takes what is allocated now, and reports whether it is time to give memory back: once each time after
+// the process was busy, when it is calm and its heap is small enough.
+func (r *rests) due(now allocation) bool {
+	calm := now.calmSince(r.before)
+	r.before = now
+	due := r.busy && calm && now.held() <= restMost
+	r.busy = !calm || r.busy && !due
+	return due
+}
+
+// allocation is what the heap has in it, what else it holds of the system's memory, and what was ever allocated there,
+// in bytes.
+type allocation struct{ size, spare, ever uint64 }
 
 // allocated asks the runtime, which stops nothing for it.
 func allocated() allocation {
-	s := [...]metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
+	s := [...]metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/allocs:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/unused:bytes"},
+	}
 	metrics.Read(s[:])
-	return allocation{s[0].Value.Uint64(), s[1].Value.Uint64()}
+	return allocation{size: s[0].Value.Uint64(), ever: s[1].Value.Uint64(), spare: s[2].Value.Uint64() + s[3].Value.Uint64()}
 }
+
+// held is the most that can be freed.
+func (a allocation) held() uint64 { return a.size + a.spare }
 
 // calmSince reports whether little was allocated since before.
 func (a allocation) calmSince(before allocation) bool {

@@ -59,7 +59,7 @@ func (f *FIB) wantLocked(e *entry, ways []Way) {
 	e.want = next
 	if next != 0 {
 		of := f.sets.list[next]
-		if of.refs[fam]++; of.refs[fam] == 1 && len(of.ways) > 1 {
+		if of.refs[fam]++; of.refs[fam] == 1 && of.hasSeveral() {
 			f.objects.dirty = true
 		}
 	}
@@ -75,7 +75,7 @@ func (f *FIB) wantLocked(e *entry, ways []Way) {
 
 // SetHop says what is known of an interface beside what the kernel knows. That an
 // interface is down, or has another weight, is one message to the kernel for each family
-// and set of several ways, whatever the number of prefixes.
+// and set of several hops, whatever the number of prefixes.
 func (f *FIB) SetHop(name string, h Hop) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,7 +90,7 @@ func (f *FIB) SetHop(name string, h Hop) {
 	f.objects.dirty = true
 	f.signal()
 	if h.Down != before.Down {
-		f.queueWantersLocked(maps.Keys(f.sets.using(name)), func(of *set) bool { return len(of.ways) == 1 || f.noObjects })
+		f.queueWantersLocked(maps.Keys(f.sets.using(name)), func(of *set) bool { return !of.hasSeveral() || f.noObjects })
 	}
 }
 
@@ -109,7 +109,7 @@ func (f *FIB) SetLate(neighbor string, late bool) {
 	f.signal()
 	if f.noObjects { // each prefix has a route of its own
 		f.queueWantersLocked(maps.Values(f.sets.all), func(of *set) bool {
-			return len(of.ways) > 1 && slices.ContainsFunc(of.ways, func(w Way) bool { return w.Neighbor == neighbor })
+			return of.hasSeveral() && slices.ContainsFunc(of.ways, func(w Way) bool { return w.Neighbor == neighbor })
 		})
 	}
 }

@@ -29,7 +29,7 @@
 //
 // # Next-hop objects
 //
-// A prefix with one way has a plain route. Several ways are a next-hop group, which all
+// A prefix with one hop has a plain route, also where several neighbors name it. Several are a next-hop group, which all
 // prefixes with the same set of ways share, one for each family:
 //
 //	10.1.0.0/16 ─┐                          ┌─ object: dev site-b
@@ -63,7 +63,7 @@
 // the routes that are gone are written by a new group, at once.
 //
 // Objects are made before the routes that use them, and removed after these. No object is
-// replaced but a group of our own. Prefixes with one way have no objects, because
+// replaced but a group of our own. Prefixes with one hop have no objects, because
 // without a carrier the kernel would remove their routes, for IPv4 without a word.
 //
 // On a kernel without objects (before 5.3) a prefix has a plain route by the first of

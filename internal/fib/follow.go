@@ -107,12 +107,12 @@ func (f *FIB) forgetLinkLocked(index uint32) {
 }
 
 // linkChangedLocked looks again at what uses an interface that came, went, or has another
-// state; carrier: it is only its carrier that has changed, which a single way does not mind. The kernel removes the next-hop objects of one that goes down or loses its
+// state; carrier: it is only its carrier that has changed, which a single hop does not mind. The kernel removes the next-hop objects of one that goes down or loses its
 // carrier without an event (net/ipv4/nexthop.c, nh_netdev_event).
 func (f *FIB) linkChangedLocked(name string, carrier bool) {
 	f.queueWantersLocked(maps.Keys(f.sets.using(name)), func(of *set) bool {
 		switch {
-		case len(of.ways) == 1:
+		case !of.hasSeveral():
 			return !carrier
 		case f.noObjects:
 			return true

@@ -152,6 +152,55 @@ func TestLateNeighborOfANetwork(t *testing.T) {
 	}
 }
 
+// TestHopOfTwoNeighbors: one gateway that two neighbors name is one hop, as route servers of a network do. Its prefixes have
+// plain routes, which a loss of the carrier does not take.
+func TestHopOfTwoNeighbors(t *testing.T) {
+	lan(t, func(t *testing.T, k *kernel, gw []string) {
+		f := openFIB(t, config())
+		a, b := "hopA*"+gw[0], "hopA*"+gw[1]
+		one := ways("hopA@first*"+gw[0], "hopA@second*"+gw[0], "~hopA@third*"+gw[0])
+		step := func(what, want string, messages uint64) {
+			t.Helper()
+			before := f.Sent()
+			flush(t, f)
+			k.wantWay(t, want)
+			if n := f.Sent() - before; n != messages {
+				t.Errorf("%s: %d messages, want %d", what, n, messages)
+			}
+			k.look(t, f)
+		}
+		f.Apply(Change{Prefix: k.dst, Ways: one})
+		step("a prefix", a, 1)
+		if got := k.objects(t); got != nil {
+			t.Errorf("objects %v for a prefix with one hop", got)
+		}
+		f.SetLate("first", true)
+		step("a neighbor is late", a, 0)
+		k.ip(t, "link set hopAx down")
+		k.carrier(t, "hopA", false)
+		step("the carrier is lost", a, 0)
+		k.ip(t, "link set hopAx up")
+		k.carrier(t, "hopA", true)
+		step("the carrier is back", a, 0)
+		f.SetHop("hopA", Hop{Down: true})
+		step("the interface is down", "-", 1)
+		f.SetHop("hopA", Hop{})
+		step("the interface is up", a, 1)
+
+		neverWithout(t, k, 4, func() {
+			f.Apply(Change{Prefix: k.dst, Ways: append(ways(b), one...)})
+			flush(t, f)
+			k.wantWay(t, strings.Join(slices.Sorted(slices.Values([]string{a, b})), " "))
+			f.Apply(Change{Prefix: k.dst, Ways: one})
+			flush(t, f)
+			k.wantWay(t, a)
+		})
+		if got := k.objects(t); got != nil {
+			t.Errorf("objects %v are left", got)
+		}
+	})
+}
+
 // TestGatewayRoutesAreOwned: what a killed daemon has left with gateways is taken over or
 // removed, and someone else's stays.
 func TestGatewayRoutesAreOwned(t *testing.T) {

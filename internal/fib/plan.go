@@ -61,7 +61,7 @@ func (f *FIB) wayLocked(j *job) (h held, ok bool) {
 	of, fam := f.sets.list[j.entry.want], j.entry.key.family()
 	h = f.pic.way(j.prefix)
 	switch {
-	case len(of.ways) > 1 && !f.noObjects:
+	case of.hasSeveral() && !f.noObjects:
 		h.via = of.group[fam]
 		ok = h.via != 0
 		j.failed = of.failed[fam]

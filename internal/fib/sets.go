@@ -45,9 +45,10 @@ type Hop struct {
 type set struct {
 	number uint32 // by which entries refer to it
 	ways   []Way  // best first, those in reserve last
+	hops   int    // to how many hops they lead: several neighbors may name one
 	key    string
 	refs   [2]int    // prefixes of each family that want it
-	group  [2]uint32 // the group object of each family; 0: none, or there is only one way
+	group  [2]uint32 // the group object of each family; 0: none, or there is only one hop
 	failed [2]error  // why there is no group object
 }
 
@@ -84,6 +85,9 @@ func (s *sets) find(ways []Way) *set {
 	for _, w := range ways {
 		if !slices.ContainsFunc(made.ways, func(o Way) bool { return o.leadsWhere(w) && o.Neighbor == w.Neighbor }) {
 			w.Weight = min(max(w.Weight, 1), maxWeight)
+			if !slices.ContainsFunc(made.ways, w.leadsWhere) {
+				made.hops++
+			}
 			made.ways = append(made.ways, w)
 			s.via.use(s.via.number(w.Gateway))
 		}
@@ -107,6 +111,9 @@ func (s *sets) find(ways []Way) *set {
 	}
 	return made
 }
+
+// hasSeveral reports whether the set is a group where the kernel has objects.
+func (s *set) hasSeveral() bool { return s.hops > 1 }
 
 // leadsWhere reports whether two ways are one to the kernel.
 func (w Way) leadsWhere(o Way) bool { return w.Interface == o.Interface && w.Gateway == o.Gateway }
@@ -160,7 +167,7 @@ func (s *sets) release(of *set) {
 // groups yields the sets that need groups, in an order that does not change.
 func (s *sets) groups() (several []*set) {
 	for _, key := range slices.Sorted(maps.Keys(s.all)) {
-		if of := s.all[key]; len(of.ways) > 1 {
+		if of := s.all[key]; of.hasSeveral() {
 			several = append(several, of)
 		}
 	}

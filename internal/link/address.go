@@ -80,7 +80,7 @@ func SetAddresses(name string, want []netip.Prefix, quiet ...netip.Prefix) error
 func setAddresses(l netlink.Link, want, quiet []netip.Prefix) (removed bool, err error) {
 	have, err := addressesOf(l)
 	if err != nil {
-		return false, fmt.Errorf("list them: %w", err)
+		return false, err
 	}
 	wantLinkLocal := slices.ContainsFunc(want, func(p netip.Prefix) bool { return isLinkLocal6(p.Addr()) })
 	var there []netip.Prefix
@@ -161,15 +161,19 @@ func AddAddresses(name string, more []netip.Prefix) (added []netip.Prefix, err e
 // is no error if the interface has not got one of them, or is gone.
 func RemoveAddresses(name string, addresses []netip.Prefix) error {
 	l, err := find(name)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	var have []rtnl.Address
 	if err == nil {
-		have, err = addressesOf(l)
+		err = removeAddresses(l, addresses)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("link: remove addresses of %s: %w", name, err)
+	}
+	return nil
+}
+
+func removeAddresses(l netlink.Link, addresses []netip.Prefix) error {
+	have, err := addressesOf(l)
+	if err != nil {
+		return err
 	}
 	var errs []error
 	for _, a := range have {
@@ -177,10 +181,7 @@ func RemoveAddresses(name string, addresses []netip.Prefix) error {
 			errs = append(errs, deleteAddr(l, a))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("link: remove addresses of %s: %w", name, err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // addAddr is addNew for an address that may be there already.
@@ -209,19 +210,22 @@ func addNew(l netlink.Link, p netip.Prefix, quiet bool) error {
 	case p.Addr().Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)):
 		return fmt.Errorf("add %s: %w (%w: see net.ipv6.conf.%s.disable_ipv6)", p, err, ErrNoIPv6, l.Attrs().Name)
 	default:
-		return fmt.Errorf("add %s: %w", p, err)
+		return fmt.Errorf("add %s: %w", p, notFound(err))
 	}
 }
 
+// deleteAddr removes an address. That it is not there, or the interface is not, is no error.
 func deleteAddr(l netlink.Link, a rtnl.Address) error {
 	old := netlink.Addr{IPNet: ipNet(a.Prefix)}
 	if a.Peer.IsValid() {
 		old.Peer = ipNet(netip.PrefixFrom(a.Peer, a.Prefix.Bits()))
 	}
-	if err := netlink.AddrDel(l, &old); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+	switch err := notFound(netlink.AddrDel(l, &old)); {
+	case err == nil, errors.Is(err, unix.EADDRNOTAVAIL), errors.Is(err, ErrNotFound):
+		return nil
+	default:
 		return fmt.Errorf("remove %s: %w", a.Prefix, err)
 	}
-	return nil
 }
 
 // isKernelMade tells link-local addresses that the kernel made by itself: from a
@@ -245,21 +249,4 @@ func isLinkLocal6(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() 
 // ipNet is the library's form of a prefix.
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
-}
-
-// prefixOf converts the library's form. ok is false for what is not a prefix.
-func prefixOf(n *net.IPNet) (p netip.Prefix, ok bool) {
-	if n == nil {
-		return p, false
-	}
-	a, ok := netip.AddrFromSlice(n.IP)
-	if !ok {
-		return p, false
-	}
-	bits, size := n.Mask.Size()
-	if size == 32 {
-		a = a.Unmap()
-	}
-	p = netip.PrefixFrom(a, bits)
-	return p, p.IsValid() && size == a.BitLen()
 }

@@ -1,26 +1,18 @@
 package link
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 	"testing"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 func TestHosts(t *testing.T) {
-	addr := func(index int, text string, flags int, scope int) address {
-		ip, n, err := net.ParseCIDR(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, ok := parseAddress(netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: n.Mask}, LinkIndex: index, Flags: flags, Scope: scope})
-		if !ok {
-			t.Fatalf("%s is no address", text)
-		}
-		return a
+	addr := func(index uint32, text string, flags uint32, scope uint8) address {
+		return addressOf(rtnl.Address{Index: index, Prefix: netip.MustParsePrefix(text), Flags: flags, Scope: scope})
 	}
 	s := &snapshot{
 		interfaces: map[int]iface{1: {name: "lan0", up: true}, 2: {name: "down0"}, 3: {name: "vrf0", up: true, vrf: true}},

@@ -17,11 +17,11 @@ func SetUp(name string, mtu int) error {
 	}
 	if mtu != 0 && l.Attrs().MTU != mtu {
 		if err := netlink.LinkSetMTU(l, mtu); err != nil {
-			return fmt.Errorf("link: set the MTU of %s to %d: %w", name, mtu, err)
+			return fmt.Errorf("link: set the MTU of %s to %d: %w", name, mtu, notFound(err))
 		}
 	}
 	if err := netlink.LinkSetUp(l); err != nil {
-		return fmt.Errorf("link: set %s up: %w", name, err)
+		return fmt.Errorf("link: set %s up: %w", name, notFound(err))
 	}
 	return nil
 }
@@ -33,7 +33,7 @@ func SetDown(name string) error {
 		err = netlink.LinkSetDown(l)
 	}
 	if err != nil {
-		return fmt.Errorf("link: set %s down: %w", name, err)
+		return fmt.Errorf("link: set %s down: %w", name, notFound(err))
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func SetAlias(name, alias string) error {
 		err = netlink.LinkSetAlias(l, alias)
 	}
 	if err != nil {
-		return fmt.Errorf("link: set the alias of %s: %w", name, err)
+		return fmt.Errorf("link: set the alias of %s: %w", name, notFound(err))
 	}
 	return nil
 }
@@ -54,13 +54,10 @@ func SetAlias(name, alias string) error {
 // Delete removes the interface. One that does not exist is not an error.
 func Delete(name string) error {
 	l, err := find(name)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
 	if err == nil {
-		err = netlink.LinkDel(l)
+		err = notFound(netlink.LinkDel(l))
 	}
-	if err != nil && !errors.Is(err, unix.ENODEV) {
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("link: delete %s: %w", name, err)
 	}
 	return nil
@@ -83,23 +80,28 @@ func Exists(name string) (bool, error) {
 // wraps ErrNotFound.
 func Name(index int) (string, error) {
 	l, err := netlink.LinkByIndex(index)
-	if errors.As(err, new(netlink.LinkNotFoundError)) || errors.Is(err, unix.ENODEV) {
-		err = ErrNotFound
-	}
 	if err != nil {
-		return "", fmt.Errorf("link: find interface %d: %w", index, err)
+		return "", fmt.Errorf("link: find interface %d: %w", index, notFound(err))
 	}
 	return l.Attrs().Name, nil
 }
 
 // ErrNotFound is wrapped by the errors of functions that name an interface that
-// does not exist.
+// does not exist, or does not any more when the kernel is told what to do with it.
 var ErrNotFound = errors.New("no such interface")
 
 func find(name string) (netlink.Link, error) {
 	l, err := netlink.LinkByName(name)
-	if errors.As(err, new(netlink.LinkNotFoundError)) || errors.Is(err, unix.ENODEV) {
-		return nil, ErrNotFound
+	if err != nil {
+		return nil, notFound(err)
 	}
-	return l, err
+	return l, nil
+}
+
+// notFound returns ErrNotFound for the kernel's and the library's errors that say so, and others as they are.
+func notFound(err error) error {
+	if errors.As(err, new(netlink.LinkNotFoundError)) || errors.Is(err, unix.ENODEV) {
+		return ErrNotFound
+	}
+	return err
 }

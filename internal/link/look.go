@@ -30,12 +30,18 @@ type Sight struct {
 // among a thousand others: package net would list all of them, and all addresses.
 func Look(name string) (Sight, error) {
 	l, err := find(name)
-	if errors.Is(err, ErrNotFound) || err == nil && l.Attrs().Name != name { // it is another's second name
-		return Sight{}, nil
+	var s Sight
+	if err == nil && l.Attrs().Name == name { // else it is another's second name
+		s, err = look(l)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Sight{}, fmt.Errorf("link: look at %s: %w", name, err)
 	}
+	return s, nil
+}
+
+// look returns the zero Sight with an error.
+func look(l netlink.Link) (Sight, error) {
 	a := l.Attrs()
 	s := Sight{
 		Index: a.Index, MTU: a.MTU,
@@ -48,8 +54,8 @@ func Look(name string) (Sight, error) {
 		s.Drops = c.RxErrors + c.RxDropped + c.RxMissedErrors + c.TxErrors + c.TxDropped
 	}
 	have, err := addressesOf(l)
-	if err != nil && !errors.Is(err, unix.ENODEV) { // it went away just now: the next look tells
-		return Sight{}, fmt.Errorf("link: list the addresses of %s: %w", name, err)
+	if err != nil {
+		return Sight{}, err
 	}
 	for _, h := range have {
 		s.Addresses = append(s.Addresses, h.Prefix)
@@ -57,25 +63,21 @@ func Look(name string) (Sight, error) {
 	return s, nil
 }
 
-// addressesOf returns the addresses of one interface, which costs the same among a thousand others.
+// addressesOf returns the addresses of one interface, which costs the same among a thousand others, or an error that
+// wraps ErrNotFound.
 func addressesOf(l netlink.Link) (all []rtnl.Address, err error) {
-	conn, err := rtnl.Dial()
+	s, err := newSource(nil)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	index := uint32(l.Attrs().Index)
+	defer s.close()
 	// Where many tunnels come up at once there is always something that interrupts a dump.
-	for range dumpTries {
-		all = nil
-		interrupted, err := conn.Dump(unix.RTM_GETADDR, rtnl.AddressRequest(index), func(typ uint16, m []byte) {
-			if a, ok := rtnl.ParseAddress(m); ok && typ == unix.RTM_NEWADDR && a.Index == index {
-				all = append(all, a)
-			}
-		})
-		if err != nil || !interrupted {
-			return all, err
-		}
+	whole, err := s.try(func() (err error) {
+		all, err = s.addresses(uint32(l.Attrs().Index))
+		return notFound(err)
+	})
+	if err == nil && !whole {
+		err = fmt.Errorf("list addresses: %w", errInterrupted)
 	}
-	return all, netlink.ErrDumpInterrupted
+	return all, err
 }

@@ -3,6 +3,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"warren/internal/netns"
+	"warren/internal/rtnl"
 )
 
 func TestLook(t *testing.T) {
@@ -113,5 +115,38 @@ func TestLookIsCheapAmongMany(t *testing.T) {
 	t.Logf("alone %v, among a thousand %v, a list of all %v", alone, among, all)
 	if among > 5*alone {
 		t.Errorf("alone %v, among a thousand %v", alone, among)
+	}
+}
+
+// TestInterfaceThatGoesMeanwhile: an interface that was found goes before the kernel is asked for its addresses, or
+// told what to do with it.
+func TestInterfaceThatGoesMeanwhile(t *testing.T) {
+	netns.Test(t)
+	ip(t, "tuntap add mode tun name tun0")
+	v4, v6 := netip.MustParsePrefix("10.9.0.1/24"), netip.MustParsePrefix("2001:db8::1/64")
+	l, err := find("tun0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip(t, "link del tun0")
+	if s, err := look(l); !errors.Is(err, ErrNotFound) || s.Index != 0 {
+		t.Errorf("look: %+v, %v; want ErrNotFound", s, err)
+	}
+	if _, err := addressesOf(l); !errors.Is(err, ErrNotFound) {
+		t.Errorf("list addresses: %v; want ErrNotFound", err)
+	}
+	if _, err := setAddresses(l, nil, nil); !errors.Is(err, ErrNotFound) {
+		t.Errorf("set addresses: %v; want ErrNotFound", err)
+	}
+	if err := removeAddresses(l, []netip.Prefix{v4, v6}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("remove addresses: %v; want ErrNotFound, which RemoveAddresses takes for none", err)
+	}
+	for _, p := range []netip.Prefix{v4, v6} {
+		if err := addNew(l, p, false); !errors.Is(err, ErrNotFound) {
+			t.Errorf("add %s: %v; want ErrNotFound", p, err)
+		}
+		if err := deleteAddr(l, rtnl.Address{Prefix: p}); err != nil {
+			t.Errorf("delete %s: %v", p, err)
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"warren/internal/rtnl"
@@ -35,7 +34,7 @@ const maxHops = 8
 // anything else, so that a million owned routes cost little.
 func (s *source) readRoutes(snap *snapshot, family uint8) error {
 	gateways := make(map[netip.Addr]bool)
-	interrupted, err := s.routes.Dump(unix.RTM_GETROUTE, rtnl.RouteRequest(family, unix.RT_TABLE_MAIN, 0), func(typ uint16, m []byte) {
+	err := s.dump(unix.RTM_GETROUTE, rtnl.RouteRequest(family, unix.RT_TABLE_MAIN, 0), func(typ uint16, m []byte) {
 		if typ != unix.RTM_NEWROUTE || len(m) < unix.SizeofRtMsg {
 			return
 		}
@@ -60,8 +59,6 @@ func (s *source) readRoutes(snap *snapshot, family uint8) error {
 		return nil // no such table yet, or no IPv6
 	case err != nil:
 		return fmt.Errorf("list routes: %w", err)
-	case interrupted:
-		return netlink.ErrDumpInterrupted
 	}
 	return nil
 }

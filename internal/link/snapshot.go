@@ -2,22 +2,16 @@ package link
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"warren/internal/rtnl"
 )
-
-// dumpTries bounds how often a dump is repeated because the kernel's tables
-// changed under it.
-const dumpTries = 5
 
 // snapshot is what the kernel has at one moment, reduced to what Watcher's
 // methods look at. It is never changed once made.
@@ -55,120 +49,84 @@ func (s *snapshot) equal(t *snapshot) bool {
 		slices.Equal(s.gateways, t.gateways)
 }
 
-// source reads snapshots. Its sockets stay in the namespace they were opened in.
-type source struct {
-	handle  *netlink.Handle
-	routes  *rtnl.Conn
-	objects map[uint32]rtnl.NextHop // the kernel's next-hop objects, for one look
-	owned   []int
-}
-
-func newSource(owned []int) (*source, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
-	}
-	r, err := rtnl.Dial()
-	if err != nil {
-		h.Close()
-		return nil, err
-	}
-	return &source{handle: h, routes: r, owned: owned}, nil
-}
-
-func (s *source) close() {
-	s.handle.Close()
-	s.routes.Close()
-}
-
 // read takes a snapshot. whole is false if the kernel's tables kept changing
 // meanwhile: something may be missing, read again later.
 func (s *source) read() (snap *snapshot, whole bool, err error) {
-	for range dumpTries {
+	whole, err = s.try(func() (err error) {
 		snap, err = s.readOnce()
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return snap, true, err
-		}
-	}
-	return snap, false, nil
+		return err
+	})
+	return snap, whole, err
 }
 
 func (s *source) readOnce() (*snapshot, error) {
-	snap := &snapshot{began: time.Now(), interfaces: make(map[int]iface)}
-	links, errL := s.handle.LinkList()
-	addrs, errA := s.handle.AddrList(nil, netlink.FAMILY_ALL)
-	var errO error
-	s.objects, errO = s.routes.NextHops()
-	errR := errors.Join(errO, s.readRoutes(snap, unix.AF_INET), s.readRoutes(snap, unix.AF_INET6))
-
-	vrfs := make(map[int]bool)
-	for _, l := range links {
-		if l.Type() == "vrf" {
-			vrfs[l.Attrs().Index] = true
-		}
+	snap := &snapshot{began: time.Now()}
+	links, err := s.interfaces()
+	if err != nil {
+		return nil, err
 	}
-	for _, l := range links {
-		a := l.Attrs()
-		tun, isTUN := l.(*netlink.Tuntap)
-		snap.interfaces[a.Index] = iface{
-			name:       a.Name,
-			up:         a.RawFlags&unix.IFF_UP != 0,
-			carrier:    a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_LOWER_UP != 0,
-			running:    a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_RUNNING != 0,
-			loopback:   a.RawFlags&unix.IFF_LOOPBACK != 0,
-			vrf:        vrfs[a.MasterIndex],
-			persistent: isTUN && !tun.NonPersist,
-
-			pointToPoint: a.RawFlags&unix.IFF_POINTOPOINT != 0,
-		}
+	snap.interfaces = interfacesOf(links)
+	addrs, err := s.addresses(0)
+	if err != nil {
+		return nil, err
 	}
 	for _, a := range addrs {
-		if out, ok := parseAddress(a); ok {
-			snap.addresses = append(snap.addresses, out)
+		if a.Flags&unix.IFA_F_DADFAILED == 0 { // else it must not be used
+			snap.addresses = append(snap.addresses, addressOf(a))
 		}
 	}
 	slices.SortFunc(snap.addresses, func(a, b address) int {
 		return cmp.Or(a.subnet.Compare(b.subnet), cmp.Compare(a.index, b.index), a.host.Compare(b.host))
 	})
-	slices.SortFunc(snap.gateways, netip.Addr.Compare)
-	slices.SortStableFunc(snap.routes, func(a, b localRoute) int { return a.prefix.Compare(b.prefix) })
-	return snap, interruptedLast(errL, errA, errR)
-}
-
-// interruptedLast returns the first error, an interruption only if there is no
-// other.
-func interruptedLast(errs ...error) error {
-	var interrupted error
-	for _, err := range errs {
-		if errors.Is(err, netlink.ErrDumpInterrupted) {
-			interrupted = netlink.ErrDumpInterrupted
-		} else if err != nil {
-			return err
+	if s.objects, err = s.conn.NextHops(); err != nil {
+		return nil, fmt.Errorf("list next-hop objects: %w", err)
+	}
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		if err := s.readRoutes(snap, family); err != nil {
+			return nil, err
 		}
 	}
-	return interrupted
+	slices.SortFunc(snap.gateways, netip.Addr.Compare)
+	slices.SortStableFunc(snap.routes, func(a, b localRoute) int { return a.prefix.Compare(b.prefix) })
+	return snap, nil
 }
 
-// parseAddress reduces an address. ok is false for one that must not be used.
-func parseAddress(a netlink.Addr) (out address, ok bool) {
-	if a.Flags&unix.IFA_F_DADFAILED != 0 {
-		return out, false
+func interfacesOf(links []found) map[int]iface {
+	vrfs := make(map[int]bool)
+	for _, l := range links {
+		if l.kind == vrfKind {
+			vrfs[l.index] = true
+		}
 	}
-	own, ok := prefixOf(a.IPNet)
-	if !ok {
-		return out, false
+	all := make(map[int]iface, len(links))
+	for _, l := range links {
+		all[l.index] = iface{
+			name:       l.name,
+			up:         l.has(unix.IFF_UP),
+			carrier:    l.has(unix.IFF_UP | unix.IFF_LOWER_UP),
+			running:    l.has(unix.IFF_UP | unix.IFF_RUNNING),
+			loopback:   l.has(unix.IFF_LOOPBACK),
+			vrf:        vrfs[l.master],
+			persistent: l.persistent,
+
+			pointToPoint: l.has(unix.IFF_POINTOPOINT),
+		}
 	}
-	n := a.IPNet
-	if a.Peer != nil {
-		n = a.Peer
+	return all
+}
+
+// addressOf reduces an address.
+func addressOf(a rtnl.Address) address {
+	own, subnet := a.Prefix.Addr(), a.Prefix
+	if a.Peer.IsValid() {
+		subnet = netip.PrefixFrom(a.Peer, a.Prefix.Bits())
 	}
-	p, ok := prefixOf(n)
-	passing := unix.IFA_F_TENTATIVE | unix.IFA_F_DEPRECATED
-	if own.Addr().Is6() { // the number stands for a secondary address in IPv4
+	passing := uint32(unix.IFA_F_TENTATIVE | unix.IFA_F_DEPRECATED)
+	if own.Is6() { // the number stands for a secondary address in IPv4
 		passing |= unix.IFA_F_TEMPORARY
 	}
 	return address{
-		index: a.LinkIndex, host: own.Addr(), subnet: p.Masked(), noRoute: a.Flags&unix.IFA_F_NOPREFIXROUTE != 0,
+		index: int(a.Index), host: own, subnet: subnet.Masked(), noRoute: a.Flags&unix.IFA_F_NOPREFIXROUTE != 0,
 		lasting: a.Flags&passing == 0 && a.Scope != unix.RT_SCOPE_HOST,
-	}, ok
+	}
 }

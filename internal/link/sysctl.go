@@ -49,7 +49,7 @@ func noLinkLocal(name string) error {
 	const none = 1 // IN6_ADDR_GEN_MODE_NONE (include/uapi/linux/if_link.h)
 	l, err := find(name)
 	if err == nil {
-		err = netlink.LinkSetIP6AddrGenMode(l, none)
+		err = notFound(netlink.LinkSetIP6AddrGenMode(l, none))
 	}
 	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // no IPv6, in the kernel or at this MTU
 		return fmt.Errorf("link: turn off the link-local address of %s: %w", name, err)

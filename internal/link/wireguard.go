@@ -21,7 +21,7 @@ func AddWireGuard(name, alias string, adopt bool) (index int, err error) {
 	case errors.Is(err, ErrNotFound):
 	case err != nil:
 		return 0, fmt.Errorf("link: find %s: %w", name, err)
-	case adopt && l.Type() == wireguardType && l.Attrs().Alias == alias:
+	case adopt && l.Type() == wireguardKind && l.Attrs().Alias == alias:
 		return l.Attrs().Index, nil
 	default:
 		return 0, fmt.Errorf("link: make %s: an interface of that name is there already", name)
@@ -46,14 +46,11 @@ func AddWireGuard(name, alias string, adopt bool) (index int, err error) {
 	return l.Attrs().Index, nil
 }
 
-const wireguardType = "wireguard"
-
 // RemoveWireGuards removes the interfaces of the kernel's WireGuard whose alias has a suffix, but for those of
 // the names in keep, and returns their names. Unlike a TUN device such an interface outlives the
 // process that made it, and does not say whether that still runs: the suffix has to.
 func RemoveWireGuards(suffix string, keep map[string]bool) (removed []string, err error) {
-	return removeAll(func(l netlink.Link) bool {
-		a := l.Attrs()
-		return l.Type() == wireguardType && strings.HasSuffix(a.Alias, suffix) && !keep[a.Name]
+	return removeAll(func(l found) bool {
+		return l.kind == wireguardKind && strings.HasSuffix(l.alias, suffix) && !keep[l.name]
 	})
 }

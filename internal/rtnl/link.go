@@ -48,6 +48,7 @@ type Address struct {
 	Prefix netip.Prefix // the address of this end, with the length of its subnet
 	Peer   netip.Addr   // the far end of a point-to-point address, or not valid
 	Flags  uint32       // unix.IFA_F_NODAD, …
+	Scope  uint8        // unix.RT_SCOPE_HOST, …
 }
 
 // ParseAddress reads the payload of RTM_NEWADDR or RTM_DELADDR.
@@ -55,7 +56,7 @@ func ParseAddress(b []byte) (a Address, ok bool) {
 	if len(b) < unix.SizeofIfAddrmsg {
 		return a, false
 	}
-	a.Index, a.Flags = binary.NativeEndian.Uint32(b[4:]), uint32(b[2])
+	a.Index, a.Flags, a.Scope = binary.NativeEndian.Uint32(b[4:]), uint32(b[2]), b[3]
 	var own, address netip.Addr
 	for typ, v := range Attributes(b[unix.SizeofIfAddrmsg:]) {
 		switch typ {

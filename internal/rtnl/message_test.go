@@ -107,7 +107,7 @@ func TestNextHopRoundTrip(t *testing.T) {
 func TestParseAddress(t *testing.T) {
 	v4, far4, v6 := netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("2001:db8::1")
 	head := func(family, bits, flags byte) []byte {
-		return []byte{family, bits, flags, 0, 7, 0, 0, 0}
+		return []byte{family, bits, flags, unix.RT_SCOPE_HOST, 7, 0, 0, 0}
 	}
 	with := func(b []byte, typ uint16, v []byte) []byte { return AppendAttr(b, typ, v) }
 	for _, c := range []struct {
@@ -115,11 +115,11 @@ func TestParseAddress(t *testing.T) {
 		want Address
 	}{
 		{with(with(head(unix.AF_INET, 24, 0x80), unix.IFA_ADDRESS, v4.AsSlice()), unix.IFA_LOCAL, v4.AsSlice()),
-			Address{Index: 7, Prefix: netip.PrefixFrom(v4, 24), Flags: 0x80}},
+			Address{Index: 7, Prefix: netip.PrefixFrom(v4, 24), Flags: 0x80, Scope: unix.RT_SCOPE_HOST}},
 		{with(with(head(unix.AF_INET, 32, 0), unix.IFA_ADDRESS, far4.AsSlice()), unix.IFA_LOCAL, v4.AsSlice()),
-			Address{Index: 7, Prefix: netip.PrefixFrom(v4, 32), Peer: far4}},
+			Address{Index: 7, Prefix: netip.PrefixFrom(v4, 32), Peer: far4, Scope: unix.RT_SCOPE_HOST}},
 		{with(AppendUint32(head(unix.AF_INET6, 64, 0x80), unix.IFA_FLAGS, unix.IFA_F_STABLE_PRIVACY|0x80), unix.IFA_ADDRESS, v6.AsSlice()),
-			Address{Index: 7, Prefix: netip.PrefixFrom(v6, 64), Flags: unix.IFA_F_STABLE_PRIVACY | 0x80}},
+			Address{Index: 7, Prefix: netip.PrefixFrom(v6, 64), Flags: unix.IFA_F_STABLE_PRIVACY | 0x80, Scope: unix.RT_SCOPE_HOST}},
 		{head(unix.AF_INET, 24, 0), Address{Index: 7}},
 		{with(head(unix.AF_INET, 33, 0), unix.IFA_LOCAL, v4.AsSlice()), Address{Index: 7}},
 		{with(head(unix.AF_INET, 24, 0), unix.IFA_LOCAL, []byte{10}), Address{Index: 7}},

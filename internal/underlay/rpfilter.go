@@ -3,6 +3,7 @@ package underlay
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -25,8 +26,12 @@ type links struct {
 	tunnels  map[uint32]bool // by index
 	underlay map[uint32]bool // all others that packets can leave by
 	silent   map[uint32]bool // those of the underlay that are up and have no carrier
-	strict   []rtnl.Link     // those of the underlay whose reverse path filter may drop what arrives for transports
 	addrs    []netip.Addr    // of the underlay
+
+	// Those of the underlay whose reverse path filter may drop what arrives for transports: their names, by
+	// index, and their IPv4 addresses.
+	strict      map[uint32]string
+	strictAddrs []netip.Addr
 }
 
 // links looks at all interfaces; tunnels is sorted, loose tells that the loose filter
@@ -40,7 +45,10 @@ func (k *kernel) links(tunnels []string, loose bool) (links, error) {
 	if err != nil {
 		return links{}, err
 	}
-	l := links{tunnels: make(map[uint32]bool), underlay: make(map[uint32]bool), silent: make(map[uint32]bool)}
+	l := links{
+		tunnels: make(map[uint32]bool), underlay: make(map[uint32]bool), silent: make(map[uint32]bool),
+		strict: make(map[uint32]string),
+	}
 	for _, link := range all {
 		// An Ethernet segment cannot be a tunnel, whatever a config calls one: it
 		// is rather the underlay, and without it all transports would be cut off.
@@ -58,16 +66,20 @@ func (k *kernel) links(tunnels []string, loose bool) (links, error) {
 		switch {
 		case link.Loopback || !link.Up:
 		case filter == rpFilterStrict, filter == rpFilterLoose && loose:
-			l.strict = append(l.strict, link)
+			l.strict[link.Index] = link.Name
 		}
 	}
-	addrs, err := k.addresses(0)
+	addrs, err := retryDump(k.listAddresses)
 	if err != nil {
 		return links{}, fmt.Errorf("underlay: list addresses: %w", err)
 	}
 	for _, a := range addrs {
+		addr := a.Prefix.Addr()
 		if !l.tunnels[a.Index] {
-			l.addrs = append(l.addrs, a.Prefix.Addr())
+			l.addrs = append(l.addrs, addr)
+		}
+		if _, strict := l.strict[a.Index]; strict && addr.Is4() {
+			l.strictAddrs = append(l.strictAddrs, addr)
 		}
 	}
 	return l, nil
@@ -82,16 +94,15 @@ func (k *kernel) listLinks() (all []rtnl.Link, err error) {
 	return all, err
 }
 
-// addresses lists those of one interface, or of all with 0.
-func (k *kernel) addresses(index uint32) ([]rtnl.Address, error) {
-	return retryDump(func() (all []rtnl.Address, err error) {
-		err = k.list(unix.RTM_GETADDR, rtnl.AddressRequest(index), func(typ uint16, m []byte) {
-			if a, ok := rtnl.ParseAddress(m); ok && typ == unix.RTM_NEWADDR {
-				all = append(all, a)
-			}
-		})
-		return all, err
+// listAddresses asks for those of all interfaces at once: to be asked for those of one that has gone meanwhile
+// the kernel takes for an error (net/ipv4/devinet.c, inet_dump_ifaddr).
+func (k *kernel) listAddresses() (all []rtnl.Address, err error) {
+	err = k.list(unix.RTM_GETADDR, rtnl.AddressRequest(0), func(typ uint16, m []byte) {
+		if a, ok := rtnl.ParseAddress(m); ok && typ == unix.RTM_NEWADDR {
+			all = append(all, a)
+		}
 	})
+	return all, err
 }
 
 // rpFilters reads net.ipv4.conf.*.rp_filter by interface index. Netlink, unlike
@@ -121,7 +132,7 @@ func (k *kernel) rpFilters() (map[int]int, error) {
 // and drops the packet if the answer is the tunnel. It does look like a lookup
 // by this machine itself, so a rule can answer it: by the remote's address, or,
 // for a listener that cannot know who will call, by its own address and port.
-func (k *kernel) returnRules(strict []rtnl.Link, paths []returnPath) ([]rule, error) {
+func (l links) returnRules(paths []returnPath) []rule {
 	var rules []rule
 	var listeners []returnPath
 	for _, p := range paths {
@@ -131,36 +142,19 @@ func (k *kernel) returnRules(strict []rtnl.Link, paths []returnPath) ([]rule, er
 		}
 		rules = append(rules, rule{iif: "lo", to: netip.PrefixFrom(p.remote, 32)})
 	}
-	if len(listeners) == 0 {
-		return rules, nil
-	}
-	for _, link := range strict {
-		addrs, err := k.addresses(link.Index)
-		if err != nil {
-			return nil, fmt.Errorf("underlay: list addresses of %s: %w", link.Name, err)
-		}
-		for _, a := range addrs {
-			addr := a.Prefix.Addr()
-			if !addr.Is4() {
-				continue
-			}
-			for _, p := range listeners {
-				// Without an input interface: the kernel looks at ports only for rules without "iif lo".
-				rules = append(rules, rule{
-					from: netip.PrefixFrom(addr, 32), ipProto: p.ipProto, sport: span{uint32(p.port), uint32(p.port), true},
-				})
-			}
+	for _, addr := range l.strictAddrs {
+		for _, p := range listeners {
+			// Without an input interface: the kernel looks at ports only for rules without "iif lo".
+			rules = append(rules, rule{
+				from: netip.PrefixFrom(addr, 32), ipProto: p.ipProto, sport: span{uint32(p.port), uint32(p.port), true},
+			})
 		}
 	}
-	return rules, nil
+	return rules
 }
 
-func (g *Guard) reportStrict(strict []rtnl.Link) {
-	var names []string
-	for _, link := range strict {
-		names = append(names, link.Name)
-	}
-	slices.Sort(names)
+func (g *Guard) reportStrict(strict map[uint32]string) {
+	names := slices.Sorted(maps.Values(strict))
 	if slices.Equal(names, g.strictNames) {
 		return
 	}

@@ -4,11 +4,16 @@ package underlay
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Without the guard's extra rules a strict filter drops the answers, with or
@@ -137,4 +142,53 @@ func TestLooseFilterWithUnreachableRoutes(t *testing.T) {
 	}
 	g.SetUnreachable(false)
 	h.eventually("the extra rules are gone", func() bool { return strings.Count(h.ip("rule"), "goto 8279001") == 1 })
+}
+
+// TestInterfacesThatVanish: while the guard looks, containers' interfaces come and go, which a strict filter has it
+// ask about.
+func TestInterfacesThatVanish(t *testing.T) {
+	h := newHost(t)
+	h.run("sysctl -qw net.ipv4.conf.all.rp_filter=1")
+	g, err := New(Config{FIBProtocol: owned, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.remember(returnPath{port: 4430, ipProto: unix.IPPROTO_TCP})
+	k, err := openKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	ctx, stop := context.WithCancel(t.Context())
+	churned := make(chan error, 1)
+	go func() { churned <- h.ns.Do(func() error { return churn(ctx) }) }()
+	for range 500 {
+		if _, err := g.reconcile(k, dirtyAll); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	stop()
+	if err := <-churned; err != nil {
+		t.Error(err)
+	}
+}
+
+// churn makes an interface that is up and has an address, and removes it, until ctx is done.
+func churn(ctx context.Context) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Flags = "v0", net.FlagUp
+	for n := 0; ctx.Err() == nil || n == 0; n++ {
+		l := &netlink.Veth{LinkAttrs: attrs, PeerName: "v1"}
+		if err := netlink.LinkAdd(l); err != nil {
+			return fmt.Errorf("add an interface: %w", err)
+		}
+		if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(10, 9, 9, 1), Mask: net.CIDRMask(24, 32)}}); err != nil {
+			return fmt.Errorf("add an address: %w", err)
+		}
+		if err := netlink.LinkDel(l); err != nil {
+			return fmt.Errorf("remove an interface: %w", err)
+		}
+	}
+	return nil
 }

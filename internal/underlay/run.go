@@ -155,9 +155,7 @@ func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 	g.setStrict(len(l.strict) > 0)
 	var returns []rule
 	if len(l.strict) > 0 {
-		if returns, err = k.returnRules(l.strict, paths); err != nil {
-			return 0, err
-		}
+		returns = l.returnRules(paths)
 	}
 	for _, family := range families {
 		whole, err := g.reconcileFamily(k, family, what&flagOf(family) != 0, l, returns)
