@@ -80,9 +80,6 @@ func (l *Link) replaceStalled(ctx context.Context) {
 		}
 		l.log.Debug("nothing is acknowledged on a connection of the tunnel: replacing it", "lane", n, "for", stalled)
 		ln.nextTry = now.Add(time.Second)
-		s.renewing[n] = true
-		h := l.hello(s.id, n)
-		h.flags |= flagReplaces
-		go l.dialLane(ctx, s, h, s.remote, false)
+		l.replaceLane(ctx, n, false)
 	}
 }
