@@ -102,9 +102,13 @@ func (l *Link) carry() {
 func (l *Link) takeUp(h *Handover) {
 	l.arb.generation = h.Generation
 	l.beginPause(pause{local: h.Local, peer: h.Peer, instance: h.Instance, assigned: h.Assigned, beside: h.Beside, remote: h.Remote})
-	now := time.Now()
+	now, key := time.Now(), h.Key
+	place := l.placeOf(key) // the order may be another than before
+	if place == 0 {
+		key = "" // which is used is known when the next session is there
+	}
 	l.report.Up(now, h.Remote)
-	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer, t.Key = h.Local, h.Peer, h.Key })
+	l.report.Change(func(t *tunnel.Status) { t.Local, t.Peer, t.Key, t.KeyPlace = h.Local, h.Peer, key, place })
 	l.emit(tunnel.Event{Up: true, Time: now, Remote: h.Remote, Local: h.Local, Peer: h.Peer, Assigned: h.Assigned, Beside: h.Beside})
 }
 

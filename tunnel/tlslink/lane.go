@@ -25,6 +25,7 @@ type lane struct {
 	stall  stall       // of the goroutine of Run
 
 	progress progress // likewise
+	rescue   rescue   // likewise
 
 	sending sync.Mutex
 	moved   bool         // nothing more is sent; with sending

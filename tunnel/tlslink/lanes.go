@@ -10,13 +10,20 @@ import (
 	"warren/tunnel"
 )
 
+// laneDial is what a connection for a session that there is already is dialed for.
+type laneDial struct {
+	s      *session
+	hello  hello // what is said, to the peer
+	renews bool  // it is to replace a lane, which s.renewing says until the result is there; else laneDials counts it
+	trial  bool  // whether larger segments pass: it replaces a lane that is as good as before
+}
+
+// laneResult is what came of it.
 type laneResult struct {
-	s     *session
-	hello hello // what was said, to the peer
-	conn  *tls.Conn
-	wire  *wire
-	err   error
-	trial bool // whether larger segments pass: it replaces a lane that is as good as before
+	laneDial
+	conn *tls.Conn
+	wire *wire
+	err  error
 }
 
 // widen is called at each tick and dials the lanes that traffic asks for, or, at
@@ -37,7 +44,7 @@ func (l *Link) widen(ctx context.Context) {
 	}
 	for _, n := range l.missingLanes() {
 		s.laneDials++
-		go l.dialLane(ctx, s, l.hello(s.id, n), s.remote, false)
+		go l.dialLane(ctx, laneDial{s: s, hello: l.hello(s.id, n)}, s.remote)
 	}
 }
 
@@ -64,13 +71,13 @@ func (l *Link) forgetLost() {
 }
 
 // dialLane dials to an address of the peer.
-func (l *Link) dialLane(ctx context.Context, s *session, mine hello, to netip.AddrPort, trial bool) {
+func (l *Link) dialLane(ctx context.Context, d laneDial, to netip.AddrPort) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.ConnectTimeout+2*handshakeTimeout)
 	defer cancel()
-	r := laneResult{s: s, hello: mine, trial: trial}
+	r := laneResult{laneDial: d}
 	r.conn, r.wire, r.err = l.connect(ctx, to)
 	if r.err == nil {
-		_, r.err = l.exchange(ctx, r.conn, r.wire, &mine, handshakeTimeout)
+		_, r.err = l.exchange(ctx, r.conn, r.wire, &r.hello, handshakeTimeout)
 	}
 	select {
 	case l.laneUps <- r:
@@ -84,8 +91,7 @@ func (l *Link) dialLane(ctx context.Context, s *session, mine hello, to netip.Ad
 // laneDialed takes the result of dialLane.
 func (l *Link) laneDialed(r laneResult) {
 	n := int(r.hello.lane)
-	renews := r.s.renewing[n]
-	if renews {
+	if r.renews {
 		r.s.renewing[n] = false
 	} else {
 		r.s.laneDials--
@@ -102,7 +108,7 @@ func (l *Link) laneDialed(r laneResult) {
 			return
 		}
 		text := "cannot open a further connection for the tunnel"
-		if renews {
+		if r.renews {
 			text = "cannot replace a connection of the tunnel; trying again"
 		}
 		l.log.Warn(text, "lane", n, "err", r.err)
@@ -113,7 +119,7 @@ func (l *Link) laneDialed(r laneResult) {
 		return
 	}
 	ln := newLane(r.s, n, r.conn, r.wire)
-	if renews {
+	if r.renews {
 		l.renewed(ln, r.hello.flags&flagReplaces != 0)
 	} else {
 		l.addLane(ln)

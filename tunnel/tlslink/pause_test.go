@@ -82,6 +82,47 @@ func TestHandedOverTunnelGoesOn(t *testing.T) {
 	}
 }
 
+// The status of a tunnel that was handed over says which of the keys it uses that the next program has, in their order, and none if it is
+// not among these.
+func TestHandedOverTunnelNamesItsKey(t *testing.T) {
+	named := func(names ...string) (trust Trust) {
+		for i, name := range names {
+			trust.Secrets = append(trust.Secrets, Secret{Name: name, Key: secretTrust(byte(i)).Secrets[0].Key})
+		}
+		return trust
+	}
+	one, other := ownCert(t, "one"), ownCert(t, "other")
+	fingerprint := Fingerprint(CertificateIdentity(one.Certificate[0]))
+	for name, c := range map[string]struct {
+		key   string
+		trust Trust
+		want  int
+	}{
+		"the only secret":        {"a", named("a"), 1},
+		"the second secret":      {"a", named("b", "a"), 2},
+		"a secret that is gone":  {"a", named("b"), 0},
+		"a secret without name":  {"", named(""), 0},
+		"the second certificate": {fingerprint, pin(other, one), 2},
+		"a certificate, gone":    {fingerprint, pin(other), 0},
+		"a CA":                   {fingerprint, Trust{CA: newAuthority(t).pool, PeerName: "b"}, 1},
+		"of an older program":    {"", Trust{CA: newAuthority(t).pool, PeerName: "b"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnd(t, Config{Identity: tunnel.Identity{1}, Certificate: ownCert(t, "own")}, "b")
+			e.cfg.DeadAfter = MaxDeadAfter
+			e.cfg.Resume = &Handover{Local: tunnel.Identity{1}, Peer: tunnel.Identity{2}, Key: c.key}
+			e.start(c.trust)
+			want := c.key
+			if c.want == 0 {
+				want = ""
+			}
+			if s := e.link.Status(); s.State != tunnel.StateUp || s.Key != want || s.KeyPlace != c.want {
+				t.Errorf("%s, key %q, place %d: want %q, place %d", s.State, s.Key, s.KeyPlace, want, c.want)
+			}
+		})
+	}
+}
+
 // One that does not come back is down after dead_after, at both ends, and so is one of which another instance
 // comes, which then is up.
 func TestPausedTunnelGoesDown(t *testing.T) {

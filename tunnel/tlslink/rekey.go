@@ -80,6 +80,19 @@ func (l *Link) place(p *proof) (key string, place int) {
 	return Fingerprint(seen), 1 // there is one CA file
 }
 
+// placeOf returns which of the keys of new connections has a name that place has returned: from 1, or 0 if none has.
+func (l *Link) placeOf(key string) int {
+	creds := l.credentials()
+	first := creds[0]
+	switch {
+	case first.keys != nil:
+		return 1 + slices.IndexFunc(creds, func(c *credential) bool { return c.name == key && key != "" })
+	case first.trust.CA != nil && key != "":
+		return 1 // there is one CA file
+	}
+	return 1 + slices.IndexFunc(first.trust.Fingerprints, func(id tunnel.Identity) bool { return Fingerprint(id) == key })
+}
+
 // SetTrust says how the peer is known from now on. A session stays whose key is still among
 // those that the peer is known by; if it is not the one that this end offers, its connections
 // are replaced by others with that one. An error leaves all as it was.

@@ -74,13 +74,20 @@ func (l *Link) renew(ctx context.Context) {
 			s.enqueue(encode(frameRenew, []byte{byte(n)}))
 			continue
 		}
-		s.renewing[n] = true
-		h := l.hello(s.id, n)
-		if able {
-			h.flags |= flagReplaces
-		}
-		go l.dialLane(ctx, s, h, s.remote, trial)
+		l.replaceLane(ctx, n, trial)
 	}
+}
+
+// replaceLane dials the connection that is to replace a lane, at the end that dialed. Nothing else may be dialed for that: for
+// lane 0 the first of the remotes may be (takeFirst).
+func (l *Link) replaceLane(ctx context.Context, n int, trial bool) {
+	s := l.session
+	s.renewing[n] = true
+	h := l.hello(s.id, n)
+	if s.peer.flags&flagRenews != 0 {
+		h.flags |= flagReplaces
+	}
+	go l.dialLane(ctx, laneDial{s: s, hello: h, renews: true, trial: trial}, s.remote)
 }
 
 // renewed takes the connection that the dialing end made to replace a lane. The ping

@@ -38,9 +38,10 @@ type homeward struct {
 
 // returnResult is what came of asking the first remote, or of taking it.
 type returnResult struct {
-	s    *session
-	addr netip.AddrPort // that was connected, or failed; not valid if there was none
-	err  error
+	s      *session
+	addr   netip.AddrPort // that was connected, or failed; not valid if there was none
+	err    error
+	taking bool // it was to be taken, for which s.renewing has lane 0 until the result is there
 
 	// If it was taken.
 	conn *tls.Conn
@@ -119,18 +120,19 @@ func (l *Link) tell(r returnResult) {
 func (l *Link) returned(ctx context.Context, r returnResult) {
 	b, now := &l.back, time.Now()
 	b.asking = false
+	if r.taking {
+		r.s.renewing[0] = false
+	}
 	switch {
 	case l.session != r.s || r.wire != nil && !l.accepts(&r.wire.proof):
 		b.since = time.Time{}
 		if r.wire != nil {
 			r.wire.Close()
 		}
-		r.s.renewing[0] = false
 	case r.err != nil:
 		l.log.Debug("the first of the remotes is not there", "remote", r.addr, "err", r.err)
 		b.since = time.Time{}
-		if r.s.renewing[0] { // it was to be taken
-			r.s.renewing[0] = false
+		if r.taking {
 			l.book.Failed(r.addr, now)
 		}
 	case r.wire != nil:
@@ -139,22 +141,25 @@ func (l *Link) returned(ctx context.Context, r returnResult) {
 	case b.since.IsZero():
 		b.since = now
 	case now.Sub(b.since) >= b.proof && !l.book.IsBad(r.addr, now):
-		b.asking = true
 		l.takeFirst(ctx, r.s, r.addr)
 	}
 }
 
 // takeFirst connects to the first remote, be it of the router that the session is with, where the
-// connection replaces lane 0, or of another, for which it begins a session.
+// connection replaces lane 0, or of another, for which it begins a session. It has no effect while lane 0 is being
+// replaced otherwise, as may have begun since the first remote was asked: it will be asked again.
 func (l *Link) takeFirst(ctx context.Context, s *session, addr netip.AddrPort) {
+	if s.renewing[0] || s.isDraining(0) {
+		return
+	}
 	h := l.hello(s.id, 0)
 	h.flags |= flagReplaces
 	if s.peer.flags&flagRenews == 0 {
 		h = l.hello(newSessionID(), 0)
 	}
-	s.renewing[0] = true
+	l.back.asking, s.renewing[0] = true, true
 	go func() {
-		r := returnResult{s: s, addr: addr}
+		r := returnResult{s: s, addr: addr, taking: true}
 		r.conn, r.wire, r.peer, r.err = l.greetAt(ctx, addr, &h)
 		if r.err != nil {
 			r.err = fmt.Errorf("take over: %w", r.err)
@@ -166,7 +171,6 @@ func (l *Link) takeFirst(ctx context.Context, s *session, addr netip.AddrPort) {
 // goBack has the first remote carry the tunnel.
 func (l *Link) goBack(r returnResult) {
 	s := r.s
-	s.renewing[0] = false
 	l.log.Info("the first of the remotes is there again and takes over", "remote", r.addr, "before", s.remote)
 	if r.peer.session != s.id || r.peer.instance != s.peer.instance {
 		l.endSession(errReturning, true)

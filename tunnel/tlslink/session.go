@@ -53,7 +53,7 @@ type session struct {
 
 	joining  [MaxLanes]*lane // that are to replace those in lanes
 	draining []*lane         // that were replaced
-	renewing [MaxLanes]bool  // those whose replacement is being dialed
+	renewing [MaxLanes]bool  // those whose replacement is being dialed, by replaceLane or takeFirst, whichever has set it
 
 	keepalive *time.Ticker
 	ticked    int // how often

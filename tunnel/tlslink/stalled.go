@@ -53,36 +53,53 @@ func (l *Link) patience() time.Duration { return l.cfg.DeadAfter / 3 }
 // isStalled reports whether it is time to replace a lane.
 func (ln *lane) isStalled() bool { return ln.stalledFor() >= ln.s.link.patience() }
 
-// replaceStalled is called at each look back. The end that dialed replaces the lanes on which nothing is acknowledged. If
-// that does not help lane 0 the session ends: its pings are not answered. The others TCP gives up.
+// rescueEvery is the time from one dial that is to replace a stalled lane to the next one, at least.
+const rescueEvery = time.Second
+
+// rescue is what becomes of a lane that is stalled. It has times of its own: a renewal that has failed (renew.go) does not keep the
+// lane from being replaced. Times are as in progress.
+type rescue struct {
+	since time.Duration // when a look has found it stalled; 0: the last one has not
+	next  time.Duration // when the next dial may be
+}
+
+// replaceStalled is called at each look back. The end that dialed replaces the lanes on which nothing is acknowledged.
 func (l *Link) replaceStalled(ctx context.Context) {
-	s, now := l.session, l.e.cfg.Now()
+	s := l.session
 	for _, ln := range s.draining {
 		if !ln.lost.Load() && ln.isStalled() {
 			ln.lose(errStalled) // what came since on the lane that replaced it is waiting to be read
 		}
 	}
-	able := s.peer.flags&flagRenews != 0
-	for n, ln := range s.lanes {
-		if ln == nil || ln.lost.Load() {
-			continue
+	for _, ln := range s.lanes {
+		if ln != nil && !ln.lost.Load() {
+			l.rescue(ctx, ln, monotonic(), ln.isStalled())
 		}
-		stalled := ln.stalledFor()
-		if stalled < l.patience() {
-			continue
-		}
-		if n == 0 && stalled >= 2*l.giveUpAfter() {
-			s.fail(errStalled)
-			return
-		}
-		if !able || !s.dialer || s.renewing[n] || now.Before(ln.nextTry) {
-			continue
-		}
-		l.log.Debug("nothing is acknowledged on a connection of the tunnel: replacing it", "lane", n, "for", stalled)
-		ln.nextTry = now.Add(time.Second)
-		s.renewing[n] = true
-		h := l.hello(s.id, n)
-		h.flags |= flagReplaces
-		go l.dialLane(ctx, s, h, s.remote, false)
 	}
 }
+
+// rescue has a lane replaced if it is stalled. If that does not help lane 0 the session ends: its pings are not answered. The
+// others TCP gives up.
+func (l *Link) rescue(ctx context.Context, ln *lane, now time.Duration, stalled bool) {
+	s, r := ln.s, &ln.rescue
+	switch {
+	case !stalled:
+		r.since = 0
+		return
+	case r.since == 0:
+		r.since = now
+	}
+	switch {
+	case s.renewing[ln.number]: // what comes of that is waited for
+	case ln.number == 0 && now-r.since >= l.hopelessAfter():
+		s.fail(errStalled)
+	case s.dialer && s.peer.flags&flagRenews != 0 && now >= r.next:
+		l.log.Debug("nothing is acknowledged on a connection of the tunnel: replacing it", "lane", ln.number)
+		r.next = now + rescueEvery
+		l.replaceLane(ctx, ln.number, false)
+	}
+}
+
+// hopelessAfter is how long after lane 0 was found to be stalled the session ends. Before that the peer has the time to replace it, be
+// it that of a handshake on a slow path, which may be longer than dead_after.
+func (l *Link) hopelessAfter() time.Duration { return max(2*l.giveUpAfter(), handshakeTimeout) }

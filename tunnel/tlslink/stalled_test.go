@@ -1,6 +1,7 @@
 package tlslink
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -30,6 +31,102 @@ func TestStalled(t *testing.T) {
 			if got := p.stalled(l.at, l.flow); got != l.want {
 				t.Errorf("%s: at %v: %v, want %v", name, l.at, got, l.want)
 			}
+		}
+	}
+}
+
+// Lane 0 is replaced as soon as it is found to be stalled, be it for longer than dead_after by then. The session ends when that was of no
+// use for the time of a handshake at least, and not while a dial is under way. The end that does not dial gives the peer as long.
+func TestStalledFirstLaneIsReplacedBeforeTheSessionEnds(t *testing.T) {
+	for name, dialer := range map[string]bool{"dialing end": true, "listening end": false} {
+		t.Run(name, func(t *testing.T) {
+			l, s := stillLink(t)
+			l.cfg.Keepalive, l.cfg.DeadAfter = 100*time.Millisecond, 300*time.Millisecond
+			s.dialer = dialer
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // nothing comes of a dial
+			ln, found := s.lanes[0], time.Hour
+			over := func() bool {
+				select {
+				case <-s.done:
+					return true
+				default:
+					return false
+				}
+			}
+			for now := found; now < found+handshakeTimeout; now += 100 * time.Millisecond {
+				l.rescue(ctx, ln, now, true)
+				if over() {
+					t.Fatalf("the session ended %v after it was found", now-found)
+				}
+				if s.renewing[0] != dialer {
+					t.Fatalf("it is being replaced: %v", s.renewing[0])
+				}
+			}
+			if dialer {
+				if l.rescue(ctx, ln, found+time.Hour, true); over() {
+					t.Fatal("the session ended while a dial was under way")
+				}
+				s.renewing[0] = false
+			}
+			if l.rescue(ctx, ln, found+handshakeTimeout, true); !over() {
+				t.Fatal("the session goes on")
+			}
+		})
+	}
+}
+
+// A lane that was stalled and recovered has all its time when it is stalled again, and one that stays so is dialed for
+// again after a while.
+func TestStalledLaneIsDialedForAgain(t *testing.T) {
+	l, s := stillLink(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i, look := range []struct {
+		at             time.Duration
+		stalled, dials bool
+	}{
+		{1000 * time.Second, true, true},
+		{1000*time.Second + rescueEvery - 1, true, false},
+		{1000*time.Second + rescueEvery, true, true},
+		{1010 * time.Second, false, false},
+		{9000 * time.Second, true, true},
+		{9001 * time.Second, true, true},
+	} {
+		s.renewing[0] = false
+		l.rescue(ctx, s.lanes[0], look.at, look.stalled)
+		if s.renewing[0] != look.dials {
+			t.Errorf("look %d: dials: %v", i, s.renewing[0])
+		}
+		select {
+		case <-s.done:
+			t.Fatalf("look %d: the session ended", i)
+		default:
+		}
+	}
+}
+
+// A renewal that has failed, after which the next one waits for a while, does not keep a stalled lane from being replaced, and
+// the other way round.
+func TestFailedRenewalDoesNotDelayARescue(t *testing.T) {
+	l, s := stillLink(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, ln := range s.lanes[:2] {
+		ln.renewAt = time.Time{}
+	}
+	l.renew(ctx)
+	for n, ln := range s.lanes[:2] {
+		if !s.renewing[n] {
+			t.Fatalf("lane %d is not renewed", n)
+		}
+		s.renewing[n] = false // the dial has failed
+		later := ln.nextTry
+		if l.rescue(ctx, ln, time.Hour, true); !s.renewing[n] {
+			t.Errorf("lane %d is stalled and not replaced", n)
+		}
+		if ln.nextTry != later {
+			t.Errorf("lane %d: the next renewal is at %v, want %v", n, ln.nextTry, later)
 		}
 	}
 }

@@ -4,7 +4,9 @@ package meetingtest
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +39,8 @@ type End struct {
 	t     *testing.T
 	as    tunnel.Invited
 	steps chan tunnel.Meeting
-	next  byte // of the secrets that it makes
+	given atomic.Int64 // steps so far
+	next  byte         // of the secrets that it makes
 
 	mu      sync.Mutex
 	disk    []Secret
@@ -68,10 +71,15 @@ func (e *End) Stored() []Secret {
 	return append([]Secret(nil), e.disk...)
 }
 
-// Pending returns how many steps wait to be done.
-func (e *End) Pending() int { return len(e.steps) }
+// Steps returns how many steps the end was given so far, whatever became of them.
+func (e *End) Steps() int { return int(e.given.Load()) }
 
-func (e *End) start() { e.Link.Start(e.Stored(), func(m tunnel.Meeting) { e.steps <- m }) }
+func (e *End) start() {
+	e.Link.Start(e.Stored(), func(m tunnel.Meeting) {
+		e.given.Add(1)
+		e.steps <- m
+	})
+}
 
 // Begin starts the link with what is stored, and lives until the test is over.
 func (e *End) Begin() {
@@ -175,6 +183,43 @@ func (e *End) WaitMet(others ...*End) (with *End) {
 		if time.Now().After(deadline) {
 			e.t.Fatalf("they have not met: %d secrets and %d; %s, %s", len(e.own()), len(others[0].own()), e.Link.Says(), others[0].Link.Says())
 		}
+	}
+}
+
+// WaitRefused waits until the end says that its invitation is another router's.
+func (e *End) WaitRefused() {
+	e.t.Helper()
+	const text = "this invitation was used by another router"
+	for deadline := time.Now().Add(Patience); !strings.Contains(e.Link.Says(), text); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			e.t.Fatalf("%s is not refused: %s", e.Name, e.Link.Says())
+		}
+	}
+}
+
+// OfTwo has two routers come with the same line at the same time: one is let in.
+func OfTwo(t *testing.T, host, first, second *End) {
+	t.Helper()
+	for _, e := range []*End{host, first, second} {
+		e.Begin()
+	}
+	in, out := first, second
+	if host.WaitMet(first, second) == second {
+		in, out = second, first
+	}
+	out.WaitRefused()
+	if host.Met(out) || !host.Met(in) {
+		t.Error("both were let in")
+	}
+}
+
+// Late has a router come with a line that another has used: it is refused, and has stored nothing.
+func Late(t *testing.T, late *End) {
+	t.Helper()
+	late.Begin()
+	late.WaitRefused()
+	if stored := late.Stored(); len(stored) != 1 || stored[0].Invited != tunnel.Joined {
+		t.Errorf("%s has %v", late.Name, stored)
 	}
 }
 
