@@ -110,9 +110,8 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	if l.m.busy() || l.m.starting || l.resuming != nil {
 		return nil, errors.New("tunnels are being opened or closed: try again in a moment")
 	}
-	if u := l.unconfirmed; u != nil {
-		return nil, fmt.Errorf("the reload of %s by %s waits to be confirmed until %s, and the next program would know of the files alone: "+
-			"`warren confirm` or `warren reload --undo` first, or wait until then", clockText(u.at), u.by, clockText(u.deadline))
+	if err := l.mayRestart(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
