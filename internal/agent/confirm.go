@@ -124,7 +124,7 @@ func (l *loop) leaveUnconfirmed() {
 
 // checkConfirmed goes back if the time is over.
 func (l *loop) checkConfirmed(now time.Time) {
-	l.undone = l.forceDoors(l.undone)
+	_, l.undone = l.forceDoors(l.undone)
 	u := l.unconfirmed
 	if u == nil || now.Before(u.deadline) {
 		return
@@ -137,7 +137,7 @@ func (l *loop) checkConfirmed(now time.Time) {
 	})
 }
 
-// goBack takes back what waits to be confirmed, and returns a line for each thing that was done. by is who asked for
+// goBack takes back what waits to be confirmed, and returns a line for each thing that was done or that is tried again. by is who asked for
 // it; "": the time is over.
 func (l *loop) goBack(now time.Time, by string) (lines []string) {
 	u := l.unconfirmed
@@ -145,9 +145,9 @@ func (l *loop) goBack(now time.Time, by string) (lines []string) {
 	f := l.foresee(u.before)
 	// A certificate that has run out meanwhile, or a port that is taken, is no reason to stay: it is as it would
 	// be without the reload. A key may be a peer's until the peers are those before.
-	undone := l.forceDoors(f.doors)
-	lines = l.carryOut(f)
-	l.undone = undone
+	lines, undone := l.forceDoors(f.doors)
+	lines = l.carryOut(f, lines)
+	l.undone = append(l.undone, undone...)
 	l.wentBack = &wentBack{at: now, reloaded: u.at, by: u.by, undoneBy: by}
 	return lines
 }

@@ -496,6 +496,12 @@ func TestGoingBackToAPortThatIsTaken(t *testing.T) {
 	if w.cfg != before || w.attachment("c") != nil {
 		t.Fatal("it did not go back")
 	}
+	expect(t, "lines", w.lastEvent().Changes, []string{
+		"not yet, and tried again: tls: listening on 192.0.2.1:443: taken",
+		"not yet, and tried again: wireguard: on port 51820: taken",
+		"not yet, and tried again: wireguard: another private key, for handshakes from now on: it is a peer's",
+		"peer c: removed",
+	})
 	wrong := w.wrong()
 	slices.Sort(wrong)
 	expect(t, "conditions", wrong, []string{"listen_tls", "listen_wireguard"})
@@ -508,5 +514,29 @@ func TestGoingBackToAPortThatIsTaken(t *testing.T) {
 	}
 	if n := w.m.neighbors(); len(n.neighbors)+len(n.absent) != 1 {
 		t.Errorf("%+v", n)
+	}
+}
+
+// What cannot be taken back yet is not forgotten when another reload is taken back that has nothing to do with it.
+func TestGoingBackTwice(t *testing.T) {
+	before, next := router(peerConfig("b", 0)), router(peerConfig("b", 0))
+	before.WireGuard.PrivateKey, next.WireGuard.PrivateKey = make(config.Secret, config.KeySize), make(config.Secret, config.KeySize)
+	next.WireGuard.PrivateKey[0] = 1
+	w := newWorld(t, before)
+	w.tries(t, next)
+	w.keyErr = errors.New("it is a peer's")
+	w.later(time.Minute)
+	other := *before
+	other.Peers = append(slices.Clone(before.Peers), peerConfig("c", 1))
+	w.tries(t, &other)
+	w.later(time.Minute)
+	if w.cfg != before || w.attachment("c") != nil {
+		t.Fatal("it did not go back")
+	}
+	w.keyErr = nil
+	mark := len(w.diary)
+	w.again()
+	if did := w.since(mark); !slices.Contains(did, "private key 0") || len(w.undone) > 0 {
+		t.Errorf("noted %v", did)
 	}
 }
