@@ -28,7 +28,7 @@ func statusCmd() *cobra.Command {
 			"With --watch show it again each second until ctrl-C; where the output is no terminal, each time when\n" +
 			"something but times and counters has changed.\n\n" +
 			"With --check end with 0 if all is well, with 1 if something is down, which is said in a line for each, with 2 if\n" +
-			"no daemon answers. What an operator has drained or taken down counts as well.\n\n" + pluginHelp,
+			"no daemon answers. What an operator has drained or taken down is not counted as down.\n\n" + pluginHelp,
 		Example: "  warren status\n  warren status site-b\n  warren status --routes 10.2.0.7\n  warren status --check || echo look\n" +
 			"  warren status --plugin --warning rtt=100,loss=1 --critical rtt=500,prefixes=10:",
 		Args: func(cmd *cobra.Command, args []string) error {

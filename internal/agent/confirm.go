@@ -26,7 +26,8 @@ import (
 //   - a stop, and a start after it, ends the waiting: the daemon that starts reads the files, as always.
 //
 // The files stay as they are. Once the loop has gone back, status says that they differ from what is used,
-// until a reload.
+// until a reload. `warren restart` is refused as long as they do: it may be a package's upgrade, and the next program
+// would take for good what was taken back.
 
 // unconfirmed is a reload that waits, or several.
 type unconfirmed struct {
@@ -60,6 +61,31 @@ func (l *loop) mustConfirm(within time.Duration) error {
 			"`warren reload --confirm 5m` goes on from what the files say now, and back to where that one would", clockText(u.at), u.by, clockText(u.deadline))
 	}
 	return nil
+}
+
+// mayRestart refuses a restart where the next program would use another configuration than this one is to: it knows of the
+// files alone.
+func (l *loop) mayRestart() error {
+	if u := l.unconfirmed; u != nil {
+		return fmt.Errorf("the reload of %s by %s waits to be confirmed until %s, and the next program would know of the files alone: "+
+			"`warren confirm` or `warren reload --undo` first, or wait until then", clockText(u.at), u.by, clockText(u.deadline))
+	}
+	if b := l.wentBack; b != nil && !l.filesAreUsed() {
+		return fmt.Errorf("the files differ from what this router uses since it went back at %s, and the next program would know of the files alone: "+
+			"put them back, or have `warren reload` take what they say, and restart then", clockText(b.at))
+	}
+	return nil
+}
+
+// filesAreUsed reports whether the files say what is used.
+func (l *loop) filesAreUsed() bool {
+	next, err := l.load()
+	if err != nil {
+		return false
+	}
+	f := l.foresee(next)
+	changes, _ := f.changes()
+	return f.refused == nil && len(changes) == 0
 }
 
 // awaitConfirmation has what was just changed be taken back, if it is not confirmed within a time, and
@@ -98,7 +124,7 @@ func (l *loop) leaveUnconfirmed() {
 
 // checkConfirmed goes back if the time is over.
 func (l *loop) checkConfirmed(now time.Time) {
-	l.undone = l.forceDoors(l.undone)
+	_, l.undone = l.forceDoors(l.undone)
 	u := l.unconfirmed
 	if u == nil || now.Before(u.deadline) {
 		return
@@ -111,7 +137,7 @@ func (l *loop) checkConfirmed(now time.Time) {
 	})
 }
 
-// goBack takes back what waits to be confirmed, and returns a line for each thing that was done. by is who asked for
+// goBack takes back what waits to be confirmed, and returns a line for each thing that was done or that is tried again. by is who asked for
 // it; "": the time is over.
 func (l *loop) goBack(now time.Time, by string) (lines []string) {
 	u := l.unconfirmed
@@ -119,9 +145,9 @@ func (l *loop) goBack(now time.Time, by string) (lines []string) {
 	f := l.foresee(u.before)
 	// A certificate that has run out meanwhile, or a port that is taken, is no reason to stay: it is as it would
 	// be without the reload. A key may be a peer's until the peers are those before.
-	undone := l.forceDoors(f.doors)
-	lines = l.carryOut(f)
-	l.undone = undone
+	lines, undone := l.forceDoors(f.doors)
+	lines = l.carryOut(f, lines)
+	l.undone = append(l.undone, undone...)
 	l.wentBack = &wentBack{at: now, reloaded: u.at, by: u.by, undoneBy: by}
 	return lines
 }

@@ -67,6 +67,11 @@ type (
 		id     uint64
 		reason string
 	}
+	// missed: the attachment with that name was up before `warren restart`, and has not come up since.
+	missed struct {
+		name string
+		came time.Time // when it had come up; zero: that is not known
+	}
 	// moved: a tunnel that is up, and that two transports carry, is carried by the other one from now on.
 	moved struct {
 		id        uint64
@@ -138,6 +143,7 @@ func (closed) isEvent()        {}
 func (gone) isEvent()          {}
 func (wentUp) isEvent()        {}
 func (wentDown) isEvent()      {}
+func (missed) isEvent()        {}
 func (moved) isEvent()         {}
 func (offered) isEvent()       {}
 func (judged) isEvent()        {}

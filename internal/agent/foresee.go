@@ -216,13 +216,18 @@ func openDoors(doors []routerChange) error {
 	return nil
 }
 
-// forceDoors applies all changes of the doors that can be, and returns those that cannot. An address or a port that
-// cannot be had is a condition instead, and tried again with the config that the loop has by then.
-func (l *loop) forceDoors(doors []routerChange) (left []routerChange) {
+// forceDoors applies all changes of the doors that can be, and returns a line for each change, which says of those that cannot
+// what they failed with. left are those of them that are to be applied again. An address or a port that cannot be had is not among
+// them: it is a condition instead, and tried again with the config that the loop has by then.
+func (l *loop) forceDoors(doors []routerChange) (lines []string, left []routerChange) {
 	for _, c := range doors {
 		err := c.apply()
+		if err == nil {
+			lines = append(lines, c.Text)
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("not yet, and tried again: %s: %v", c.Text, err))
 		switch {
-		case err == nil:
 		case slices.Contains(c.Keys, "tls.listen"):
 			l.play(tried{subject{kind: kindListenTLS}, err})
 		case slices.Contains(c.Keys, "wireguard.listen_port"):
@@ -234,5 +239,5 @@ func (l *loop) forceDoors(doors []routerChange) (left []routerChange) {
 			l.log.Error("cannot go back in this yet; trying again", "change", c.Text, "err", err)
 		}
 	}
-	return left
+	return lines, left
 }

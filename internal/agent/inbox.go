@@ -167,7 +167,7 @@ func (l *loop) eventOf(in input) event {
 		case in.ev.Up:
 			ev := h.up(in.id, in.ev)
 			if a := l.m.tunnels[in.id]; a != nil {
-				ev.called, ev.since = l.resuming.wasOverIPv4(a.name), l.resuming.cameUp(a.name)
+				ev.called, ev.since = l.resuming.wasOverIPv4(a.name), l.resuming.seenUp(a.name)
 			}
 			return ev
 		default:

@@ -194,13 +194,12 @@ func (l *loop) retryMeetings() {
 func (l *loop) expire() {
 	now := l.now()
 	for _, p := range slices.Clone(l.cfg.Peers) {
-		if i := p.UsedInvitation(); i != nil && !now.Before(i.Until) {
-			trust := p.Tunnels[0].Trust
-			trust.Used = nil
-			l.cfg = l.cfg.WithTrust(p.Name, trust)
-			l.configure()
-			l.remove(p.Name, func() error { return l.invitations.forget(i) })
-			continue
+		for _, i := range p.UsedInvitations() {
+			if !now.Before(i.Until) {
+				l.cfg = l.cfg.WithoutUsed(p.Name, i)
+				l.configure()
+				l.remove(p.Name, func() error { return l.invitations.forget(i) })
+			}
 		}
 		i := p.Invited()
 		if i == nil || i.Role != config.RoleInviting || now.Before(i.Until) || l.invitations.busy[p.Name] || l.cameInTime(p.Name, i) {

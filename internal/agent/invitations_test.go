@@ -291,6 +291,43 @@ func TestUsedInvitation(t *testing.T) {
 	expect(t, "afterwards", w.since(mark), nil)
 }
 
+// Tunnels that the peer has got since forget it as well, be it the first of them that has it or not.
+func TestUsedInvitationOfSeveralTunnels(t *testing.T) {
+	for name, has := range map[string][]bool{"both": {true, true}, "the second": {false, true}} {
+		var fail error
+		p := invitedPeer(config.TransportWireGuard, config.RoleInviting, "b.secret")
+		trust := &p.Tunnels[0].Trust
+		trust.Used, trust.Secrets, trust.Invitation = trust.Invitation.Used(), trust.Secrets[:1], nil
+		second := p.Tunnels[0]
+		second.Interface, second.Link = "if-b2", 1
+		p.Tunnels = append(p.Tunnels, second)
+		for i, keeps := range has {
+			if !keeps {
+				p.Tunnels[i].Trust.Used = nil
+			}
+		}
+		w := newWorldWith(t, router(p), withDisk(&fail))
+		w.ahead = 61 * time.Minute
+		mark := len(w.diary)
+		w.retry()
+		w.turn()
+		noted := w.since(mark)
+		removals := 0
+		for _, line := range noted {
+			if line == "delete /etc/warren/b.invitation.used" {
+				removals++
+			}
+		}
+		if removals != 1 || w.cfg.Peer("b").Tunnels[0].Trust.Used != nil || w.cfg.Peer("b").Tunnels[1].Trust.Used != nil {
+			t.Errorf("%s: noted %q", name, noted)
+		}
+		mark = len(w.diary)
+		w.retry()
+		w.turn()
+		expect(t, name+" afterwards", w.since(mark), nil)
+	}
+}
+
 // An invitation becomes what tells others that it was used, and after a crash at any moment there is the one or the other.
 func TestSpend(t *testing.T) {
 	dir := t.TempDir()

@@ -45,6 +45,8 @@ type left struct {
 	// What a daemon of the same version may lack, as it was added later, or have in another form (lefthistory.go).
 	History json.RawMessage `json:"history,omitempty"` // a history.Handover
 	Flaps   json.RawMessage `json:"flaps,omitempty"`   // a map of leftFlaps
+	// UpSince is since when those of Up are up, by name.
+	UpSince map[string]time.Time `json:"up_since,omitempty"`
 }
 
 // leftTunnel is an interface, and the tunnel that was up over it.
@@ -174,7 +176,8 @@ const resumeWithin = 2 * time.Second
 // over no route is written: those of the kernel are right. The loop owns it.
 type resumption struct {
 	from    *left
-	awaited []string // attachments that were up
+	awaited []string        // attachments that were up
+	seen    map[string]bool // attachments that have come up since, by name, though they may have gone down again
 	timer   *time.Timer
 	done    chan struct{} // closed when it is over
 }
@@ -183,7 +186,7 @@ func newResumption(from *left) *resumption {
 	if from == nil {
 		return nil
 	}
-	r := &resumption{from: from, awaited: slices.Clone(from.Up), timer: time.NewTimer(resumeWithin), done: make(chan struct{})}
+	r := &resumption{from: from, awaited: slices.Clone(from.Up), seen: map[string]bool{}, timer: time.NewTimer(resumeWithin), done: make(chan struct{})}
 	for i := range from.Tunnels {
 		if from.Tunnels[i].wasUp() {
 			r.awaited = append(r.awaited, from.Tunnels[i].Name)
@@ -204,16 +207,33 @@ func (r *resumption) wasOverIPv4(name string) bool {
 	return r != nil && slices.ContainsFunc(r.from.Tunnels, func(t leftTunnel) bool { return t.Name == name && t.OverIPv4 })
 }
 
-// cameUp returns since when a tunnel is up that the daemon before has left; zero: that is not known.
+// cameUp returns since when a tunnel was up in the daemon before; zero: that is not known, or it was not.
 func (r *resumption) cameUp(name string) time.Time {
-	if r == nil {
-		return time.Time{}
-	}
 	i := slices.IndexFunc(r.from.Tunnels, func(t leftTunnel) bool { return t.Name == name && t.wasUp() })
 	if i < 0 {
-		return time.Time{}
+		return r.from.UpSince[name]
 	}
 	return r.from.Tunnels[i].Came
+}
+
+// seenUp notes that a tunnel has come up, and returns since when it is: zero, from now on, if it has come up before in this daemon
+// as well.
+func (r *resumption) seenUp(name string) time.Time {
+	if r == nil || r.seen[name] {
+		return time.Time{}
+	}
+	r.seen[name] = true
+	return r.cameUp(name)
+}
+
+// missing are the tunnels that were up before and have not come up since.
+func (r *resumption) missing() (all []event) {
+	for _, name := range r.awaited {
+		if !r.seen[name] {
+			all = append(all, missed{name, r.cameUp(name)})
+		}
+	}
+	return all
 }
 
 // takeUp has the loop know what the daemon before knew. The peers are configured.
@@ -251,6 +271,7 @@ func (l *loop) resumed(now bool) {
 	}
 	l.resuming = nil
 	r.timer.Stop()
+	l.play(r.missing()...)
 	names, err := l.left.drop()
 	if err != nil {
 		l.log.Error("cannot remove interfaces that nothing needs any more", "err", err)

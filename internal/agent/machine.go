@@ -78,6 +78,8 @@ func (m *machine) next(now time.Time, ev event) []effect {
 		return m.idle(now)
 	case located:
 		return m.located(now, ev)
+	case missed:
+		return m.missed(ev)
 	case spoken:
 		return m.spoken(ev.Event)
 	case order:

@@ -85,15 +85,16 @@ func (l *loop) reload() ([]string, error) {
 	if err := openDoors(f.doors); err != nil {
 		return nil, err
 	}
-	return l.carryOut(f), nil
+	lines := make([]string, len(f.doors))
+	for i, c := range f.doors {
+		lines[i] = c.Text
+	}
+	return l.carryOut(f, lines), nil
 }
 
-// carryOut does what was foreseen, where the doors are changed already. It returns a line for each
+// carryOut does what was foreseen, where the doors are changed already: done has the lines about them. It returns a line for each
 // thing that was done.
-func (l *loop) carryOut(f *foreseen) (done []string) {
-	for _, c := range f.doors {
-		done = append(done, c.Text)
-	}
+func (l *loop) carryOut(f *foreseen, done []string) []string {
 	l.cfg, l.lines = f.next, nil
 	l.undone = slices.DeleteFunc(l.undone, func(c routerChange) bool {
 		return slices.ContainsFunc(f.doors, func(d routerChange) bool { return d.Keys[0] == c.Keys[0] })

@@ -110,9 +110,8 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	if l.m.busy() || l.m.starting || l.resuming != nil {
 		return nil, errors.New("tunnels are being opened or closed: try again in a moment")
 	}
-	if u := l.unconfirmed; u != nil {
-		return nil, fmt.Errorf("the reload of %s by %s waits to be confirmed until %s, and the next program would know of the files alone: "+
-			"`warren confirm` or `warren reload --undo` first, or wait until then", clockText(u.at), u.by, clockText(u.deadline))
+	if err := l.mayRestart(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
@@ -136,7 +135,7 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	if n.Tunnels, err = l.handOver(ctx); err != nil {
 		return nil, err
 	}
-	n.Up = l.upByThemselves()
+	n.Up, n.UpSince = l.upByThemselves()
 	sockets := a.wireguard.HandOver()
 	n.WireGuard = &sockets
 	if n.Socket, err = a.server.HandOver(); err != nil {
@@ -189,8 +188,9 @@ func (l *loop) handOver(ctx context.Context) (all []leftTunnel, err error) {
 	return all, errors.Join(errs...)
 }
 
-// upByThemselves returns the attachments that are up over an interface that goes on without this process.
-func (l *loop) upByThemselves() (names []string) {
+// upByThemselves returns the attachments that are up over an interface that goes on without this process, and since when each is.
+func (l *loop) upByThemselves() (names []string, since map[string]time.Time) {
+	since = map[string]time.Time{}
 	l.m.all(func(a *attachment) {
 		h, ok := l.handles.tunnels[a.id]
 		if !ok || !a.up() {
@@ -198,9 +198,10 @@ func (l *loop) upByThemselves() (names []string) {
 		}
 		if _, handed := h.tunnelHandle.(handedTunnel); !handed {
 			names = append(names, a.name)
+			since[a.name] = a.session.came
 		}
 	})
-	return names
+	return names, since
 }
 
 // carry goes on with all tunnels.

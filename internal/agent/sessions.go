@@ -89,6 +89,20 @@ func (m *machine) wentDown(a *attachment, reason string) []effect {
 	return append([]effect{a.log(slog.LevelWarn, "tunnel down", "reason", reason)}, m.endSession(a, reason)...)
 }
 
+// missed tells that a tunnel has gone down while the daemon was replaced.
+func (m *machine) missed(ev missed) []effect {
+	const reason = "it was not there again after `warren restart`"
+	a := m.named(ev.name)
+	if a == nil || a.up() {
+		return nil
+	}
+	was := &session{came: ev.came}
+	if ev.came.IsZero() {
+		was.came = m.now
+	}
+	return append([]effect{a.log(slog.LevelWarn, "tunnel down", "reason", reason)}, m.tunnelDown(a, was, reason)...)
+}
+
 // endSession ends what is over the tunnel, if there is anything. cause is for the history.
 func (m *machine) endSession(a *attachment, cause string) (out []effect) {
 	s := a.session

@@ -5,16 +5,29 @@ import "slices"
 // autoTunnel makes a Tunnel that is carried over TLS and over WireGuard.
 func (l *loader) autoTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportAuto, &raw.PersistentKeepalive, "keepalive keeps both ways open")
-	l.refuse(TransportAuto, &raw.InvitationFile, "peers are invited over one transport: change it when they have met, and leave this out then")
 	l.refuse(TransportAuto, &raw.Probe, "each transport knows by itself when its peer is silent, so that the other can take over")
 	l.refuseDatapath(TransportAuto, raw)
 	t := l.ownTunnel(s, raw, defaultWireGuardMTU, MaxWireGuardMTU)
 	t.Transport, t.Trust = TransportAuto, l.autoTrust(raw)
+	l.checkAutoInvited(raw, t.Trust)
 	t.Keepalive, t.DeadAfter = l.liveness(raw)
 	t.Congestion = l.congestion(raw.Congestion, "")
 	t.ECN, t.DSCP = raw.ECN.v, l.dscp(raw.DSCP)
 	t.UDPPort = uint16(l.number(raw.UDPPort, 0, 1, 65535))
 	return t
+}
+
+// checkAutoInvited reports an invitation that is there. The name of one that was used may stay, so that the daemon still removes what it
+// has kept of it.
+func (l *loader) checkAutoInvited(raw *rawTunnel, t Trust) {
+	at, given := raw.InvitationFile.isGiven()
+	switch {
+	case !given || t.Method == 0:
+	case t.Invitation != nil:
+		l.fail(at, "cannot be used with transport = %q: peers are invited over one transport; change it when they have met, and %s is gone", TransportAuto, t.Invitation.File)
+	case t.Method != TrustSecret:
+		l.fail(at, "goes with secret_file only, to which the secret is written that replaces the invitation's")
+	}
 }
 
 // autoTrust reads how the peer proves who it is, over both transports: by one secret, or by what each of them

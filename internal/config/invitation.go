@@ -56,7 +56,8 @@ func InvitationText(i Invitation, secret string) string {
 	head := "# An invitation, which a peer's file names by invitation_file. It holds a secret. The daemon removes it\n" +
 		"# when the two routers have met and have another secret."
 	if i.Role == RoleUsed {
-		head = "# An invitation that was used. Whoever comes with it is told so by the daemon, which removes this file at the end of the term."
+		head = "# An invitation that was used. Whoever comes with it is told so by the daemon, which removes this file at the\n" +
+			"# end of the term, as long as the peer's file names the invitation by invitation_file. Remove this file with that line."
 	}
 	return fmt.Sprintf("%s\nrole   = %q\nuntil  = %q\nsecret = %q\n", head, i.Role, i.Until.UTC().Format(time.RFC3339), secret)
 }
@@ -154,12 +155,16 @@ func (l *loader) checkInvited(d draft) {
 	}
 }
 
-// UsedInvitation returns the invitation by which a peer has come and that others are refused with; nil if there is none.
-func (p *Peer) UsedInvitation() *Invitation {
-	if len(p.Tunnels) == 0 {
-		return nil
+// UsedInvitations returns the invitations by which a peer has come and that others are refused with, each once. Tunnels that were
+// added since have that of the peer's file as well, or one of their own.
+func (p *Peer) UsedInvitations() (all []*Invitation) {
+	for i := range p.Tunnels {
+		used := p.Tunnels[i].Trust.Used
+		if used != nil && !slices.ContainsFunc(all, used.Equal) {
+			all = append(all, used)
+		}
 	}
-	return p.Tunnels[0].Trust.Used
+	return all
 }
 
 // Invited returns the invitation by which a peer is known; nil if it is known by none.
@@ -178,6 +183,25 @@ func (c *Config) WithTrust(peer string, t Trust) *Config {
 		if p := &next.Peers[i]; p.Name == peer && len(p.Tunnels) > 0 {
 			p.Tunnels = append([]Tunnel(nil), p.Tunnels...)
 			p.Tunnels[0].Trust = t
+		}
+	}
+	return &next
+}
+
+// WithoutUsed returns c with no tunnel of a peer having kept an invitation that was used.
+func (c *Config) WithoutUsed(peer string, used *Invitation) *Config {
+	next := *c
+	next.Peers = slices.Clone(c.Peers)
+	for i := range next.Peers {
+		p := &next.Peers[i]
+		if p.Name != peer {
+			continue
+		}
+		p.Tunnels = slices.Clone(p.Tunnels)
+		for j := range p.Tunnels {
+			if t := &p.Tunnels[j].Trust; used.Equal(t.Used) {
+				t.Used = nil
+			}
 		}
 	}
 	return &next

@@ -86,9 +86,11 @@ func TestWrongInvitations(t *testing.T) {
 		`"soon" is not a time`:          {invitedText, "role = \"joined\"\nuntil = \"soon\"\nsecret = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n"},
 		"secret: nothing is there":      {invitedText, "role = \"joined\"\nuntil = \"2026-01-01T00:00:00Z\"\n"},
 		"peers are invited over one tr": {invitedOver(TransportAuto), good},
-		`"used" is not a role here`:     {invitedOver(TransportWireGuard), strings.Replace(good, "joined", "used", 1)},
-		"goes with one tunnel":          {strings.Replace(invitedText, "[tunnel]", "[[tunnel]]", 1) + "[[tunnel]]\n", good},
-		"goes with secret_file only":    {peerText + "fingerprint = \"" + strings.Repeat("ab", 32) + "\"\ninvitation_file = \"b.invitation\"\n", good},
+		"goes with secret_file only, to": {strings.Replace(peerText, "[tunnel]\n", "[tunnel]\ntransport = \"auto\"\n", 1) + "fingerprint = \"" + strings.Repeat("ab", 32) +
+			"\"\npublic_key = \"HxweHRsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\"\ninvitation_file = \"b.invitation\"\n", good},
+		`"used" is not a role here`:  {invitedOver(TransportWireGuard), strings.Replace(good, "joined", "used", 1)},
+		"goes with one tunnel":       {strings.Replace(invitedText, "[tunnel]", "[[tunnel]]", 1) + "[[tunnel]]\n", good},
+		"goes with secret_file only": {peerText + "fingerprint = \"" + strings.Repeat("ab", 32) + "\"\ninvitation_file = \"b.invitation\"\n", good},
 		"with secret_file only, to which": {invitedOver(TransportWireGuard)[:strings.Index(invitedOver(TransportWireGuard), "secret_file")] +
 			"public_key = \"HxweHRsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\"\ninvitation_file = \"b.invitation\"\n", good},
 		"goes with one secret_file":     {peerText + "secret_files = [\"a.secret\", \"b.secret\"]\ninvitation_file = \"b.invitation\"\n", good},
@@ -98,6 +100,29 @@ func TestWrongInvitations(t *testing.T) {
 		_, err := Load(path)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "AAECAw") {
 			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+// What is kept of an invitation that was used is known after the peer has gone over to both transports, or has got another
+// tunnel, so that it is removed in time.
+func TestUsedInvitationStaysKnown(t *testing.T) {
+	for name, peer := range map[string]string{
+		"auto":        invitedOver(TransportAuto),
+		"two tunnels": strings.Replace(invitedOver(TransportWireGuard), "[tunnel]", "[[tunnel]]", 1) + "[[tunnel]]\ntransport = \"wireguard\"\n",
+	} {
+		path := setUp(t, routerText+"[wireguard]\nlisten_port = 51820\n", map[string]string{
+			"peers.d/b.toml": peer, "new.secret": "HxweHRsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=\n",
+			"b.invitation.used": invitationText(t, RoleUsed),
+		})
+		c := load(t, path)
+		used := c.Peers[0].UsedInvitations()
+		if file := filepath.Join(filepath.Dir(path), "b.invitation.used"); len(used) != 1 || used[0].File != file || !slices.Contains(c.KeyFiles("b"), file) {
+			t.Fatalf("%s: used %+v, files %q", name, used, c.KeyFiles("b"))
+		}
+		next := c.WithoutUsed("b", used[0])
+		if len(next.Peers[0].UsedInvitations()) > 0 || len(c.Peers[0].UsedInvitations()) == 0 {
+			t.Errorf("%s: not forgotten, or in the config before as well", name)
 		}
 	}
 }

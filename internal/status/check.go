@@ -16,7 +16,7 @@ const (
 
 // Down returns a line for each thing that is down: tunnels, sessions, routes that the kernel does not take, and
 // what does not succeed and is tried again, unless nothing depends on it. What an operator has drained or taken
-// down counts as well. peer: of that peer alone; "": of all.
+// down is not counted as down. peer: of that peer alone; "": of all.
 func Down(s Status, peer string) (lines []string) {
 	note := func(of []Condition, who string) {
 		for _, c := range of {

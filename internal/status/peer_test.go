@@ -29,6 +29,8 @@ func TestDown(t *testing.T) {
 			s.Router.Conditions = []Condition{{Kind: "listen_tls", Text: "x"}, {Kind: "flow_hash", Text: "y"}}
 		}, "", "[x]"},
 		{func(s *Status) { s.Peers[0].Conditions = []Condition{{Kind: "interface", Text: "x"}} }, "", "[a: x]"},
+		{func(s *Status) { s.Peers[0].Tunnels[0].State, s.Peers[0].Down = "down", &TakenDown{} }, "", "[]"},
+		{func(s *Status) { s.Peers[0].Tunnels[0].BGP.State, s.Peers[0].Drained = "active", &Drain{} }, "", "[]"},
 	} {
 		s := well()
 		c.edit(&s)

@@ -34,7 +34,7 @@ type meeting struct {
 	known   [SecretLen]byte // the first of the secrets when it began
 	heard   [SecretLen]byte // what MeetingTold was about in it
 	sent    [SecretLen]byte // what the peer was told in it
-	over    [SecretLen]byte // what MeetingOver was about
+	over    [SecretLen]byte // what MeetingOver was about in it: what it had done may have failed, and been given up when the tunnel went down
 	next    time.Time       // when to tell, or to look, again; zero: not
 }
 
@@ -79,7 +79,7 @@ func (l *Link) tryMeet(now time.Time) {
 	s := l.peer.Status(now)
 	if !s.Since.Equal(m.session) {
 		m.session, m.known = s.Since, l.known[0].Secret
-		m.heard, m.sent, m.next = [SecretLen]byte{}, [SecretLen]byte{}, now
+		m.heard, m.sent, m.over, m.next = [SecretLen]byte{}, [SecretLen]byte{}, [SecretLen]byte{}, now
 		if s.Invited == tunnel.Inviting {
 			l.meets(tunnel.MeetingBegun, m.known)
 		}

@@ -280,3 +280,25 @@ func TestInvitingEndWaitsForASilentPeer(t *testing.T) {
 		t.Errorf("not up: %+v", s.l.Status())
 	}
 }
+
+// That the meeting is over is told in each session in which both ends have the invitation still, as what was done for it may have
+// failed, and once in each of them.
+func TestMeetingOverIsToldInEachSession(t *testing.T) {
+	s, steps := invitedStage(t, tunnel.Inviting)
+	own := s.with(tunnel.Inviting, 1)
+	s.far.Keys = keysOf(false, meetingtest.Secret{Key: own[:]}, meetingtest.Secret{Key: testSecret(), Invited: tunnel.Joined})
+	for i := range 2 {
+		*steps = nil
+		s.restart()
+		s.peer.Initiate(s.now)
+		s.pass(5 * time.Second)
+		if !s.l.isUp() || len(*steps) != 1 || (*steps)[0].Kind != tunnel.MeetingOver || !bytes.Equal((*steps)[0].Secret, own[:]) {
+			t.Fatalf("session %d: %+v, steps %v", i, s.l.Status(), *steps)
+		}
+		s.cut = true
+		s.pass(10 * time.Second)
+		if s.cut = false; s.l.isUp() {
+			t.Fatal("up though nothing passes")
+		}
+	}
+}
