@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/ping"
 )
 
 // besides is a link to a peer with two addresses, of which the second is an IPv4 one.
@@ -42,6 +43,19 @@ func TestPeerIsAskedAtBothAddresses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Of two addresses that answer the first one counts, however late it does.
+func TestFirstAddressGoesBeforeTheOther(t *testing.T) {
+	play(t, besides(), func(s *stage) {
+		s.answersAt = netip.MustParseAddr("192.0.2.1")
+		s.sight, s.answers = working(7), true
+		s.wait(20 * time.Millisecond)
+		s.pings[0].replies <- ping.Answer{RTT: 20 * time.Millisecond}
+		s.answersAt = netip.MustParseAddr("10.8.0.1")
+		s.wait(10 * time.Second)
+		s.expect(t, "10ms up")
+	})
 }
 
 // A socket for one of the addresses is enough; the other one is opened when that is possible.

@@ -88,7 +88,10 @@ func (l *Link) answered(i int, a ping.Answer) {
 		l.pings[i] = nil
 		return
 	}
-	l.answeredOnce, l.alive = true, i
+	l.answeredOnce = true
+	if !l.report.IsUp() || i < l.alive { // of two answers the first address has the say, by which BGP goes
+		l.alive = i
+	}
 	l.heard, l.asked = l.cfg.Now(), time.Time{}
 	l.silent.Reset(l.cfg.DeadAfter)
 	l.up(a.RTT)
