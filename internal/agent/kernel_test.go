@@ -8,34 +8,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"warren/internal/config"
 	"warren/internal/link"
 	"warren/tunnel"
 	"warren/tunnel/external"
 	"warren/tunnel/kernelwg"
+	"warren/tunnel/kernelwg/kernelwgtest"
 	"warren/tunnel/tun"
 )
-
-// noKernel is a device of the kernel's WireGuard that takes all or nothing, and whose peer never comes.
-type noKernel struct {
-	mu      sync.Mutex
-	refuses error
-}
-
-func (*noKernel) Device(string) (*wgtypes.Device, error) { return &wgtypes.Device{}, nil }
-func (*noKernel) Close() error                           { return nil }
-
-func (n *noKernel) ConfigureDevice(string, wgtypes.Config) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.refuses
-}
 
 // kernelConfig is a tunnel that the kernel is to carry.
 func kernelConfig(ifname string) config.Tunnel {
@@ -126,7 +109,7 @@ func planned(t *testing.T, before, next config.Tunnel) (lines []string) {
 
 // What is wrong with the interface is told, and not why no address was of use before.
 func TestKernelTunnelTellsWhatIsWrong(t *testing.T) {
-	dev := &noKernel{}
+	dev := &kernelwgtest.Device{}
 	k := &kernelTunnel{cfg: kernelConfig("nosuch0"), failed: func(error) {}}
 	var err error
 	k.keys, k.key = kernelKeys(k.cfg)
@@ -139,9 +122,7 @@ func TestKernelTunnelTellsWhatIsWrong(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	dev.mu.Lock()
-	dev.refuses = errors.New("it has no port")
-	dev.mu.Unlock()
+	dev.Refuse(errors.New("it has no port"))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer k.work.Wait()
 	defer cancel()
@@ -182,7 +163,7 @@ func (f *fakeWireGuards) calls() wireguards {
 			f.diary = append(f.diary, "remove all"+suffix+" but "+strings.Join(sortedKeys(keep), " "))
 			return nil, nil
 		},
-		control: func() (kernelwg.Control, error) { return &noKernel{}, nil },
+		control: func() (kernelwg.Control, error) { return &kernelwgtest.Device{}, nil },
 	}
 }
 

@@ -9,12 +9,14 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"warren/internal/config"
 	"warren/internal/handover"
+	"warren/internal/link"
 	"warren/internal/socket"
 	"warren/internal/speaker"
 	"warren/internal/status"
@@ -314,11 +316,22 @@ func (i *interfaces) adopt(name string, c tun.Config) (*tun.Device, *leftTunnel)
 	return nil, nil
 }
 
-// giveUp removes an interface that was left for a tunnel that is to have another one.
+// goneWithin bounds how long an interface that was given up is waited for.
+const goneWithin = 5 * time.Second
+
+// giveUp removes an interface that was left for a tunnel that is to have another one, and returns when its name is free. A
+// process that is being started at this moment, as the speaker's, has the descriptors until it executes its program.
 func (i *interfaces) giveUp(name string, was *leftTunnel) {
-	if err := was.Device.Close(); err != nil {
-		i.log.Warn("cannot remove an interface that is to be another one", "peer", name, "interface", was.Device.Name, "err", err)
+	syscall.ForkLock.RLock()
+	err := was.Device.Close()
+	syscall.ForkLock.RUnlock()
+	for end := time.Now().Add(goneWithin); err == nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var there bool
+		if there, err = link.Exists(was.Device.Name); err == nil && !there {
+			return
+		}
 	}
+	i.log.Warn("cannot remove an interface that is to be another one", "peer", name, "interface", was.Device.Name, "err", err)
 }
 
 // handedTunnel is a tunnel that can be left to the next daemon.
