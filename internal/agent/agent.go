@@ -59,6 +59,8 @@ type Agent struct {
 	wireguard *wireguard.Endpoint
 	speaker   *speaker.Speaker
 	flowHash  *link.FlowHash
+
+	wireguards wireguards
 }
 
 // New loads the config and sets up the log as it says. Nothing else is touched
@@ -68,7 +70,7 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{opts: o, log: o.Log.Logger(), cfg: cfg, flowHash: new(link.FlowHash)}
+	a := &Agent{opts: o, log: o.Log.Logger(), cfg: cfg, flowHash: new(link.FlowHash), wireguards: kernelWireGuards()}
 	a.setLog(cfg.Log)
 	if a.left, err = parseLeft(o.Handover); err != nil {
 		return nil, err
@@ -138,6 +140,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 //     the routes that are left.
 func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	l := a.newLoop()
+	a.cleanUpKernel(l, t)
 	c := status.Config{
 		Socket: a.cfg.API.Socket,
 		Source: func(ctx context.Context) (status.Status, error) { return l.snapshot(ctx) },
@@ -265,7 +268,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 	stale, err := link.RemoveStale(isOurs)
 	if err == nil && a.left == nil {
 		var more []string
-		more, err = link.RemoveWireGuards(kernelSuffix(a.cfg.Path), nil)
+		more, err = a.wireguards.removeAll(kernelSuffix(a.cfg.Path), nil)
 		stale = append(stale, more...)
 	}
 	if err != nil {
@@ -320,7 +323,10 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 			return nil
 		}
 	})
-	tunnels := &interfaces{tls: endpoint, wireguard: wg, guard: g, paths: ways, now: clock.Now, log: a.log, left: l.left, path: a.cfg.Path}
+	tunnels := &interfaces{
+		tls: endpoint, wireguard: wg, wireguards: a.wireguards, guard: g, paths: ways,
+		now: clock.Now, log: a.log, left: l.left, path: a.cfg.Path,
+	}
 	l.left.also(tunnels.dropKernel)
 	l.listen, l.tunnels = tunnels, tunnels
 	return nil

@@ -22,6 +22,9 @@ func (i *interfaces) openDevice(name string, t config.Tunnel, queues int) (dev *
 		Refuse: func(packet []byte) bool { return i.guard.Own(t.Interface, packet) },
 	}
 	if dev, was = i.adopt(name, c); dev == nil {
+		if err := i.removeKernel(t.Interface, func(string) bool { return true }); err != nil {
+			return nil, nil, err
+		}
 		if dev, err = tun.Open(c); err != nil {
 			return nil, nil, err
 		}

@@ -33,15 +33,16 @@ type controller interface {
 // interfaces makes the tunnels of a real machine: the part that the transports
 // share, and the way to each of them.
 type interfaces struct {
-	tls       *tlslink.Endpoint
-	wireguard *wireguard.Endpoint
-	guard     controller
-	paths     *paths.Watcher
-	left      *leftovers       // of the daemon before
-	path      string           // of warren.toml, absolute
-	kernel    names            // of the interfaces that the kernel's WireGuard works, and that are open
-	now       func() time.Time // goes on while the machine sleeps
-	log       *slog.Logger
+	tls        *tlslink.Endpoint
+	wireguard  *wireguard.Endpoint
+	guard      controller
+	paths      *paths.Watcher
+	left       *leftovers       // of the daemon before
+	path       string           // of warren.toml, absolute
+	kernel     names            // of the interfaces that the kernel's WireGuard works, and that are open or being opened
+	wireguards wireguards       // those of the kernel's WireGuard
+	now        func() time.Time // goes on while the machine sleeps
+	log        *slog.Logger
 }
 
 // Open opens the tunnel of an attachment, as its transport does that. It may be called

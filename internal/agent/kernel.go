@@ -26,8 +26,13 @@ type kernelTunnel struct {
 	control        kernelwg.Control
 	cfg            config.Tunnel
 	index          int
-	key            string // what the peer is known by
+	keys           kernelwg.Keys
 	local, remote  tunnel.Identity
+	addresses      []netip.Prefix // of the interface, IPv4 first
+	quiet          []netip.Prefix // those of them that nothing but BGP is to send from
+
+	mu  sync.Mutex
+	key string // what the peer is known by
 
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -43,20 +48,31 @@ func kernelAlias(name, path string) string { return aliasPrefix + name + kernelS
 func kernelSuffix(path string) string { return " of " + path }
 
 // openKernel makes the interface, or goes on with that which the daemon before has left.
-func (i *interfaces) openKernel(name string, t config.Tunnel, report reporter) (tunnelHandle, error) {
-	index, err := link.AddWireGuard(t.Interface, kernelAlias(name, i.path), i.left != nil)
+func (i *interfaces) openKernel(name string, t config.Tunnel, report reporter) (_ tunnelHandle, err error) {
+	i.kernel.add(t.Interface) // before it is there: what is not among them may be removed
+	defer func() {
+		if err != nil {
+			i.kernel.remove(t.Interface)
+		}
+	}()
+	if was := i.left.take(t.Interface); was != nil {
+		i.giveUp(name, was)
+	}
+	alias := kernelAlias(name, i.path)
+	if err := i.removeKernel(t.Interface, func(has string) bool { return has != alias }); err != nil {
+		return nil, err
+	}
+	index, err := i.wireguards.add(t.Interface, alias, i.left != nil)
 	if err != nil {
 		return nil, err
 	}
-	k := &kernelTunnel{cfg: t, index: index, failed: report.failed}
+	k := &kernelTunnel{cfg: t, index: index, failed: report.failed, forget: func() { i.kernel.remove(t.Interface) }}
 	if err := i.setUpKernel(k, name, t, report); err != nil {
 		if k.control != nil {
 			err = errors.Join(err, k.control.Close())
 		}
 		return nil, errors.Join(err, link.Delete(t.Interface))
 	}
-	i.kernel.add(t.Interface)
-	k.forget = func() { i.kernel.remove(t.Interface) }
 	ctx, cancel := context.WithCancel(context.Background())
 	k.cancel = cancel
 	k.work.Go(func() { k.peer.Run(ctx) })
@@ -65,15 +81,15 @@ func (i *interfaces) openKernel(name string, t config.Tunnel, report reporter) (
 }
 
 func (i *interfaces) setUpKernel(k *kernelTunnel, name string, t config.Tunnel, report reporter) (err error) {
-	if k.control, err = kernelwg.OpenControl(); err != nil {
+	if k.control, err = i.wireguards.control(); err != nil {
 		return err
 	}
-	keys, key := kernelKeys(t)
-	k.key, k.local, k.remote = key, keys.Public(), keys.PeerPublicKey
+	k.keys, k.key = kernelKeys(t)
+	k.local, k.remote = k.keys.Public(), k.keys.PeerPublicKey
 	if k.peer, err = kernelwg.New(kernelwg.Config{
-		Name: name, Interface: t.Interface, Control: k.control, Keys: keys, Port: t.ListenPort, Mark: underlay.Mark,
+		Name: name, Interface: t.Interface, Control: k.control, Keys: k.keys, Port: t.ListenPort, Mark: underlay.Mark,
 		Remotes: dialed(t.Remotes), RandomOrder: t.RemoteOrder == config.RemotesRandom, ConnectTimeout: t.ConnectTimeout,
-		PersistentKeepalive: t.PersistentKeepalive, Logger: i.log,
+		PersistentKeepalive: t.PersistentKeepalive, Ask: k.Wake, Logger: i.log,
 	}); err != nil {
 		return err
 	}
@@ -83,29 +99,43 @@ func (i *interfaces) setUpKernel(k *kernelTunnel, name string, t config.Tunnel, 
 	if err := link.SetUp(t.Interface, t.MTU); err != nil {
 		return err
 	}
-	own, far := endpoints(t, k.local, k.remote)
-	if beside := endpoints4(t, k.local, k.remote); beside.valid() && !link.HasIPv6() {
-		own, far = beside.local, beside.peer
-	}
-	addresses := t.Address
-	if len(addresses) == 0 {
-		addresses = pairsOf([]netip.Addr{own})
-	}
-	if _, err := link.AddAddresses(t.Interface, link.WithIPv4(addresses)); err != nil {
-		return err
-	}
+	_, far := endpoints(t, k.local, k.remote)
+	beside := endpoints4(t, k.local, k.remote)
+	k.setAddresses(beside)
+	// The kernel takes the IPv6 addresses away whenever the interface is set down: the link gives it all, and again.
 	k.Link, err = external.New(external.Config{
-		Name: name, Interface: t.Interface, Look: k.look, PeerAddress: far.WithZone(""),
+		Name: name, Interface: t.Interface, Own: true, Look: k.look, PeerAddress: far.WithZone(""), Beside: beside.peer,
+		Addresses: k.addresses, AddAddresses: k.addAddresses,
 		Ping: true, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter, Now: i.now, Logger: i.log,
 		Events: func(ev tunnel.Event) {
 			k.peer.SetUp(ev.Up)
 			ev.Local, ev.Peer = k.local, k.remote
-			if s, err := k.peer.Session(); err == nil {
+			if s, err := k.peer.Look(); err == nil && ev.Up {
 				ev.Remote = s.Remote
 			}
 			report.event(ev)
 		},
 	})
+	return err
+}
+
+// setAddresses says which addresses the interface is to have: the configured ones, or its halves of both pairs.
+func (k *kernelTunnel) setAddresses(beside ends) {
+	k.addresses = link.WithIPv4(k.cfg.Address)
+	if len(k.cfg.Address) > 0 {
+		return
+	}
+	own, _ := endpoints(k.cfg, k.local, k.remote)
+	k.quiet = pairsOf([]netip.Addr{beside.local})
+	k.addresses = append(slices.Clone(k.quiet), pairsOf([]netip.Addr{own})...)
+}
+
+// addAddresses gives the interface what it lacks. Without IPv6 there is the IPv4 half.
+func (k *kernelTunnel) addAddresses(_ int, lacking []netip.Prefix) error {
+	_, err := link.AddAddresses(k.cfg.Interface, lacking, k.quiet...)
+	if errors.Is(err, link.ErrNoIPv6) && len(k.quiet) > 0 {
+		return nil
+	}
 	return err
 }
 
@@ -115,26 +145,27 @@ func kernelKeys(t config.Tunnel) (k kernelwg.Keys, name string) {
 	return kernelwg.Keys{PrivateKey: keys.PrivateKey, PeerPublicKey: keys.PeerPublicKey, PresharedKey: keys.PresharedKey}, keys.Name
 }
 
-// dropKernel removes the interfaces that the daemon before has left to the kernel's WireGuard and that no tunnel has
-// taken.
-func (i *interfaces) dropKernel() (removed []string, err error) {
-	return link.RemoveWireGuards(kernelSuffix(i.path), i.kernel.set())
-}
-
-// look sees the interface, and notices that it is gone, which ends the tunnel: it is made again.
+// look sees the interface, and what the kernel knows of the peer. It notices that the interface is gone, which ends the
+// tunnel: it is made again.
 func (k *kernelTunnel) look(name string) (external.Sight, error) {
 	s, err := look(name)
-	if err == nil && s.Index != k.index {
+	if err != nil {
+		return s, err
+	}
+	if s.Index != k.index {
 		k.gone.Do(func() {
 			k.failed(fmt.Errorf("interface %s is gone: something else has removed it, or renamed it", name))
 		})
+		return external.Sight{}, nil // another one of that name is not ours
 	}
-	return s, err
+	_, _ = k.peer.Look() // what failed is remembered
+	return s, nil
 }
 
-// Status is that of the liveness, with what the kernel knows.
+// Status is that of the liveness, with what the kernel said last of the peer.
 func (k *kernelTunnel) Status() tunnel.Status {
-	s := k.Link.Status()
+	s := k.Link.Status() // which has looked, if the kernel has answered in time
+	asking := s.State == tunnel.StateConnecting
 	s.Transport, s.Datapath, s.Interface = config.TransportWireGuard, config.DatapathKernel, k.cfg.Interface
 	s.Local, s.Peer, s.MTU = k.local, k.remote, cmp.Or(s.MTU, k.cfg.MTU)
 	session, err := k.peer.Session()
@@ -142,6 +173,8 @@ func (k *kernelTunnel) Status() tunnel.Status {
 		s.Handshake = session.Handshake
 	}
 	if s.State == tunnel.StateUp {
+		k.mu.Lock()
+		defer k.mu.Unlock()
 		s.Remote, s.Key, s.KeyPlace = session.Remote, k.key, 1
 		return s
 	}
@@ -150,18 +183,27 @@ func (k *kernelTunnel) Status() tunnel.Status {
 			s.State = tunnel.StateWaiting
 		}
 	}
-	if why := k.peer.Error(); why != "" {
+	// Why no address was of use says more than that nothing answers, and less than what is wrong with the interface.
+	if why := k.peer.Error(); why != "" && asking {
 		s.LastError = why
 	}
 	return s
 }
 
-// Wake has both look again.
+// Wake has the peer asked at once.
 func (k *kernelTunnel) Wake() { k.Link.Wake() }
 
-// SetTrust is not called: the tunnel is made again for other keys, as the kernel's interface has one private key.
-func (k *kernelTunnel) SetTrust(config.Tunnel) error {
-	return errors.New("the keys of a tunnel of the kernel's WireGuard cannot be changed while it is up")
+// SetTrust takes over another name of the keys that there are. For other keys the tunnel is made again, as the kernel's
+// interface has one private key.
+func (k *kernelTunnel) SetTrust(t config.Tunnel) error {
+	keys, name := kernelKeys(t)
+	if keys != k.keys {
+		return errors.New("the keys of a tunnel of the kernel's WireGuard cannot be changed while it is up")
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.key = name
+	return nil
 }
 
 // Tune does nothing: the kernel has nothing of it.
@@ -211,32 +253,4 @@ func (k *kernelTunnel) Close(string) {
 		_ = link.Delete(name)
 	}
 	k.forget()
-}
-
-// names are those of interfaces. The methods may be called from any goroutine; the zero value has none.
-type names struct {
-	mu  sync.Mutex
-	all []string
-}
-
-func (n *names) add(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.all = append(n.all, name)
-}
-
-func (n *names) remove(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.all = slices.DeleteFunc(n.all, func(have string) bool { return have == name })
-}
-
-func (n *names) set() map[string]bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	set := map[string]bool{}
-	for _, name := range n.all {
-		set[name] = true
-	}
-	return set
 }

@@ -36,7 +36,8 @@ func (l *loop) followKeys() {
 	var names []string
 	l.m.all(func(a *attachment) {
 		h, ok := l.handles.tunnels[a.id]
-		if !ok || !a.up() || !a.session.ready || !a.cfg.OverWireGuard() {
+		// The keys of an interface of the kernel's are those that it was made with.
+		if !ok || !a.up() || !a.session.ready || !a.cfg.OverWireGuard() || a.cfg.Datapath == config.DatapathKernel {
 			return
 		}
 		s := h.Status()

@@ -9,12 +9,14 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"warren/internal/config"
 	"warren/internal/handover"
+	"warren/internal/link"
 	"warren/internal/socket"
 	"warren/internal/speaker"
 	"warren/internal/status"
@@ -117,6 +119,14 @@ type leftovers struct {
 	mu    sync.Mutex
 	all   []leftTunnel
 	other func() ([]string, error) // removes those that go on by themselves, and that no tunnel has taken
+	over  bool                     // what nobody has taken is removed
+}
+
+// areOver reports whether what no tunnel has taken is removed.
+func (o *leftovers) areOver() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.over
 }
 
 // also says how interfaces are removed that are not among those that were handed over.
@@ -161,7 +171,7 @@ func (o *leftovers) drop() (names []string, err error) {
 		names = append(names, o.all[i].Device.Name)
 		errs = append(errs, o.all[i].Device.Close())
 	}
-	o.all = nil
+	o.all, o.over = nil, true
 	if o.other != nil {
 		more, err := o.other()
 		names, errs = append(names, more...), append(errs, err)
@@ -323,10 +333,26 @@ func (i *interfaces) adopt(name string, c tun.Config) (*tun.Device, *leftTunnel)
 		i.log.Warn("a tunnel's interface cannot be taken over and is made again", "peer", name, "interface", c.Name, "err", err)
 		return nil, nil
 	}
-	if err := was.Device.Close(); err != nil {
-		i.log.Warn("cannot remove an interface that is to be another one", "peer", name, "interface", c.Name, "err", err)
-	}
+	i.giveUp(name, was)
 	return nil, nil
+}
+
+// goneWithin bounds how long an interface that was given up is waited for.
+const goneWithin = 5 * time.Second
+
+// giveUp removes an interface that was left for a tunnel that is to have another one, and returns when its name is free. A
+// process that is being started at this moment, as the speaker's, has the descriptors until it executes its program.
+func (i *interfaces) giveUp(name string, was *leftTunnel) {
+	syscall.ForkLock.RLock()
+	err := was.Device.Close()
+	syscall.ForkLock.RUnlock()
+	for end := time.Now().Add(goneWithin); err == nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var there bool
+		if there, err = link.Exists(was.Device.Name); err == nil && !there {
+			return
+		}
+	}
+	i.log.Warn("cannot remove an interface that is to be another one", "peer", name, "interface", was.Device.Name, "err", err)
 }
 
 // handedTunnel is a tunnel that can be left to the next daemon.

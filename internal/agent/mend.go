@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"warren/internal/config"
+	"warren/internal/link"
 	"warren/tunnel/tun"
 )
 
@@ -26,7 +28,7 @@ func (l *loop) mend(all bool) {
 		i := seen[a.cfg.Interface]
 		index := h.Index()
 		moved := index != 0 && i.Index != index && h.opened.Before(looked)
-		if all || moved || i.Persistent || i.Up && i.Carrier != a.up() || conditions.again(now, about(kindInterface, a)) {
+		if all || moved || i.Persistent || looksWrong(a, i) || conditions.again(now, about(kindInterface, a)) {
 			ev, there := mendDevice(a.id, h)
 			if ev != nil {
 				events = append(events, ev)
@@ -45,6 +47,15 @@ func (l *loop) mend(all bool) {
 		}
 	})
 	l.play(events...)
+}
+
+// looksWrong reports whether an interface has a carrier without a tunnel, or none with one. One of the kernel's WireGuard always
+// has, and nothing but the tunnel takes it up.
+func looksWrong(a *attachment, i link.Interface) bool {
+	if a.cfg.Datapath == config.DatapathKernel {
+		return !i.Up
+	}
+	return i.Up && i.Carrier != a.up()
 }
 
 // mendDevice has the tunnel compare its interface with what it should be: its carrier is

@@ -138,7 +138,12 @@ func (pl planning) changeTunnel(a *attachment, next config.Tunnel) tunnelPlan {
 	t := tunnelPlan{at: a, next: next}
 	if keys := a.cfg.RemadeBy(next); len(keys) > 0 {
 		t.fate = tunnelRemade
-		t.note(a, status.ChangeTunnel, append(keys, a.cfg.Trust.KnownBy(next.Trust)...), remadeText)
+		for _, key := range a.cfg.Trust.KnownBy(next.Trust) {
+			if !slices.Contains(keys, key) { // an interface of the kernel's is remade for others
+				keys = append(keys, key)
+			}
+		}
+		t.note(a, status.ChangeTunnel, keys, remadeText)
 		return t
 	}
 	keys := a.cfg.Trust.KnownBy(next.Trust)

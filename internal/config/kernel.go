@@ -22,35 +22,38 @@ func (l *loader) refuseDatapath(transport string, raw *rawTunnel) {
 	l.refuse(transport, &raw.ListenPort, `it is for "wireguard" with datapath = "kernel"`)
 }
 
-// refuseOfKernel reports the keys that the kernel's WireGuard has nothing for.
-func (l *loader) refuseOfKernel(raw *rawTunnel, t Tunnel) {
+// refuseOfKernel reports the keys that the kernel's WireGuard has nothing for. One that a further tunnel takes from the first,
+// or a peer from its template, is reported only where the tunnel could not work with it, and is left out otherwise.
+func (l *loader) refuseOfKernel(raw *rawTunnel, t *Tunnel) {
 	refuse := func(key interface{ isGiven() (place, bool) }, why string) {
 		if at, given := key.isGiven(); given {
 			l.fail(at, "means nothing with datapath = %q: %s", DatapathKernel, why)
 		}
 	}
-	const one = "the kernel's interface has one key and one peer with one; the others are tried by datapath = \"warren\" only"
+	impossible := func(at place, why string) { l.fail(at, "means nothing with datapath = %q: %s", DatapathKernel, why) }
 	refuse(&raw.Underlay, "its packets follow the host's routes; a rule for its listen_port may send them elsewhere")
 	if raw.ReturnToFirst.v {
 		refuse(&raw.ReturnToFirst, "it has no second session beside the one in use, by which the first of remotes could be tried")
 	}
 	const says = "the kernel sends nothing of Warren's own in the tunnel, by which addresses are handed over"
 	if raw.assigned() {
-		refuse(&raw.Address, says)
+		impossible(raw.Address.place, says)
 	}
 	refuse(&raw.Assign, says)
 	refuse(&raw.InvitationFile, "the two routers could not replace its secret; change the datapath when they have met")
 	const marks = "the kernel passes marks of congestion on by itself, and sends with DSCP 0"
 	refuse(&raw.ECN, marks)
 	refuse(&raw.DSCP, marks)
+	t.Underlay, t.ReturnToFirst, t.Assign, t.ECN, t.DSCP = "", false, nil, false, 0
 	if raw.Probe.v == ProbeNone {
-		refuse(&raw.Probe, "by echoes in the tunnel alone it is known whether the peer lives")
+		impossible(raw.Probe.place, "by echoes in the tunnel alone it is known whether the peer lives")
 	}
+	const one = "the kernel's interface has one key and one peer with one; the others are tried by datapath = \"warren\" only"
 	if len(t.Trust.Secrets) > 1 {
-		refuse(&raw.SecretFiles, one)
+		impossible(raw.SecretFiles.place, one)
 	}
 	if len(t.Trust.PublicKeys) > 1 {
-		refuse(&raw.PublicKeys, one)
+		impossible(raw.PublicKeys.place, one)
 	}
 }
 

@@ -60,10 +60,10 @@ func (l *loader) wireguardTunnel(s slot, raw *rawTunnel) Tunnel {
 	l.refuse(TransportWireGuard, &raw.UDPPort, noUDPPort)
 	t := l.ownTunnel(s, raw, defaultWireGuardMTU, MaxWireGuardMTU)
 	t.Transport, t.Trust = TransportWireGuard, l.wireguardTrust(raw)
-	if l.datapath(raw, &t) == DatapathKernel {
-		l.refuseOfKernel(raw, t)
-	}
 	t.ECN, t.DSCP = raw.ECN.v, l.dscp(raw.DSCP)
+	if l.datapath(raw, &t) == DatapathKernel {
+		l.refuseOfKernel(raw, &t)
+	}
 	t.Probe = l.probe(raw.Probe)
 	if t.Probe == ProbeNone {
 		const why = "means nothing with probe = %q: BGP's hold time finds a dead peer; persistent_keepalive keeps the way through a NAT open"

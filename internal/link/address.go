@@ -138,14 +138,15 @@ func Addresses(name string) ([]netip.Prefix, error) {
 
 // AddAddresses gives the interface addresses beside those that it has, each with
 // the length of its subnet, and returns the ones that it did not have before.
-// Nothing is removed. On an error the ones added so far are returned with it.
-func AddAddresses(name string, more []netip.Prefix) (added []netip.Prefix, err error) {
+// Nothing is removed. On an error the ones added so far are returned with it. The kernel never chooses one of quiet as
+// the source of what has none.
+func AddAddresses(name string, more []netip.Prefix, quiet ...netip.Prefix) (added []netip.Prefix, err error) {
 	l, err := find(name)
 	if err != nil {
 		return nil, fmt.Errorf("link: add addresses to %s: %w", name, err)
 	}
 	for _, p := range more {
-		err := addNew(l, p, false)
+		err := addNew(l, p, slices.Contains(quiet, p))
 		if errors.Is(err, unix.EEXIST) {
 			continue
 		}

@@ -54,3 +54,19 @@ func RemoveWireGuards(suffix string, keep map[string]bool) (removed []string, er
 		return l.kind == wireguardKind && strings.HasSuffix(l.alias, suffix) && !keep[l.name]
 	})
 }
+
+// RemoveWireGuard removes the interface of that name if it is one of the kernel's WireGuard with an alias for which isStale is
+// true. It is no error if there is none.
+func RemoveWireGuard(name string, isStale func(alias string) bool) error {
+	l, err := find(name)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err == nil && l.Type() == wireguardType && isStale(l.Attrs().Alias) {
+		err = netlink.LinkDel(l)
+	}
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("link: remove %s, which is another tunnel's: %w", name, err)
+	}
+	return nil
+}

@@ -13,6 +13,8 @@
 //  3. With a probe, each look sends an ICMP echo to the peer's address, out of
 //     this interface and no other (package ping). The first reply means up, no
 //     reply for dead_after means down. Without, up is what the interface is.
+//     A peer that may lack IPv6 is asked at an IPv4 address beside, until it has
+//     answered at one of the two; from then on it is asked at that one.
 //  4. An interface that went and came back between two looks has another index,
 //     and counts as down and up again (link.go).
 //

@@ -1,12 +1,9 @@
 package external
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
 	"warren/tunnel/internal/ping"
@@ -22,7 +19,7 @@ func (l *Link) glance() {
 			l.log.Warn("cannot look at the interface", "err", err)
 		}
 		l.blind = true
-		if l.ping != nil {
+		if l.isAsking() {
 			_ = l.echo() // not sent is not answered
 		}
 		return
@@ -33,13 +30,13 @@ func (l *Link) glance() {
 	}
 	s, local, problem := l.see(s, err)
 	if problem != "" {
-		l.stopPing()
+		l.stopPings()
 		l.index = 0
 		l.down(tunnel.StateWaiting, problem)
 		return
 	}
 	if l.index != s.Index || l.LocalAddress() != local {
-		l.stopPing()
+		l.stopPings()
 		switch {
 		case !l.report.IsUp():
 		case l.index != s.Index:
@@ -66,7 +63,7 @@ func (l *Link) see(s Sight, err error) (_ Sight, local netip.Addr, problem strin
 	if err != nil {
 		return s, local, err.Error()
 	}
-	if problem = s.problem(name); problem != "" {
+	if problem = s.problem(name, l.cfg.Own); problem != "" {
 		return s, local, problem
 	}
 	have := s.Addresses
@@ -82,61 +79,22 @@ func (l *Link) see(s Sight, err error) (_ Sight, local netip.Addr, problem strin
 	return s, local, problem
 }
 
-// probe sends one echo, opening the socket first if there is none.
-func (l *Link) probe(local netip.Addr) {
-	if l.ping == nil {
-		p, err := l.newPing(l.cfg.Interface, inZone(local, l.index), inZone(l.cfg.PeerAddress, l.index))
-		if err != nil {
-			l.silent.Stop()
-			l.down(tunnel.StateWaiting, err.Error())
-			return
-		}
-		l.ping = p
-		if !l.report.IsUp() { // it is if only the socket had to be made anew
-			l.report.SetState(time.Now(), tunnel.StateConnecting)
-			l.silent.Reset(l.cfg.DeadAfter)
-		}
-	}
-	// An echo that cannot be sent is one without a reply, and if that lasts
-	// the tunnel goes down.
-	switch err := l.echo(); {
-	case err == nil || l.report.IsUp():
-	case errors.Is(err, unix.EDESTADDRREQ): // of WireGuard (drivers/net/wireguard/device.c, wg_xmit)
-		l.note(fmt.Sprintf("interface %s does not know where its far end is: it waits for the peer to come", l.cfg.Interface))
-	default:
-		l.note(fmt.Sprintf("cannot ping %s: %v", l.cfg.PeerAddress, err))
-	}
-}
-
-// answers is where replies come from; nil, which never delivers, without a
-// socket.
-func (l *Link) answers() <-chan ping.Answer {
-	if l.ping == nil {
-		return nil
-	}
-	return l.ping.Answers()
-}
-
 // answered takes a reply to an echo, the sign of life.
-func (l *Link) answered(a ping.Answer) {
+func (l *Link) answered(i int, a ping.Answer) {
 	if a.Err != nil {
 		// Not the peer's silence, but the next look will tell more. The time
 		// of silence goes on.
-		l.ping.Close()
-		l.ping = nil
+		l.pings[i].Close()
+		l.pings[i] = nil
 		return
 	}
 	l.answeredOnce = true
+	if !l.report.IsUp() || i < l.alive { // of two answers the first address has the say, by which BGP goes
+		l.alive = i
+	}
 	l.heard, l.asked = l.cfg.Now(), time.Time{}
 	l.silent.Reset(l.cfg.DeadAfter)
 	l.up(a.RTT)
-}
-
-func (l *Link) echo() error {
-	if l.asked.IsZero() {
-		l.asked = l.cfg.Now()
-	}
-	return l.ping.Send()
 }
 
 // silence is called when nothing was heard for DeadAfter, as far as is known: looking at the interface may
@@ -145,8 +103,10 @@ func (l *Link) echo() error {
 func (l *Link) silence() {
 	for waits := true; waits; {
 		select {
-		case a := <-l.answers():
-			l.answered(a)
+		case a := <-l.answers(0):
+			l.answered(0, a)
+		case a := <-l.answers(1):
+			l.answered(1, a)
 		default:
 			waits = false
 		}
@@ -159,7 +119,7 @@ func (l *Link) silence() {
 		l.glance()
 	}
 	// The first echo is sent a keepalive after the last answer.
-	if left := l.cfg.DeadAfter - l.cfg.Keepalive - l.cfg.Now().Sub(l.asked); left > 0 && l.report.IsUp() && l.ping != nil {
+	if left := l.cfg.DeadAfter - l.cfg.Keepalive - l.cfg.Now().Sub(l.asked); left > 0 && l.report.IsUp() && l.isAsking() {
 		l.silent.Reset(left)
 		return
 	}
@@ -169,19 +129,11 @@ func (l *Link) silence() {
 // unanswered is called when the peer has been silent for DeadAfter. Echoes go
 // on, and the first reply brings the tunnel up again.
 func (l *Link) unanswered() {
-	reason := fmt.Sprintf("no reply to pings from %s for %v", l.cfg.PeerAddress, l.cfg.DeadAfter)
-	if !l.answeredOnce {
+	reason := fmt.Sprintf("no reply to pings from %s for %v", l.askedText(), l.cfg.DeadAfter)
+	if !l.answeredOnce && !l.cfg.Own {
 		reason += `; if it answers no pings at all, set probe = "none"`
 	}
 	l.down(tunnel.StateConnecting, reason)
-}
-
-func (l *Link) stopPing() {
-	l.silent.Stop()
-	if l.ping != nil {
-		l.ping.Close()
-		l.ping = nil
-	}
 }
 
 // up takes note of a sign of life, and of the round trip that it took; 0 is unknown.

@@ -29,6 +29,13 @@ type Config struct {
 	Addresses   []netip.Prefix
 	PeerAddress netip.Addr // where the peer is inside the tunnel, without a zone
 
+	// Beside is where the peer is too, of the other kind than PeerAddress, as a peer may lack IPv6: with Ping, an
+	// answer from either means that it lives. One of Addresses is this end's. Invalid: there is no such address.
+	Beside netip.Addr
+
+	// Own is that the interface belongs to who watches: nothing that it lacks is for the operator to do.
+	Own bool
+
 	// AddAddresses gives the interface, which has that index now, addresses
 	// that it lacks. It is called in Run's goroutine, and again if they
 	// disappear. May be nil if there are no Addresses.
@@ -58,14 +65,17 @@ type Link struct {
 	// Of the goroutine of Run.
 	index  int         // of the interface that was seen last and could be used
 	blind  bool        // the interface could not be looked at, while it was up
-	ping   pinger      // nil while there is nothing to ping through
+	pings  [2]pinger   // to PeerAddress, to Beside; nil while there is nothing to ping through
+	alive  int         // by which of the two the peer has answered last
 	silent *time.Timer // fires DeadAfter after the last sign of life
 	heard  time.Time   // when that was
 	asked  time.Time   // when the first echo was sent since then; zero: none was
 
 	answeredOnce bool // the peer does answer pings
 
-	woken  chan struct{}        // capacity 1: the machine woke up
+	localBeside netip.Addr // this end's address for Beside
+
+	woken  chan struct{}        // capacity 1: the machine woke up, or the peer is to be asked at once
 	ask    chan chan<- struct{} // for the counters; what is sent is closed when they are read
 	report *report.Report
 	mu     sync.Mutex
@@ -98,6 +108,13 @@ func New(c Config) (*Link, error) {
 	case len(c.Addresses) > 0 && c.AddAddresses == nil:
 		return nil, fmt.Errorf("external: %s: addresses, and nobody to add them", c.Name)
 	}
+	var beside netip.Addr
+	if c.Beside.IsValid() {
+		var problem string
+		if beside, problem = localAddress(c.Interface, c.Addresses, c.Beside); problem != "" {
+			return nil, fmt.Errorf("external: %s: %s", c.Name, problem)
+		}
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -106,8 +123,8 @@ func New(c Config) (*Link, error) {
 	}
 	return &Link{
 		cfg: c, log: c.Logger.With("peer", c.Name, "interface", c.Interface),
-		newPing: newPing,
-		woken:   make(chan struct{}, 1), ask: make(chan chan<- struct{}),
+		newPing: newPing, localBeside: beside,
+		woken: make(chan struct{}, 1), ask: make(chan chan<- struct{}),
 		report: report.New("external", c.Interface, 0),
 	}, nil
 }
@@ -120,7 +137,7 @@ func (l *Link) Run(ctx context.Context) error {
 	defer tick.Stop()
 	l.silent = time.NewTimer(l.cfg.DeadAfter)
 	l.silent.Stop()
-	defer l.stopPing()
+	defer l.stopPings()
 	l.glance()
 	for {
 		select {
@@ -134,8 +151,10 @@ func (l *Link) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			l.glance()
-		case a := <-l.answers():
-			l.answered(a)
+		case a := <-l.answers(0):
+			l.answered(0, a)
+		case a := <-l.answers(1):
+			l.answered(1, a)
 		case <-l.silent.C:
 			l.silence()
 		case <-l.woken:
@@ -148,7 +167,7 @@ func (l *Link) Run(ctx context.Context) error {
 
 // Wake is called when the machine woke up from a sleep: whether the peer was silent for too
 // long is decided then, and it is asked at once. Timers, which have slept too, would do so
-// later.
+// later. It may be called at any time to have the peer asked at once.
 func (l *Link) Wake() {
 	select {
 	case l.woken <- struct{}{}:

@@ -28,20 +28,23 @@ type stage struct {
 	link *Link
 	mu   sync.Mutex
 
-	sight   Sight
-	failing error         // of looking
-	busy    time.Duration // how long a look takes
-	answers bool          // the peer answers pings
-	unsent  error         // of sending pings
-	pings   []*fakePing
-	events  []string
-	added   []string
-	start   time.Time
+	sight     Sight
+	failing   error            // of looking
+	busy      time.Duration    // how long a look takes
+	answers   bool             // the peer answers pings
+	answersAt netip.Addr       // only those from this address; not valid: all
+	unopened  map[string]error // of opening the socket from an address
+	unsent    error            // of sending pings
+	pings     []*fakePing
+	events    []string
+	added     []string
+	start     time.Time
 }
 
 type fakePing struct {
 	s       *stage
 	local   netip.Addr
+	sent    int
 	replies chan ping.Answer
 	closed  chan struct{}
 }
@@ -52,7 +55,8 @@ func (p *fakePing) Send() error {
 	if p.s.unsent != nil {
 		return p.s.unsent
 	}
-	if p.s.answers {
+	p.sent++
+	if p.s.answers && (!p.s.answersAt.IsValid() || p.s.answersAt == p.local) {
 		go func() {
 			time.Sleep(10 * time.Millisecond)
 			select {
@@ -114,6 +118,9 @@ func play(t *testing.T, c Config, script func(*stage)) {
 		l.newPing = func(_ string, local, _ netip.Addr) (pinger, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
+			if err := s.unopened[local.String()]; err != nil {
+				return nil, err
+			}
 			p := &fakePing{s: s, local: local, replies: make(chan ping.Answer), closed: make(chan struct{})}
 			s.pings = append(s.pings, p)
 			return p, nil
@@ -148,6 +155,15 @@ func (s *stage) wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 	s.mu.Lock()
+}
+
+// sentFrom counts the echoes by the address that they are sent from.
+func (s *stage) sentFrom() map[string]int {
+	sent := map[string]int{}
+	for _, p := range s.pings {
+		sent[p.local.String()] += p.sent
+	}
+	return sent
 }
 
 func (s *stage) expect(t *testing.T, want ...string) {

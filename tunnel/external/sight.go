@@ -25,13 +25,15 @@ func (s Sight) stats() tunnel.Stats {
 	return tunnel.Stats{RxBytes: s.RxBytes, TxBytes: s.TxBytes, RxPackets: s.RxPackets, TxPackets: s.TxPackets, Drops: s.Drops}
 }
 
-// problem says why the interface cannot carry anything, or nothing.
-func (s Sight) problem(name string) string {
+// problem says why the interface cannot carry anything, or nothing. own is that nobody else has made it.
+func (s Sight) problem(name string, own bool) string {
 	switch {
 	case s.Index == 0:
 		return fmt.Sprintf("interface %s does not exist (yet)", name)
 	case s.Broadcast:
 		return fmt.Sprintf("interface %s is an Ethernet segment, not a point-to-point link: use a tunnel without Ethernet in it (tun, WireGuard, GRE, IPIP)", name)
+	case !s.Up && own:
+		return fmt.Sprintf("interface %s is down: it is set up again", name)
 	case !s.Up:
 		return fmt.Sprintf("interface %s is down: whoever made it has to set it up", name)
 	case !s.Running:

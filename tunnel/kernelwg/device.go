@@ -68,7 +68,8 @@ type device struct {
 }
 
 // configure has the kernel know the peer, which is at remote; invalid: where it is known to be, or it comes. With renew
-// the peer is made again: its session ends, and a handshake begins at once if the device has a keepalive.
+// the peer is made again: its session ends, and a handshake begins at once if the device has a keepalive. The kernel
+// forgets with it when the last handshake of the peer's was made, so that an old one is accepted once more.
 func (d *device) configure(remote netip.AddrPort, renew bool) error {
 	private, preshared := wgtypes.Key(d.keys.PrivateKey), wgtypes.Key(d.keys.PresharedKey)
 	peer := wgtypes.PeerConfig{

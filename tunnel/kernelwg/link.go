@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -28,7 +27,10 @@ type Config struct {
 	// PersistentKeepalive is how long nothing is sent before an empty packet is, in whole seconds. 0: an end with remotes sends
 	// one each 25 s, which keeps the way through a NAT open, and another end none.
 	PersistentKeepalive time.Duration
-	Logger              *slog.Logger // nil discards
+	// Ask is called when a handshake was completed while the tunnel is not up, to have the peer asked at once whether it
+	// lives; the answer is told by SetUp. It must not block. nil: nobody is to be asked.
+	Ask    func()
+	Logger *slog.Logger // nil discards
 }
 
 // Link is one tunnel. Its methods may be called from any goroutine.
@@ -41,21 +43,28 @@ type Link struct {
 
 	mu    sync.Mutex
 	isUp  bool
+	ups   int           // how often it became so
 	turn  chan struct{} // closed when isUp changes
 	error string        // why no address was of use
+	seen  Session       // as the kernel said last
+	blind error         // why it could not say more
 }
 
 // Times of an end with remotes.
 const (
 	usualKeepalive = 25 * time.Second
-	roundsApart    = 5 * time.Second // the beginnings of two rounds through all addresses
-	takesAtMost    = 5 * time.Second // from a handshake until packets have come through
+	roundsApart    = 5 * time.Second        // the beginnings of two rounds through all addresses
+	takesAtMost    = 5 * time.Second        // from a handshake until packets have come through
+	lookEach       = 500 * time.Millisecond // whether there was a handshake, during an attempt
 )
 
 // New gives the interface its keys and its peer. A peer that it has already with the same keys goes on with its session.
 func New(c Config) (*Link, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Ask == nil {
+		c.Ask = func() {}
 	}
 	if c.ConnectTimeout <= 0 {
 		c.ConnectTimeout = remote.DefaultConnectTimeout
@@ -79,8 +88,13 @@ func New(c Config) (*Link, error) {
 func (l *Link) SetUp(up bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if up {
+		l.error = ""
+	}
 	if up != l.isUp {
-		l.isUp = up
+		if l.isUp = up; up {
+			l.ups++
+		}
 		close(l.turn)
 		l.turn = make(chan struct{})
 	}
@@ -107,8 +121,24 @@ func (l *Link) wait(ctx context.Context, up bool, most time.Duration) bool {
 	}
 }
 
-// Session returns what the kernel knows of the peer.
-func (l *Link) Session() (Session, error) { return l.dev.session() }
+// Look asks the kernel about the peer. It waits for its turn, which takes long while the kernel writes a large table (both
+// take the lock of rtnetlink).
+func (l *Link) Look() (Session, error) {
+	s, err := l.dev.session()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.blind = err; err == nil {
+		l.seen = s
+	}
+	return s, err
+}
+
+// Session returns what the kernel said when it was asked last (see [Link.Look]). It does not wait.
+func (l *Link) Session() (Session, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen, l.blind
+}
 
 // Error says why no address was of use lately; "": it is not known, or the tunnel is up.
 func (l *Link) Error() string {
@@ -120,92 +150,16 @@ func (l *Link) Error() string {
 	return l.error
 }
 
-func (l *Link) fail(err error) {
+// tried notes what has become of the attempts; nil: nothing is wrong.
+func (l *Link) tried(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if text := err.Error(); text != l.error {
+	if err == nil {
+		l.error = ""
+		return
+	}
+	if text := err.Error(); text != l.error && !l.isUp {
 		l.error = text
-		if !l.isUp {
-			l.log.Info("the tunnel is not up", "err", text)
-		}
+		l.log.Info("the tunnel is not up", "err", text)
 	}
-}
-
-// forever is longer than anything waits.
-const forever = 1 << 62
-
-// Run sees to the peer whenever the tunnel is not up, until ctx is done.
-func (l *Link) Run(ctx context.Context) {
-	s := seeker{Link: l}
-	// A session that was there already is believed for as long as an attempt.
-	if seen, err := l.dev.session(); err == nil && !seen.Handshake.IsZero() {
-		l.wait(ctx, true, l.cfg.ConnectTimeout)
-	}
-	for l.wait(ctx, false, forever) && ctx.Err() == nil {
-		began := time.Now()
-		if len(l.cfg.Remotes) > 0 {
-			s.round(ctx)
-		} else if err := l.dev.configure(netip.AddrPort{}, false); err != nil { // something else may have changed it
-			l.fail(err)
-		}
-		l.wait(ctx, true, time.Until(began.Add(l.pause)))
-	}
-}
-
-// seeker goes through the places where the peer may be. It belongs to the goroutine of Run.
-type seeker struct {
-	*Link
-	book remote.Book
-	came time.Time // when the tunnel came up last
-	at   netip.AddrPort
-}
-
-// round tries all addresses once, or until the tunnel is up.
-func (s *seeker) round(ctx context.Context) {
-	if !s.came.IsZero() {
-		s.book.Ended(s.at, time.Since(s.came), time.Now())
-		s.came = time.Time{}
-	}
-	var errs []error
-	plan := remote.Plan{
-		Remotes: s.cfg.Remotes, Network: "udp", Random: s.cfg.RandomOrder, Patience: s.cfg.ConnectTimeout, Resolve: s.resolve,
-	}
-	for g := range plan.Groups(ctx, &s.book, func(err error) { errs = append(errs, err) }) {
-		for _, at := range remote.Reachable(g.Addrs) {
-			up, err := s.try(ctx, at)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case up:
-				s.at, s.came = at, time.Now()
-				return
-			case err != nil:
-				errs = append(errs, err)
-			default:
-				errs = append(errs, fmt.Errorf("no answer from %v", at))
-			}
-			s.book.Failed(at, time.Now())
-		}
-	}
-	s.fail(remote.OneLine(errs))
-}
-
-// try has the kernel begin a handshake at an address, and reports whether the tunnel came up by that. Where one
-// was completed, packets have some time to come through.
-func (s *seeker) try(ctx context.Context, at netip.AddrPort) (up bool, err error) {
-	began := time.Now()
-	if err := s.dev.configure(at, true); err != nil {
-		return false, err
-	}
-	if s.wait(ctx, true, s.cfg.ConnectTimeout) {
-		return true, nil
-	}
-	seen, err := s.dev.session()
-	if err != nil || seen.Handshake.Before(began) {
-		return false, err
-	}
-	if s.wait(ctx, true, takesAtMost) {
-		return true, nil
-	}
-	return false, fmt.Errorf("%v answers handshakes, and nothing comes through", at)
 }

@@ -20,13 +20,24 @@ type kernel struct {
 	mu      sync.Mutex
 	device  wgtypes.Device
 	answers []netip.AddrPort
-	tried   []netip.AddrPort // where a peer was made
+	tried   []netip.AddrPort // where the peer was said to be
+	renewed []netip.AddrPort // those of them for which it was made again
+	busy    chan struct{}    // not nil: the kernel tells nothing until it is closed
+	refuses error            // what configuring fails with
+	asked   int              // how often the peer was to be asked
+	answer  func()           // what comes of that
 	shook   func(netip.AddrPort)
 }
 
 func (k *kernel) Close() error { return nil }
 
 func (k *kernel) Device(name string) (*wgtypes.Device, error) {
+	k.mu.Lock()
+	busy := k.busy
+	k.mu.Unlock()
+	if busy != nil {
+		<-busy
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	d := k.device
@@ -44,6 +55,9 @@ func (k *kernel) ConfigureDevice(name string, c wgtypes.Config) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.refuses != nil {
+		return k.refuses
+	}
 	k.device.PrivateKey = *c.PrivateKey
 	if c.ListenPort != nil {
 		k.device.ListenPort = *c.ListenPort
@@ -62,6 +76,9 @@ func (k *kernel) ConfigureDevice(name string, c wgtypes.Config) error {
 	now.Endpoint = p.Endpoint
 	at := p.Endpoint.AddrPort()
 	k.tried = append(k.tried, at)
+	if c.ReplacePeers {
+		k.renewed = append(k.renewed, at)
+	}
 	if slices.Contains(k.answers, at) && now.PersistentKeepaliveInterval > 0 {
 		now.LastHandshakeTime = time.Now()
 		if k.shook != nil {
@@ -79,6 +96,16 @@ func (k *kernel) takeTried() []netip.AddrPort {
 	return t
 }
 
+// ask counts, and has the peer answer if the test says how.
+func (k *kernel) ask() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.asked++
+	if k.answer != nil {
+		go k.answer()
+	}
+}
+
 func at(text string) netip.AddrPort { return netip.MustParseAddrPort(text) }
 
 var testKeys = Keys{PrivateKey: [KeyLen]byte{1}, PeerPublicKey: [KeyLen]byte{2}, PresharedKey: [KeyLen]byte{3}}
@@ -86,7 +113,7 @@ var testKeys = Keys{PrivateKey: [KeyLen]byte{1}, PeerPublicKey: [KeyLen]byte{2},
 func start(t *testing.T, k *kernel, remotes ...string) *Link {
 	t.Helper()
 	k.t = t
-	l, err := New(Config{Name: "site-b", Interface: "site-b", Control: k, Keys: testKeys, Mark: 0x2057, Remotes: remotes, ConnectTimeout: time.Second})
+	l, err := New(Config{Name: "site-b", Interface: "site-b", Control: k, Keys: testKeys, Mark: 0x2057, Remotes: remotes, ConnectTimeout: time.Second, Ask: k.ask})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +160,7 @@ func TestAnswersAndCarriesNothing(t *testing.T) {
 		first, second := at("192.0.2.1:51820"), at("[2001:db8::2]:51820")
 		k := &kernel{answers: []netip.AddrPort{first}}
 		l := start(t, k, first.String(), second.String())
-		time.Sleep(time.Second + takesAtMost + 500*time.Millisecond)
+		time.Sleep(lookEach + takesAtMost + 500*time.Millisecond)
 		synctest.Wait()
 		if tried := k.takeTried(); !slices.Equal(tried, []netip.AddrPort{first, second}) {
 			t.Errorf("tried %v", tried)
@@ -208,7 +235,7 @@ func TestWaits(t *testing.T) {
 		k.mu.Lock()
 		k.device.Peers = nil
 		k.mu.Unlock()
-		if _, err := l.Session(); err == nil {
+		if _, err := l.Look(); err == nil {
 			t.Error("a session without a peer")
 		}
 		time.Sleep(2 * roundsApart)
@@ -231,7 +258,10 @@ func TestSession(t *testing.T) {
 	when := time.Now()
 	k.device.Peers[0].Endpoint = net.UDPAddrFromAddrPort(at("[::ffff:192.0.2.1]:4711"))
 	k.device.Peers[0].LastHandshakeTime = when
-	s, err := l.Session()
+	s, err := l.Look()
+	if again, err := l.Session(); again != s || err != nil {
+		t.Errorf("%+v, %v is remembered", again, err)
+	}
 	if err != nil || s.Remote != at("192.0.2.1:4711") || !s.Handshake.Equal(when) || s.Port != 51821 {
 		t.Errorf("%+v, %v", s, err)
 	}
