@@ -235,17 +235,15 @@ func (c *peerConn) Write(b []byte) (int, error) {
 	if marks && tcp != nil && err == nil {
 		c.mark(tcp, f)
 	}
-	if n, err, over := c.written(b); over && err == nil {
-		return n, err
+	if c.refused.Load() && !c.closed.Load() {
+		err = nil // the session's end has cut it off
 	}
 	switch {
 	case notification && b[19] == gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED:
 		// GoBGP 4.8.0 (fsmHandler.established) begins a graceful restart of its own after its hold
 		// timer has expired, where it has one (alive.go), unless the NOTIFICATION could not be sent.
 		return 0, errors.Join(err, os.ErrDeadlineExceeded)
-	case err != nil && (c.closed.Load() || c.refused.Load()):
-		return 0, err
-	case err != nil && !notification && c.established():
+	case err != nil && !c.closed.Load() && !notification && c.established():
 		tcp.Close() // the reader decides what follows
 	case err != nil:
 		return 0, err

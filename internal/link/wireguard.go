@@ -62,7 +62,7 @@ func RemoveWireGuard(name string, isStale func(alias string) bool) error {
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	if err == nil && l.Type() == wireguardType && isStale(l.Attrs().Alias) {
+	if err == nil && l.Type() == wireguardKind && isStale(l.Attrs().Alias) {
 		err = netlink.LinkDel(l)
 	}
 	if err != nil && !errors.Is(err, unix.ENODEV) {
