@@ -71,8 +71,8 @@ func (s *scenario) makeHome(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	// Files that only another user may read are no loss.
-	_, err = h.Run(ctx, "sh", "-c", `cp -a /etc "$1/etc" 2>/dev/null; cp "$2/warren" "$2/gobgp" "$1/bin" &&
+	// Files that only another user may read are no loss. A router of this machine's own is none of the readers'.
+	_, err = h.Run(ctx, "sh", "-c", `cp -a /etc "$1/etc" 2>/dev/null; rm -rf "$1/etc/warren"; cp "$2/warren" "$2/gobgp" "$1/bin" &&
 		mkdir -p "$1/etc/systemd/system" && cp ../configs/warren.service "$1/etc/systemd/system"`, "sh", m.dir, bin)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(m.dir, "bin", "scp"), []byte(s.scp()), 0o755)
