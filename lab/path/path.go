@@ -124,6 +124,7 @@ const maxAge = int64(time.Second)
 // run carries frames until it is stopped. It has a thread of its own: it is to be woken up in time.
 func (d *direction) run() {
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // a thread that ends takes along what was started from it with a signal at its death
 	buffer := make([]byte, vnetHeader+ringBlock)
 	for !d.stop.isSet.Load() {
 		took := d.receive()

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -45,7 +47,7 @@ func (h *Host) Start(argv ...string) (*Process, error) {
 	if !h.topology.keep {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
-	if err := cmd.Start(); err != nil {
+	if err := onStarter(cmd.Start); err != nil {
 		return nil, fmt.Errorf("topo: start %s on %s: %w", base, h.Name, err)
 	}
 	p := &Process{name: base + " on " + h.Name, cmd: cmd, log: path, exited: make(chan struct{})}
@@ -58,6 +60,27 @@ func (h *Host) Start(argv ...string) (*Process, error) {
 	h.topology.mu.Unlock()
 	return p, nil
 }
+
+// onStarter calls f on a thread that lives as long as the program: with the thread that has started it a process
+// gets the signal at its parent's death (prctl(2), PR_SET_PDEATHSIG), and threads of Go's may end.
+func onStarter(f func() error) error {
+	starter.Do(func() {
+		go func() {
+			runtime.LockOSThread()
+			for start := range starts {
+				start()
+			}
+		}()
+	})
+	done := make(chan error, 1)
+	starts <- func() { done <- f() }
+	return <-done
+}
+
+var (
+	starter sync.Once
+	starts  = make(chan func())
+)
 
 // String names the program and its host.
 func (p *Process) String() string { return p.name }

@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -269,5 +272,56 @@ func TestControlSocketsAreTheHosts(t *testing.T) {
 	}
 	if all, err := filepath.Glob(controlSockets + "/topotest-*"); err != nil || len(all) > 0 {
 		t.Errorf("left outside: %q (%v)", all, err)
+	}
+}
+
+// TestProcessOutlivesAThread ends the thread of the goroutine that has started a process. The signal at a parent's death
+// comes at a thread's.
+func TestProcessOutlivesAThread(t *testing.T) {
+	ctx, tp := newTopology(t)
+	h, err := tp.Host(ctx, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p *Process
+	var startErr error
+	thread := make(chan int)
+	over := make(chan struct{})
+	defer close(over)
+	start := func() {
+		runtime.LockOSThread()            // and the thread ends with the goroutine
+		if unix.Gettid() == os.Getpid() { // but for the first one
+			thread <- 0
+			<-over
+			return
+		}
+		p, startErr = h.Start("sleep", "1000")
+		thread <- unix.Gettid()
+	}
+	go start()
+	tid := <-thread
+	if tid == 0 {
+		go start()
+		tid = <-thread
+	}
+	task := fmt.Sprintf("/proc/self/task/%d", tid)
+	if startErr != nil {
+		t.Fatal(startErr)
+	}
+	if _, err := Eventually(ctx, 10*time.Millisecond, time.Minute, func() error {
+		if _, err := os.Stat(task); !errors.Is(err, os.ErrNotExist) {
+			return errors.New("the thread is there")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Eventually(ctx, 10*time.Millisecond, 500*time.Millisecond, func() error {
+		if alive(p.PID()) {
+			return errors.New("it lives")
+		}
+		return nil
+	}); err == nil {
+		t.Error("the process has ended with the thread")
 	}
 }
