@@ -104,7 +104,7 @@ func (c *peerConn) retains() bool {
 
 func (c *peerConn) retainedLocked() (families [2]bool, long time.Duration, ok bool) {
 	families, long = c.judge.Retained()
-	return families, long, families != [2]bool{} && c.ended == nil && !c.closed.Load() && !c.notified
+	return families, long, families != [2]bool{} && c.ended == nil && !c.closed.Load() && !c.refused.Load() && !c.notified
 }
 
 // detach takes note that the connection has failed, and keeps what is to be kept. It
