@@ -12,8 +12,10 @@ import (
 
 // A descriptor that this process has closed may live on for a moment in a process that is being started: from
 // fork(2), which copies all of them, until execve(2) has closed those with O_CLOEXEC, which is after the one that
-// forked goes on (fs/exec.c, begin_new_exec). An interface lives as long as its last descriptor, so it may still be
-// there when its Device is closed. It is waited for.
+// forked goes on (fs/exec.c, begin_new_exec). The fork lock keeps most of them away, but not all: Go tries once, before
+// the first process that it starts, with one that ends at once, and without the lock (syscall/exec_linux.go,
+// doCheckClonePidfd). An interface lives as long as its last descriptor, so it may still be there when it was closed,
+// and a queue may still be attached. Both are waited for.
 const (
 	lingersFor = time.Second
 	lookEach   = 2 * time.Millisecond
@@ -22,18 +24,22 @@ const (
 // errHeld is wrapped where another process is attached to an interface.
 var errHeld = errors.New("in use by another process")
 
-// clearName makes sure that no interface has the name, and that one can be made. One that is held it waits for, up to
-// lingersFor.
-func clearName(name string, flags uint16, log *slog.Logger) error {
-	err := tryClear(name, flags, log)
+// whileHeld tries again, up to lingersFor, while try fails because something is attached to an interface.
+func whileHeld(name string, log *slog.Logger, try func() error) error {
+	err := try()
 	if errors.Is(err, errHeld) {
 		log.Debug("waiting for an interface that is still held", "interface", name)
 	}
 	for began := time.Now(); errors.Is(err, errHeld) && time.Since(began) < lingersFor; {
 		time.Sleep(lookEach)
-		err = tryClear(name, flags, log)
+		err = try()
 	}
 	return err
+}
+
+// clearName makes sure that no interface has the name, and that one can be made. One that is held it waits for.
+func clearName(name string, flags uint16, log *slog.Logger) error {
+	return whileHeld(name, log, func() error { return tryClear(name, flags, log) })
 }
 
 // tryClear removes what a crash left behind under the name, or tries whether an interface can be made.
@@ -74,17 +80,45 @@ func tryClear(name string, flags uint16, log *slog.Logger) error {
 func held(name string) error { return fmt.Errorf("tun: %s is %w", name, errHeld) }
 
 // probe makes an interface and drops it, so that what would fail fails here. It is made for a single queue, which this
-// process has: nobody else can attach to it meanwhile. Nor can a process that is started meanwhile have a copy of the
-// descriptor, because of the fork lock: the interface would outlive it, and one with several queues cannot be made
-// under a name that one with a single queue has (EINVAL).
+// process has: nobody else can attach to it meanwhile. It must be gone afterwards, because one with several queues
+// cannot be made under a name that one with a single queue has (EINVAL).
 func probe(name string, flags uint16) error {
 	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
 	fd, err := attach(name, flags&^unix.IFF_MULTI_QUEUE)
+	if err == nil {
+		err = unix.Close(fd)
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return err
 	}
-	return unix.Close(fd)
+	if found, err := exists(name); err != nil || !found {
+		return err
+	}
+	return held(name)
+}
+
+// attachAlone attaches the only queue to a persistent interface. While another is attached, an interface for several
+// gives this one no offload header, and one for a single queue does not take it.
+func attachAlone(name string, flags uint16, log *slog.Logger) (fd int, err error) {
+	err = whileHeld(name, log, func() error {
+		fd, err = attach(name, flags)
+		if errors.Is(err, unix.EBUSY) {
+			return fmt.Errorf("%w: %w", held(name), err)
+		}
+		if err != nil {
+			return err
+		}
+		s, err := look(name)
+		if err == nil && s.queues > 1 {
+			err = held(name)
+		}
+		if err != nil {
+			unix.Close(fd)
+		}
+		return err
+	})
+	return fd, err
 }
 
 // removePersistent takes the persistence from a TUN interface and lets it go,

@@ -3,12 +3,17 @@
 package tun
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"warren/internal/netns"
 )
@@ -63,6 +68,57 @@ func TestOpenWhileProcessesStart(t *testing.T) {
 		if err := d.Close(); err != nil {
 			t.Fatalf("round %d: %v", i, err)
 		}
+	}
+}
+
+// Interfaces are made while something that does not take the fork lock has copies of this process's descriptors for a
+// moment, as the process has that Go tries once.
+func TestOpenWhileDescriptorsAreCopied(t *testing.T) {
+	netns.Test(t)
+	stop := make(chan struct{})
+	var copying sync.WaitGroup
+	copying.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				holdCopies(t)
+			}
+		}
+	})
+	defer copying.Wait()
+	defer close(stop)
+	for i := range 30 {
+		queues := 1 + 3*(i%2)
+		d, err := Open(Config{Name: "tt0", MTU: 1500, Queues: queues})
+		if err != nil {
+			t.Fatalf("round %d, %d queues: %v", i, queues, err)
+		}
+		if d.Offload() == 0 {
+			t.Errorf("round %d, %d queues: no offload", i, queues)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatalf("round %d, %d queues: %v", i, queues, err)
+		}
+	}
+}
+
+// holdCopies copies each descriptor of /dev/net/tun, and has the copies for some system calls' time.
+func holdCopies(t *testing.T) {
+	t.Helper()
+	var copies []int
+	for fd := 3; fd < 64; fd++ {
+		if file, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); err != nil || file != devicePath {
+			continue
+		}
+		if c, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 1000); err == nil { // else it was closed meanwhile
+			copies = append(copies, c)
+		}
+	}
+	time.Sleep(5 * time.Millisecond)
+	for _, c := range copies {
+		unix.Close(c)
 	}
 }
 

@@ -103,7 +103,10 @@ func Open(c Config) (_ *Device, err error) {
 // the interface's persistence. vnet says whether frames carry the header.
 func attachFirst(c *Config, flags uint16) (fd int, vnet bool, err error) {
 	if !c.plain {
-		fd, err = attach(c.Name, flags|unix.IFF_VNET_HDR)
+		fd, err = attachAlone(c.Name, flags|unix.IFF_VNET_HDR, c.Logger)
+		if errors.Is(err, errHeld) {
+			return -1, false, err
+		}
 		if err == nil {
 			have, err := queueFlags(fd)
 			vnet = err == nil && have&unix.IFF_VNET_HDR != 0 && littleEndian(fd)
@@ -116,7 +119,7 @@ func attachFirst(c *Config, flags uint16) (fd int, vnet bool, err error) {
 		}
 	}
 	if !vnet {
-		if fd, err = attach(c.Name, flags); err != nil {
+		if fd, err = attachAlone(c.Name, flags, c.Logger); err != nil {
 			return -1, false, err
 		}
 	}
