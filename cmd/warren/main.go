@@ -128,6 +128,7 @@ func root() *cobra.Command {
 		versionCmd(), speakerCmd(),
 	)
 	arrange(cmd)
+	refuseEmpty(cmd)
 	return cmd
 }
 

@@ -25,7 +25,9 @@ var questions = []struct {
 	{"why", false, func(ctx context.Context, s string) error { _, err := GetWhy(ctx, s, "10.0.0.0/8", "", ""); return err }},
 	{"foresee", false, func(ctx context.Context, s string) error { _, err := Foresee(ctx, s); return err }},
 	{"history", false, func(ctx context.Context, s string) error { return GetHistory(ctx, s, HistoryQuery{}, noEvent) }},
-	{"history that follows", false, func(ctx context.Context, s string) error { return GetHistory(ctx, s, HistoryQuery{Follow: true}, noEvent) }},
+	{"history that follows", false, func(ctx context.Context, s string) error {
+		return GetHistory(ctx, s, HistoryQuery{Follow: true}, noEvent)
+	}},
 	{"reload", true, func(ctx context.Context, s string) error { _, err := Reload(ctx, s); return err }},
 	{"try", true, func(ctx context.Context, s string) error { _, err := Try(ctx, s, MinTry); return err }},
 	{"confirm", true, func(ctx context.Context, s string) error { _, err := Confirm(ctx, s); return err }},
