@@ -29,9 +29,11 @@ func refuseEmpty(root *cobra.Command) {
 	}
 }
 
+// unset is what is said of a value that is empty, after the subject.
+const unset = "is empty: is a variable not set? Leave it out where none is meant"
+
 // empty names the first value that is empty; nil: none is.
 func empty(cmd *cobra.Command, args []string) (err error) {
-	const unset = "is empty: is a variable not set? Leave it out where none is meant"
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if err == nil && f.Value.String() == "" && !slices.Contains(mayBeEmpty, f.Name) {
 			err = fmt.Errorf("the value of --%s %s", f.Name, unset)

@@ -122,7 +122,7 @@ func TestNothingIsEmpty(t *testing.T) {
 	for _, args := range [][]string{
 		{"drain", ""}, {"undrain", ""}, {"status", ""}, {"status", "--check", ""}, {"status", "--plugin", ""}, {"status", "--routes", ""}, {"history", ""},
 		{"check", ""}, {"down", ""}, {"why", "10.0.0.0/8", "--from", ""}, {"keygen", "--secret", ""}, {"keygen", "-d", ""}, {"keygen", "--wg-config", "--endpoint", ""},
-		{"import", "-o", "", "x"}, {"import", "x", ""}, {"join", "x", "--peer", ""}, {"join", "x", "--router-id", ""}, {"invite", "x", "--import", "10.0.0.0/8", "--transport", ""},
+		{"import", "-o", "", "x"}, {"import", "x", ""}, {"join", "x", "--peer", ""}, {"join", "x", "--router-id", ""}, {"gobgp", "-c", "", "neighbor"}, {"gobgp", "--config=", "neighbor"}, {"invite", "x", "--import", "10.0.0.0/8", "--transport", ""},
 	} {
 		if code, _, stderr := run(t, args...); code != exitUsage || !strings.Contains(stderr, "is empty: is a variable not set?") {
 			t.Errorf("warren %q: exit %d, %q", args, code, stderr)
