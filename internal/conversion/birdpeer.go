@@ -156,6 +156,8 @@ func (r *Result) bgpStatement(x *session, s *statement, names *birdNames) {
 		put(&x.bgp, Setting{Key: "route_reflector_client", Value: "true"})
 	case s.is("rr", "cluster", "id") && len(s.words) == 4:
 		r.router("bgp.cluster_id", quote(s.words[3]), "")
+	case s.is("disabled") && (len(s.words) == 1 || isOn(s.words[1])):
+		note("a peer with a file is wanted: leave the file out, or take the peer down (`warren down`) until it is")
 	case s.is("allow", "local", "as"):
 		times := "1"
 		if len(s.words) == 4 && names.number(s.words[3]) != "" {
