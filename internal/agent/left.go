@@ -49,6 +49,8 @@ type left struct {
 	Flaps   json.RawMessage `json:"flaps,omitempty"`   // a map of leftFlaps
 	// UpSince is since when those of Up are up, by name.
 	UpSince map[string]time.Time `json:"up_since,omitempty"`
+	// Accepted are the peers that no file names, by name, and when each was last seen. nil: the daemon before did not say.
+	Accepted map[string]time.Time `json:"accepted"`
 }
 
 // leftTunnel is an interface, and the tunnel that was up over it.
@@ -68,6 +70,26 @@ type leftTunnel struct {
 }
 
 func (t *leftTunnel) wasUp() bool { return t.TLS != nil || t.WireGuard != nil }
+
+// accepted returns Accepted, or, where the daemon before did not say, all peers that it has left something of.
+func (n *left) accepted() map[string]time.Time {
+	if n.Accepted != nil {
+		return n.Accepted
+	}
+	all := map[string]time.Time{}
+	for i := range n.Tunnels {
+		all[peerOf(n.Tunnels[i].Name)] = time.Time{}
+	}
+	if n.Orders != nil {
+		for name := range n.Orders.Drained {
+			all[name] = time.Time{}
+		}
+		for name := range n.Orders.Down {
+			all[name] = time.Time{}
+		}
+	}
+	return all
+}
 
 // descriptors returns all.
 func (n *left) descriptors() []int {

@@ -169,6 +169,7 @@ func (l *loop) begin() {
 	l.play(l.do(listen{kindListenWireGuard})...)
 	l.setAdmission()
 	l.takeOrders()
+	l.takeAccepted()
 	l.expire()
 	l.configure()
 	l.takeAssigned()

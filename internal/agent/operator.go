@@ -68,14 +68,6 @@ func (l *loop) takeOrders() {
 		}
 	}
 	l.m.orders = is
-	// Peers that a CA vouches for are not known yet, and one that is down must not come up by itself.
-	for _, names := range [][]string{sortedKeys(is.Drained), sortedKeys(is.Down)} {
-		for _, name := range names {
-			if p, err := l.cfg.AcceptedPeer(name); err == nil && p.Name == name {
-				l.accepted[name] = &accepted{Peer: p, seen: l.now()}
-			}
-		}
-	}
 }
 
 // checkDown refuses a peer that a CA vouches for while it is taken down.
