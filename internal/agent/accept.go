@@ -168,8 +168,12 @@ func (l *loop) forgetAccepted(now time.Time) {
 	}
 }
 
-// acceptAgain makes the accepted peers of what the config says now.
+// acceptAgain makes the accepted peers of what the config says now. One that an operator has drained or taken down, and that a
+// reload had let go of that is taken back, is there again at once: it may not connect, and is to be taken up.
 func (l *loop) acceptAgain() {
+	for name := range l.m.orders.held() {
+		l.readmit(name, l.now())
+	}
 	for name, p := range l.accepted {
 		next, err := l.cfg.AcceptedPeer(name)
 		if err != nil {

@@ -81,10 +81,7 @@ func (n *left) accepted() map[string]time.Time {
 		all[peerOf(n.Tunnels[i].Name)] = time.Time{}
 	}
 	if n.Orders != nil {
-		for name := range n.Orders.Drained {
-			all[name] = time.Time{}
-		}
-		for name := range n.Orders.Down {
+		for name := range n.Orders.held() {
 			all[name] = time.Time{}
 		}
 	}
