@@ -170,6 +170,7 @@ func (l *loop) begin() {
 	l.setAdmission()
 	l.takeOrders()
 	l.takeAccepted()
+	l.keepOrders()
 	l.expire()
 	l.configure()
 	l.takeAssigned()
