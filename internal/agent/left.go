@@ -44,13 +44,14 @@ type left struct {
 	Orders    *orders                     `json:"orders"`    // of operators
 	Kept      map[netip.Prefix]string     `json:"kept"`      // what was learned last from peers with unreachable = true, and from which
 
+	// Accepted are the peers that no file names, by name, and when each was last seen. nil: a daemon has left this that did not say.
+	Accepted map[string]time.Time `json:"accepted"`
+
 	// What a daemon of the same version may lack, as it was added later, or have in another form (lefthistory.go).
 	History json.RawMessage `json:"history,omitempty"` // a history.Handover
 	Flaps   json.RawMessage `json:"flaps,omitempty"`   // a map of leftFlaps
 	// UpSince is since when those of Up are up, by name.
 	UpSince map[string]time.Time `json:"up_since,omitempty"`
-	// Accepted are the peers that no file names, by name, and when each was last seen. nil: the daemon before did not say.
-	Accepted map[string]time.Time `json:"accepted"`
 }
 
 // leftTunnel is an interface, and the tunnel that was up over it.
