@@ -331,6 +331,20 @@ func TestStalePolicy(t *testing.T) {
 	}
 }
 
+// TestEndOfRIBAgain: a marker that says nothing new is not handed on.
+func TestEndOfRIBAgain(t *testing.T) {
+	s := setup{}.establish(t)
+	for range 3 {
+		for f := range s.ended {
+			before := s.ended[f]
+			out, err := s.FromPeer(nil, bytes.Repeat(endOfRIB(f), 100))
+			if out = withoutKeepalives(t, out); err != nil || before != (len(out) == 0) || !before && !bytes.Equal(out, endOfRIB(f)) {
+				t.Errorf("%d octets are handed on, the first marker: %v; %v", len(out), !before, err)
+			}
+		}
+	}
+}
+
 // TestContinues: what GoBGP has agreed on must still hold.
 func TestContinues(t *testing.T) {
 	old := shakeHands(t, setup{}.config(), gracefulOpen(gracefulBoth))

@@ -49,6 +49,9 @@ func (s *Session) judgeUpdate(dst, body []byte) []byte {
 		return dst
 	}
 	if u.endOfRIB >= 0 {
+		if s.ended[u.endOfRIB] {
+			return dst // it says nothing: there are no stale routes since the first one
+		}
 		dst = s.endOfRIB(dst, u.endOfRIB)
 		if s.cfg.Choose {
 			s.markers[u.endOfRIB] = true
