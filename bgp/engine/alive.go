@@ -48,6 +48,7 @@ func (s *Speaker) watchAlive() {
 			if do := c.checkAlive(time.Now()); do != nil {
 				s.work.Go(do)
 			}
+			c.refreshAgain(time.Now())
 		}
 	}
 }
