@@ -51,6 +51,7 @@ func (s *Speaker) watchAlive() {
 			if do := c.checkAlive(time.Now()); do != nil {
 				s.work.Go(do)
 			}
+			c.refreshAgain(time.Now())
 		}
 	}
 }

@@ -70,6 +70,8 @@ type peerConn struct {
 	arrived  bool    // see delivered
 	moves    []move  // by the judge, in order, which onMoved has not taken yet
 	spare    []move  // empty memory for them
+
+	refreshes [2]refresh // by family
 }
 
 // A move is a prefix that the judge has handed on, with whatever attributes, or
@@ -226,6 +228,7 @@ func (c *peerConn) feed(b []byte) {
 	before, ended, at := c.judge.Counts(), c.judge.EndOfRIB(), len(c.out)
 	var err error
 	c.out, err = c.judge.FromPeer(c.out, b)
+	c.noteRefreshesLocked(c.heard)
 	if at == 0 {
 		c.base = c.out[:0]
 	}
