@@ -183,7 +183,7 @@ func reloadAfter(cmd *cobra.Command, file string, plan *peerfile.Plan) error {
 
 // reloadRunning has the daemon read its files again, if one is running.
 func reloadRunning(ctx context.Context, file string) (lines []string, running bool, err error) {
-	socket, err := config.Socket(file)
+	socket, err := socketOf(ctx, io.Discard, file) // a daemon elsewhere refuses the reload, and says why
 	if err != nil {
 		return nil, false, err
 	}
