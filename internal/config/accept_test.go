@@ -130,8 +130,8 @@ func TestAcceptedPeersStayApart(t *testing.T) {
 // TestWarningsOfAcceptedPeers checks that a template that only [accept] takes is warned of too.
 func TestWarningsOfAcceptedPeers(t *testing.T) {
 	for change, want := range map[string]string{
-		"keepalive = \"500ms\"->keepalive = \"40ms\"\ndead_after = \"100ms\"": "template.spoke.tunnel.dead_after: 100ms is short",
-		"10.100.0.0/16 le 32->10.77.0.0/24":                                      "template.spoke.bgp.import: \"10.77.0.0/24\" is one of this router's own announce.networks",
+		"keepalive = \"500ms\"->keepalive = \"40ms\"\ndead_after = \"100ms\"":                                                     "template.spoke.tunnel.dead_after: 100ms is short",
+		"10.100.0.0/16 le 32->10.77.0.0/24":                                                                                       "template.spoke.bgp.import: \"10.77.0.0/24\" is one of this router's own announce.networks",
 		"[template.spoke.tunnel]->[[template.spoke.tunnel]]\nunderlay = \"eth0\"\n[[template.spoke.tunnel]]\nunderlay = \"eth0\"": "template.spoke.tunnel: leaves by the same interface for the same remotes",
 	} {
 		from, to, _ := strings.Cut(change, "->")
@@ -190,7 +190,7 @@ func TestAcceptMistakes(t *testing.T) {
 		"keepalive->transport = 'wireguard'\nkeepalive":  "warren.toml:11: template.spoke.tunnel.transport: cannot be in the template of [accept]: the peers connect over TLS",
 		"keepalive->remotes = ['a:1']\nkeepalive":        "warren.toml:11: template.spoke.tunnel.remotes: cannot be in the template of [accept]: the peers connect, and",
 		"[template.spoke.tunnel]\nkeepalive = \"500ms\"->[[template.spoke.tunnel]]\ninterface = '{name}'\n[[template.spoke.tunnel]]\ninterface = '{name}'": "warren.toml:13: template.spoke.tunnel.interface: \"{name}\" is the interface of the tunnel in line 10 already",
-		"keepalive->interface = 'tun0'\nkeepalive": "warren.toml:11: template.spoke.tunnel.interface: cannot be in the template of [accept]: all peers would have the same",
+		"keepalive->interface = 'tun0'\nkeepalive":                "warren.toml:11: template.spoke.tunnel.interface: cannot be in the template of [accept]: all peers would have the same",
 		"asn = 64530->asn = 64512\nas_override = true":            "warren.toml:14: template.spoke.bgp.as_override: is for a peer in another AS, and this one is in this router's own AS 64512",
 		"asn = 64530->asn = 64530\nroute_reflector_client = true": "warren.toml:14: template.spoke.bgp.route_reflector_client: is for a peer in this router's own AS 64512, and this one is in AS 64530",
 	} {

@@ -67,7 +67,7 @@ func TestRemovalFromASharedFile(t *testing.T) {
 
 // What was edited after the plan was made, as while an operator is asked, is neither written over nor deleted.
 func TestPlanIsOfWhatWasSeen(t *testing.T) {
-	const alone = "[tunnel]\nsecret_file = \"b.secret\"\n[bgp]\nasn = 64513\nimport = []\n"
+	const alone = "[tunnel]\ninterface = \"alone\"\nsecret_file = \"b.secret\"\n[bgp]\nasn = 64513\nimport = []\n"
 	for name, text := range map[string]string{"one of several": severalTxt, "the only one": alone} {
 		c := aSite(t, text)
 		file := filepath.Join(filepath.Dir(c.Path), "peers.d/all.toml")
