@@ -83,7 +83,7 @@ func TestDaemonIsFoundWhereItListens(t *testing.T) {
 	edit(fmt.Sprintf("%q", changed))
 	found("the key was changed", usual, "api.socket of "+file+" was changed to "+changed+" since warren was started: `systemctl restart warren`", false)
 	edit("5")
-	found("the key is wrong", usual, "it must be a string, in quotes", false)
+	found("the key is wrong", usual, "api.socket: is not a string, in quotes", false)
 	if err := os.Symlink(file, at("link.toml")); err != nil {
 		t.Fatal(err)
 	}

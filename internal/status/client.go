@@ -139,8 +139,7 @@ func explain(socket string, err error) error {
 	switch {
 	case isAway(err):
 		return fmt.Errorf("%w (nobody listens at %s): start it, "+
-			"or name its configuration with -c if that sets another api.socket; if that key was changed while warren runs, "+
-			"put it back, or apply it with `systemctl restart warren`: %w", ErrNotRunning, socket, bare(err))
+			"put api.socket back if it was changed, or name the config with -c: %w", ErrNotRunning, socket, bare(err))
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("no permission to use %s: run this as root or as the user that warren runs as: %w", socket, bare(err))
 	case errors.Is(err, context.DeadlineExceeded):
