@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/history"
 	"warren/internal/keys"
 )
 
@@ -126,6 +127,28 @@ func TestEndOfATermLeavesWhatWasEdited(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The loop forgets the peer at the end of the term whatever became of its files, and an operator's stay.
+func TestTermIsOverByTheDisk(t *testing.T) {
+	for edited, left := range map[bool][]string{false: nil, true: {"b.invitation", "b.secret", "peers.d/b.toml"}} {
+		dir, _ := invitingSite(t)
+		cfg, err := config.Load(filepath.Join(dir, "warren.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t, cfg)
+		if edited {
+			writeAt(t, dir, "b.secret", string(keys.SecretLine(bytes.Repeat([]byte{3, 4}, 16))))
+			writeAt(t, dir, "peers.d/b.toml", strings.Replace(invitingPeer, "invitation_file = \"b.invitation\"\n", "", 1))
+		}
+		w.ahead = 61 * time.Minute
+		w.retry()
+		w.turn()
+		if got := filesIn(t, dir); !slices.Equal(got, left) || w.cfg.Peer("b") != nil || !w.tells(history.Invitation, "nobody came: the peer is forgotten") {
+			t.Errorf("edited %v: left are %q, peers %v", edited, got, w.cfg.Peers)
+		}
 	}
 }
 
