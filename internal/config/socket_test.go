@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,29 @@ func TestSocket(t *testing.T) {
 	}
 	if _, err := Socket(filepath.Join(t.TempDir(), "no.toml")); err == nil {
 		t.Error("a config that is not there was no error")
+	}
+}
+
+// A mistake anywhere else in the file, after which it is no TOML, leaves the socket known.
+func TestSocketWhereverTheMistakeIs(t *testing.T) {
+	text := strings.Replace(readShipped(t, "reference/warren.toml"), DefaultSocket, "/tmp/x.sock", 1)
+	lines := strings.SplitAfter(text, "\n")
+	first := slices.Index(lines, "[api]\n")
+	socket := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "socket =") })
+	if first < 0 || socket < first {
+		t.Fatalf("[api] is in line %d, socket in line %d", first, socket)
+	}
+	file := filepath.Join(t.TempDir(), "warren.toml")
+	for i := 0; i <= len(lines); i += 5 {
+		for _, mistake := range []string{"x = \"", "x = [", "x = \"\"\"", "[x", "]", "=", "x = {"} {
+			if i > first && i <= socket && mistake == "[x" {
+				continue // what is behind it is not in [api] any more
+			}
+			write(t, file, strings.Join(slices.Insert(slices.Clone(lines), i, mistake+"\n"), ""))
+			if got, err := Socket(file); err != nil || got != "/tmp/x.sock" {
+				t.Errorf("%s in line %d: %q, %v", mistake, i+1, got, err)
+			}
+		}
 	}
 }
 
