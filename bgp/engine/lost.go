@@ -270,6 +270,14 @@ func (c *peerConn) established() bool {
 	return c.judge.Established()
 }
 
+// opened reports whether the peer's OPEN has come.
+func (c *peerConn) opened() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.judge.PeerOpen()
+	return ok
+}
+
 // endOfRIBIn reports whether a message is an End-of-RIB marker, and of which family
 // (RFC 4724 section 2).
 func endOfRIBIn(m []byte) (f family, ok bool) {

@@ -105,6 +105,11 @@ func gobgpArgv(ctx context.Context, args []string) ([]string, error) {
 // takeConfig takes -c FILE out of arguments that are another command's.
 func takeConfig(args []string) (file string, rest []string, err error) {
 	file = defaultConfig
+	defer func() {
+		if err == nil && file == "" {
+			err = usageError{fmt.Errorf("the value of --config %s", unset)}
+		}
+	}()
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		switch {

@@ -14,8 +14,9 @@ import (
 	"warren/internal/status"
 )
 
-// pluginTimeout bounds what `status --plugin` waits for the daemon: what runs it gives up after some time, and says less.
-const pluginTimeout = 10 * time.Second
+// pluginTimeout bounds what `status --plugin` and `--check` wait for the daemon: what runs them gives up after some time,
+// and says less. Tests change it.
+var pluginTimeout = 10 * time.Second
 
 // pluginFlags are those of `status --plugin`.
 type pluginFlags struct {
@@ -55,7 +56,9 @@ func (f *pluginFlags) run(cmd *cobra.Command, file, peer string) error {
 		level = levelOf(err)
 		line = status.PluginLine(level, err.Error())
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), line)
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), line); err != nil {
+		return exitError{err, int(status.LevelUnknown)}
+	}
 	if level == status.LevelOK {
 		return nil
 	}

@@ -107,7 +107,9 @@ func peerStatus(ctx context.Context, socket, name string) (status.Status, error)
 
 // checkStatus says what is down, and ends with a status for scripts.
 func checkStatus(cmd *cobra.Command, socket, peer string) error {
-	s, err := status.Get(cmd.Context(), socket)
+	ctx, cancel := context.WithTimeout(cmd.Context(), pluginTimeout)
+	defer cancel()
+	s, err := status.Get(ctx, socket)
 	if err != nil {
 		return exitError{err, exitNobody}
 	}

@@ -211,6 +211,7 @@ func (l *loop) cameInTime(name string, i *config.Invitation) bool {
 // expired goes on with next, and then has the files follow. It says so whatever becomes of them.
 func (l *loop) expired(name string, i *config.Invitation, next *config.Config, text string, files func() error) {
 	l.cfg = next
+	l.keepOrders()
 	l.configure()
 	l.log.Warn(text, "peer", name, "until", i.Until.UTC().Format(time.RFC3339))
 	l.history.Add(history.Event{Kind: history.Invitation, Time: history.At(l.now()), Peer: name, Cause: text})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -84,8 +85,12 @@ func (s *Server) history(run context.Context, w http.ResponseWriter, r *http.Req
 	}
 }
 
-// maxEvent bounds a line of the history, whose texts are bounded.
-const maxEvent = 64 << 10
+const (
+	// maxEvent bounds a line of the history, whose texts are bounded.
+	maxEvent = 64 << 10
+	// maxHistory bounds what a client reads of it: some thousand of the longest events.
+	maxHistory = 64 << 20
+)
 
 // ErrStopped says that the daemon stopped while its history was followed.
 var ErrStopped = errors.New("warren has stopped")
@@ -94,12 +99,12 @@ var ErrStopped = errors.New("warren has stopped")
 // until each returns an error. It returns nil when all were told; one that follows ends with an error
 // only, ErrStopped if the daemon ends.
 func GetHistory(ctx context.Context, socket string, q HistoryQuery, each func(history.Event) error) error {
-	body, err := open(ctx, socket, http.MethodGet, "/history?"+q.values().Encode())
+	answer, err := askHistory(ctx, socket, q)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = body.Close() }()
-	lines := bufio.NewScanner(body)
+	defer func() { _ = answer.Close() }()
+	lines := bufio.NewScanner(answer)
 	lines.Buffer(nil, maxEvent)
 	for lines.Scan() {
 		var e history.Event
@@ -119,6 +124,17 @@ func GetHistory(ctx context.Context, socket string, q HistoryQuery, each func(hi
 		return explain(socket, err)
 	}
 	return nil
+}
+
+// askHistory asks for a history. All of one that has an end is read at once, however slowly each takes the events, as
+// the daemon waits only so long for who reads.
+func askHistory(ctx context.Context, socket string, q HistoryQuery) (io.ReadCloser, error) {
+	path := "/history?" + q.values().Encode()
+	if q.Follow {
+		return open(ctx, socket, http.MethodGet, path)
+	}
+	body, err := read(ctx, socket, http.MethodGet, path, maxHistory)
+	return io.NopCloser(strings.NewReader(string(body))), err
 }
 
 // EventLine is an event for people, without a newline: when, whom it is about, what, and what more is known.
