@@ -91,7 +91,11 @@ func gobgpArgv(ctx context.Context, args []string) ([]string, error) {
 		argv = append(argv, at...)
 	}
 	if i := neighborAt(args); i >= 0 && !isGobgpNeighbor(args[i]) {
-		if args[i], err = neighborAddress(ctx, api.Socket, args[i]); err != nil {
+		socket, err := socketOf(ctx, os.Stderr, file)
+		if err != nil {
+			return nil, err
+		}
+		if args[i], err = neighborAddress(ctx, socket, args[i]); err != nil {
 			return nil, err
 		}
 	}

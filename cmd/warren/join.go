@@ -174,7 +174,7 @@ func (e notKnown) Unwrap() error { return e.error }
 
 // reloadRunning has the daemon read its files again, if one is running. The error is a notKnown if it may have done so.
 func reloadRunning(ctx context.Context, file string) (lines []string, running bool, err error) {
-	socket, err := config.Socket(file)
+	socket, err := socketOf(ctx, io.Discard, file) // a daemon elsewhere refuses the reload, and says why
 	if err != nil {
 		return nil, false, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"warren/internal/config"
 	"warren/internal/history"
 	"warren/internal/status"
 )
@@ -71,7 +70,7 @@ func (f *pluginFlags) judge(ctx context.Context, file, peer string) (status.Leve
 	if err != nil {
 		return 0, "", err
 	}
-	socket, err := config.Socket(file)
+	socket, err := socketOf(ctx, io.Discard, file) // what runs it takes one line
 	if err != nil {
 		return 0, "", err
 	}

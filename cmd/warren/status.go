@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"warren/internal/config"
 	"warren/internal/history"
 	"warren/internal/status"
 )
@@ -51,7 +50,7 @@ func statusCmd() *cobra.Command {
 			if plugin.on {
 				return plugin.run(cmd, file, append(args, "")[0])
 			}
-			socket, err := config.Socket(file)
+			socket, err := socketOf(cmd.Context(), cmd.ErrOrStderr(), file)
 			if err != nil {
 				return err
 			}

@@ -67,6 +67,22 @@ func SetLogLevel(ctx context.Context, socket, level string) error {
 	return ask(ctx, socket, http.MethodPost, "/log-level?"+url.Values{"level": {level}}.Encode(), &struct{}{})
 }
 
+// Listens reports whether somebody listens at socket, whoever it is, or may: that is not known where nobody is let in.
+func Listens(ctx context.Context, socket string) bool {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return !isAway(err)
+	}
+	_ = conn.Close()
+	return true
+}
+
+// isAway reports whether nobody listens at a socket, by the error of a connection to it.
+func isAway(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
 func ask(ctx context.Context, socket, method, path string, answer any) error {
 	body, err := read(ctx, socket, method, path, maxAnswer)
 	if err != nil {
@@ -172,9 +188,9 @@ func unanswered(method string, err error) error {
 // explain turns an error of the connection into what an operator can do.
 func explain(socket string, err error) error {
 	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+	case isAway(err):
 		return fmt.Errorf("%w (nobody listens at %s): start it, "+
-			"or name its configuration with -c if that sets another api.socket: %w", ErrNotRunning, socket, bare(err))
+			"put api.socket back if it was changed, or name the config with -c: %w", ErrNotRunning, socket, bare(err))
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("no permission to use %s: run this as root or as the user that warren runs as: %w", socket, bare(err))
 	case errors.Is(err, context.DeadlineExceeded):
