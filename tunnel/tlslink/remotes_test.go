@@ -28,9 +28,13 @@ func (e *end) names(of map[string][]netip.AddrPort) {
 }
 
 // servers are routers that have the keys of one peer.
-func servers(t *testing.T, n int) (all []*end) {
+func servers(t *testing.T, n int) (all []*end) { return serversWith(t, n, time.Second) }
+
+// serversWith are servers with that dead_after.
+func serversWith(t *testing.T, n int, deadAfter time.Duration) (all []*end) {
 	for i := range n {
 		s := newEnd(t, Config{Identity: [32]byte{byte(10 + i)}}, "client")
+		s.cfg.DeadAfter = deadAfter
 		s.start(secretTrust(0))
 		all = append(all, s)
 	}

@@ -52,7 +52,7 @@ type returnResult struct {
 // seekFirst is called at each look back.
 func (l *Link) seekFirst(ctx context.Context) {
 	s, b, now := l.session, &l.back, time.Now()
-	if !l.cfg.ReturnToFirst || !s.dialer || s.home || b.asking || s.renewing[0] || s.isDraining(0) || now.Before(b.next) {
+	if !l.cfg.ReturnToFirst || !s.dialer || s.isHome() || b.asking || s.renewing[0] || s.isDraining(0) || now.Before(b.next) {
 		return
 	}
 	b.asking, b.next = true, now.Add(b.every)
@@ -175,12 +175,12 @@ func (l *Link) goBack(r returnResult) {
 	if r.peer.session != s.id || r.peer.instance != s.peer.instance {
 		l.endSession(errReturning, true)
 		next := newSession(l, r.conn, r.wire, r.peer, true)
-		next.home = true
+		next.which = 0
 		l.begin(next)
 		return
 	}
 	l.renewed(newLane(s, 0, r.conn, r.wire), true)
-	s.home, s.remote = true, r.wire.remote()
+	s.which, s.remote = 0, r.wire.remote()
 	l.report.Change(func(t *tunnel.Status) { t.Remote = s.remote })
 	for _, ln := range s.lanes[1:] {
 		if ln != nil {

@@ -171,7 +171,7 @@ func stillLink(t *testing.T) (*Link, *session) {
 	l := newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 2), DeadAfter: MaxDeadAfter}, []*credential{{}})
 	t.Cleanup(func() { close(l.done) })
 	w := newWire(nil)
-	l.session = &session{link: l, dialer: true, remote: netip.MustParseAddrPort("127.0.0.1:1"), done: make(chan struct{})}
+	l.session = &session{link: l, dialer: true, which: 1, remote: netip.MustParseAddrPort("127.0.0.1:1"), done: make(chan struct{})}
 	l.session.peer.flags, l.session.peer.lanes = flagRenews, 2
 	for n := range 2 {
 		l.session.lanes[n] = newLane(l.session, n, nil, w)

@@ -44,6 +44,7 @@ func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 	defer cancel()
 	r := &round{l: l, d: d, attempts: make(chan attempt), result: dialResult{dial: d, addrs: make(map[int][]netip.AddrPort)}}
 	plan := l.plan()
+	plan.First = d.first
 	for group := range plan.Groups(ctx, &d.book, func(err error) { r.errs = append(r.errs, err) }) {
 		for i, addr := range group.Addrs {
 			r.begin(ctx, group.Remote, addr)

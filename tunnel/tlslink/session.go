@@ -43,7 +43,7 @@ type session struct {
 	link   *Link
 	id     [16]byte
 	dialer bool            // this end dialed
-	home   bool            // the first of the remotes
+	which  int             // of the remotes it was dialed by, from 0; -1: the peer dialed
 	local  tunnel.Identity // of this end, as it said in its hello
 	peer   hello
 	remote netip.AddrPort
@@ -88,6 +88,7 @@ type session struct {
 func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *session {
 	s := &session{
 		link: l, id: peer.session, dialer: dialer, local: w.proof.local, peer: peer,
+		which:   -1,
 		remote:  w.remote(),
 		began:   time.Now(),
 		control: make(chan []byte, 8),
@@ -100,6 +101,17 @@ func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *sess
 	s.first.Store(s.lanes[0])
 	return s
 }
+
+// dialed is the remote by which this end dialed the session, as in [LinkConfig]; "": the peer did.
+func (s *session) dialed() string {
+	if s.which < 0 {
+		return ""
+	}
+	return s.link.cfg.Remotes[s.which]
+}
+
+// isHome reports whether the session is with the first of the remotes.
+func (s *session) isHome() bool { return s.which == 0 }
 
 // start begins to receive and to ping.
 func (s *session) start() {
