@@ -32,7 +32,7 @@ func (l *Link) load() load {
 func (l *Link) demand() (busy, held bool) {
 	last, now := l.session.load, l.load()
 	l.session.load = now
-	period := time.Duration(l.chores()) * l.cfg.Keepalive
+	period := l.lookEvery()
 	busy = float64(now.bytes-last.bytes) >= widenAt*period.Seconds()
 	return busy, now.waited-last.waited > period/2
 }

@@ -197,9 +197,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 		case <-l.session.over():
 			l.endSession(l.session.reason(), false)
 		case <-l.session.ticks():
-			if l.session.tick(); l.session.ticked%l.chores() == 0 {
-				l.lookBack(ctx)
-			}
+			l.lookBack(ctx)
 		case <-l.session.deadline():
 			if !l.session.checkAlive(false) {
 				l.watchEnd(l.e.cfg.Now())
@@ -230,12 +228,12 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 // traffic that lasts.
 const choreEvery = 100 * time.Millisecond
 
-// chores is how many keepalives there are between two looks back.
-func (l *Link) chores() int {
-	return int((choreEvery + l.cfg.Keepalive - 1) / l.cfg.Keepalive)
+// lookEvery is the time between two looks back: a number of keepalives.
+func (l *Link) lookEvery() time.Duration {
+	return (choreEvery + l.cfg.Keepalive - 1) / l.cfg.Keepalive * l.cfg.Keepalive
 }
 
-// lookBack does what need not be done more often.
+// lookBack does what need not be done at each keepalive.
 func (l *Link) lookBack(ctx context.Context) {
 	l.watchSegments(l.e.cfg.Now())
 	l.boundAllUnsent()
@@ -367,6 +365,7 @@ func checkIdentity(p *proof, h *hello) error {
 
 // begin makes a session the one that carries the link.
 func (l *Link) begin(s *session) {
+	s.speak() // before all that may wait for the kernel
 	resumed := l.resumes(s)
 	l.arb.established(s.peer)
 	l.session = s

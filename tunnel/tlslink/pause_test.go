@@ -86,8 +86,8 @@ func TestHandedOverTunnelGoesOn(t *testing.T) {
 }
 
 // withSecond is a tunnel with the second of two remotes, which are two routers. The first was not in the DNS when the tunnel came up, and
-// is now.
-func withSecond(t *testing.T) (c, first, second *end) {
+// is now. prepare may change the end that dials before it is started.
+func withSecond(t *testing.T, prepare func(c *end)) (c, first, second *end) {
 	t.Helper()
 	s := serversWith(t, 2, MaxDeadAfter)
 	c = client(t)
@@ -102,6 +102,7 @@ func withSecond(t *testing.T) (c, first, second *end) {
 		}
 		return nil, errors.New("no such name")
 	}
+	prepare(c)
 	c.start(secretTrust(0), "first:1", "second:1")
 	if ev := c.waitEvents(1)[0]; ev.Remote != s[1].place() {
 		t.Fatalf("%+v", ev)
@@ -114,7 +115,7 @@ func withSecond(t *testing.T) (c, first, second *end) {
 // While it is paused a tunnel is dialed where it was, though a remote that comes before that would take it. That is another router, with
 // which it would begin from the start.
 func TestPausedTunnelIsDialedWhereItWas(t *testing.T) {
-	c, first, second := withSecond(t)
+	c, first, second := withSecond(t, func(*end) {})
 	handOver(t, second)
 	poll(t, func() bool { return c.link.gate.Load() != nil }, func() string { return "the far end does not pause" })
 	second.link.Carry()
@@ -133,7 +134,7 @@ func TestPausedTunnelIsDialedWhereItWas(t *testing.T) {
 
 // So does the end that dials after its own restart, and asks no name server before.
 func TestHandedOverTunnelIsDialedWhereItWas(t *testing.T) {
-	c, first, second := withSecond(t)
+	c, first, second := withSecond(t, func(*end) {})
 	h := handOver(t, c)
 	if h.Dialed != "second:1" || h.Remote != second.place() {
 		t.Fatalf("%+v", h)

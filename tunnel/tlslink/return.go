@@ -173,9 +173,10 @@ func (l *Link) goBack(r returnResult) {
 	s := r.s
 	l.log.Info("the first of the remotes is there again and takes over", "remote", r.addr, "before", s.remote)
 	if r.peer.session != s.id || r.peer.instance != s.peer.instance {
-		l.endSession(errReturning, true)
 		next := newSession(l, r.conn, r.wire, r.peer, true)
-		next.which = 0
+		next.speak() // the end of the session before takes its time
+		l.endSession(errReturning, true)
+		next.which, next.began = 0, time.Now()
 		l.begin(next)
 		return
 	}

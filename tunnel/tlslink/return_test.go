@@ -165,6 +165,35 @@ func TestFirstRemoteWaitsForTheLaneThatIsReplaced(t *testing.T) {
 	}
 }
 
+// Another router that takes over hears of its session, which has begun there, while the one before is being ended.
+func TestFirstRemoteHearsOfItsSessionWhileTheOneBeforeEnds(t *testing.T) {
+	locked := make(chan struct{})
+	release := sync.OnceFunc(func() { close(locked) })
+	defer release()
+	c, first, second := withSecond(t, func(c *end) {
+		c.cfg.Keepalive, c.cfg.ReturnToFirst, c.homeward = MinKeepalive, true, &homeward{}
+		c.prepare = func(d *fakeDevice) {
+			d.onCarrier = func(up bool) {
+				if !up {
+					<-locked
+				}
+			}
+		}
+	})
+	first.waitEvents(1)
+	heard := first.link.routes[0].Load()
+	poll(t, func() bool { return heard.received.Load() >= 5 }, func() string { return "the first hears nothing" })
+	release()
+	if evs := c.waitEvents(3); evs[1].Reason != errReturning.Error() || evs[2].Remote != first.place() || evs[2].Time.Before(evs[1].Time) {
+		t.Errorf("events %+v", evs[1:])
+	}
+	second.waitEvents(2)
+	exchangePackets(t, c, first)
+	if evs := first.seen(); len(evs) != 1 {
+		t.Errorf("the first: events %+v", evs)
+	}
+}
+
 // stillLink is a link that does not run, with a session that it dialed and whose peer can't be reached.
 func stillLink(t *testing.T) (*Link, *session) {
 	t.Helper()

@@ -36,8 +36,8 @@ func (h *heard) ago() time.Duration { return h.now().Sub(epoch) - time.Duration(
 // replaced now and then (renew.go). Its timers and lanes belong to the goroutine of Link.Run; fail may be called by any. The
 // methods that Run's loop selects on work on a nil session.
 //
-// Liveness (liveness.go): every keepalive a ping goes out, and whatever arrives, on any lane and
-// be it part of a frame, is a sign of life. A ping may be stuck behind data; that
+// Liveness (liveness.go): every keepalive a ping goes out, whatever the goroutine of Link.Run is busy with, and whatever
+// arrives, on any lane and be it part of a frame, is a sign of life. A ping may be stuck behind data; that
 // does no harm, since it is what arrives that counts.
 type session struct {
 	link   *Link
@@ -55,14 +55,14 @@ type session struct {
 	draining []*lane         // that were replaced
 	renewing [MaxLanes]bool  // those whose replacement is being dialed, by replaceLane or takeFirst, whichever has set it
 
-	keepalive *time.Ticker
-	ticked    int // how often
-	death     *time.Timer
-	control   chan []byte // frames for lane 0 that are not data
-	heard     heard       // the last sign of life
-	alive     liveness
-	answered  atomic.Int64 // when the ping was sent that was answered last (monotonic)
-	doubts    chan string  // capacity 1: the way to the peer is another
+	speaking bool         // pings go out
+	looks    *time.Ticker // back
+	death    *time.Timer
+	control  chan []byte // frames for lane 0 that are not data, nor the pings of each keepalive
+	heard    heard       // the last sign of life
+	alive    liveness
+	answered atomic.Int64 // when the ping was sent that was answered last (monotonic)
+	doubts   chan string  // capacity 1: the way to the peer is another
 
 	parting atomic.Bool // one of the ends is being restarted: nothing more is sent (pause.go)
 
@@ -113,14 +113,24 @@ func (s *session) dialed() string {
 // isHome reports whether the session is with the first of the remotes.
 func (s *session) isHome() bool { return s.which == 0 }
 
-// start begins to receive and to ping.
-func (s *session) start() {
-	s.heard.note()
-	s.keepalive = time.NewTicker(s.link.cfg.Keepalive)
-	s.death = time.NewTimer(s.link.cfg.DeadAfter)
-	s.startLane(s.lanes[0])
+// speak begins to ping, unless it has. At the far end the session has begun, and ends if nothing comes for dead_after. What
+// this end does before it receives may take longer than that, as where the kernel's lock of interfaces and routes (rtnl) is held.
+func (s *session) speak() {
+	if s.speaking {
+		return
+	}
+	s.speaking = true
+	s.lanes[0].wire.SetDeadline(time.Time{}) // that of the hello
 	s.readers.Go(s.sendControl)
 	s.ping()
+}
+
+// start begins to receive. It follows speak.
+func (s *session) start() {
+	s.heard.note()
+	s.looks = time.NewTicker(s.link.lookEvery())
+	s.death = time.NewTimer(s.link.cfg.DeadAfter)
+	s.startLane(s.lanes[0])
 }
 
 func (s *session) startLane(ln *lane) {
@@ -129,7 +139,6 @@ func (s *session) startLane(ln *lane) {
 		giveUp = s.link.giveUpAfter()
 	}
 	ln.wire.established(&s.heard, giveUp)
-	s.link.congest(ln.wire)
 	ln.follow()
 	s.readers.Go(func() {
 		err := ln.receive()
@@ -144,6 +153,7 @@ func (s *session) startLane(ln *lane) {
 			ln.lose(err)
 		}
 	})
+	s.readers.Go(func() { s.link.congest(ln.wire) }) // which may wait for a module of the kernel
 }
 
 // fail ends the session. The first reason stays.
@@ -165,7 +175,7 @@ func (s *session) ticks() <-chan time.Time {
 	if s == nil {
 		return nil
 	}
-	return s.keepalive.C
+	return s.looks.C
 }
 
 func (s *session) deadline() <-chan time.Time {
@@ -178,12 +188,6 @@ func (s *session) deadline() <-chan time.Time {
 // reason is for after over.
 func (s *session) reason() error { return s.err }
 
-// tick is called every keepalive.
-func (s *session) tick() {
-	s.ticked++
-	s.ping()
-}
-
 func (s *session) ping() { s.enqueue(pingFrame()) }
 
 // enqueue sends a frame that is not data, or drops it if many wait already.
@@ -194,26 +198,31 @@ func (s *session) enqueue(frame []byte) {
 	}
 }
 
-// sendControl is the goroutine that sends them. Receivers must not: two ends that
+// sendControl is the goroutine that sends them, and a ping each keepalive. Receivers must not: two ends that
 // answer each other before they read on can block each other.
 func (s *session) sendControl() {
+	pings := time.NewTicker(s.link.cfg.Keepalive)
+	defer pings.Stop()
 	for {
+		var frame []byte
 		select {
 		case <-s.done:
 			return
-		case frame := <-s.control:
-			ln, err := s.sendFirst(frame)
-			if errors.Is(err, errMoved) && s.parting.Load() {
-				continue
-			}
-			if err != nil {
-				s.fail(err)
-				return
-			}
-			if frame[0] == frameClose {
-				ln.conn.CloseWrite()
-				return
-			}
+		case <-pings.C:
+			frame = pingFrame()
+		case frame = <-s.control:
+		}
+		ln, err := s.sendFirst(frame)
+		if errors.Is(err, errMoved) && s.parting.Load() {
+			continue
+		}
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		if frame[0] == frameClose {
+			ln.conn.CloseWrite()
+			return
 		}
 	}
 }
@@ -296,7 +305,7 @@ func (s *session) sayGoodbye(reason string) {
 // close takes the session down and waits for its goroutines.
 func (s *session) close() {
 	s.fail(errors.New("closed"))
-	s.keepalive.Stop()
+	s.looks.Stop()
 	s.death.Stop()
 	for _, lanes := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
 		for _, ln := range lanes {
