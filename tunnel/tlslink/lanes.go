@@ -114,11 +114,14 @@ func (l *Link) laneDialed(r laneResult) {
 		l.log.Warn(text, "lane", n, "err", r.err)
 		return
 	}
-	if l.session != r.s || !l.accepts(&r.wire.proof) {
+	if l.session != r.s || r.s.parting.Load() || !l.accepts(&r.wire.proof) {
 		r.wire.Close()
 		return
 	}
 	ln := newLane(r.s, n, r.conn, r.wire)
+	if n > 0 && r.wire.remote() != r.s.remote { // the tunnel has gone back to its first remote since
+		ln.renewAt = l.e.cfg.Now()
+	}
 	if r.renews {
 		l.renewed(ln, r.hello.flags&flagReplaces != 0)
 	} else {
@@ -132,6 +135,9 @@ func (l *Link) laneArrived(in *incoming) {
 	switch {
 	case s == nil || in.hello.session != s.id || s.dialer:
 		go in.reject(noSuchSession)
+		return
+	case s.parting.Load():
+		go in.reject(errRestart.Error())
 		return
 	case n == 0 && in.hello.flags&flagReplaces == 0:
 		go in.reject("the tunnel is up already")
@@ -169,8 +175,12 @@ func (l *Link) addLane(ln *lane) {
 }
 
 // route assigns the queues to the lanes there are. Lane n carries queue n, and
-// lane 0 those whose lane is missing. With fewer lanes than queues they share.
+// lane 0 those whose lane is missing. With fewer lanes than queues they share. While the tunnel is paused
+// the queues wait for the next session instead.
 func (l *Link) route() {
+	if l.paused != nil {
+		return
+	}
 	s, n := l.session, 0
 	for _, ln := range s.lanes {
 		if ln != nil {

@@ -235,6 +235,9 @@ func (l *Link) lookEvery() time.Duration {
 
 // lookBack does what need not be done at each keepalive.
 func (l *Link) lookBack(ctx context.Context) {
+	if l.session.parting.Load() { // nothing begins any more
+		return
+	}
 	l.watchSegments(l.e.cfg.Now())
 	l.boundAllUnsent()
 	l.noteKey()

@@ -3,6 +3,8 @@ package tlslink
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -174,6 +176,39 @@ func TestPauseIsDialedByItsRemoteAlone(t *testing.T) {
 		case g == nil && c.want >= 0, g != nil && (g.Remote != c.want || len(g.Addrs) != 1 || g.Addrs[0] != at):
 			t.Errorf("%s: %+v", name, g)
 		}
+	}
+}
+
+// While the tunnel is paused no lane has a queue: neither those that are there, nor one that comes up then, which carries nothing.
+func TestPausedTunnelGetsNoLanes(t *testing.T) {
+	l, s := stillLink(t)
+	l.beginPause(pause{})
+	s.parting.Store(true)
+	s.lanes[1].lost.Store(true)
+	l.forgetLost()
+	l.lookBack(t.Context())
+	before := s.lanes
+	for name, take := range map[string]func(w *wire){
+		"lane": func(w *wire) { l.laneDialed(laneResult{laneDial: laneDial{s: s, hello: hello{lane: 1}}, wire: w}) },
+		"replacement": func(w *wire) {
+			l.laneDialed(laneResult{laneDial: laneDial{s: s, hello: hello{flags: flagReplaces}, renews: true}, wire: w})
+		},
+		"first remote": func(w *wire) { l.returned(t.Context(), returnResult{s: s, wire: w, taking: true}) },
+	} {
+		here, there := net.Pipe()
+		take(newWire(here))
+		there.SetDeadline(time.Now().Add(patience))
+		if _, err := there.Write([]byte{0}); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("%s: %v, want its connection to be closed", name, err)
+		}
+	}
+	for q := range l.routes {
+		if ln := l.routes[q].Load(); ln != nil {
+			t.Errorf("queue %d has lane %d", q, ln.number)
+		}
+	}
+	if s.lanes != before || l.session != s {
+		t.Errorf("lanes %v, want %v", s.lanes, before)
 	}
 }
 

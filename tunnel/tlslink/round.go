@@ -159,7 +159,7 @@ func (l *Link) leave(s *session, reason error) {
 		return
 	}
 	now := time.Now()
-	l.book.Ended(s.remote, now.Sub(s.began), now)
+	l.book.Ended(s.remote, now.Sub(s.there), now)
 	for _, addrs := range l.places {
 		good, _ := l.book.Split(addrs, now)
 		if len(addrs) == 0 || len(good) > 0 { // or it was never looked at

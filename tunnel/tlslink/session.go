@@ -48,6 +48,7 @@ type session struct {
 	peer   hello
 	remote netip.AddrPort
 	began  time.Time
+	there  time.Time // since when it is with that remote
 	lanes  [MaxLanes]*lane
 	first  atomic.Pointer[lane] // lane 0, for any goroutine
 
@@ -91,6 +92,7 @@ func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *sess
 		which:   -1,
 		remote:  w.remote(),
 		began:   time.Now(),
+		there:   time.Now(),
 		control: make(chan []byte, 8),
 		heard:   heard{now: l.e.cfg.Now},
 		alive:   liveness{keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter},

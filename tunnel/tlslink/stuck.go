@@ -175,7 +175,7 @@ func (l *Link) watchEnd(now time.Time) {
 }
 
 func (l *Link) noteStuck(now time.Time, ln *lane) {
-	remote := ln.s.remote.Addr()
+	remote := ln.wire.remote().Addr()
 	l.segments.stuck(now, remote, ln.wire.clamp)
 	l.log.Debug("large packets seem to vanish: the next connections have small segments", "remote", remote, "lane", ln.number)
 }
