@@ -183,11 +183,9 @@ func (s *session) part(tell bool) {
 		return
 	}
 	var lanes []*lane
-	for _, of := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
-		for _, ln := range of {
-			if ln != nil && !ln.lost.Load() {
-				lanes = append(lanes, ln)
-			}
+	for ln := range s.every {
+		if !ln.lost.Load() {
+			lanes = append(lanes, ln)
 		}
 	}
 	for _, ln := range lanes {

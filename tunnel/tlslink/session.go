@@ -87,12 +87,13 @@ type session struct {
 }
 
 func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *session {
+	now := time.Now()
 	s := &session{
 		link: l, id: peer.session, dialer: dialer, local: w.proof.local, peer: peer,
 		which:   -1,
 		remote:  w.remote(),
-		began:   time.Now(),
-		there:   time.Now(),
+		began:   now,
+		there:   now,
 		control: make(chan []byte, 8),
 		heard:   heard{now: l.e.cfg.Now},
 		alive:   liveness{keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter},
@@ -256,22 +257,37 @@ func (s *session) checkAlive(slept bool) bool {
 	return true
 }
 
-// evidence collects what is known of the peer.
+// evidence collects what is known of the peer. While a lane is being replaced all that comes may come by the connection that is to
+// replace it, or that was replaced.
 func (s *session) evidence() evidence {
 	e := evidence{now: monotonic(), silence: s.heard.ago(), answered: time.Duration(s.answered.Load())}
-	for _, ln := range s.lanes {
-		if ln == nil || ln.lost.Load() {
+	for ln := range s.every {
+		if ln.lost.Load() {
 			continue
 		}
 		sign, acked, ok := ln.wire.sign()
+		if ln.waiting.Load() {
+			sign.unread = 0 // it is not to be read yet
+		}
 		if ok {
 			e.signs = append(e.signs, sign)
 		}
-		if ln.number == 0 {
+		if ln == s.lanes[0] {
 			e.acked = acked
 		}
 	}
 	return e
+}
+
+// every yields all connections of the session: those that there are, those that are to replace them, and those that were replaced.
+func (s *session) every(yield func(*lane) bool) {
+	for _, lanes := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
+		for _, ln := range lanes {
+			if ln != nil && !yield(ln) {
+				return
+			}
+		}
+	}
 }
 
 // doubt has the peer prove that it is reached by the way that there is now.
@@ -309,12 +325,8 @@ func (s *session) close() {
 	s.fail(errors.New("closed"))
 	s.looks.Stop()
 	s.death.Stop()
-	for _, lanes := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
-		for _, ln := range lanes {
-			if ln != nil {
-				ln.wire.Close()
-			}
-		}
+	for ln := range s.every {
+		ln.wire.Close()
 	}
 	s.readers.Wait()
 }
