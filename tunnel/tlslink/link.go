@@ -35,8 +35,9 @@ type Link struct {
 
 	congestion atomic.Pointer[string] // of connections from now on
 
-	renewal renewal
-	far     far
+	renewal  renewal
+	far      far
+	maxLanes int // how many connections are of use to this end
 
 	log  *slog.Logger
 	dev  Device
@@ -114,8 +115,12 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 		moved: make(chan struct{}, 1),
 
 		renewal: e.renewal,
-		routes:  make([]atomic.Pointer[lane], c.Device.Queues()),
-		waits:   make([]waits, c.Device.Queues()),
+		// What a session has begun with holds until it ends: the number of processors may become another (GOMAXPROCS
+		// follows the quota of the control group).
+		maxLanes: min(MaxLanes, c.Device.Queues(), runtime.GOMAXPROCS(0)),
+
+		routes: make([]atomic.Pointer[lane], c.Device.Queues()),
+		waits:  make([]waits, c.Device.Queues()),
 	}
 	l.creds.Store(&creds)
 	l.SetCongestion(c.Congestion)
@@ -343,16 +348,11 @@ func (l *Link) hello(session [16]byte, laneNumber int) hello {
 	return hello{
 		link:     l.cfg.Link,
 		instance: l.e.instance, generation: l.arb.generation,
-		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes()),
+		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes),
 		offload: l.dev.Offload(), mtu: uint32(l.dev.MTU()), maxFrame: tun.MaxFrame,
 		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter, flags: flags,
 		assigned: l.cfg.Assign,
 	}
-}
-
-// maxLanes is how many connections are of use to this end.
-func (l *Link) maxLanes() int {
-	return min(MaxLanes, l.dev.Queues(), runtime.GOMAXPROCS(0))
 }
 
 // checkIdentity decides whether a hello may come over this TLS connection.

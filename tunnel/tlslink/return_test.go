@@ -285,7 +285,7 @@ func TestLaneOfTheRemoteBeforeIsReplaced(t *testing.T) {
 // stillLink is a link that does not run, with a session that it dialed and whose peer can't be reached.
 func stillLink(t *testing.T) (*Link, *session) {
 	t.Helper()
-	l := newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 2), DeadAfter: MaxDeadAfter}, []*credential{{}})
+	l := newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 2), Keepalive: time.Second, DeadAfter: MaxDeadAfter}, []*credential{{}})
 	t.Cleanup(func() { close(l.done) })
 	w := newWire(nil)
 	l.session = &session{link: l, dialer: true, which: 1, remote: netip.MustParseAddrPort("127.0.0.1:1"), done: make(chan struct{})}

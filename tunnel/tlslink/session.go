@@ -2,7 +2,6 @@ package tlslink
 
 import (
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"net/netip"
 	"sync"
@@ -11,10 +10,6 @@ import (
 
 	"warren/tunnel"
 )
-
-// goodbyeTimeout bounds how long the end of a session waits for the peer to have
-// read why.
-const goodbyeTimeout = 500 * time.Millisecond
 
 // epoch is what monotonic times in this package count from.
 var epoch = time.Now()
@@ -72,9 +67,11 @@ type session struct {
 	err     error         // set before done is closed
 	readers sync.WaitGroup
 
-	laneDials int         // lanes that are being dialed
-	load      load        // of the link, at the last tick
-	asked     atomic.Bool // whether the peer asks for further lanes
+	laneDials  int         // lanes that are being dialed
+	widening   widening    // after some could not be
+	unreplaced time.Time   // when it was logged last that a lane could not be replaced
+	load       load        // of the link, at the last tick
+	asked      atomic.Bool // whether the peer asks for further lanes
 
 	known   string         // the server name of the secret that was the first when the session began
 	invited tunnel.Invited // of the secret with which the session began
@@ -115,18 +112,6 @@ func (s *session) dialed() string {
 
 // isHome reports whether the session is with the first of the remotes.
 func (s *session) isHome() bool { return s.which == 0 }
-
-// speak begins to ping, unless it has. At the far end the session has begun, and ends if nothing comes for dead_after. What
-// this end does before it receives may take longer than that, as where the kernel's lock of interfaces and routes (rtnl) is held.
-func (s *session) speak() {
-	if s.speaking {
-		return
-	}
-	s.speaking = true
-	s.lanes[0].wire.SetDeadline(time.Time{}) // that of the hello
-	s.readers.Go(s.sendControl)
-	s.ping()
-}
 
 // start begins to receive. It follows speak.
 func (s *session) start() {
@@ -191,56 +176,6 @@ func (s *session) deadline() <-chan time.Time {
 // reason is for after over.
 func (s *session) reason() error { return s.err }
 
-func (s *session) ping() { s.enqueue(pingFrame()) }
-
-// enqueue sends a frame that is not data, or drops it if many wait already.
-func (s *session) enqueue(frame []byte) {
-	select {
-	case s.control <- frame:
-	default:
-	}
-}
-
-// sendControl is the goroutine that sends them, and a ping each keepalive. Receivers must not: two ends that
-// answer each other before they read on can block each other.
-func (s *session) sendControl() {
-	pings := time.NewTicker(s.link.cfg.Keepalive)
-	defer pings.Stop()
-	for {
-		var frame []byte
-		select {
-		case <-s.done:
-			return
-		case <-pings.C:
-			frame = pingFrame()
-		case frame = <-s.control:
-		}
-		ln, err := s.sendFirst(frame)
-		if errors.Is(err, errMoved) && s.parting.Load() {
-			continue
-		}
-		if err != nil {
-			s.fail(err)
-			return
-		}
-		if frame[0] == frameClose {
-			ln.conn.CloseWrite()
-			return
-		}
-	}
-}
-
-// sendFirst sends on lane 0, whichever that is by the time.
-func (s *session) sendFirst(frame []byte) (*lane, error) {
-	for {
-		ln := s.first.Load()
-		err := ln.send(frame)
-		if err == nil || ln == s.first.Load() {
-			return ln, err
-		}
-	}
-}
-
 // checkAlive is called when the peer may have been silent for too long, and ends the session
 // if it was, which it reports by false. After a sleep the kernel can't say how long that is.
 func (s *session) checkAlive(slept bool) bool {
@@ -304,22 +239,6 @@ func (s *session) doubtful() <-chan string {
 	return s.doubts
 }
 
-// sayGoodbye tells the peer why the session ends, and waits until it has hung up,
-// for a moment at most: closing with unread input would take the words back.
-func (s *session) sayGoodbye(reason string) {
-	select {
-	case <-s.done:
-		return
-	case s.control <- encode(frameClose, []byte(reason[:min(len(reason), maxText)])):
-	default:
-		return
-	}
-	select {
-	case <-s.done:
-	case <-time.After(goodbyeTimeout):
-	}
-}
-
 // close takes the session down and waits for its goroutines.
 func (s *session) close() {
 	s.fail(errors.New("closed"))
@@ -329,13 +248,4 @@ func (s *session) close() {
 		ln.wire.Close()
 	}
 	s.readers.Wait()
-}
-
-// pong takes the answer to a ping.
-func (s *session) pong(payload []byte) {
-	sent := time.Duration(binary.BigEndian.Uint64(payload))
-	if rtt := monotonic() - sent; sent > 0 && rtt > 0 && rtt < time.Hour {
-		s.answered.Store(int64(sent))
-		s.link.report.Measured(rtt)
-	}
 }
