@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"warren/bgp"
+	"warren/bgp/sockets"
 	"warren/internal/speaker/wire"
 )
 
@@ -134,6 +135,9 @@ func (p *process) begin(req wire.Request, n bgp.Neighbor) error {
 		cancel()
 		if _, wanted := p.neighbor(req.Neighbor); err == nil && !wanted {
 			err = errNotWanted
+			if n.LAN() {
+				p.keepListeners() // it may have been opened after those of other neighbors were closed
+			}
 		}
 		p.answer(req, socket, err)
 	})
@@ -170,6 +174,10 @@ func (p *process) socket(ctx context.Context, op string, n *bgp.Neighbor) (endpo
 	}
 	if n.LAN() {
 		l, err := p.pool.Listen(ctx, n)
+		if errors.Is(err, sockets.ErrTTLSecurity) { // the process may be faster than write
+			p.keepListeners()
+			l, err = p.pool.Listen(ctx, n)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +155,43 @@ func TestNeighborsOfOneAddress(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the address is not free")
 		}
+	}
+}
+
+// TestTTLSecurityIsReloaded: neighbors of one address that all get another ttl_security have listeners again,
+// also where they ask for them before what is not wanted any more was closed.
+func TestTTLSecurityIsReloaded(t *testing.T) {
+	local := netip.MustParseAddr("127.9.6.1")
+	var all []bgp.Neighbor
+	for i, name := range []string{"a", "b"} {
+		peer := netip.AddrFrom4([4]byte{127, 9, 6, byte(i + 2)})
+		all = append(all, bgp.Neighbor{Name: name, LocalAddr: local, PeerAddr: peer, ASN: 64513, Network: []netip.Prefix{netip.PrefixFrom(local, 24)}})
+	}
+	x := newStranger(t, all...)
+	call := uint32(0)
+	listens := func(name string) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			call++
+			is, l := x.ask(wire.Request{Op: wire.OpListen, Call: call, Neighbor: x.p.s.table.wanted[name].id})
+			switch {
+			case l != nil:
+				l.Close()
+				return
+			// The descriptor that was sent before may not be closed yet at this end.
+			case !strings.Contains(is.Error, "in use") || time.Now().After(deadline):
+				t.Fatalf("%s has no listener: %+v", name, is)
+			}
+		}
+	}
+	for range 3 {
+		listens("a")
+		listens("b")
+		for i := range all {
+			all[i].TTLSecurity = !all[i].TTLSecurity
+			all[i].Generation++
+		}
+		x.p.s.Want(bgp.Wanted{Neighbors: all})
 	}
 }
 

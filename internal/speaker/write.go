@@ -85,9 +85,7 @@ func (p *process) update(sent *sent) error {
 		if err := p.send(wire.KindWant, want); err != nil {
 			return err
 		}
-		if err := p.pool.Keep(p.s.neighborsOnLANs()); err != nil {
-			p.s.log.Warn("BGP: a listener that is not wanted any more cannot be closed", slog.Any("err", err))
-		}
+		p.keepListeners()
 		sent.serial = serial
 	}
 	if asked.number != sent.asked && asked.process == p {
@@ -119,6 +117,13 @@ func (s *Speaker) wantLocked() wire.Want {
 		}
 	}
 	return w
+}
+
+// keepListeners closes the listeners on networks that no neighbor is wanted for any more.
+func (p *process) keepListeners() {
+	if err := p.pool.Keep(p.s.neighborsOnLANs()); err != nil {
+		p.s.log.Warn("BGP: a listener that is not wanted any more cannot be closed", slog.Any("err", err))
+	}
 }
 
 // neighborsOnLANs are the neighbors that are wanted on networks with others.
