@@ -69,8 +69,10 @@ func (p *process) open() error {
 		switch {
 		case err != nil && p.ended.Err() != nil:
 			return nil
-		case err != nil:
+		case isEnd(err):
 			return err
+		case err != nil:
+			return broken("it asks for what cannot be: %w", err)
 		case req.Op == wire.OpCancel:
 			p.calls.mu.Lock()
 			if cancel := p.calls.cancel[req.Call]; cancel != nil {
@@ -202,7 +204,7 @@ func (p *process) answer(req wire.Request, s endpoint, err error) {
 	} else {
 		with = s
 	}
-	sendErr := p.packets.Send(answer, with)
+	sendErr := p.sendSocket(answer, with)
 	if s != nil {
 		_ = s.Close()
 	}

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -125,6 +128,9 @@ type process struct {
 	end   context.CancelCauseFunc
 	calls calls
 	pool  *sockets.Pool // listeners of neighbors on networks with others
+
+	// pinged is how often it was asked whether it works, and ponged which of these questions it has answered last.
+	pinged, ponged atomic.Uint32
 }
 
 // wake has what is not sent yet be sent. There may be no process.
@@ -187,12 +193,12 @@ func (s *Speaker) runProcess(ctx context.Context) error {
 	return p.cause(state, asked, crash)
 }
 
-// cause says why the process has ended: the reason for which it was killed, or what it said, or how it
+// cause says why the process has ended: the reason for which this one has killed it, or what it said, or how it
 // ended. A connection to it that has ended is not a reason, but a consequence.
 func (p *process) cause(state *os.ProcessState, asked error, crash *crash) error {
 	var broken *brokenError
 	switch status, ok := state.Sys().(syscall.WaitStatus); {
-	case errors.As(asked, &broken):
+	case errors.As(asked, &broken), asked != nil && !isEnd(asked):
 		return asked
 	case crash.reason != "":
 		return errors.New(crash.reason)
@@ -210,6 +216,12 @@ type brokenError struct{ error }
 func broken(format string, args ...any) error { return &brokenError{fmt.Errorf(format, args...)} }
 
 func (e *brokenError) Unwrap() error { return e.error }
+
+// isEnd reports whether err is what a connection to a process says that has ended.
+func isEnd(err error) bool {
+	return slices.ContainsFunc([]error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE},
+		func(end error) bool { return errors.Is(err, end) })
+}
 
 func (p *process) close() {
 	p.messages.Close()

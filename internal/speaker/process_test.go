@@ -40,6 +40,12 @@ func TestMain(m *testing.M) {
 			panic("for the test")
 		case "quiet":
 			time.Sleep(time.Hour)
+		case "long": // what it says is longer than may be
+			_, _ = os.NewFile(3, "messages").Write([]byte{0xff, 0xff, 0xff, 0xff, 16})
+			time.Sleep(time.Hour)
+		case "nonsense": // it asks for nothing that there is
+			_, _ = os.NewFile(4, "connections").Write([]byte("{"))
+			time.Sleep(time.Hour)
 		}
 		os.Exit(3)
 	}
@@ -250,9 +256,12 @@ func TestSessionChangesUnseen(t *testing.T) {
 	}
 }
 
-// Why the process has ended is told: what it panicked with, and that it cannot be had at all.
+// Why the process has ended is told: what it panicked with, that it cannot be had at all, and for what it was killed.
 func TestWhyTheProcessEnds(t *testing.T) {
-	for arg, want := range map[string]string{"panic": "panic: for the test", "nothing": "it has ended with status"} {
+	for arg, want := range map[string]string{
+		"panic": "panic: for the test", "nothing": "it has ended with status",
+		"long": "it says what cannot be: wire: a message of 4294967295 bytes", "nonsense": "it asks for what cannot be",
+	} {
 		u := startSpeaker(t, 64512, "10.0.0.1", func(c *Config) { c.command = []string{"warren", arg, "-test.run=^$"} })
 		eventually(t, want, func() bool { st := u.Status(); return st.Restarts >= 2 && strings.Contains(st.LastError, want) })
 		log := u.log.String()
@@ -264,6 +273,27 @@ func TestWhyTheProcessEnds(t *testing.T) {
 		}
 		u.stop()
 	}
+}
+
+// A process that works answers when it is asked whether it does. One that hangs is ended, and another one is started.
+func TestProcessHangs(t *testing.T) {
+	u := startSpeaker(t, 64512, "10.0.0.1", func(c *Config) { c.pingInterval = 500 * time.Millisecond })
+	answers := func(of int) bool {
+		u.Speaker.mu.Lock()
+		defer u.Speaker.mu.Unlock()
+		p := u.process
+		return p != nil && p.pid != of && p.ponged.Load() > 2
+	}
+	eventually(t, "answers", func() bool { return answers(0) })
+	first := u.Status().PID
+	if first == 0 {
+		t.Fatal("the process that has answered is gone")
+	}
+	if err := syscall.Kill(first, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is ended", func() bool { return strings.Contains(u.Status().LastError, "not answered") })
+	eventually(t, "answers of another one", func() bool { return answers(first) })
 }
 
 // A process that takes more memory than it may is ended, and why is told. How much it may take

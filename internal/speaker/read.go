@@ -22,8 +22,11 @@ func (p *process) read() error {
 	in := wire.NewReader(p.messages, wire.MaxFromSpeaker)
 	for ready := false; ; {
 		kind, payload, err := in.Read()
-		if err != nil {
+		switch {
+		case isEnd(err):
 			return err
+		case err != nil:
+			return broken("it says what cannot be: %w", err)
 		}
 		if !ready {
 			if err := p.readReady(kind, payload); err != nil {
@@ -81,6 +84,8 @@ func (p *process) take(kind wire.Kind, payload []byte) error {
 		return decode(payload, p.takeServing)
 	case wire.KindExplained:
 		return decode(payload, p.takeExplained)
+	case wire.KindPong:
+		return decode(payload, p.takePong)
 	}
 	return errors.New("a message of a kind that is not known")
 }
