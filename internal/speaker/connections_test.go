@@ -32,7 +32,7 @@ func newStranger(t *testing.T, neighbors ...bgp.Neighbor) *stranger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &stranger{t: t, p: &process{s: s, kick: make(chan struct{}, 1), calls: newCalls(), pool: sockets.NewPool(s.cfg.sockets)}, broken: make(chan error, 1)}
+	x := &stranger{t: t, p: newProcess(s), broken: make(chan error, 1)}
 	x.p.ended, x.p.end = context.WithCancelCause(t.Context())
 	if x.p.packets, err = wire.NewPackets(ours); err != nil {
 		t.Fatal(err)
@@ -223,7 +223,7 @@ func FuzzTake(f *testing.F) {
 		n.LocalAddr, n.PeerAddr = netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
 		n.Import = bgp.Policy{Prefixes: []bgp.Filter{{Prefix: prefix("10.0.0.0/8"), Le: 32}}}
 		s.Want(bgp.Wanted{Neighbors: []bgp.Neighbor{n}})
-		p := &process{s: s}
+		p := newProcess(s)
 		_ = p.take(wire.Kind(kind), payload)
 		changes, _ := s.TakeChanges(math.MaxInt)
 		for prefix, r := range changes {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 
 	"warren/bgp/heap"
 	"warren/bgp/sockets"
@@ -31,6 +32,8 @@ const (
 	steadyAfter  = time.Minute // of work, after which the pause is the first one again
 	// stopTime is how long the process may take to end its sessions.
 	stopTime = 4 * time.Second
+	// outputTime is how long what the process has said at its end is read, where something else still has its output.
+	outputTime = 5 * time.Second
 	// expireInterval is how often stale routes are looked at.
 	expireInterval = 200 * time.Millisecond
 )
@@ -129,6 +132,9 @@ type process struct {
 	calls calls
 	pool  *sockets.Pool // listeners of neighbors on networks with others
 
+	events  *rate.Limiter // of events that it tells of
+	flooded bool          // some were left out; read's
+
 	// pinged is how often it was asked whether it works, and ponged which of these questions it has answered last.
 	pinged, ponged atomic.Uint32
 }
@@ -178,10 +184,12 @@ func (s *Speaker) runProcess(ctx context.Context) error {
 		p.end(errHandedOver)
 	}
 	p.wake()
+	p.killGroup()
 	state, err := running.Wait()
 	asked := context.Cause(p.ended)
 	p.end(errors.New("it has ended"))
 	p.close()
+	_ = p.output.SetReadDeadline(time.Now().Add(outputTime))
 	work.Wait()
 	_ = p.pool.Close() // the descriptors are gone in any case
 	s.mu.Lock()
@@ -191,6 +199,15 @@ func (s *Speaker) runProcess(ctx context.Context) error {
 		return err
 	}
 	return p.cause(state, asked, crash)
+}
+
+// killGroup waits for the process's end and kills what it has started and left behind in its process group, whose
+// number nothing else can have until Wait. One that was taken over can have moved them to another group: nothing
+// here may wait for the descriptors that they have.
+func (p *process) killGroup() {
+	for errors.Is(unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+	}
+	_ = unix.Kill(-p.pid, unix.SIGKILL)
 }
 
 // cause says why the process has ended: the reason for which this one has killed it, or what it said, or how it
@@ -229,9 +246,14 @@ func (p *process) close() {
 	p.memory.Close()
 }
 
+// newProcess returns a process that is not there yet.
+func newProcess(s *Speaker) *process {
+	return &process{s: s, kick: make(chan struct{}, 1), calls: newCalls(), pool: sockets.NewPool(s.cfg.sockets), events: newEventLimit()}
+}
+
 // start starts the process and connects to it.
 func (s *Speaker) start() (*process, *os.Process, error) {
-	p := &process{s: s, kick: make(chan struct{}, 1), calls: newCalls(), pool: sockets.NewPool(s.cfg.sockets)}
+	p := newProcess(s)
 	var theirs []*os.File
 	defer func() {
 		for _, f := range theirs {

@@ -11,6 +11,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,6 +43,12 @@ func TestMain(m *testing.M) {
 			panic("for the test")
 		case "quiet":
 			time.Sleep(time.Hour)
+		case "lasting": // is left behind by one that forks
+			time.Sleep(10 * time.Minute)
+			os.Exit(0)
+		case "forks":
+			fork(os.Args[2] == "away")
+			panic("for the test")
 		case "long": // what it says is longer than may be
 			_, _ = os.NewFile(3, "messages").Write([]byte{0xff, 0xff, 0xff, 0xff, 16})
 			time.Sleep(time.Hour)
@@ -50,6 +59,19 @@ func TestMain(m *testing.M) {
 		os.Exit(3)
 	}
 	os.Exit(m.Run())
+}
+
+// fork starts a process that has this one's descriptors 2 to 4, in a process group of its own or in this one's, and
+// says which.
+func fork(away bool) {
+	p, err := os.StartProcess("/proc/self/exe", []string{"warren", "lasting"}, &os.ProcAttr{
+		Files: []*os.File{nil, nil, os.Stderr, os.NewFile(3, "messages"), os.NewFile(4, "connections")},
+		Sys:   &syscall.SysProcAttr{Setsid: away},
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintln(os.Stderr, "left behind:", p.Pid)
 }
 
 // safeBuffer is a log that is written and read at the same time.
@@ -273,6 +295,42 @@ func TestWhyTheProcessEnds(t *testing.T) {
 		}
 		u.stop()
 	}
+}
+
+// A process that has left others behind, which have its descriptors, does not hold up the next one. Those of its
+// process group are ended with it.
+func TestProcessForks(t *testing.T) {
+	for _, where := range []string{"here", "away"} {
+		u := startSpeaker(t, 64512, "10.0.0.1", func(c *Config) { c.command = []string{"warren", "forks", where} })
+		left := func() (pids []int) {
+			for _, m := range regexp.MustCompile(`left behind: (\d+)`).FindAllStringSubmatch(u.log.String(), -1) {
+				pid, _ := strconv.Atoi(m[1])
+				pids = append(pids, pid)
+			}
+			return pids
+		}
+		t.Cleanup(func() {
+			for _, pid := range left() {
+				if lasts(pid) {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		})
+		eventually(t, "the next process", func() bool { return u.Status().Restarts >= 2 })
+		if why := u.Status().LastError; why != "panic: for the test" {
+			t.Errorf("%s: it has ended: %s", where, why)
+		}
+		u.stop()
+		if where == "here" {
+			eventually(t, "the end of what was left behind", func() bool { return !slices.ContainsFunc(left(), lasts) })
+		}
+	}
+}
+
+// lasts reports whether a process is there that was left behind, and not only waited for by its parent.
+func lasts(pid int) bool {
+	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // of one that has ended it is empty
+	return bytes.HasPrefix(name, []byte("warren\x00lasting"))
 }
 
 // A process that works answers when it is asked whether it does. One that hangs is ended, and another one is started.
