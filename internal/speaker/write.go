@@ -22,7 +22,7 @@ const (
 	// row one that works does not leave without an answer. They are counted, and no time is taken: where this
 	// process had no processor it has asked less often, too.
 	pingInterval = 10 * time.Second
-	pingsLost    = 6
+	pingsLost    = 12
 )
 
 // sent is what the process was sent.
