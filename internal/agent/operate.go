@@ -267,7 +267,8 @@ func (m *machine) takeDown(now time.Time, o order) []effect {
 		a.farewell = bgp.Farewell{Text: farewellText("taken down by an operator", o.message)}
 		out = append(out, m.closeFor(a, withMessage("the peer's operator took the tunnel down", o.message), cause)...)
 	}
-	return append(out, m.want())
+	m.changed, m.ended = true, true
+	return out
 }
 
 func (m *machine) remoteOf(a *attachment) string {

@@ -169,7 +169,7 @@ func TestReset(t *testing.T) {
 	noted, lines := w.orders(t, "reset", "b")
 	expect(t, "lines", lines, []string{"peer b: reset"})
 	expect(t, "noted", noted, []string{
-		"delete neighbor b", "sessions have ended", "close b", "delete neighbor b/1", "sessions have ended", "close b/1",
+		"delete neighbor b", "delete neighbor b/1", "sessions have ended", "close b", "sessions have ended", "close b/1",
 		"guard [if-b if-b1 if-c]", "open b on if-b", "open b/1 on if-b1",
 	})
 	if is := w.speaker.farewells["b/1"]; !is.Reset || is.Text != "reset by an operator" {
