@@ -259,6 +259,9 @@ func (a *Agent) startGuard(ctx context.Context, t *tasks, ways *paths.Watcher) (
 	if err != nil {
 		return nil, err
 	}
+	if a.left != nil {
+		a.left.expect(a.cfg, g)
+	}
 	return g, t.startReady(ctx, "underlay guard", g)
 }
 

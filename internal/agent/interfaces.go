@@ -24,10 +24,12 @@ const aliasPrefix = "warren:"
 func isOurs(_, alias string) bool { return strings.HasPrefix(alias, aliasPrefix) }
 
 // controller marks sockets so that they keep to the underlay, and knows their packets if
-// they do not.
+// they do not. Of the ports of sockets that others have opened it is told.
 type controller interface {
 	Control(device string) func(network, address string, c syscall.RawConn) error
 	Own(ifname string, packet []byte) bool
+	ListensUDP(port uint16)
+	LeavesUDP(port uint16)
 }
 
 // interfaces makes the tunnels of a real machine: the part that the transports
