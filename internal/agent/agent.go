@@ -311,7 +311,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 		PrivateKey: wireguardKey(a.cfg.WireGuard),
 		Control:    g.Control,
 		Resume:     resumeWireGuard,
-		Listens:    g.ListensUDP,
+		Listens:    (&toldPort{guard: g}).is,
 		Now:        clock.Now,
 		Date:       clock.Date,
 		Logger:     a.log,

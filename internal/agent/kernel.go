@@ -31,11 +31,10 @@ type kernelTunnel struct {
 	addresses      []netip.Prefix // of the interface, IPv4 first
 	quiet          []netip.Prefix // those of them that nothing but BGP is to send from
 
-	guard controller
+	port *toldPort // of the kernel's socket
 
-	mu   sync.Mutex
-	key  string // what the peer is known by
-	port uint16 // of UDP that the guard was told; 0: none
+	mu  sync.Mutex
+	key string // what the peer is known by
 
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -69,10 +68,10 @@ func (i *interfaces) openKernel(name string, t config.Tunnel, report reporter) (
 	if err != nil {
 		return nil, err
 	}
-	k := &kernelTunnel{cfg: t, index: index, guard: i.guard, failed: report.failed, forget: func() { i.kernel.remove(t.Interface) }}
-	k.port = i.left.takeStanding(name).Port // which the guard was told before it began
+	k := &kernelTunnel{cfg: t, index: index, failed: report.failed, forget: func() { i.kernel.remove(t.Interface) }}
+	k.port = &toldPort{guard: i.guard, port: i.left.takeStanding(name).Port} // which the guard was told before it began
 	if err := i.setUpKernel(k, name, t, report); err != nil {
-		k.listens(0)
+		k.port.is(0)
 		if k.control != nil {
 			err = errors.Join(err, k.control.Close())
 		}
@@ -94,7 +93,7 @@ func (i *interfaces) setUpKernel(k *kernelTunnel, name string, t config.Tunnel, 
 	if k.peer, err = kernelwg.New(kernelwg.Config{
 		Name: name, Interface: t.Interface, Control: k.control, Keys: k.keys, Port: t.ListenPort, Mark: underlay.Mark,
 		Remotes: dialed(t.Remotes), RandomOrder: t.RemoteOrder == config.RemotesRandom, ConnectTimeout: t.ConnectTimeout,
-		PersistentKeepalive: t.PersistentKeepalive, Ask: k.Wake, Listens: k.listens, Logger: i.log,
+		PersistentKeepalive: t.PersistentKeepalive, Ask: k.Wake, Listens: k.port.is, Logger: i.log,
 	}); err != nil {
 		return err
 	}
@@ -167,27 +166,9 @@ func (k *kernelTunnel) look(name string) (external.Sight, error) {
 	return s, nil
 }
 
-// listens tells the guard the port that the kernel sends from and is answered at, as its socket is none of this process. 0:
-// there is none any more.
-func (k *kernelTunnel) listens(port uint16) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.port == port {
-		return
-	}
-	if k.port != 0 {
-		k.guard.LeavesUDP(k.port)
-	}
-	if k.port = port; port != 0 {
-		k.guard.ListensUDP(port)
-	}
-}
-
 // stand implements standingTunnel.
 func (k *kernelTunnel) stand() leftStanding {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return leftStanding{Interface: k.cfg.Interface, Index: k.index, Port: k.port}
+	return leftStanding{Interface: k.cfg.Interface, Index: k.index, Port: k.port.now()}
 }
 
 // carry has nothing to go on with: the kernel has carried the packets.
@@ -279,7 +260,7 @@ func (k *kernelTunnel) Mend() (changed []string, err error) {
 func (k *kernelTunnel) Close(string) {
 	k.cancel()
 	k.work.Wait()
-	k.listens(0) // while nothing else can have the port
+	k.port.is(0) // while nothing else can have the port
 	_ = k.control.Close()
 	if name, err := link.Name(k.index); err == nil { // by its index: it may have got another name since
 		_ = link.Delete(name)

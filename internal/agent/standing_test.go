@@ -126,9 +126,9 @@ func TestUnreachableIsKnownOverARestart(t *testing.T) {
 func TestStandingTunnelsAreLeft(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
 	ports := &fakePorts{}
-	k := &kernelTunnel{cfg: config.Tunnel{Interface: "if-b"}, index: 7, guard: ports}
+	k := &kernelTunnel{cfg: config.Tunnel{Interface: "if-b"}, index: 7, port: &toldPort{guard: ports}}
 	e := &externalTunnel{cfg: config.Tunnel{Interface: "if-c"}, index: 8, added: []netip.Prefix{netip.MustParsePrefix("fe80::1/64")}}
-	k.listens(40000)
+	k.port.is(40000)
 	for id, a := range w.m.tunnels {
 		w.handles.tunnels[id] = map[string]handle{"b": {tunnelHandle: k}, "c": {tunnelHandle: e}}[a.name]
 	}
@@ -148,10 +148,10 @@ func TestStandingTunnelsAreLeft(t *testing.T) {
 		t.Errorf("taken %+v", was)
 	}
 	ports.want(t, "one port", "udp 40000")
-	k.listens(40000)
-	k.listens(40001)
-	k.listens(0)
-	k.listens(0)
+	k.port.is(40000)
+	k.port.is(40001)
+	k.port.is(0)
+	k.port.is(0)
 	ports.want(t, "all ports", "udp 40000", "not udp 40000", "udp 40001", "not udp 40001")
 	// An interface that is gone has taken its addresses with it.
 	o = newLeftovers(&left{Standing: map[string]leftStanding{"c": {Interface: "nosuch0", Index: 1 << 30, Added: e.added}}})

@@ -69,7 +69,8 @@
 //
 // Known limits: the tables of VRFs (l3mdev) are not looked into; a mark that a
 // firewall gives packets beside the guard's is not considered in others' rules;
-// nothing can come before a rule of priority 0; with
+// nothing can come before a rule of priority 0; a reverse path filter is not opened for
+// what programs of others send with the mark, whose remotes and ports are not known; with
 // net.ipv4.nexthop_compat_mode=0 the kernel does not tell which interface a foreign
 // route with a next-hop object uses, so one through a tunnel would be copied;
 // nftables rules that drop by `fib saddr . iif` (some distributions' IPv6 substitute
