@@ -259,6 +259,9 @@ func (a *Agent) startGuard(ctx context.Context, t *tasks, ways *paths.Watcher) (
 	if err != nil {
 		return nil, err
 	}
+	if a.left != nil {
+		a.left.expect(a.cfg, g)
+	}
 	return g, t.startReady(ctx, "underlay guard", g)
 }
 
@@ -308,7 +311,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 		PrivateKey: wireguardKey(a.cfg.WireGuard),
 		Control:    g.Control,
 		Resume:     resumeWireGuard,
-		Listens:    g.ListensUDP,
+		Listens:    (&toldPort{guard: g}).is,
 		Now:        clock.Now,
 		Date:       clock.Date,
 		Logger:     a.log,

@@ -47,7 +47,7 @@
 // What operators ask for without the files, drain, down and reset, the machine does too (operate.go, operator.go).
 //
 // `warren restart` has the program replaced in the same process (restart.go), and the next one takes over what there is
-// (left.go).
+// (left.go, standing.go).
 //
 // Starting and stopping has an order (agent.go): what protects the underlay
 // is in place before the first connection is dialed, and at the end the

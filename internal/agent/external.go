@@ -2,8 +2,9 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"net/netip"
+	"slices"
+	"sync"
 
 	"warren/internal/config"
 	"warren/internal/link"
@@ -20,10 +21,10 @@ type externalTunnel struct {
 	done   chan struct{}
 	report func(error) // an address that could not be taken away
 
-	// What was added, to which interface. Of the goroutine of Run, and of
-	// Close when that has ended.
-	index int
-	added []netip.Prefix
+	mu       sync.Mutex
+	standing bool           // the next daemon is to know what is there: nothing is added
+	index    int            // of the interface that something was added to
+	added    []netip.Prefix // what was
 }
 
 // openExternal follows the interface from now on. It need not exist.
@@ -46,6 +47,7 @@ func (i *interfaces) openExternal(name string, t config.Tunnel, report reporter)
 		return nil, err
 	}
 	e.Link = l
+	e.takeUp(i.left.takeStanding(name))
 	go func() {
 		defer close(e.done)
 		if err := l.Run(ctx); err != nil && ctx.Err() == nil {
@@ -67,11 +69,28 @@ func look(name string) (external.Sight, error) {
 	return external.Sight(s), err
 }
 
+// takeUp goes on with what the daemon before has added. What is not configured any more, or on another interface, is taken
+// away.
+func (e *externalTunnel) takeUp(was leftStanding) {
+	stays := func(p netip.Prefix) bool {
+		return was.Interface == e.cfg.Interface && slices.Contains(e.cfg.Address, p)
+	}
+	e.index, e.added = was.Index, slices.DeleteFunc(slices.Clone(was.Added), func(p netip.Prefix) bool { return !stays(p) })
+	if err := takeBack(was.Index, slices.DeleteFunc(slices.Clone(was.Added), stays)); err != nil {
+		e.report(err)
+	}
+}
+
 // addAddresses remembers what was added: only that is ours to take away. What
 // was added to an interface that is gone went with it.
 func (e *externalTunnel) addAddresses(index int, lacking []netip.Prefix) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.standing {
+		return nil // the next look is the next daemon's, or comes when this one goes on
+	}
 	if e.index != index {
-		e.takeBack()
+		e.takeBackLocked()
 		e.index = index
 	}
 	added, err := link.AddAddresses(e.cfg.Interface, lacking)
@@ -101,21 +120,30 @@ func (e *externalTunnel) Mend() ([]string, error) { return nil, nil }
 func (e *externalTunnel) Close(string) {
 	e.cancel()
 	<-e.done
-	e.takeBack()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.takeBackLocked()
 }
 
-// takeBack takes away what was added, by the interface's index: it may have got
-// another name since.
-func (e *externalTunnel) takeBack() {
-	if len(e.added) == 0 {
-		return
-	}
-	name, err := link.Name(e.index)
-	if err == nil {
-		err = link.RemoveAddresses(name, e.added)
-	}
-	if err != nil && !errors.Is(err, link.ErrNotFound) { // gone, and the addresses with it
+// takeBackLocked takes away what was added.
+func (e *externalTunnel) takeBackLocked() {
+	if err := takeBack(e.index, e.added); err != nil {
 		e.report(err)
 	}
 	e.added = nil
+}
+
+// stand implements standingTunnel.
+func (e *externalTunnel) stand() leftStanding {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.standing = true
+	return leftStanding{Interface: e.cfg.Interface, Index: e.index, Added: slices.Clone(e.added)}
+}
+
+// carry implements standingTunnel.
+func (e *externalTunnel) carry() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.standing = false
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +29,42 @@ func isOurs(_, alias string) bool { return strings.HasPrefix(alias, aliasPrefix)
 type controller interface {
 	Control(device string) func(network, address string, c syscall.RawConn) error
 	Own(ifname string, packet []byte) bool
+	portKnower
+}
+
+// portKnower lets in what comes to UDP ports that it is told.
+type portKnower interface {
+	ListensUDP(port uint16)
+	LeavesUDP(port uint16)
+}
+
+// toldPort is the UDP port of one socket, as the guard was told. Its methods may be called from any goroutine.
+type toldPort struct {
+	guard portKnower
+
+	mu   sync.Mutex
+	port uint16 // 0: none
+}
+
+// is tells the guard that the port is this one by now; 0: there is none any more.
+func (p *toldPort) is(port uint16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.port == port {
+		return
+	}
+	if p.port != 0 {
+		p.guard.LeavesUDP(p.port)
+	}
+	if p.port = port; port != 0 {
+		p.guard.ListensUDP(port)
+	}
+}
+
+func (p *toldPort) now() uint16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.port
 }
 
 // interfaces makes the tunnels of a real machine: the part that the transports

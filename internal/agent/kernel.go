@@ -31,6 +31,8 @@ type kernelTunnel struct {
 	addresses      []netip.Prefix // of the interface, IPv4 first
 	quiet          []netip.Prefix // those of them that nothing but BGP is to send from
 
+	port *toldPort // of the kernel's socket
+
 	mu  sync.Mutex
 	key string // what the peer is known by
 
@@ -67,7 +69,9 @@ func (i *interfaces) openKernel(name string, t config.Tunnel, report reporter) (
 		return nil, err
 	}
 	k := &kernelTunnel{cfg: t, index: index, failed: report.failed, forget: func() { i.kernel.remove(t.Interface) }}
+	k.port = &toldPort{guard: i.guard, port: i.left.takeStanding(name).Port} // which the guard was told before it began
 	if err := i.setUpKernel(k, name, t, report); err != nil {
+		k.port.is(0)
 		if k.control != nil {
 			err = errors.Join(err, k.control.Close())
 		}
@@ -89,7 +93,7 @@ func (i *interfaces) setUpKernel(k *kernelTunnel, name string, t config.Tunnel, 
 	if k.peer, err = kernelwg.New(kernelwg.Config{
 		Name: name, Interface: t.Interface, Control: k.control, Keys: k.keys, Port: t.ListenPort, Mark: underlay.Mark,
 		Remotes: dialed(t.Remotes), RandomOrder: t.RemoteOrder == config.RemotesRandom, ConnectTimeout: t.ConnectTimeout,
-		PersistentKeepalive: t.PersistentKeepalive, Ask: k.Wake, Logger: i.log,
+		PersistentKeepalive: t.PersistentKeepalive, Ask: k.Wake, Listens: k.port.is, Logger: i.log,
 	}); err != nil {
 		return err
 	}
@@ -163,6 +167,14 @@ func (k *kernelTunnel) look(name string) (external.Sight, error) {
 	_, _ = k.peer.Look() // what failed is remembered
 	return s, nil
 }
+
+// stand implements standingTunnel.
+func (k *kernelTunnel) stand() leftStanding {
+	return leftStanding{Interface: k.cfg.Interface, Index: k.index, Port: k.port.now()}
+}
+
+// carry has nothing to go on with: the kernel has carried the packets.
+func (k *kernelTunnel) carry() {}
 
 // Status is that of the liveness, with what the kernel said last of the peer.
 func (k *kernelTunnel) Status() tunnel.Status {
@@ -250,6 +262,7 @@ func (k *kernelTunnel) Mend() (changed []string, err error) {
 func (k *kernelTunnel) Close(string) {
 	k.cancel()
 	k.work.Wait()
+	k.port.is(0) // while nothing else can have the port
 	_ = k.control.Close()
 	if name, err := link.Name(k.index); err == nil { // by its index: it may have got another name since
 		_ = link.Delete(name)

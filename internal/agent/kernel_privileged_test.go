@@ -18,6 +18,8 @@ import (
 	"warren/internal/link"
 	"warren/internal/netns"
 	"warren/tunnel"
+	"warren/tunnel/kernelwg"
+	"warren/tunnel/kernelwg/kernelwgtest"
 )
 
 // inOwnNamespace runs the test in another process, which is in a network namespace of its own as a whole, and reports
@@ -107,7 +109,10 @@ func TestKernelTunnelComesBack(t *testing.T) {
 		s, err := link.Look(name)
 		return s.Index, err
 	}
-	i := &interfaces{log: slog.New(slog.DiscardHandler), path: "/w.toml", wireguards: calls}
+	device, ports := &kernelwgtest.Device{}, &fakePorts{}
+	device.Listen(40000)
+	calls.control = func() (kernelwg.Control, error) { return device, nil }
+	i := &interfaces{log: slog.New(slog.DiscardHandler), path: "/w.toml", wireguards: calls, guard: ports}
 	events := make(chan tunnel.Event, 16)
 	h, err := i.Open("b", kernelConfig("wg0"), reporter{
 		event:  func(ev tunnel.Event) { events <- ev },
@@ -116,7 +121,10 @@ func TestKernelTunnelComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.Close("test")
+	defer func() {
+		h.Close("test")
+		ports.want(t, "closed", "udp 40000", "udp 40001", "not udp 40000", "not udp 40001")
+	}()
 	next := func(up bool) {
 		t.Helper()
 		select {
@@ -138,6 +146,8 @@ func TestKernelTunnelComesBack(t *testing.T) {
 		}
 	}
 	addresses()
+	ports.want(t, "up", "udp 40000")
+	device.Listen(40001) // something else has changed it
 	ip(t, "link set wg0 down")
 	next(false)
 	if changed, err := h.Mend(); err != nil || len(changed) != 1 {
@@ -145,6 +155,7 @@ func TestKernelTunnelComesBack(t *testing.T) {
 	}
 	next(true)
 	addresses()
+	ports.eventually(t, "another port", "not udp 40000", "udp 40000", "udp 40001")
 
 	// Where IPv6 is off the other half is enough.
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/wg0/disable_ipv6", []byte("1"), 0); err != nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -41,18 +42,19 @@ func (i *interfaces) dropKernel() (removed []string, err error) {
 	return removed, err
 }
 
-// cleanUpKernel has those interfaces removed too if this daemon ends before its tunnels have taken what they need. Unlike
-// TUN devices they outlive the process.
+// cleanUpKernel has those interfaces removed too if this daemon ends before its tunnels have taken what they need, and the
+// addresses that were added to other programs' interfaces. Unlike TUN devices they outlive the process.
 func (a *Agent) cleanUpKernel(l *loop, t *tasks) {
 	if a.left == nil {
 		return // startInterfaces has removed all, or another daemon is at work
 	}
 	suffix := kernelSuffix(a.cfg.Path)
-	t.cleanup("interfaces of the kernel's WireGuard", stopTimeout, func() {
+	t.cleanup("interfaces that outlive the process", stopTimeout, func() {
 		if l.left.areOver() {
 			return
 		}
-		if _, err := a.wireguards.removeAll(suffix, nil); err != nil {
+		_, err := a.wireguards.removeAll(suffix, nil)
+		if err = errors.Join(err, l.left.dropStanding()); err != nil {
 			a.log.Error("cannot remove what the daemon before has left", "err", err)
 		}
 	})

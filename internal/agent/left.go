@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -52,6 +53,10 @@ type left struct {
 	Flaps   json.RawMessage `json:"flaps,omitempty"`   // a map of leftFlaps
 	// UpSince is since when those of Up are up, by name.
 	UpSince map[string]time.Time `json:"up_since,omitempty"`
+	// Standing are interfaces that go on without the process (standing.go), by attachment.
+	Standing map[string]leftStanding `json:"standing,omitempty"`
+	// Unreachable is what the guard was told last: there are routes that lead nowhere.
+	Unreachable bool `json:"unreachable,omitempty"`
 }
 
 // leftTunnel is an interface, and the tunnel that was up over it.
@@ -140,6 +145,8 @@ type leftovers struct {
 	all   []leftTunnel
 	other func() ([]string, error) // removes those that go on by themselves, and that no tunnel has taken
 	over  bool                     // what nobody has taken is removed
+
+	standing map[string]leftStanding // by attachment, that no tunnel has taken yet
 }
 
 // areOver reports whether what no tunnel has taken is removed.
@@ -160,7 +167,7 @@ func newLeftovers(n *left) *leftovers {
 	if n == nil {
 		return nil
 	}
-	return &leftovers{all: slices.Clone(n.Tunnels)}
+	return &leftovers{all: slices.Clone(n.Tunnels), standing: maps.Clone(n.Standing)}
 }
 
 // take returns what was left of the interface, whose descriptors are the caller's then; nil: nothing.
@@ -192,6 +199,7 @@ func (o *leftovers) drop() (names []string, err error) {
 		errs = append(errs, o.all[i].Device.Close())
 	}
 	o.all, o.over = nil, true
+	errs = append(errs, o.dropStandingLocked())
 	if o.other != nil {
 		more, err := o.other()
 		names, errs = append(names, more...), append(errs, err)
@@ -300,6 +308,7 @@ func (l *loop) resumed(now bool) {
 		return
 	}
 	l.resuming = nil
+	l.tellUnreachable()
 	r.timer.Stop()
 	l.play(r.missing()...)
 	names, err := l.left.drop()

@@ -136,6 +136,7 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 		return nil, err
 	}
 	n.Up, n.UpSince = l.upByThemselves()
+	n.Standing, n.Unreachable = l.standing(), l.isUnreachable()
 	sockets := a.wireguard.HandOver()
 	n.WireGuard = &sockets
 	if n.Socket, err = a.server.HandOver(); err != nil {
@@ -207,7 +208,7 @@ func (l *loop) upByThemselves() (names []string, since map[string]time.Time) {
 // carry goes on with all tunnels.
 func (l *loop) carry() {
 	for _, h := range l.handles.tunnels {
-		if t, ok := h.tunnelHandle.(handedTunnel); ok {
+		if t, ok := h.tunnelHandle.(interface{ carry() }); ok {
 			t.carry()
 		}
 	}

@@ -38,10 +38,14 @@ func (l *loop) setUnreachable() {
 	l.tellUnreachable()
 }
 
-// tellUnreachable tells the guard whether there is anything unreachable.
+// tellUnreachable tells the guard whether there is anything unreachable. During a resumption the kernel has the routes of
+// the daemon before.
 func (l *loop) tellUnreachable() {
-	l.guard.SetUnreachable(len(l.state.unreachable)+len(l.state.kept.prefixes) > 0)
+	l.guard.SetUnreachable(l.isUnreachable() || l.resuming != nil && l.resuming.from.Unreachable)
 }
+
+// isUnreachable reports whether anything is.
+func (l *loop) isUnreachable() bool { return len(l.state.unreachable)+len(l.state.kept.prefixes) > 0 }
 
 // keep remembers a prefix that was learned first of all from a neighbor of a peer with
 // unreachable = true. There is room for what it may announce in both families twice.

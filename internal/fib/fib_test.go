@@ -78,16 +78,63 @@ func TestErrorHasOneText(t *testing.T) {
 	}
 }
 
-// An entry that changes while it is written is written once more, and stays until then, whatever the
-// kernel answers to what was written first.
-func TestChangesWhileRoutesAreWritten(t *testing.T) {
+// unwritten is a FIB without a kernel, in which there are interfaces.
+func unwritten(names ...string) *FIB {
 	f := &FIB{
 		cfg: Config{Table: 254, Protocol: 186, Metric: 20}, failed: map[netip.Prefix][]failure{}, again: map[netip.Prefix]struct{}{},
 		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1), conn: &rtnl.Conn{}, answers: map[int]rtnl.Answer{},
+		objects: newObjects(), doubts: newDoubts(),
 	}
 	f.pic = newPicture(&f.cfg)
 	f.sets = newSets(f.pic.via)
-	f.pic.setLink(rtnl.Link{Index: 7, Name: "b", Up: true})
+	for i, name := range names {
+		f.pic.setLink(rtnl.Link{Index: uint32(7 + i), Name: name, Up: true, Carrier: true})
+	}
+	return f
+}
+
+// TestWithdrawnWhileItsGroupIsRefused: a prefix whose ways the kernel has refused may be withdrawn, or get other ways, while it is
+// written: the set that failed is gone then, and the failure is none of the prefix's any more.
+func TestWithdrawnWhileItsGroupIsRefused(t *testing.T) {
+	p, both := netip.MustParsePrefix("10.1.0.0/16"), []Way{{Interface: "b"}, {Interface: "c"}}
+	for what, tt := range map[string]struct {
+		meanwhile []Change
+		failures  int // after what was written
+		state     state
+	}{
+		"stays":          {nil, 1, stateFailed},
+		"withdrawn":      {[]Change{{Prefix: p}}, 0, stateNone},
+		"other ways":     {[]Change{{Prefix: p, Ways: both[:1]}}, 0, statePending},
+		"away and again": {[]Change{{Prefix: p}, {Prefix: p, Ways: both[1:]}}, 0, statePending},
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := unwritten("b", "c")
+			f.Apply(Change{Prefix: p, Ways: both})
+			e := f.pic.known(p)
+			f.sets.list[e.want].failed[0] = unix.ENOSPC
+			f.dirty = nil
+			f.batchLocked([]dirty{{e.key, e}})
+			f.underWay = true
+			f.Apply(tt.meanwhile...)
+			f.underWay = false
+			f.answersLocked()
+			if n := len(f.failed[p]); len(f.ops) != 0 || n != tt.failures {
+				t.Errorf("%d messages and %d failures, want none and %d", len(f.ops), n, tt.failures)
+			}
+			if len(f.dirty) != min(1, len(tt.meanwhile)) {
+				t.Errorf("%d prefixes are to be written", len(f.dirty))
+			}
+			if e := f.pic.known(p); e == nil || e.state != tt.state {
+				t.Errorf("the entry is %+v, want state %d", e, tt.state)
+			}
+		})
+	}
+}
+
+// An entry that changes while it is written is written once more, and stays until then, whatever the
+// kernel answers to what was written first.
+func TestChangesWhileRoutesAreWritten(t *testing.T) {
+	f := unwritten("b")
 	p := netip.MustParsePrefix("10.1.0.0/16")
 	turn := func(meanwhile ...Change) (ops int) {
 		t.Helper()

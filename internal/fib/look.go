@@ -18,9 +18,6 @@ const (
 	doubtShare = 10  // one that decides whose a route is
 )
 
-// walkStep is for how many entries of a walk the lock is held at a time.
-const walkStep = 4096
-
 // refreshLocked brings the picture up to date: it reads the events that wait, and looks at the
 // kernel where these are not enough. FIB.mu is not held during a look.
 //
@@ -155,20 +152,14 @@ func (f *FIB) forgetUnseen() {
 	defer f.sending.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := &f.pic.entries
-	moved := t.compacts
-	for i := uint32(0); i < t.used; i++ {
-		if e := t.place(i); e.key.bits != 0 && f.pic.removeIf(e, func(n node) bool { return n.seen != f.pic.epoch }) {
+	f.pic.entries.walk(func() {
+		f.mu.Unlock()
+		f.sending.Unlock()
+		f.sending.Lock()
+		f.mu.Lock()
+	}, func(e *entry) {
+		if f.pic.removeIf(e, func(n node) bool { return n.seen != f.pic.epoch }) {
 			f.queueLocked(e)
 		}
-		if i%walkStep == walkStep-1 {
-			f.mu.Unlock()
-			f.sending.Unlock()
-			f.sending.Lock()
-			f.mu.Lock()
-			if t.compacts != moved {
-				moved, i = t.compacts, 0 // those to come may have moved to where we have been
-			}
-		}
-	}
+	})
 }

@@ -116,6 +116,25 @@ func (t *table) all() iter.Seq[*entry] {
 	}
 }
 
+// walkStep is how many places a walk looks at between two pauses.
+const walkStep = 4096
+
+// walk calls each for all entries, and pause now and then. Meanwhile entries may be removed, and in a pause all may
+// move, or others be made. An entry that is there all the time is visited, some more than once.
+func (t *table) walk(pause func(), each func(*entry)) {
+	for i, moved := uint32(0), t.compacts; i < t.used; {
+		if e := t.place(i); e.key.bits != 0 {
+			each(e)
+		}
+		if i++; i%walkStep != 0 {
+			continue
+		}
+		if pause(); t.compacts != moved { // those to come may have moved to where the walk has been
+			i, moved = 0, t.compacts
+		}
+	}
+}
+
 // isSparse reports whether most of the memory is for entries that are gone.
 func (t *table) isSparse() bool { return t.used > chunkSize && t.used-uint32(len(t.free)) < t.used/4 }
 

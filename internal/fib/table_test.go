@@ -53,6 +53,40 @@ func TestTableAgainstMap(t *testing.T) {
 	}
 }
 
+// TestWalkMissesNothing: a walk visits all entries that stay, wherever they move to in a pause.
+func TestWalkMissesNothing(t *testing.T) {
+	const count, stay = 3 * walkStep, 100 // at the end, of which the first moves to place 0
+	nth := func(i int) key {
+		return keyFor(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32))
+	}
+	for _, pauses := range []int{1, 2} { // when they move
+		table, seen, paused := newTable(), map[key]int{}, 0
+		for i := range count {
+			table.make(nth(i))
+		}
+		table.walk(func() {
+			if paused++; paused != pauses {
+				return
+			}
+			for i := range count - stay {
+				table.remove(table.get(nth(i)))
+			}
+			table.compact()
+			if table.place(0).key != nth(count-stay) {
+				t.Fatal("it has not moved to place 0: this test proves nothing")
+			}
+		}, func(e *entry) { seen[e.key]++ })
+		for i := count - stay; i < count; i++ {
+			if seen[nth(i)] != 1 {
+				t.Errorf("moved in pause %d: prefix %d of those that stay was visited %d times", pauses, i-count+stay, seen[nth(i)])
+			}
+		}
+		if want := pauses*walkStep + stay; len(seen) != want {
+			t.Errorf("moved in pause %d: %d entries were visited, want %d", pauses, len(seen), want)
+		}
+	}
+}
+
 // TestKeyOrder: keys are ordered as prefixes are.
 func TestKeyOrder(t *testing.T) {
 	var all []netip.Prefix

@@ -172,10 +172,11 @@ func (f *FIB) answersLocked() {
 	}
 }
 
-// doneLocked notes what has become of a prefix.
+// doneLocked notes what has become of a prefix. One that was queued again meanwhile may want other ways by now, or none, and
+// the set that it wanted may be gone: whether those fail, the next write will tell.
 func (f *FIB) doneLocked(j *job) {
 	e := j.entry
-	if j.failed != nil {
+	if j.failed != nil && !e.dirty {
 		f.failLocked(j, "add", namesOf(f.sets.list[e.want].ways), j.failed)
 	}
 	s := stateFailed
@@ -184,7 +185,7 @@ func (f *FIB) doneLocked(j *job) {
 		s = stateNone
 	case j.way.typ != 0 && f.pic.has(e, j.way):
 		s = stateInstalled
-	case j.pending:
+	case j.pending, e.dirty:
 		s = statePending
 	}
 	if !j.exists {

@@ -44,8 +44,10 @@
 //  5. Strict reverse path filtering (net.ipv4.conf.*.rp_filter = 1) looks up
 //     the way back to a sender without the mark, finds the tunnel and drops the
 //     packet. While an underlay interface filters so, the guard adds rules for
-//     the addresses that transports dial and the ports they listen on, which
-//     the filter's lookup meets, and which jump as the rule for the mark does.
+//     the addresses that transports dial and the ports they listen on, at all IPv4
+//     addresses of the underlay, which the filter's lookup meets, and which jump as the
+//     rule for the mark does. Control learns both of most sockets; ListensTCP and
+//     ListensUDP are for those that it does not see.
 //     With src_valid_mark alone nothing is gained, as packets arrive unmarked. The
 //     loose filter (2) drops only what has no way back at all: it counts while there
 //     are unreachable routes (SetUnreachable).
@@ -67,7 +69,8 @@
 //
 // Known limits: the tables of VRFs (l3mdev) are not looked into; a mark that a
 // firewall gives packets beside the guard's is not considered in others' rules;
-// nothing can come before a rule of priority 0; with
+// nothing can come before a rule of priority 0; a reverse path filter is not opened for
+// what programs of others send with the mark, whose remotes and ports are not known; with
 // net.ipv4.nexthop_compat_mode=0 the kernel does not tell which interface a foreign
 // route with a next-hop object uses, so one through a tunnel would be copied;
 // nftables rules that drop by `fib saddr . iif` (some distributions' IPv6 substitute

@@ -101,6 +101,13 @@ func (o *outer) add(e end) {
 	o.ends.add(e.hash())
 }
 
+// remove forgets a port of ours. The filter keeps its bit, which costs a look at known.
+func (o *outer) remove(e end) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.known, e)
+}
+
 // mayBe reports whether an IP packet goes to an address that transports dial or comes from
 // one of this host on the underlay, or, now and then, of another one. It takes nanoseconds.
 func (o *outer) mayBe(packet []byte) bool {

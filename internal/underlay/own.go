@@ -41,10 +41,17 @@ func (g *Guard) Own(ifname string, packet []byte) bool {
 	return own
 }
 
-// ListensUDP tells the guard a port that a UDP socket of a transport sends from.
-func (g *Guard) ListensUDP(port uint16) {
-	g.outer.add(end{ipProto: unix.IPPROTO_UDP, port: port})
-}
+// ListensUDP tells the guard a port that a UDP socket of a transport, or the kernel's WireGuard, sends from and is
+// answered at. What Control cannot know is told so: a port that the kernel chose, and a socket that this process
+// has not opened. While an underlay interface has strict reverse path filtering, packets to the port come in from a
+// moment later on. It does not block, and may be called before Run, whose first rules then have the port. 0 says nothing.
+func (g *Guard) ListensUDP(port uint16) { g.listens(unix.IPPROTO_UDP, port) }
+
+// ListensTCP is that for the port of a listening TCP socket.
+func (g *Guard) ListensTCP(port uint16) { g.listens(unix.IPPROTO_TCP, port) }
+
+// LeavesUDP says that no transport has a UDP port any more. Call it before another program can have the port.
+func (g *Guard) LeavesUDP(port uint16) { g.forget(unix.IPPROTO_UDP, port) }
 
 // Swallowed returns what came out of tunnels though it was a transport's, by interface.
 func (g *Guard) Swallowed() []Swallowed {
@@ -64,8 +71,8 @@ func (g *Guard) Swallowed() []Swallowed {
 // noteEnd remembers where a TCP socket is about to be connected to or to listen. One that
 // was accepted is known by its port, as the listener.
 func (g *Guard) noteEnd(network, address string, c syscall.RawConn) {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil || ap.Port() == 0 || !strings.HasPrefix(network, "tcp") || localPort(c) != 0 {
+	ap, ok := addrPortOf(address)
+	if !ok || ap.Port() == 0 || !strings.HasPrefix(network, "tcp") || localPort(c) != 0 {
 		return
 	}
 	e := end{ipProto: unix.IPPROTO_TCP, port: ap.Port()}

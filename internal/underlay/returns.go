@@ -27,11 +27,21 @@ type returnPath struct {
 	ipProto uint8      // with port: IPPROTO_TCP or IPPROTO_UDP
 }
 
+// addrPortOf reads the address that package net gives a Control function, which is ":port" where a listener was asked
+// for without a host (net.UDPAddr.String): the same as an unspecified address. It is not of IP where ok is false.
+func addrPortOf(address string) (ap netip.AddrPort, ok bool) {
+	if strings.HasPrefix(address, ":") {
+		address = "[::]" + address
+	}
+	ap, err := netip.ParseAddrPort(address)
+	return ap, err == nil
+}
+
 // returnPathOf reads the arguments of a Control function: for a dialer the
 // address is the remote's, for a listener an unspecified or a local one.
 func returnPathOf(network, address string, local func(netip.Addr) bool) (returnPath, bool) {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil { // not of IP
+	ap, ok := addrPortOf(address)
+	if !ok {
 		return returnPath{}, false
 	}
 	addr := ap.Addr().Unmap()
@@ -69,6 +79,31 @@ func (g *Guard) expectAnswers(network, address string) {
 	select {
 	case <-applied:
 	case <-time.After(answerWait):
+	}
+}
+
+// listens remembers a port of ours, as the end of a transport's packets and as a return path.
+func (g *Guard) listens(ipProto uint8, port uint16) {
+	if port == 0 {
+		return
+	}
+	g.outer.add(end{ipProto: ipProto, port: port})
+	if known, _, _ := g.remember(returnPath{port: port, ipProto: ipProto}); !known {
+		g.markDirty(dirtyRules)
+	}
+}
+
+// forget is the opposite of listens.
+func (g *Guard) forget(ipProto uint8, port uint16) {
+	g.outer.remove(end{ipProto: ipProto, port: port})
+	g.mu.Lock()
+	before := len(g.returns)
+	p := returnPath{port: port, ipProto: ipProto}
+	g.returns = slices.DeleteFunc(g.returns, func(r returnPath) bool { return r == p })
+	gone := len(g.returns) < before
+	g.mu.Unlock()
+	if gone {
+		g.markDirty(dirtyRules)
 	}
 }
 

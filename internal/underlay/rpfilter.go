@@ -28,10 +28,8 @@ type links struct {
 	silent   map[uint32]bool // those of the underlay that are up and have no carrier
 	addrs    []netip.Addr    // of the underlay
 
-	// Those of the underlay whose reverse path filter may drop what arrives for transports: their names, by
-	// index, and their IPv4 addresses.
-	strict      map[uint32]string
-	strictAddrs []netip.Addr
+	// Those of the underlay whose reverse path filter may drop what arrives for transports: their names, by index.
+	strict map[uint32]string
 }
 
 // links looks at all interfaces; tunnels is sorted, loose tells that the loose filter
@@ -77,9 +75,6 @@ func (k *kernel) links(tunnels []string, loose bool) (links, error) {
 		addr := a.Prefix.Addr()
 		if !l.tunnels[a.Index] {
 			l.addrs = append(l.addrs, addr)
-		}
-		if _, strict := l.strict[a.Index]; strict && addr.Is4() {
-			l.strictAddrs = append(l.strictAddrs, addr)
 		}
 	}
 	return l, nil
@@ -131,7 +126,9 @@ func (k *kernel) rpFilters() (map[int]int, error) {
 // filter asks for the way back to the sender in a lookup that carries no mark,
 // and drops the packet if the answer is the tunnel. It does look like a lookup
 // by this machine itself, so a rule can answer it: by the remote's address, or,
-// for a listener that cannot know who will call, by its own address and port.
+// for a listener that cannot know who will call, by its own address and port. That
+// may be an address of another interface than the one that filters, of loopback for one:
+// what is sent to any of them comes in by each.
 func (l links) returnRules(paths []returnPath) []rule {
 	var rules []rule
 	var listeners []returnPath
@@ -142,7 +139,10 @@ func (l links) returnRules(paths []returnPath) []rule {
 		}
 		rules = append(rules, rule{iif: "lo", to: netip.PrefixFrom(p.remote, 32)})
 	}
-	for _, addr := range l.strictAddrs {
+	for _, addr := range l.addrs {
+		if !addr.Is4() || addr.IsLoopback() { // IPv6 has no such filter, and nothing comes to 127.0.0.0/8 from elsewhere
+			continue
+		}
 		for _, p := range listeners {
 			// Without an input interface: the kernel looks at ports only for rules without "iif lo".
 			rules = append(rules, rule{

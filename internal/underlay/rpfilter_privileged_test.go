@@ -5,6 +5,7 @@ package underlay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"warren/internal/rtnl"
 )
 
 // Without the guard's extra rules a strict filter drops the answers, with or
@@ -111,6 +114,154 @@ func TestStrictFilterAndListener(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestStrictFilterAndDatagrams: a UDP socket that never dials is answered, as WireGuard's, however the guard gets to know
+// its port.
+func TestStrictFilterAndDatagrams(t *testing.T) {
+	marked := Control("") // which tells the guard nothing
+	for _, tt := range []struct {
+		name, address string
+		control       func(*Guard) control
+		listens       bool // the guard is told the port
+	}{
+		{"the guard's control", ":4430", func(g *Guard) control { return g.Control("") }, false},
+		{"a port that the kernel chose", ":0", func(g *Guard) control { return g.Control("") }, true},
+		{"a socket that another program has opened", ":4430", func(*Guard) control { return marked }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHost(t)
+			h.swallow()
+			h.run("sysctl -qw net.ipv4.conf.all.rp_filter=1")
+			g, _ := h.guard(nil)
+			blind := h.serveDatagrams(marked, ":0")
+			if err := h.sendIn(remote4, "10.9.1.1", blind, 300*time.Millisecond); err == nil {
+				t.Fatal("answered without the guard's rules: this test proves nothing")
+			}
+			port := h.serveDatagrams(tt.control(g), tt.address)
+			if tt.listens {
+				g.ListensUDP(port)
+			}
+			if err := h.sendIn(remote4, "10.9.1.1", port, patience); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// serveDatagrams echoes UDP in the test's namespace until the test ends.
+func (h *host) serveDatagrams(ctl control, address string) (port uint16) {
+	h.t.Helper()
+	lc := net.ListenConfig{Control: ctl}
+	c, err := lc.ListenPacket(h.t.Context(), "udp4", address)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = c.Close() })
+	go func() {
+		for buf := make([]byte, 64); ; {
+			n, from, err := c.ReadFrom(buf)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err == nil {
+				_, _ = c.WriteTo(buf[:n], from)
+			}
+		}
+	}()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+}
+
+// sendIn sends datagrams from the remote's address to a port of the host until one is answered.
+func (h *host) sendIn(from, to string, port uint16, timeout time.Duration) error {
+	return h.router.Do(func() error {
+		c, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)}, &net.UDPAddr{IP: net.ParseIP(to), Port: int(port)})
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		for end := time.Now().Add(timeout); time.Now().Before(end); {
+			if _, err := c.Write([]byte("warren")); err != nil {
+				return err
+			}
+			_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			if _, err := c.Read(make([]byte, 64)); err == nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("no answer within %v", timeout)
+	})
+}
+
+// TestStrictFilterAndAddressElsewhere: a listener is reached at an address of another interface than the one that
+// filters.
+func TestStrictFilterAndAddressElsewhere(t *testing.T) {
+	h := newHost(t)
+	h.swallow()
+	h.run("sysctl -qw net.ipv4.conf.u1.rp_filter=1")
+	h.ip("addr add 203.0.113.7/32 dev lo")
+	h.ipIn(h.router, "route add 203.0.113.7/32 via 10.9.1.1")
+	g, _ := h.guard(nil)
+	port := h.serveDatagrams(g.Control(""), "203.0.113.7:4430")
+	if err := h.sendIn(remote4, "203.0.113.7", port, patience); err != nil {
+		t.Error(err)
+	}
+	if out := h.ip("rule"); strings.Contains(out, "from 127.") {
+		t.Errorf("rules for what cannot come from elsewhere:\n%s", out)
+	}
+}
+
+// TestPortsOfTheDaemonBefore: a guard that takes the rules of another one over, and is told the ports before it begins,
+// removes none of them, so that there is no moment in which the filter drops what comes.
+func TestPortsOfTheDaemonBefore(t *testing.T) {
+	h := newHost(t)
+	h.run("sysctl -qw net.ipv4.conf.all.rp_filter=1")
+	k, err := openKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	begin := func(tell func(*Guard)) {
+		t.Helper()
+		g, err := New(Config{FIBProtocol: owned, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tell(g)
+		if _, err := g.reconcile(k, dirtyAll); err != nil {
+			t.Fatal(err)
+		}
+	}
+	both := func(g *Guard) {
+		g.ListensTCP(4430)
+		g.ListensUDP(51820)
+	}
+	begin(both)
+	if n := strings.Count(h.ip("rule"), "sport"); n != 4 { // at the addresses of u1 and u2
+		t.Fatalf("%d rules for ports:\n%s", n, h.ip("rule"))
+	}
+	events, err := rtnl.Subscribe(rtnl.Hidden{}, unix.RTNLGRP_IPV4_RULE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	gone := func() (n int) {
+		t.Helper()
+		if _, err := events.Drain(func(h rtnl.Header, _ []byte) {
+			if h.Type == unix.RTM_DELRULE {
+				n++
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if begin(both); gone() != 0 {
+		t.Error("a rule was removed for a moment")
+	}
+	if begin(func(*Guard) {}); gone() != 4 {
+		t.Error("the rules stay of ports that nothing listens on: this test proves nothing")
 	}
 }
 

@@ -1,9 +1,15 @@
 package underlay
 
 import (
+	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +47,11 @@ func TestReturnPathOf(t *testing.T) {
 		{"tcp", "[::]:443", returnPath{port: 443, ipProto: unix.IPPROTO_TCP}, true},
 		{"udp4", "192.0.2.1:51820", returnPath{port: 51820, ipProto: unix.IPPROTO_UDP}, true},
 		{"udp4", "0.0.0.0:0", returnPath{}, false},
+		{"udp4", ":51820", returnPath{port: 51820, ipProto: unix.IPPROTO_UDP}, true},
+		{"udp6", ":51820", returnPath{port: 51820, ipProto: unix.IPPROTO_UDP}, true},
+		{"tcp4", ":443", returnPath{port: 443, ipProto: unix.IPPROTO_TCP}, true},
+		{"udp4", ":0", returnPath{}, false},
+		{"tcp4", ":http", returnPath{}, false},
 		{"unix", "/run/x", returnPath{}, false},
 	}
 	for _, tt := range tests {
@@ -48,6 +59,105 @@ func TestReturnPathOf(t *testing.T) {
 		if ok != tt.ok || ok && got != tt.want {
 			t.Errorf("returnPathOf(%s, %s) = %+v, %v; want %+v, %v", tt.network, tt.address, got, ok, tt.want, tt.ok)
 		}
+	}
+}
+
+// TestListenersAsPackageNetTells: the guard knows the port of whatever way there is to ask package net for a listener
+// on all addresses, by what that gives a Control function.
+func TestListenersAsPackageNetTells(t *testing.T) {
+	for _, network := range []string{"tcp4", "tcp6", "tcp", "udp4", "udp6", "udp"} {
+		for _, host := range []string{"", "0.0.0.0", "[::]", "127.0.0.1"} {
+			if host != "" && strings.HasSuffix(network, "4") != strings.Contains(host, ".") {
+				continue // "tcp" is as "tcp4" where the address is of IPv4
+			}
+			g, err := New(Config{FIBProtocol: 186, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ipProto := uint8(unix.IPPROTO_TCP)
+			if strings.HasPrefix(network, "udp") {
+				ipProto = unix.IPPROTO_UDP
+			}
+			var told []string
+			lc := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
+				told = append(told, network+" "+address)
+				g.noteEnd(network, address, c)
+				g.expectAnswers(network, address)
+				return nil
+			}}
+			port, closed := listenAnywhere(t, lc, network, host)
+			if !slices.Contains(g.returns, returnPath{port: port, ipProto: ipProto}) {
+				t.Errorf("%s on %q: port %d is not let in: %+v; package net says %q", network, host, port, g.returns, told)
+			}
+			if is := g.outer.known[end{ipProto: ipProto, port: port}]; ipProto == unix.IPPROTO_TCP && !is {
+				t.Errorf("%s on %q: packets from port %d are not known; package net says %q", network, host, port, told)
+			}
+			closed()
+		}
+	}
+}
+
+// listenAnywhere listens on a port that is free, which is named when it is asked for.
+func listenAnywhere(t *testing.T, lc net.ListenConfig, network, host string) (port uint16, closed func()) {
+	t.Helper()
+	for range 100 { // something else may take it in between
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port = free.Addr().(*net.TCPAddr).AddrPort().Port()
+		_ = free.Close()
+		address := host + ":" + strconv.Itoa(int(port))
+		var c io.Closer
+		if strings.HasPrefix(network, "udp") {
+			c, err = lc.ListenPacket(t.Context(), network, address)
+		} else {
+			c, err = lc.Listen(t.Context(), network, address)
+		}
+		if err == nil {
+			return port, func() { _ = c.Close() }
+		}
+		if !errors.Is(err, unix.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("no port is free")
+	return 0, nil
+}
+
+// TestPortsThatAreTold: a port of a socket that Control does not see is let in, and its packets are known, until it is said
+// that there is none any more.
+func TestPortsThatAreTold(t *testing.T) {
+	g, _ := outerGuard(t, map[flow]bool{
+		{17, netip.MustParseAddrPort("192.0.2.1:51999"), netip.MustParseAddrPort("198.51.100.9:1024")}: true,
+		{6, netip.MustParseAddrPort("192.0.2.1:4443"), netip.MustParseAddrPort("198.51.100.9:1024")}:   true,
+	})
+	g.dirty.Store(0)
+	before := len(g.returns)
+	g.ListensUDP(0)
+	g.ListensTCP(0)
+	if len(g.returns) != before || g.dirty.Load() != 0 {
+		t.Fatalf("there is no port 0: %+v", g.returns)
+	}
+	g.ListensUDP(51999)
+	g.ListensTCP(4443)
+	g.ListensTCP(4443)
+	want := []returnPath{{port: 51999, ipProto: unix.IPPROTO_UDP}, {port: 4443, ipProto: unix.IPPROTO_TCP}}
+	if !slices.Equal(g.returns[before:], want) || dirty(g.dirty.Load()) != dirtyRules {
+		t.Errorf("%+v, and %b is dirty", g.returns, g.dirty.Load())
+	}
+	udp, tcp := ipPacket(17, "192.0.2.1:51999", "198.51.100.9:1024"), ipPacket(6, "192.0.2.1:4443", "198.51.100.9:1024")
+	if !g.Own("tun0", udp) || !g.Own("tun0", tcp) {
+		t.Error("a packet from one of the ports is not known")
+	}
+	g.dirty.Store(0)
+	g.LeavesUDP(4443) // of TCP
+	g.LeavesUDP(51999)
+	if !slices.Equal(g.returns[before:], want[1:]) || dirty(g.dirty.Load()) != dirtyRules {
+		t.Errorf("%+v, and %b is dirty", g.returns, g.dirty.Load())
+	}
+	if g.Own("tun0", udp) || !g.Own("tun0", tcp) {
+		t.Error("a port is known that nothing listens on, or the other one is not")
 	}
 }
 

@@ -101,7 +101,7 @@ func (d *device) adopt() error {
 	return d.configure(netip.AddrPort{}, !same)
 }
 
-// session looks at the peer.
+// session looks at the peer. Without the peer there is an error, and the port.
 func (d *device) session() (s Session, err error) {
 	have, err := d.control.Device(d.name)
 	if err != nil {

@@ -29,8 +29,11 @@ type Config struct {
 	PersistentKeepalive time.Duration
 	// Ask is called when a handshake was completed while the tunnel is not up, to have the peer asked at once whether it
 	// lives; the answer is told by SetUp. It must not block. nil: nobody is to be asked.
-	Ask    func()
-	Logger *slog.Logger // nil discards
+	Ask func()
+	// Listens is told the UDP port of the interface, as it is found, each time it is another. It must not block, nor call the
+	// Link; may be nil.
+	Listens func(port uint16)
+	Logger  *slog.Logger // nil discards
 }
 
 // Link is one tunnel. Its methods may be called from any goroutine.
@@ -48,6 +51,7 @@ type Link struct {
 	error string        // why no address was of use
 	seen  Session       // as the kernel said last
 	blind error         // why it could not say more
+	port  uint16        // that was told
 }
 
 // Times of an end with remotes.
@@ -129,6 +133,11 @@ func (l *Link) Look() (Session, error) {
 	defer l.mu.Unlock()
 	if l.blind = err; err == nil {
 		l.seen = s
+	}
+	if s.Port != 0 && s.Port != l.port {
+		if l.port = s.Port; l.cfg.Listens != nil {
+			l.cfg.Listens(s.Port)
+		}
 	}
 	return s, err
 }

@@ -248,6 +248,38 @@ func TestWaits(t *testing.T) {
 	})
 }
 
+// TestPortIsTold: the port of the interface is told as the kernel has it, though the peer was taken out of it.
+func TestPortIsTold(t *testing.T) {
+	k := &kernel{t: t}
+	var told []uint16
+	l, err := New(Config{
+		Name: "site-b", Interface: "site-b", Control: k, Keys: testKeys, Mark: 0x2057,
+		Listens: func(port uint16) { told = append(told, port) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		port int
+		want []uint16
+	}{
+		{0, nil}, // it is down, and the kernel has chosen none
+		{40000, []uint16{40000}},
+		{40000, []uint16{40000}},
+		{40001, []uint16{40000, 40001}}, // something else has changed it
+		{0, []uint16{40000, 40001}},
+	} {
+		k.with(func() { k.device.ListenPort = step.port })
+		if _, err := l.Look(); err != nil || !slices.Equal(told, step.want) {
+			t.Errorf("port %d: %v, told %v, want %v", step.port, err, told, step.want)
+		}
+	}
+	k.with(func() { k.device.ListenPort, k.device.Peers = 40002, nil })
+	if _, err := l.Look(); err == nil || told[len(told)-1] != 40002 {
+		t.Errorf("%v, told %v", err, told)
+	}
+}
+
 // Where the peer is, and when it was agreed with last, come from the kernel.
 func TestSession(t *testing.T) {
 	k := &kernel{t: t}

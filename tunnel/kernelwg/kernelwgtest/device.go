@@ -12,6 +12,7 @@ import (
 type Device struct {
 	mu      sync.Mutex
 	refuses error
+	port    int
 }
 
 // Refuse says what configuring fails with from now on; nil: it does not.
@@ -19,6 +20,13 @@ func (d *Device) Refuse(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refuses = err
+}
+
+// Listen says which UDP port the device has from now on; at first it has none.
+func (d *Device) Listen(port int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.port = port
 }
 
 // ConfigureDevice keeps nothing.
@@ -29,7 +37,11 @@ func (d *Device) ConfigureDevice(string, wgtypes.Config) error {
 }
 
 // Device has no peer.
-func (*Device) Device(string) (*wgtypes.Device, error) { return &wgtypes.Device{}, nil }
+func (d *Device) Device(string) (*wgtypes.Device, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &wgtypes.Device{ListenPort: d.port}, nil
+}
 
 // Close does nothing.
 func (*Device) Close() error { return nil }
