@@ -1,9 +1,7 @@
 package status
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -57,10 +55,12 @@ func (s *Server) history(run context.Context, w http.ResponseWriter, r *http.Req
 	_ = control.SetReadDeadline(time.Time{}) // what is read from now on is the client's end
 	w.Header().Set("Content-Type", "application/jsonl")
 	ask := history.Query{Peer: q.Peer, Since: q.Since, Last: q.Last}
+	// A client may read slowly, but not stop reading.
+	more := func() { _ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
 	for {
 		events, next, changed := s.config.History.Select(ask)
-		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		for _, e := range events {
+			more()
 			line, err := history.Line(e)
 			if err == nil {
 				_, err = w.Write(line)
@@ -70,6 +70,7 @@ func (s *Server) history(run context.Context, w http.ResponseWriter, r *http.Req
 				return
 			}
 		}
+		more()
 		if err := control.Flush(); err != nil || !q.Follow {
 			return
 		}
@@ -82,43 +83,6 @@ func (s *Server) history(run context.Context, w http.ResponseWriter, r *http.Req
 			return
 		}
 	}
-}
-
-// maxEvent bounds a line of the history, whose texts are bounded.
-const maxEvent = 64 << 10
-
-// ErrStopped says that the daemon stopped while its history was followed.
-var ErrStopped = errors.New("warren has stopped")
-
-// GetHistory asks the daemon at socket for its history, and calls each with each event, the oldest first,
-// until each returns an error. It returns nil when all were told; one that follows ends with an error
-// only, ErrStopped if the daemon ends.
-func GetHistory(ctx context.Context, socket string, q HistoryQuery, each func(history.Event) error) error {
-	body, err := open(ctx, socket, http.MethodGet, "/history?"+q.values().Encode())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = body.Close() }()
-	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, maxEvent)
-	for lines.Scan() {
-		var e history.Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return notOurs(socket, err)
-		}
-		if err := each(e); err != nil {
-			return err
-		}
-	}
-	switch err := lines.Err(); {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case q.Follow:
-		return ErrStopped
-	case err != nil:
-		return explain(socket, err)
-	}
-	return nil
 }
 
 // EventLine is an event for people, without a newline: when, whom it is about, what, and what more is known.
