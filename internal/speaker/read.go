@@ -140,9 +140,6 @@ func (p *process) takeNeighbors(m wire.Neighbors) error {
 			}
 		}
 		st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
-		if st.Since.After(now) {
-			st.Since = now
-		}
 	}
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
@@ -157,18 +154,20 @@ func (p *process) takeEvent(e wire.Event) error {
 	if e.Kind != bgp.SessionUp && e.Kind != bgp.SessionDown {
 		return errors.New("an event that there is not")
 	}
+	var when dated
+	at := when.takePast(e.Time, time.Now())
 	p.s.mu.Lock()
 	name := ""
 	if o := p.s.table.owners[e.ID]; o != nil { // else it is not wanted any more
 		name = o.neighbor.Name
 		o.up = time.Time{}
 		if e.Kind == bgp.SessionUp {
-			o.up = e.Time
+			o.up = at
 		}
 	}
 	p.s.mu.Unlock()
 	if name != "" {
-		p.s.cfg.OnEvent(bgp.Event{Kind: e.Kind, Time: e.Time, Neighbor: name, Cause: short(e.Cause), Lasted: e.Lasted})
+		p.s.cfg.OnEvent(bgp.Event{Kind: e.Kind, Time: at, Neighbor: name, Cause: short(e.Cause), Lasted: e.Lasted})
 	}
 	return nil
 }
