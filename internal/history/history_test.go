@@ -95,7 +95,7 @@ func TestTextIsBounded(t *testing.T) {
 
 func TestSelect(t *testing.T) {
 	l := New(nil)
-	begin := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	begin := time.Date(2020, 3, 1, 12, 0, 0, 0, time.UTC)
 	for i, peer := range []string{"a", "b", "", "a"} {
 		l.Add(Event{Kind: SessionUp, Peer: peer, Cause: fmt.Sprint(i), Time: At(begin.Add(time.Duration(i) * time.Minute))})
 	}
@@ -124,6 +124,34 @@ func TestSelect(t *testing.T) {
 	<-changed
 	if got, _, _ := l.Select(Query{From: next}); fmt.Sprint(causes(got)) != "[4]" {
 		t.Errorf("%v", causes(got))
+	}
+}
+
+// Where the clock was ahead and was set back, what happened before is no newer than what happened after it.
+func TestSelectWhereTheClockWasSetBack(t *testing.T) {
+	l := New(nil)
+	now := time.Now()
+	for _, ago := range []time.Duration{
+		-9000 * time.Hour, 10 * time.Hour, // set back ten hours ago
+		-8000 * time.Hour, -8001 * time.Hour, time.Hour, // and an hour ago
+		-ahead / 2,                     // a little is no matter
+		20000 * time.Hour, time.Minute, // a start without a date
+		-7000 * time.Hour, // the clock is ahead now
+	} {
+		l.Add(Event{Kind: SessionDown, Cause: ago.String(), Time: At(now.Add(-ago))})
+	}
+	for _, c := range []struct {
+		ago  time.Duration
+		want string
+	}{
+		{time.Second, "[-30s -7000h0m0s]"},
+		{2 * time.Minute, "[-30s 1m0s -7000h0m0s]"},
+		{2 * time.Hour, "[-8000h0m0s -8001h0m0s 1h0m0s -30s 1m0s -7000h0m0s]"},
+		{24 * time.Hour, "[-9000h0m0s 10h0m0s -8000h0m0s -8001h0m0s 1h0m0s -30s 1m0s -7000h0m0s]"},
+	} {
+		if got, _, _ := l.Select(Query{Since: now.Add(-c.ago)}); fmt.Sprint(causes(got)) != c.want {
+			t.Errorf("%v ago: %v, want %s", c.ago, causes(got), c.want)
+		}
 	}
 }
 

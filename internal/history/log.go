@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -73,7 +74,7 @@ func (l *Log) changedLocked() {
 // Query says which events are asked for.
 type Query struct {
 	Peer  string    // "": of all peers, and of none
-	Since time.Time // of the time of the event
+	Since time.Time // when it happened, see happened
 	From  uint64    // the number of the first that counts; 0: all
 	Last  int       // no more than that many, the last ones; 0: all
 }
@@ -87,8 +88,9 @@ func (l *Log) Select(q Query) (events []Event, next uint64, changed <-chan struc
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept, first := l.keptLocked()
+	at := happened(kept, time.Now())
 	for i, e := range kept {
-		if first+uint64(i) >= q.From && (q.Peer == "" || e.Peer == q.Peer) && !e.Time.Before(q.Since) {
+		if first+uint64(i) >= q.From && (q.Peer == "" || e.Peer == q.Peer) && !at[i].Before(q.Since) {
 			events = append(events, e)
 		}
 	}
@@ -96,6 +98,23 @@ func (l *Log) Select(q Query) (events []Event, next uint64, changed <-chan struc
 		events = events[len(events)-q.Last:]
 	}
 	return events, l.next, l.changed
+}
+
+// ahead is how far the time of an event may lie in the future.
+const ahead = time.Minute
+
+// happened returns when events happened at the latest, which are in the order in which they did. That is their time, unless
+// it lies in the future, as the clock was ahead and was set back since: then that of the next one whose time does not.
+func happened(events []Event, now time.Time) []time.Time {
+	at := make([]time.Time, len(events))
+	next := now
+	for i, e := range slices.Backward(events) {
+		if !e.Time.After(now.Add(ahead)) {
+			next = e.Time.Time
+		}
+		at[i] = next
+	}
+	return at
 }
 
 // keptLocked returns the events that count and the number of the first.
