@@ -203,26 +203,31 @@ func (l *Log) readEarlier() {
 func (l *Log) writeNew(w *writer) (changed <-chan struct{}, err error) {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	file, batch, lost, next, changed := l.unwritten()
-	if err := w.write(file, batch, lost); err != nil {
-		return changed, err
+	file, batch, from, changed := l.unwritten()
+	done, err := w.write(file, batch)
+	if done > 0 {
+		l.mu.Lock()
+		l.written = from + uint64(done)
+		l.mu.Unlock()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.written = next
-	return changed, nil
+	return changed, err
 }
 
-// unwritten returns the events that are not in the file yet, how many of those are not in memory any more, and where
-// they are to be written.
-func (l *Log) unwritten() (f File, batch []Event, lost, next uint64, changed <-chan struct{}) {
+// unwritten returns where to write the events that are not in the file yet, the number of the first, and them. In the place of
+// those that are not in memory any more is one that says how many they are.
+func (l *Log) unwritten() (f File, batch []Event, from uint64, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept, first := l.keptLocked()
-	written := l.written
-	if written < first {
-		lost, written = first-written, first
+	from = l.written
+	if from < first {
+		lost := Event{Time: At(time.Now()), Kind: Lost, Count: first - from}
+		if len(kept) > 0 {
+			lost.Time = kept[0].Time
+		}
+		batch = append(batch, lost)
+		from = first
 	}
-	batch = append(batch, kept[written-first:]...)
-	return l.file, batch, lost, l.next, l.changed
+	batch = append(batch, kept[from-first:]...)
+	return l.file, batch, l.next - uint64(len(batch)), l.changed
 }
