@@ -27,6 +27,9 @@ func Get(ctx context.Context, socket string) (Status, error) {
 func GetRoutes(ctx context.Context, socket, of string) (Routes, error) {
 	var r Routes
 	err := ask(ctx, socket, http.MethodGet, "/routes?"+url.Values{"of": {of}}.Encode(), &r)
+	if errors.Is(err, errTooLong) {
+		err = fmt.Errorf("%w: name a prefix or an address", err)
+	}
 	return r, err
 }
 
@@ -57,15 +60,21 @@ func ask(ctx context.Context, socket, method, path string, answer any) error {
 		return err
 	}
 	defer func() { _ = stream.Close() }()
-	body, err := io.ReadAll(io.LimitReader(stream, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(stream, maxAnswer+1))
 	if err != nil {
 		return explain(socket, err)
+	}
+	if len(body) > maxAnswer {
+		return errTooLong
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
 		return notOurs(socket, err)
 	}
 	return nil
 }
+
+// errTooLong says that there is more than a client reads.
+var errTooLong = fmt.Errorf("the daemon's answer is too long, more than %d MiB", maxAnswer>>20)
 
 func notOurs(socket string, err error) error {
 	return fmt.Errorf("%s does not answer like this version of warren; is another version running? %w", socket, err)
