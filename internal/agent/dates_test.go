@@ -63,6 +63,42 @@ func TestDatesAreOfTheClockAsItIsSetNow(t *testing.T) {
 	}
 }
 
+// What the next daemon is left of times are dates by the clock as it is set now: a drain does not end at once, or never, because
+// the clock was set since it began.
+func TestDatesThatAreLeft(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
+	w.up(t, "b")
+	w.down(t, "b")
+	w.orders(t, "drain", "")
+	w.orders(t, "drain", "b", lasts(time.Hour))
+	w.orders(t, "down", "c", saying("new fiber"))
+	const set = 9000 * 24 * time.Hour
+	w.date = func(at time.Time) time.Time {
+		if at.IsZero() {
+			return at
+		}
+		return at.Add(set)
+	}
+	is, left := &w.m.orders, w.m.orders.dated(w.date)
+	for what, at := range map[string][2]time.Time{
+		"the router's drain": {is.Router.Since, left.Router.Since},
+		"a peer's":           {is.Drained["b"].Since, left.Drained["b"].Since},
+		"its end":            {is.Drained["b"].Until, left.Drained["b"].Until},
+		"a peer is down":     {is.Down["c"].Since, left.Down["c"].Since},
+		"a flap":             {w.attachment("b").resets.last, w.m.flaps(w.date)["b"].Tunnel.Last},
+	} {
+		if at[0].IsZero() || at[1].Sub(at[0]) != set {
+			t.Errorf("%s: %v is left as %v", what, at[0], at[1])
+		}
+	}
+	if d := left.Down["c"]; !left.Router.Until.IsZero() || left.Router.By != 7 || d.By != 7 || d.Message != "new fiber" {
+		t.Errorf("%+v, %+v", left.Router, d)
+	}
+	if none := newOrders(); none.dated(w.date).Router != nil {
+		t.Error("a router that is not drained")
+	}
+}
+
 // eachTime calls f with each time in v, by its type and field.
 func eachTime(v reflect.Value, field string, f func(string, status.Time)) {
 	if at, ok := v.Interface().(status.Time); ok {

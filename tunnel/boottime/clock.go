@@ -95,7 +95,7 @@ func (c *Clock) Date(t time.Time) time.Time { return t.Add(-c.known.Load().slept
 // a time is by the clock as it was set then. The result is the same each time until the clock is set again, and t itself
 // while it was not set since, and where t has no monotonic reading.
 func (c *Clock) DateNow(t time.Time) time.Time {
-	if bare := t.Round(0); t == bare {
+	if !hasMonotonic(t) {
 		return t
 	}
 	_, k := c.seen()
@@ -109,6 +109,11 @@ func (c *Clock) DateNow(t time.Time) time.Time {
 		return t
 	}
 	return t.Round(0).Add(since)
+}
+
+// hasMonotonic reports whether a time has a monotonic reading, which Round(0) takes away.
+func hasMonotonic(t time.Time) bool {
+	return t != t.Round(0) //nolint:staticcheck // Equal does not look at it
 }
 
 func moved(ahead, was time.Duration) bool { return (ahead - was).Abs() > tolerance }
