@@ -26,15 +26,15 @@ func (Password) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
 func (n *Neighbor) LAN() bool { return len(n.Network) > 0 }
 
 // OnLink reports whether an address is on the network of n: in one of its prefixes, or a
-// link-local one. This end's own address is not (RFC 4271 section 6.3), nor what is no host's:
+// link-local one. None of this end's own addresses is (RFC 4271 section 6.3), nor what is no host's:
 // the kernel takes neither for a gateway.
 func (n *Neighbor) OnLink(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
-	if a == n.LocalAddr.WithZone("") {
+	if a == n.LocalAddr.WithZone("") || slices.ContainsFunc(n.Network, func(p netip.Prefix) bool { return p.Addr() == a }) {
 		return false
 	}
 	linkLocal := a.Is6() && a.IsLinkLocalUnicast()
-	return linkLocal || slices.ContainsFunc(n.Network, func(p netip.Prefix) bool { return p.Addr() != a && p.Contains(a) && !isSubnets(a, p) })
+	return linkLocal || slices.ContainsFunc(n.Network, func(p netip.Prefix) bool { return p.Contains(a) && !isSubnets(a, p) })
 }
 
 // isSubnets reports whether an IPv4 address in a prefix is that of the subnet or its broadcast

@@ -28,6 +28,19 @@ func TestOnLink(t *testing.T) {
 	}
 }
 
+// TestOnLinkOwn: none of this end's addresses is a next hop, whichever of its prefixes it is in.
+func TestOnLinkOwn(t *testing.T) {
+	n := lanNeighbor()
+	n.Network = append(n.Network, netip.MustParsePrefix("10.5.0.7/24"), netip.MustParsePrefix("fe80::1/64"))
+	for a, want := range map[string]bool{
+		"10.5.0.1": false, "10.5.0.7": false, "10.5.0.8": true, "2001:db8:5::1": false, "fe80::1": false, "fe80::1%eth0": false, "fe80::2": true,
+	} {
+		if got := n.OnLink(netip.MustParseAddr(a)); got != want {
+			t.Errorf("%s on link: %v", a, got)
+		}
+	}
+}
+
 // TestOnLinkOfTwo: a subnet of two addresses has no broadcast address (RFC 3021).
 func TestOnLinkOfTwo(t *testing.T) {
 	n := Neighbor{LocalAddr: netip.MustParseAddr("10.5.0.0"), Network: []netip.Prefix{netip.MustParsePrefix("10.5.0.0/31")}}

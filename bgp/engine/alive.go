@@ -23,13 +23,16 @@ import (
 // aliveInterval is how often both are looked at. The shortest hold time is 3 s.
 const aliveInterval = 500 * time.Millisecond
 
-// A peer that sends KEEPALIVEs and reads nothing would have all that is for it wait in this process, for ever. So
-// a session ends in which data is under way of which nothing is acknowledged for so long (RFC 9687, which would
-// have 8 minutes; behind a tunnel there is no network between that could be the cause).
+// A peer that sends KEEPALIVEs and reads nothing, or next to nothing, would have all that is for it wait in this
+// process, for ever. So a session ends in which not all is acknowledged that was under way so long ago, nor sendHoldRead
+// octets of it, which are 700 a second: less than any line that carries BGP has (RFC 9687, which would have 8 minutes;
+// behind a tunnel there is no network between that could be the cause). It does not depend on the hold time, which the
+// peer may have set to zero.
 const (
 	sendHoldTime        = 90 * time.Second
+	sendHoldRead        = 64 << 10
 	sendHoldExpired     = 8 // the code of a NOTIFICATION (RFC 9687 section 4.2)
-	sendHoldExpiredText = "the peer has read nothing for 1m30s (send hold timer expired)"
+	sendHoldExpiredText = "the peer has read next to nothing for 1m30s (send hold timer expired)"
 )
 
 // watchAlive does that for all sessions until the speaker stops.
@@ -48,6 +51,7 @@ func (s *Speaker) watchAlive() {
 			if do := c.checkAlive(time.Now()); do != nil {
 				s.work.Go(do)
 			}
+			c.refreshAgain(time.Now())
 		}
 	}
 }
@@ -61,23 +65,27 @@ func (c *peerConn) checkAlive(now time.Time) (do func()) {
 	over := !c.judge.Established() || c.ended != nil || c.parted
 	unread := len(c.out) > 0
 	c.mu.Unlock()
-	if tcp == nil || over || c.closed.Load() || c.refused.Load() || hold == 0 {
+	if tcp == nil || over || c.closed.Load() || c.refused.Load() {
 		return nil
 	}
 	received, unsent, acked, err := waiting(tcp)
 	if err != nil {
 		return nil // it is closed: the reader learns that too
 	}
+	// With a hold time of zero neither end sends KEEPALIVEs, nor expects any (RFC 4271 section 4.4).
 	if unread || received > 0 {
 		c.hear(tcp, now)
-	} else if now.Sub(heard) > hold {
+	} else if hold > 0 && now.Sub(heard) > hold {
 		return c.timeout(gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED, silentText(hold))
 	}
-	if unsent == 0 || acked != c.acked || c.took.IsZero() {
-		c.acked, c.took = acked, now
+	if acked >= c.due || acked-c.acked >= sendHoldRead || c.took.IsZero() {
+		c.acked, c.due, c.took = acked, acked+uint64(unsent), now
 	}
 	if now.Sub(c.took) > sendHoldTime {
 		return c.timeout(sendHoldExpired, sendHoldExpiredText)
+	}
+	if hold == 0 {
+		return nil
 	}
 	// A third of the hold time is GoBGP's, and it may be a little late. If something is under way, the peer hears that.
 	if c.silent() <= min(hold/3+time.Second, hold*2/3) || unsent > 0 || !c.speaking.CompareAndSwap(false, true) {

@@ -140,7 +140,7 @@ func TestPeerThatReadsNothing(t *testing.T) {
 	}
 	acked := p.acked
 	eventually(t, time.Minute, func() string {
-		if _, _, now, err := waiting(here); err != nil || now == acked {
+		if _, _, now, err := waiting(here); err != nil || now < acked+sendHoldRead {
 			return fmt.Sprintf("%d bytes are acknowledged, %v", now, err)
 		}
 		return ""
@@ -149,13 +149,10 @@ func TestPeerThatReadsNothing(t *testing.T) {
 	if do := look(now); do != nil {
 		t.Fatal("the session ends though the peer has read something")
 	}
-	eventually(t, time.Minute, func() string { // until the window is closed again
-		before := p.acked
-		if do := look(now); do != nil || p.acked != before {
-			return "more is acknowledged"
-		}
-		return ""
-	})
+	settle(t, here)
+	if do := look(now); do != nil {
+		t.Fatal("the session ends before its time")
+	}
 	do := look(now.Add(sendHoldTime + 1))
 	if do == nil {
 		t.Fatal("the session goes on")
@@ -164,4 +161,82 @@ func TestPeerThatReadsNothing(t *testing.T) {
 	if p.ended == nil || seen.refused == nil || seen.refused.Text != sendHoldExpiredText {
 		t.Errorf("ended: %v, seen: %+v", p.ended, seen)
 	}
+}
+
+// TestPeerThatReadsNextToNothing has one that takes a little, again and again, with a hold time of zero, which it
+// has chosen.
+func TestPeerThatReadsNextToNothing(t *testing.T) {
+	here, peer := connected(t)
+	peer.(*net.TCPConn).SetReadBuffer(4 << 10)
+	var seen observation
+	p := establishedConn(t, here, func(o observation) { seen = o })
+	open := openMessage(t, 64513, "10.0.0.2")
+	open.Body.(*gobgp.BGPOpen).HoldTime = 0
+	p.judge = judge.New(judge.Config{LocalASN: 64512, PeerASN: 64513})
+	for _, m := range []*gobgp.BGPMessage{open, gobgp.NewBGPKeepAliveMessage()} {
+		b, err := m.Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Header.Type == gobgp.BGP_MSG_OPEN {
+			p.judge.ToPeer(nil, b)
+		}
+		if _, err := p.judge.FromPeer(nil, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if hold := p.judge.HoldTime(); hold != 0 || !p.judge.Established() {
+		t.Fatalf("hold time %v, established: %v", hold, p.judge.Established())
+	}
+	p.heard = time.Now().Add(-time.Hour) // which is no matter
+	here.SetWriteDeadline(time.Now().Add(time.Second))
+	if n, err := here.Write(make([]byte, 64<<20)); err == nil {
+		t.Fatalf("the peer's window is not closed after %d bytes", n)
+	}
+	settle(t, here)
+	now := time.Now()
+	if do := p.checkAlive(now); do != nil {
+		t.Fatal("the session ends at once")
+	}
+	began := p.acked
+	for range 8 {
+		if _, err := io.CopyN(io.Discard, peer, 1<<10); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(sendHoldTime / 9)
+		if do := p.checkAlive(now); do != nil {
+			t.Fatal("the session ends before its time")
+		}
+		if p.acked != began {
+			t.Fatalf("%d bytes count", p.acked-began)
+		}
+	}
+	do := p.checkAlive(now.Add(sendHoldTime/9 + time.Second))
+	if do == nil {
+		t.Fatal("the session goes on")
+	}
+	do()
+	if p.ended == nil || seen.refused == nil || seen.refused.Text != sendHoldExpiredText {
+		t.Errorf("ended: %v, seen: %+v", p.ended, seen)
+	}
+}
+
+// settle waits until the peer's window is closed: what the kernel sends by itself, into buffers that grow, is over.
+func settle(t *testing.T, here *net.TCPConn) {
+	t.Helper()
+	var acked uint64
+	quiet := 0
+	eventually(t, time.Minute, func() string {
+		_, _, now, err := waiting(here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if quiet++; now != acked {
+			acked, quiet = now, 0
+		}
+		if quiet < 20 {
+			return "the peer's buffer fills"
+		}
+		return ""
+	})
 }

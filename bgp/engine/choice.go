@@ -136,6 +136,14 @@ func (s *Speaker) dropHeldLocked(n *neighbor) {
 	}
 }
 
+// dropRoutesLocked forgets all routes of some neighbors, as dropBest and dropHeldLocked do of one.
+func (s *Speaker) dropRoutesLocked(gone map[*neighbor]struct{}) {
+	s.rib.drop(gone)
+	if s.rib.review.Len() > 0 {
+		s.reviewSoon()
+	}
+}
+
 // settle hands on what is announced in moves and not withheld, in order. Speaker.mu is held.
 func (c *peerConn) settle(moves []move) {
 	var give, withhold []netip.Prefix

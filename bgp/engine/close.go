@@ -15,9 +15,8 @@ import (
 // GoBGP itself gives up on writing the Cease after one second.
 const closeTimeout = 3 * time.Second
 
-// dropLocked takes a neighbor's routes away at once and closes its session, with
-// a Cease, in the background: that takes a while when the far end is dead. What
-// is to be told of that is pending.
+// dropLocked closes a neighbor's session, with a Cease, in the background: that takes a while when
+// the far end is dead. What is to be told of that is pending. Its routes are dropRoutesLocked's.
 func (s *Speaker) dropLocked(n *neighbor, says bgp.Farewell) {
 	if n.session.shown() == stateEstablished {
 		lasted := time.Since(n.session.since)
@@ -26,8 +25,6 @@ func (s *Speaker) dropLocked(n *neighbor, says bgp.Farewell) {
 	delete(s.neighbors, n.Name)
 	delete(s.byAddr, n.key)
 	s.closing[n.key] = n
-	s.rib.dropBest(n)
-	s.dropHeldLocked(n)
 	s.work.Go(func() { s.close(n, says) })
 }
 

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,4 +114,33 @@ func TestPassivePeerIsDialled(t *testing.T) {
 		p.send(openMessage(t, 64513, "10.0.0.2"))
 		wantEstablished(t, s, p)
 	}
+}
+
+// TestSilentConnectionIsLeft has the peer's kernel take the speaker's connection, behind which nothing reads. It would keep
+// out the connections that the peer makes when it is well again.
+func TestSilentConnectionIsLeft(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.9")
+	local, peer := addRaw(t, s, "b", 64513, nil)
+	l := listenRaw(t, peer)
+	acceptOpen(t, l, peer) // and says nothing
+	eventually(t, time.Minute, func() string {
+		if st := statusOf(s, "b"); !strings.Contains(st.LastError, "says nothing on them") {
+			return fmt.Sprintf("%+v", st)
+		}
+		return ""
+	})
+	l.Close()
+	// The one with the lower router ID, for which a connection of the speaker's would stay.
+	var p *rawPeer
+	eventually(t, time.Minute, func() string {
+		p = dialRaw(t, peer, local)
+		if m := p.read(); m == nil || m.Header.Type != gobgp.BGP_MSG_OPEN {
+			p.conn.Close()
+			return "the speaker does not take the peer's connection"
+		}
+		return ""
+	})
+	p.send(openMessage(t, 64513, "10.0.0.2"))
+	p.send(gobgp.NewBGPKeepAliveMessage())
+	waitState(t, s, "b", "established")
 }

@@ -44,9 +44,10 @@ type peerConn struct {
 	// Both are set once, with mu held: this end's NOTIFICATION ends the session, and GoBGP has closed it.
 	refused, closed atomic.Bool
 
-	// Of watchAlive's goroutine: how much the peer had acknowledged, and when that was last more, or all.
-	acked uint64
-	took  time.Time
+	// Of watchAlive's goroutine, see checkAlive: when the peer was last seen to take what it is sent, how much it had
+	// acknowledged by then, and how much that was with what was under way.
+	took       time.Time
+	acked, due uint64
 
 	over chan struct{} // closed with the last connection, if the peer is awaited; see awaitPeer
 
@@ -69,6 +70,8 @@ type peerConn struct {
 	arrived  bool    // see delivered
 	moves    []move  // by the judge, in order, which onMoved has not taken yet
 	spare    []move  // empty memory for them
+
+	refreshes [2]refresh // by family
 }
 
 // A move is a prefix that the judge has handed on, with whatever attributes, or
@@ -225,6 +228,7 @@ func (c *peerConn) feed(b []byte) {
 	before, ended, at := c.judge.Counts(), c.judge.EndOfRIB(), len(c.out)
 	var err error
 	c.out, err = c.judge.FromPeer(c.out, b)
+	c.noteRefreshesLocked(c.heard)
 	if at == 0 {
 		c.base = c.out[:0]
 	}

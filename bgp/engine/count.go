@@ -19,10 +19,10 @@ func (s *Speaker) announcedToLocked(n *neighbor) (announced [2]int, withheld int
 			announced[familyOf(p)]++
 		}
 	}
-	if !n.Export.Any && !n.Export.Default && len(n.Export.Prefixes) == 0 {
-		return announced, 0 // the usual case, without a walk through all routes
-	}
-	for p, id := range s.rib.known.All() {
+	count := func(p netip.Prefix, id setID) {
+		if !n.Export.Matches(p, false) { // asked first: all else costs more
+			return
+		}
 		switch s.whyWithheldLocked(n, s.rib.learned(id), p, sends) {
 		case bgp.Sent:
 			announced[familyOf(p)]++
@@ -30,8 +30,20 @@ func (s *Speaker) announcedToLocked(n *neighbor) (announced [2]int, withheld int
 			withheld++
 		}
 	}
+	if !n.Export.Any && len(n.Export.Prefixes) == 0 { // the usual case, without a walk through all routes
+		for _, p := range defaultRoutes {
+			count(p, s.rib.known.Get(p))
+		}
+		return announced, withheld
+	}
+	for p, id := range s.rib.known.All() {
+		count(p, id)
+	}
 	return announced, withheld
 }
+
+// defaultRoutes are what Policy.Default is about.
+var defaultRoutes = [2]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 
 // whyWithheldLocked says why n is not sent the route to p, which is learned from a neighbor: nil is that
 // there is none. sends says for each family whether there is a next hop.

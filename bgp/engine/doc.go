@@ -43,7 +43,8 @@
 //     of its own (inspect.go and what begins with that).
 //  10. Explain says of one prefix what became of each neighbor's route to it (explain.go).
 //  11. A neighbor that is drained is used only where there is no other way (drain.go).
-//  12. Want takes the routes of a neighbor that is not wanted any more away at once
+//  12. A peer that asks for all routes again (ROUTE-REFRESH) has one table at a time put together (refresh.go).
+//  13. Want takes the routes of a neighbor that is not wanted any more away at once
 //     and closes the session in the background.
 //
 // Locks: opMu orders operations on GoBGP. mu guards the maps and is never held

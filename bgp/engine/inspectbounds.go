@@ -26,14 +26,14 @@ const (
 	maxWatchers = 16
 	// maxQueued is how many paths wait for all watchers together, some 300 bytes each.
 	maxQueued = 1 << 17
-	// maxTableRest bounds the rest after a table was copied, which else takes as long as the
-	// copying did: that is done where GoBGP's other work waits.
+	// maxTableRest bounds the rest after a table was copied or its routes counted, which else takes as long as
+	// that did: it is done where GoBGP's other work waits.
 	maxTableRest = 5 * time.Second
 )
 
 // inspectBounds keeps inspection within these bounds.
 type inspectBounds struct {
-	table         chan struct{} // holds a value while a table may be copied
+	table         chan struct{} // holds a value while a table may be copied or counted
 	tables, lists turns
 
 	mu       sync.Mutex // guards all that follows, and turns
@@ -49,8 +49,8 @@ func newInspectBounds() *inspectBounds {
 	return b
 }
 
-// tableTurn waits until a table may be copied. done must be called when it is copied, and may
-// be called more than once by one goroutine.
+// tableTurn waits until a table may be copied, or its routes counted. done must be called when that is
+// over, and may be called more than once by one goroutine.
 func (b *inspectBounds) tableTurn(ctx context.Context) (done func(), err error) {
 	select {
 	case <-b.table:

@@ -60,12 +60,28 @@ func (i *inspection) GetBgp(ctx context.Context, r *api.GetBgpRequest) (*api.Get
 func (i *inspection) ListPeer(r *api.ListPeerRequest, s api.GoBgpService_ListPeerServer) error {
 	return list(i, s,
 		func(ctx context.Context, f func(*api.Peer)) error {
-			return i.server.ListPeer(ctx, r, func(p *api.Peer) {
-				i.correct(p)
+			peers, err := i.peers(ctx, r)
+			for _, p := range peers {
 				f(p)
-			})
+			}
+			return err
 		},
 		func(v *api.Peer) *api.ListPeerResponse { return &api.ListPeerResponse{Peer: v} })
+}
+
+// peers returns what GoBGP says of neighbors. It counts their routes for that, with the lock held that all
+// else waits for, so this has its turn as the copies of tables have.
+func (i *inspection) peers(ctx context.Context, r *api.ListPeerRequest) (peers []*api.Peer, err error) {
+	done, err := i.bounds.tableTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	err = i.server.ListPeer(ctx, r, func(p *api.Peer) {
+		i.correct(p)
+		peers = append(peers, p)
+	})
+	return peers, err
 }
 
 func (i *inspection) ListPeerGroup(r *api.ListPeerGroupRequest, s api.GoBgpService_ListPeerGroupServer) error {

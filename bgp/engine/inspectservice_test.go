@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/server"
@@ -235,5 +236,27 @@ func TestQuestionsThatMakeNoSense(t *testing.T) {
 	}
 	if all, err := collect(client.ListPath(t.Context(), &api.ListPathRequest{TableType: global, Family: family4})); err != nil || len(all) != 3 {
 		t.Errorf("%d prefixes, %v", len(all), err)
+	}
+}
+
+// GoBGP counts all routes for what it says of neighbors, while all else waits. So that has its turn too.
+func TestNeighborsHaveTheirTurn(t *testing.T) {
+	_, _, srv := inspected(t)
+	i := newInspection(srv)
+	client := inspectClient(t, serveInspection(t, i, 8))
+	ask := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		_, err := collect(client.ListPeer(ctx, &api.ListPeerRequest{EnableAdvertised: true}))
+		return err
+	}
+	<-i.bounds.table
+	if err := ask(); status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("while a table is copied, the answer is %v", err)
+	}
+	i.bounds.table <- struct{}{}
+	peers, err := collect(client.ListPeer(t.Context(), &api.ListPeerRequest{}))
+	if err != nil || len(peers) != 1 {
+		t.Errorf("afterwards: %v, %v", peers, err)
 	}
 }

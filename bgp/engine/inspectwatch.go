@@ -155,11 +155,12 @@ func (i *inspection) sendTables(ctx context.Context, f *api.WatchEventRequest_Ta
 
 // established returns the addresses of the neighbors with a session.
 func (i *inspection) established(ctx context.Context) (names []string, err error) {
-	err = i.server.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
+	peers, err := i.peers(ctx, &api.ListPeerRequest{})
+	for _, p := range peers {
 		if p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED {
 			names = append(names, p.GetState().GetNeighborAddress())
 		}
-	})
+	}
 	return names, err
 }
 

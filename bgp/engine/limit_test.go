@@ -161,6 +161,9 @@ func TestHardLimit(t *testing.T) {
 	if m := again.read(); m != nil {
 		t.Errorf("a peer that is to be left alone got %v", m)
 	}
+	if st := statusOf(s, "b"); !strings.HasPrefix(st.LastError, "down: too many prefixes") {
+		t.Errorf("it is left alone, and nobody is told why: %+v", st)
+	}
 	if err := s.SetPolicy(t.Context(), "b", Policy{Any: true}, Policy{Own: true}, 2000, 4000); err != nil {
 		t.Fatal(err)
 	}
@@ -198,5 +201,23 @@ func TestHoldGrows(t *testing.T) {
 	n.refuse(&judge.Notification{Code: 6, Subcode: 1})
 	if got := n.heldFor(); got > firstHold {
 		t.Errorf("held for %v after a session that lasted", got)
+	}
+}
+
+// TestHoldOutlivesChangedLimits has other limits, which are exceeded too, and then the tunnel go down and up: the peer is
+// left alone all the same.
+func TestHoldOutlivesChangedLimits(t *testing.T) {
+	s := &Speaker{holds: map[string]*hold{}}
+	want := Neighbor{Name: "b", MaxPrefixes: 5, HardMaxPrefixes: 20}
+	n := &neighbor{Neighbor: want, hold: s.holdOf(&want), released: make(chan struct{}, 1)}
+	want.MaxPrefixes, want.HardMaxPrefixes = 10, 40
+	s.setPoliciesLocked(n, &want)
+	n.refuse(&judge.Notification{Code: 6, Subcode: 1})
+	if h := s.holdOf(&want); h != n.hold || h.count != 1 || time.Until(h.until) <= 0 {
+		t.Errorf("after the tunnel was down the hold is %+v", h)
+	}
+	want.MaxPrefixes = 11
+	if h := s.holdOf(&want); h.count != 0 || time.Until(h.until) > 0 {
+		t.Errorf("with other limits the hold is %+v", h)
 	}
 }

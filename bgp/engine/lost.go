@@ -133,7 +133,7 @@ func (c *peerConn) attach(tcp *net.TCPConn, next *judge.Session) bool {
 	}
 	c.out = next.Resume(c.out, c.judge)
 	c.judge = next
-	c.marked, c.arrived = [2]bool{}, false
+	c.marked, c.arrived, c.refreshes = [2]bool{}, false, [2]refresh{}
 	c.tcp.Store(tcp)
 	c.heard = time.Now()
 	c.speak()
@@ -221,6 +221,9 @@ func (c *peerConn) Write(b []byte) (int, error) {
 		c.mu.Unlock()
 	}
 	f, marks := endOfRIBIn(b)
+	if marks {
+		c.tableWritten(f)
+	}
 	if marks && !c.endOfRIB(c, f) {
 		return len(b), nil
 	}
@@ -268,6 +271,14 @@ func (c *peerConn) established() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.judge.Established()
+}
+
+// opened reports whether the peer's OPEN has come.
+func (c *peerConn) opened() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.judge.PeerOpen()
+	return ok
 }
 
 // endOfRIBIn reports whether a message is an End-of-RIB marker, and of which family

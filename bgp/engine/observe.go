@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -24,6 +25,7 @@ const (
 type hold struct {
 	until time.Time // no connection before
 	count int       // how often that was so
+	why   string    // what is told of it
 
 	most, hardMost int // the limits that count, others begin from nothing
 }
@@ -147,7 +149,9 @@ func (n *neighbor) refuse(why *judge.Notification) {
 	hold := min(firstHold<<min(n.hold.count, 10), longestHold)
 	n.hold.count++
 	n.hold.until = time.Now().Add(hold)
-	n.setProblem(precise, "down: too many prefixes: %s; the next try is in %v; have the peer announce less, or raise max_prefixes or hard_max_prefixes", why.Text, hold)
+	n.hold.why = fmt.Sprintf("down: too many prefixes: %s; the next try is at %s; have the peer announce less, or raise max_prefixes or hard_max_prefixes",
+		why.Text, n.hold.until.Format(time.TimeOnly))
+	n.setProblem(precise, "%s", n.hold.why)
 }
 
 // heldFor is how long n is to be left alone still, for having announced too

@@ -55,6 +55,9 @@ func (s *Speaker) problemLocked(n *neighbor, ids routerIDs) string {
 		}
 		return n.missing(time.Now())
 	}
+	if n.heldFor() > 0 {
+		return n.hold.why // this end does not answer
+	}
 	if n.session.problem.text == "" && time.Since(n.session.since) > quietAfter && time.Since(n.added) > quietAfter {
 		if !n.session.unanswered.IsZero() && n.LAN() {
 			return fmt.Sprintf("no answer from %s on TCP port %d, not even a refusal: do firewalls at both ends let it through, and do both ends have the same password and ttl_security?", n.PeerAddr, s.port)

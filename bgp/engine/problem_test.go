@@ -52,7 +52,7 @@ func TestMissingFamilies(t *testing.T) {
 // Packets that vanish are told from a peer without BGP, which refuses.
 func TestUnansweredIsTold(t *testing.T) {
 	s := &Speaker{port: 179}
-	n := &neighbor{Neighbor: Neighbor{PeerAddr: netip.MustParseAddr("fd00::2")}}
+	n := &neighbor{Neighbor: Neighbor{PeerAddr: netip.MustParseAddr("fd00::2")}, hold: &hold{}}
 	for _, c := range []struct {
 		err  error
 		want string

@@ -240,6 +240,7 @@ func (s *Speaker) addNeighbor(n *neighbor) error {
 func (s *Speaker) setPoliciesLocked(n *neighbor, want *Neighbor) {
 	if n.MaxPrefixes != want.MaxPrefixes || n.HardMaxPrefixes != want.HardMaxPrefixes {
 		n.release()
+		n.hold.most, n.hold.hardMost = want.MaxPrefixes, want.HardMaxPrefixes
 	}
 	n.Import, n.Export, n.Preference, n.Drained = want.Import, want.Export, want.Preference, want.Drained
 	n.MaxPrefixes, n.HardMaxPrefixes = want.MaxPrefixes, want.HardMaxPrefixes

@@ -218,23 +218,35 @@ func (s *Speaker) disable(n *neighbor, state string) {
 	}
 }
 
-// openConfirmTime is how long a peer may take from its OPEN to its KEEPALIVE,
-// which it sends at once.
-const openConfirmTime = 4 * time.Second
+// openSentTime and openConfirmTime are how long a peer may take, on a connection that is there, to its OPEN and from
+// that to its KEEPALIVE, each of which it sends at once.
+const (
+	openSentTime    = 10 * time.Second
+	openConfirmTime = 4 * time.Second
+)
 
-// watchOpen gives n a new start if it does not get out of OpenConfirm: the peer
-// may have settled for another connection that has not arrived here, and
-// GoBGP's hold timer in that state lasts longer.
-func (s *Speaker) watchOpen(n *neighbor, since time.Time) {
-	if !pause(n.ctx, n.patience(openConfirmTime)) {
+// watchOpen gives n a new start if it does not get out of OpenSent or OpenConfirm, as GoBGP's hold timers last much
+// longer there. In OpenSent a connection that this end has made may be dead without being closed, as that to a router
+// that hung and was then switched off: it would keep out those that the peer makes afterwards (collide). In
+// OpenConfirm the peer may have settled for another connection that has not arrived here.
+func (s *Speaker) watchOpen(n *neighbor, state string, since time.Time) {
+	patience := openSentTime
+	if state == stateOpenConfirm {
+		patience = openConfirmTime
+	}
+	if !pause(n.ctx, n.patience(patience)) {
 		return
 	}
 	s.mu.Lock()
 	// What GoBGP tells of the session may be late by seconds, when it is busy with a large table: so the
-	// connection itself says whether the peer's KEEPALIVE has come.
-	stuck := n.session.since.Equal(since) && (n.session.conn == nil || !n.session.conn.established())
+	// connection itself says whether what is awaited has come.
+	conn := n.session.conn
+	stuck := n.session.since.Equal(since) && (conn == nil || state == stateOpenSent && !conn.opened() || state == stateOpenConfirm && !conn.established())
+	if stuck && state == stateOpenSent {
+		n.setProblem(told, "the peer takes connections on TCP port %d and says nothing on them: does its BGP hang?", s.port)
+	}
 	s.mu.Unlock()
 	if stuck {
-		s.disable(n, stateOpenConfirm)
+		s.disable(n, state)
 	}
 }

@@ -224,6 +224,36 @@ func (r *rib) without(scratch *[]*neighbor, list []*neighbor, n *neighbor) []*ne
 	return *scratch
 }
 
+// drop does for several neighbors what dropBest and dropHeld do for one, in one pass over the prefixes: with many
+// tunnels lost at once each would be a walk through the whole table.
+func (r *rib) drop(gone map[*neighbor]struct{}) {
+	some := 0
+	for n := range gone {
+		some += n.routes + n.held
+		n.routes, n.held = 0, 0
+	}
+	if some == 0 {
+		return
+	}
+	leaves := func(n *neighbor) bool { _, ok := gone[n]; return ok }
+	r.rewrite(func(set *routeSet) (*neighbor, []*neighbor, []*neighbor, bool) {
+		best := set.best
+		if leaves(best) {
+			best = nil
+		}
+		r.all = slices.DeleteFunc(append(r.all[:0], set.all...), leaves)
+		r.given = slices.DeleteFunc(append(r.given[:0], set.given...), leaves)
+		return best, r.all, r.given, best != set.best || len(r.all) < len(set.all)
+	}, func(p netip.Prefix, was, is *routeSet) {
+		if is.best != was.best {
+			r.scopes.Delete(p)
+		}
+		if len(is.given) < len(was.given) && len(is.given) < len(is.all) {
+			r.review.Set(p, struct{}{})
+		}
+	})
+}
+
 // dropBest forgets which of GoBGP's best paths are n's.
 func (r *rib) dropBest(n *neighbor) {
 	if n.routes == 0 {

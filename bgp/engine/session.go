@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -74,44 +76,33 @@ type session struct {
 	looped    string // the last route that has been here before in words
 }
 
-// Neighbors returns the status of all neighbors, in no particular order.
+// Neighbors returns the status of all neighbors, in no particular order. Each is of its own moment: counting what
+// one is sent may take a walk through all routes, and what else needs the lock goes on in between.
 func (s *Speaker) Neighbors() []NeighborStatus {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	ids := s.routerIDsLocked()
-	all := make([]NeighborStatus, 0, len(s.neighbors))
-	for _, n := range s.neighbors {
-		st := NeighborStatus{
-			Name: n.Name, PeerAddr: n.PeerAddr, ASN: n.ASN,
-			State: n.session.shown(), Since: n.session.since, RemoteRouterID: n.session.remoteID,
-			LastError: s.problemLocked(n, ids),
+	some := slices.Collect(maps.Values(s.neighbors))
+	s.mu.Unlock()
+	all := make([]NeighborStatus, 0, len(some))
+	has := make(map[string]bool, len(some))
+	for _, n := range some {
+		s.mu.Lock()
+		if s.neighbors[n.Name] == n {
+			all = append(all, s.statusLocked(n, ids))
+			has[n.Name] = true
 		}
-		if st.State != stateEstablished && (n.session.conn == nil || n.session.away()) {
-			st.Unanswered = n.session.unanswered
-		}
-		n.count(&st)
-		s.countLoopsLocked(n, &st.Looped)
-		if st.State == stateEstablished {
-			announced, withheld := s.announcedToLocked(n)
-			st.Announced, st.Withheld = announced[ipv4]+announced[ipv6], withheld
-			st.Families[ipv4].Announced, st.Families[ipv6].Announced = announced[ipv4], announced[ipv6]
-			st.EndOfRIB = n.endOfRIB()
-			st.Delivered = n.session.conn != nil && n.session.conn.delivered()
-		}
-		if kept := n.session.kept; kept != nil && !kept.over {
-			st.RestartUntil = kept.until
-			if kept.away {
-				st.LastError = fmt.Sprintf("%s; %d routes stay until %s at the latest", st.LastError, st.Stale, kept.until.Format(time.TimeOnly))
-			}
-		}
-		if f := s.failures[n.Name]; f != nil {
-			st.LastError = f.err.Error()
-		}
-		all = append(all, st)
+		s.mu.Unlock()
 	}
-	for name, n := range s.wanted.neighbors {
-		if s.neighbors[name] == nil {
-			st := NeighborStatus{Name: name, PeerAddr: n.PeerAddr, ASN: n.ASN, State: stateIdle}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, want := range s.wanted.neighbors {
+		n := s.neighbors[name]
+		switch {
+		case has[name]:
+		case n != nil: // since a moment
+			all = append(all, s.statusLocked(n, ids))
+		default:
+			st := NeighborStatus{Name: name, PeerAddr: want.PeerAddr, ASN: want.ASN, State: stateIdle}
 			if f := s.failures[name]; f != nil {
 				st.LastError = f.err.Error()
 			}
@@ -119,6 +110,37 @@ func (s *Speaker) Neighbors() []NeighborStatus {
 		}
 	}
 	return all
+}
+
+// statusLocked is n's status. ids are of all sessions.
+func (s *Speaker) statusLocked(n *neighbor, ids routerIDs) NeighborStatus {
+	st := NeighborStatus{
+		Name: n.Name, PeerAddr: n.PeerAddr, ASN: n.ASN,
+		State: n.session.shown(), Since: n.session.since, RemoteRouterID: n.session.remoteID,
+		LastError: s.problemLocked(n, ids),
+	}
+	if st.State != stateEstablished && (n.session.conn == nil || n.session.away()) {
+		st.Unanswered = n.session.unanswered
+	}
+	n.count(&st)
+	s.countLoopsLocked(n, &st.Looped)
+	if st.State == stateEstablished {
+		announced, withheld := s.announcedToLocked(n)
+		st.Announced, st.Withheld = announced[ipv4]+announced[ipv6], withheld
+		st.Families[ipv4].Announced, st.Families[ipv6].Announced = announced[ipv4], announced[ipv6]
+		st.EndOfRIB = n.endOfRIB()
+		st.Delivered = n.session.conn != nil && n.session.conn.delivered()
+	}
+	if kept := n.session.kept; kept != nil && !kept.over {
+		st.RestartUntil = kept.until
+		if kept.away {
+			st.LastError = fmt.Sprintf("%s; %d routes stay until %s at the latest", st.LastError, st.Stale, kept.until.Format(time.TimeOnly))
+		}
+	}
+	if f := s.failures[n.Name]; f != nil {
+		st.LastError = f.err.Error()
+	}
+	return st
 }
 
 // endOfRIB is NeighborStatus.EndOfRIB. Speaker.mu is held.
@@ -201,8 +223,8 @@ func (s *Speaker) onPeer(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	if state == stateActive {
 		s.startDialLocked(n)
 	}
-	if state == stateOpenConfirm && was != state {
-		s.work.Go(func() { s.watchOpen(n, at) })
+	if (state == stateOpenSent || state == stateOpenConfirm) && was != state {
+		s.work.Go(func() { s.watchOpen(n, state, at) })
 	}
 	if state == stateIdle && was != stateIdle {
 		if delay, ok := n.session.restartAfter(was == stateEstablished, at.Sub(since), reason, message); ok {

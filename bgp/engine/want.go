@@ -31,11 +31,14 @@ func (s *Speaker) Want(w Wanted) {
 	s.mu.Lock()
 	s.wanted.neighbors, s.wanted.announced, s.wanted.protected, s.wanted.ranks = neighbors, announced, w.Protected, ranks
 	s.wanted.serial++
+	gone := make(map[*neighbor]struct{})
 	for name, n := range s.neighbors {
 		if next := neighbors[name]; next == nil || !n.SameSession(next) {
+			gone[n] = struct{}{}
 			s.dropLocked(n, w.Farewells[name])
 		}
 	}
+	s.dropRoutesLocked(gone)
 	s.forgetHoldsLocked(neighbors)
 	maps.DeleteFunc(s.failures, func(name string, _ *failure) bool { return name != announceFailure && neighbors[name] == nil })
 	for _, f := range s.failures {

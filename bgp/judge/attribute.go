@@ -127,6 +127,10 @@ func attributeAt(raw []byte, at int) (x attribute, typ uint8, ok bool) {
 // classify keeps an attribute, or discards it for what it is. Its flags are checked
 // before its value is (RFC 7606 section 3 (c)), but not if it is discarded
 // whatever it says.
+//
+// Of the kinds that there is no use for nothing is known here but the name: they may be transitive or not,
+// as those that are not known (RFC 4271 section 9). One that says that it is well-known is malformed, but for
+// AIGP, which is discarded with wrong flags (RFC 7311 section 3).
 func (s *Session) classify(a *attributes, x attribute, typ uint8) *Notification {
 	kind := &attrKinds[typ]
 	if kind.flags == 0 {
@@ -144,21 +148,23 @@ func (s *Session) classify(a *attributes, x attribute, typ uint8) *Notification 
 		a.fixed = true
 		return nil
 	}
+	wrong := x.flags&(flagOptional|flagTransitive) != kind.flags
+	if !kind.use && (x.flags&flagOptional != 0 || typ == attrAIGP) {
+		s.noteDiscard(typ, "there is no use for it here")
+		a.fixed = a.fixed || wrong
+		return nil
+	}
 	if typ < usedTypes {
 		a.list[typ] = x
 		a.usable |= 1 << typ
 	}
-	if x.flags&(flagOptional|flagTransitive) != kind.flags {
-		if typ == attrMPReach || typ == attrMPUnreach {
-			// RFC 7606 section 5.3: their NLRI are not to be relied on.
-			return a.notification(&fault{attr: typ, subcode: subFlags, why: "has the wrong flags (RFC 7606 section 5.3)"})
-		}
+	switch {
+	case !wrong, typ == attrNextHop && len(s.update.nlri.prefixes) == 0: // see checkNextHop
+	case typ == attrMPReach || typ == attrMPUnreach:
+		// RFC 7606 section 5.3: their NLRI are not to be relied on.
+		return a.notification(&fault{attr: typ, subcode: subFlags, why: "has the wrong flags (RFC 7606 section 5.3)"})
+	default:
 		a.fail(typ, subFlags, "has the wrong flags (RFC 7606 section 3)")
-	} else if !kind.use {
-		s.noteDiscard(typ, "there is no use for it here")
-		if typ < usedTypes {
-			a.drop(typ)
-		}
 	}
 	return nil
 }

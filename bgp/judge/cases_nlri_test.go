@@ -61,6 +61,8 @@ func TestPrefixes(t *testing.T) {
 		{rule: "IPv4 in both fields: the last counts", attrs: usual + reach(toV4, "10", hop6, v4), nlri: v4, want: taken4 + " via 2001:db8::1;" + taken4},
 		{rule: "NEXT_HOP beside MP_REACH_NLRI alone is ignored (4760 3)", attrs: usual + reach6, want: taken6, counts: oneFixed, last: "NEXT_HOP ignored"},
 		{rule: "NEXT_HOP malformed beside MP_REACH_NLRI alone", attrs: origin + path + attr(0x40, 3, "7f") + reach6, want: taken6, counts: oneFixed, last: "NEXT_HOP ignored"},
+		{rule: "NEXT_HOP with wrong flags beside MP_REACH_NLRI alone", attrs: origin + path + attr(0xc0, 3, "0a090102") + reach6, want: taken6, counts: oneFixed, last: "NEXT_HOP ignored"},
+		{rule: "NEXT_HOP with wrong flags, both families", attrs: origin + path + attr(0xc0, 3, "0a090102") + reach6, nlri: v4, want: gone4 + ";" + gone6, counts: "0 2 0", last: "NEXT_HOP has the wrong flags"},
 		{rule: "NEXT_HOP bad, both families", attrs: origin + path + attr(0x40, 3, "7f000001") + reach6, nlri: v4, want: gone4 + ";" + gone6, counts: "0 2 0", last: "NEXT_HOP"},
 
 		{rule: "global and link-local next hop (2545 3)", attrs: v6with("20", global+local), want: taken6},

@@ -170,7 +170,11 @@ func (s *Session) announce(dst []byte, f int, prefixes []prefix) []byte {
 // enter enters one prefix.
 func (s *Session) enter(f int, p prefix, id attrID) *Notification {
 	t := &s.tables[f]
+	hard := s.cfg.Policy.HardMaxPrefixes
 	if e, ok := t.get(p); ok {
+		if e.stale() && hard > 0 && s.announces(f) >= hard {
+			return tooMany(f, hard)
+		}
 		e = t.refresh(p, e)
 		if e.attrs == id {
 			return nil
@@ -186,7 +190,7 @@ func (s *Session) enter(f int, p prefix, id attrID) *Notification {
 	}
 	s.forgetLooped(f, p)
 	s.forgetInvalid(f, p)
-	if hard := s.cfg.Policy.HardMaxPrefixes; hard > 0 && s.announces(f) >= hard {
+	if hard > 0 && s.announces(f) >= hard {
 		return tooMany(f, hard)
 	}
 	v := filtered

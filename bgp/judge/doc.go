@@ -31,6 +31,7 @@
 //  10. Attributes has what a route is compared by with those of other peers (ways.go), and
 //     Config.Moved is told what is handed on and withdrawn. Look says what became of a
 //     prefix (look.go).
+//  11. A ROUTE-REFRESH is handed on when the one before is answered, which Refreshed says (refresh.go).
 //
 // What is handed on is whole messages of at most 4096 octets; judging it once
 // more changes nothing.

@@ -65,6 +65,7 @@ type setup struct {
 	noIPv4    bool // it offers IPv6 alone
 	noIPv6    bool // it offers IPv4 alone
 	noNextHop bool // it does not offer IPv6 next hops for IPv4
+	noRefresh bool // it does not offer route refresh
 	loopback  bool
 	ownAS     int
 	policy    *Policy // nil accepts everything
@@ -76,7 +77,7 @@ func acceptAll(netip.Prefix) bool { return true }
 // opens returns the OPENs of both ends.
 func (u setup) opens() (ours, peers Open) {
 	ours = Open{ASN: 64512, RouterID: netip.MustParseAddr("10.0.0.1"), HoldTime: 90, IPv4: true, IPv6: true, NextHopIPv6: true, FourOctetAS: true, Refresh: true}
-	peers = Open{ASN: 64666, RouterID: netip.MustParseAddr("10.0.0.2"), HoldTime: 90, IPv4: !u.noIPv4, IPv6: !u.noIPv6, NextHopIPv6: !u.noNextHop, FourOctetAS: !u.two, Refresh: true, enhancedRefresh: true}
+	peers = Open{ASN: 64666, RouterID: netip.MustParseAddr("10.0.0.2"), HoldTime: 90, IPv4: !u.noIPv4, IPv6: !u.noIPv6, NextHopIPv6: !u.noNextHop, FourOctetAS: !u.two, Refresh: !u.noRefresh, enhancedRefresh: true}
 	if u.internal {
 		peers.ASN = 64512
 	}

@@ -126,39 +126,6 @@ func appendHeader(dst []byte, typ uint8, body int) []byte {
 	return append(dst, typ)
 }
 
-// refresh judges a ROUTE-REFRESH (RFC 2918 section 3). Only requests for a
-// negotiated family are handed on. The markers of RFC 7313 (subtypes 1 and 2)
-// are for speakers that have offered enhanced route refresh, which GoBGP has
-// not and would take for requests; longer messages (RFC 5291) are not
-// negotiated either.
-func (s *Session) refresh(dst, msg []byte) []byte {
-	body := msg[headerLen:]
-	if len(body) < 4 {
-		s.noteDiscard(0, "ROUTE-REFRESH of length %d (RFC 2918 section 3)", len(msg))
-		return dst
-	}
-	afi, subtype, safi := binary.BigEndian.Uint16(body), body[2], body[3]
-	if len(body) > 4 && s.peer.enhancedRefresh && (subtype == 1 || subtype == 2) {
-		s.fail(&Notification{ // RFC 7313 section 5
-			Code: errRefresh, Subcode: 1, Data: append([]byte(nil), msg...),
-			Text: fmt.Sprintf("the peer sent a ROUTE-REFRESH of length %d (RFC 7313 section 5)", len(msg)),
-		})
-		return dst
-	}
-	f, ok := familyOf(afi, safi)
-	switch {
-	case len(body) > 4:
-		s.noteDiscard(0, "ROUTE-REFRESH of length %d (RFC 2918 section 3)", len(msg))
-	case subtype != 0:
-		s.noteDiscard(0, "ROUTE-REFRESH of subtype %d, which is not negotiated (RFC 7313 section 3.2)", int(subtype))
-	case !ok || !s.negotiated(f):
-		s.noteDiscard(0, "ROUTE-REFRESH for AFI %d SAFI %d, which is not negotiated (RFC 2918 section 4)", int(afi), int(safi))
-	default:
-		return append(dst, msg...)
-	}
-	return dst
-}
-
 // familyOf returns the family of an AFI and a SAFI, and false if it is not IPv4
 // or IPv6 unicast.
 func familyOf(afi uint16, safi uint8) (f int, ok bool) {

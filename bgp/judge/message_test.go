@@ -128,48 +128,6 @@ func TestNotification(t *testing.T) {
 	}
 }
 
-// TestRefresh has ROUTE-REFRESH (RFC 2918, RFC 7313).
-func TestRefresh(t *testing.T) {
-	for _, c := range []struct {
-		name, body string
-		setup      setup
-		passes     bool
-		ends       string
-	}{
-		{"IPv4", "00010001", setup{}, true, ""},
-		{"IPv6", "00020001", setup{}, true, ""},
-		{"begin of refresh (7313 3.2)", "00010101", setup{}, false, ""},
-		{"end of refresh", "00010201", setup{}, false, ""},
-		{"unknown subtype (7313 5)", "00010301", setup{}, false, ""},
-		{"IPv6, not negotiated", "00020001", setup{noIPv6: true}, false, ""},
-		{"SAFI 2", "00010002", setup{}, false, ""},
-		{"AFI 25", "00190041", setup{}, false, ""},
-		{"AFI 0", "00000001", setup{}, false, ""},
-		{"short", "0001", setup{}, false, ""},
-		{"with filters (5291)", "0001000101400000", setup{}, false, ""},
-		{"begin of refresh, long (7313 5)", "0001010100", setup{}, false, "7/1 " + hex.EncodeToString(frame(typeRefresh, unhex("0001010100")))},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := c.setup.establish(t)
-			msg := frame(typeRefresh, unhex(c.body))
-			out, err := s.FromPeer(nil, msg)
-			if ended(err) != c.ends {
-				t.Fatalf("%q, want %q", ended(err), c.ends)
-			}
-			if err != nil {
-				return
-			}
-			want, discarded := frame(typeKeepalive, nil), uint64(1)
-			if c.passes {
-				want, discarded = msg, 0
-			}
-			if counts := s.Counts(); !bytes.Equal(out, want) || counts.Discarded != discarded || (counts.Last != "") == c.passes {
-				t.Errorf("%x, %+v", out, counts)
-			}
-		})
-	}
-}
-
 // TestKeepalive: a message that leaves nothing shows that the peer lives all the
 // same, once for each call.
 func TestKeepalive(t *testing.T) {

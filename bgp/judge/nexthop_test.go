@@ -43,3 +43,47 @@ func TestOnLink(t *testing.T) {
 		t.Errorf("counts %+v", c)
 	}
 }
+
+// TestMappedNextHop: on a network with others an IPv4-mapped next hop is no gateway, whether its IPv4 address
+// is on the network or not, for prefixes of either family. Of two next hops the other one may be.
+func TestMappedNextHop(t *testing.T) {
+	const (
+		mapped = "00000000000000000000ffff0a090102"
+		local  = "fe800000000000000000000000000001"
+	)
+	for hops, want := range map[string]string{
+		"10" + mapped: "", "20" + mapped + mapped: "", "20" + mapped + local: "fe80::1", "20" + hop6 + mapped: "2001:db8::1",
+	} {
+		for f, nlri := range []string{v4, v6} {
+			u := setup{}
+			cfg := u.config()
+			cfg.OnLink = func(a netip.Addr) bool { return true }
+			s, r := New(cfg), u.reader()
+			ours, peers := u.opens()
+			s.ToPeer(nil, appendOpen(nil, &ours))
+			stream := append(appendOpen(nil, &peers), frame(typeKeepalive, nil)...)
+			if _, err := s.FromPeer(nil, append(stream, write(f, nil, []netip.Prefix{prefixIn(f, nlri)}, 1)...)); err != nil {
+				t.Fatal(err)
+			}
+			reach := attr(0x80, attrMPReach, [...]string{"0001", "0002"}[f]+"01"+hops+"00"+nlri)
+			r.routes = map[netip.Prefix]string{prefixIn(f, nlri): "?"}
+			out, err := s.FromPeer(nil, updateMessage(nil, unhex(origin+path+reach), nil))
+			r.readAll(t, out)
+			hop, ok := s.NextHop(prefixIn(f, nlri))
+			c := s.Counts()
+			if err != nil || ok != (want != "") || ok && hop.String() != want || len(r.routes) != c.Families[f].Accepted {
+				t.Errorf("family %d, next hops %s: %v via %v, %v, want %q", f, hops, r.routes, hop, err, want)
+			}
+			if !ok && (c.Withdrawn != 1 || !strings.Contains(c.Last, "is an IPv4-mapped address")) {
+				t.Errorf("family %d, next hops %s: %+v", f, hops, c)
+			}
+		}
+	}
+}
+
+// prefixIn is the one prefix in a field.
+func prefixIn(family int, nlri string) netip.Prefix {
+	var f field
+	f.parse(unhex(nlri), family)
+	return f.prefixes[0].netip(family)
+}

@@ -124,6 +124,7 @@ func (s *Session) checkNextHop(a *attributes, classic bool) {
 // badNextHop says why an address is no next hop, or "" (RFC 4271 section 6.3: a
 // route with a next hop that is semantically incorrect is ignored).
 func (s *Session) badNextHop(hop netip.Addr) string {
+	mapped := hop.Is4In6()
 	hop = hop.Unmap()
 	switch {
 	case hop.IsLoopback():
@@ -135,7 +136,11 @@ func (s *Session) badNextHop(hop netip.Addr) string {
 	case hop.IsMulticast(), hop.Is4() && hop.As4()[0] >= 240:
 		return "is no unicast address (RFC 4271 section 6.3)"
 	}
-	if s.cfg.OnLink != nil && !s.cfg.OnLink(hop) {
+	switch {
+	case s.cfg.OnLink == nil:
+	case mapped:
+		return "is an IPv4-mapped address, which is no gateway: announce an IPv6 address of the network"
+	case !s.cfg.OnLink(hop):
 		return "is not on the network of the session (RFC 4271 section 6.3)"
 	}
 	return ""

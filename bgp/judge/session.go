@@ -99,6 +99,8 @@ type Session struct {
 	attrs    attrTable
 	out      outbox
 	markers  [2]bool // by family: with Choose, an End-of-RIB marker is to be handed on
+
+	refreshes [2]refreshing // by family
 }
 
 // New returns a Session that has seen nothing yet.

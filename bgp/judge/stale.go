@@ -6,15 +6,21 @@ package judge
 // announces then is not stale any more; what is still stale at the End-of-RIB marker
 // of the family, or when the speaker does not want to wait any longer (Expire), is
 // withdrawn. Stale routes count towards MaxPrefixes, so that never more are handed
-// on, and not towards HardMaxPrefixes, since the peer does not announce them.
+// on, and not towards HardMaxPrefixes, since the peer does not announce them. HardMaxPrefixes
+// bounds them for themselves, so that there is twice as much of a family at most: a peer
+// may lose its connection again and again, each time with other prefixes.
 
 // Retain marks the routes of the retained families as stale, and appends to dst
-// UPDATEs that withdraw those of the others.
+// UPDATEs that withdraw those of the others. What was stale before goes too (RFC 4724
+// section 4.2), if there is more than HardMaxPrefixes with it.
 func (s *Session) Retain(dst []byte) []byte {
 	keep, _ := s.Retained()
 	s.loops, s.invalid = [2]map[prefix]Loop{}, [2]invalids{} // the peer does not announce them any more
 	for f := range s.tables {
 		t := &s.tables[f]
+		if hard := s.cfg.Policy.HardMaxPrefixes; hard > 0 && t.len() > hard {
+			s.sweep(f)
+		}
 		t.each(func(p prefix, e entry) {
 			if !e.stale() {
 				e.word |= staleBit

@@ -239,6 +239,80 @@ func TestStaleLimits(t *testing.T) {
 	}
 }
 
+// TestStaleHardLimit: what the peer announces again counts towards HardMaxPrefixes, as what it announces
+// for the first time, so that losing the connection again and again makes room for nothing.
+func TestStaleHardLimit(t *testing.T) {
+	for f, ends := range []string{"6/1 00010100000004", "6/1 00020100000004"} {
+		p := someRoutes(f)
+		cfg := setup{}.config()
+		cfg.Policy = Policy{Accept: func(x netip.Prefix) bool { return x != p[1] }, HardMaxPrefixes: 4, MaxPrefixes: 3}
+		next := func(old *Session, r *reader) *Session {
+			t.Helper()
+			r.readAll(t, old.Retain(nil))
+			s := shakeHands(t, cfg, gracefulOpen(gracefulBoth))
+			r.readAll(t, s.Resume(nil, old))
+			return s
+		}
+		received := func(s *Session, r *reader, n, stale int) {
+			t.Helper()
+			if c := s.Counts().Families[f]; c.Received != n || c.Stale != stale {
+				t.Errorf("%+v, not %d with %d stale ones", c, n, stale)
+			}
+			checkCounts(t, s, r)
+		}
+
+		s, r := shakeHands(t, cfg, gracefulOpen(gracefulBoth)), setup{}.reader()
+		r.readAll(t, hear(t, s, nil, write(f, nil, p[:4], 1), endOfRIB(f)))
+		s = next(s, r)
+		// All of it once more is no more than there was.
+		r.readAll(t, hear(t, s, nil, write(f, nil, p[:4], 1), write(f, nil, p[:4], 2)))
+		received(s, r, 4, 0)
+		s = next(s, r)
+		r.readAll(t, hear(t, s, nil, write(f, nil, p[4:8], 1)))
+		received(s, r, 8, 4)
+		out, err := s.FromPeer(nil, write(f, nil, p[:1], 1))
+		if r.readAll(t, out); ended(err) != ends {
+			t.Errorf("what was stale is announced beside as many others: %v, want %s", err, ends)
+		}
+		received(s, r, 8, 4)
+
+		// What has been here before counts as well.
+		s, r = shakeHands(t, cfg, gracefulOpen(gracefulBoth)), setup{}.reader()
+		r.readAll(t, hear(t, s, nil, write(f, nil, p[:1], 1)))
+		s = next(s, r)
+		r.readAll(t, hear(t, s, nil, writeLooped(f, p[4:8]...)))
+		if _, err := s.FromPeer(nil, write(f, nil, p[:1], 1)); ended(err) != ends {
+			t.Errorf("beside routes that have been here before: %v, want %s", err, ends)
+		}
+
+		// Nor do they add up when the markers never come.
+		s, r = shakeHands(t, cfg, gracefulOpen(gracefulBoth)), setup{}.reader()
+		r.readAll(t, hear(t, s, nil, write(f, nil, p[:4], 1)))
+		for i := range 4 {
+			s = next(s, r)
+			received(s, r, 4, 4)
+			from := 4 + i%2*4
+			r.readAll(t, hear(t, s, nil, write(f, nil, p[from:from+4], 1)))
+			received(s, r, 8, 4)
+		}
+		// What stays is what was announced last.
+		s = next(s, r)
+		for i, p := range p[:12] {
+			if is := s.Look(p).Seen != SeenNot; is != (i >= 8) {
+				t.Errorf("%v is there: %v", p, is)
+			}
+		}
+	}
+}
+
+// writeLooped announces prefixes that have been here before.
+func writeLooped(f int, ps ...netip.Prefix) []byte {
+	if f == IPv4 {
+		return updateMessage(nil, unhex(origin+pathOwn+hop), fieldOf(ps...))
+	}
+	return updateMessage(nil, unhex(origin+pathOwn+attr(0x80, attrMPReach, "000201"+"10"+hop6+"00"+fmt.Sprintf("%x", fieldOf(ps...)))), nil)
+}
+
 // TestStalePolicy: the policy goes on to apply to stale routes.
 func TestStalePolicy(t *testing.T) {
 	p := someRoutes(IPv4)
@@ -254,6 +328,20 @@ func TestStalePolicy(t *testing.T) {
 	checkCounts(t, s, r)
 	if _, err := s.FromPeer(nil, write(IPv4, nil, p[5:7], 1)); !strings.HasPrefix(ended(err), "6/1") {
 		t.Errorf("the hard limit is not that of the last policy: %v", err)
+	}
+}
+
+// TestEndOfRIBAgain: a marker that says nothing new is not handed on.
+func TestEndOfRIBAgain(t *testing.T) {
+	s := setup{}.establish(t)
+	for range 3 {
+		for f := range s.ended {
+			before := s.ended[f]
+			out, err := s.FromPeer(nil, bytes.Repeat(endOfRIB(f), 100))
+			if out = withoutKeepalives(t, out); err != nil || before != (len(out) == 0) || !before && !bytes.Equal(out, endOfRIB(f)) {
+				t.Errorf("%d octets are handed on, the first marker: %v; %v", len(out), !before, err)
+			}
+		}
 	}
 }
 

@@ -49,6 +49,9 @@ func (s *Session) judgeUpdate(dst, body []byte) []byte {
 		return dst
 	}
 	if u.endOfRIB >= 0 {
+		if s.ended[u.endOfRIB] {
+			return dst // it says nothing: there are no stale routes since the first one
+		}
 		dst = s.endOfRIB(dst, u.endOfRIB)
 		if s.cfg.Choose {
 			s.markers[u.endOfRIB] = true
@@ -222,7 +225,8 @@ func (s *Session) readReach(a *attributes) *Notification {
 }
 
 // readHop takes a next hop of 4, 16 or 32 octets. Of a global and a link-local
-// one (RFC 2545 section 3) the global one is kept, unless there is none.
+// one (RFC 2545 section 3) the global one is kept, unless there is none, or none that
+// can be a gateway.
 func (s *Session) readHop(a *attributes, f int, hop []byte) {
 	u := &s.update
 	const length = "has a next hop of length %d (RFC 7606 section 7.11)"
@@ -239,7 +243,7 @@ func (s *Session) readHop(a *attributes, f int, hop []byte) {
 	case f == IPv4 && !s.nextHopIPv6():
 		a.fail(attrMPReach, subOptional, "has an IPv6 next hop for IPv4, which is not negotiated (RFC 8950 section 4)")
 		return
-	case len(hop) == 32 && addr.IsUnspecified():
+	case len(hop) == 32 && (addr.IsUnspecified() || s.cfg.OnLink != nil && addr.Is4In6()):
 		copy(u.hop[:], hop[16:])
 		addr = netip.AddrFrom16(u.hop)
 	}

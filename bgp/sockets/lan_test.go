@@ -2,6 +2,7 @@ package sockets
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -126,6 +127,63 @@ func TestTTLSecurity(t *testing.T) {
 	}
 	if _, err := p.Listen(t.Context(), &b); err == nil || !strings.Contains(err.Error(), "ttl_security") {
 		t.Errorf("one without it at the same address: %v", err)
+	}
+}
+
+// TestTTLSecurityChanges: neighbors of one address that all get another ttl_security get a listener with that,
+// and those that differ have the one that there was.
+func TestTTLSecurityChanges(t *testing.T) {
+	a, b := lan()
+	p := NewPool(On(testPort))
+	defer p.Close()
+	set := func(ofA, ofB bool) {
+		t.Helper()
+		a.TTLSecurity, b.TTLSecurity = ofA, ofB
+		if err := p.Keep([]bgp.Neighbor{a, b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, is := range []bool{false, true, false} {
+		set(is, is)
+		la, lb := listenTo(t, p, a), listenTo(t, p, b)
+		other := far(a)
+		other.TTLSecurity = !is
+		if !connects(t, far(a), soon) || !connects(t, far(b), soon) {
+			t.Errorf("with ttl_security = %v nobody listens", is)
+		}
+		if is && connects(t, other, never) {
+			t.Error("the TTL does not decide")
+		}
+		la.Close()
+		lb.Close()
+	}
+	la := listenTo(t, p, a)
+	set(false, true)
+	if _, err := p.Listen(t.Context(), &b); err == nil || !strings.Contains(err.Error(), "ttl_security") {
+		t.Errorf("another one at the same address: %v", err)
+	}
+	if !connects(t, far(a), soon) {
+		t.Error("the listener of one that was not changed is closed")
+	}
+	la.Close()
+	set(true, true)
+	if l, err := On(testPort).Listen(t.Context(), &a); err != nil {
+		t.Errorf("the address is held without a neighbor that is listened for: %v", err)
+	} else {
+		l.Close()
+	}
+}
+
+// TestListenIsTooLate: a call that is over does not set a password over that of a later call.
+func TestListenIsTooLate(t *testing.T) {
+	a, _ := lan()
+	p := NewPool(On(testPort))
+	defer p.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if l, err := p.Listen(ctx, &a); !errors.Is(err, context.Canceled) {
+		l.Close()
+		t.Errorf("a listener for a call that is over: %v", err)
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"warren/bgp"
@@ -36,13 +38,17 @@ type shared struct {
 // NewPool returns a Pool without listeners.
 func NewPool(o Opener) *Pool { return &Pool{opener: o, open: make(map[end]*shared)} }
 
-var errTTL = errors.New("another neighbor comes to the same address: both need ttl_security, or neither")
+// ErrTTLSecurity says that a listener is there with another TTLSecurity.
+var ErrTTLSecurity = errors.New("another neighbor comes to the same address: both need ttl_security, or neither")
 
 // Listen returns a listener for n, which the caller has to close. What it accepts may be a
 // connection of another neighbor with the same local address.
 func (p *Pool) Listen(ctx context.Context, n *bgp.Neighbor) (*net.TCPListener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err // another call for the peer, with another password, may have come first
+	}
 	at := end{n.LocalAddr, n.Interface}
 	s := p.open[at]
 	if s == nil {
@@ -54,7 +60,7 @@ func (p *Pool) Listen(ctx context.Context, n *bgp.Neighbor) (*net.TCPListener, e
 		p.open[at] = s
 	}
 	if s.ttlSecurity != n.TTLSecurity {
-		return nil, fmt.Errorf("listen at %s: %w", n.LocalAddr, errTTL)
+		return nil, fmt.Errorf("listen at %s: %w", n.LocalAddr, ErrTTLSecurity)
 	}
 	if err := s.password(n.PeerAddr, n.Password); err != nil {
 		return nil, err
@@ -93,22 +99,28 @@ func (s *shared) copy() (*net.TCPListener, error) {
 }
 
 // Keep closes the listeners that are for none of the neighbors, and forgets the passwords of
-// the others.
+// the others. Where all neighbors of a listener have another TTLSecurity than it was opened with, it is
+// closed too, as it cannot be changed: Listen opens the next one.
 func (p *Pool) Keep(neighbors []bgp.Neighbor) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted := make(map[end]map[netip.Addr]bool)
+	wanted := make(map[end]map[netip.Addr]bool) // true: with TTLSecurity
 	for _, n := range neighbors {
 		at := end{n.LocalAddr, n.Interface}
 		if wanted[at] == nil {
 			wanted[at] = make(map[netip.Addr]bool)
 		}
-		wanted[at][n.PeerAddr] = true
+		wanted[at][n.PeerAddr] = n.TTLSecurity
 	}
 	var errs []error
 	for at, s := range p.open {
+		if !slices.Contains(slices.Collect(maps.Values(wanted[at])), s.ttlSecurity) {
+			errs = append(errs, s.l.Close())
+			delete(p.open, at)
+			continue
+		}
 		for peer := range s.peers {
-			if !wanted[at][peer] {
+			if _, ok := wanted[at][peer]; !ok {
 				errs = append(errs, s.password(peer, ""))
 				delete(s.peers, peer)
 			}

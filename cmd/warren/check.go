@@ -47,7 +47,11 @@ func checkCmd() *cobra.Command {
 				}
 			}
 			if diff {
-				return foresee(cmd, cfg.API.Socket, cfg.Path, asJSON)
+				socket, err := socketOf(cmd.Context(), cmd.ErrOrStderr(), file)
+				if err != nil {
+					return err
+				}
+				return foresee(cmd, socket, cfg.Path, asJSON)
 			}
 			return nil
 		},

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"warren/internal/config"
 	"warren/internal/status"
 )
 
@@ -72,7 +71,7 @@ func undrainCmd() *cobra.Command {
 
 // operate has the daemon do what is asked for, and prints what it did.
 func operate(cmd *cobra.Command, file string, o status.Order) (socket string, err error) {
-	if socket, err = config.Socket(file); err != nil {
+	if socket, err = socketOf(cmd.Context(), cmd.ErrOrStderr(), file); err != nil {
 		return socket, err
 	}
 	if o.Peer != "" {

@@ -91,7 +91,11 @@ func gobgpArgv(ctx context.Context, args []string) ([]string, error) {
 		argv = append(argv, at...)
 	}
 	if i := neighborAt(args); i >= 0 && !isGobgpNeighbor(args[i]) {
-		if args[i], err = neighborAddress(ctx, api.Socket, args[i]); err != nil {
+		socket, err := socketOf(ctx, os.Stderr, file)
+		if err != nil {
+			return nil, err
+		}
+		if args[i], err = neighborAddress(ctx, socket, args[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -101,6 +105,11 @@ func gobgpArgv(ctx context.Context, args []string) ([]string, error) {
 // takeConfig takes -c FILE out of arguments that are another command's.
 func takeConfig(args []string) (file string, rest []string, err error) {
 	file = defaultConfig
+	defer func() {
+		if err == nil && file == "" {
+			err = usageError{fmt.Errorf("the value of --config %s", unset)}
+		}
+	}()
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		switch {

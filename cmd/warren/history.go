@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"warren/internal/config"
 	"warren/internal/history"
 	"warren/internal/status"
 )
@@ -35,7 +34,7 @@ func historyCmd() *cobra.Command {
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completePeers(&file),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			socket, err := config.Socket(file)
+			socket, err := socketOf(cmd.Context(), cmd.ErrOrStderr(), file)
 			if err != nil {
 				return err
 			}

@@ -24,7 +24,7 @@ func importCmd() *cobra.Command {
 			"belongs into warren.toml is printed.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			files, err := conversion.Open(args)
+			files, err := await(cmd.Context(), func() ([]conversion.File, error) { return conversion.Open(args) })
 			if err != nil {
 				return err
 			}
@@ -40,6 +40,8 @@ func importCmd() *cobra.Command {
 				for _, p := range r.Peers {
 					fmt.Fprintf(out, "==> %s <==\n%s\n", filepath.Join(dir, "peers.d", p.Name+".toml"), p.Text())
 				}
+			} else if err := interrupted(cmd.Context()); err != nil {
+				return err
 			} else {
 				written, err := r.Write(dir)
 				if err != nil {

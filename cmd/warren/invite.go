@@ -128,7 +128,7 @@ func invite(cmd *cobra.Command, file string, wish invitation.Wish) error {
 	if err != nil {
 		return err
 	}
-	if err := plan.Do(); err != nil {
+	if err := carryOut(cmd.Context(), plan); err != nil {
 		return err
 	}
 	words := cmd.ErrOrStderr()
@@ -136,12 +136,16 @@ func invite(cmd *cobra.Command, file string, wish invitation.Wish) error {
 		fmt.Fprintln(words, "made", f.Path)
 	}
 	warnAbout(words, next, plan)
-	if err := reloadAfter(cmd, file, plan); err != nil {
-		return err
+	reloaded := reloadAfter(cmd, file, plan)
+	if reloaded != nil && !errors.As(reloaded, new(notKnown)) {
+		return reloaded
 	}
 	tellInvited(words, line)
-	fmt.Fprintln(cmd.OutOrStdout(), line)
-	return nil
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), line); err != nil {
+		err = fmt.Errorf("the line could not be written and is lost: `warren remove %s`, and invite again: %w", wish.Name, err)
+		return errors.Join(err, reloaded)
+	}
+	return reloaded
 }
 
 func tellInvited(words io.Writer, l *invitation.Line) {

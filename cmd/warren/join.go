@@ -57,7 +57,8 @@ func (o *joinOptions) join(cmd *cobra.Command, text string) error {
 	in := bufio.NewReader(cmd.InOrStdin())
 	if text == "-" {
 		var err error
-		if text, err = in.ReadString('\n'); err != nil && !errors.Is(err, io.EOF) {
+		text, err = await(cmd.Context(), func() (string, error) { return in.ReadString('\n') })
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 	}
@@ -94,10 +95,10 @@ func (o *joinOptions) join(cmd *cobra.Command, text string) error {
 	for _, n := range invitation.Unannounced(next, line) {
 		fmt.Fprintf(words, "warning: %s takes %v from this router, which does not announce it: write it into networks in %s\n", line.Inviting.Name, n, path)
 	}
-	if err := confirm(words, in, o.yes, "Write these files?"); err != nil {
+	if err := confirm(cmd.Context(), words, in, o.yes, "Write these files?"); err != nil {
 		return err
 	}
-	if err := plan.Do(); err != nil {
+	if err := carryOut(cmd.Context(), plan); err != nil {
 		return err
 	}
 	return reloadAfter(cmd, o.file, plan)
@@ -138,24 +139,6 @@ func showJoin(w io.Writer, l *invitation.Line, p *peerfile.Plan) {
 	fmt.Fprintln(w)
 }
 
-// confirm asks, unless the answer is given already. Without an answer it is no.
-func confirm(w io.Writer, in *bufio.Reader, yes bool, question string) error {
-	if yes {
-		return nil
-	}
-	fmt.Fprint(w, question, " [y/N] ")
-	answer, err := in.ReadString('\n')
-	if err != nil && answer == "" {
-		fmt.Fprintln(w)
-		return errors.New("nobody has answered, so that nothing was done: say --yes where nobody can")
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
-	}
-	return errors.New("nothing was done")
-}
-
 // warnAbout prints what is probably wrong in the files that are made.
 func warnAbout(w io.Writer, c *config.Config, p *peerfile.Plan) {
 	for _, line := range agent.Warnings(c) {
@@ -165,11 +148,14 @@ func warnAbout(w io.Writer, c *config.Config, p *peerfile.Plan) {
 	}
 }
 
-// reloadAfter has a running daemon take what was written. If it does not, that is undone.
+// reloadAfter has a running daemon take what was written. If it does not, that is undone. The error is a notKnown if it
+// may have taken it: then the files stay.
 func reloadAfter(cmd *cobra.Command, file string, plan *peerfile.Plan) error {
 	lines, running, err := reloadRunning(cmd.Context(), file)
 	words := cmd.ErrOrStderr()
 	switch {
+	case errors.As(err, new(notKnown)):
+		return fmt.Errorf("a daemon was asked to take the files, and %w; they stay: `warren reload` has it take them, `warren remove` takes them away", err)
 	case err != nil:
 		return errors.Join(err, plan.Undo(), errors.New("the files that were made are removed again"))
 	case !running:
@@ -181,9 +167,14 @@ func reloadAfter(cmd *cobra.Command, file string, plan *peerfile.Plan) error {
 	return nil
 }
 
-// reloadRunning has the daemon read its files again, if one is running.
+// notKnown is the error of a reload that a daemon was asked for and may have done.
+type notKnown struct{ error }
+
+func (e notKnown) Unwrap() error { return e.error }
+
+// reloadRunning has the daemon read its files again, if one is running. The error is a notKnown if it may have done so.
 func reloadRunning(ctx context.Context, file string) (lines []string, running bool, err error) {
-	socket, err := config.Socket(file)
+	socket, err := socketOf(ctx, io.Discard, file) // a daemon elsewhere refuses the reload, and says why
 	if err != nil {
 		return nil, false, err
 	}
@@ -191,8 +182,10 @@ func reloadRunning(ctx context.Context, file string) (lines []string, running bo
 	switch {
 	case errors.Is(err, status.ErrNotRunning):
 		return nil, false, nil
-	case err != nil:
+	case errors.Is(err, status.ErrNotAsked):
 		return nil, false, err
+	case err != nil:
+		return nil, true, notKnown{err}
 	case len(result.Errors) > 0:
 		return nil, true, fmt.Errorf("the running daemon does not take it: %s", strings.Join(result.Errors, "\n"))
 	}

@@ -59,7 +59,9 @@ func keygenCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprint(out, text)
+			if _, err := fmt.Fprint(out, text); err != nil {
+				return fmt.Errorf("the configuration could not be written, and its key is lost; have another one made: %w", err)
+			}
 			return nil
 		},
 	}

@@ -19,7 +19,7 @@ func logLevelCmd() *cobra.Command {
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), knownLevel),
 		ValidArgs: []string{"debug", "info", "warn", "error"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			socket, err := config.Socket(file)
+			socket, err := socketOf(cmd.Context(), cmd.ErrOrStderr(), file)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +35,12 @@ const (
 func execute(ctx context.Context, cmd *cobra.Command) int {
 	begun := false
 	noteBeginning(cmd, &begun)
+	out := &checkedOutput{Writer: cmd.OutOrStdout()}
+	cmd.SetOut(out)
 	err := cmd.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		begun, err = true, fmt.Errorf("not all of the output could be written: %w", out.err)
+	}
 	if err == nil {
 		return 0
 	}
@@ -60,6 +66,20 @@ type exitError struct {
 }
 
 func (e exitError) Unwrap() error { return e.error }
+
+// checkedOutput is a command's output, which keeps the first error of a write: most commands look at none.
+type checkedOutput struct {
+	io.Writer
+	err error
+}
+
+func (o *checkedOutput) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
 
 // noteBeginning has begun become true when a command begins its work. What fails
 // before is what cobra found wrong with the arguments.
@@ -108,6 +128,7 @@ func root() *cobra.Command {
 		versionCmd(), speakerCmd(),
 	)
 	arrange(cmd)
+	refuseEmpty(cmd)
 	return cmd
 }
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // run runs the command as main does.
@@ -90,6 +92,44 @@ func TestWrongUse(t *testing.T) {
 		if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, "warren: ") || !strings.Contains(stderr, c.says) {
 			t.Errorf("warren %s: exit %d, %q, %q", c.args, code, stdout, stderr)
 		}
+	}
+}
+
+// An argument or a value that is empty is wrong use, and nothing is done. This holds for commands still to come.
+func TestNothingIsEmpty(t *testing.T) {
+	t.Chdir(t.TempDir())
+	none := filepath.Join(t.TempDir(), "warren.toml")
+	for _, cmd := range root().Commands() {
+		if cmd.DisableFlagParsing {
+			continue // another program's arguments
+		}
+		name := cmd.Name()
+		all := [][]string{{name, ""}, {name, "x", ""}}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Value.Type() != "bool" && !slices.Contains(mayBeEmpty, f.Name) {
+				all = append(all, []string{name, "--" + f.Name, ""}, []string{name, "--" + f.Name + "=", "x"})
+			}
+		})
+		if cmd.Flags().Lookup("config") != nil {
+			all = append(all, []string{name, "", "-c", none}, []string{name, "-c", none, "--", ""})
+		}
+		for _, args := range all {
+			if code, stdout, stderr := run(t, args...); code != exitUsage || stdout != "" {
+				t.Errorf("warren %q: exit %d, %q, %q", args, code, stdout, stderr)
+			}
+		}
+	}
+	for _, args := range [][]string{
+		{"drain", ""}, {"undrain", ""}, {"status", ""}, {"status", "--check", ""}, {"status", "--plugin", ""}, {"status", "--routes", ""}, {"history", ""},
+		{"check", ""}, {"down", ""}, {"why", "10.0.0.0/8", "--from", ""}, {"keygen", "--secret", ""}, {"keygen", "-d", ""}, {"keygen", "--wg-config", "--endpoint", ""},
+		{"import", "-o", "", "x"}, {"import", "x", ""}, {"join", "x", "--peer", ""}, {"join", "x", "--router-id", ""}, {"gobgp", "-c", "", "neighbor"}, {"gobgp", "--config=", "neighbor"}, {"invite", "x", "--import", "10.0.0.0/8", "--transport", ""},
+	} {
+		if code, _, stderr := run(t, args...); code != exitUsage || !strings.Contains(stderr, "is empty: is a variable not set?") {
+			t.Errorf("warren %q: exit %d, %q", args, code, stderr)
+		}
+	}
+	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
+		t.Errorf("%v, %v", made, err)
 	}
 }
 

@@ -10,13 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"warren/internal/config"
 	"warren/internal/history"
 	"warren/internal/status"
 )
 
-// pluginTimeout bounds what `status --plugin` waits for the daemon: what runs it gives up after some time, and says less.
-const pluginTimeout = 10 * time.Second
+// pluginTimeout bounds what `status --plugin` and `--check` wait for the daemon: what runs them gives up after some time,
+// and says less. Tests change it.
+var pluginTimeout = 10 * time.Second
 
 // pluginFlags are those of `status --plugin`.
 type pluginFlags struct {
@@ -56,7 +56,9 @@ func (f *pluginFlags) run(cmd *cobra.Command, file, peer string) error {
 		level = levelOf(err)
 		line = status.PluginLine(level, err.Error())
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), line)
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), line); err != nil {
+		return exitError{err, int(status.LevelUnknown)}
+	}
 	if level == status.LevelOK {
 		return nil
 	}
@@ -68,7 +70,7 @@ func (f *pluginFlags) judge(ctx context.Context, file, peer string) (status.Leve
 	if err != nil {
 		return 0, "", err
 	}
-	socket, err := config.Socket(file)
+	socket, err := socketOf(ctx, io.Discard, file) // what runs it takes one line
 	if err != nil {
 		return 0, "", err
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"warren/internal/config"
 	"warren/internal/status"
 )
 
@@ -124,7 +123,7 @@ func confirmCmd() *cobra.Command {
 // atDaemon makes the work of a command without arguments that asks the daemon of a config.
 func atDaemon(file *string, do func(cmd *cobra.Command, socket string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		socket, err := config.Socket(*file)
+		socket, err := socketOf(cmd.Context(), cmd.ErrOrStderr(), *file)
 		if err != nil {
 			return err
 		}

@@ -38,15 +38,15 @@ func removeCmd() *cobra.Command {
 			}
 			words := cmd.ErrOrStderr()
 			showRemoval(words, plan, args[0])
-			if err := confirm(words, bufio.NewReader(cmd.InOrStdin()), yes, "Remove "+args[0]+"?"); err != nil {
+			if err := confirm(cmd.Context(), words, bufio.NewReader(cmd.InOrStdin()), yes, "Remove "+args[0]+"?"); err != nil {
 				return err
 			}
-			if err := plan.Do(); err != nil {
+			if err := carryOut(cmd.Context(), plan); err != nil {
 				return err
 			}
 			lines, running, err := reloadRunning(cmd.Context(), file)
 			if err != nil {
-				return fmt.Errorf("the files are removed, and %w", err)
+				return fmt.Errorf("the files are removed, but of the reload after that: %w; `warren reload` has the daemon follow", err)
 			}
 			if !running {
 				lines = []string{"No daemon runs with this configuration."}

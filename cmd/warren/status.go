@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"warren/internal/config"
 	"warren/internal/history"
 	"warren/internal/status"
 )
@@ -51,7 +50,7 @@ func statusCmd() *cobra.Command {
 			if plugin.on {
 				return plugin.run(cmd, file, append(args, "")[0])
 			}
-			socket, err := config.Socket(file)
+			socket, err := socketOf(cmd.Context(), cmd.ErrOrStderr(), file)
 			if err != nil {
 				return err
 			}
@@ -108,7 +107,9 @@ func peerStatus(ctx context.Context, socket, name string) (status.Status, error)
 
 // checkStatus says what is down, and ends with a status for scripts.
 func checkStatus(cmd *cobra.Command, socket, peer string) error {
-	s, err := status.Get(cmd.Context(), socket)
+	ctx, cancel := context.WithTimeout(cmd.Context(), pluginTimeout)
+	defer cancel()
+	s, err := status.Get(ctx, socket)
 	if err != nil {
 		return exitError{err, exitNobody}
 	}

@@ -12,6 +12,9 @@ import (
 // terminalSize returns the width and the height of the terminal that is written to, in cells; 0 where it
 // does not say. ok is false if it is none.
 func terminalSize(w io.Writer) (width, height int, ok bool) {
+	if o, is := w.(*checkedOutput); is {
+		w = o.Writer
+	}
 	f, isFile := w.(*os.File)
 	if !isFile {
 		return 0, 0, false

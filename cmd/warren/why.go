@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"warren/internal/config"
 	"warren/internal/status"
 )
 
@@ -28,7 +27,7 @@ func whyCmd() *cobra.Command {
 			return err
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			socket, err := config.Socket(file)
+			socket, err := socketOf(cmd.Context(), cmd.ErrOrStderr(), file)
 			if err != nil {
 				return err
 			}

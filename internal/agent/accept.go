@@ -52,6 +52,39 @@ func (l *loop) peersOf(cfg *config.Config) []config.Peer {
 	return all
 }
 
+// readmit accepts a peer by name that was accepted before, if the config does and there is no peer of that name.
+func (l *loop) readmit(name string, seen time.Time) {
+	if l.m.peers[name] != nil || l.accepted[name] != nil {
+		return
+	}
+	if p, err := l.cfg.AcceptedPeer(name); err == nil && p.Name == name {
+		l.accepted[name] = &accepted{Peer: p, seen: seen}
+	}
+}
+
+// leaveAccepted returns the accepted peers for the next daemon, and when each was last seen.
+func (l *loop) leaveAccepted() map[string]time.Time {
+	all := make(map[string]time.Time, len(l.accepted))
+	for name, p := range l.accepted {
+		all[name] = l.date(p.seen)
+	}
+	return all
+}
+
+// takeAccepted accepts the peers that the daemon before had accepted: their interfaces and routes are there, and none that
+// an operator has taken down may come up when it connects.
+func (l *loop) takeAccepted() {
+	if l.resuming == nil {
+		return
+	}
+	for name, seen := range l.resuming.from.accepted() {
+		if seen.IsZero() {
+			seen = l.now()
+		}
+		l.readmit(name, seen)
+	}
+}
+
 // setAdmission has the transport let those in that the config accepts.
 func (l *loop) setAdmission() {
 	accept := l.cfg.Accept
@@ -135,8 +168,12 @@ func (l *loop) forgetAccepted(now time.Time) {
 	}
 }
 
-// acceptAgain makes the accepted peers of what the config says now.
+// acceptAgain makes the accepted peers of what the config says now. One that an operator has drained or taken down, and that a
+// reload had let go of that is taken back, is there again at once: it may not connect, and is to be taken up.
 func (l *loop) acceptAgain() {
+	for name := range l.m.orders.held() {
+		l.readmit(name, l.now())
+	}
 	for name, p := range l.accepted {
 		next, err := l.cfg.AcceptedPeer(name)
 		if err != nil {

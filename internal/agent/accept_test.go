@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -15,7 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/internal/config"
+	"warren/tunnel/tlslink"
+	"warren/tunnel/tun"
 )
 
 // acceptor writes a config with [accept] in which spokes are accepted, and returns what loads it.
@@ -66,6 +72,22 @@ import = ["any"]
 			t.Fatal(err)
 		}
 		return cfg
+	}
+}
+
+// rewrite replaces text in the acceptor's warren.toml.
+func rewrite(t *testing.T, dir, before, after string) {
+	t.Helper()
+	path := filepath.Join(dir, "warren.toml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), before) {
+		t.Fatalf("%q is not in %s", before, text)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), before, after, 1)), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -158,5 +180,96 @@ func TestAcceptedIsForgotten(t *testing.T) {
 	}
 	if err := w.connects(t, "s2.spokes.example"); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// After `warren restart` the accepted peers are there at once, as those with a file are: their tunnels take the interfaces that were
+// left, and are waited for; what is remembered of them stays. Only what the config does not accept any more goes.
+func TestAcceptedPeersAreHandedOver(t *testing.T) {
+	for _, older := range []bool{false, true} { // older: a daemon that does not say which peers were accepted
+		t.Run(fmt.Sprintf("older=%v", older), func(t *testing.T) { testAcceptedPeersAreHandedOver(t, older) })
+	}
+}
+
+func testAcceptedPeersAreHandedOver(t *testing.T, older bool) {
+	dir, load := acceptor(t)
+	rewrite(t, dir, `import = ["any"]`, "import = [\"any\"]\nunreachable = true")
+	before := newWorld(t, load())
+	const s1, s2, s3 = "s1.spokes.example", "s2.spokes.example", "s3.spokes.example"
+	for _, name := range []string{s1, s2, s3} {
+		if err := before.connects(t, name); err != nil {
+			t.Fatal(err)
+		}
+		before.up(t, name)
+	}
+	before.learns(t, "10.2.0.0/16", s1)
+	before.orders(t, "drain", s2)
+	came := before.now().Add(-time.Hour)
+	is := left{Version: HandoverVersion, Kept: before.state.kept.peers(), Orders: &before.m.orders, Accepted: before.leaveAccepted()}
+	if older {
+		is.Accepted = nil
+	}
+	for _, name := range []string{s1, s2, s3} {
+		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		device := tun.Handover{Name: before.attachment(name).cfg.Interface, Queues: []int{fd}, Writer: fd}
+		is.Tunnels = append(is.Tunnels, leftTunnel{Name: name, Device: device, TLS: &tlslink.Handover{}, Came: came})
+	}
+	state, err := json.Marshal(is)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n left
+	if err := json.Unmarshal(state, &n); err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, dir, `"*.spokes.example"`, `"s[12].spokes.example"`)
+	next := newWorldWith(t, load(), func(w *world) { w.resuming, w.left = newResumption(&n), newLeftovers(&n) })
+
+	for _, name := range []string{s1, s2} {
+		a := next.attachment(name)
+		if a == nil {
+			t.Fatalf("%s is not known: %q", name, next.diary)
+		}
+		if !slices.Contains(next.diary, "open "+name+" on "+a.cfg.Interface) {
+			t.Errorf("the tunnel of %s is not opened: %q", name, next.diary)
+		}
+		if was := next.left.take(a.cfg.Interface); was == nil || was.Device.Close() != nil {
+			t.Errorf("nothing is left of the interface of %s", name)
+		}
+	}
+	if next.attachment(s3) != nil || len(next.left.all) != 1 || next.left.all[0].Name != s3 {
+		t.Errorf("left are %+v", next.left.all)
+	}
+	if kept := next.state.kept.peers(); len(kept) != 1 || !next.m.orders.isDrained(s2) {
+		t.Errorf("remembered are %v, and %s is drained: %v", kept, s2, next.m.orders.isDrained(s2))
+	}
+	next.up(t, s1)
+	if next.resumed(false); next.resuming == nil {
+		t.Fatal("a tunnel that was up is not waited for")
+	}
+	next.up(t, s2)
+	if next.resumed(false); next.resuming != nil {
+		t.Fatal("all tunnels are up, and waited for still")
+	}
+	if a := next.attachment(s1); !a.session.came.Equal(came) || len(next.left.all) > 0 {
+		t.Errorf("up since %v, left are %+v", a.session.came, next.left.all)
+	}
+	next.ahead += acceptedFor + time.Second
+	next.forgetAccepted(next.now())
+	if len(next.accepted) != 2 {
+		t.Errorf("accepted are %v", next.accepted)
+	}
+}
+
+// A peer that is configured no longer is no accepted one after a restart, whatever [accept] lets in.
+func TestRemovedPeersAreNotAccepted(t *testing.T) {
+	_, load := acceptor(t)
+	n := &left{Accepted: map[string]time.Time{}, Up: []string{"b.spokes.example"}, Orders: &orders{Down: map[string]*takenDown{"b.spokes.example": {}}}}
+	w := newWorldWith(t, load(), func(w *world) { w.resuming, w.left = newResumption(n), newLeftovers(n) })
+	if len(w.accepted) > 0 || len(w.m.peers) > 0 {
+		t.Errorf("accepted %v, peers %v", w.accepted, w.m.peers)
 	}
 }

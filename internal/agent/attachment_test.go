@@ -63,7 +63,7 @@ func TestReloadOfOneOfSeveralTunnels(t *testing.T) {
 	w.up(t, "b")
 	w.up(t, "b/1")
 	noted, lines := w.reloads(t, router(peerConfig("b", 0), peerConfig("c", 0)))
-	expect(t, "noted", noted, []string{"delete neighbor b/1", "sessions have ended", "close b/1", "guard [if-b if-c if-b1]", "guard [if-b if-c]"})
+	expect(t, "noted", noted, []string{"guard [if-b if-c if-b1]", "delete neighbor b/1", "sessions have ended", "close b/1", "guard [if-b if-c]"})
 	expect(t, "lines", lines, []string{"peer b (b/1): tunnel removed"})
 	noted, lines = w.reloads(t, router(withTunnel("if-b2", 2), peerConfig("c", 0)))
 	expect(t, "noted", noted, []string{"guard [if-b if-b2 if-c]", "open b/1 on if-b2"})

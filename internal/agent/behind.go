@@ -1,6 +1,9 @@
 package agent
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+)
 
 // When a tunnel dies the kernel's groups lose its way at once, by one message whatever the number
 // of prefixes. Then the speaker takes that neighbor's ways from each prefix, one by one, which
@@ -14,36 +17,37 @@ import "slices"
 // back is used by the prefixes that are learned over it then, and by no others.
 
 // stays reports whether a prefix may keep its ways when the speaker gives it others, because with
-// what is down now both lead the same way, and will when more goes down.
+// what is down now both lead the same way, to the same gateways, and will when more goes down.
 func (s *state) stays(before, next *origin) bool {
 	isDown := func(name string) bool { return s.down[s.attached[name].ifname] }
 	if !slices.ContainsFunc(before.neighbors, isDown) {
 		return false
 	}
-	up, used := s.usable(before)
-	nextUp, nextUsed := s.usable(next)
-	return len(up) > 0 && slices.Equal(up, nextUp) && used == nextUsed
+	up, gateways, used := s.usable(before)
+	nextUp, nextGateways, nextUsed := s.usable(next)
+	return len(up) > 0 && slices.Equal(up, nextUp) && slices.Equal(gateways, nextGateways) && used == nextUsed
 }
 
-// usable returns the neighbors of an origin whose ways can be used now, and how many of them are:
+// usable returns the neighbors of an origin whose ways can be used now, the gateway of each, and how many of them are used:
 // those that are not in reserve, or the first one (fib.Change).
-func (s *state) usable(o *origin) (names []string, used int) {
+func (s *state) usable(o *origin) (names []string, gateways []netip.Addr, used int) {
 	for i, name := range o.neighbors {
 		a, ok := s.attached[name]
 		if !ok || s.down[a.ifname] {
 			continue
 		}
-		if names = append(names, name); i < o.used {
+		names, gateways = append(names, name), append(gateways, o.gateways[i])
+		if i < o.used {
 			used++
 		}
 	}
-	return names, max(used, min(len(names), 1))
+	return names, gateways, max(used, min(len(names), 1))
 }
 
 // carrying is usable as it is while some neighbors are late: their ways count where there are no
 // others.
 func (s *state) carrying(o *origin) (names []string, used int) {
-	names, used = s.usable(o)
+	names, _, used = s.usable(o)
 	late := func(name string) bool { return s.late[name] }
 	if len(s.late) == 0 || !slices.ContainsFunc(names, func(name string) bool { return !late(name) }) {
 		return names, used
@@ -65,6 +69,7 @@ func (s *state) catchUp() bool {
 	any := len(s.behind) > 0
 	for prefix, id := range s.behind {
 		s.setLearned(prefix, id)
+		s.origins[id].behind-- // it is not released: the prefix has it
 		s.touched.add(prefix)
 	}
 	clear(s.behind)

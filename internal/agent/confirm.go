@@ -13,7 +13,8 @@ import (
 
 // A reload may wait to be confirmed (`warren reload --confirm 5m`), as by an operator who reaches this
 // router through the tunnel that is edited. Unless `warren confirm` comes in time, the loop goes back
-// to the configuration that was there before. `warren reload --undo` has it go back at once.
+// to the configuration that was there before. `warren reload --undo` has it go back at once. A peer that comes back so is drained or
+// down as it was.
 //
 // While one waits,
 //
@@ -32,6 +33,7 @@ import (
 // unconfirmed is a reload that waits, or several.
 type unconfirmed struct {
 	before   *config.Config // which is gone back to, with all secrets that it was loaded with
+	peers    []string       // that there were then, by name: what operators have done with them holds again
 	within   time.Duration  // of the last
 	by       string         // whom the last was asked for
 	at       time.Time      // when the last was done
@@ -88,23 +90,33 @@ func (l *loop) filesAreUsed() bool {
 	return f.refused == nil && len(changes) == 0
 }
 
+// reloadWithin is reload of what is to be confirmed within a time; 0: it is not. While it is done it is known already what it may be
+// taken back to.
+func (l *loop) reloadWithin(within time.Duration) ([]string, error) {
+	waited := l.unconfirmed
+	if within > 0 && waited == nil {
+		l.unconfirmed = &unconfirmed{before: l.cfg, peers: sortedKeys(l.m.peers)}
+	}
+	lines, err := l.reload()
+	if err != nil {
+		l.unconfirmed = waited
+	}
+	return lines, err
+}
+
 // awaitConfirmation has what was just changed be taken back, if it is not confirmed within a time, and
 // returns when. It does not if within is 0, or if nothing is another than it was.
-func (l *loop) awaitConfirmation(before *config.Config, by string, within time.Duration) time.Time {
+func (l *loop) awaitConfirmation(by string, within time.Duration) time.Time {
 	l.wentBack = nil
-	if within == 0 {
+	u := l.unconfirmed
+	if within == 0 || u == nil {
 		return time.Time{}
 	}
-	u := l.unconfirmed
-	if u == nil {
-		u = &unconfirmed{before: before}
-	}
-	l.unconfirmed = nil
 	if changes, _ := l.foresee(u.before).changes(); len(changes) == 0 {
+		l.unconfirmed = nil
 		return time.Time{}
 	}
 	u.within, u.by, u.at, u.deadline = within, by, l.now(), l.now().Add(within)
-	l.unconfirmed = u
 	return u.deadline
 }
 
@@ -182,6 +194,7 @@ func (l *loop) confirm(uid int64) (lines []string, err error) {
 		return nil, errors.New("no reload waits to be confirmed")
 	}
 	l.unconfirmed = nil
+	l.keepOrders()
 	l.log.Info("a reload is confirmed", "of", clockText(u.at), "by", u.by)
 	e := l.reloadEvent(uid)
 	e.Cause = fmt.Sprintf("the reload of %s by %s is confirmed", clockText(u.at), u.by)

@@ -288,3 +288,109 @@ func TestRestartWhileTheFilesDiffer(t *testing.T) {
 	}
 	allowed("after a reload")
 }
+
+// isOpened reports whether a peer's tunnel was opened since mark.
+func (w *world) isOpened(peer string, mark int) bool {
+	return slices.ContainsFunc(w.since(mark), func(line string) bool { return strings.HasPrefix(line, "open "+peer+" ") })
+}
+
+// A peer that a reload removes, and that comes back as the reload is taken back, is down or drained as before. When the reload is confirmed that is
+// forgotten.
+func TestOrdersWhenAReloadIsTakenBack(t *testing.T) {
+	all := func() *config.Config { return router(peerConfig("b", 0), peerConfig("c", 1), peerConfig("d", 2)) }
+	without := func() *config.Config { return router(peerConfig("d", 2)) }
+	ordered := func() (*world, int) {
+		w := newWorld(t, all())
+		w.load = func() (*config.Config, error) { return nil, errors.New("a mistake") }
+		if _, err := w.reloadFor(7, time.Minute); err == nil || w.unconfirmed != nil {
+			t.Fatalf("a reload that fails waits to be confirmed: %v", err)
+		}
+		w.orders(t, "down", "b")
+		w.orders(t, "drain", "c")
+		return w, len(w.diary)
+	}
+	check := func(when string, w *world, mark int) {
+		t.Helper()
+		w.up(t, "c")
+		if w.isOpened("b", mark) || !slices.Equal(drainedNeighbors(w), []string{"c"}) {
+			t.Errorf("%s: %q, drained are %q", when, w.since(mark), drainedNeighbors(w))
+		}
+		w.orders(t, "up", "b")
+		if !w.isOpened("b", mark) {
+			t.Errorf("%s: b cannot be taken up: %q", when, w.since(mark))
+		}
+	}
+
+	w, mark := ordered()
+	w.tries(t, without())
+	_, lines := w.orders(t, "undrain", "")
+	expect(t, "what is drained still", lines, []string{"the whole router: it is not drained"})
+	if _, err := w.undo(7); err != nil {
+		t.Fatal(err)
+	}
+	w.turn()
+	check("taken back", w, mark)
+
+	w, mark = ordered()
+	w.tries(t, without())
+	w.later(2 * time.Minute)
+	check("not confirmed", w, mark)
+
+	w, mark = ordered()
+	w.tries(t, without())
+	w.tries(t, router(peerConfig("b", 0), peerConfig("d", 2)))
+	w.tries(t, all())
+	if w.unconfirmed != nil {
+		t.Error("nothing is another than it was, and it waits to be confirmed")
+	}
+	check("mended", w, mark)
+
+	w, mark = ordered()
+	w.tries(t, without())
+	if _, err := w.confirm(7); err != nil {
+		t.Fatal(err)
+	}
+	w.reloads(t, all())
+	w.up(t, "c")
+	if !w.isOpened("b", mark) || len(drainedNeighbors(w)) > 0 {
+		t.Errorf("confirmed, and others of the names: %q, drained are %q", w.since(mark), drainedNeighbors(w))
+	}
+}
+
+// So it is with a peer that a CA vouches for, which a reload of [accept] let go of.
+func TestOrdersForAcceptedPeersWhenAReloadIsTakenBack(t *testing.T) {
+	const name = "s1.spokes.example"
+	dir, load := acceptor(t)
+	before := load()
+	rewrite(t, dir, `"*.spokes.example"`, `"*.other.example"`)
+	next := load()
+	for what, back := range map[string]func(*world){
+		"taken back": func(w *world) {
+			if _, err := w.undo(7); err != nil {
+				t.Fatal(err)
+			}
+			w.turn()
+		},
+		"not confirmed": func(w *world) { w.later(2 * time.Minute) },
+		"mended":        func(w *world) { w.tries(t, before) },
+	} {
+		w := newWorld(t, before)
+		if err := w.connects(t, name); err != nil {
+			t.Fatal(err)
+		}
+		w.orders(t, "down", name)
+		mark := len(w.diary)
+		w.tries(t, next)
+		if w.attachment(name) != nil {
+			t.Fatalf("%s: it is accepted still", what)
+		}
+		back(w)
+		if err := w.connects(t, name); err == nil || !strings.Contains(err.Error(), "has taken it down") || w.isOpened(name, mark) {
+			t.Errorf("%s: %v, %q", what, err, w.since(mark))
+		}
+		w.orders(t, "up", name)
+		if !w.isOpened(name, mark) {
+			t.Errorf("%s: it cannot be taken up: %q", what, w.since(mark))
+		}
+	}
+}

@@ -79,12 +79,15 @@ func TestDatesThatAreLeft(t *testing.T) {
 		}
 		return at.Add(set)
 	}
+	now := time.Now()
+	w.accepted["guest"] = &accepted{seen: now}
 	is, left := &w.m.orders, w.m.orders.dated(w.date)
 	for what, at := range map[string][2]time.Time{
 		"the router's drain": {is.Router.Since, left.Router.Since},
 		"a peer's":           {is.Drained["b"].Since, left.Drained["b"].Since},
 		"its end":            {is.Drained["b"].Until, left.Drained["b"].Until},
 		"a peer is down":     {is.Down["c"].Since, left.Down["c"].Since},
+		"an accepted peer":   {now, w.leaveAccepted()["guest"]},
 		"a flap":             {w.attachment("b").resets.last, w.m.flaps(w.date)["b"].Tunnel.Last},
 	} {
 		if at[0].IsZero() || at[1].Sub(at[0]) != set {

@@ -43,6 +43,7 @@ type origin struct {
 	used      int          // so many of them are used at once; the others are in reserve
 	key       string
 	prefixes  int // that have it
+	behind    int // that have it in state.behind
 }
 
 // attached is what routes over an attachment need to know of it.
@@ -68,33 +69,45 @@ func newState() state {
 // learn takes note of the ways to a prefix, best first; none is that it is not learned any
 // more.
 func (s *state) learn(prefix netip.Prefix, ways ...bgp.Way) {
-	delete(s.behind, prefix)
-	if len(ways) == 0 {
-		s.touched.add(prefix)
-		s.setLearned(prefix, 0)
-		return
+	next := originID(0)
+	if len(ways) > 0 {
+		next = s.originOf(ways)
 	}
-	next := s.originOf(ways)
-	if before, ok := s.learned.Find(prefix); ok && before != next && s.stays(s.origins[before], s.origins[next]) {
-		s.behind[prefix] = next
+	if before, ok := s.learned.Find(prefix); ok && next != 0 && before != next && s.stays(s.origins[before], s.origins[next]) {
+		s.setBehind(prefix, next)
 		return
 	}
 	s.touched.add(prefix)
 	s.setLearned(prefix, next)
+	s.setBehind(prefix, 0)
 }
 
 // setLearned notes the origin of a prefix, 0 if it is not learned.
 func (s *state) setLearned(prefix netip.Prefix, id originID) {
 	before := s.learned.Get(prefix)
 	s.origins[id].prefixes++
-	if s.origins[before].prefixes--; before != 0 && s.origins[before].prefixes == 0 {
-		defer s.release(before)
-	}
+	s.origins[before].prefixes--
 	if id == 0 {
 		s.learned.Delete(prefix)
-		return
+	} else {
+		s.learned.Set(prefix, id)
 	}
-	s.learned.Set(prefix, id)
+	s.release(before)
+}
+
+// setBehind notes the origin that a prefix gets later, 0 if it has what the speaker says.
+func (s *state) setBehind(prefix netip.Prefix, id originID) {
+	before, was := s.behind[prefix]
+	if id != 0 {
+		s.origins[id].behind++
+		s.behind[prefix] = id
+	} else if was {
+		delete(s.behind, prefix)
+	}
+	if was {
+		s.origins[before].behind--
+		s.release(before)
+	}
 }
 
 // originOf returns the number of the origin with these ways.
@@ -128,13 +141,14 @@ func (s *state) originOf(ways []bgp.Way) originID {
 	return id
 }
 
-// release gives up an origin that no prefix has any more: with gateways there may be as many as
-// prefixes, and others the next moment. One that a prefix may get yet (behind) stays.
+// release gives up an origin that no prefix has any more, nor gets later: with gateways there may be as many as
+// prefixes, and others the next moment.
 func (s *state) release(id originID) {
-	if len(s.behind) > 0 {
+	o := s.origins[id]
+	if id == 0 || o.prefixes+o.behind > 0 {
 		return
 	}
-	delete(s.ids, s.origins[id].key)
+	delete(s.ids, o.key)
 	s.origins[id] = &origin{}
 	s.free = append(s.free, id)
 }

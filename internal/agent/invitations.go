@@ -11,7 +11,6 @@ import (
 	"warren/internal/config"
 	"warren/internal/history"
 	"warren/internal/keys"
-	"warren/internal/peerfile"
 	"warren/tunnel"
 )
 
@@ -34,40 +33,18 @@ type invitations struct {
 	later  map[string]met  // the last step of each that came meanwhile
 	failed map[string]met  // what could not be written, by peer
 
-	renew  func(i *config.Invitation, secret []byte) error // writes the secret beside the invitation
-	forget func(i *config.Invitation) error                // removes the invitation, used or not
-	spend  func(i *config.Invitation) error                // keeps that it was used, and removes it
-	remove func(c *config.Config, peer string) error       // removes all files of a peer
+	renew  func(i *config.Invitation, had [][]byte, secret []byte) error // writes the secret beside the invitation, over those that it had
+	forget func(i *config.Invitation) error                              // removes the invitation, which was used
+	lapse  func(i *config.Invitation) error                              // removes the invitation, or what was kept of it, as its term is over
+	spend  func(i *config.Invitation) error                              // keeps that it was used, and removes it
+	remove func(path, peer string, i *config.Invitation) error           // removes all files of a peer that nobody has come as, by the config at path
 }
 
 func newInvitations() invitations {
 	return invitations{
 		busy: map[string]bool{}, later: map[string]met{}, failed: map[string]met{},
-		renew: func(i *config.Invitation, secret []byte) error {
-			return keys.Replace(i.Renewed, keys.SecretLine(secret), 0o600)
-		},
-		forget: func(i *config.Invitation) error { return keys.Remove(i.File) },
-		spend:  spend,
-		remove: removePeer,
+		renew: renewSecret, forget: forgetInvitation, lapse: lapse, spend: spend, remove: removeInvited,
 	}
-}
-
-// spend replaces an invitation by what tells others that it was used. After a crash in between there are both, of which the
-// invitation counts, and the peer has the secret that replaces it already.
-func spend(i *config.Invitation) error {
-	used := i.Used()
-	if err := keys.Replace(used.File, []byte(config.InvitationText(*used, keys.Text(used.Secret))), 0o600); err != nil {
-		return err
-	}
-	return keys.Remove(i.File)
-}
-
-func removePeer(c *config.Config, peer string) error {
-	plan, err := peerfile.Removal(c, peer)
-	if err != nil {
-		return err
-	}
-	return plan.Do()
 }
 
 // met is a step that a tunnel tells of.
@@ -105,16 +82,23 @@ func (l *loop) meet(in met) {
 		l.invitations.later[name] = in
 		return
 	}
+	failed := l.invitations.failed[name]
 	delete(l.invitations.failed, name)
 	p := l.cfg.Peer(name)
 	if p == nil || p.Invited() == nil {
 		return
 	}
 	i, trust := p.Invited(), p.Tunnels[0].Trust
-	write := l.invitations.renew
+	had := [][]byte{failed.Secret} // which may be on the disk although it failed
+	for _, s := range trust.Secrets {
+		had = append(had, s.Secret)
+	}
+	write := func(i *config.Invitation, secret []byte) error { return l.invitations.renew(i, had, secret) }
 	switch {
 	case in.Kind == tunnel.MeetingBegun && i.Role == config.RoleInviting && l.now().Before(i.Until):
-		in.Secret = keys.NewSecret()
+		if in.Secret == nil { // it is not tried again
+			in.Secret = keys.NewSecret()
+		}
 		trust.Secrets = renewedSecrets(i, in.Secret)
 	case in.Kind == tunnel.MeetingTold && i.Role == config.RoleJoined:
 		trust.Secrets = renewedSecrets(i, in.Secret)
@@ -198,7 +182,7 @@ func (l *loop) expire() {
 			if !now.Before(i.Until) {
 				l.cfg = l.cfg.WithoutUsed(p.Name, i)
 				l.configure()
-				l.remove(p.Name, func() error { return l.invitations.forget(i) })
+				l.remove(p.Name, func() error { return l.invitations.lapse(i) })
 			}
 		}
 		i := p.Invited()
@@ -209,12 +193,12 @@ func (l *loop) expire() {
 		if len(trust.Secrets) > 1 {
 			trust.Secrets, trust.Invitation = trust.Secrets[:1], nil
 			l.expired(p.Name, i, l.cfg.WithTrust(p.Name, trust), "the invitation's term is over, and it is not accepted any more",
-				func() error { return l.invitations.forget(i) })
+				func() error { return l.invitations.lapse(i) })
 			continue
 		}
-		was := l.cfg
-		l.expired(p.Name, i, l.cfg.Without(p.Name), "the invitation's term is over and nobody came: the peer is forgotten, and its files are removed",
-			func() error { return l.invitations.remove(was, p.Name) })
+		path := l.cfg.Path
+		l.expired(p.Name, i, l.cfg.Without(p.Name), "the invitation's term is over and nobody came: the peer is forgotten, and its files are removed unless they were changed",
+			func() error { return l.invitations.remove(path, p.Name, i) })
 	}
 }
 
@@ -227,6 +211,7 @@ func (l *loop) cameInTime(name string, i *config.Invitation) bool {
 // expired goes on with next, and then has the files follow. It says so whatever becomes of them.
 func (l *loop) expired(name string, i *config.Invitation, next *config.Config, text string, files func() error) {
 	l.cfg = next
+	l.keepOrders()
 	l.configure()
 	l.log.Warn(text, "peer", name, "until", i.Until.UTC().Format(time.RFC3339))
 	l.history.Add(history.Event{Kind: history.Invitation, Time: history.At(l.now()), Peer: name, Cause: text})
@@ -238,7 +223,11 @@ func (l *loop) remove(name string, files func() error) {
 	l.working.Add(1)
 	l.handles.begin(func() {
 		defer l.working.Done()
-		if err := files(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch err := files(); {
+		case err == nil || errors.Is(err, fs.ErrNotExist):
+		case errors.As(err, new(changedError)):
+			l.log.Warn("files of an invitation whose term is over stay, as they are not what was read", "peer", name, "err", err)
+		default:
 			l.log.Error("cannot remove the files of an invitation whose term is over: remove them, or a reload brings it back", "peer", name, "err", err)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 
 	"warren/internal/config"
 	"warren/internal/history"
+	"warren/internal/keys"
 	"warren/tunnel"
 )
 
@@ -37,13 +38,14 @@ func invitedPeer(transport string, role config.Role, secrets ...string) config.P
 // withDisk has the world note what is written, and fail as fail says.
 func withDisk(fail *error) func(*world) {
 	return func(w *world) {
-		w.invitations.renew = func(i *config.Invitation, secret []byte) error {
+		w.invitations.renew = func(i *config.Invitation, _ [][]byte, _ []byte) error {
 			w.note("write %s", i.Renewed)
 			return *fail
 		}
 		w.invitations.forget = func(i *config.Invitation) error { w.note("delete %s", i.File); return *fail }
+		w.invitations.lapse = w.invitations.forget
 		w.invitations.spend = func(i *config.Invitation) error { w.note("spend %s", i.File); return *fail }
-		w.invitations.remove = func(_ *config.Config, peer string) error { w.note("delete peer %s", peer); return *fail }
+		w.invitations.remove = func(_, peer string, _ *config.Invitation) error { w.note("delete peer %s", peer); return *fail }
 	}
 }
 
@@ -332,7 +334,7 @@ func TestUsedInvitationOfSeveralTunnels(t *testing.T) {
 func TestSpend(t *testing.T) {
 	dir := t.TempDir()
 	i := &config.Invitation{File: filepath.Join(dir, "b.invitation"), Secret: bytes.Repeat([]byte{1, 2}, 16), Role: config.RoleInviting, Until: time.Now().Add(time.Hour)}
-	if err := os.WriteFile(i.File, []byte(config.InvitationText(*i, "x")), 0o600); err != nil {
+	if err := os.WriteFile(i.File, []byte(config.InvitationText(*i, keys.Text(i.Secret))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	used := i.Used()

@@ -110,8 +110,10 @@ func (i *interfaces) setUpKernel(k *kernelTunnel, name string, t config.Tunnel, 
 		Events: func(ev tunnel.Event) {
 			k.peer.SetUp(ev.Up)
 			ev.Local, ev.Peer = k.local, k.remote
-			if s, err := k.peer.Look(); err == nil && ev.Up {
-				ev.Remote = s.Remote
+			if ev.Up { // one that is down is told at once: the kernel may be busy
+				if s, err := k.peer.Look(); err == nil {
+					ev.Remote = s.Remote
+				}
 			}
 			report.event(ev)
 		},

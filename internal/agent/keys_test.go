@@ -59,7 +59,7 @@ func TestReloadOfKeysAndMore(t *testing.T) {
 	b = secretPeer("b", 0, "new")
 	b.Tunnels[0].MTU = 9000
 	noted, lines = w.reloads(t, router(b))
-	expect(t, "noted", noted, []string{"delete neighbor b", "sessions have ended", "close b", "guard [if-b]", "guard [if-b]", "open b on if-b"})
+	expect(t, "noted", noted, []string{"guard [if-b]", "delete neighbor b", "sessions have ended", "close b", "guard [if-b]", "open b on if-b"})
 	expect(t, "lines", lines, []string{"peer b: tunnel changed, reconnecting (tunnel.mtu, tunnel.secret_files)"})
 }
 

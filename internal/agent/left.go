@@ -44,6 +44,9 @@ type left struct {
 	Orders    *orders                     `json:"orders"`    // of operators
 	Kept      map[netip.Prefix]string     `json:"kept"`      // what was learned last from peers with unreachable = true, and from which
 
+	// Accepted are the peers that no file names, by name, and when each was last seen. nil: a daemon has left this that did not say.
+	Accepted map[string]time.Time `json:"accepted"`
+
 	// What a daemon of the same version may lack, as it was added later, or have in another form (lefthistory.go).
 	History json.RawMessage `json:"history,omitempty"` // a history.Handover
 	Flaps   json.RawMessage `json:"flaps,omitempty"`   // a map of leftFlaps
@@ -68,6 +71,23 @@ type leftTunnel struct {
 }
 
 func (t *leftTunnel) wasUp() bool { return t.TLS != nil || t.WireGuard != nil }
+
+// accepted returns Accepted, or, where the daemon before did not say, all peers that it has left something of.
+func (n *left) accepted() map[string]time.Time {
+	if n.Accepted != nil {
+		return n.Accepted
+	}
+	all := map[string]time.Time{}
+	for i := range n.Tunnels {
+		all[peerOf(n.Tunnels[i].Name)] = time.Time{}
+	}
+	if n.Orders != nil {
+		for name := range n.Orders.held() {
+			all[name] = time.Time{}
+		}
+	}
+	return all
+}
 
 // descriptors returns all.
 func (n *left) descriptors() []int {

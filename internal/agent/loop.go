@@ -170,6 +170,8 @@ func (l *loop) begin() {
 	l.play(l.do(listen{kindListenWireGuard})...)
 	l.setAdmission()
 	l.takeOrders()
+	l.takeAccepted()
+	l.keepOrders()
 	l.expire()
 	l.configure()
 	l.takeAssigned()

@@ -26,6 +26,8 @@ type machine struct {
 	numbers    uint64    // the last of a tunnel, of a session and of its generations
 	starting   bool      // not all tunnels have been tried once
 	changed    bool      // the speaker is to be told of neighbors
+	ended      bool      // also that some are gone, which does not wait
+	parting    []effect  // that close tunnels, when the speaker has been told so
 	cameUp     bool      // tunnels have other addresses
 	hashPorts  bool      // a peer has several ways, so that the kernel is to spread flows by ports
 	told       time.Time // when the speaker was told last
@@ -213,21 +215,23 @@ func (m *machine) neighbors() (w wantNeighbors) {
 	return w
 }
 
-// want tells the speaker of its neighbors at once.
-func (m *machine) want() wantNeighbors {
-	m.changed = false
-	return m.neighbors()
+// tell tells the speaker of its neighbors now, and closes the tunnels that have waited for that.
+func (m *machine) tell() []effect {
+	out := append([]effect{m.neighbors()}, m.parting...)
+	m.changed, m.ended, m.parting = false, false, nil
+	return out
 }
 
 // toldEvery is how often the speaker is told of what has changed while tunnels are being opened.
 const toldEvery = 250 * time.Millisecond
 
 // idle tells the speaker what has changed, all at once: each time costs something for every
-// neighbor. While a thousand tunnels are being opened, and come up one by one, that is not done
-// for each of them: the event behind which none is being opened any more, or a later one,
-// has it done.
+// neighbor, and a look at all routes where neighbors are gone. While a thousand tunnels are being opened, and come up
+// one by one, that is not done for each of them: the event behind which none is being opened any more, or a later one,
+// has it done. That some are gone does not wait. Tunnels that are closed here are closed afterwards, as their BGP
+// sessions end inside them.
 func (m *machine) idle(now time.Time) (out []effect) {
-	if !m.cameUp && !m.changed || m.busy() && now.Sub(m.told) < toldEvery {
+	if !m.cameUp && !m.changed || !m.ended && m.busy() && now.Sub(m.told) < toldEvery {
 		return nil
 	}
 	if m.cameUp {
@@ -235,11 +239,12 @@ func (m *machine) idle(now time.Time) (out []effect) {
 		out = append(out, protectEnds{})
 	}
 	if m.changed {
-		w := m.want()
-		if len(w.neighbors) > 0 {
-			m.told = now
-		}
-		out = append(out, w)
+		m.all(func(a *attachment) {
+			if a.up() && a.session.ready {
+				m.told = now
+			}
+		})
+		out = append(out, m.tell()...)
 	}
 	return out
 }

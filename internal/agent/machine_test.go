@@ -222,6 +222,65 @@ func TestMachineRestsConditionsOfATunnelThatIsDown(t *testing.T) {
 	expect(t, "in the end", o.conditions(), nil)
 }
 
+// However many tunnels go at a time, the speaker is told once, at once, and before those are closed whose sessions
+// end inside them.
+func TestMachineTellsOfWhatIsGoneTogether(t *testing.T) {
+	const many = 20
+	var peers []wantedPeer
+	for i := range many {
+		peers = append(peers, wanted(fmt.Sprint("p", i), tunnelOn(fmt.Sprint("if", i), i)))
+	}
+	for name, events := range map[string]func(*outside) []event{
+		"dead": func(o *outside) (all []event) {
+			for _, id := range sortedKeys(o.open) {
+				all = append(all, wentDown{id, "test"})
+			}
+			return all
+		},
+		"no longer configured": func(*outside) []event { return []event{configured{}} },
+		"dead while one is opened": func(o *outside) (all []event) {
+			for _, e := range o.m.next(o.now, gone{sortedKeys(o.open)[0], errors.New("gone")}) {
+				o.note(e)
+			}
+			for _, id := range sortedKeys(o.open) {
+				all = append(all, wentDown{id, "test"})
+			}
+			return all
+		},
+	} {
+		o := newOutside(t)
+		o.play(configured{peers})
+		o.up()
+		if len(o.wanted) != many {
+			t.Fatalf("%s: the speaker has %d neighbors", name, len(o.wanted))
+		}
+		told := 0
+		take := func(all []effect) {
+			for _, e := range all {
+				switch e := e.(type) {
+				case wantNeighbors:
+					told++
+				case closeTunnel:
+					if e.parts && told == 0 {
+						t.Errorf("%s: a tunnel is closed before its session", name)
+					}
+				}
+				o.note(e)
+			}
+		}
+		for _, ev := range events(o) {
+			take(o.m.next(o.now, ev))
+		}
+		take(o.m.next(o.now, idle{}))
+		if told != 1 || len(o.wanted) != 0 {
+			t.Errorf("%s: the speaker is told %d times, and has %d neighbors", name, told, len(o.wanted))
+		}
+		if closed := name == "no longer configured"; closed != (len(o.closed) == many) {
+			t.Errorf("%s: %d tunnels are closed", name, len(o.closed))
+		}
+	}
+}
+
 // Flows are shared among the tunnels that are up.
 func TestShares(t *testing.T) {
 	o := newOutside(t)

@@ -142,7 +142,9 @@ func (m *machine) located(now time.Time, ev located) (out []effect) {
 	case ev.err != nil || a.up() && a.session.at.keeps(ev.at):
 		return out
 	}
-	out = append(out, m.endSession(a, "it has another place on it")...)
+	if a.up() {
+		out = append(append(out, m.endSession(a, "it has another place on it")...), m.tell()...)
+	}
 	a.on = ev.at.ifname
 	local, remote := withZone(ev.at.local, a.on), withZone(a.lan.Address, a.on)
 	a.session = newSession(m.number(), ends{local, remote}, ends{}, 0)

@@ -88,12 +88,21 @@ func (m *machine) closeFor(a *attachment, reason, cause string) (out []effect) {
 	switch a.phase {
 	case phaseOpen:
 		m.leaving[a.id] = leaving{ifname: a.cfg.Interface}
-		out = append(out, closeTunnel{a.id, reason, parts})
+		out = append(out, m.closeAfter(closeTunnel{a.id, reason, parts})...)
 	case phaseOpening:
 		m.leaving[a.id] = leaving{ifname: a.cfg.Interface, opening: true, reason: reason}
 	}
 	m.shut(a)
 	return out
+}
+
+// closeAfter closes a tunnel, after the speaker was told if a session has ended.
+func (m *machine) closeAfter(e closeTunnel) []effect {
+	if m.ended {
+		m.parting = append(m.parting, e)
+		return nil
+	}
+	return []effect{e}
 }
 
 // closed opens what has waited for the tunnel to be gone.
@@ -113,7 +122,7 @@ func (m *machine) gone(now time.Time, a *attachment, err error) []effect {
 	out := m.conditions.note(now, about(kindGone, a), err)
 	out = append(out, m.endSession(a, "the interface is gone: "+err.Error())...)
 	m.leaving[a.id] = leaving{ifname: a.cfg.Interface}
-	out = append(out, closeTunnel{a.id, "the interface is gone", false})
+	out = append(out, m.closeAfter(closeTunnel{a.id, "the interface is gone", false})...)
 	m.shut(a)
 	return out
 }

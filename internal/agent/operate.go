@@ -18,8 +18,8 @@ import (
 //	down   closes the peer's tunnels and sessions, until it is taken up; a reload changes nothing about that
 //	reset  closes them, and lets them begin again
 //
-// The first two are remembered by the peer's name, for as long as the peer is there, and go to the next daemon
-// at `warren restart`. A stop forgets them.
+// The first two are remembered by the peer's name, for as long as the peer is there, or may come back as a reload
+// is taken back. They go to the next daemon at `warren restart`. A stop forgets them.
 
 // order is what an operator has asked for.
 type order struct {
@@ -220,6 +220,9 @@ func (m *machine) stillDrained(o order) (out []effect) {
 		return nil
 	}
 	for _, name := range sortedKeys(m.orders.Drained) {
+		if m.peers[name] == nil { // it may come back, when a reload is taken back
+			continue
+		}
 		out = append(out, report{fmt.Sprintf("peer %s: drained by itself; `warren undrain %s` ends that", name, name)})
 	}
 	return out
@@ -282,7 +285,8 @@ func (m *machine) takeDown(now time.Time, o order) []effect {
 		a.farewell = bgp.Farewell{Text: farewellText("taken down by an operator", o.message)}
 		out = append(out, m.closeFor(a, withMessage("the peer's operator took the tunnel down", o.message), cause)...)
 	}
-	return append(out, m.want())
+	m.changed, m.ended = true, true
+	return out
 }
 
 func (m *machine) remoteOf(a *attachment) string {

@@ -169,7 +169,7 @@ func TestReset(t *testing.T) {
 	noted, lines := w.orders(t, "reset", "b")
 	expect(t, "lines", lines, []string{"peer b: reset"})
 	expect(t, "noted", noted, []string{
-		"delete neighbor b", "sessions have ended", "close b", "delete neighbor b/1", "sessions have ended", "close b/1",
+		"delete neighbor b", "delete neighbor b/1", "sessions have ended", "close b", "sessions have ended", "close b/1",
 		"guard [if-b if-b1 if-c]", "open b on if-b", "open b/1 on if-b1",
 	})
 	if is := w.speaker.farewells["b/1"]; !is.Reset || is.Text != "reset by an operator" {
@@ -239,6 +239,37 @@ func TestOrdersAreHandedOver(t *testing.T) {
 	next.up(t, "c")
 	next.up(t, "b")
 	expect(t, "drained", drainedNeighbors(next), []string{"b", "c"})
+}
+
+// An order ends with its peer, also where the peer goes otherwise than by a reload: another one of the name is neither down nor drained.
+func TestOrdersEndWithTheirPeers(t *testing.T) {
+	is := newOrders()
+	is.Down["b"], is.Drained["c"] = &takenDown{}, &drained{}
+	n := left{Orders: &is}
+	w := newWorldWith(t, router(peerConfig("d", 2)), func(w *world) { w.resuming, w.left = newResumption(&n), newLeftovers(&n) })
+	_, lines := w.orders(t, "undrain", "")
+	expect(t, "after a restart without the peers' files", lines, []string{"the whole router: it is not drained"})
+	mark := len(w.diary)
+	w.reloads(t, router(peerConfig("b", 0), peerConfig("c", 1), peerConfig("d", 2)))
+	w.up(t, "c")
+	if !w.isOpened("b", mark) || len(drainedNeighbors(w)) > 0 {
+		t.Errorf("after a restart without the peers' files: %q, drained are %q", w.since(mark), drainedNeighbors(w))
+	}
+
+	var fail error
+	w = newWorldWith(t, router(invitedPeer(config.TransportTLS, config.RoleInviting)), withDisk(&fail))
+	w.orders(t, "down", "b")
+	w.later(61 * time.Minute)
+	if w.attachment("b") != nil {
+		t.Fatal("the invitation's term is over, and the peer is there")
+	}
+	mark = len(w.diary)
+	again := invitedPeer(config.TransportTLS, config.RoleInviting)
+	again.Tunnels[0].Trust.Invitation.Until = w.now().Add(time.Hour)
+	w.reloads(t, router(again))
+	if !w.isOpened("b", mark) {
+		t.Errorf("invited again: %q", w.since(mark))
+	}
 }
 
 // A drained peer is quiet when nothing but BGP goes through its tunnels for a while.

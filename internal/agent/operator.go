@@ -68,14 +68,15 @@ func (l *loop) takeOrders() {
 		}
 	}
 	l.m.orders = is
-	// Peers that a CA vouches for are not known yet, and one that is down must not come up by itself.
-	for _, names := range [][]string{sortedKeys(is.Drained), sortedKeys(is.Down)} {
-		for _, name := range names {
-			if p, err := l.cfg.AcceptedPeer(name); err == nil && p.Name == name {
-				l.accepted[name] = &accepted{Peer: p, seen: l.now()}
-			}
-		}
-	}
+}
+
+// keepOrders forgets the orders about peers that there are not any more. Those that come back when a reload is taken back count as
+// there.
+func (l *loop) keepOrders() {
+	l.m.orders.keep(func(peer string) bool {
+		return l.cfg.Peer(peer) != nil || l.accepted[peer] != nil ||
+			l.unconfirmed != nil && slices.Contains(l.unconfirmed.peers, peer)
+	})
 }
 
 // checkDown refuses a peer that a CA vouches for while it is taken down.
@@ -88,6 +89,18 @@ func (l *loop) checkDown(name string) error {
 
 // isHeld reports whether an order holds for a peer.
 func (o *orders) isHeld(peer string) bool { return o.Drained[peer] != nil || o.Down[peer] != nil }
+
+// held are the peers for which orders hold, by name.
+func (o *orders) held() map[string]bool {
+	all := make(map[string]bool, len(o.Drained)+len(o.Down))
+	for name := range o.Drained {
+		all[name] = true
+	}
+	for name := range o.Down {
+		all[name] = true
+	}
+	return all
+}
 
 // drainStatus and downStatus are what status says of a peer, or, without a name, of the router.
 func (l *loop) drainStatus(peer string) *status.Drain {

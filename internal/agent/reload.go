@@ -40,14 +40,13 @@ type reloaded struct {
 // reloadFor does what reload does, and has the history tell of it. What it has changed is taken back unless
 // it is confirmed within a time; 0: it stays (confirm.go).
 func (l *loop) reloadFor(uid int64, within time.Duration) (r reloaded, err error) {
-	before := l.cfg
 	if err = l.mustConfirm(within); err == nil {
-		r.lines, err = l.reload()
+		r.lines, err = l.reloadWithin(within)
 	}
 	e := l.reloadEvent(uid)
 	e.Changes = r.lines
 	if err == nil {
-		r.goesBack = l.awaitConfirmation(before, e.By, within)
+		r.goesBack = l.awaitConfirmation(e.By, within)
 	}
 	switch {
 	case err != nil:
@@ -100,9 +99,7 @@ func (l *loop) carryOut(f *foreseen, done []string) []string {
 		return slices.ContainsFunc(f.doors, func(d routerChange) bool { return d.Keys[0] == c.Keys[0] })
 	})
 	l.acceptAgain()
-	l.m.orders.keep(func(name string) bool {
-		return l.accepted[name] != nil || slices.ContainsFunc(f.next.Peers, func(p config.Peer) bool { return p.Name == name })
-	})
+	l.keepOrders()
 	l.setAdmission()
 	l.configure()
 	done = append(done, l.lines...)

@@ -44,9 +44,9 @@ func TestReloadAppliesTheDifference(t *testing.T) {
 	moved.Tunnels[0].MTU = 9000
 	noted, lines := w.reloads(t, router(filtered, moved, added))
 	expect(t, "noted", noted, []string{
-		"delete neighbor d", "sessions have ended", "close d",
-		"delete neighbor c", "policy b import [any] export [] limit 5", "sessions have ended", "close c",
 		"guard [if-b if-c if-e if-d]", // until it is gone
+		"delete neighbor c", "delete neighbor d", "policy b import [any] export [] limit 5",
+		"sessions have ended", "close d", "sessions have ended", "close c",
 		"guard [if-b if-c if-e]",
 		"open c on if-c", "open e on if-e",
 	})

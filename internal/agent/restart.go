@@ -115,7 +115,7 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
-	n := left{Version: HandoverVersion, FlowHash: a.flowHash.Changed(), Kept: l.state.kept.peers(), Orders: l.m.orders.dated(l.date)}
+	n := left{Version: HandoverVersion, FlowHash: a.flowHash.Changed(), Kept: l.state.kept.peers(), Orders: l.m.orders.dated(l.date), Accepted: l.leaveAccepted()}
 	goOn, err := l.leaveHistory(ctx, &n)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,10 @@ func (a *attachment) log(level slog.Level, text string, attrs ...any) effect {
 
 // wentUp gives a tunnel that came up its addresses, and its neighbor when it has them.
 func (m *machine) wentUp(a *attachment, ev wentUp) []effect {
-	out := m.wentDown(a, cmp.Or(ev.lost, "another session of the tunnel took its place"))
+	var out []effect
+	if a.up() {
+		out = append(m.wentDown(a, cmp.Or(ev.lost, "another session of the tunnel took its place")), m.tell()...)
+	}
 	var attrs []any
 	if ev.remote.IsValid() {
 		attrs = []any{"remote", ev.remote}
@@ -112,7 +115,9 @@ func (m *machine) endSession(a *attachment, cause string) (out []effect) {
 	return append(m.tunnelDown(a, s, cause), m.dropSession(a)...)
 }
 
-// dropSession is endSession for a tunnel that may stay up.
+// dropSession is endSession for a tunnel that may stay up. The speaker is told when all events are taken (idle); where
+// another session begins at once it has to be told before, as the routes of this one must not come back with the
+// interface.
 func (m *machine) dropSession(a *attachment) (out []effect) {
 	s := a.session
 	if a.session = nil; s.beside {
@@ -121,8 +126,9 @@ func (m *machine) dropSession(a *attachment) (out []effect) {
 	m.conditions.rest(about(kindAddresses, a))
 	m.conditions.rest(about(kindAddressesBack, a))
 	m.conditions.rest(about(kindAssigned, a))
+	m.changed, m.ended = true, true
 	// The kernel first: the routes' way out is gone, whatever BGP thinks.
-	return append(append(out, m.hopLost(a)...), m.want())
+	return append(out, m.hopLost(a)...)
 }
 
 // called goes over to IPv4 for a peer that has called there, as it has no IPv6.
@@ -147,6 +153,7 @@ func (m *machine) rekeyed(a *attachment, ev rekeyed) []effect {
 	came := a.session.came
 	a.closedFor = "the tunnel's addresses follow its keys"
 	out := append([]effect{a.log(slog.LevelInfo, a.closedFor)}, m.dropSession(a)...)
+	out = append(out, m.tell()...)
 	out = append(out, m.makeSession(a, ev.wentUp)...)
 	a.session.came = came
 	return out

@@ -44,7 +44,8 @@ func (a Accept) Matches(name string) bool {
 }
 
 // accept reads [accept], and checks its template as far as that is possible without a name.
-func (l *loader) accept(raw *rawRouter) Accept {
+func (l *loader) accept(cfg *Config) Accept {
+	raw := cfg.raw
 	r := &raw.Accept
 	if r.CAFile.state == absent && r.Template.state == absent && r.Names.state == absent {
 		return Accept{}
@@ -75,7 +76,7 @@ func (l *loader) accept(raw *rawRouter) Accept {
 	before := len(l.errs)
 	l.checkAccepted(t)
 	if len(l.errs) == before {
-		a.sample = l.acceptedPeer(a, raw, a.sample, "peer.example")
+		a.sample = l.acceptedPeer(cfg, a, a.sample, "peer.example")
 	}
 	l.peer = nil
 	return a
@@ -136,6 +137,20 @@ func (l *loader) checkAccepted(t *rawTemplate) {
 	}
 }
 
+// checkAcceptedUnderlays makes sure that the packets of no accepted peer are to leave by the tunnel of one that a
+// file names.
+func (l *loader) checkAcceptedUnderlays(a *Accept, tunnels []peerTunnel) {
+	l.peer = &a.sample
+	defer func() { l.peer = nil }()
+	for _, t := range a.sample.tunnels() {
+		for _, o := range tunnels {
+			if t.Underlay != "" && t.Underlay == o.Interface {
+				l.fail(t.raw.Underlay.place, "%q is the tunnel of %s; name the interface that the tunnel's packets leave by", t.Underlay, o.as(t))
+			}
+		}
+	}
+}
+
 // AcceptedPeer makes the peer with a certificate of this name (a DNS name, in any case) that
 // c.Accept.CA vouches for. It is the same each time, and its Name is the name in lower case.
 // It reads no file. The error says why such a peer cannot connect.
@@ -154,7 +169,7 @@ func (c *Config) AcceptedPeer(name string) (Peer, error) {
 		return Peer{}, fmt.Errorf("%q is the name of a peer that is configured", name)
 	}
 	l := &loader{cas: map[string]*x509.CertPool{c.Accept.CAFile: c.Accept.CA}}
-	p := l.acceptedPeer(c.Accept, c.raw, Peer{Name: name, File: c.Accept.sample.File, Line: c.Accept.sample.Line}, name)
+	p := l.acceptedPeer(c, c.Accept, Peer{Name: name, File: c.Accept.sample.File, Line: c.Accept.sample.Line}, name)
 	if len(l.errs) > 0 {
 		l.finish()
 		return Peer{}, l.errs
@@ -163,6 +178,11 @@ func (c *Config) AcceptedPeer(name string) (Peer, error) {
 		for _, o := range c.tunnels() {
 			if o.Interface == t.Interface || o.Underlay == t.Interface {
 				return Peer{}, fmt.Errorf("the interface of %q would be %s, which %s has already", name, t.Interface, o.peer.where())
+			}
+		}
+		for i := range c.Peers {
+			if o := &c.Peers[i]; o.BGP.LAN.Interface == t.Interface {
+				return Peer{}, fmt.Errorf("the interface of %q would be %s, behind which the peer in %s is", name, t.Interface, o.where())
 			}
 		}
 	}
@@ -175,8 +195,9 @@ func (p Peer) isCalled(name string) bool {
 		slices.ContainsFunc(p.Tunnels, func(t Tunnel) bool { return strings.EqualFold(t.Trust.PeerName, name) })
 }
 
-// acceptedPeer makes a peer of the template of [accept].
-func (l *loader) acceptedPeer(a Accept, raw *rawRouter, p Peer, certified string) Peer {
+// acceptedPeer makes a peer of the template of [accept], at the router that cfg is of without its peers.
+func (l *loader) acceptedPeer(cfg *Config, a Accept, p Peer, certified string) Peer {
+	raw := cfg.raw
 	i := slices.Index(raw.Templates.names, a.Template)
 	head := raw.Templates.heads[i]
 	peer := &rawPeer{}
@@ -189,7 +210,9 @@ func (l *loader) acceptedPeer(a Accept, raw *rawRouter, p Peer, certified string
 		t.PeerName = value[string]{place: raw.Accept.Names.place, v: certified, state: given}
 		t.Interface = value[string]{place: t.Interface.place, v: acceptedInterface(t.Interface.v, certified, n), state: given}
 	}
-	l.finishPeer(draft{&p, peer, head})
+	d := draft{&p, peer, head}
+	l.finishPeer(d)
+	l.settle(cfg, d)
 	return p
 }
 

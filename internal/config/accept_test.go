@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,6 +83,67 @@ func TestInterfacesOfAcceptedPeers(t *testing.T) {
 	}
 }
 
+// TestAcceptedPeersHaveWhatIsTheRouters checks that an accepted peer has of the router what one with a file and the same template has.
+func TestAcceptedPeersHaveWhatIsTheRouters(t *testing.T) {
+	router := strings.Replace(acceptText, "[tls]\n", "[tls]\ncongestion = \"cubic\"\n", 1) + "[bgp]\ncluster_id = \"10.9.9.9\"\n"
+	template := strings.Replace(acceptTemplate, "asn = 64530", "asn = 64512\nroute_reflector_client = true", 1)
+	path := setUp(t, router+template, map[string]string{
+		"peers.d/b.toml": "template = \"spoke\"\n[tunnel]\nca_file = \"ca.crt\"\npeer_name = \"b.example.net\"\n",
+	})
+	cfg := load(t, path)
+	filed := cfg.Peer("b")
+	accepted, err := cfg.AcceptedPeer("extra1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := accepted.BGP; !b.Equal(filed.BGP) || b.ClusterID.String() != "10.9.9.9" || !b.RouteReflectorClient {
+		t.Errorf("BGP %+v, with a file %+v", b, filed.BGP)
+	}
+	if a, f := accepted.Tunnels[0], filed.Tunnels[0]; a.Congestion != "cubic" || !a.SameTuning(f) {
+		t.Errorf("tunnel %+v, with a file %+v", a, f)
+	}
+	// A reload of the router's keys reaches them.
+	for from, to := range map[string]string{"\"cubic\"": "\"reno\"", "10.9.9.9": "10.9.9.8"} {
+		write(t, path, strings.Replace(router+template, from, to, 1))
+		next := load(t, path)
+		again, err := next.AcceptedPeer("extra1")
+		if err != nil || again.Equal(accepted) || next.Accept.Equal(cfg.Accept) {
+			t.Errorf("%s for %s: %+v, %v", to, from, again, err)
+		}
+	}
+}
+
+// TestAcceptedPeersStayApart checks that no accepted peer gets in the way of what a file says.
+func TestAcceptedPeersStayApart(t *testing.T) {
+	text := strings.Replace(acceptText+acceptTemplate, "keepalive", "underlay = \"b\"\nkeepalive", 1)
+	b := map[string]string{"peers.d/b.toml": peerText + "secret_file = \"b.secret\"\n"}
+	mustFail(t, setUp(t, text, b), "warren.toml:11: template.spoke.tunnel.underlay: \"b\" is the tunnel of ")
+	if p, err := load(t, setUp(t, text, nil)).AcceptedPeer("extra1"); err != nil || p.Tunnels[0].Underlay != "b" {
+		t.Errorf("where b is another interface: %+v, %v", p, err)
+	}
+	lan := map[string]string{"peers.d/c.toml": "[bgp]\nasn = 64513\nimport = []\naddress = \"192.0.2.2\"\ninterface = \"extra4\"\n"}
+	if p, err := load(t, setUp(t, acceptText+acceptTemplate, lan)).AcceptedPeer("extra4"); err == nil || !strings.Contains(err.Error(), "the interface of \"extra4\" would be extra4, behind which the peer in ") {
+		t.Errorf("an interface behind which a peer is: %+v, %v", p, err)
+	}
+}
+
+// TestWarningsOfAcceptedPeers checks that a template that only [accept] takes is warned of too.
+func TestWarningsOfAcceptedPeers(t *testing.T) {
+	for change, want := range map[string]string{
+		"keepalive = \"500ms\"->keepalive = \"40ms\"\ndead_after = \"100ms\"":                                                     "template.spoke.tunnel.dead_after: 100ms is short",
+		"10.100.0.0/16 le 32->10.77.0.0/24":                                                                                       "template.spoke.bgp.import: \"10.77.0.0/24\" is one of this router's own announce.networks",
+		"[template.spoke.tunnel]->[[template.spoke.tunnel]]\nunderlay = \"eth0\"\n[[template.spoke.tunnel]]\nunderlay = \"eth0\"": "template.spoke.tunnel: leaves by the same interface for the same remotes",
+	} {
+		from, to, _ := strings.Cut(change, "->")
+		text := strings.Replace(acceptText+acceptTemplate, from, to, 1) + "[announce]\nnetworks = [\"10.77.0.0/24\"]\n"
+		host := Host{Interfaces: []HostInterface{{Name: "lan0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.77.0.1/25")}}}}
+		said := load(t, setUp(t, text, nil)).Warnings(host, time.Now())
+		if len(said) != 1 || !strings.Contains(said[0].Error(), want) || !strings.Contains(said[0].Error(), "so for peer *.spokes.example.net, extra? (") {
+			t.Errorf("%s: %v, want %q", change, said, want)
+		}
+	}
+}
+
 // TestAcceptEqual checks what a reload sees of [accept].
 func TestAcceptEqual(t *testing.T) {
 	path := setUp(t, acceptText+acceptTemplate, nil)
@@ -128,7 +190,9 @@ func TestAcceptMistakes(t *testing.T) {
 		"keepalive->transport = 'wireguard'\nkeepalive":  "warren.toml:11: template.spoke.tunnel.transport: cannot be in the template of [accept]: the peers connect over TLS",
 		"keepalive->remotes = ['a:1']\nkeepalive":        "warren.toml:11: template.spoke.tunnel.remotes: cannot be in the template of [accept]: the peers connect, and",
 		"[template.spoke.tunnel]\nkeepalive = \"500ms\"->[[template.spoke.tunnel]]\ninterface = '{name}'\n[[template.spoke.tunnel]]\ninterface = '{name}'": "warren.toml:13: template.spoke.tunnel.interface: \"{name}\" is the interface of the tunnel in line 10 already",
-		"keepalive->interface = 'tun0'\nkeepalive": "warren.toml:11: template.spoke.tunnel.interface: cannot be in the template of [accept]: all peers would have the same",
+		"keepalive->interface = 'tun0'\nkeepalive":                "warren.toml:11: template.spoke.tunnel.interface: cannot be in the template of [accept]: all peers would have the same",
+		"asn = 64530->asn = 64512\nas_override = true":            "warren.toml:14: template.spoke.bgp.as_override: is for a peer in another AS, and this one is in this router's own AS 64512",
+		"asn = 64530->asn = 64530\nroute_reflector_client = true": "warren.toml:14: template.spoke.bgp.route_reflector_client: is for a peer in this router's own AS 64512, and this one is in AS 64530",
 	} {
 		from, to, _ := strings.Cut(change, "->")
 		path := setUp(t, strings.Replace(acceptText+acceptTemplate, from, to, 1), nil)

@@ -49,7 +49,7 @@ func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
 
 // setCluster sets what the peer's side of BGP has of the router's, and checks what depends on
 // whether the two are in one AS.
-func (l *loader) setCluster(cfg *Config, d *draft) {
+func (l *loader) setCluster(cfg *Config, d draft) {
 	b, raw := &d.peer.BGP, &d.raw.BGP
 	if cfg.ASN == 0 || b.ASN == 0 {
 		return // has been said

@@ -14,6 +14,9 @@ import (
 // DefaultPath is where warren looks for its config unless told otherwise.
 const DefaultPath = "/etc/warren/warren.toml"
 
+// DefaultSocket is where a daemon can be asked whose config names no other socket.
+const DefaultSocket = "/run/warren/warren.sock"
+
 // Config is a whole, valid configuration. It is immutable once loaded and may
 // be shared between goroutines.
 type Config struct {

@@ -58,7 +58,7 @@ func (c *Config) CheckCongestion(check func(name string) error) error {
 		}
 	}
 	ask(c.raw.TLS.Congestion)
-	for _, t := range c.tunnels() {
+	for _, t := range slices.Concat(c.tunnels(), c.Accept.sample.tunnels()) {
 		if l.peer = t.peer; t.OverTLS() {
 			ask(t.raw.Congestion)
 		}
@@ -70,9 +70,11 @@ func (c *Config) CheckCongestion(check func(name string) error) error {
 	return l.errs
 }
 
-// UsesAutoCongestion reports whether a tunnel leaves its congestion control to the transport.
+// UsesAutoCongestion reports whether a tunnel leaves its congestion control to the transport, or one of a peer that is
+// accepted would.
 func (c *Config) UsesAutoCongestion() bool {
-	return slices.ContainsFunc(c.Peers, func(p Peer) bool {
+	uses := func(p Peer) bool {
 		return slices.ContainsFunc(p.Tunnels, func(t Tunnel) bool { return t.Congestion == CongestionAuto })
-	})
+	}
+	return uses(c.Accept.sample) || slices.ContainsFunc(c.Peers, uses)
 }

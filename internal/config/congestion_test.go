@@ -75,3 +75,21 @@ func TestCheckCongestion(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestCongestionOfAcceptedPeers checks what is asked for the template that only [accept] takes.
+func TestCongestionOfAcceptedPeers(t *testing.T) {
+	text := acceptText + strings.Replace(acceptTemplate, "keepalive", "congestion = \"vegas\"\nkeepalive", 1)
+	err := load(t, setUp(t, text, nil)).CheckCongestion(func(string) error { return errors.New("is not here") })
+	if err == nil || !strings.Contains(err.Error(), "warren.toml:11: template.spoke.tunnel.congestion: \"vegas\" is not here; so for peer *.spokes.example.net, extra? (") {
+		t.Errorf("error %v", err)
+	}
+	for template, want := range map[string]bool{"vegas": false, CongestionAuto: true} {
+		cfg := load(t, setUp(t, strings.Replace(text, "vegas", template, 1), nil))
+		if p, err := cfg.AcceptedPeer("extra1"); err != nil || p.Tunnels[0].Congestion != template || cfg.UsesAutoCongestion() != want {
+			t.Errorf("%s: %+v, %v", template, p, err)
+		}
+	}
+	if !load(t, setUp(t, acceptText+acceptTemplate, nil)).UsesAutoCongestion() {
+		t.Error("an accepted peer without congestion is not said to leave it to the transport")
+	}
+}

@@ -42,6 +42,16 @@ func (l *loader) checkAgainstRouter(raw *rawRouter, cfg *Config, tunnels []peerT
 	}
 }
 
+// settle gives a peer what it has of the router's, and checks what depends on both. It is called for each
+// peer, from a file or accepted.
+func (l *loader) settle(cfg *Config, d draft) {
+	l.peer = d.peer
+	defer func() { l.peer = nil }()
+	l.setCluster(cfg, d)
+	d.peer.setCongestion(cfg.TLS.Congestion)
+	d.peer.setKernelKey(cfg.WireGuard)
+}
+
 // checkAmongTunnels checks that no two tunnels use the same thing, whichever peers' they are.
 // They are sorted by peer, and the later of two is reported.
 func (l *loader) checkAmongTunnels(tunnels []peerTunnel) {

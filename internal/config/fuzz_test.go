@@ -42,6 +42,11 @@ func FuzzLoad(f *testing.F) {
 
 	dir := keyDir(f)
 	f.Fuzz(func(t *testing.T, router, peer []byte) {
+		kept := apiLines(string(router))
+		(&loader{}).decode("warren.toml", []byte(kept), &rawRouter{})
+		if strings.Count(kept, "\n") > strings.Count(string(router), "\n")+1 {
+			t.Fatalf("%q: the lines are not where they were", kept)
+		}
 		l := &loader{}
 		cfg, err := l.load(source{filepath.Join(dir, "warren.toml"), router},
 			[]source{{filepath.Join(dir, "peers.d", "b.toml"), peer}})

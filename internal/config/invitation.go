@@ -43,6 +43,23 @@ func (i *Invitation) Equal(o *Invitation) bool {
 	return i.File == o.File && bytes.Equal(i.Secret, o.Secret) && i.Role == o.Role && i.Until.Equal(o.Until) && i.Renewed == o.Renewed
 }
 
+// SameSecret reports whether o lets in whom i does, whatever its term.
+func (i *Invitation) SameSecret(o *Invitation) bool { return bytes.Equal(i.Secret, o.Secret) }
+
+// OnDisk returns what the file of i holds by now, where an operator may have changed it since i was read; nil: it is gone.
+func (i *Invitation) OnDisk() (*Invitation, error) {
+	l := &loader{}
+	now, ok := l.invitation(place{file: i.File}, i.File, RoleInviting, RoleJoined, RoleUsed)
+	if !ok {
+		l.finish()
+		return nil, l.errs
+	}
+	if now != nil {
+		now.Renewed = i.Renewed
+	}
+	return now, nil
+}
+
 // Used is what is kept of an invitation when it was used. It is in a file beside that of the invitation, which is gone by then.
 func (i *Invitation) Used() *Invitation {
 	return &Invitation{File: i.File + usedSuffix, Secret: i.Secret, Role: RoleUsed, Until: i.Until}

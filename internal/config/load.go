@@ -72,15 +72,14 @@ func (l *loader) load(main source, peers []source) (*Config, error) {
 	l.noTemplates = cfg == nil
 	drafts := l.drafts(peers, &raw.Templates)
 	if cfg != nil {
-		cfg.Accept = l.accept(&raw)
+		cfg.Accept = l.accept(cfg)
 		cfg.TLS.Certificate = l.certificate(&raw, cfg.TLS, drafts)
 		cfg.WireGuard.PrivateKey = l.privateKey(&raw.WireGuard, cfg.WireGuard, drafts)
 		l.checkAgainstRouter(&raw, cfg, tunnelsOf(drafts))
-		for i := range drafts {
-			l.setCluster(cfg, &drafts[i])
-			drafts[i].peer.setCongestion(cfg.TLS.Congestion)
-			drafts[i].peer.setKernelKey(cfg.WireGuard)
+		for _, d := range drafts {
+			l.settle(cfg, d)
 		}
+		l.checkAcceptedUnderlays(&cfg.Accept, tunnelsOf(drafts))
 	}
 	l.checkAmongTunnels(tunnelsOf(drafts))
 	l.checkLANs(drafts)

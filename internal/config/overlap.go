@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // imported is one filter of a peer's import, with where it is written.
@@ -24,15 +25,11 @@ type imported struct {
 func (l *loader) warnOverlaps(c *Config, hosts []HostInterface) {
 	var all []imported
 	for i := range c.Peers {
-		p := &c.Peers[i]
-		for _, e := range p.raw.BGP.Import.v {
-			if f, err := parseFilter(e.text); err == nil && f.Prefix.Bits() > 0 {
-				all = append(all, imported{p, f, e})
-			}
-		}
+		all = append(all, c.Peers[i].imported()...)
 	}
 	lans := subnets(hosts)
-	for _, in := range all {
+	// Accepted peers share their filters, so that these are compared with the router's own networks alone.
+	for _, in := range slices.Concat(all, c.Accept.sample.imported()) {
 		l.peer = in.peer
 		if err := in.overlapsOwn(c.Announce.Networks, lans); err != nil {
 			l.failElement(in.peer.raw.BGP.Import.place, in.at, err)
@@ -44,6 +41,19 @@ func (l *loader) warnOverlaps(c *Config, hosts []HostInterface) {
 			l.warnInside(in, all)
 		}
 	}
+}
+
+// imported lists the filters of the peer's import that say where a network is.
+func (p *Peer) imported() (all []imported) {
+	if p.raw == nil { // there is no [accept]
+		return nil
+	}
+	for _, e := range p.raw.BGP.Import.v {
+		if f, err := parseFilter(e.text); err == nil && f.Prefix.Bits() > 0 {
+			all = append(all, imported{p, f, e})
+		}
+	}
+	return all
 }
 
 // subnet is one that this host is in.

@@ -18,7 +18,6 @@ const (
 	maxMetric       = 4294967293 // above it is what unreachable routes have
 	defaultProtocol = 186        // bgp in /etc/iproute2/rt_protos
 	defaultGobgp    = "127.0.0.1:50051"
-	defaultSocket   = "/run/warren/warren.sock"
 	usualHTTP       = "127.0.0.1:8179"
 )
 
@@ -227,10 +226,10 @@ var hostProtocols = map[int]string{9: "IPv6 router advertisements", 16: "the DHC
 
 func (l *loader) socket(v value[string]) string {
 	if v.state != given {
-		return defaultSocket
+		return DefaultSocket
 	}
 	if !filepath.IsAbs(v.v) || len(filepath.Clean(v.v)) > maxSocketPath {
-		l.fail(v.place, "%q cannot be a socket; allowed is an absolute path of at most 107 bytes, such as %s", v.v, defaultSocket)
+		l.fail(v.place, "%q cannot be a socket; allowed is an absolute path of at most 107 bytes, such as %s", v.v, DefaultSocket)
 	}
 	return filepath.Clean(v.v)
 }

@@ -3,18 +3,32 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
 func TestSocket(t *testing.T) {
 	for _, tt := range []struct{ text, want, err string }{
-		{"", defaultSocket, ""},
+		{"", DefaultSocket, ""},
 		{"[api]\nsocket = \"/tmp/x.sock\"\n", "/tmp/x.sock", ""},
 		{"asn = \"mistaken\"\n[api]\nsocket = \"/tmp/x.sock\"\n", "/tmp/x.sock", ""},
 		{"[api]\nsocket = \"x.sock\"\n", "", "absolute"},
 		{"[api]\nsocket = 5\n", "", "quotes"},
-		{"[api\n", "", "warren.toml"},
+		// What is no TOML has what its lines say.
+		{"[api\n", DefaultSocket, ""},
+		{"asn = 64512\nname = \"a\n[api]\nsocket = \"/tmp/x.sock\" # here\n", "/tmp/x.sock", ""},
+		{"[announce]\nnetworks = [\"10.0.0.0/8\"\n[api]\nsocket = \"/tmp/x.sock\"\n[log]\nlevel = \"info\"\n", "/tmp/x.sock", ""},
+		{"[api]\r\nhttp = \"127.0.0.1:8179\r\nsocket = '/tmp/x.sock'\r\n", "/tmp/x.sock", ""},
+		{"[api\nsocket = \"/tmp/x.sock\"\n", "/tmp/x.sock", ""},
+		{"api.socket = \"/tmp/x.sock\"\nasn = \n", "/tmp/x.sock", ""},
+		{"\xef\xbb\xbfapi = { socket = \"/tmp/x.sock\" }\nasn = \n", "/tmp/x.sock", ""},
+		{"[api]\nsocket = \"/tmp/x.sock\"\nsocket = \"/tmp/y.sock\"\n", "/tmp/x.sock", ""},
+		{"[api]\nsocket = \"/tmp/x.sock\"\n[api]\ngobgp = \"\"\n", "/tmp/x.sock", ""},
+		{"[history]\nsocket = \"/tmp/x.sock\"\nasn =\n", DefaultSocket, ""},
+		{"[api]\nsocket = \"/tmp/x.sock\nasn = 1\n", DefaultSocket, ""},
+		{"[api]\nsocket = \"x.sock\"\nasn =\n", "", "warren.toml:2: api.socket: \"x.sock\" cannot be a socket"},
+		{"[api]\nsocket = \"/tmp/x.sock\"\nx = " + strings.Repeat("[", 100_000) + "\n", "/tmp/x.sock", ""},
 	} {
 		file := filepath.Join(t.TempDir(), "warren.toml")
 		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
@@ -33,6 +47,29 @@ func TestSocket(t *testing.T) {
 	}
 	if _, err := Socket(filepath.Join(t.TempDir(), "no.toml")); err == nil {
 		t.Error("a config that is not there was no error")
+	}
+}
+
+// A mistake anywhere else in the file, after which it is no TOML, leaves the socket known.
+func TestSocketWhereverTheMistakeIs(t *testing.T) {
+	text := strings.Replace(readShipped(t, "reference/warren.toml"), DefaultSocket, "/tmp/x.sock", 1)
+	lines := strings.SplitAfter(text, "\n")
+	first := slices.Index(lines, "[api]\n")
+	socket := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "socket =") })
+	if first < 0 || socket < first {
+		t.Fatalf("[api] is in line %d, socket in line %d", first, socket)
+	}
+	file := filepath.Join(t.TempDir(), "warren.toml")
+	for i := 0; i <= len(lines); i += 5 {
+		for _, mistake := range []string{"x = \"", "x = [", "x = \"\"\"", "[x", "]", "=", "x = {"} {
+			if i > first && i <= socket && mistake == "[x" {
+				continue // what is behind it is not in [api] any more
+			}
+			write(t, file, strings.Join(slices.Insert(slices.Clone(lines), i, mistake+"\n"), ""))
+			if got, err := Socket(file); err != nil || got != "/tmp/x.sock" {
+				t.Errorf("%s in line %d: %q, %v", mistake, i+1, got, err)
+			}
+		}
 	}
 }
 

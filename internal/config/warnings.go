@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,7 +33,7 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 	}
 	l := &loader{} // for its list of what was found
 	ours := map[string]bool{}
-	tunnels := c.tunnels()
+	tunnels, accepted := c.tunnels(), c.Accept.sample.tunnels()
 	for _, t := range tunnels {
 		ours[t.Interface] = t.Transport == TransportExternal
 	}
@@ -51,7 +52,11 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 		l.warnRemotes(c, t, h)
 		l.warnDialing(t)
 		l.warnDeadAfter(t)
-		l.warnWeight(t, tunnels)
+		l.warnWeight(t, slices.Concat(tunnels, accepted))
+	}
+	for _, t := range accepted { // what is about a name, an address or the peer's end cannot be told of them
+		l.peer = t.peer
+		l.warnDeadAfter(t)
 	}
 	l.warnSubnets(tunnels)
 	l.warnLANs(c, hosts)
@@ -59,6 +64,8 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 		l.peer = &c.Peers[i]
 		l.warnSeveral(c.Peers[i].tunnels())
 	}
+	l.peer = &c.Accept.sample
+	l.warnSeveral(accepted)
 	l.warnOverlaps(c, hosts)
 	l.peer = nil
 	l.warnTemplates(c)

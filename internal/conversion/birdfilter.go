@@ -3,6 +3,7 @@ package conversion
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,17 +149,35 @@ func (n *birdNames) both(parts [][]string, export bool) policy {
 	return p
 }
 
+// Names that people give the set of their own networks, and a function that tells whether net is in it: nothing but
+// words that say so, or the set may be another one, such as KNOWN_BOGONS or OWNERS.
+const ownWords = `(_?(as|ips?|nets?|networks?|netset|prefix|prefixes|subnets?|ranges?|addr|addresses|routes?|space|list|set|all|v?[46]|ipv[46]))*$`
+
+var (
+	ownSet      = regexp.MustCompile(`^(?i)((my|our)_?)?own` + ownWords)
+	ownFunction = regexp.MustCompile(`^(?i)is_(self|own)` + ownWords)
+)
+
 // isNotOwn reports whether a condition is that net is not one of the router's own.
 func (n *birdNames) isNotOwn(t []string) bool {
 	t = unwrap(t)
-	name := strings.ToLower(strings.Join(t, ""))
-	if len(t) >= 2 && t[0] == "!" {
-		if body, ok := n.call(t[1:]); ok {
-			name = "!" + strings.ToLower(strings.Join(body, ""))
-		}
+	if len(t) == 3 && t[0] == "net" && t[1] == "!~" {
+		return ownSet.MatchString(t[2])
 	}
-	return (strings.HasPrefix(name, "!net~") || strings.HasPrefix(name, "!(net~") || strings.HasPrefix(name, "net!~")) && strings.Contains(name, "own") ||
-		strings.HasPrefix(name, "!is_self") || strings.HasPrefix(name, "!is_own")
+	if len(t) < 2 || t[0] != "!" {
+		return false
+	}
+	t = unwrap(t[1:])
+	if body, ok := n.call(t); ok {
+		t = unwrap(body)
+	}
+	switch {
+	case len(t) != 3:
+		return false
+	case t[0] == "net" && t[1] == "~":
+		return ownSet.MatchString(t[2])
+	}
+	return t[1] == "(" && t[2] == ")" && ownFunction.MatchString(t[0])
 }
 
 // isOwnSource reports whether a condition is that a route is this router's own.
@@ -174,8 +193,9 @@ func (n *birdNames) isOwnSource(t []string) bool {
 // isAnySource reports whether a condition holds for all that there is to announce: what is this router's own,
 // and what came by BGP.
 func isAnySource(t []string) bool {
-	s := strings.Join(unwrap(t), "")
-	return strings.HasPrefix(s, "source~[") && strings.Contains(s, "RTS_BGP") && strings.Contains(s, "RTS_STATIC")
+	t = unwrap(t)
+	return len(t) > 3 && slices.Equal(t[:3], []string{"source", "~", "["}) && slices.Index(t, "]") == len(t)-1 &&
+		slices.Contains(t, "RTS_BGP") && slices.Contains(t, "RTS_STATIC")
 }
 
 // call returns what a function without arguments returns.

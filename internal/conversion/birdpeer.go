@@ -146,23 +146,24 @@ func (r *Result) bgpStatement(x *session, s *statement, names *birdNames) {
 	case s.is("interface") && len(s.words) == 2:
 		x.device = unquote(s.words[1])
 	case s.is("password") && len(s.words) == 2:
-		name := nameOf(x.name) + ".password"
-		x.keys = []KeyFile{{Name: name, Content: unquote(s.words[1]) + "\n"}}
-		set(&x.lan, "password_file", quote(name))
+		x.keys = []KeyFile{{ending: ".password", Content: unquote(s.words[1]) + "\n"}}
+		put(&x.lan, Setting{Key: "password_file", ending: ".password"})
 	case s.is("ttl", "security"):
 		if len(s.words) == 2 || isOn(s.words[2]) {
-			set(&x.lan, "ttl_security", "true")
+			put(&x.lan, Setting{Key: "ttl_security", Value: "true"})
 		}
 	case s.is("rr", "client"):
-		set(&x.bgp, "route_reflector_client", "true")
+		put(&x.bgp, Setting{Key: "route_reflector_client", Value: "true"})
 	case s.is("rr", "cluster", "id") && len(s.words) == 4:
 		r.router("bgp.cluster_id", quote(s.words[3]), "")
+	case s.is("disabled") && (len(s.words) == 1 || isOn(s.words[1])):
+		note("a peer with a file is wanted: leave the file out, or take the peer down (`warren down`) until it is")
 	case s.is("allow", "local", "as"):
 		times := "1"
 		if len(s.words) == 4 && names.number(s.words[3]) != "" {
 			times = names.number(s.words[3])
 		}
-		set(&x.bgp, "allow_own_as", times)
+		put(&x.bgp, Setting{Key: "allow_own_as", Value: times})
 	case s.is("ipv4") || s.is("ipv6"):
 		c := x.channel(s.words[0])
 		for i := range s.block {

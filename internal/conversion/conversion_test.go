@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"flag"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -31,7 +32,7 @@ var filled = strings.NewReplacer("# asn =\n", "asn = 64999\n", "# peer_name =\n"
 // out is a configuration that can be loaded once its gaps are filled in.
 func TestSetUps(t *testing.T) {
 	archives, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(archives) < 18 {
+	if err != nil || len(archives) < 22 {
 		t.Fatalf("%d archives, %v", len(archives), err)
 	}
 	for _, path := range archives {
@@ -198,6 +199,80 @@ func TestNothingIsOverwritten(t *testing.T) {
 	for _, path := range written {
 		if info, err := os.Stat(path); err == nil && info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+	}
+}
+
+// Configurations of the same name, as those of two directories, have files of their own, and one where these are equal.
+func TestFilesOfTheSameName(t *testing.T) {
+	const one, another = "YAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=", "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="
+	wg := func(key string, i int) string {
+		return fmt.Sprintf("[Interface]\nPrivateKey = %s\nAddress = 10.%d.0.0/31\n[Peer]\nPublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8D%c=\nAllowedIPs = 10.%d.0.1/32\n", key, i, "AEIMQUYcgk"[i], i)
+	}
+	ovpn := func(remote, ca, key string) string {
+		return "client\ndev tun\nremote " + remote + "\n<ca>\n" + ca + "</ca>\n<cert>\n" + ca + "</cert>\n<key>\n" + key + "\n</key>\n"
+	}
+	ca := authority(t)
+	r, err := Read([]File{
+		{Path: "/a/wg0.conf", Text: wg(one, 0)}, {Path: "/b/wg0.conf", Text: wg(another, 1)}, {Path: "/c/wg0.conf", Text: wg(one, 2)},
+		{Path: "/d/wg0.conf", Text: wg("?", 3)}, {Path: "/e/wg0.conf", Text: wg("?", 4)}, {Path: "/f/....conf", Text: wg(one, 5)},
+		{Path: "/a/site.ovpn", Text: ovpn("192.0.2.1", ca, "one")}, {Path: "/b/site.ovpn", Text: ovpn("192.0.2.2", ca, "another")}, {Path: "/c/site.ovpn", Text: ovpn("192.0.2.3", authority(t), "one")},
+		{Path: "/a/static.conf", Text: "dev tun\nremote 192.0.2.4\nsecret a\n"}, {Path: "/b/static.conf", Text: "dev tun\nremote 192.0.2.5\nsecret b\n"},
+	})
+	must(t, err)
+	var got []string
+	for _, p := range r.Peers {
+		for _, key := range []string{"private_key_files", "ca_file", "secret_file"} {
+			if s := get(p.Tunnel, key); s != nil {
+				got = append(got, p.Name+": "+s.Value)
+			}
+		}
+	}
+	want := []string{
+		`wg0: ["wg0.wireguard.key"]`, `wg0-2: ["wg0-2.wireguard.key"]`, `wg0-3: ["wg0.wireguard.key"]`, `wg0-4: ["wg0-3.wireguard.key"]`, `wg0-5: ["wg0-4.wireguard.key"]`,
+		`peer-6: ["imported.wireguard.key"]`, `site: "site.ca.crt"`, `site-2: "site.ca.crt"`, `site-3: "site-2.ca.crt"`, `static: "static.secret"`, `static-2: "static-2.secret"`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	files := map[string]string{}
+	for _, f := range r.Files() {
+		if _, twice := files[f.Name]; twice {
+			t.Errorf("%s twice", f.Name)
+		}
+		files[f.Name] = f.Content
+	}
+	for name, content := range map[string]string{
+		"wg0.wireguard.key": one + "\n", "wg0-2.wireguard.key": another + "\n", "imported.wireguard.key": one + "\n",
+		"site.key": "one\n", "site-2.key": "another\n", "site.ca.crt": ca, "site.cert": ca,
+	} {
+		if files[name] != content {
+			t.Errorf("%s has %q, want %q", name, files[name], content)
+		}
+	}
+	for _, name := range []string{"wg0-3.wireguard.key", "wg0-4.wireguard.key", "site-3.key", "static.secret"} {
+		if content, made := files[name]; made {
+			t.Errorf("%s is made, with %q", name, content)
+		}
+	}
+	_, err = r.Write(t.TempDir())
+	must(t, err)
+}
+
+// A file that is given twice, or given and found in client-config-dir, is read once.
+func TestOpenedOnce(t *testing.T) {
+	dir := t.TempDir()
+	server, client := filepath.Join(dir, "server.conf"), filepath.Join(dir, "ccd", "site-b")
+	must(t, os.Mkdir(filepath.Dir(client), 0o700))
+	must(t, os.WriteFile(server, []byte("dev tun\nserver 10.8.0.0 255.255.255.0\nclient-config-dir ccd\n"), 0o600))
+	must(t, os.WriteFile(client, []byte("iroute 10.2.0.0 255.255.0.0\n"), 0o600))
+	for _, args := range [][]string{{server}, {server, client}, {client, server, server}} {
+		files, err := Open(args)
+		must(t, err)
+		r, err := Read(files)
+		must(t, err)
+		if len(files) != 2 || len(r.Peers) != 1 {
+			t.Errorf("%v: %d files, %d peers", args, len(files), len(r.Peers))
 		}
 	}
 }

@@ -34,13 +34,25 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
+		seen := map[string]bool{}
 		for _, file := range r.Files() {
+			if seen[file.Name] {
+				t.Errorf("two files %q", file.Name)
+			}
+			seen[file.Name] = true
 			if dir, name := filepath.Split(file.Name); dir != "" && dir != "peers.d"+string(os.PathSeparator) || name == "" || strings.HasPrefix(name, ".") {
 				t.Errorf("a file %q", file.Name)
 			}
 		}
 		for _, p := range r.Peers {
+			keys := map[string]bool{}
 			for _, l := range strings.Split(p.Text(), "\n") {
+				if key, _, is := strings.Cut(l, " = "); is && !strings.HasPrefix(l, "#") {
+					if keys[key] {
+						t.Errorf("%s twice in:\n%s", key, p.Text())
+					}
+					keys[key] = true
+				}
 				if !line.MatchString(l) {
 					t.Errorf("%q in:\n%s", l, p.Text())
 				}

@@ -22,7 +22,7 @@ func (r *Result) addOVPN(o *ovpnFile, clients []*ovpnFile) error {
 	if !o.isServer() {
 		p := &Peer{Name: nameOf(o.base()), Sources: []string{o.Path}, Notes: notes}
 		o.tunnel(p)
-		o.trust(p)
+		o.trust(r, p)
 		o.pairOfEnds(p)
 		p.importRoutes(o.routes("route", "route-ipv6"), "The networks that went into the tunnel by route.")
 		r.Peers = append(r.Peers, p)
@@ -31,7 +31,7 @@ func (r *Result) addOVPN(o *ovpnFile, clients []*ovpnFile) error {
 	for _, c := range clients {
 		p := &Peer{Name: nameOf(filepath.Base(c.Path)), Sources: []string{o.Path, c.Path}, Notes: append(slices.Clone(notes), c.notes()...), common: true}
 		o.tunnel(p)
-		o.trustClient(p)
+		o.trustClient(r, p)
 		c.pushed(p, o)
 		p.importRoutes(c.routes("iroute", "iroute-ipv6"), "The networks behind the client, by iroute.")
 		r.Peers = append(r.Peers, p)
@@ -107,9 +107,7 @@ func (r *Result) ovpnRouter(o *ovpnFile, named bool) {
 			continue
 		}
 		if l.inline != "" {
-			file := nameOf(o.base()) + "." + name
-			r.Keys = append(r.Keys, KeyFile{Name: file, Content: l.inline, Public: name == "cert"})
-			r.router(key, quote(file), at(l))
+			r.router(key, quote(r.keyFile(o.File, "."+name, l.inline, name == "cert")), at(l))
 		} else {
 			r.router(key, quote(o.resolve(l.arg(1))), at(l))
 		}

@@ -7,12 +7,12 @@ import (
 )
 
 // trust sets how the peer is known.
-func (o *ovpnFile) trust(p *Peer) {
+func (o *ovpnFile) trust(r *Result, p *Peer) {
 	if l := o.find("secret"); l != nil {
-		set(&p.Tunnel, "secret_file", quote(p.Name+".secret"), "Instead of a static key: `warren keygen --secret FILE` makes it at one end, copy it to the other.")
+		p.bySecret("Instead of a static key: `warren keygen --secret FILE` makes it at one end, copy it to the other.")
 		return
 	}
-	o.authority(p)
+	o.authority(r, p)
 	l := o.find("verify-x509-name")
 	switch {
 	case l == nil:
@@ -26,8 +26,8 @@ func (o *ovpnFile) trust(p *Peer) {
 }
 
 // trustClient sets how a server's client is known: by its name.
-func (o *ovpnFile) trustClient(p *Peer) {
-	o.authority(p)
+func (o *ovpnFile) trustClient(r *Result, p *Peer) {
+	o.authority(r, p)
 	const why = "It has to be a DNS name of the client's certificate (subjectAltName); a common name alone is not looked at."
 	if isDNSName(p.Name) {
 		set(&p.Tunnel, "peer_name", quote(p.Name), why)
@@ -36,16 +36,17 @@ func (o *ovpnFile) trustClient(p *Peer) {
 	}
 }
 
-func (o *ovpnFile) authority(p *Peer) {
+// bySecret has the peer be known by a secret that has to be made.
+func (p *Peer) bySecret(why string) {
+	put(&p.Tunnel, Setting{Key: "secret_file", ending: ".secret", Why: []string{why}})
+}
+
+func (o *ovpnFile) authority(r *Result, p *Peer) {
 	switch l := o.find("ca"); {
 	case l == nil:
-		set(&p.Tunnel, "secret_file", quote(p.Name+".secret"), "No way to know the peer was found: `warren keygen --secret FILE` makes a secret, copy it to the far end.")
+		p.bySecret("No way to know the peer was found: `warren keygen --secret FILE` makes a secret, copy it to the far end.")
 	case l.inline != "":
-		name := nameOf(o.base()) + ".ca.crt"
-		if !o.isServer() || p.Keys == nil {
-			p.Keys = append(p.Keys, KeyFile{Name: name, Content: l.inline, Public: true})
-		}
-		set(&p.Tunnel, "ca_file", quote(name))
+		set(&p.Tunnel, "ca_file", quote(r.keyFile(o.File, ".ca.crt", l.inline, true)))
 	default:
 		set(&p.Tunnel, "ca_file", quote(o.resolve(l.arg(1))))
 	}

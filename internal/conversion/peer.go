@@ -13,7 +13,7 @@ type Peer struct {
 	Tunnel  []Setting // of [tunnel]; nil: a session on a LAN
 	BGP     []Setting
 	Notes   []Note
-	Keys    []KeyFile
+	Keys    []KeyFile // that only this peer has
 
 	device    string         // the interface that carries BGP
 	addresses []netip.Addr   // that the far end has in the tunnel
@@ -26,6 +26,8 @@ type Setting struct {
 	Key   string
 	Value string   // as TOML writes it; "": what is to be filled in, so the line is a comment
 	Why   []string // comments before it
+
+	ending string // of a file that is called after the peer: finish makes Value of it
 }
 
 // KeyFile is a file that a key refers to, beside warren.toml.
@@ -33,6 +35,8 @@ type KeyFile struct {
 	Name    string
 	Content string
 	Public  bool // certificates
+
+	ending string // of a file that is called after the peer: finish makes Name of it
 }
 
 // Note is on a line that has no counterpart, or not the whole of one.
@@ -48,7 +52,9 @@ type Result struct {
 	Peers  []*Peer
 	Router []Setting // what belongs into warren.toml, by "table.key"
 	Notes  []Note    // on lines that are of no peer
-	Keys   []KeyFile // of the router's own
+	Keys   []KeyFile // of the router's own, and those that several peers may have
+
+	taken map[string]string // names of Keys, and of files that are missing, with their contents
 }
 
 func quote(s string) string {
@@ -81,6 +87,15 @@ func list(all []string) string {
 // set adds a setting.
 func set(to *[]Setting, key, value string, why ...string) {
 	*to = append(*to, Setting{Key: key, Value: value, Why: why})
+}
+
+// put adds a setting, or replaces the one of that key.
+func put(to *[]Setting, s Setting) {
+	if old := get(*to, s.Key); old != nil {
+		*old = s
+		return
+	}
+	*to = append(*to, s)
 }
 
 // get returns a setting, or nil.

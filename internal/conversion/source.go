@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -30,19 +31,22 @@ const (
 	bird
 )
 
-// Open reads files, and those in the client-config-dir of an OpenVPN server, if that is there.
+// Open reads files, and those in the client-config-dir of an OpenVPN server, if that is there; each once.
 func Open(paths []string) (files []File, err error) {
 	for _, path := range paths {
 		f, err := open(path)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, f)
 		clients, err := f.clients()
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, clients...)
+		for _, f := range append([]File{f}, clients...) {
+			if !slices.ContainsFunc(files, func(o File) bool { return o.Path == f.Path }) {
+				files = append(files, f)
+			}
+		}
 	}
 	return files, nil
 }

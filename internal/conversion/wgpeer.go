@@ -36,16 +36,13 @@ func (r *Result) addWG(w *wgFile) {
 			notes = append(notes, w.note(line, "ListenPort = "+port, "it is not a port"))
 		}
 	}
-	key, hasKey := "", false
+	key := ""
 	if private, line := w.device.value("privatekey"); isKey(private) {
-		key, hasKey = private, true
+		key = private + "\n"
 	} else if line > 0 {
 		notes = append(notes, w.note(line, "PrivateKey", "it is not a key; put this end's into the file that private_key_files names"))
 	}
-	keyName := nameOf(w.base()) + ".wireguard.key"
-	if hasKey {
-		r.Keys = append(r.Keys, KeyFile{Name: keyName, Content: key + "\n"})
-	}
+	keyName := r.keyFile(w.File, ".wireguard.key", key, false)
 	for i := range w.peers {
 		p := w.peer(i, own)
 		set(&p.Tunnel, "private_key_files", list([]string{keyName}), "This end's own key.")
@@ -131,9 +128,8 @@ func (w *wgFile) peer(i int, own ends) *Peer {
 		set(&p.Tunnel, "public_key", "", fmt.Sprintf("%s:%d has no key that is one. Put the far end's here.", filepath.Base(w.Path), max(line, s.line)))
 	}
 	if psk, line := s.value("presharedkey"); isKey(psk) {
-		name := p.Name + ".psk"
-		p.Keys = append(p.Keys, KeyFile{Name: name, Content: psk + "\n"})
-		set(&p.Tunnel, "preshared_key_file", quote(name))
+		p.Keys = append(p.Keys, KeyFile{ending: ".psk", Content: psk + "\n"})
+		put(&p.Tunnel, Setting{Key: "preshared_key_file", ending: ".psk"})
 	} else if line > 0 {
 		p.Notes = append(p.Notes, w.note(line, "PresharedKey", "it is not a key"))
 	}

@@ -96,7 +96,7 @@ func cutLast(s string) (before, after string, found bool) {
 	return s[:i], s[i+1:], true
 }
 
-// Files are what is to be written: paths relative to the directory of warren.toml.
+// Files are what is to be written: paths relative to the directory of warren.toml, which differ.
 func (r *Result) Files() (files []KeyFile) {
 	for _, p := range r.Peers {
 		files = append(files, KeyFile{Name: filepath.Join("peers.d", p.Name+".toml"), Content: p.Text()})
@@ -110,12 +110,7 @@ func (r *Result) Files() (files []KeyFile) {
 func (r *Result) Write(dir string) (written []string, err error) {
 	files := r.Files()
 	var there []string
-	seen := map[string]bool{}
 	for _, f := range files {
-		if seen[f.Name] {
-			return nil, fmt.Errorf("nothing is written, for two of the files would become %s: import them one at a time, into directories of their own", f.Name)
-		}
-		seen[f.Name] = true
 		if _, err := os.Lstat(filepath.Join(dir, f.Name)); err == nil {
 			there = append(there, filepath.Join(dir, f.Name))
 		} else if !errors.Is(err, fs.ErrNotExist) {

@@ -4,7 +4,8 @@
 //     themselves.
 //  2. [Plan.Check] has package config say what is wrong with the configuration as it will be, before anything
 //     is written.
-//  3. [Plan.Do] does it. Files that are made are on the disk when it returns, and none that exists is
+//  3. [Plan.Do] does it, unless a file that was looked at for it is another by then, as when an operator is asked before.
+//     Files that are made are on the disk when it returns, and none that exists is
 //     overwritten; if one cannot be made, those before it are taken away again.
 //
 // A running daemon knows nothing of it until it is told to reload.

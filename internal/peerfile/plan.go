@@ -1,11 +1,14 @@
 package peerfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"warren/internal/config"
 	"warren/internal/keys"
@@ -25,6 +28,8 @@ type Plan struct {
 	Change []File // files that are there, with what is to be in them; their modes and owners stay
 	Delete []string
 	Left   []string // files that only what is removed uses, and that stay as they are elsewhere
+
+	seen map[string][]byte // what was in files that are to be changed or deleted, by their paths
 }
 
 // Check returns the configuration as it will be. The error is config.Errors if that is wrong.
@@ -49,8 +54,35 @@ func (p *Plan) Taken() error {
 	return nil
 }
 
-// Do does all of it. On an error what was made is removed again.
+// see reads a file that the plan is about. Do does nothing if there is something else in it by then.
+func (p *Plan) see(file string) ([]byte, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("peerfile: %w", err)
+	}
+	if p.seen == nil {
+		p.seen = map[string][]byte{}
+	}
+	p.seen[file] = data
+	return data, nil
+}
+
+// asSeen returns an error that names the first file that was changed since the plan was made.
+func (p *Plan) asSeen() error {
+	for _, file := range slices.Sorted(maps.Keys(p.seen)) {
+		if now, err := os.ReadFile(file); err != nil || !bytes.Equal(now, p.seen[file]) {
+			return fmt.Errorf("%s was changed meanwhile, so that nothing was done: try again", file)
+		}
+	}
+	return nil
+}
+
+// Do does all of it, unless files that it is about were changed since the plan was made. On an error what was made is
+// removed again.
 func (p *Plan) Do() error {
+	if err := p.asSeen(); err != nil {
+		return err
+	}
 	for i, f := range p.Create {
 		if err := create(f); err != nil {
 			return errors.Join(err, (&Plan{Create: p.Create[:i]}).Undo())

@@ -65,6 +65,38 @@ func TestRemovalFromASharedFile(t *testing.T) {
 	}
 }
 
+// What was edited after the plan was made, as while an operator is asked, is neither written over nor deleted.
+func TestPlanIsOfWhatWasSeen(t *testing.T) {
+	const alone = "[tunnel]\ninterface = \"alone\"\nsecret_file = \"b.secret\"\n[bgp]\nasn = 64513\nimport = []\n"
+	for name, text := range map[string]string{"one of several": severalTxt, "the only one": alone} {
+		c := aSite(t, text)
+		file := filepath.Join(filepath.Dir(c.Path), "peers.d/all.toml")
+		plan, err := Removal(c, c.Peers[0].Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edited := text + "# another line\n"
+		if err := os.WriteFile(file, []byte(edited), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.Do(); err == nil || !strings.Contains(err.Error(), file+" was changed meanwhile, so that nothing was done") {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if now, err := os.ReadFile(file); err != nil || string(now) != edited {
+			t.Errorf("%s: %v\n%s", name, err, now)
+		}
+		if _, err := os.Stat(filepath.Join(filepath.Dir(c.Path), "b.secret")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.Do(); err == nil || !strings.Contains(err.Error(), "was changed meanwhile") {
+			t.Errorf("%s, gone: error %v", name, err)
+		}
+	}
+}
+
 // What cannot be cut out by its headers is refused, and nothing is changed.
 func TestRemovalOfDottedKeys(t *testing.T) {
 	c := aSite(t, dottedText)

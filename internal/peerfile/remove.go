@@ -23,9 +23,13 @@ func Removal(c *config.Config, name string) (*Plan, error) {
 	}
 	plan := &Plan{Config: c.Path}
 	others := slices.ContainsFunc(c.Peers, func(o config.Peer) bool { return o.File == p.File && o.Name != p.Name })
+	text, err := plan.see(file)
+	if err != nil {
+		return nil, err
+	}
 	if !others {
 		plan.Delete = []string{file}
-	} else if err := plan.cut(file, name); err != nil {
+	} else if err := plan.cut(file, string(text), name); err != nil {
 		return nil, err
 	}
 	for _, file := range c.KeyFiles(name) {
@@ -41,12 +45,8 @@ func Removal(c *config.Config, name string) (*Plan, error) {
 }
 
 // cut takes a peer out of a file that has others.
-func (p *Plan) cut(file, name string) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("peerfile: %w", err)
-	}
-	left, err := config.Cut(string(text), name)
+func (p *Plan) cut(file, text, name string) error {
+	left, err := config.Cut(text, name)
 	if err != nil {
 		return fmt.Errorf("peerfile: %s %w", file, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"warren/bgp"
+	"warren/bgp/sockets"
 	"warren/internal/speaker/wire"
 )
 
@@ -68,8 +69,10 @@ func (p *process) open() error {
 		switch {
 		case err != nil && p.ended.Err() != nil:
 			return nil
-		case err != nil:
+		case isEnd(err):
 			return err
+		case err != nil:
+			return broken("it asks for what cannot be: %w", err)
 		case req.Op == wire.OpCancel:
 			p.calls.mu.Lock()
 			if cancel := p.calls.cancel[req.Call]; cancel != nil {
@@ -134,6 +137,9 @@ func (p *process) begin(req wire.Request, n bgp.Neighbor) error {
 		cancel()
 		if _, wanted := p.neighbor(req.Neighbor); err == nil && !wanted {
 			err = errNotWanted
+			if n.LAN() {
+				p.keepListeners() // it may have been opened after those of other neighbors were closed
+			}
 		}
 		p.answer(req, socket, err)
 	})
@@ -170,6 +176,10 @@ func (p *process) socket(ctx context.Context, op string, n *bgp.Neighbor) (endpo
 	}
 	if n.LAN() {
 		l, err := p.pool.Listen(ctx, n)
+		if errors.Is(err, sockets.ErrTTLSecurity) { // the process may be faster than write
+			p.keepListeners()
+			l, err = p.pool.Listen(ctx, n)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -194,7 +204,7 @@ func (p *process) answer(req wire.Request, s endpoint, err error) {
 	} else {
 		with = s
 	}
-	sendErr := p.packets.Send(answer, with)
+	sendErr := p.sendSocket(answer, with)
 	if s != nil {
 		_ = s.Close()
 	}

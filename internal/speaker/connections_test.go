@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func newStranger(t *testing.T, neighbors ...bgp.Neighbor) *stranger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &stranger{t: t, p: &process{s: s, kick: make(chan struct{}, 1), calls: newCalls(), pool: sockets.NewPool(s.cfg.sockets)}, broken: make(chan error, 1)}
+	x := &stranger{t: t, p: newProcess(s), broken: make(chan error, 1)}
 	x.p.ended, x.p.end = context.WithCancelCause(t.Context())
 	if x.p.packets, err = wire.NewPackets(ours); err != nil {
 		t.Fatal(err)
@@ -157,6 +158,43 @@ func TestNeighborsOfOneAddress(t *testing.T) {
 	}
 }
 
+// TestTTLSecurityIsReloaded: neighbors of one address that all get another ttl_security have listeners again,
+// also where they ask for them before what is not wanted any more was closed.
+func TestTTLSecurityIsReloaded(t *testing.T) {
+	local := netip.MustParseAddr("127.9.6.1")
+	var all []bgp.Neighbor
+	for i, name := range []string{"a", "b"} {
+		peer := netip.AddrFrom4([4]byte{127, 9, 6, byte(i + 2)})
+		all = append(all, bgp.Neighbor{Name: name, LocalAddr: local, PeerAddr: peer, ASN: 64513, Network: []netip.Prefix{netip.PrefixFrom(local, 24)}})
+	}
+	x := newStranger(t, all...)
+	call := uint32(0)
+	listens := func(name string) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			call++
+			is, l := x.ask(wire.Request{Op: wire.OpListen, Call: call, Neighbor: x.p.s.table.wanted[name].id})
+			switch {
+			case l != nil:
+				l.Close()
+				return
+			// The descriptor that was sent before may not be closed yet at this end.
+			case !strings.Contains(is.Error, "in use") || time.Now().After(deadline):
+				t.Fatalf("%s has no listener: %+v", name, is)
+			}
+		}
+	}
+	for range 3 {
+		listens("a")
+		listens("b")
+		for i := range all {
+			all[i].TTLSecurity = !all[i].TTLSecurity
+			all[i].Generation++
+		}
+		x.p.s.Want(bgp.Wanted{Neighbors: all})
+	}
+}
+
 // A request that cannot be ends the process.
 func TestAsksForWhatCannotBe(t *testing.T) {
 	for _, req := range []wire.Request{{Op: "exec", Call: 1}, {Op: wire.OpListen}, {}} {
@@ -185,7 +223,7 @@ func FuzzTake(f *testing.F) {
 		n.LocalAddr, n.PeerAddr = netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
 		n.Import = bgp.Policy{Prefixes: []bgp.Filter{{Prefix: prefix("10.0.0.0/8"), Le: 32}}}
 		s.Want(bgp.Wanted{Neighbors: []bgp.Neighbor{n}})
-		p := &process{s: s}
+		p := newProcess(s)
 		_ = p.take(wire.Kind(kind), payload)
 		changes, _ := s.TakeChanges(math.MaxInt)
 		for prefix, r := range changes {

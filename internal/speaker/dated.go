@@ -9,22 +9,16 @@ type dated struct {
 	here time.Time // the same, with a monotonic reading
 }
 
-// take returns the time of a date that is told now; zero stays zero.
-func (d *dated) take(said, now time.Time) time.Time {
+// take returns the time of a date that is told now; zero stays zero. bound is what it can be when it is told first.
+func (d *dated) take(said, now time.Time, bound func(t, now time.Time) time.Time) time.Time {
 	if !said.Equal(d.said) {
-		*d = dated{said, said}
-		if !said.IsZero() {
-			d.here = now.Add(said.Sub(now))
+		*d = dated{said, bound(said, now)}
+		if !d.here.IsZero() {
+			d.here = here(d.here, now)
 		}
 	}
 	return d.here
 }
 
-// takePast is take of what is over, or has begun, and so is not after now.
-func (d *dated) takePast(said, now time.Time) time.Time {
-	another := !said.Equal(d.said)
-	if d.take(said, now); another && d.here.After(now) {
-		d.here = now
-	}
-	return d.here
-}
+// here is a date as a time of this process, by the clock as it is now.
+func here(date, now time.Time) time.Time { return now.Add(date.Sub(now)) }

@@ -9,10 +9,11 @@
 //  2. [Speaker.Want] keeps what is wanted; a goroutine sends it. Nothing waits for the process: what is
 //     not sent yet is replaced (write.go).
 //  3. What the process asks for is opened for it, if it is for a neighbor that is wanted
-//     (connections.go). What it tells is checked and kept (read.go, table.go); [Speaker.Events] says
+//     (connections.go). What it tells is checked and kept (read.go, bounds.go, table.go); [Speaker.Events] says
 //     that there is something to take.
 //  4. What it logs goes to the daemon's log, and so does what it panics with (output.go).
-//  5. It is ended if it takes more memory than it may (memory.go).
+//  5. It is ended if it takes more memory than it may (memory.go), and if it does not answer the question whether it
+//     works (write.go).
 //  6. [Speaker.Explain] asks it about one prefix (explain.go).
 //  7. When it ends, another one is started after a pause that grows. Its routes stay until their neighbors
 //     have announced them again, or have had time to, and for RestartTime at most (table.go).

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -63,6 +64,7 @@ func (c *crash) read(from *os.File) {
 func (c *crash) take(line []byte) {
 	r, err := wire.ParseRecord(line)
 	if err == nil {
+		r.Time = recent(r.Time, time.Now())
 		if ctx := context.Background(); c.log.Enabled(ctx, r.Level) {
 			_ = c.log.Handler().Handle(ctx, r) // it is bounded, and drops what does not fit
 		}

@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 
 	"warren/bgp/heap"
 	"warren/bgp/sockets"
@@ -28,6 +32,8 @@ const (
 	steadyAfter  = time.Minute // of work, after which the pause is the first one again
 	// stopTime is how long the process may take to end its sessions.
 	stopTime = 4 * time.Second
+	// outputTime is how long what the process has said at its end is read, where something else still has its output.
+	outputTime = 5 * time.Second
 	// expireInterval is how often stale routes are looked at.
 	expireInterval = 200 * time.Millisecond
 )
@@ -125,6 +131,12 @@ type process struct {
 	end   context.CancelCauseFunc
 	calls calls
 	pool  *sockets.Pool // listeners of neighbors on networks with others
+
+	events  *rate.Limiter // of events that it tells of
+	flooded bool          // some were left out; read's
+
+	// pinged is how often it was asked whether it works, and ponged which of these questions it has answered last.
+	pinged, ponged atomic.Uint32
 }
 
 // wake has what is not sent yet be sent. There may be no process.
@@ -172,10 +184,12 @@ func (s *Speaker) runProcess(ctx context.Context) error {
 		p.end(errHandedOver)
 	}
 	p.wake()
+	p.killGroup()
 	state, err := running.Wait()
 	asked := context.Cause(p.ended)
 	p.end(errors.New("it has ended"))
 	p.close()
+	_ = p.output.SetReadDeadline(time.Now().Add(outputTime))
 	work.Wait()
 	_ = p.pool.Close() // the descriptors are gone in any case
 	s.mu.Lock()
@@ -187,12 +201,21 @@ func (s *Speaker) runProcess(ctx context.Context) error {
 	return p.cause(state, asked, crash)
 }
 
-// cause says why the process has ended: the reason for which it was killed, or what it said, or how it
+// killGroup waits for the process's end and kills what it has started and left behind in its process group, whose
+// number nothing else can have until Wait. One that was taken over can have moved them to another group: nothing
+// here may wait for the descriptors that they have.
+func (p *process) killGroup() {
+	for errors.Is(unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+	}
+	_ = unix.Kill(-p.pid, unix.SIGKILL)
+}
+
+// cause says why the process has ended: the reason for which this one has killed it, or what it said, or how it
 // ended. A connection to it that has ended is not a reason, but a consequence.
 func (p *process) cause(state *os.ProcessState, asked error, crash *crash) error {
 	var broken *brokenError
 	switch status, ok := state.Sys().(syscall.WaitStatus); {
-	case errors.As(asked, &broken):
+	case errors.As(asked, &broken), asked != nil && !isEnd(asked):
 		return asked
 	case crash.reason != "":
 		return errors.New(crash.reason)
@@ -211,15 +234,26 @@ func broken(format string, args ...any) error { return &brokenError{fmt.Errorf(f
 
 func (e *brokenError) Unwrap() error { return e.error }
 
+// isEnd reports whether err is what a connection to a process says that has ended.
+func isEnd(err error) bool {
+	return slices.ContainsFunc([]error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE},
+		func(end error) bool { return errors.Is(err, end) })
+}
+
 func (p *process) close() {
 	p.messages.Close()
 	_ = p.packets.Close()
 	p.memory.Close()
 }
 
+// newProcess returns a process that is not there yet.
+func newProcess(s *Speaker) *process {
+	return &process{s: s, kick: make(chan struct{}, 1), calls: newCalls(), pool: sockets.NewPool(s.cfg.sockets), events: newEventLimit()}
+}
+
 // start starts the process and connects to it.
 func (s *Speaker) start() (*process, *os.Process, error) {
-	p := &process{s: s, kick: make(chan struct{}, 1), calls: newCalls(), pool: sockets.NewPool(s.cfg.sockets)}
+	p := newProcess(s)
 	var theirs []*os.File
 	defer func() {
 		for _, f := range theirs {

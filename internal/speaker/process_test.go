@@ -11,6 +11,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,10 +43,35 @@ func TestMain(m *testing.M) {
 			panic("for the test")
 		case "quiet":
 			time.Sleep(time.Hour)
+		case "lasting": // is left behind by one that forks
+			time.Sleep(10 * time.Minute)
+			os.Exit(0)
+		case "forks":
+			fork(os.Args[2] == "away")
+			panic("for the test")
+		case "long": // what it says is longer than may be
+			_, _ = os.NewFile(3, "messages").Write([]byte{0xff, 0xff, 0xff, 0xff, 16})
+			time.Sleep(time.Hour)
+		case "nonsense": // it asks for nothing that there is
+			_, _ = os.NewFile(4, "connections").Write([]byte("{"))
+			time.Sleep(time.Hour)
 		}
 		os.Exit(3)
 	}
 	os.Exit(m.Run())
+}
+
+// fork starts a process that has this one's descriptors 2 to 4, in a process group of its own or in this one's, and
+// says which.
+func fork(away bool) {
+	p, err := os.StartProcess("/proc/self/exe", []string{"warren", "lasting"}, &os.ProcAttr{
+		Files: []*os.File{nil, nil, os.Stderr, os.NewFile(3, "messages"), os.NewFile(4, "connections")},
+		Sys:   &syscall.SysProcAttr{Setsid: away},
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintln(os.Stderr, "left behind:", p.Pid)
 }
 
 // safeBuffer is a log that is written and read at the same time.
@@ -250,9 +278,12 @@ func TestSessionChangesUnseen(t *testing.T) {
 	}
 }
 
-// Why the process has ended is told: what it panicked with, and that it cannot be had at all.
+// Why the process has ended is told: what it panicked with, that it cannot be had at all, and for what it was killed.
 func TestWhyTheProcessEnds(t *testing.T) {
-	for arg, want := range map[string]string{"panic": "panic: for the test", "nothing": "it has ended with status"} {
+	for arg, want := range map[string]string{
+		"panic": "panic: for the test", "nothing": "it has ended with status",
+		"long": "it says what cannot be: wire: a message of 4294967295 bytes", "nonsense": "it asks for what cannot be",
+	} {
 		u := startSpeaker(t, 64512, "10.0.0.1", func(c *Config) { c.command = []string{"warren", arg, "-test.run=^$"} })
 		eventually(t, want, func() bool { st := u.Status(); return st.Restarts >= 2 && strings.Contains(st.LastError, want) })
 		log := u.log.String()
@@ -264,6 +295,63 @@ func TestWhyTheProcessEnds(t *testing.T) {
 		}
 		u.stop()
 	}
+}
+
+// A process that has left others behind, which have its descriptors, does not hold up the next one. Those of its
+// process group are ended with it.
+func TestProcessForks(t *testing.T) {
+	for _, where := range []string{"here", "away"} {
+		u := startSpeaker(t, 64512, "10.0.0.1", func(c *Config) { c.command = []string{"warren", "forks", where} })
+		left := func() (pids []int) {
+			for _, m := range regexp.MustCompile(`left behind: (\d+)`).FindAllStringSubmatch(u.log.String(), -1) {
+				pid, _ := strconv.Atoi(m[1])
+				pids = append(pids, pid)
+			}
+			return pids
+		}
+		t.Cleanup(func() {
+			for _, pid := range left() {
+				if lasts(pid) {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		})
+		eventually(t, "the next process", func() bool { return u.Status().Restarts >= 2 })
+		if why := u.Status().LastError; why != "panic: for the test" {
+			t.Errorf("%s: it has ended: %s", where, why)
+		}
+		u.stop()
+		if where == "here" {
+			eventually(t, "the end of what was left behind", func() bool { return !slices.ContainsFunc(left(), lasts) })
+		}
+	}
+}
+
+// lasts reports whether a process is there that was left behind, and not only waited for by its parent.
+func lasts(pid int) bool {
+	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // of one that has ended it is empty
+	return bytes.HasPrefix(name, []byte("warren\x00lasting"))
+}
+
+// A process that works answers when it is asked whether it does. One that hangs is ended, and another one is started.
+func TestProcessHangs(t *testing.T) {
+	u := startSpeaker(t, 64512, "10.0.0.1", func(c *Config) { c.pingInterval = 500 * time.Millisecond })
+	answers := func(of int) bool {
+		u.Speaker.mu.Lock()
+		defer u.Speaker.mu.Unlock()
+		p := u.process
+		return p != nil && p.pid != of && p.ponged.Load() > 2
+	}
+	eventually(t, "answers", func() bool { return answers(0) })
+	first := u.Status().PID
+	if first == 0 {
+		t.Fatal("the process that has answered is gone")
+	}
+	if err := syscall.Kill(first, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is ended", func() bool { return strings.Contains(u.Status().LastError, "not answered") })
+	eventually(t, "answers of another one", func() bool { return answers(first) })
 }
 
 // A process that takes more memory than it may is ended, and why is told. How much it may take

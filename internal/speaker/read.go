@@ -22,8 +22,11 @@ func (p *process) read() error {
 	in := wire.NewReader(p.messages, wire.MaxFromSpeaker)
 	for ready := false; ; {
 		kind, payload, err := in.Read()
-		if err != nil {
+		switch {
+		case isEnd(err):
 			return err
+		case err != nil:
+			return broken("it says what cannot be: %w", err)
 		}
 		if !ready {
 			if err := p.readReady(kind, payload); err != nil {
@@ -81,6 +84,8 @@ func (p *process) take(kind wire.Kind, payload []byte) error {
 		return decode(payload, p.takeServing)
 	case wire.KindExplained:
 		return decode(payload, p.takeExplained)
+	case wire.KindPong:
+		return decode(payload, p.takePong)
 	}
 	return errors.New("a message of a kind that is not known")
 }
@@ -130,16 +135,12 @@ func (p *process) takeNeighbors(m wire.Neighbors) error {
 	now := time.Now()
 	for i := range m.Changed {
 		st := &m.Changed[i].NeighborStatus
-		if !slices.Contains(states, st.State) || st.Received < 0 || st.Accepted < 0 || st.Refused < 0 || st.Announced < 0 || st.Withheld < 0 ||
-			min(st.Looped.Prefixes, st.Looped.ByAS, st.Looped.ByOriginator, st.Looped.ByCluster) < 0 {
-			return errors.New("a status that there is not")
+		if !slices.Contains(states, st.State) {
+			return errStatus
 		}
-		for _, f := range st.Families {
-			if min(f.Received, f.Accepted, f.Refused, f.Announced) < 0 {
-				return errors.New("a status that there is not")
-			}
+		if err := checkStatus(st); err != nil {
+			return err
 		}
-		st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
 	}
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
@@ -154,20 +155,27 @@ func (p *process) takeEvent(e wire.Event) error {
 	if e.Kind != bgp.SessionUp && e.Kind != bgp.SessionDown {
 		return errors.New("an event that there is not")
 	}
-	var when dated
-	at := when.takePast(e.Time, time.Now())
+	now := time.Now()
+	e.Time, e.Lasted = here(recent(e.Time, now), now), max(e.Lasted, 0)
 	p.s.mu.Lock()
 	name := ""
 	if o := p.s.table.owners[e.ID]; o != nil { // else it is not wanted any more
 		name = o.neighbor.Name
 		o.up = time.Time{}
 		if e.Kind == bgp.SessionUp {
-			o.up = at
+			o.up = e.Time
 		}
 	}
 	p.s.mu.Unlock()
-	if name != "" {
-		p.s.cfg.OnEvent(bgp.Event{Kind: e.Kind, Time: at, Neighbor: name, Cause: short(e.Cause), Lasted: e.Lasted})
+	switch {
+	case name == "":
+	case !p.events.Allow():
+		if !p.flooded {
+			p.flooded = true
+			p.s.log.Warn("the speaker tells of more events of sessions than the history can have: some are left out")
+		}
+	default:
+		p.s.cfg.OnEvent(bgp.Event{Kind: e.Kind, Time: e.Time, Neighbor: name, Cause: short(e.Cause), Lasted: e.Lasted})
 	}
 	return nil
 }

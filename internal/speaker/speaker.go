@@ -35,8 +35,9 @@ type Config struct {
 	// Resume is what the program before has left in this process; nil: nothing. See TakeUp.
 	Resume *Handover
 
-	sockets sockets.Opener // another port, for tests
-	command []string       // the process's arguments, for tests; nil: those of the binary
+	sockets      sockets.Opener // another port, for tests
+	command      []string       // the process's arguments, for tests; nil: those of the binary
+	pingInterval time.Duration  // another one, for tests; 0: that of the package
 }
 
 // A Speaker is the BGP speaker as the daemon sees it. Its methods may be called from any goroutine; none
@@ -95,6 +96,9 @@ func New(cfg Config) *Speaker {
 	}
 	if cfg.OnEvent == nil {
 		cfg.OnEvent = func(bgp.Event) {}
+	}
+	if cfg.pingInterval == 0 {
+		cfg.pingInterval = pingInterval
 	}
 	s := &Speaker{
 		cfg: cfg, log: cfg.Logger, table: newTable(),

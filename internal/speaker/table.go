@@ -35,7 +35,7 @@ type owner struct {
 	neighbor bgp.Neighbor
 	limit    int       // of routes, 0: none; see setLimit
 	routes   int       // how many prefixes it has a way to
-	refused  bool      // the policy has refused some
+	refused  bool      // the policy has refused some that the process has told, and may not tell again
 	stale    time.Time // until when the routes may stay; zero: it is not stale
 	handed   bool      // by the program before, and its neighbor was not wanted yet
 
@@ -72,20 +72,29 @@ func (o *owner) setLimit(maxPrefixes int) {
 }
 
 // want takes over what is wanted; addresses are normalized. The routes of neighbors that are not
-// wanted any more, or in another session, are gone when it returns. It returns those whose session was up, by
-// their names.
+// wanted any more, or in another session, are gone when it returns, and so are those that another policy
+// refuses: the process may be late, or may not do it. What is protected only now the daemon gives no way by itself,
+// and it changes with each tunnel that comes up, so that only stale owners are looked at for that, whose process will
+// not take anything back. It returns those whose session was up, by their names.
 func (t *table) want(neighbors []bgp.Neighbor, protected *bgp.Protected) (ended []*owner) {
-	otherProtected := !protected.Equal(t.protected)
+	var affected func(netip.Prefix) bool // nil: the same is protected as before
+	if !protected.Equal(t.protected) {
+		affected = protected.Affects(t.protected)
+	}
 	t.protected = protected
-	next := make(map[string]*owner, len(neighbors))
+	next, gone := make(map[string]*owner, len(neighbors)), losses{}
 	for _, n := range neighbors {
 		o := t.wanted[n.Name]
 		if o == nil || !o.neighbor.SameSession(&n) {
 			o = t.add(n)
 		}
-		if o.refused && (otherProtected || !o.neighbor.Import.Equal(n.Import)) {
+		otherImport := !o.neighbor.Import.Equal(n.Import)
+		if o.refused && (otherImport || affected != nil) {
 			o.refused = false
 			o.repeat++
+		}
+		if otherImport {
+			gone.some(o, t.refuses(n.Import, nil))
 		}
 		o.neighbor = n
 		o.setLimit(n.MaxPrefixes)
@@ -98,18 +107,35 @@ func (t *table) want(neighbors []bgp.Neighbor, protected *bgp.Protected) (ended 
 		case is == o:
 		case o.handed && is == nil && !t.awaited.IsZero(): // its tunnel is not there yet
 		case o.handed && is != nil && o.takenUp(&is.neighbor):
-			t.dropRefused(o, is.neighbor.Import)
+			gone.some(o, t.refuses(is.neighbor.Import, nil))
 		case is != nil && !o.stale.IsZero() && o.neighbor.SameSession(&is.neighbor):
-			t.dropRefused(o, is.neighbor.Import)
+			if !o.neighbor.Import.Equal(is.neighbor.Import) {
+				gone.some(o, t.refuses(is.neighbor.Import, nil))
+			} else if affected != nil {
+				gone.some(o, t.refuses(is.neighbor.Import, affected))
+			}
+			o.neighbor.Import = is.neighbor.Import
 		default:
 			if o.stale.IsZero() && !o.up.IsZero() {
 				ended = append(ended, o)
 			}
-			t.drop(o)
+			gone.all(o)
 		}
 	}
+	t.lose(gone)
 	slices.SortFunc(ended, func(a, b *owner) int { return strings.Compare(a.neighbor.Name, b.neighbor.Name) })
 	return ended
+}
+
+// refuses returns which prefixes a policy does not let in, of those that affected is true for; nil: of all.
+func (t *table) refuses(imports bgp.Policy, affected func(netip.Prefix) bool) func(netip.Prefix) bool {
+	return func(p netip.Prefix) bool {
+		if affected != nil && !affected(p) {
+			return false
+		}
+		ok, _ := imports.Accepts(p, t.protected)
+		return !ok
+	}
 }
 
 func (t *table) add(n bgp.Neighbor) *owner {
@@ -117,44 +143,6 @@ func (t *table) add(n bgp.Neighbor) *owner {
 	o := &owner{id: t.last, neighbor: n}
 	t.owners[o.id] = o
 	return o
-}
-
-// drop forgets an owner and its routes.
-func (t *table) drop(o *owner) {
-	t.remove(o, func(netip.Prefix) bool { return true })
-	delete(t.owners, o.id)
-}
-
-// dropRefused drops the routes of a stale owner that the policy of today refuses: no process
-// will do it.
-func (t *table) dropRefused(o *owner, imports bgp.Policy) {
-	t.remove(o, func(p netip.Prefix) bool {
-		ok, _ := imports.Accepts(p, t.protected)
-		return !ok
-	})
-}
-
-// remove takes an owner's ways to those prefixes away for which f is true.
-func (t *table) remove(o *owner, f func(netip.Prefix) bool) {
-	if o.routes == 0 {
-		return
-	}
-	without := make(map[setID]setID)
-	for id := 1; id < len(t.sets.all); id++ { // new ones need no look
-		at := slices.IndexFunc(t.sets.all[id].members, func(m member) bool { return m.o == o })
-		if at >= 0 {
-			t.members = slices.Delete(append(t.members[:0], t.sets.all[id].members...), at, at+1)
-			without[setID(id)] = t.sets.intern(normal(t.members))
-		}
-	}
-	for p, id := range t.routes.All() {
-		if to, ok := without[id]; ok && f(p) {
-			t.put(p, to)
-		}
-	}
-	for _, id := range without {
-		t.sets.release(id)
-	}
 }
 
 // orphan makes all owners stale, until a moment at the latest, because their process has died. What is
@@ -226,6 +214,7 @@ func (t *table) expire(now time.Time) (left bool) {
 	if !now.Before(t.awaited) {
 		t.awaited = time.Time{}
 	}
+	gone := losses{}
 	for _, o := range t.owners {
 		if o.stale.IsZero() {
 			continue
@@ -236,11 +225,12 @@ func (t *table) expire(now time.Time) (left bool) {
 			continue
 		}
 		if o.routes == 0 || is == nil || !now.Before(o.stale) || is.complete(now) {
-			t.drop(o)
+			gone.all(o)
 		} else {
 			left = true
 		}
 	}
+	t.lose(gone)
 	return left
 }
 
@@ -263,8 +253,8 @@ func (t *table) setStatus(id uint32, st bgp.NeighborStatus, now time.Time) {
 	}
 	// What the daemon knows itself it need not be told.
 	st.Name, st.PeerAddr, st.ASN = o.neighbor.Name, o.neighbor.PeerAddr, o.neighbor.ASN
-	st.Since, st.Unanswered = o.since.takePast(st.Since, now), o.unanswered.takePast(st.Unanswered, now)
-	st.RestartUntil = o.restart.take(st.RestartUntil, now)
+	st.Since, st.Unanswered = o.since.take(st.Since, now, past), o.unanswered.take(st.Unanswered, now, past)
+	st.RestartUntil = o.restart.take(st.RestartUntil, now, coming)
 	switch {
 	case st.State != stateEstablished:
 		o.established = time.Time{}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,6 +211,114 @@ func TestTellsOnlyWhatIsWanted(t *testing.T) {
 	tab.setStatus(77, st, now)
 	if o := tab.wanted["a"]; o.status.Name != "a" || o.status.ASN != 64513 {
 		t.Errorf("the status is %+v", o.status)
+	}
+}
+
+// A policy that is tightened takes what was told before, whatever the process does, and one that is widened
+// again has the process tell it again, which may have seen neither.
+func TestPolicyIsTightened(t *testing.T) {
+	tab, v, now := newTable(), view{}, time.Now()
+	wide, b := neighbor("a", 1), neighbor("b", 1)
+	p, q := prefix("10.1.0.0/16"), prefix("10.2.0.0/16")
+	tab.want([]bgp.Neighbor{wide, b}, nil)
+	set(t, tab, "a | b", "10.1.0.0/16", now)
+	set(t, tab, "a | b", "10.2.0.0/16", now)
+	set(t, tab, "a", "10.3.0.0/16", now)
+	v.take(tab)
+	narrow := wide
+	narrow.Import = bgp.Policy{Prefixes: []bgp.Filter{{Prefix: q}}}
+	tab.want([]bgp.Neighbor{narrow, b}, nil)
+	v.take(tab)
+	v.check(t, "tightened", view{p: "b", q: "a | b"})
+	if a := tab.wanted["a"]; a.routes != 1 || !a.refused || a.repeat != 0 || tab.wanted["b"].refused {
+		t.Errorf("a is %+v", a)
+	}
+	tab.want([]bgp.Neighbor{wide, b}, nil)
+	if a := tab.wanted["a"]; a.refused || a.repeat != 1 {
+		t.Errorf("widened, a is %+v", a)
+	}
+	for _, told := range []string{"10.1.0.0/16", "10.2.0.0/16"} {
+		set(t, tab, "a | b", told, now)
+	}
+	v.take(tab)
+	v.check(t, "told again", view{p: "a | b", q: "a | b"})
+	tab.want([]bgp.Neighbor{narrow}, nil) // b goes at the same time
+	v.take(tab)
+	v.check(t, "without b", view{q: "a"})
+	tab.want(nil, nil)
+	tab.take(math.MaxInt)
+	checkSets(t, tab)
+}
+
+// Whatever many neighbors lose together, by going or by policy, is gone, and nothing else is.
+func TestLosesAgainstAModel(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	names := []string{"a", "b", "c", "d", "e"}
+	for range 300 {
+		tab, v := newTable(), view{}
+		imports := map[string]bgp.Policy{}
+		wants := func() (all []bgp.Neighbor) {
+			for _, name := range names {
+				if imports[name].Any || len(imports[name].Prefixes) > 0 {
+					n := neighbor(name, 1)
+					n.Import = imports[name]
+					all = append(all, n)
+				}
+			}
+			return all
+		}
+		for _, name := range names {
+			imports[name] = bgp.Policy{Any: true}
+		}
+		tab.want(wants(), nil)
+		model := map[netip.Prefix][]string{}
+		for i := range 40 {
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 16)
+			for _, at := range r.Perm(len(names))[:1+r.IntN(len(names))] {
+				model[p] = append(model[p], names[at])
+			}
+			set(t, tab, strings.Join(model[p], " "), p.String(), time.Now())
+		}
+		for range 3 {
+			for _, name := range names {
+				switch r.IntN(4) {
+				case 0:
+					delete(imports, name)
+				case 1:
+					if _, ok := imports[name]; ok {
+						imports[name] = bgp.Policy{Prefixes: []bgp.Filter{{Prefix: prefix("10.0.0.0/12"), Le: 16}, {Prefix: prefix(fmt.Sprintf("10.%d.0.0/16", 16+r.IntN(24)))}}}
+					}
+				}
+			}
+			tab.want(wants(), nil)
+			v.take(tab)
+			want := view{}
+			for p, ways := range model {
+				ways = slices.DeleteFunc(ways, func(name string) bool {
+					is, ok := imports[name]
+					return !ok || !is.Matches(p, false)
+				})
+				model[p] = ways
+				if len(ways) > 0 {
+					want[p] = strings.Join(slices.Sorted(slices.Values(ways)), " ")
+				}
+			}
+			v.check(t, "lost", want)
+			routes := 0
+			for _, o := range tab.owners {
+				routes += o.routes
+			}
+			left := 0
+			for _, ways := range model {
+				left += len(ways)
+			}
+			if routes != left || tab.routes.Len() != len(want) {
+				t.Fatalf("%d ways to %d prefixes are counted, want %d to %d", routes, tab.routes.Len(), left, len(want))
+			}
+		}
+		tab.want(nil, nil)
+		tab.take(math.MaxInt)
+		checkSets(t, tab)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 
 	"warren/bgp"
@@ -17,6 +18,11 @@ const (
 	settingsInterval = time.Second
 	// writeTime bounds how long the process may not read. It may be busy, or the machine.
 	writeTime = time.Minute
+	// pingInterval is how often the process is asked whether it works, and pingsLost how many such questions in a
+	// row one that works does not leave without an answer. They are counted, and no time is taken: where this
+	// process had no processor it has asked less often, too.
+	pingInterval = 10 * time.Second
+	pingsLost    = 12
 )
 
 // sent is what the process was sent.
@@ -30,8 +36,9 @@ type sent struct {
 
 // write sends what the process has to know, each time as it is then, until the process ends.
 func (p *process) write(ctx context.Context) error {
-	tick := time.NewTicker(settingsInterval)
+	tick, ping := time.NewTicker(settingsInterval), time.NewTicker(p.s.cfg.pingInterval)
 	defer tick.Stop()
+	defer ping.Stop()
 	var sent sent
 	stop := ctx.Done()
 	for {
@@ -41,6 +48,10 @@ func (p *process) write(ctx context.Context) error {
 		select {
 		case <-p.kick:
 		case <-tick.C:
+		case <-ping.C:
+			if err := p.ping(); err != nil {
+				return err
+			}
 		case <-stop:
 			stop = nil
 			if err := p.send(wire.KindStop, nil); err != nil {
@@ -50,6 +61,23 @@ func (p *process) write(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// ping asks the process whether it works, unless it has left too many such questions without an answer.
+func (p *process) ping() error {
+	if p.pinged.Load()-p.ponged.Load() >= pingsLost {
+		return broken("it has not answered for %v: it hangs, or was stopped by a signal", pingsLost*p.s.cfg.pingInterval)
+	}
+	return p.send(wire.KindPing, wire.Ping{Number: p.pinged.Add(1)})
+}
+
+// takePong takes the answer.
+func (p *process) takePong(is wire.Ping) error {
+	if is.Number > p.pinged.Load() {
+		return errors.New("an answer without a question")
+	}
+	p.ponged.Store(is.Number)
+	return nil
 }
 
 // update sends what is another than was sent.
@@ -85,9 +113,7 @@ func (p *process) update(sent *sent) error {
 		if err := p.send(wire.KindWant, want); err != nil {
 			return err
 		}
-		if err := p.pool.Keep(p.s.neighborsOnLANs()); err != nil {
-			p.s.log.Warn("BGP: a listener that is not wanted any more cannot be closed", slog.Any("err", err))
-		}
+		p.keepListeners()
 		sent.serial = serial
 	}
 	if asked.number != sent.asked && asked.process == p {
@@ -97,7 +123,7 @@ func (p *process) update(sent *sent) error {
 		sent.asked = asked.number
 	}
 	if listener.number != sent.listener {
-		err := p.packets.Send(wire.Answer{Listener: listener.number}, listener.conn)
+		err := p.sendSocket(wire.Answer{Listener: listener.number}, listener.conn)
 		if err != nil && p.s.listens(listener.number) {
 			return err
 		}
@@ -119,6 +145,13 @@ func (s *Speaker) wantLocked() wire.Want {
 		}
 	}
 	return w
+}
+
+// keepListeners closes the listeners on networks that no neighbor is wanted for any more.
+func (p *process) keepListeners() {
+	if err := p.pool.Keep(p.s.neighborsOnLANs()); err != nil {
+		p.s.log.Warn("BGP: a listener that is not wanted any more cannot be closed", slog.Any("err", err))
+	}
 }
 
 // neighborsOnLANs are the neighbors that are wanted on networks with others.
@@ -153,6 +186,15 @@ func (p *process) send(k wire.Kind, v any) error {
 	p.messages.SetWriteDeadline(time.Now().Add(writeTime))
 	if _, err = p.messages.Write(b); errors.Is(err, os.ErrDeadlineExceeded) {
 		return broken("it has not read for %v", writeTime)
+	}
+	return err
+}
+
+// sendSocket sends an answer, with a descriptor unless that is nil.
+func (p *process) sendSocket(a wire.Answer, with syscall.Conn) error {
+	err := p.packets.Send(a, with)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return broken("it does not take the sockets that are opened for it: %w", err)
 	}
 	return err
 }

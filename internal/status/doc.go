@@ -16,7 +16,8 @@
 //     GET /history answers with events of the history, a line of JSON for each, and goes on
 //     with those to come where that is asked for.
 //  3. Get, GetHistory, Reload and SetLogLevel are the client's side; their errors tell an operator what
-//     to do. Table and PeerText write
+//     to do, and whether something may have been done (ErrNotAsked). None waits for an answer without end,
+//     but for events to come. Table and PeerText write
 //     a Status for people, those of a View as a terminal has room for it (columns.go); Down says what of
 //     it is down, Plugin judges it by thresholds for monitoring (threshold.go), Gist says whether two differ.
 //

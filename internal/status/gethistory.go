@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	"warren/internal/history"
 )
@@ -15,6 +16,8 @@ import (
 const (
 	// maxEvent bounds a line of the history, in bytes. Its texts are bounded.
 	maxEvent = 64 << 10
+	// maxHistory bounds what a client reads of it: some thousand of the longest events.
+	maxHistory = 64 << 20
 	// maxWaiting is how many events a client has at most that are not told yet: several times what a daemon keeps.
 	maxWaiting = 1 << 14
 )
@@ -32,7 +35,7 @@ var (
 // were told; one that follows ends with an error only, ErrStopped if the daemon ends, ErrBehind if more
 // events wait to be told than there is room for.
 func GetHistory(ctx context.Context, socket string, q HistoryQuery, each func(history.Event) error) error {
-	body, err := open(ctx, socket, http.MethodGet, "/history?"+q.values().Encode())
+	body, err := askHistory(ctx, socket, q)
 	if err != nil {
 		return err
 	}
@@ -60,6 +63,16 @@ func GetHistory(ctx context.Context, socket string, q HistoryQuery, each func(hi
 		return ctx.Err()
 	}
 	return r.ended(socket, q.Follow)
+}
+
+// askHistory asks for a history. All of one that has an end is read at once.
+func askHistory(ctx context.Context, socket string, q HistoryQuery) (io.ReadCloser, error) {
+	path := "/history?" + q.values().Encode()
+	if q.Follow {
+		return open(ctx, socket, http.MethodGet, path)
+	}
+	body, err := read(ctx, socket, http.MethodGet, path, maxHistory)
+	return io.NopCloser(strings.NewReader(string(body))), err
 }
 
 // lineReader reads lines as they come, while somebody else works on those before: a pager that shows the first page

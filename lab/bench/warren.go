@@ -62,7 +62,8 @@ func (w *warren) version(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("version of warren: %w", err)
 	}
-	return strings.TrimSpace(string(out)), nil
+	first, _, _ := strings.Cut(string(out), "\n") // the commit's date follows
+	return strings.TrimSpace(first), nil
 }
 
 func (w *warren) prepare(ctx context.Context, p *pair) (err error) {

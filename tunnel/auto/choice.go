@@ -119,7 +119,7 @@ func (c *choice) step(now time.Time, f *facts) (moved bool) {
 		return false
 	case !f.works(WireGuard):
 		return c.move(now, TLS, notUp(WireGuard, f))
-	case !f.works(TLS):
+	case !f.up[TLS], !f.works(TLS) && hears: // silent for a moment is better than a direction that is dead
 		return c.move(now, WireGuard, notUp(TLS, f))
 	case !hears:
 		return c.move(now, TLS, "the peer receives nothing over WireGuard")

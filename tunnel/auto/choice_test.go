@@ -152,6 +152,20 @@ func TestPeerHearsNothing(t *testing.T) {
 	p.want(WireGuard, preferred)
 }
 
+// TLS may say nothing for a moment, as while TCP sends again what was lost. Nothing that this end sends would arrive over
+// WireGuard, if the peer has said so.
+func TestSilentIsBetterThanDeaf(t *testing.T) {
+	p := both(t)
+	p.f.hears = false
+	p.step()
+	p.want(TLS, "receives nothing")
+	p.f.silent = [2]bool{TLS: true}
+	p.pass(10)
+	p.want(TLS, "receives nothing")
+	p.up(TLS, false, "silence")
+	p.want(WireGuard, "TLS is down: silence")
+}
+
 // One that is up and silent is left too, if the other is not.
 func TestSilentIsLeft(t *testing.T) {
 	p := both(t)

@@ -149,15 +149,18 @@ func aheadOf(since time.Time) func(time.Time) time.Duration {
 	return func(t time.Time) time.Duration { return time.Duration(t.UnixNano()-wall) - t.Sub(since) }
 }
 
-// hostAsleep returns how long this machine has slept since it was started. It is rather too
-// little than too much, by as long as this goroutine was interrupted.
-func hostAsleep() (time.Duration, error) {
-	var boot, mono unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
-		return 0, err
+// hostAsleep returns how long this machine has slept since it was started. A reading is too little by as long as this
+// goroutine was interrupted in it, and the clock would later jump by that: so there are several.
+func hostAsleep() (asleep time.Duration, err error) {
+	for range 5 {
+		var boot, mono unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
+			return 0, err
+		}
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono); err != nil {
+			return 0, err
+		}
+		asleep = max(asleep, time.Duration(boot.Nano()-mono.Nano()))
 	}
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono); err != nil {
-		return 0, err
-	}
-	return time.Duration(boot.Nano() - mono.Nano()), nil
+	return asleep, nil
 }

@@ -28,6 +28,9 @@ func (l *Link) glance() {
 		l.blind = false
 		l.report.SetError("")
 	}
+	if err == nil {
+		l.setStats(s.stats())
+	}
 	s, local, problem := l.see(s, err)
 	if problem != "" {
 		l.stopPings()

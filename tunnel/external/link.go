@@ -20,8 +20,7 @@ type Config struct {
 	Interface string
 
 	// Look sees the interface of that name, in the network namespace of the
-	// daemon. It is called once every Keepalive, in Run's goroutine, and by
-	// Status. An error means that the kernel could not be asked.
+	// daemon. It is called once every Keepalive, and after each Status, in Run's goroutine. An error means that the kernel could not be asked.
 	Look func(name string) (Sight, error)
 
 	// Addresses are those that the interface should have, host part included.
@@ -75,12 +74,12 @@ type Link struct {
 
 	localBeside netip.Addr // this end's address for Beside
 
-	woken  chan struct{}        // capacity 1: the machine woke up, or the peer is to be asked at once
-	ask    chan chan<- struct{} // for the counters; what is sent is closed when they are read
+	woken  chan struct{} // capacity 1: the machine woke up, or the peer is to be asked at once
+	count  chan struct{} // capacity 1: somebody has seen the counters, and may want later ones
 	report *report.Report
 	mu     sync.Mutex
 	local  netip.Addr
-	stats  tunnel.Stats // as counted last
+	stats  tunnel.Stats // as seen last
 }
 
 // pinger is what Link needs of [ping.Pinger].
@@ -124,7 +123,7 @@ func New(c Config) (*Link, error) {
 	return &Link{
 		cfg: c, log: c.Logger.With("peer", c.Name, "interface", c.Interface),
 		newPing: newPing, localBeside: beside,
-		woken: make(chan struct{}, 1), ask: make(chan chan<- struct{}),
+		woken: make(chan struct{}, 1), count: make(chan struct{}, 1),
 		report: report.New("external", c.Interface, 0),
 	}, nil
 }
@@ -159,8 +158,10 @@ func (l *Link) Run(ctx context.Context) error {
 			l.silence()
 		case <-l.woken:
 			l.awake()
-		case done := <-l.ask:
-			l.counts(done)
+		case <-l.count:
+			if s, err := l.cfg.Look(l.cfg.Interface); err == nil {
+				l.setStats(s.stats())
+			}
 		}
 	}
 }
@@ -183,43 +184,26 @@ func (l *Link) awake() {
 	l.glance()
 }
 
-// countWithin bounds how long Status waits for the counters.
-const countWithin = 10 * time.Millisecond
-
-// Status returns how the tunnel is now. Its counters are the interface's own,
-// which begin anew when it is made anew. Where the kernel does not tell them at once, as it is busy with
-// the routes of a large table (both take the lock of rtnetlink), they are those of the last time.
+// Status returns how the tunnel is now. Its counters are the interface's own, as of the last look at it, and begin
+// again when that is made again. It does not wait for a look, which takes long while the kernel is busy with the routes of
+// a large table (both take the lock of rtnetlink); but one follows, so that who asks again and again has them of the
+// time before at the latest, and who asks once those of a Keepalive ago.
 func (l *Link) Status() tunnel.Status {
+	select {
+	case l.count <- struct{}{}:
+	default: // one follows anyway
+	}
 	s := l.report.Status()
-	s.Stats = l.count()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.Stats = l.stats
 	return s
 }
 
-func (l *Link) count() tunnel.Stats {
-	late := time.NewTimer(countWithin)
-	defer late.Stop()
-	counted := make(chan struct{})
-	select {
-	case l.ask <- counted:
-		select {
-		case <-counted:
-		case <-late.C:
-		}
-	case <-late.C:
-	}
+func (l *Link) setStats(s tunnel.Stats) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.stats
-}
-
-// counts reads the counters, for count.
-func (l *Link) counts(done chan<- struct{}) {
-	if seen, err := l.cfg.Look(l.cfg.Interface); err == nil {
-		l.mu.Lock()
-		l.stats = seen.stats()
-		l.mu.Unlock()
-	}
-	close(done)
+	l.stats = s
 }
 
 // LocalAddress is this end's address in the tunnel, without a zone; the zero

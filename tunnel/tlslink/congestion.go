@@ -3,6 +3,7 @@ package tlslink
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -31,12 +32,7 @@ const (
 // with those that it gives. It does as a connection does: a kernel that has it as a module loads
 // that for a process with CAP_NET_ADMIN (net/ipv4/tcp_cong.c, tcp_ca_find_autoload).
 func CheckCongestion(name string) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
-	if err != nil {
-		return fmt.Errorf("open a TCP socket: %w", err)
-	}
-	defer unix.Close(fd)
-	err = unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
+	err := tryCongestion(name)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("is no congestion control that this kernel gives; it gives %s, and %q chooses",
@@ -45,6 +41,17 @@ func CheckCongestion(name string) error {
 		return nil
 	}
 	return err
+}
+
+// tryCongestion returns an error if a socket does not get a congestion control. The socket is one of its own: the kernel has it locked
+// while it loads the module (net/ipv4/tcp.c, do_tcp_setsockopt), and nothing could be received or sent on a session's meanwhile.
+func tryCongestion(name string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return fmt.Errorf("open a TCP socket: %w", err)
+	}
+	defer unix.Close(fd)
+	return unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
 }
 
 // DefaultCongestion returns the name of the one that the kernel gives to those who name none; ""
@@ -94,18 +101,25 @@ func (l *Link) SetCongestion(name string) { l.congestion.Store(&name) }
 // congest has a connection use the congestion control of the link. It is called when the
 // connection is there: what is set before, the kernel replaces by what the route says when it
 // connects (tcp_ca_dst_init). Where it may not be set, as with a route that locks another, the
-// connection goes on with what it has.
+// connection goes on with what it has. It has a goroutine of its own, as the kernel may run modprobe for it.
 func (l *Link) congest(w *wire) {
-	name := *l.congestion.Load()
-	if name != "" && name != CongestionAuto {
-		if err := w.setCongestion(name); err != nil {
-			l.log.Warn("a connection does not get the congestion control that is configured",
-				"congestion", name, "instead", w.congestion(), "err", err)
+	name, now := *l.congestion.Load(), l.e.cfg.Now()
+	auto := name == "" || name == CongestionAuto
+	if auto {
+		if name = BestCongestion; !l.e.best.isWorthATry(now, availableCongestion) {
+			return
 		}
-		return
 	}
-	now := l.e.cfg.Now()
-	if l.e.best.isWorthATry(now, availableCongestion) && errors.Is(w.setCongestion(BestCongestion), unix.ENOENT) {
+	err := tryCongestion(name)
+	if err == nil {
+		err = w.setCongestion(name)
+	}
+	switch {
+	case err == nil, errors.Is(err, net.ErrClosed): // the session is over
+	case !auto:
+		l.log.Warn("a connection does not get the congestion control that is configured",
+			"congestion", name, "instead", w.congestion(), "err", err)
+	case errors.Is(err, unix.ENOENT):
 		l.e.best.lacks(now)
 	}
 }

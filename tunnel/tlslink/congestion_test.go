@@ -32,12 +32,8 @@ func TestCongestionOfBothEnds(t *testing.T) {
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(1)
 	b.waitEvents(1)
-	if got, want := b.link.Status().Congestion, auto(t); got != want || got == "" {
-		t.Errorf("auto is %q, want %q", got, want)
-	}
-	if got := a.link.Status().Congestion; got != "reno" {
-		t.Errorf("the dialing end has %q, want reno", got)
-	}
+	waitCongestion(t, b, auto(t))
+	waitCongestion(t, a, "reno")
 	a.halt(nil)
 	b.waitEvents(2)
 	if got := b.link.Status().Congestion; got != "" {
@@ -48,12 +44,29 @@ func TestCongestionOfBothEnds(t *testing.T) {
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(3)
 	b.waitEvents(3)
-	if got := b.link.Status().Congestion; got != "reno" {
-		t.Errorf("the accepting end has %q, want reno", got)
-	}
-	if got, want := a.link.Status().Congestion, auto(t); got != want {
-		t.Errorf("auto is %q, want %q", got, want)
-	}
+	waitCongestion(t, b, "reno")
+	waitCongestion(t, a, auto(t))
+}
+
+// waitCongestion waits until the tunnel of an end has a congestion control.
+func waitCongestion(t *testing.T, e *end, want string) {
+	t.Helper()
+	poll(t, func() bool { return want != "" && e.link.Status().Congestion == want }, func() string {
+		return e.cfg.Name + ": congestion control " + e.link.Status().Congestion + ", want " + want
+	})
+}
+
+// A tunnel does not wait for its congestion control, for which the kernel may have to load a module.
+func TestTunnelDoesNotWaitForItsCongestionControl(t *testing.T) {
+	a, b := secretPair(t)
+	a.cfg.Congestion = CongestionAuto
+	a.endpoint.best.mu.Lock()
+	defer a.endpoint.best.mu.Unlock()
+	b.start(secretTrust(0))
+	a.start(secretTrust(0), b.addr())
+	a.waitEvents(1)
+	b.waitEvents(1)
+	exchangePackets(t, a, b)
 }
 
 // All lanes have it. Another one is for connections to come, those that replace others too; the

@@ -28,14 +28,63 @@ func (l *Link) load() load {
 // for further lanes: that much traffic, for which several processors are needed, or
 // that queues were held back by each other for more than half of the time. The
 // latter happens on a slow path, where a lane's window is what bounds the flows on
-// it. A flow alone is in one queue and waits for nobody.
+// it. A flow alone is in one queue and waits for nobody. It follows boundAllUnsent.
 func (l *Link) demand() (busy, held bool) {
 	last, now := l.session.load, l.load()
 	l.session.load = now
-	period := time.Duration(l.chores()) * l.cfg.Keepalive
+	period := l.lookEvery()
 	busy = float64(now.bytes-last.bytes) >= widenAt*period.Seconds()
-	return busy, now.waited-last.waited > period/2
+	return busy, now.waited-last.waited > period/2 && l.lanesHelp()
 }
+
+// lanesHelp reports whether queues that wait for each other would have anything of further lanes.
+func (l *Link) lanesHelp() bool {
+	rate := uint64(0)
+	for _, ln := range l.session.lanes {
+		if ln != nil && !ln.lost.Load() {
+			rate += ln.wire.rate
+		}
+	}
+	return lanesHelp(l.session.first.Load().wire.congestion(), rate, l.wantedLanes())
+}
+
+// lanesHelp is about so many lanes, where those that there are deliver rate bytes a second; 0 is not known. With bbr what bounds the
+// flows on a slow path is the path itself and no window, and each lane has minUnsent waiting at least. So they only make what
+// waits more, unless all of it is sent in unsentFor.
+func lanesHelp(congestion string, rate uint64, lanes int) bool {
+	return congestion != BestCongestion || rate == 0 || float64(rate)*unsentFor.Seconds() >= float64(lanes*minUnsent)
+}
+
+// After further lanes could not be dialed they are dialed again after a pause: at first, and twice as long each time, at most. A firewall
+// may allow one connection for ever.
+const (
+	minWidenPause = 10 * time.Second
+	maxWidenPause = 10 * time.Minute
+)
+
+// sayAgain is when the log has it again that a lane cannot be replaced.
+const sayAgain = 10 * time.Minute
+
+// widening is when a session may dial further lanes after some could not be dialed. It belongs to the goroutine of Link.Run; the zero
+// value is for a session that has dialed none.
+type widening struct {
+	pause time.Duration
+	next  time.Time
+	told  bool
+}
+
+// failed notes a dial that has failed, and reports whether it is the first of the session. Several that were made together count once.
+func (w *widening) failed(now time.Time) (first bool) {
+	if !now.Before(w.next) {
+		w.pause = min(max(2*w.pause, minWidenPause), maxWidenPause)
+		w.next = now.Add(w.pause)
+	}
+	first, w.told = !w.told, true
+	return first
+}
+
+// succeeded notes that all lanes are there.
+func (w *widening) succeeded() { w.pause, w.next = 0, time.Time{} }
 
 // waits is how long a queue had packets to send and its lane was taken by another
 // queue's. It is written by the queue's goroutine and read by that of Run.

@@ -55,7 +55,8 @@ func (b *backoff) sessionEnded(lasted time.Duration) {
 type dial struct {
 	cancel context.CancelFunc
 	ways   *ways
-	book   remote.Book // of the link, as of the beginning
+	book   remote.Book   // of the link, as of the beginning
+	first  *remote.Group // is tried before all others; nil: none
 }
 
 type dialResult struct {
@@ -87,7 +88,7 @@ func (l *Link) startDial(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	l.ways.end()
 	l.ways = &ways{}
-	d := &dial{cancel: cancel, ways: l.ways, book: l.book.Clone()}
+	d := &dial{cancel: cancel, ways: l.ways, book: l.book.Clone(), first: l.paused.at(l.cfg.Remotes)}
 	l.dial = d
 	go func() {
 		r := l.dialRound(ctx, d)
@@ -157,7 +158,7 @@ func (l *Link) dialDone(r dialResult) {
 	}
 	l.letGo(errors.New("another connection came up"))
 	s := newSession(l, r.conn, r.wire, r.peer, true)
-	s.home = r.remote == 0
+	s.which = r.remote
 	l.begin(s)
 }
 

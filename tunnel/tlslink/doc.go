@@ -33,7 +33,8 @@
 //  1. At each keepalive both ends look back (demand.go). Traffic of 100 Mbit/s asks
 //     for lanes; so do queues that waited for one another, to send on the lane
 //     that they share, for more than half of the time, as they do on a path where
-//     its window bounds them. A flow alone waits for nobody.
+//     its window bounds them. A flow alone waits for nobody, and with bbr a slow path
+//     has no use for them.
 //  2. The end that didn't dial asks the other to (frameWiden).
 //  3. The end that dialed dials the lanes that are missing (lanes.go). They stay
 //     until they fail or the session ends, or they are replaced.

@@ -18,6 +18,10 @@ type fakeDevice struct {
 	peeked  [][]byte // one for each queue, of its reader
 	closed  chan struct{}
 
+	// What the kernel takes its time for; nil: it does not.
+	onOffload func()
+	onCarrier func(up bool)
+
 	mu       sync.Mutex
 	changed  chan struct{} // closed and remade at each change of what follows
 	carrier  []bool        // every change
@@ -53,10 +57,16 @@ func (d *fakeDevice) update(f func()) error {
 }
 
 func (d *fakeDevice) SetOffload(o tun.Offload) error {
+	if d.onOffload != nil {
+		d.onOffload()
+	}
 	return d.update(func() { d.accepted = o })
 }
 
 func (d *fakeDevice) SetCarrier(up bool) error {
+	if d.onCarrier != nil {
+		d.onCarrier(up)
+	}
 	return d.update(func() { d.carrier = append(d.carrier, up) })
 }
 

@@ -23,8 +23,9 @@ type Handover struct {
 	Assigned   []netip.Addr    `json:"assigned,omitempty"` // by the peer
 	Beside     bool            `json:"beside,omitempty"`   // the peer carries the tunnel by another transport too
 	Remote     netip.AddrPort  `json:"remote"`
-	Key        string          `json:"key,omitempty"` // the name of the secret that it was made with, see [tunnel.Status]
-	Generation uint64          `json:"generation"`    // with which the next hello is later than all before
+	Dialed     string          `json:"dialed,omitempty"` // by this end: the remote, as in [LinkConfig]; "": the peer has dialed
+	Key        string          `json:"key,omitempty"`    // the name of the secret that it was made with, see [tunnel.Status]
+	Generation uint64          `json:"generation"`       // with which the next hello is later than all before
 }
 
 // EndpointHandover is what an endpoint leaves: who it says that it is, and its listening sockets.
@@ -83,7 +84,7 @@ func (l *Link) handedOver() {
 	}
 	var h *Handover
 	if p := l.paused; p != nil {
-		h = &Handover{Local: p.local, Peer: p.peer, Instance: p.instance, Assigned: p.assigned, Beside: p.beside, Remote: p.remote, Key: l.report.Status().Key, Generation: l.arb.generation + 1}
+		h = &Handover{Local: p.local, Peer: p.peer, Instance: p.instance, Assigned: p.assigned, Beside: p.beside, Remote: p.remote, Dialed: p.dialed, Key: l.report.Status().Key, Generation: l.arb.generation + 1}
 	}
 	l.leaving.done <- h
 	l.leaving.done = nil
@@ -101,7 +102,7 @@ func (l *Link) carry() {
 // takeUp has a new link be the one that was handed over: it is paused.
 func (l *Link) takeUp(h *Handover) {
 	l.arb.generation = h.Generation
-	l.beginPause(pause{local: h.Local, peer: h.Peer, instance: h.Instance, assigned: h.Assigned, beside: h.Beside, remote: h.Remote})
+	l.beginPause(pause{local: h.Local, peer: h.Peer, instance: h.Instance, assigned: h.Assigned, beside: h.Beside, remote: h.Remote, dialed: h.Dialed})
 	now, key := time.Now(), h.Key
 	place := l.placeOf(key) // the order may be another than before
 	if place == 0 {

@@ -38,6 +38,7 @@ type lane struct {
 	replaced                atomic.Bool   // another has its number now
 	joining                 bool          // it has replaced none until the first frame comes
 	after                   chan struct{} // of the lane that it replaces; nil: none
+	waiting                 atomic.Bool   // in waitTurn
 	ended                   chan struct{} // closed when nothing more comes
 	finished                atomic.Int32  // directions that are done
 
@@ -147,10 +148,12 @@ func (ln *lane) waitTurn() {
 	if ln.after == nil {
 		return
 	}
+	ln.waiting.Store(true)
 	select {
 	case <-ln.after:
 	case <-ln.s.done:
 	}
+	ln.waiting.Store(false)
 	ln.after = nil
 }
 

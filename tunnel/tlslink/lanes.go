@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 
 	"warren/tunnel"
@@ -39,7 +40,7 @@ func (l *Link) widen(ctx context.Context) {
 		}
 		return
 	}
-	if s.laneDials > 0 || !busy && !held && !asked {
+	if s.laneDials > 0 || !busy && !held && !asked || l.e.cfg.Now().Before(s.widening.next) {
 		return
 	}
 	for _, n := range l.missingLanes() {
@@ -48,11 +49,14 @@ func (l *Link) widen(ctx context.Context) {
 	}
 }
 
+// wantedLanes is how many a session with much traffic has.
+func (l *Link) wantedLanes() int { return min(l.maxLanes, int(l.session.peer.lanes)) }
+
 // missingLanes are the numbers of those that the session could have beyond what it
 // has.
 func (l *Link) missingLanes() []int {
 	var missing []int
-	for n := 1; n < min(l.maxLanes(), int(l.session.peer.lanes)); n++ {
+	for n := 1; n < l.wantedLanes(); n++ {
 		if l.session.lanes[n] == nil && !l.session.renewing[n] {
 			missing = append(missing, n)
 		}
@@ -107,23 +111,44 @@ func (l *Link) laneDialed(r laneResult) {
 			l.log.Debug("large packets still vanish", "lane", n, "err", r.err)
 			return
 		}
-		text := "cannot open a further connection for the tunnel"
-		if r.renews {
-			text = "cannot replace a connection of the tunnel; trying again"
-		}
-		l.log.Warn(text, "lane", n, "err", r.err)
+		l.laneFailed(r)
 		return
 	}
-	if l.session != r.s || !l.accepts(&r.wire.proof) {
+	if l.session != r.s || r.s.parting.Load() || !l.accepts(&r.wire.proof) {
 		r.wire.Close()
 		return
 	}
 	ln := newLane(r.s, n, r.conn, r.wire)
+	if n > 0 && r.wire.remote() != r.s.remote { // the tunnel has gone back to its first remote since
+		ln.renewAt = l.e.cfg.Now()
+	}
 	if r.renews {
 		l.renewed(ln, r.hello.flags&flagReplaces != 0)
-	} else {
-		l.addLane(ln)
+		return
 	}
+	l.addLane(ln)
+	if len(l.missingLanes()) == 0 {
+		r.s.widening.succeeded()
+	}
+}
+
+// laneFailed notes that a connection could not be made, and says so unless it has.
+func (l *Link) laneFailed(r laneResult) {
+	now, text := l.e.cfg.Now(), "cannot open a further connection for the tunnel"
+	var news bool
+	if r.renews {
+		text = "cannot replace a connection of the tunnel; trying again"
+		if news = now.Sub(r.s.unreplaced) >= sayAgain; news {
+			r.s.unreplaced = now
+		}
+	} else {
+		news = r.s.widening.failed(now)
+	}
+	level := slog.LevelDebug
+	if news {
+		level = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), level, text, "lane", r.hello.lane, "err", r.err)
 }
 
 // laneArrived answers a hello that asks to join the session.
@@ -133,10 +158,13 @@ func (l *Link) laneArrived(in *incoming) {
 	case s == nil || in.hello.session != s.id || s.dialer:
 		go in.reject(noSuchSession)
 		return
+	case s.parting.Load():
+		go in.reject(errRestart.Error())
+		return
 	case n == 0 && in.hello.flags&flagReplaces == 0:
 		go in.reject("the tunnel is up already")
 		return
-	case n >= min(l.maxLanes(), int(s.peer.lanes)):
+	case n >= l.wantedLanes():
 		go in.reject(fmt.Sprintf("no lane %d", n))
 		return
 	}
@@ -169,15 +197,19 @@ func (l *Link) addLane(ln *lane) {
 }
 
 // route assigns the queues to the lanes there are. Lane n carries queue n, and
-// lane 0 those whose lane is missing. With fewer lanes than queues they share.
+// lane 0 those whose lane is missing. With fewer lanes than queues they share. While the tunnel is paused
+// the queues wait for the next session instead.
 func (l *Link) route() {
+	if l.paused != nil {
+		return
+	}
 	s, n := l.session, 0
 	for _, ln := range s.lanes {
 		if ln != nil {
 			n++
 		}
 	}
-	want := min(l.maxLanes(), int(s.peer.lanes))
+	want := l.wantedLanes()
 	for q := range l.routes {
 		ln := s.lanes[q%want]
 		if ln == nil || ln.lost.Load() {

@@ -35,8 +35,9 @@ type Link struct {
 
 	congestion atomic.Pointer[string] // of connections from now on
 
-	renewal renewal
-	far     far
+	renewal  renewal
+	far      far
+	maxLanes int // how many connections are of use to this end
 
 	log  *slog.Logger
 	dev  Device
@@ -114,8 +115,12 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 		moved: make(chan struct{}, 1),
 
 		renewal: e.renewal,
-		routes:  make([]atomic.Pointer[lane], c.Device.Queues()),
-		waits:   make([]waits, c.Device.Queues()),
+		// What a session has begun with holds until it ends: the number of processors may become another (GOMAXPROCS
+		// follows the quota of the control group).
+		maxLanes: min(MaxLanes, c.Device.Queues(), runtime.GOMAXPROCS(0)),
+
+		routes: make([]atomic.Pointer[lane], c.Device.Queues()),
+		waits:  make([]waits, c.Device.Queues()),
 	}
 	l.creds.Store(&creds)
 	l.SetCongestion(c.Congestion)
@@ -197,9 +202,7 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 		case <-l.session.over():
 			l.endSession(l.session.reason(), false)
 		case <-l.session.ticks():
-			if l.session.tick(); l.session.ticked%l.chores() == 0 {
-				l.lookBack(ctx)
-			}
+			l.lookBack(ctx)
 		case <-l.session.deadline():
 			if !l.session.checkAlive(false) {
 				l.watchEnd(l.e.cfg.Now())
@@ -230,13 +233,16 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 // traffic that lasts.
 const choreEvery = 100 * time.Millisecond
 
-// chores is how many keepalives there are between two looks back.
-func (l *Link) chores() int {
-	return int((choreEvery + l.cfg.Keepalive - 1) / l.cfg.Keepalive)
+// lookEvery is the time between two looks back: a number of keepalives.
+func (l *Link) lookEvery() time.Duration {
+	return (choreEvery + l.cfg.Keepalive - 1) / l.cfg.Keepalive * l.cfg.Keepalive
 }
 
-// lookBack does what need not be done more often.
+// lookBack does what need not be done at each keepalive.
 func (l *Link) lookBack(ctx context.Context) {
+	if l.session.parting.Load() { // nothing begins any more
+		return
+	}
 	l.watchSegments(l.e.cfg.Now())
 	l.boundAllUnsent()
 	l.noteKey()
@@ -342,16 +348,11 @@ func (l *Link) hello(session [16]byte, laneNumber int) hello {
 	return hello{
 		link:     l.cfg.Link,
 		instance: l.e.instance, generation: l.arb.generation,
-		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes()),
+		session: session, lane: uint8(laneNumber), lanes: uint8(l.maxLanes),
 		offload: l.dev.Offload(), mtu: uint32(l.dev.MTU()), maxFrame: tun.MaxFrame,
 		keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter, flags: flags,
 		assigned: l.cfg.Assign,
 	}
-}
-
-// maxLanes is how many connections are of use to this end.
-func (l *Link) maxLanes() int {
-	return min(MaxLanes, l.dev.Queues(), runtime.GOMAXPROCS(0))
 }
 
 // checkIdentity decides whether a hello may come over this TLS connection.
@@ -367,6 +368,7 @@ func checkIdentity(p *proof, h *hello) error {
 
 // begin makes a session the one that carries the link.
 func (l *Link) begin(s *session) {
+	s.speak() // before all that may wait for the kernel
 	resumed := l.resumes(s)
 	l.arb.established(s.peer)
 	l.session = s

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,6 +70,28 @@ func exchangePackets(t *testing.T, a, b *end) {
 		from.dev.queues[1] <- packet(64)
 		to.waitWritten(len(before) + len(want) + 1)
 	}
+}
+
+// The far end hears of a session each keepalive from the moment at which it has begun there, though here it waits for the kernel.
+func TestPeerHearsWhileTheKernelIsWaitedFor(t *testing.T) {
+	a, b := secretPair(t)
+	a.cfg.Keepalive, a.cfg.DeadAfter = MinKeepalive, MaxDeadAfter
+	b.cfg.Keepalive, b.cfg.DeadAfter = MaxDeadAfter/2, MaxDeadAfter // so that there is nothing to answer
+	locked := make(chan struct{})
+	release := sync.OnceFunc(func() { close(locked) })
+	defer release()
+	a.prepare = func(d *fakeDevice) { d.onOffload = func() { <-locked } }
+	b.start(secretTrust(0))
+	a.start(secretTrust(0), b.addr())
+	b.waitEvents(1)
+	heard := b.link.routes[0].Load()
+	poll(t, func() bool { return heard.received.Load() >= 5 }, func() string { return "nothing comes" })
+	if evs := a.seen(); len(evs) != 0 {
+		t.Errorf("events %+v", evs)
+	}
+	release()
+	a.waitEvents(1)
+	exchangePackets(t, a, b)
 }
 
 func TestCarrierFollowsSession(t *testing.T) {

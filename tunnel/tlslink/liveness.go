@@ -14,7 +14,8 @@ const provenWithin = 2 * time.Second
 //
 // A peer is dead when nothing came for deadAfter. What counts is what the kernel has received,
 // read or not: a process that is too busy to read does not take that for silence. So does data
-// that is there and can't be read, as a segment before it was lost. The kernel's counters stop
+// that is there and can't be read, as a segment before it was lost. What waits to be read may
+// fill the window, and then nothing more can come: as long as it waits there is more time. The kernel's counters stop
 // while the machine sleeps; who wakes up has no signs for that reason.
 //
 // A way that is another now must be proved: something must be answered that was sent since.
@@ -34,7 +35,11 @@ type liveness struct {
 type sign struct {
 	silence time.Duration // since data came last that can be read, or could before it was
 	early   uint32        // segments that came before what is missing, all so far
+	unread  int           // bytes that came and wait for this process
 }
+
+// unreadFor is for how long a peer may be silent beyond dead_after at least while something of it waits to be read.
+const unreadFor = 500 * time.Millisecond
 
 // evidence is what is known when liveness looks.
 type evidence struct {
@@ -47,17 +52,21 @@ type evidence struct {
 
 // look returns after what time it has to look again, or why the session is over.
 func (v *liveness) look(e evidence) (again time.Duration, err error) {
-	silence, early := e.silence, uint32(0)
+	silence, early, unread := e.silence, uint32(0), false
 	for _, s := range e.signs {
 		silence = min(silence, s.silence)
 		early += s.early
+		unread = unread || s.unread > 0
 	}
-	// The last look is at most deadAfter ago. So is what came since, but not when exactly.
-	came := early != v.early
+	// The last look is at most deadAfter ago. So is what came since, but not when exactly. There are fewer when a connection is gone.
+	came := int32(early-v.early) > 0
 	v.early = early
 	again = v.deadAfter - silence
 	if again <= 0 && came {
 		again = v.keepalive
+	}
+	if again <= 0 && unread {
+		again = min(v.keepalive, again+max(v.deadAfter, unreadFor))
 	}
 	if again <= 0 {
 		return 0, fmt.Errorf("no sign of life from the peer for %v", v.deadAfter)

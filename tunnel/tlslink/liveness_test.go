@@ -2,6 +2,8 @@ package tlslink
 
 import (
 	"errors"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +26,9 @@ type play struct {
 
 // played is what the kernel knows of a connection.
 type played struct {
-	came  time.Duration // when data came last that can be read
-	early uint32
+	came   time.Duration // when data came last that can be read
+	early  uint32
+	unread int
 }
 
 func newPlay(t *testing.T, keepalive, deadAfter time.Duration, lanes int) *play {
@@ -40,7 +43,7 @@ func newPlay(t *testing.T, keepalive, deadAfter time.Duration, lanes int) *play 
 func (p *play) evidence() evidence {
 	e := evidence{now: p.now, silence: p.now - p.read, answered: p.pong, acked: p.acked}
 	for _, l := range p.lanes {
-		e.signs = append(e.signs, sign{silence: p.now - l.came, early: l.early})
+		e.signs = append(e.signs, sign{silence: p.now - l.came, early: l.early, unread: l.unread})
 	}
 	return e
 }
@@ -131,6 +134,120 @@ func TestSegmentsBehindALostOne(t *testing.T) {
 	p.expect(false)
 	p.until(400*ms+50*ms+20*ms, 0)
 	p.expect(true)
+}
+
+// What waits to be read on any lane may keep the peer from sending more. Then there is as much time again before the peer is dead, or
+// half a second if that is more, by which it is read.
+func TestUnreadDataGivesTime(t *testing.T) {
+	for _, c := range []struct{ keepalive, deadAfter, end time.Duration }{
+		{20 * ms, 50 * ms, 550 * ms},
+		{time.Second, 3 * time.Second, 6 * time.Second},
+	} {
+		for name, read := range map[string]bool{"read at last": true, "not read": false} {
+			p := newPlay(t, c.keepalive, c.deadAfter, 2)
+			p.lanes[1].unread = 1
+			p.until(c.end-1, 0)
+			p.expect(false)
+			if read {
+				p.lanes[1].unread, p.read = 0, p.now
+			}
+			p.until(c.end, 0)
+			p.expect(!read)
+			if read {
+				p.until(c.end-1+c.deadAfter, 0)
+				p.expect(true)
+			}
+			if t.Failed() {
+				t.Fatalf("dead_after %v, %s", c.deadAfter, name)
+			}
+		}
+	}
+}
+
+// A connection that is gone is no sign of life, though there are fewer segments then.
+func TestConnectionThatIsGoneIsNoSign(t *testing.T) {
+	p := newPlay(t, 20*ms, 50*ms, 2)
+	p.lanes[1].early = 7
+	p.until(60*ms, 0)
+	p.lanes = p.lanes[:1]
+	p.until(119*ms, 0)
+	p.expect(true)
+	if p.now != 119*ms || p.due > 70*ms {
+		t.Errorf("at %v, looked at %v", p.now, p.due)
+	}
+}
+
+// What came on a connection is known whether it is one that carries a lane, one that is to replace it, or one that was replaced, but not of
+// one that is given up. What is not to be read yet does not count as unread.
+func TestEvidenceOfEveryConnection(t *testing.T) {
+	l, s := stillLink(t)
+	s.heard.now = l.e.cfg.Now
+	received := func(number int) *lane {
+		here, there := tcpPair(t)
+		if _, err := there.Write(make([]byte, 3)); err != nil {
+			t.Fatal(err)
+		}
+		ln := newLane(s, number, nil, newWire(here))
+		poll(t, func() bool {
+			sign, _, ok := ln.wire.sign()
+			return ok && sign.unread == 3
+		}, func() string { return "it is not known what came" })
+		return ln
+	}
+	unread := func() (counts []int) {
+		for _, sign := range s.evidence().signs {
+			counts = append(counts, sign.unread)
+		}
+		return counts
+	}
+	s.lanes = [MaxLanes]*lane{received(0), received(1)}
+	s.joining[1] = received(1)
+	s.draining = []*lane{received(0)}
+	if got := unread(); !slices.Equal(got, []int{3, 3, 3, 3}) {
+		t.Errorf("%v", got)
+	}
+	s.draining[0].lost.Store(true)
+	s.joining[1].waiting.Store(true)
+	if got := unread(); !slices.Equal(got, []int{3, 3, 0}) {
+		t.Errorf("with one that is lost and one that waits: %v", got)
+	}
+}
+
+// A lane that replaces another one waits while more may come on that.
+func TestWaitingLaneSaysSo(t *testing.T) {
+	_, s := stillLink(t)
+	ln, before := s.lanes[0], make(chan struct{})
+	ln.after = before
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ln.waitTurn()
+	}()
+	poll(t, ln.waiting.Load, func() string { return "it does not wait" })
+	close(before)
+	next(t, done, "its turn")
+	if ln.waiting.Load() {
+		t.Error("it waits still")
+	}
+}
+
+// tcpPair is a connection over loopback.
+func tcpPair(t *testing.T) (here, there net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if there, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { there.Close() })
+	if here, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { here.Close() })
+	return here, there
 }
 
 // After a sleep there are no signs, and only what was read counts.

@@ -31,6 +31,7 @@ type end struct {
 	cfg      LinkConfig
 	resolver remote.Resolver // nil: as usual
 	homeward *homeward       // nil: as usual
+	prepare  func(*fakeDevice)
 	stop     context.CancelCauseFunc
 	stopped  chan error
 
@@ -72,6 +73,9 @@ func (e *end) addr() string { return e.endpoint.Listening()[0].String() }
 func (e *end) start(trust Trust, remotes ...string) {
 	e.t.Helper()
 	e.dev = newFakeDevice(e.cfg.Name+"0", 2)
+	if e.prepare != nil {
+		e.prepare(e.dev)
+	}
 	e.cfg.Trust, e.cfg.Remotes, e.cfg.Device = trust, remotes, e.dev
 	e.cfg.Events = func(ev tunnel.Event) {
 		e.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/remote"
 	"warren/tunnel/internal/report"
 )
 
@@ -20,7 +21,8 @@ import (
 //     what it is sending with frameRestart on each lane, and closes that direction.
 //  2. The other end does the same without the frame. So all that was on its way arrives.
 //  3. Both ends have no session now, and the tunnel is up all the same: it is paused. The end that has
-//     remotes dials. Connections to the end that is restarted wait in the listening socket.
+//     remotes dials, the address where the session was before all others. Connections to the end that is
+//     restarted wait in the listening socket.
 //  4. The next session of the same two ends takes over, without an event.
 //
 // Where it does not come within dead_after the tunnel goes down, as one whose peer is silent.
@@ -43,6 +45,7 @@ type pause struct {
 	assigned []netip.Addr
 	beside   bool // the peer carries the tunnel by another transport too
 	remote   netip.AddrPort
+	dialed   string        // the remote, as in [LinkConfig], by which this end dialed the session; "": the peer has dialed it
 	timer    *time.Timer   // until when
 	gate     chan struct{} // closed when it is over
 }
@@ -53,6 +56,19 @@ func (p *pause) over() <-chan time.Time {
 		return nil
 	}
 	return p.timer.C
+}
+
+// at is where the session was that is waited for, by the remotes that there are now: that is dialed first, and needs no name server,
+// which may be reached through this tunnel. nil: there is no pause, the peer has dialed the session, or its remote is gone.
+func (p *pause) at(remotes []string) *remote.Group {
+	if p == nil {
+		return nil
+	}
+	which := slices.Index(remotes, p.dialed)
+	if which < 0 {
+		return nil
+	}
+	return &remote.Group{Remote: which, Addrs: []netip.AddrPort{p.remote}}
 }
 
 // continues reports whether a session is the one that is waited for.
@@ -96,7 +112,8 @@ func (l *Link) endPause() {
 // part pauses the tunnel, and ends its session when all has come that is on its way. tell: it is this
 // end that is restarted.
 func (l *Link) part(s *session, tell bool) {
-	l.beginPause(pause{local: s.local, peer: s.peer.identity, instance: s.peer.instance, assigned: s.peer.assigned, beside: s.peer.beside(), remote: s.remote})
+	l.beginPause(pause{local: s.local, peer: s.peer.identity, instance: s.peer.instance, assigned: s.peer.assigned, beside: s.peer.beside(),
+		remote: s.remote, dialed: s.dialed()})
 	s.part(tell && s.peer.flags&flagHolds != 0)
 }
 
@@ -166,11 +183,9 @@ func (s *session) part(tell bool) {
 		return
 	}
 	var lanes []*lane
-	for _, of := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
-		for _, ln := range of {
-			if ln != nil && !ln.lost.Load() {
-				lanes = append(lanes, ln)
-			}
+	for ln := range s.every {
+		if !ln.lost.Load() {
+			lanes = append(lanes, ln)
 		}
 	}
 	for _, ln := range lanes {

@@ -2,6 +2,11 @@ package tlslink
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,6 +84,131 @@ func TestHandedOverTunnelGoesOn(t *testing.T) {
 	next.waitWritten(1)
 	if evs := next.seen(); len(evs) != 1 {
 		t.Errorf("events %+v", evs)
+	}
+}
+
+// withSecond is a tunnel with the second of two remotes, which are two routers. The first was not in the DNS when the tunnel came up, and
+// is now. prepare may change the end that dials before it is started.
+func withSecond(t *testing.T, prepare func(c *end)) (c, first, second *end) {
+	t.Helper()
+	s := serversWith(t, 2, MaxDeadAfter)
+	c = client(t)
+	c.cfg.DeadAfter, c.cfg.ConnectTimeout = MaxDeadAfter, time.Minute
+	var there atomic.Bool
+	c.resolver = func(_ context.Context, _, name string) ([]netip.AddrPort, error) {
+		switch {
+		case name == "second:1":
+			return []netip.AddrPort{s[1].place()}, nil
+		case there.Load():
+			return []netip.AddrPort{s[0].place()}, nil
+		}
+		return nil, errors.New("no such name")
+	}
+	prepare(c)
+	c.start(secretTrust(0), "first:1", "second:1")
+	if ev := c.waitEvents(1)[0]; ev.Remote != s[1].place() {
+		t.Fatalf("%+v", ev)
+	}
+	s[1].waitEvents(1)
+	there.Store(true)
+	return c, s[0], s[1]
+}
+
+// While it is paused a tunnel is dialed where it was, though a remote that comes before that would take it. That is another router, with
+// which it would begin from the start.
+func TestPausedTunnelIsDialedWhereItWas(t *testing.T) {
+	c, first, second := withSecond(t, func(*end) {})
+	handOver(t, second)
+	poll(t, func() bool { return c.link.gate.Load() != nil }, func() string { return "the far end does not pause" })
+	second.link.Carry()
+	second.endpoint.Carry()
+	c.dev.queues[0] <- packet(100, 7)
+	second.waitWritten(1)
+	for _, e := range []*end{c, second} {
+		if evs := e.seen(); len(evs) != 1 {
+			t.Errorf("%s: events %+v", e.cfg.Name, evs)
+		}
+	}
+	if evs := first.seen(); len(evs) != 0 {
+		t.Errorf("the first: events %+v", evs)
+	}
+}
+
+// So does the end that dials after its own restart, and asks no name server before.
+func TestHandedOverTunnelIsDialedWhereItWas(t *testing.T) {
+	c, first, second := withSecond(t, func(*end) {})
+	h := handOver(t, c)
+	if h.Dialed != "second:1" || h.Remote != second.place() {
+		t.Fatalf("%+v", h)
+	}
+	next := newEnd(t, Config{Identity: [32]byte{1}, Resume: &EndpointHandover{Instance: c.endpoint.instance}}, "server")
+	next.cfg.DeadAfter, next.cfg.ConnectTimeout, next.cfg.Resume = MaxDeadAfter, time.Minute, h
+	next.resolver = func(ctx context.Context, _, _ string) ([]netip.AddrPort, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	next.start(secretTrust(0), "first:1", "second:1")
+	next.dev.queues[0] <- packet(100, 7)
+	second.waitWritten(1)
+	for _, e := range []*end{next, second} {
+		if evs := e.seen(); len(evs) != 1 {
+			t.Errorf("%s: events %+v", e.cfg.Name, evs)
+		}
+	}
+	if evs := first.seen(); len(evs) != 0 {
+		t.Errorf("the first: events %+v", evs)
+	}
+}
+
+// Where a session was that the peer has dialed, or whose remote is configured no more, is not dialed.
+func TestPauseIsDialedByItsRemoteAlone(t *testing.T) {
+	remotes, at := []string{"a:1", "b:1"}, netip.MustParseAddrPort("192.0.2.1:443")
+	for name, c := range map[string]struct {
+		p    *pause
+		want int // of the remotes; -1: none
+	}{
+		"no pause":            {nil, -1},
+		"the peer has dialed": {&pause{remote: at}, -1},
+		"the second":          {&pause{remote: at, dialed: "b:1"}, 1},
+		"one that is gone":    {&pause{remote: at, dialed: "c:1"}, -1},
+	} {
+		switch g := c.p.at(remotes); {
+		case g == nil && c.want >= 0, g != nil && (g.Remote != c.want || len(g.Addrs) != 1 || g.Addrs[0] != at):
+			t.Errorf("%s: %+v", name, g)
+		}
+	}
+}
+
+// While the tunnel is paused no lane has a queue: neither those that are there, nor one that comes up then, which carries nothing.
+func TestPausedTunnelGetsNoLanes(t *testing.T) {
+	l, s := stillLink(t)
+	l.beginPause(pause{})
+	s.parting.Store(true)
+	s.lanes[1].lost.Store(true)
+	l.forgetLost()
+	l.lookBack(t.Context())
+	before := s.lanes
+	for name, take := range map[string]func(w *wire){
+		"lane": func(w *wire) { l.laneDialed(laneResult{laneDial: laneDial{s: s, hello: hello{lane: 1}}, wire: w}) },
+		"replacement": func(w *wire) {
+			l.laneDialed(laneResult{laneDial: laneDial{s: s, hello: hello{flags: flagReplaces}, renews: true}, wire: w})
+		},
+		"first remote": func(w *wire) { l.returned(t.Context(), returnResult{s: s, wire: w, taking: true}) },
+	} {
+		here, there := net.Pipe()
+		take(newWire(here))
+		there.SetDeadline(time.Now().Add(patience))
+		if _, err := there.Write([]byte{0}); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("%s: %v, want its connection to be closed", name, err)
+		}
+	}
+	for q := range l.routes {
+		if ln := l.routes[q].Load(); ln != nil {
+			t.Errorf("queue %d has lane %d", q, ln.number)
+		}
+	}
+	if s.lanes != before || l.session != s {
+		t.Errorf("lanes %v, want %v", s.lanes, before)
 	}
 }
 

@@ -174,11 +174,9 @@ func (l *Link) rekey() {
 		l.endSession(errKeyRemoved, true)
 		return
 	}
-	for _, lanes := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
-		for _, ln := range lanes {
-			if ln != nil && !l.accepts(&ln.wire.proof) {
-				ln.lose(errKeyRemoved)
-			}
+	for ln := range s.every {
+		if !l.accepts(&ln.wire.proof) {
+			ln.lose(errKeyRemoved)
 		}
 	}
 	first, now := l.credentials()[0], l.e.cfg.Now().Add(l.e.spread())

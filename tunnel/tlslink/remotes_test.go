@@ -28,9 +28,13 @@ func (e *end) names(of map[string][]netip.AddrPort) {
 }
 
 // servers are routers that have the keys of one peer.
-func servers(t *testing.T, n int) (all []*end) {
+func servers(t *testing.T, n int) (all []*end) { return serversWith(t, n, time.Second) }
+
+// serversWith are servers with that dead_after.
+func serversWith(t *testing.T, n int, deadAfter time.Duration) (all []*end) {
 	for i := range n {
 		s := newEnd(t, Config{Identity: [32]byte{byte(10 + i)}}, "client")
+		s.cfg.DeadAfter = deadAfter
 		s.start(secretTrust(0))
 		all = append(all, s)
 	}
@@ -95,6 +99,30 @@ func TestDeadServerIsLeft(t *testing.T) {
 		t.Fatalf("%+v", evs[3:])
 	}
 	exchangePackets(t, c, map[string]*end{first.addr(): s[0], second.addr(): s[1]}[evs[4].Remote.String()])
+}
+
+// How long an address that fails again is left for the last depends on how long the session was there: that it was elsewhere for hours
+// before is not to its credit.
+func TestPenaltyCountsTheTimeAtTheRemote(t *testing.T) {
+	for name, c := range map[string]struct {
+		there time.Duration
+		bad   bool // after as long as the first penalty, and half of the second
+	}{
+		"soon again":     {10 * time.Second, true},
+		"it lasted long": {2 * time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, s := stillLink(t)
+			for range 2 {
+				now := time.Now()
+				s.began, s.there = now.Add(-3*time.Hour), now.Add(-c.there)
+				l.leave(s, errors.New("test"))
+			}
+			if bad := l.book.IsBad(s.remote, time.Now().Add(15*time.Second)); bad != c.bad {
+				t.Errorf("bad: %v", bad)
+			}
+		})
+	}
 }
 
 // In random order not always the same server is the first.
@@ -168,6 +196,11 @@ func TestReturnToFirst(t *testing.T) {
 			}
 			if evs := slices.Concat(c.seen(), s[0].seen()); len(evs) != 2 {
 				t.Errorf("%+v", evs)
+			}
+			session := c.link.routes[0].Load().s
+			c.halt(nil)
+			if !session.there.After(session.began) {
+				t.Error("the session has been there since it began")
 			}
 		})
 	}

@@ -90,19 +90,19 @@ func (l *Link) replaceLane(ctx context.Context, n int, trial bool) {
 	go l.dialLane(ctx, laneDial{s: s, hello: h, renews: true, trial: trial}, s.remote)
 }
 
-// renewed takes the connection that the dialing end made to replace a lane. The ping
-// tells the listening end that it can move too.
-func (l *Link) renewed(ln *lane, able bool) {
+// renewed takes the connection that the dialing end made to replace a lane, and reports whether it has: one that has failed
+// meanwhile leaves all as it was. The ping tells the listening end that it can move too.
+func (l *Link) renewed(ln *lane, able bool) (taken bool) {
 	s, old := ln.s, ln.s.lanes[ln.number]
 	if able {
 		if err := ln.send(pingFrame()); err != nil {
 			ln.lose(err)
-			return
+			return false
 		}
 	}
 	if old == nil || old.lost.Load() {
 		l.addLane(ln)
-		return
+		return true
 	}
 	ln.after = old.ended
 	s.startLane(ln)
@@ -110,6 +110,7 @@ func (l *Link) renewed(ln *lane, able bool) {
 	if able {
 		s.readers.Go(old.retire)
 	}
+	return true
 }
 
 // joins takes a connection of the peer that is to replace a lane. Until the first frame
@@ -172,6 +173,9 @@ func (l *Link) takeOver(ln, old *lane) {
 func (ln *lane) retire() {
 	ln.sending.Lock()
 	defer ln.sending.Unlock()
+	if ln.moved { // one of the ends is being restarted, and this direction is closed
+		return
+	}
 	ln.moved = true
 	if err := ln.write(encode(frameDone, nil)); err != nil {
 		ln.lose(err)

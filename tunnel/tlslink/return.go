@@ -23,7 +23,9 @@ const (
 	goodFor     = 15 * time.Second
 )
 
-var errReturning = errors.New("the first of the remotes is there again and takes over")
+const takesOver = "the first of the remotes is there again and takes over"
+
+var errReturning = errors.New(takesOver)
 
 // noSuchSession refuses a connection for a lane of a session that there is not.
 const noSuchSession = "no such session"
@@ -52,7 +54,7 @@ type returnResult struct {
 // seekFirst is called at each look back.
 func (l *Link) seekFirst(ctx context.Context) {
 	s, b, now := l.session, &l.back, time.Now()
-	if !l.cfg.ReturnToFirst || !s.dialer || s.home || b.asking || s.renewing[0] || s.isDraining(0) || now.Before(b.next) {
+	if !l.cfg.ReturnToFirst || !s.dialer || s.isHome() || b.asking || s.renewing[0] || s.isDraining(0) || now.Before(b.next) {
 		return
 	}
 	b.asking, b.next = true, now.Add(b.every)
@@ -124,7 +126,7 @@ func (l *Link) returned(ctx context.Context, r returnResult) {
 		r.s.renewing[0] = false
 	}
 	switch {
-	case l.session != r.s || r.wire != nil && !l.accepts(&r.wire.proof):
+	case l.session != r.s || r.s.parting.Load() || r.wire != nil && !l.accepts(&r.wire.proof):
 		b.since = time.Time{}
 		if r.wire != nil {
 			r.wire.Close()
@@ -168,23 +170,40 @@ func (l *Link) takeFirst(ctx context.Context, s *session, addr netip.AddrPort) {
 	}()
 }
 
-// goBack has the first remote carry the tunnel.
+// goBack has the first remote carry the tunnel. A connection to it that has failed meanwhile changes nothing.
 func (l *Link) goBack(r returnResult) {
-	s := r.s
-	l.log.Info("the first of the remotes is there again and takes over", "remote", r.addr, "before", s.remote)
+	s, before := r.s, r.s.remote
 	if r.peer.session != s.id || r.peer.instance != s.peer.instance {
-		l.endSession(errReturning, true)
-		next := newSession(l, r.conn, r.wire, r.peer, true)
-		next.home = true
-		l.begin(next)
+		l.goBackToAnother(r)
 		return
 	}
-	l.renewed(newLane(s, 0, r.conn, r.wire), true)
-	s.home, s.remote = true, r.wire.remote()
+	if !l.renewed(newLane(s, 0, r.conn, r.wire), true) {
+		l.book.Failed(r.addr, time.Now())
+		return
+	}
+	l.log.Info(takesOver, "remote", r.addr, "before", before)
+	s.which, s.remote, s.there = 0, r.wire.remote(), time.Now()
 	l.report.Change(func(t *tunnel.Status) { t.Remote = s.remote })
 	for _, ln := range s.lanes[1:] {
 		if ln != nil {
 			ln.renewAt, ln.nextTry = l.e.cfg.Now(), time.Time{}
 		}
 	}
+}
+
+// goBackToAnother has a session with another router begin, and the one that there is end.
+func (l *Link) goBackToAnother(r returnResult) {
+	next := newSession(l, r.conn, r.wire, r.peer, true)
+	if err := next.lanes[0].send(pingFrame()); err != nil {
+		r.wire.Close()
+		l.book.Failed(r.addr, time.Now())
+		l.log.Debug("the first of the remotes is not there", "remote", r.addr, "err", err)
+		return
+	}
+	l.log.Info(takesOver, "remote", r.addr, "before", r.s.remote)
+	next.speak() // the end of the session before takes its time
+	l.endSession(errReturning, true)
+	next.which, next.began = 0, time.Now()
+	next.there = next.began
+	l.begin(next)
 }

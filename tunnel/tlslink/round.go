@@ -44,6 +44,7 @@ func (l *Link) dialRound(ctx context.Context, d *dial) dialResult {
 	defer cancel()
 	r := &round{l: l, d: d, attempts: make(chan attempt), result: dialResult{dial: d, addrs: make(map[int][]netip.AddrPort)}}
 	plan := l.plan()
+	plan.First = d.first
 	for group := range plan.Groups(ctx, &d.book, func(err error) { r.errs = append(r.errs, err) }) {
 		for i, addr := range group.Addrs {
 			r.begin(ctx, group.Remote, addr)
@@ -158,7 +159,7 @@ func (l *Link) leave(s *session, reason error) {
 		return
 	}
 	now := time.Now()
-	l.book.Ended(s.remote, now.Sub(s.began), now)
+	l.book.Ended(s.remote, now.Sub(s.there), now)
 	for _, addrs := range l.places {
 		good, _ := l.book.Split(addrs, now)
 		if len(addrs) == 0 || len(good) > 0 { // or it was never looked at

@@ -2,7 +2,6 @@ package tlslink
 
 import (
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"net/netip"
 	"sync"
@@ -11,10 +10,6 @@ import (
 
 	"warren/tunnel"
 )
-
-// goodbyeTimeout bounds how long the end of a session waits for the peer to have
-// read why.
-const goodbyeTimeout = 500 * time.Millisecond
 
 // epoch is what monotonic times in this package count from.
 var epoch = time.Now()
@@ -36,18 +31,19 @@ func (h *heard) ago() time.Duration { return h.now().Sub(epoch) - time.Duration(
 // replaced now and then (renew.go). Its timers and lanes belong to the goroutine of Link.Run; fail may be called by any. The
 // methods that Run's loop selects on work on a nil session.
 //
-// Liveness (liveness.go): every keepalive a ping goes out, and whatever arrives, on any lane and
-// be it part of a frame, is a sign of life. A ping may be stuck behind data; that
+// Liveness (liveness.go): every keepalive a ping goes out, whatever the goroutine of Link.Run is busy with, and whatever
+// arrives, on any lane and be it part of a frame, is a sign of life. A ping may be stuck behind data; that
 // does no harm, since it is what arrives that counts.
 type session struct {
 	link   *Link
 	id     [16]byte
 	dialer bool            // this end dialed
-	home   bool            // the first of the remotes
+	which  int             // of the remotes it was dialed by, from 0; -1: the peer dialed
 	local  tunnel.Identity // of this end, as it said in its hello
 	peer   hello
 	remote netip.AddrPort
 	began  time.Time
+	there  time.Time // since when it is with that remote
 	lanes  [MaxLanes]*lane
 	first  atomic.Pointer[lane] // lane 0, for any goroutine
 
@@ -55,14 +51,14 @@ type session struct {
 	draining []*lane         // that were replaced
 	renewing [MaxLanes]bool  // those whose replacement is being dialed, by replaceLane or takeFirst, whichever has set it
 
-	keepalive *time.Ticker
-	ticked    int // how often
-	death     *time.Timer
-	control   chan []byte // frames for lane 0 that are not data
-	heard     heard       // the last sign of life
-	alive     liveness
-	answered  atomic.Int64 // when the ping was sent that was answered last (monotonic)
-	doubts    chan string  // capacity 1: the way to the peer is another
+	speaking bool         // pings go out
+	looks    *time.Ticker // back
+	death    *time.Timer
+	control  chan []byte // frames for lane 0 that are not data, nor the pings of each keepalive
+	heard    heard       // the last sign of life
+	alive    liveness
+	answered atomic.Int64 // when the ping was sent that was answered last (monotonic)
+	doubts   chan string  // capacity 1: the way to the peer is another
 
 	parting atomic.Bool // one of the ends is being restarted: nothing more is sent (pause.go)
 
@@ -71,9 +67,11 @@ type session struct {
 	err     error         // set before done is closed
 	readers sync.WaitGroup
 
-	laneDials int         // lanes that are being dialed
-	load      load        // of the link, at the last tick
-	asked     atomic.Bool // whether the peer asks for further lanes
+	laneDials  int         // lanes that are being dialed
+	widening   widening    // after some could not be
+	unreplaced time.Time   // when it was logged last that a lane could not be replaced
+	load       load        // of the link, at the last tick
+	asked      atomic.Bool // whether the peer asks for further lanes
 
 	known   string         // the server name of the secret that was the first when the session began
 	invited tunnel.Invited // of the secret with which the session began
@@ -86,10 +84,13 @@ type session struct {
 }
 
 func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *session {
+	now := time.Now()
 	s := &session{
 		link: l, id: peer.session, dialer: dialer, local: w.proof.local, peer: peer,
+		which:   -1,
 		remote:  w.remote(),
-		began:   time.Now(),
+		began:   now,
+		there:   now,
 		control: make(chan []byte, 8),
 		heard:   heard{now: l.e.cfg.Now},
 		alive:   liveness{keepalive: l.cfg.Keepalive, deadAfter: l.cfg.DeadAfter},
@@ -101,14 +102,23 @@ func newSession(l *Link, conn *tls.Conn, w *wire, peer hello, dialer bool) *sess
 	return s
 }
 
-// start begins to receive and to ping.
+// dialed is the remote by which this end dialed the session, as in [LinkConfig]; "": the peer did.
+func (s *session) dialed() string {
+	if s.which < 0 {
+		return ""
+	}
+	return s.link.cfg.Remotes[s.which]
+}
+
+// isHome reports whether the session is with the first of the remotes.
+func (s *session) isHome() bool { return s.which == 0 }
+
+// start begins to receive. It follows speak.
 func (s *session) start() {
 	s.heard.note()
-	s.keepalive = time.NewTicker(s.link.cfg.Keepalive)
+	s.looks = time.NewTicker(s.link.lookEvery())
 	s.death = time.NewTimer(s.link.cfg.DeadAfter)
 	s.startLane(s.lanes[0])
-	s.readers.Go(s.sendControl)
-	s.ping()
 }
 
 func (s *session) startLane(ln *lane) {
@@ -117,7 +127,6 @@ func (s *session) startLane(ln *lane) {
 		giveUp = s.link.giveUpAfter()
 	}
 	ln.wire.established(&s.heard, giveUp)
-	s.link.congest(ln.wire)
 	ln.follow()
 	s.readers.Go(func() {
 		err := ln.receive()
@@ -132,6 +141,7 @@ func (s *session) startLane(ln *lane) {
 			ln.lose(err)
 		}
 	})
+	s.readers.Go(func() { s.link.congest(ln.wire) }) // which may wait for a module of the kernel
 }
 
 // fail ends the session. The first reason stays.
@@ -153,7 +163,7 @@ func (s *session) ticks() <-chan time.Time {
 	if s == nil {
 		return nil
 	}
-	return s.keepalive.C
+	return s.looks.C
 }
 
 func (s *session) deadline() <-chan time.Time {
@@ -165,57 +175,6 @@ func (s *session) deadline() <-chan time.Time {
 
 // reason is for after over.
 func (s *session) reason() error { return s.err }
-
-// tick is called every keepalive.
-func (s *session) tick() {
-	s.ticked++
-	s.ping()
-}
-
-func (s *session) ping() { s.enqueue(pingFrame()) }
-
-// enqueue sends a frame that is not data, or drops it if many wait already.
-func (s *session) enqueue(frame []byte) {
-	select {
-	case s.control <- frame:
-	default:
-	}
-}
-
-// sendControl is the goroutine that sends them. Receivers must not: two ends that
-// answer each other before they read on can block each other.
-func (s *session) sendControl() {
-	for {
-		select {
-		case <-s.done:
-			return
-		case frame := <-s.control:
-			ln, err := s.sendFirst(frame)
-			if errors.Is(err, errMoved) && s.parting.Load() {
-				continue
-			}
-			if err != nil {
-				s.fail(err)
-				return
-			}
-			if frame[0] == frameClose {
-				ln.conn.CloseWrite()
-				return
-			}
-		}
-	}
-}
-
-// sendFirst sends on lane 0, whichever that is by the time.
-func (s *session) sendFirst(frame []byte) (*lane, error) {
-	for {
-		ln := s.first.Load()
-		err := ln.send(frame)
-		if err == nil || ln == s.first.Load() {
-			return ln, err
-		}
-	}
-}
 
 // checkAlive is called when the peer may have been silent for too long, and ends the session
 // if it was, which it reports by false. After a sleep the kernel can't say how long that is.
@@ -233,22 +192,37 @@ func (s *session) checkAlive(slept bool) bool {
 	return true
 }
 
-// evidence collects what is known of the peer.
+// evidence collects what is known of the peer. While a lane is being replaced all that comes may come by the connection that is to
+// replace it, or that was replaced.
 func (s *session) evidence() evidence {
 	e := evidence{now: monotonic(), silence: s.heard.ago(), answered: time.Duration(s.answered.Load())}
-	for _, ln := range s.lanes {
-		if ln == nil || ln.lost.Load() {
+	for ln := range s.every {
+		if ln.lost.Load() {
 			continue
 		}
 		sign, acked, ok := ln.wire.sign()
+		if ln.waiting.Load() {
+			sign.unread = 0 // it is not to be read yet
+		}
 		if ok {
 			e.signs = append(e.signs, sign)
 		}
-		if ln.number == 0 {
+		if ln == s.lanes[0] {
 			e.acked = acked
 		}
 	}
 	return e
+}
+
+// every yields all connections of the session: those that there are, those that are to replace them, and those that were replaced.
+func (s *session) every(yield func(*lane) bool) {
+	for _, lanes := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
+		for _, ln := range lanes {
+			if ln != nil && !yield(ln) {
+				return
+			}
+		}
+	}
 }
 
 // doubt has the peer prove that it is reached by the way that there is now.
@@ -265,42 +239,13 @@ func (s *session) doubtful() <-chan string {
 	return s.doubts
 }
 
-// sayGoodbye tells the peer why the session ends, and waits until it has hung up,
-// for a moment at most: closing with unread input would take the words back.
-func (s *session) sayGoodbye(reason string) {
-	select {
-	case <-s.done:
-		return
-	case s.control <- encode(frameClose, []byte(reason[:min(len(reason), maxText)])):
-	default:
-		return
-	}
-	select {
-	case <-s.done:
-	case <-time.After(goodbyeTimeout):
-	}
-}
-
 // close takes the session down and waits for its goroutines.
 func (s *session) close() {
 	s.fail(errors.New("closed"))
-	s.keepalive.Stop()
+	s.looks.Stop()
 	s.death.Stop()
-	for _, lanes := range [][]*lane{s.lanes[:], s.joining[:], s.draining} {
-		for _, ln := range lanes {
-			if ln != nil {
-				ln.wire.Close()
-			}
-		}
+	for ln := range s.every {
+		ln.wire.Close()
 	}
 	s.readers.Wait()
-}
-
-// pong takes the answer to a ping.
-func (s *session) pong(payload []byte) {
-	sent := time.Duration(binary.BigEndian.Uint64(payload))
-	if rtt := monotonic() - sent; sent > 0 && rtt > 0 && rtt < time.Hour {
-		s.answered.Store(int64(sent))
-		s.link.report.Measured(rtt)
-	}
 }

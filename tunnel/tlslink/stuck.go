@@ -125,10 +125,15 @@ func (w *wire) sign() (s sign, acked uint64, ok bool) {
 	}
 	err := w.raw.Control(func(fd uintptr) {
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		if ok = err == nil; ok {
-			s = sign{silence: time.Duration(info.Last_data_recv) * time.Millisecond, early: info.Rcv_ooopack}
-			acked = info.Bytes_acked
+		if err != nil {
+			return
 		}
+		unread, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+		if err != nil {
+			return
+		}
+		s = sign{silence: time.Duration(info.Last_data_recv) * time.Millisecond, early: info.Rcv_ooopack, unread: unread}
+		acked, ok = info.Bytes_acked, true
 	})
 	return s, acked, ok && err == nil
 }
@@ -175,7 +180,7 @@ func (l *Link) watchEnd(now time.Time) {
 }
 
 func (l *Link) noteStuck(now time.Time, ln *lane) {
-	remote := ln.s.remote.Addr()
+	remote := ln.wire.remote().Addr()
 	l.segments.stuck(now, remote, ln.wire.clamp)
 	l.log.Debug("large packets seem to vanish: the next connections have small segments", "remote", remote, "lane", ln.number)
 }

@@ -39,6 +39,7 @@ func (w *wire) boundUnsent() {
 	if !ok {
 		return
 	}
+	w.rate = rate
 	next := unsentBound(w.unsent, rate)
 	if next == w.unsent {
 		return

@@ -25,7 +25,7 @@ func (l *Link) awake(ctx context.Context) {
 		case <-l.session.over():
 			l.endSession(l.session.reason(), false)
 		default:
-			l.session.tick()
+			l.session.ping()
 			l.renew(ctx)
 			return
 		}

@@ -27,7 +27,9 @@ type wire struct {
 	heard atomic.Pointer[heard] // where to note it; nil before the session
 	clamp int                   // size of segments that it was dialed with; 0: the kernel chose
 
-	unsent int // the bound of what waits unsent, in bytes; of the goroutine of Link.Run
+	// Of the goroutine of Link.Run.
+	unsent int    // the bound of what waits unsent, in bytes
+	rate   uint64 // that it delivers with, in bytes a second, as of the last look back; 0: not known
 
 	proof    proof  // set when the handshake is done
 	record   bool   // during the handshake: keep what is read first

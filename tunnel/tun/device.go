@@ -36,10 +36,20 @@ type Device struct {
 	setting sync.Mutex // orders SetCarrier and Mend
 	carrier bool       // what SetCarrier set; guarded by setting
 
-	mu     sync.RWMutex // held for reading around each use of writer and inet, for writing to close them
-	writer int
-	inet   int // a socket of the interface's network namespace, to look at it; -1: none
-	closed bool
+	// Write must not wait for the lock of all network configuration, as it is called by a goroutine that serves all
+	// tunnels. What takes that lock, in control and to close the last descriptor, has a lock of its own therefore.
+	controls sync.RWMutex // held for reading around control, for writing to close the descriptors; taken before mu
+	mu       sync.RWMutex // held for reading around each Write, for writing to set closed
+	writer   int
+	inet     int // a socket of the interface's network namespace, to look at it; -1: none
+	closed   bool
+}
+
+// isClosed reports whether Close was called.
+func (d *Device) isClosed() bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.closed
 }
 
 // Name returns the interface's name.
@@ -137,9 +147,9 @@ func (d *Device) setUp() error {
 
 // control does an ioctl on the interface through one of its descriptors.
 func (d *Device) control(what string, f func(fd int) error) error {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.closed {
+	d.controls.RLock()
+	defer d.controls.RUnlock()
+	if d.isClosed() {
 		return fmt.Errorf("tun: %s: %s: %w", d.name, what, os.ErrClosed)
 	}
 	if err := f(d.writer); err != nil {
@@ -187,14 +197,17 @@ func (d *Device) Write(frame []byte) error {
 }
 
 // Close removes the interface, whatever its name and its namespace are now, and ends all
-// that wait for it. Further calls do nothing.
+// that wait for it. Frames are not taken from its beginning on. Further calls do nothing.
 func (d *Device) Close() error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
+	was := d.closed
+	d.closed = true
+	d.mu.Unlock()
+	d.controls.Lock()
+	defer d.controls.Unlock()
+	if was {
 		return nil
 	}
-	d.closed = true
 	var errs []error
 	if len(d.queues) > 0 {
 		// Root may have made it outlive its descriptors. One that is gone has nothing to end.

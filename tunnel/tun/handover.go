@@ -27,9 +27,9 @@ func (d *Device) Handover() (Handover, error) {
 	d.setting.Lock()
 	carrier := d.carrier
 	d.setting.Unlock()
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.closed {
+	d.controls.RLock()
+	defer d.controls.RUnlock()
+	if d.isClosed() {
 		return Handover{}, fmt.Errorf("tun: hand over %s: %w", d.name, os.ErrClosed)
 	}
 	h := Handover{

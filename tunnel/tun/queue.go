@@ -132,9 +132,7 @@ func (d *Device) tryRead(q *queue, p []byte) (int, error) {
 }
 
 func (d *Device) readError(err error) error {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.closed { // the poller's own error for that is private to it
+	if d.isClosed() { // the poller's own error for that is private to it
 		return fmt.Errorf("tun: read from %s: %w", d.name, os.ErrClosed)
 	}
 	// EBADFD comes from a read, and an error of the poller's own from a wait.

@@ -46,6 +46,9 @@ type Link struct {
 	local     tunnel.Identity // of this end, since the tunnel came up
 	remote    tunnel.Identity // of the peer
 	probe     prober
+	changes   changes // of the interface
+	raised    bool    // the tunnel is up, the interface has its carrier, and that was told
+	rises     int     // counts how often the tunnel was to be raised
 	live      *liveness.Machine
 	backlog   *flow.Backlog // what has to be read before the peer is said to be silent; nil: nothing
 	quiet     bool          // keepalives are suppressed
@@ -128,9 +131,12 @@ func (l *Link) Run(ctx context.Context) error {
 	if !l.isUp() {
 		l.report.SetState(time.Now(), report.Rest(l.cfg.Remotes))
 	}
-	if err := l.dev.SetOffload(l.dev.Offload()); err != nil {
-		l.log.Warn("cannot set the device's offload", "err", err)
-	}
+	l.changes.start()
+	l.changes.add(func() error { return l.dev.SetOffload(l.dev.Offload()) }, func(err error) {
+		if err != nil && !isGone(err) {
+			l.log.Warn("cannot set the device's offload", "err", err)
+		}
+	})
 	var sending sync.WaitGroup
 	broken := make(chan error, 1)
 	fail := func(err error) {
@@ -149,6 +155,7 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 	l.probe.close()
 	l.ways.end()
+	l.changes.finish()
 	l.down(l.e.cfg.Now(), reason)
 	l.report.SetState(time.Now(), tunnel.StateDown)
 	err = errors.Join(err, l.dev.Close())
@@ -185,6 +192,8 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.found(l.e.cfg.Now(), r)
 		case a := <-l.probe.answers():
 			l.echoed(a)
+		case err := <-l.changes.done:
+			l.changes.made(err)
 		case c := <-l.keys:
 			c.done <- l.setKeys(l.e.cfg.Now(), c.to)
 		case <-l.wake:

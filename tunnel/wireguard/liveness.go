@@ -3,6 +3,7 @@ package wireguard
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,7 +123,9 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		t.Remote = s.Endpoint
 	})
 	if l.isUp() {
-		l.askAssigned(now, s.Since)
+		if l.raised {
+			l.askAssigned(now, s.Since)
+		}
 		return
 	}
 	if l.tries.first && l.tries.at != nil && s.Initiator {
@@ -136,9 +139,23 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		l.probe.peer = far.WithZone("")
 		l.setEnds(own, far)
 	}
-	if err := l.dev.SetCarrier(true); err != nil {
-		l.log.Error("cannot raise the carrier", "err", err)
-	}
+	l.rises++
+	rise := l.rises
+	l.changes.add(func() error { return l.dev.SetCarrier(true) }, func(err error) {
+		if err != nil && !isGone(err) {
+			l.log.Error("cannot raise the carrier", "err", err)
+		}
+		if l.isUp() && rise == l.rises {
+			l.raise()
+		}
+	})
+}
+
+// raise tells that the tunnel is up, which has its carrier.
+func (l *Link) raise() {
+	now := l.e.cfg.Now()
+	s := l.peer.Status(now)
+	l.raised = true
 	if l.live.Trusts() {
 		l.report.SetError("")
 	}
@@ -149,22 +166,31 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 	l.askAssigned(now, s.Since)
 }
 
-// down takes the tunnel down, if it is up: first the carrier, so that the kernel stops
-// routing into it, then the event.
+// isGone reports whether an interface is, which the reader of its packets will say.
+func isGone(err error) bool { return errors.Is(err, unix.EBADFD) || errors.Is(err, os.ErrClosed) }
+
+// down takes the tunnel down, if it is up, and tells that. The carrier, without which the kernel does not route into it, is
+// dropped at the same time.
 func (l *Link) down(now time.Time, reason error) {
 	l.live.Down()
 	if !l.isUp() {
 		return
 	}
+	told := l.raised
+	l.raised = false
 	l.flow.Up.Store(false)
-	if err := l.dev.SetCarrier(false); err != nil && !errors.Is(err, unix.EBADFD) { // gone, which its reader will say
-		l.log.Error("cannot drop the carrier", "err", err)
-	}
+	l.changes.add(func() error { return l.dev.SetCarrier(false) }, func(err error) {
+		if err != nil && !isGone(err) {
+			l.log.Error("cannot drop the carrier", "err", err)
+		}
+	})
 	l.probe.close()
 	l.path.search.Stop()
 	l.endAssigned()
 	remote, at := l.report.Status().Remote, l.e.cfg.Date(now)
 	l.report.Down(at, report.Rest(l.cfg.Remotes), reason.Error())
-	l.emit(tunnel.Event{Time: at, Remote: remote, Reason: reason.Error()})
+	if told {
+		l.emit(tunnel.Event{Time: at, Remote: remote, Reason: reason.Error()})
+	}
 	l.leave(now, remote, reason)
 }

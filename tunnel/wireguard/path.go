@@ -2,13 +2,9 @@ package wireguard
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"warren/tunnel"
 	"warren/tunnel/wireguard/pathmtu"
@@ -21,6 +17,7 @@ type path struct {
 	search *pathmtu.Search
 	probes []sentProbe // of the round under way
 	mtu    int         // of the interface
+	asked  int         // what that is to be
 	told   int         // the size that the log told of last
 
 	confirmed time.Time // when the search last was
@@ -37,7 +34,7 @@ type sentProbe struct {
 
 func newPath(mtu int) *path {
 	return &path{
-		search: pathmtu.New(mtu), mtu: mtu, told: mtu,
+		search: pathmtu.New(mtu), mtu: mtu, asked: mtu, told: mtu,
 		answers: make(chan []byte, 8), tokens: make(chan pathmtu.Token, 8),
 	}
 }
@@ -159,7 +156,7 @@ func (l *Link) clamp() {
 	if int(l.flow.Limit.Load()) != limit {
 		l.flow.Limit.Store(int32(limit))
 		l.setMTU(max(limit, pathmtu.Base))
-		l.report.Change(func(t *tunnel.Status) { t.MTU, t.Hint = p.mtu, l.narrow(limit) })
+		l.report.Change(func(t *tunnel.Status) { t.Hint = l.narrow(limit) })
 	}
 	if !p.search.Settled() || limit == p.told {
 		return
@@ -172,15 +169,24 @@ func (l *Link) clamp() {
 }
 
 func (l *Link) setMTU(mtu int) {
-	if mtu == l.path.mtu {
+	p := l.path
+	if mtu == p.asked {
 		return
 	}
-	err := l.dev.SetMTU(mtu)
-	if err == nil {
-		l.path.mtu = mtu
-	} else if !errors.Is(err, os.ErrClosed) && !errors.Is(err, unix.EBADFD) { // gone, which its reader will say
-		l.log.Error("cannot set the interface's MTU", "err", err)
-	}
+	p.asked = mtu
+	l.changes.add(func() error { return l.dev.SetMTU(mtu) }, func(err error) {
+		switch {
+		case err == nil:
+			p.mtu = mtu
+			l.report.Change(func(t *tunnel.Status) { t.MTU = mtu })
+		case isGone(err):
+		default:
+			l.log.Error("cannot set the interface's MTU", "err", err)
+			if p.asked == mtu {
+				p.asked = p.mtu
+			}
+		}
+	})
 }
 
 // narrow is what the operator should know of a path on which packets of more than a limit

@@ -56,7 +56,7 @@ func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
 	t.Helper()
 	s := &stage{t: t, now: time.Now(), key: protocol.NewPrivateKey(), replies: make(chan ping.Answer, 1)}
 	s.start = s.now
-	e := NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey()})
+	e := NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey(), Now: func() time.Time { return s.now }, Date: func(t time.Time) time.Time { return t }})
 	s.far = protocol.PeerConfig{PublicKey: e.PublicKey(), Keepalive: farKeepalive}
 	c.Name, c.PublicKey, c.PeerAddress = "far", s.key.Public(), netip.MustParseAddr("fe80::2%far")
 	c.Device = flowtest.NewDevice("far")

@@ -95,12 +95,14 @@ func (l *Link) followWays(now time.Time) {
 		w.lost = lost
 		if lost == "" {
 			l.showUp(now)
+			l.restartPath(now)
 		}
 	}
 	if news, _ := w.own.take(); news {
 		l.flow.ForgetSource() // the routes choose
 		if w.lost == "" {
 			l.showUp(now)
+			l.restartPath(now)
 		}
 	}
 	remote, source := l.peer.Status(now).Endpoint, l.flow.Source()

@@ -74,6 +74,18 @@ func TestWayIsAnother(t *testing.T) {
 	s.expect()
 }
 
+// By another way packets may be larger or smaller than by the one before.
+func TestPathBeginsAgainByAnotherWay(t *testing.T) {
+	s, p := wayStage(t)
+	s.l.setEnds(netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fe80::2"))
+	s.l.path.search.Stop()
+	p.follows[netip.Addr{}](false, "by interface eth1 now")
+	s.pass(0)
+	if s.l.path.search.Due().IsZero() {
+		t.Error("nobody looks how large they may be")
+	}
+}
+
 // The address of ours that the peer sends to is not used any more when nothing can leave from
 // there; the tunnel stays up.
 func TestSourceHasNoWay(t *testing.T) {

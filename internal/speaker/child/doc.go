@@ -10,5 +10,6 @@
 //     once.
 //  5. The log goes line by line to descriptor 2, which the daemon reads (log.go). So does what
 //     the runtime writes when the process panics.
-//  6. The process ends when the daemon says so, and when a socket to it closes.
+//  6. The daemon asks now and then whether the process works; the goroutine that reports answers.
+//  7. The process ends when the daemon says so, and when a socket to it closes.
 package child

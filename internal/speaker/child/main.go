@@ -164,6 +164,12 @@ func (p *process) obey(in *wire.Reader, stop func()) {
 				gone(err)
 			}
 			p.ask(a)
+		case wire.KindPing:
+			var is wire.Ping
+			if err := wire.Decode(payload, &is); err != nil {
+				gone(err)
+			}
+			p.ping(is)
 		}
 	}
 }

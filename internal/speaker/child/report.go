@@ -35,7 +35,8 @@ type pending struct {
 	parted  uint64 // serial of a Want; 0: there is nothing to report
 	serving []wire.Serving
 	events  []wire.Event
-	ask     *wire.Ask // the last one
+	ask     *wire.Ask  // the last one
+	ping    *wire.Ping // the last one
 }
 
 func (p *process) wake() {
@@ -66,6 +67,27 @@ func (p *process) serving(s wire.Serving) {
 	p.pending.serving = append(p.pending.serving, s)
 	p.mu.Unlock()
 	p.wake()
+}
+
+// ping takes the question whether the process works. The reporting goroutine answers it, as it needs both the
+// engine and the daemon.
+func (p *process) ping(is wire.Ping) {
+	p.mu.Lock()
+	p.pending.ping = &is
+	p.mu.Unlock()
+	p.wake()
+}
+
+// sendPong answers the last question, if it is not answered yet.
+func (p *process) sendPong() error {
+	p.mu.Lock()
+	is := p.pending.ping
+	p.pending.ping = nil
+	p.mu.Unlock()
+	if is == nil {
+		return nil
+	}
+	return p.send(wire.KindPong, *is)
 }
 
 // send writes one frame, for as long as the daemon takes to read it.
@@ -125,7 +147,7 @@ func (p *process) sessionsChanged() bool {
 	return len(p.pending.events) > 0
 }
 
-// sendRoutes sends all changes of routes there are.
+// sendRoutes sends all changes of routes there are. That may take long: in between it says that the process works.
 func (p *process) sendRoutes() error {
 	var w wire.RouteWriter
 	var ways []wire.Way // scratch memory
@@ -146,6 +168,9 @@ func (p *process) sendRoutes() error {
 		})
 		p.wanting.Unlock()
 		if _, err := p.messages.Write(w.Take()); err != nil {
+			return err
+		}
+		if err := p.sendPong(); err != nil {
 			return err
 		}
 	}
@@ -186,8 +211,11 @@ func (p *process) sendStatuses() error {
 func (p *process) sendPending() error {
 	p.mu.Lock()
 	all := p.pending
-	p.pending = pending{}
+	p.pending = pending{ping: all.ping}
 	p.mu.Unlock()
+	if err := p.sendPong(); err != nil {
+		return err
+	}
 	if all.parted > 0 {
 		if err := p.send(wire.KindParted, wire.Parted{Serial: all.parted}); err != nil {
 			return err

@@ -19,6 +19,7 @@ const (
 	KindSettings Kind = 3 // Settings
 	KindStop     Kind = 4 // none: end the sessions, then the process
 	KindAsk      Kind = 5 // Ask
+	KindPing     Kind = 6 // Ping
 )
 
 // The kinds that the speaker's process sends. Ready is the first frame.
@@ -31,6 +32,7 @@ const (
 	KindServing   Kind = 21 // Serving
 	KindExplained Kind = 22 // Explained
 	KindParted    Kind = 23 // Parted
+	KindPong      Kind = 24 // Ping, with the number that it answers
 )
 
 // Bounds of a payload, in bytes.

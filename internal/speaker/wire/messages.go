@@ -94,6 +94,11 @@ type Serving struct {
 	Error    string
 }
 
+// Ping asks whether the process still works. Another one may follow before it is answered; then the last counts.
+type Ping struct {
+	Number uint32 // from 1, one more each time
+}
+
 // Ask asks about a prefix. Another one may follow before it is answered; then the last counts.
 type Ask struct {
 	Call uint32 // for the answer

@@ -16,8 +16,8 @@ import (
 // maxPacket bounds a packet, in bytes.
 const maxPacket = 4 << 10
 
-// sendTime bounds how long the other end may leave packets unread.
-const sendTime = 10 * time.Second
+// sendTime bounds how long the other end may leave packets unread. It may be busy, or the machine.
+const sendTime = time.Minute
 
 // Packets sends and receives packets with a descriptor each or none. Send may be called from any
 // goroutine, Receive from one at a time.
@@ -68,7 +68,7 @@ func (p *Packets) Send(v any, with syscall.Conn) error {
 	p.conn.SetWriteDeadline(time.Now().Add(sendTime))
 	if with == nil {
 		_, err = p.conn.Write(b)
-		return err
+		return unread(err)
 	}
 	raw, err := with.SyscallConn()
 	if err != nil {
@@ -78,7 +78,15 @@ func (p *Packets) Send(v any, with syscall.Conn) error {
 	err = raw.Control(func(fd uintptr) {
 		_, _, sendErr = p.conn.WriteMsgUnix(b, unix.UnixRights(int(fd)), nil)
 	})
-	return errors.Join(err, sendErr)
+	return unread(errors.Join(err, sendErr))
+}
+
+// unread is the error of a write, in words if the other end does not read.
+func unread(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("wire: nothing was read for %v: %w", sendTime, err)
+	}
+	return err
 }
 
 // Receive receives into v. The file is the descriptor that came along, or nil; it is the

@@ -28,6 +28,7 @@ type Plan struct {
 	Random   bool          // the remotes are in another order each time
 	Patience time.Duration // with a name that is being looked up, before the next remote is tried
 	Resolve  Resolver
+	First    *Group // is tried before all others, and without being looked up; nil: none
 }
 
 // answer is what a lookup came to.
@@ -38,8 +39,9 @@ type answer struct {
 
 // Groups looks all remotes up at once, and returns the groups in the order in which they are to be
 // tried: those of good addresses, then those of bad ones, as it is better to try these than
-// none. The families of a remote take turns (RFC 8305, section 4). What is wrong with a
-// remote is told to failed. Book may be read until the sequence ends.
+// none. First comes before them, be it good or bad, and what is in it once. The families of a
+// remote take turns (RFC 8305, section 4). What is wrong with a remote is told to failed. Book
+// may be read until the sequence ends.
 func (p *Plan) Groups(ctx context.Context, book *Book, failed func(error)) iter.Seq[Group] {
 	return func(yield func(Group) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -52,11 +54,14 @@ func (p *Plan) Groups(ctx context.Context, book *Book, failed func(error)) iter.
 				failed(a.err)
 				return true
 			}
-			good, worse := book.Split(Interleave(a.addrs), time.Now())
+			good, worse := book.Split(p.others(Interleave(a.addrs)), time.Now())
 			if len(worse) > 0 {
 				bad = append(bad, Group{i, worse})
 			}
 			return len(good) == 0 || yield(Group{i, good})
+		}
+		if p.First != nil && !yield(*p.First) {
+			return
 		}
 		for _, i := range p.order() {
 			select {
@@ -79,6 +84,14 @@ func (p *Plan) Groups(ctx context.Context, book *Book, failed func(error)) iter.
 			}
 		}
 	}
+}
+
+// others leaves out the addresses of First.
+func (p *Plan) others(addrs []netip.AddrPort) []netip.AddrPort {
+	if p.First == nil {
+		return addrs
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.AddrPort) bool { return slices.Contains(p.First.Addrs, a) })
 }
 
 // Order returns groups of all addresses in the order in which they are to be tried, as Groups does.

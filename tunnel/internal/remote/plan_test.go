@@ -100,6 +100,34 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// An address that is to be the first is tried before anything is looked up, bad as it may be, and then no more. The others stay as
+// they are.
+func TestPlanBeginsWithFirst(t *testing.T) {
+	names := fakeNames{"a:1": addrs("192.0.2.1:1", "192.0.2.2:1"), "b:1": addrs("192.0.2.8:1", "192.0.2.9:1")}
+	looked := make(chan struct{})
+	p := Plan{Remotes: []string{"a:1", "b:1"}, Patience: time.Minute, First: &Group{1, addrs("192.0.2.9:1")},
+		Resolve: func(ctx context.Context, network, remote string) ([]netip.AddrPort, error) {
+			<-looked
+			return names.resolve(ctx, network, remote)
+		}}
+	var b Book
+	b.Failed(netip.MustParseAddrPort("192.0.2.1:1"), time.Now())
+	b.Failed(netip.MustParseAddrPort("192.0.2.9:1"), time.Now())
+	want := []Group{{1, addrs("192.0.2.9:1")}, {0, addrs("192.0.2.2:1")}, {1, addrs("192.0.2.8:1")}, {0, addrs("192.0.2.1:1")}}
+	for g := range p.Groups(t.Context(), &b, func(err error) { t.Error(err) }) {
+		if len(want) == 0 || g.Remote != want[0].Remote || !slices.Equal(g.Addrs, want[0].Addrs) {
+			t.Fatalf("%v, then want %v", g, want)
+		}
+		if len(want) == 4 {
+			close(looked)
+		}
+		want = want[1:]
+	}
+	if len(want) > 0 {
+		t.Errorf("%v missing", want)
+	}
+}
+
 // A name server that says nothing of one remote keeps nobody from the next.
 func TestPlanGoesOnWithoutDNS(t *testing.T) {
 	p := Plan{Remotes: []string{"never:1", "b:1"}, Patience: time.Millisecond, Resolve: fakeNames{"b:1": addrs("192.0.2.9:1")}.resolve}

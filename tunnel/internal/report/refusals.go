@@ -10,14 +10,18 @@ import (
 	"warren/tunnel"
 )
 
-// maxRefusals bounds how many sources are remembered. Strangers may forge where they are.
-const maxRefusals = 32
+// maxRefusals bounds how many sources are remembered. Strangers may forge where they are. Where a peer should be, a
+// source gives way only after expectedFor.
+const (
+	maxRefusals = 32
+	expectedFor = 10 * time.Minute
+)
 
 // Refusals remembers who was refused and why: the last reason of each source. Its methods
 // may be called from any goroutine; the zero value is ready to use.
 type Refusals struct {
 	mu sync.Mutex
-	of map[netip.Addr]*refusal
+	of map[netip.Addr]*refusal // by network
 }
 
 type refusal struct {
@@ -25,39 +29,50 @@ type refusal struct {
 	expected bool
 }
 
-// Note takes a refusal. expected says that the source is one where a peer should be: it
-// does not give way to others.
-func (r *Refusals) Note(now time.Time, source netip.Addr, reason string, expected bool) {
+// network is what counts as one source: a /64 belongs to one site, which may use any of its addresses.
+func network(source netip.Addr) netip.Addr {
 	source = source.Unmap().WithZone("")
+	if source.Is6() {
+		return netip.PrefixFrom(source, 64).Masked().Addr()
+	}
+	return source
+}
+
+// Note takes a refusal. expected says that the source is one where a peer should be: it
+// does not give way to others for a while.
+func (r *Refusals) Note(now time.Time, source netip.Addr, reason string, expected bool) {
+	from := network(source)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known := r.of[source]
+	known := r.of[from]
 	if known == nil {
-		if len(r.of) >= maxRefusals && !r.makeRoomLocked(expected) {
+		if len(r.of) >= maxRefusals && !r.makeRoomLocked(now, expected) {
 			return
 		}
 		if r.of == nil {
 			r.of = make(map[netip.Addr]*refusal)
 		}
-		known = &refusal{Refusal: tunnel.Refusal{Source: source}}
-		r.of[source] = known
+		known = &refusal{}
+		r.of[from] = known
 	}
+	known.Source = source.Unmap().WithZone("")
 	known.Reason, known.Last, known.expected = reason, now, expected
 	known.Count++
 }
 
 // makeRoomLocked forgets the oldest, and reports whether there was one that may be forgotten.
-func (r *Refusals) makeRoomLocked(expected bool) bool {
+func (r *Refusals) makeRoomLocked(now time.Time, expected bool) bool {
 	var oldest *refusal
 	for _, o := range r.of {
-		if (expected || !o.expected) && (oldest == nil || o.Last.Before(oldest.Last)) {
+		stays := o.expected && !expected && now.Sub(o.Last) < expectedFor
+		if !stays && (oldest == nil || o.Last.Before(oldest.Last)) {
 			oldest = o
 		}
 	}
 	if oldest == nil {
 		return false
 	}
-	delete(r.of, oldest.Source)
+	delete(r.of, network(oldest.Source))
 	return true
 }
 
@@ -65,7 +80,7 @@ func (r *Refusals) makeRoomLocked(expected bool) bool {
 func (r *Refusals) Forget(source netip.Addr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.of, source.Unmap().WithZone(""))
+	delete(r.of, network(source))
 }
 
 // List returns what is remembered since a moment, the latest first.

@@ -42,4 +42,25 @@ func TestRefusalsAreBounded(t *testing.T) {
 	if all := full.List(time.Time{}); len(all) != maxRefusals || all[0].Source == peer {
 		t.Errorf("%+v", all)
 	}
+	full.Note(now.Add(expectedFor), peer, "", false) // unless those are old
+	if all := full.List(time.Time{}); len(all) != maxRefusals || all[0].Source != peer {
+		t.Errorf("%+v", all)
+	}
+}
+
+// TestRefusalsOfOneNetwork has a site use one address after the other: it is one source, which is shown where it was last.
+func TestRefusalsOfOneNetwork(t *testing.T) {
+	var r Refusals
+	now, from := time.Now(), netip.MustParseAddr("2001:db8:6::1")
+	for range 3 {
+		r.Note(now, from, "another secret", true)
+		from = from.Next()
+	}
+	if all := r.List(time.Time{}); len(all) != 1 || all[0].Count != 3 || all[0].Source != from.Prev() {
+		t.Errorf("%+v", all)
+	}
+	r.Forget(from)
+	if all := r.List(time.Time{}); len(all) != 0 {
+		t.Errorf("still there: %+v", all)
+	}
 }

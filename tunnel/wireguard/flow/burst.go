@@ -11,11 +11,13 @@ type Burst struct {
 	count int
 	bytes int
 	class uint8 // the traffic class of the outer packets, which the kernel takes one of for all
+	own   bool  // it holds nobody's packet: who sends it has more to do than to wait for room in the socket
 }
 
-// Single is a burst of one message, with the traffic class 0.
+// Single is a burst of one message that holds no packet of anybody else, with the traffic class 0. Sending it does not
+// wait.
 func Single(msg []byte) *Burst {
-	return &Burst{parts: [][]byte{msg}, size: len(msg), count: 1, bytes: len(msg)}
+	return &Burst{parts: [][]byte{msg}, size: len(msg), count: 1, bytes: len(msg), own: true}
 }
 
 // Parts returns the messages, in pieces of whole ones. They are the burst's.

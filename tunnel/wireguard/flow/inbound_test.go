@@ -117,7 +117,7 @@ func inboundFixture(t *testing.T) (*inbound, func(lengths ...int)) {
 		t.Fatal(err)
 	}
 	// What the kernel has no room for would be waited for.
-	if err := errors.Join(c.SetReadBuffer(socketBuffer), c.SetReadDeadline(time.Now().Add(patience))); err != nil {
+	if err := errors.Join(c.SetReadBuffer(receiveBuffer), c.SetReadDeadline(time.Now().Add(patience))); err != nil {
 		t.Fatal(err)
 	}
 	far, err := net.DialUDP("udp4", nil, c.LocalAddr().(*net.UDPAddr))

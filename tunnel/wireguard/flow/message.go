@@ -72,8 +72,8 @@ var outgoings = sync.Pool{New: func() any {
 func (m *outgoing) full() bool { return errors.Is(m.err, unix.EAGAIN) }
 
 // sendmsg sends what is in some places, cut by the kernel if size is not 0, with a traffic class,
-// from an address if it is valid.
-func (s *Socket) sendmsg(parts [][]byte, size int, class uint8, to netip.AddrPort, from netip.Addr) error {
+// from an address if it is valid. Without waits it returns EAGAIN if there is no room.
+func (s *Socket) sendmsg(parts [][]byte, size int, class uint8, to netip.AddrPort, from netip.Addr, waits bool) error {
 	m := outgoings.Get().(*outgoing)
 	defer outgoings.Put(m)
 	control := 0
@@ -91,7 +91,7 @@ func (s *Socket) sendmsg(parts [][]byte, size int, class uint8, to netip.AddrPor
 	// RawConn lets one at a time write, and who has to wait for that sleeps. The kernel
 	// lets all send at once, so that only a full socket is left to wait for.
 	err := s.raw.Control(m.try)
-	if err == nil && m.full() {
+	if err == nil && waits && m.full() {
 		err = s.raw.Write(m.call)
 	}
 	_, err = m.result(err)

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"net/netip"
@@ -20,10 +21,17 @@ const (
 	MaxDatagram = 65535 - 20 - 8
 )
 
-// socketBuffer is what the kernel may keep for us, in bytes, each way. The default
-// is less than one flow has in flight, and what does not fit is lost: this is what four
-// flows have whose receivers keep the default of net.ipv4.tcp_rmem.
-const socketBuffer = 16 << 20
+// What the kernel may keep for us, in bytes. The default for what was received is less than one flow has in flight,
+// and what does not fit is lost: this is what four flows have whose receivers keep the default of
+// net.ipv4.tcp_rmem. What is sent waits in it for the line of its interface, in which a queue that counts packets
+// takes one of 64 KB for one, and each waits for all of those before it, other tunnels' too.
+const (
+	receiveBuffer = 16 << 20
+	sendBuffer    = 2 << 20
+)
+
+// maxLate bounds the messages of our own that wait for room in a socket, each in a goroutine.
+const maxLate = 256
 
 // Socket is one UDP socket of one family. Sending is safe for concurrent use.
 type Socket struct {
@@ -31,6 +39,7 @@ type Socket struct {
 	raw   syscall.RawConn // of conn
 	state *sysio.State    // of conn, for other goroutines than the reader
 	noGSO atomic.Bool     // the way out cannot do UDP_SEGMENT
+	late  atomic.Int32    // messages of our own that wait for room
 }
 
 // NewSocket returns the Socket of a connection that [Prepare] has seen. It is closed with
@@ -57,9 +66,11 @@ func (s *Socket) Close() { s.conn.Close() }
 func Prepare(network string, c syscall.RawConn) error {
 	return c.Control(func(f uintptr) {
 		fd := int(f)
-		for _, o := range [][2]int{{unix.SO_RCVBUF, unix.SO_RCVBUFFORCE}, {unix.SO_SNDBUF, unix.SO_SNDBUFFORCE}} {
-			if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], socketBuffer) != nil {
-				_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], socketBuffer)
+		for _, o := range []struct{ force, ask, bytes int }{
+			{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, receiveBuffer}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, sendBuffer},
+		} {
+			if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, o.bytes) != nil {
+				_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.ask, o.bytes)
 			}
 		}
 		_ = unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1)
@@ -78,11 +89,13 @@ func Prepare(network string, c syscall.RawConn) error {
 // Send sends a burst. Its messages leave with the source address from if it is valid, else with
 // that of the route.
 func (s *Socket) Send(b *Burst, to netip.AddrPort, from netip.Addr) error {
-	if b.count == 1 {
-		return s.sendmsg(b.parts, 0, b.class, to, from)
-	}
-	if !s.noGSO.Load() {
-		err := s.sendmsg(b.parts, b.size, b.class, to, from)
+	switch {
+	case b.own:
+		return s.sendOwn(b, to, from)
+	case b.count == 1:
+		return s.sendmsg(b.parts, 0, b.class, to, from, true)
+	case !s.noGSO.Load():
+		err := s.sendmsg(b.parts, b.size, b.class, to, from, true)
 		switch {
 		case err == nil:
 			return nil
@@ -95,10 +108,29 @@ func (s *Socket) Send(b *Burst, to netip.AddrPort, from netip.Addr) error {
 	}
 	for _, part := range b.parts {
 		for msg := range slices.Chunk(part, b.size) {
-			if err := s.sendmsg([][]byte{msg}, 0, b.class, to, from); err != nil {
+			if err := s.sendmsg([][]byte{msg}, 0, b.class, to, from, true); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
+}
+
+// sendOwn sends a [Single], and does not wait for room: the caller serves other messages, or decides whether peers are
+// alive, and what fills the socket may be on its way to another peer. The message waits by itself.
+func (s *Socket) sendOwn(b *Burst, to netip.AddrPort, from netip.Addr) error {
+	err := s.sendmsg(b.parts, 0, b.class, to, from, false)
+	if !errors.Is(err, unix.EAGAIN) {
+		return err
+	}
+	if s.late.Add(1) > maxLate {
+		s.late.Add(-1)
+		return err
+	}
+	msg := bytes.Clone(b.parts[0])
+	go func() { // which ends with the socket
+		defer s.late.Add(-1)
+		_ = s.sendmsg([][]byte{msg}, 0, b.class, to, from, true)
+	}()
 	return nil
 }

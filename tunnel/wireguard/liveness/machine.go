@@ -61,6 +61,7 @@ type Machine struct {
 	wasAlive bool      // the peer was, since the tunnel came up
 	asked    time.Time // when an echo was asked for last
 	settling bool      // Settle is asked for
+	noticed  time.Time // when the silence was; zero: there is none
 	distrust distrust
 }
 
@@ -95,8 +96,20 @@ func (m *Machine) Step(now time.Time, f Facts) (v Verdict) {
 		m.distrust = distrust{}
 	}
 	m.settling = m.up && f.Session && !f.Read && !f.Lost && (m.isSilent(now, &f) || m.doubts(now, &f))
+	if !m.up || !m.isSilent(now, &f) {
+		m.noticed = time.Time{}
+	} else if m.noticed.IsZero() {
+		m.noticed = now
+	}
 	if m.settling {
 		v.Up, v.Settle = true, true
+		return v
+	}
+	if m.wasLate(now, &f) {
+		v.Up, v.Handshake = true, !f.Trying && m.doubts(now, &f)
+		if m.cfg.Probe && m.asked.Before(m.noticed) {
+			m.asked, v.Probe = now, true
+		}
 		return v
 	}
 	m.decide(now, &f, &v)
@@ -107,6 +120,20 @@ func (m *Machine) Step(now time.Time, f Facts) (v Verdict) {
 	}
 	return v
 }
+
+// wasLate reports whether a silence is not to count yet, as it was noticed so late that this process, and perhaps the kernel
+// before it, had no processor: what the peer has sent may not even be in the socket. After a sleep, which is longer, there
+// is nothing to wait for.
+func (m *Machine) wasLate(now time.Time, f *Facts) bool {
+	if m.noticed.IsZero() || f.Lost {
+		return false
+	}
+	late := m.noticed.Sub(m.deadAt(f.Heard))
+	return late > m.cfg.Keepalive/2 && late < m.cfg.DeadAfter && now.Before(m.graceEnd())
+}
+
+// graceEnd is until when a silence that was noticed late does not count.
+func (m *Machine) graceEnd() time.Time { return m.noticed.Add(min(m.cfg.Keepalive, m.cfg.DeadAfter/4)) }
 
 func (m *Machine) decide(now time.Time, f *Facts, v *Verdict) {
 	silent := f.Lost || m.isSilent(now, f)
@@ -140,7 +167,11 @@ func (m *Machine) Deadline(now time.Time, f Facts) time.Time {
 	case !m.up:
 		return m.distrust.until
 	}
-	first := earliest(f.Expire, m.deadAt(f.Heard), m.probeAt(f.Heard))
+	dead := m.deadAt(f.Heard)
+	if m.wasLate(now, &f) {
+		dead = m.graceEnd()
+	}
+	first := earliest(f.Expire, dead, m.probeAt(f.Heard))
 	if !f.Trying {
 		first = earliest(first, f.Renew, m.doubtAt(f.Heard))
 	}

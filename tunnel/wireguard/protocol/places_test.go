@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -196,6 +197,36 @@ func TestAsk(t *testing.T) {
 	n.tick()
 	if !n.b.p.Status(n.now).Established || len(n.a.m.slots) != 2 {
 		t.Errorf("%+v, %d indices", n.b.p.Status(n.now), len(n.a.m.slots))
+	}
+}
+
+// The answer to a question that was asked with keys which are the peer's no more makes no session.
+func TestAskWithRemovedKeys(t *testing.T) {
+	n := newServers(t)
+	n.a.p.TryAt(n.now, elsewhere)
+	n.tick()
+	n.toClient(n.c, n.mustSeal(n.c, packet(100, 0)))
+	n.toClient(n.c, n.mustSeal(n.c, packet(100, 0)))
+	asked := n.a.p.Ask(n.now, true, []netip.AddrPort{addrB})
+	if asked == nil {
+		t.Fatal("nothing is asked")
+	}
+	others := slices.Clone(n.a.p.keys)
+	for i := range others {
+		others[i].PresharedKey = [32]byte{1}
+	}
+	if _, err := n.a.p.SetKeys(n.now, others); err != nil {
+		t.Fatal(err)
+	}
+	answer := n.b.m.Receive(n.now, addrA, bytes.Clone(asked)).Reply
+	if answer == nil {
+		t.Fatal("nothing is answered")
+	}
+	if err := n.toClient(n.b, answer); !errors.Is(err, errIndex) {
+		t.Errorf("the answer is taken: %v", err)
+	}
+	if s := n.a.p.Status(n.now); s.Endpoint == addrB {
+		t.Errorf("%+v", s)
 	}
 }
 

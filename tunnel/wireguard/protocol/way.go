@@ -171,6 +171,7 @@ func (p *Peer) setKeysLocked(now time.Time, keys []Keys) (ended bool, err error)
 	}
 	p.keys, p.tries = keys, 0
 	p.dropOursLocked()
+	p.dropQuestionLocked() // its answer would make a session by keys that may be gone
 	for _, at := range []**session{&p.previous, &p.current, &p.next} {
 		if s := *at; s != nil && !p.hasLocked(s.way) {
 			ended = ended || at == &p.current

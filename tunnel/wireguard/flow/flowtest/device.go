@@ -22,6 +22,7 @@ type Device struct {
 	writing chan struct{} // has an element unless Write is at work
 
 	mu      sync.Mutex
+	held    chan struct{} // closed when SetCarrier may go on; nil: it may
 	carrier bool
 	mtu     int // see SetTo
 	written [][]byte
@@ -40,7 +41,22 @@ func (d *Device) Queues() int                  { return 1 }
 func (d *Device) Offload() tun.Offload         { return tun.Checksum | tun.TSO4 | tun.TSO6 }
 func (d *Device) SetOffload(tun.Offload) error { return nil }
 
+// Hold has SetCarrier wait until release is called, as the kernel does while it is busy.
+func (d *Device) Hold() (release func()) {
+	held := make(chan struct{})
+	d.mu.Lock()
+	d.held = held
+	d.mu.Unlock()
+	return sync.OnceFunc(func() { close(held) })
+}
+
 func (d *Device) SetCarrier(up bool) error {
+	d.mu.Lock()
+	held := d.held
+	d.mu.Unlock()
+	if held != nil {
+		<-held
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.carrier = up
