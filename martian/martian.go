@@ -8,7 +8,8 @@ import "net/netip"
 // (RFC 6890), the dummy address that tunnels without an IPv4 address have (RFC
 // 7600, section 4.8), and the IPv6 low block that holds unspecified, loopback and
 // the IPv4-mapped and -compatible forms. Private, shared and documentation ranges
-// are ordinary prefixes.
+// are ordinary prefixes, and so are those of NAT64 (64:ff9b::/96, RFC 6052; 64:ff9b:1::/48,
+// RFC 8215), which a site with a translator announces to others.
 var all = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("127.0.0.0/8"),
@@ -16,7 +17,7 @@ var all = []netip.Prefix{
 	netip.MustParsePrefix("192.0.0.8/32"),
 	netip.MustParsePrefix("224.0.0.0/4"),
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/8"),
+	netip.MustParsePrefix("::/16"),
 	netip.MustParsePrefix("fe80::/10"),
 	netip.MustParsePrefix("ff00::/8"),
 }

@@ -39,6 +39,7 @@ type service struct {
 	Image       string
 	Build       struct{ Context, Dockerfile string }
 	Restart     string
+	StopGrace   string `yaml:"stop_grace_period"`
 	Hostname    string
 	Devices     []string
 	CapDrop     []string `yaml:"cap_drop"`
@@ -85,10 +86,16 @@ func (i image) runsTwoSites(t *testing.T) {
 	networks(t, c)
 	sites := map[string]*container{}
 	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
-		sites[name] = start(t, i, c, name, secret)
+		s := start(t, i, c, name, secret)
+		// Also the first one, whose peer is away.
+		s.until(name+" is healthy", func() bool { return s.run(i.Healthcheck.Test[1:]...) == nil })
+		if err := s.run("warren", "status", "--check"); err == nil && len(sites) == 0 {
+			t.Errorf("all is well for %s, whose peer is away", name)
+		}
+		sites[name] = s
 	}
 	for name, s := range sites {
-		s.until(name+" is healthy", func() bool { return s.run(i.Healthcheck.Test[1:]...) == nil })
+		s.until(name+" has its peer", func() bool { return s.run("warren", "status", "--check") == nil })
 		// The bits of linux/capability.h: KILL, SETGID, SETUID, NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
 		has := s.processStatus()
 		for _, want := range []string{fmt.Sprintf("CapBnd:\t%016x\n", 1<<5|1<<6|1<<7|1<<10|1<<12|1<<13), "NoNewPrivs:\t1\n"} {
@@ -304,6 +311,9 @@ func TestContainerHasTheUnitsRights(t *testing.T) {
 		got := slices.Sorted(slices.Values(s.CapAdd))
 		if !slices.Equal(got, want) {
 			t.Errorf("%s has %q, the unit has %q", name, got, want)
+		}
+		if stop := regexp.MustCompile(`(?m)^TimeoutStopSec=(.*)$`).FindStringSubmatch(string(unit)); stop == nil || s.StopGrace != stop[1]+"s" {
+			t.Errorf("a stop of %s may take %s, one of the unit %q", name, s.StopGrace, stop)
 		}
 	}
 }

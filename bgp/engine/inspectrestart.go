@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -28,10 +29,17 @@ func (s *Speaker) correct(p *api.Peer) {
 	switch {
 	case t == nil:
 	case n.session.away():
-		t.Downtime = timestamppb.New(n.session.since)
+		t.Downtime = dateNow(n.session.since)
 	default:
-		t.Uptime = timestamppb.New(n.session.since)
+		t.Uptime = dateNow(n.session.since)
 	}
+}
+
+// dateNow is the date of a time of this process by the clock as it is set now, which may be another one than
+// when it was taken.
+func dateNow(t time.Time) *timestamppb.Timestamp {
+	now := time.Now()
+	return timestamppb.New(now.Add(-now.Sub(t)))
 }
 
 // apiState is the inverse of stateName, for the states that shown has.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -34,6 +36,8 @@ func TestStatusOfAPeerAndCheck(t *testing.T) {
 	ends(exitFailed, "warren is not running", "status", "site-b")
 	ends(exitFailed, "warren is not running", "history")
 	ends(2, "WARREN CRITICAL - warren is not running (nobody listens at ", "status", "--plugin")
+	healthcheck := imageHealthcheck(t)
+	ends(exitFailed, "warren is not running", healthcheck...) // 2 means something else to Docker
 	ends(3, "WARREN UNKNOWN - --critical: there is no figure \"rt\"; there are peers, down, rtt, ", "status", "--plugin", "--critical", "rt=1")
 
 	up := status.PeerTunnel{Tunnel: status.Tunnel{State: "up"}, BGP: status.BGP{State: "established"}}
@@ -51,6 +55,7 @@ func TestStatusOfAPeerAndCheck(t *testing.T) {
 	}
 	go func() { _ = server.Run(t.Context()) }()
 	<-server.Ready()
+	ends(0, "site-c", healthcheck...)
 	ends(exitFailed, "site-c: tunnel: connecting: no answer\n", "status", "--check")
 	ends(0, "all is well", "status", "--check", "site-b")
 	ends(exitUsage, `there is no peer "site-x"; there are: site-b, site-c`, "status", "--check", "site-x")
@@ -67,4 +72,22 @@ func TestStatusOfAPeerAndCheck(t *testing.T) {
 	ends(0, `"cause": "it was cut"`, "status", "--json", "site-c")
 	ends(0, "tunnel_down  it was cut", "history", "site-c")
 	ends(0, `"event":"tunnel_down","peer":"site-c","cause":"it was cut"`, "history", "--json", "--since", "1h")
+}
+
+// imageHealthcheck is how a container's runtime asks whether the daemon in it is healthy, without the program. What asks so
+// may start a container again that is not, so that a peer that is away must not make it so.
+func imageHealthcheck(t *testing.T) (args []string) {
+	t.Helper()
+	data, err := os.ReadFile("../../packaging/container/Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^HEALTHCHECK .* CMD (\[.*\])$`).FindSubmatch(data)
+	if m == nil {
+		t.Fatal("the image has no HEALTHCHECK")
+	}
+	if err := json.Unmarshal(m[1], &args); err != nil || len(args) < 2 || args[0] != "/usr/bin/warren" {
+		t.Fatalf("HEALTHCHECK %s: %v", m[1], err)
+	}
+	return args[1:]
 }

@@ -66,7 +66,7 @@ func (l *loop) readmit(name string, seen time.Time) {
 func (l *loop) leaveAccepted() map[string]time.Time {
 	all := make(map[string]time.Time, len(l.accepted))
 	for name, p := range l.accepted {
-		all[name] = p.seen
+		all[name] = l.date(p.seen)
 	}
 	return all
 }

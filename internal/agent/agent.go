@@ -233,6 +233,7 @@ func (a *Agent) newLoop() *loop {
 		quiet:      map[string]*quiet{},
 		beside:     listenIPv4,
 		now:        time.Now,
+		date:       func(t time.Time) time.Time { return t },
 
 		accepted: map[string]*accepted{},
 
@@ -287,7 +288,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 	l.locals = watcher
 	t.start("link watcher", watcher.Run)
 	clock := boottime.New()
-	l.woke = clock.Woke()
+	l.woke, l.date = clock.Woke(), clock.DateNow
 	t.start("clock", clock.Run)
 	t.start("underlay paths", ways.Run)
 

@@ -77,6 +77,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 		setLog: func(config.Log) {}, logChange: func(config.Log) string { return "" }, m: newMachine(), handles: newHandles(), ready: func() {},
 		started: time.Now(), state: newState(), feed: newFeed(), rising: map[string]bool{}, accepted: map[string]*accepted{},
 		now:   func() time.Time { return time.Now().Add(w.ahead) },
+		date:  func(t time.Time) time.Time { return t },
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
 		forwarding: func(v4 bool, ifname string) (bool, error) {
 			if v4 {

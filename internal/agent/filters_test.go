@@ -45,7 +45,7 @@ bgp.max_prefixes = 7
 `, "template = \"site\"\n[bgp]\nasn = 64513\n"+lan+"import = [\"any\", \"10.0.0.0/8 ge 16 le 24\",\n\"10.1.9.0/24\", \"default\"]\nunreachable = [\"10.2.0.0/16\"]\n", "10.1.0.0/24", "192.0.2.0/24")
 	expect(t, "text", strings.Split(text, "\n"), []string{
 		"import: what is accepted from b (AS 64513)",
-		"  never     martians: 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 192.0.0.8/32, 224.0.0.0/4, 240.0.0.0/4, ::/8, fe80::/10, ff00::/8",
+		"  never     martians: 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 192.0.0.8/32, 224.0.0.0/4, 240.0.0.0/4, ::/16, fe80::/10, ff00::/8",
 		"  never     10.1.0.0/16, which this router announces (warren.toml:5 networks)",
 		"  never     2001:db8:1::/48, which this router announces (warren.toml:5 networks)",
 		"  never     what is connected to this host, now: 10.1.0.0/24, 192.0.2.0/24",

@@ -25,7 +25,9 @@ type leftResets struct {
 	Cause string    `json:"cause"`
 }
 
-func (r resets) leave() leftResets { return leftResets{r.count, r.last, r.cause} }
+func (r resets) leave(date func(time.Time) time.Time) leftResets {
+	return leftResets{r.count, date(r.last), r.cause}
+}
 
 func (r leftResets) take() resets { return resets{r.Count, r.Last, r.Cause} }
 
@@ -36,7 +38,7 @@ func (l *loop) leaveHistory(ctx context.Context, n *left) (goOn func(), err erro
 		n.History, err = json.Marshal(h)
 	}
 	if err == nil {
-		n.Flaps, err = json.Marshal(l.m.flaps())
+		n.Flaps, err = json.Marshal(l.m.flaps(l.date))
 	}
 	if err != nil {
 		goOn()
@@ -45,12 +47,12 @@ func (l *loop) leaveHistory(ctx context.Context, n *left) (goOn func(), err erro
 	return goOn, nil
 }
 
-// flaps are those of all attachments that have some, by name.
-func (m *machine) flaps() map[string]leftFlaps {
+// flaps are those of all attachments that have some, by name. date is that of a time for another process.
+func (m *machine) flaps(date func(time.Time) time.Time) map[string]leftFlaps {
 	all := map[string]leftFlaps{}
 	m.all(func(a *attachment) {
 		if a.resets.count+a.sessions.count > 0 {
-			all[a.name] = leftFlaps{a.resets.leave(), a.sessions.leave()}
+			all[a.name] = leftFlaps{a.resets.leave(date), a.sessions.leave(date)}
 		}
 	})
 	return all

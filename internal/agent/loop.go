@@ -86,7 +86,8 @@ type loop struct {
 	working     sync.WaitGroup    // those that open and close tunnels
 	ready       func()            // called when all tunnels have been tried once
 
-	now func() time.Time
+	now  func() time.Time
+	date func(time.Time) time.Time // of a time of now, by the clock as it is set now
 
 	home       []netip.Prefix            // networks and prefixes of this router, announced
 	own        []netip.Prefix            // what is announced of this router's: home, and what peers are assigned

@@ -65,6 +65,24 @@ type orders struct {
 	excused map[netip.Addr]time.Time // see excuses
 }
 
+// dated returns the orders for the next daemon, which gets dates: those of their times by the clock as it is set now.
+func (o *orders) dated(date func(time.Time) time.Time) *orders {
+	drain := func(d *drained) *drained {
+		if d == nil {
+			return nil
+		}
+		return &drained{date(d.Since), date(d.Until), d.By}
+	}
+	out := orders{Router: drain(o.Router), Drained: map[string]*drained{}, Down: map[string]*takenDown{}}
+	for peer, d := range o.Drained {
+		out.Drained[peer] = drain(d)
+	}
+	for peer, d := range o.Down {
+		out.Down[peer] = &takenDown{date(d.Since), d.By, d.Message, d.From}
+	}
+	return &out
+}
+
 func newOrders() orders {
 	return orders{Drained: map[string]*drained{}, Down: map[string]*takenDown{}, excused: map[netip.Addr]time.Time{}}
 }

@@ -108,9 +108,9 @@ func (l *loop) drainStatus(peer string) *status.Drain {
 	if d == nil {
 		return nil
 	}
-	out := &status.Drain{Since: status.At(d.Since), Until: status.At(d.Until), By: byText(d.By), Router: router && peer != ""}
+	out := &status.Drain{Since: l.at(d.Since), Until: l.at(d.Until), By: byText(d.By), Router: router && peer != ""}
 	if q := l.quiet[peer]; q != nil && !q.since.IsZero() {
-		out.QuietSince = status.At(q.since)
+		out.QuietSince = l.at(q.since)
 	}
 	return out
 }
@@ -120,7 +120,7 @@ func (l *loop) downStatus(peer string) *status.TakenDown {
 	if d == nil {
 		return nil
 	}
-	return &status.TakenDown{Since: status.At(d.Since), By: byText(d.By), Message: d.Message}
+	return &status.TakenDown{Since: l.at(d.Since), By: byText(d.By), Message: d.Message}
 }
 
 const (

@@ -115,7 +115,7 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
-	n := left{Version: HandoverVersion, FlowHash: a.flowHash.Changed(), Kept: l.state.kept.peers(), Orders: &l.m.orders, Accepted: l.leaveAccepted()}
+	n := left{Version: HandoverVersion, FlowHash: a.flowHash.Changed(), Kept: l.state.kept.peers(), Orders: l.m.orders.dated(l.date), Accepted: l.leaveAccepted()}
 	goOn, err := l.leaveHistory(ctx, &n)
 	if err != nil {
 		return nil, err
@@ -180,7 +180,7 @@ func (l *loop) handOver(ctx context.Context) (all []leftTunnel, err error) {
 			}
 			n.Assigned = a.assigned
 			if a.up() {
-				n.OverIPv4, n.Came = a.session.ipv4.valid() && a.session.local.Is4(), a.session.came
+				n.OverIPv4, n.Came = a.session.ipv4.valid() && a.session.local.Is4(), l.date(a.session.came)
 			}
 			all = append(all, n)
 		})
@@ -199,7 +199,7 @@ func (l *loop) upByThemselves() (names []string, since map[string]time.Time) {
 		}
 		if _, handed := h.tunnelHandle.(handedTunnel); !handed {
 			names = append(names, a.name)
-			since[a.name] = a.session.came
+			since[a.name] = l.date(a.session.came)
 		}
 	})
 	return names, since

@@ -42,13 +42,17 @@ func (l *loop) status() status.Status {
 		FIB:   status.FIB{IPv4: written.Installed4, IPv6: written.Installed6, Pending: written.Pending, Errors: written.Errors, PendingIPv6: written.Pending6, ErrorsIPv6: written.Errors6},
 	}
 	conditions := l.m.conditions.shown()
-	s.Router.Conditions = conditionsOf("", conditions)
+	s.Router.Conditions = l.conditionsOf("", conditions)
 	for _, p := range l.m.order {
 		s.Peers = append(s.Peers, l.peerStatus(p, neighbors, swallowed))
-		s.Peers[len(s.Peers)-1].Conditions = conditionsOf(p.name, conditions)
+		s.Peers[len(s.Peers)-1].Conditions = l.conditionsOf(p.name, conditions)
 	}
 	return s
 }
+
+// at is when something was, by the clock as it is set now, so that it is as long before the status as it has lasted, whatever
+// date it was when it began.
+func (l *loop) at(t time.Time) status.Time { return status.At(l.date(t)) }
 
 // peerStatus is a peer with all its tunnels. tunnel and bgp are those of the first. A peer on a
 // network has no tunnels; tunnel then says where it is.
@@ -76,10 +80,10 @@ func (l *loop) peerStatus(p *peer, neighbors map[string]bgp.NeighborStatus, swal
 }
 
 // conditionsOf returns those of a peer, or those of the router if the name is empty.
-func conditionsOf(peer string, all []shown) (out []status.Condition) {
+func (l *loop) conditionsOf(peer string, all []shown) (out []status.Condition) {
 	for _, c := range all {
 		if c.peer == peer {
-			out = append(out, status.Condition{Kind: string(c.kind), Interface: c.ifname, Since: status.At(c.since), Tries: c.tries, Text: c.text})
+			out = append(out, status.Condition{Kind: string(c.kind), Interface: c.ifname, Since: l.at(c.since), Tries: c.tries, Text: c.text})
 		}
 	}
 	return out
@@ -105,7 +109,7 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 	out := status.Tunnel{
 		Transport: a.cfg.Transport, Interface: a.cfg.Interface,
 		State: string(tunnel.StateDown), MTU: a.cfg.MTU,
-		Flaps: a.resets.count, LastReset: a.resets.status(),
+		Flaps: a.resets.count, LastReset: l.resetStatus(a.resets),
 	}
 	if out.ECN = a.cfg.ECN; a.cfg.DSCP != 0 {
 		out.DSCP = dscpName(a.cfg.DSCP)
@@ -125,7 +129,7 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 		return out
 	}
 	t := h.Status()
-	out.State, out.Since, out.LastError = string(t.State), status.At(t.Since), t.LastError
+	out.State, out.Since, out.LastError = string(t.State), l.at(t.Since), t.LastError
 	if t.Remote.IsValid() {
 		out.Remote = t.Remote.String()
 	}
@@ -138,7 +142,7 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 		out.PublicKey = base64.StdEncoding.EncodeToString(t.Peer[:])
 	}
 	if !t.Handshake.IsZero() {
-		at := status.At(t.Handshake)
+		at := l.at(t.Handshake)
 		out.LastHandshake = &at
 	}
 	out.RTT = status.Millis(t.RTT)
@@ -156,7 +160,7 @@ func (l *loop) setWays(out *status.PeerTunnel, a *attachment) {
 	}
 	for _, w := range h.Status().Ways {
 		way := status.Carrier{
-			Transport: w.Transport, State: string(w.State), Since: status.At(w.Since), RTT: status.Millis(w.RTT),
+			Transport: w.Transport, State: string(w.State), Since: l.at(w.Since), RTT: status.Millis(w.RTT),
 			RxBytes: w.Stats.RxBytes, TxBytes: w.Stats.TxBytes, LastError: w.LastError,
 		}
 		if w.Remote.IsValid() {
@@ -166,7 +170,7 @@ func (l *loop) setWays(out *status.PeerTunnel, a *attachment) {
 			way.Loss = &w.Loss
 		}
 		if w.Carries {
-			since := status.At(w.At)
+			since := l.at(w.At)
 			out.CarriedBy, out.CarriedSince, out.CarriedWhy = w.Transport, &since, w.Why
 		}
 		out.Ways = append(out.Ways, way)
@@ -176,7 +180,7 @@ func (l *loop) setWays(out *status.PeerTunnel, a *attachment) {
 // bgpStatus is the neighbor's side. Without a tunnel there is no neighbor, and
 // nothing to say but where it would be.
 func (l *loop) bgpStatus(a *attachment, neighbors map[string]bgp.NeighborStatus) status.BGP {
-	out := status.BGP{ASN: a.peer.bgp.ASN, State: "idle", Flaps: a.sessions.count, LastReset: a.sessions.status()}
+	out := status.BGP{ASN: a.peer.bgp.ASN, State: "idle", Flaps: a.sessions.count, LastReset: l.resetStatus(a.sessions)}
 	if addr := a.cfg.PeerAddress; addr.IsValid() {
 		out.Address = withZone(addr, a.cfg.Interface).String()
 	}
@@ -191,7 +195,7 @@ func (l *loop) bgpStatus(a *attachment, neighbors map[string]bgp.NeighborStatus)
 		return out
 	}
 	out.Address = a.session.peer.String()
-	out.State, out.Since, out.LastError = n.State, status.At(n.Since), n.LastError
+	out.State, out.Since, out.LastError = n.State, l.at(n.Since), n.LastError
 	out.Received, out.Accepted, out.Refused, out.Announced = n.Received, n.Accepted, n.Refused, n.Announced
 	out.Families = status.Families{IPv4: prefixesOf(n.Families[0]), IPv6: prefixesOf(n.Families[1])}
 	out.Stale = n.Stale
@@ -208,7 +212,9 @@ func prefixesOf(c bgp.Counts) status.Prefixes {
 	return status.Prefixes{Received: c.Received, Accepted: c.Accepted, Announced: c.Announced, Refused: c.Refused}
 }
 
-func (r resets) status() status.Reset { return status.Reset{Time: status.At(r.last), Cause: r.cause} }
+func (l *loop) resetStatus(r resets) status.Reset {
+	return status.Reset{Time: l.at(r.last), Cause: r.cause}
+}
 
 // reloadResult is what `warren reload` prints: what changed, or a line for
 // each mistake.

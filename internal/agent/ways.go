@@ -9,8 +9,12 @@ import (
 	"warren/internal/status"
 )
 
-// maxRoutesShown bounds what `warren status --routes` is answered with.
-const maxRoutesShown = 10_000
+// What `warren status --routes` is answered with is bounded: by so many prefixes, and by so many ways to them, of
+// which the last prefix may have more. A way takes some 150 bytes of the answer.
+const (
+	maxRoutesShown = 10_000
+	maxWaysShown   = 40_000
+)
 
 // waysOf is the answer to `warren status --routes`: of a prefix; of one address, the longest
 // prefix that it is in; of the zero prefix, all. The loop is not held up by sorting.
@@ -20,20 +24,32 @@ func (l *loop) waysOf(ctx context.Context, of netip.Prefix) (r status.Routes, er
 		return r, err
 	}
 	slices.SortFunc(prefixes, comparePrefix)
-	if r.More = len(prefixes) - maxRoutesShown; r.More > 0 {
-		prefixes = prefixes[:maxRoutesShown]
-	}
-	r.More, r.Routes = max(r.More, 0), []status.Route{}
+	more := max(len(prefixes)-maxRoutesShown, 0)
+	prefixes = prefixes[:len(prefixes)-more]
 	err = l.ask(ctx, func(context.Context) {
 		links := map[string]*attachment{}
 		l.m.all(func(a *attachment) { links[a.name] = a })
-		for _, p := range prefixes {
-			if ways := l.state.shownWays(p, links); len(ways) > 0 {
-				r.Routes = append(r.Routes, status.Route{Prefix: p.String(), Ways: ways})
-			}
-		}
+		r = l.state.shownRoutes(prefixes, links, maxWaysShown)
 	})
+	r.More += more
 	return r, err
+}
+
+// shownRoutes returns the ways to prefixes, but those of the last ones where there are most before or more. links are
+// the attachments by the names of their neighbors.
+func (s *state) shownRoutes(prefixes []netip.Prefix, links map[string]*attachment, most int) status.Routes {
+	r, sum := status.Routes{Routes: []status.Route{}}, 0
+	for i, p := range prefixes {
+		if sum >= most {
+			r.More = len(prefixes) - i
+			break
+		}
+		if ways := s.shownWays(p, links); len(ways) > 0 {
+			r.Routes = append(r.Routes, status.Route{Prefix: p.String(), Ways: ways})
+			sum += len(ways)
+		}
+	}
+	return r
 }
 
 // prefixesOf returns the learned prefixes, and the addresses of peers, that are asked for, in no order.

@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"warren/bgp"
 	"warren/internal/config"
+	"warren/internal/status"
 )
 
 // The ways of a prefix are shown with what each is to it; an address stands for the longest prefix.
@@ -42,6 +45,37 @@ func TestWaysAreShown(t *testing.T) {
 	}
 	if n := len(s.prefixesOf(netip.Prefix{})); n != 2 {
 		t.Errorf("of all prefixes %d are shown", n)
+	}
+}
+
+// However many ways the prefixes have, the answer stays of a length that a client takes.
+func TestShownRoutesAreBounded(t *testing.T) {
+	s, links := stateOf("b", "b/1", "c"), map[string]*attachment{}
+	for name, a := range s.attached {
+		links[name] = &attachment{peer: &peer{name: peerOf(name)}, name: name, cfg: config.Tunnel{Interface: a.ifname}}
+	}
+	prefixes := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // which is not learned any more
+	for i := range 5 {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16)
+		s.learn(p, used("b", "b/1", "c")...)
+		prefixes = append(prefixes, p)
+	}
+	for _, c := range []struct{ most, shown, more int }{{1, 1, 4}, {3, 1, 4}, {4, 2, 3}, {14, 5, 0}, {15, 5, 0}, {100, 5, 0}} {
+		r := s.shownRoutes(prefixes, links, c.most)
+		if len(r.Routes) != c.shown || r.More != c.more {
+			t.Errorf("%d ways at most: %d prefixes, %d more; want %d and %d", c.most, len(r.Routes), r.More, c.shown, c.more)
+		}
+		for _, is := range r.Routes {
+			if len(is.Ways) != 3 {
+				t.Errorf("%d ways at most: %+v", c.most, is)
+			}
+		}
+	}
+	name := strings.Repeat("x", 64)
+	way := status.Way{Peer: name, Interface: name[:15], Link: 10, Weight: 256, State: status.WayReserve, Share: 1. / 17}
+	long, err := json.Marshal(way)
+	if size := maxRoutesShown*100 + maxWaysShown*len(long); err != nil || size > 12<<20 { // of the 16 MiB that a client takes
+		t.Errorf("an answer may have %d bytes, %v", size, err)
 	}
 }
 

@@ -40,51 +40,61 @@ func (w *writer) close() {
 	}
 }
 
-// write appends events to the file, and before them a line that says how many were lost. What an
-// error leaves is written again.
-func (w *writer) write(file File, batch []Event, lost uint64) error {
+// write appends events to the file. done is how many of them are there, also after an error; the others are to be
+// written again.
+func (w *writer) write(file File, batch []Event) (done int, err error) {
 	if w.file != file {
 		w.close()
 		w.file = file
 	}
 	if file.Path == "" {
-		return nil
-	}
-	if lost > 0 {
-		batch = append([]Event{{Time: At(batch[0].Time.Time), Kind: Lost, Count: lost}}, batch...)
+		return len(batch), nil
 	}
 	if err := w.ready(); err != nil {
-		return fmt.Errorf("history file: %w", err)
+		return 0, fmt.Errorf("history file: %w", err)
 	}
 	var lines bytes.Buffer
 	for _, e := range batch {
 		line, err := Line(e)
 		if err != nil {
-			return err
+			return done, err
 		}
 		if w.size+int64(lines.Len()+len(line)) > file.MaxSize/2 {
-			if err := w.append(&lines); err != nil {
-				return err
+			n, err := w.append(&lines)
+			done += n
+			if err == nil {
+				err = w.rotate()
 			}
-			if err := w.rotate(); err != nil {
-				return fmt.Errorf("history file: %w", err)
+			if err != nil {
+				return done, fmt.Errorf("history file: %w", err)
 			}
 		}
 		lines.Write(line)
 	}
-	return w.append(&lines)
+	n, err := w.append(&lines)
+	if err != nil {
+		err = fmt.Errorf("history file: %w", err)
+	}
+	return done + n, err
 }
 
-// append writes lines, and leaves none of them.
-func (w *writer) append(lines *bytes.Buffer) error {
-	n, err := w.f.Write(lines.Bytes())
-	w.size += int64(n)
+// append writes lines, and leaves none of them. done is how many are in the file. Where the disk is full, that may be some,
+// and the next one only in part, which is taken away.
+func (w *writer) append(lines *bytes.Buffer) (done int, err error) {
+	data := lines.Bytes()
 	lines.Reset()
-	if err != nil {
-		w.close() // the next one looks at what is there now
-		return fmt.Errorf("history file: %w", err)
+	n, err := w.f.Write(data)
+	if err == nil {
+		w.size += int64(n)
+		return bytes.Count(data, []byte("\n")), nil
 	}
-	return nil
+	whole := bytes.LastIndexByte(data[:n], '\n') + 1
+	if whole < n {
+		// What cannot be taken away is ended as a line when the file is opened, and left out when it is read.
+		_ = w.f.Truncate(w.size + int64(whole))
+	}
+	w.close() // the next one looks at what is there now
+	return bytes.Count(data[:whole], []byte("\n")), err
 }
 
 // ready opens the file, also if something else has moved the open one away, and makes room where

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -25,6 +28,11 @@ func start(t *testing.T, f File, report func(error)) (l *Log, stop func()) {
 		}
 	}
 	l = New(report)
+	return l, run(t, l, f)
+}
+
+// run runs a Log likewise.
+func run(t *testing.T, l *Log, f File) (stop func()) {
 	l.SetFile(f)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -34,7 +42,7 @@ func start(t *testing.T, f File, report func(error)) (l *Log, stop func()) {
 	}()
 	stop = sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(stop)
-	return l, stop
+	return stop
 }
 
 func causes(events []Event) (all []string) {
@@ -95,7 +103,7 @@ func TestTextIsBounded(t *testing.T) {
 
 func TestSelect(t *testing.T) {
 	l := New(nil)
-	begin := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	begin := time.Date(2020, 3, 1, 12, 0, 0, 0, time.UTC)
 	for i, peer := range []string{"a", "b", "", "a"} {
 		l.Add(Event{Kind: SessionUp, Peer: peer, Cause: fmt.Sprint(i), Time: At(begin.Add(time.Duration(i) * time.Minute))})
 	}
@@ -124,6 +132,34 @@ func TestSelect(t *testing.T) {
 	<-changed
 	if got, _, _ := l.Select(Query{From: next}); fmt.Sprint(causes(got)) != "[4]" {
 		t.Errorf("%v", causes(got))
+	}
+}
+
+// Where the clock was ahead and was set back, what happened before is no newer than what happened after it.
+func TestSelectWhereTheClockWasSetBack(t *testing.T) {
+	l := New(nil)
+	now := time.Now()
+	for _, ago := range []time.Duration{
+		-9000 * time.Hour, 10 * time.Hour, // set back ten hours ago
+		-8000 * time.Hour, -8001 * time.Hour, time.Hour, // and an hour ago
+		-ahead / 2,                     // a little is no matter
+		20000 * time.Hour, time.Minute, // a start without a date
+		-7000 * time.Hour, // the clock is ahead now
+	} {
+		l.Add(Event{Kind: SessionDown, Cause: ago.String(), Time: At(now.Add(-ago))})
+	}
+	for _, c := range []struct {
+		ago  time.Duration
+		want string
+	}{
+		{time.Second, "[-30s -7000h0m0s]"},
+		{2 * time.Minute, "[-30s 1m0s -7000h0m0s]"},
+		{2 * time.Hour, "[-8000h0m0s -8001h0m0s 1h0m0s -30s 1m0s -7000h0m0s]"},
+		{24 * time.Hour, "[-9000h0m0s 10h0m0s -8000h0m0s -8001h0m0s 1h0m0s -30s 1m0s -7000h0m0s]"},
+	} {
+		if got, _, _ := l.Select(Query{Since: now.Add(-c.ago)}); fmt.Sprint(causes(got)) != c.want {
+			t.Errorf("%v ago: %v, want %s", c.ago, causes(got), c.want)
+		}
 	}
 }
 
@@ -308,6 +344,105 @@ func TestSlowDisk(t *testing.T) {
 	if got := lines(t, path); got[0].Kind != Lost || got[0].Count != 100 || got[1].Cause != "100" || len(got) != capacity+1 {
 		t.Errorf("%d lines, first %+v", len(got), got[0])
 	}
+}
+
+// limitedVariable tells the test binary that it is a process of TestFullDisk's, whose limits are no other test's.
+const limitedVariable = "WARREN_HISTORY_LIMITED"
+
+// Each event is in the file once and whole, also where the disk was full amid one.
+func TestFullDisk(t *testing.T) {
+	if os.Getenv(limitedVariable) == "" {
+		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestFullDisk$")
+		cmd.Env = append(os.Environ(), limitedVariable+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(syscall.SIGXFSZ) // so that a write beyond the limit does in part what it can, and fails
+	room := func(bytes uint64) {
+		t.Helper()
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: min(bytes, before.Max), Max: before.Max}); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	path := filepath.Join(t.TempDir(), "history")
+	said := make(chan error, 64)
+	l := New(func(err error) {
+		select {
+		case said <- err:
+		default:
+		}
+	})
+	const many = 100
+	for i := range many {
+		l.Add(Event{Kind: SessionDown, Cause: fmt.Sprint(i)})
+	}
+	room(3000)
+	run(t, l, File{path, 1 << 20})
+	await(t, said, func(err error) bool { return errors.Is(err, syscall.EFBIG) })
+	if all := lines(t, path); len(all) == 0 || len(all) == many || all[len(all)-1].Cause != fmt.Sprint(len(all)-1) {
+		t.Errorf("%d lines are there while the disk is full", len(all))
+	}
+	await(t, said, func(err error) bool { return errors.Is(err, syscall.EFBIG) }) // again
+	room(before.Cur)
+	await(t, said, func(err error) bool { return err == nil })
+	isOnce(t, lines(t, path), many)
+}
+
+// isOnce expects events whose causes are the numbers from 0.
+func isOnce(t *testing.T, all []Event, many int) {
+	t.Helper()
+	for i, e := range all {
+		if e.Cause != fmt.Sprint(i) {
+			t.Fatalf("line %d of %d is %s", i, len(all), e.Cause)
+		}
+	}
+	if len(all) != many {
+		t.Errorf("%d lines, want %d", len(all), many)
+	}
+}
+
+// What is in the file is not written again because another file cannot be begun.
+func TestFileThatCannotBeMoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	said := make(chan error, 1024)
+	l, _ := start(t, File{path, 64 << 10}, func(err error) {
+		select {
+		case said <- err:
+		default:
+		}
+	})
+	add := func(from, to int) {
+		for i := from; i < to; i++ {
+			l.Add(Event{Kind: SessionDown, Cause: fmt.Sprint(i), Remote: strings.Repeat("x", 100)})
+		}
+	}
+	const some, many = 100, 250 // all of them are too many for a file, and the others alone are not
+	add(0, some)
+	settle(t, l)
+	if err := os.Mkdir(path+".1", 0o700); err != nil { // which no file replaces
+		t.Fatal(err)
+	}
+	_, goOn, err := l.HandOver(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(some, many)
+	goOn() // so that all the others are written at once
+	failed := func(err error) bool { return err != nil }
+	await(t, said, failed)
+	await(t, said, failed)
+	if err := os.Remove(path + ".1"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, said, func(err error) bool { return err == nil })
+	isOnce(t, append(lines(t, path+".1"), lines(t, path)...), many)
 }
 
 // A history that is handed over goes on where it was: its events come before those to come, in their order, and each

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -73,7 +74,7 @@ func (l *Log) changedLocked() {
 // Query says which events are asked for.
 type Query struct {
 	Peer  string    // "": of all peers, and of none
-	Since time.Time // of the time of the event
+	Since time.Time // when it happened, see happened
 	From  uint64    // the number of the first that counts; 0: all
 	Last  int       // no more than that many, the last ones; 0: all
 }
@@ -87,8 +88,9 @@ func (l *Log) Select(q Query) (events []Event, next uint64, changed <-chan struc
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept, first := l.keptLocked()
+	at := happened(kept, time.Now())
 	for i, e := range kept {
-		if first+uint64(i) >= q.From && (q.Peer == "" || e.Peer == q.Peer) && !e.Time.Before(q.Since) {
+		if first+uint64(i) >= q.From && (q.Peer == "" || e.Peer == q.Peer) && !at[i].Before(q.Since) {
 			events = append(events, e)
 		}
 	}
@@ -96,6 +98,23 @@ func (l *Log) Select(q Query) (events []Event, next uint64, changed <-chan struc
 		events = events[len(events)-q.Last:]
 	}
 	return events, l.next, l.changed
+}
+
+// ahead is how far the time of an event may lie in the future.
+const ahead = time.Minute
+
+// happened returns when events happened at the latest, which are in the order in which they did. That is their time, unless
+// it lies in the future, as the clock was ahead and was set back since: then that of the next one whose time does not.
+func happened(events []Event, now time.Time) []time.Time {
+	at := make([]time.Time, len(events))
+	next := now
+	for i, e := range slices.Backward(events) {
+		if !e.Time.After(now.Add(ahead)) {
+			next = e.Time.Time
+		}
+		at[i] = next
+	}
+	return at
 }
 
 // keptLocked returns the events that count and the number of the first.
@@ -184,26 +203,31 @@ func (l *Log) readEarlier() {
 func (l *Log) writeNew(w *writer) (changed <-chan struct{}, err error) {
 	l.turn <- struct{}{}
 	defer func() { <-l.turn }()
-	file, batch, lost, next, changed := l.unwritten()
-	if err := w.write(file, batch, lost); err != nil {
-		return changed, err
+	file, batch, from, changed := l.unwritten()
+	done, err := w.write(file, batch)
+	if done > 0 {
+		l.mu.Lock()
+		l.written = from + uint64(done)
+		l.mu.Unlock()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.written = next
-	return changed, nil
+	return changed, err
 }
 
-// unwritten returns the events that are not in the file yet, how many of those are not in memory any more, and where
-// they are to be written.
-func (l *Log) unwritten() (f File, batch []Event, lost, next uint64, changed <-chan struct{}) {
+// unwritten returns where to write the events that are not in the file yet, the number of the first, and them. In the place of
+// those that are not in memory any more is one that says how many they are.
+func (l *Log) unwritten() (f File, batch []Event, from uint64, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept, first := l.keptLocked()
-	written := l.written
-	if written < first {
-		lost, written = first-written, first
+	from = l.written
+	if from < first {
+		lost := Event{Time: At(time.Now()), Kind: Lost, Count: first - from}
+		if len(kept) > 0 {
+			lost.Time = kept[0].Time
+		}
+		batch = append(batch, lost)
+		from = first
 	}
-	batch = append(batch, kept[written-first:]...)
-	return l.file, batch, lost, l.next, l.changed
+	batch = append(batch, kept[from-first:]...)
+	return l.file, batch, l.next - uint64(len(batch)), l.changed
 }

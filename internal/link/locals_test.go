@@ -114,9 +114,10 @@ func TestConnected(t *testing.T) {
 func TestAnnounceable(t *testing.T) {
 	for p, want := range map[string]bool{
 		"0.0.0.0/0": false, "::/0": false, "0.0.0.0/8": false, "127.0.0.1/32": false, "169.254.1.0/24": false,
-		"224.0.0.0/4": false, "239.1.0.0/16": false, "255.255.255.255/32": false, "::1/128": false, "64:ff9b::/96": false,
+		"224.0.0.0/4": false, "239.1.0.0/16": false, "255.255.255.255/32": false, "::1/128": false, "::ffff:10.0.0.0/104": false,
 		"fe80::/64": false, "febf::/16": false, "ff02::/16": false,
 		"0.0.0.0/1": true, "10.0.0.0/8": true, "100.64.0.0/10": true, "192.0.2.0/24": true, "2001:db8::/32": true, "fd00::/8": true,
+		"64:ff9b::/96": true, "64:ff9b:1::/48": true,
 	} {
 		if got := announceable(netip.MustParsePrefix(p)); got != want {
 			t.Errorf("announceable(%s) = %v", p, got)

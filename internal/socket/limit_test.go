@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"warren/internal/skip"
 )
@@ -76,11 +79,11 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unix, err := ListenUnix(t.Context(), filepath.Join(tempDir(t), "w.sock"), 0o600)
+	local, err := ListenUnix(t.Context(), filepath.Join(tempDir(t), "w.sock"), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range []net.Listener{tcp, unix} {
+	for _, l := range []net.Listener{tcp, local} {
 		const most = 8
 		bounded := Limit(l, most).(*limited)
 		t.Cleanup(func() { l.Close() })
@@ -151,6 +154,57 @@ func TestUserOfAClosedSocket(t *testing.T) {
 		if got := userOf(accepted); got != unknown {
 			t.Errorf("%s: user %d of a closed socket", host, got)
 		}
+	}
+}
+
+// A client on another machine is not taken for the user of a socket that listens here on the client's port.
+func TestUserOfAStranger(t *testing.T) {
+	for _, c := range []struct{ network, listens, client, server string }{
+		{"tcp4", "0.0.0.0:0", "192.0.2.1", "198.51.100.1:8179"},
+		{"tcp4", "127.0.0.1:0", "127.0.0.1", "127.0.0.1:8179"}, // a connection that is closed, whose port is listened on
+		{"tcp6", "[::]:0", "2001:db8::1", "[2001:db8::2]:8179"},
+		{"tcp", "[::]:0", "192.0.2.1", "198.51.100.1:8179"}, // where both families are listened to
+	} {
+		l, err := net.Listen(c.network, c.listens)
+		if err != nil {
+			if strings.HasPrefix(c.listens, "[") {
+				t.Log("no IPv6 here: ", err)
+				continue
+			}
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).AddrPort().Port()
+		client := netip.AddrPortFrom(netip.MustParseAddr(c.client), port)
+		if got := userOfTCP(client, netip.MustParseAddrPort(c.server)); got != unknown {
+			t.Errorf("%s, where %s is listened on: user %d", client, l.Addr(), got)
+		}
+		l.Close()
+	}
+}
+
+// A local client may use IPv4 through a socket of IPv6.
+func TestUserOfAMappedSocket(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		skip.OutsideCI(t, "no IPv6 here: %v", err)
+	}
+	defer unix.Close(fd)
+	to := &unix.SockaddrInet6{Port: l.Addr().(*net.TCPAddr).Port, Addr: netip.MustParseAddr("::ffff:127.0.0.1").As16()}
+	if err := unix.Connect(fd, to); err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer accepted.Close()
+	if got := userOf(accepted); got != user(os.Geteuid()) {
+		t.Errorf("user %d; want %d", got, os.Geteuid())
 	}
 }
 

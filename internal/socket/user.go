@@ -39,13 +39,14 @@ func userOfUnix(c *net.UnixConn) user {
 	return found
 }
 
-// Offsets and sizes of struct inet_diag_req_v2 and struct inet_diag_msg
-// (include/uapi/linux/inet_diag.h).
+// Offsets and sizes of struct inet_diag_req_v2 and struct inet_diag_msg, and of the struct inet_diag_sockid that
+// both have (include/uapi/linux/inet_diag.h).
 const (
 	diagRequestLen  = 56
 	diagIDAt        = 8 // in the request: ports, addresses, interface, cookie
 	diagCookieAt    = diagIDAt + 40
-	diagUIDAt       = 64 // in the answer
+	diagAnswerIDAt  = 4 // in the answer
+	diagUIDAt       = 64
 	diagINodeAt     = 68
 	diagAnswerLen   = 72
 	diagEstablished = 1 // TCP_ESTABLISHED
@@ -53,6 +54,10 @@ const (
 
 // userOfTCP asks the kernel which user has the socket with these two ends. A socket that its process
 // has closed belongs to nobody, for which the kernel gives root.
+//
+// Where there is no such socket, as the client is on another machine, the kernel answers with one that listens
+// on its port, whatever states were asked for (inet_lookup in net/ipv4/inet_diag.c). So only an answer with
+// both ends counts.
 func userOfTCP(its, remote netip.AddrPort) user {
 	its, remote = unmap(its), unmap(remote)
 	b := make([]byte, diagRequestLen)
@@ -74,10 +79,28 @@ func userOfTCP(its, remote netip.AddrPort) user {
 	if err != nil || len(answers) != 1 || len(answers[0]) < diagAnswerLen {
 		return unknown
 	}
-	if binary.NativeEndian.Uint32(answers[0][diagINodeAt:]) == 0 {
+	answer := answers[0]
+	if local, far := diagEnds(answer); local != its || far != remote {
 		return unknown
 	}
-	return user(binary.NativeEndian.Uint32(answers[0][diagUIDAt:]))
+	if binary.NativeEndian.Uint32(answer[diagINodeAt:]) == 0 {
+		return unknown
+	}
+	return user(binary.NativeEndian.Uint32(answer[diagUIDAt:]))
+}
+
+// diagEnds returns the two ends of the socket that an answer is about, which has diagAnswerLen bytes at least. An IPv6
+// socket that is connected over IPv4 has the mapped forms of the addresses, which are unmapped here.
+func diagEnds(answer []byte) (local, remote netip.AddrPort) {
+	id, length := answer[diagAnswerIDAt:], 4
+	if answer[0] == unix.AF_INET6 {
+		length = 16
+	}
+	end := func(port, address int) netip.AddrPort {
+		a, _ := netip.AddrFromSlice(id[address : address+length])
+		return unmap(netip.AddrPortFrom(a, binary.BigEndian.Uint16(id[port:])))
+	}
+	return end(0, 4), end(2, 20)
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort {

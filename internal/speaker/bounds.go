@@ -42,9 +42,9 @@ func past(t, now time.Time) time.Time {
 	return t
 }
 
-// coming is until when something is so, as the process says, at most for long.
-func coming(t, now time.Time, long time.Duration) time.Time {
-	if most := now.Add(long); t.After(most) {
+// coming is until when something is so, as the process says, at most for longestRestart.
+func coming(t, now time.Time) time.Time {
+	if most := now.Add(longestRestart); t.After(most) {
 		return most
 	}
 	return past(t, t)
@@ -52,8 +52,9 @@ func coming(t, now time.Time, long time.Duration) time.Time {
 
 var errStatus = errors.New("a status that there is not")
 
-// checkStatus refuses numbers that there are not in a status, and bounds what else there is.
-func checkStatus(st *bgp.NeighborStatus, now time.Time) error {
+// checkStatus refuses numbers that there are not in a status, and bounds what else there is but times, which
+// setStatus does.
+func checkStatus(st *bgp.NeighborStatus) error {
 	least := min(st.Received, st.Stale, st.Accepted, st.Refused, st.Announced, st.Withheld,
 		st.Looped.Prefixes, st.Looped.ByAS, st.Looped.ByOriginator, st.Looped.ByCluster)
 	for _, f := range st.Families {
@@ -63,8 +64,6 @@ func checkStatus(st *bgp.NeighborStatus, now time.Time) error {
 		return errStatus
 	}
 	st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
-	st.Since, st.Unanswered = past(st.Since, now), past(st.Unanswered, now)
-	st.RestartUntil = coming(st.RestartUntil, now, longestRestart)
 	st.RemoteRouterID = st.RemoteRouterID.WithZone("")
 	return nil
 }

@@ -138,7 +138,7 @@ func (p *process) takeNeighbors(m wire.Neighbors) error {
 		if !slices.Contains(states, st.State) {
 			return errStatus
 		}
-		if err := checkStatus(st, now); err != nil {
+		if err := checkStatus(st); err != nil {
 			return err
 		}
 	}
@@ -155,7 +155,8 @@ func (p *process) takeEvent(e wire.Event) error {
 	if e.Kind != bgp.SessionUp && e.Kind != bgp.SessionDown {
 		return errors.New("an event that there is not")
 	}
-	e.Time, e.Lasted = recent(e.Time, time.Now()), max(e.Lasted, 0)
+	now := time.Now()
+	e.Time, e.Lasted = here(recent(e.Time, now), now), max(e.Lasted, 0)
 	p.s.mu.Lock()
 	name := ""
 	if o := p.s.table.owners[e.ID]; o != nil { // else it is not wanted any more

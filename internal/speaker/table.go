@@ -40,6 +40,9 @@ type owner struct {
 	handed   bool      // by the program before, and its neighbor was not wanted yet
 
 	status      bgp.NeighborStatus
+	since       dated     // Since in status
+	unanswered  dated     // Unanswered
+	restart     dated     // RestartUntil
 	known       bool      // the process has told the status
 	established time.Time // since when the process has told so; zero: it does not
 	moved       time.Time // when it has told of a route last
@@ -250,6 +253,8 @@ func (t *table) setStatus(id uint32, st bgp.NeighborStatus, now time.Time) {
 	}
 	// What the daemon knows itself it need not be told.
 	st.Name, st.PeerAddr, st.ASN = o.neighbor.Name, o.neighbor.PeerAddr, o.neighbor.ASN
+	st.Since, st.Unanswered = o.since.take(st.Since, now, past), o.unanswered.take(st.Unanswered, now, past)
+	st.RestartUntil = o.restart.take(st.RestartUntil, now, coming)
 	switch {
 	case st.State != stateEstablished:
 		o.established = time.Time{}

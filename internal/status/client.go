@@ -43,6 +43,9 @@ func Get(ctx context.Context, socket string) (Status, error) {
 func GetRoutes(ctx context.Context, socket, of string) (Routes, error) {
 	var r Routes
 	err := ask(ctx, socket, http.MethodGet, "/routes?"+url.Values{"of": {of}}.Encode(), &r)
+	if errors.Is(err, errTooLong) {
+		err = fmt.Errorf("%w: name a prefix or an address", err)
+	}
 	return r, err
 }
 
@@ -94,7 +97,10 @@ func ask(ctx context.Context, socket, method, path string, answer any) error {
 	return nil
 }
 
-// read asks, and returns the answer as far as it has no more than that many bytes.
+// errTooLong is wrapped by the error that says that there is more than a client reads.
+var errTooLong = errors.New("the daemon's answer is too long")
+
+// read asks, and returns the answer, which may have that many bytes at most.
 func read(ctx context.Context, socket, method, path string, most int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patienceFor(method))
 	defer cancel()
@@ -103,9 +109,12 @@ func read(ctx context.Context, socket, method, path string, most int64) ([]byte,
 		return nil, err
 	}
 	defer func() { _ = stream.Close() }()
-	body, err := io.ReadAll(io.LimitReader(stream, most))
+	body, err := io.ReadAll(io.LimitReader(stream, most+1))
 	if err != nil {
 		return nil, unanswered(method, explain(socket, err))
+	}
+	if int64(len(body)) > most {
+		return nil, unanswered(method, fmt.Errorf("%w, more than %d MiB", errTooLong, most>>20))
 	}
 	return body, nil
 }

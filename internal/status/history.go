@@ -1,12 +1,9 @@
 package status
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -58,10 +55,12 @@ func (s *Server) history(run context.Context, w http.ResponseWriter, r *http.Req
 	_ = control.SetReadDeadline(time.Time{}) // what is read from now on is the client's end
 	w.Header().Set("Content-Type", "application/jsonl")
 	ask := history.Query{Peer: q.Peer, Since: q.Since, Last: q.Last}
+	// A client may read slowly, but not stop reading.
+	more := func() { _ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
 	for {
 		events, next, changed := s.config.History.Select(ask)
-		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		for _, e := range events {
+			more()
 			line, err := history.Line(e)
 			if err == nil {
 				_, err = w.Write(line)
@@ -71,6 +70,7 @@ func (s *Server) history(run context.Context, w http.ResponseWriter, r *http.Req
 				return
 			}
 		}
+		more()
 		if err := control.Flush(); err != nil || !q.Follow {
 			return
 		}
@@ -83,58 +83,6 @@ func (s *Server) history(run context.Context, w http.ResponseWriter, r *http.Req
 			return
 		}
 	}
-}
-
-const (
-	// maxEvent bounds a line of the history, whose texts are bounded.
-	maxEvent = 64 << 10
-	// maxHistory bounds what a client reads of it: some thousand of the longest events.
-	maxHistory = 64 << 20
-)
-
-// ErrStopped says that the daemon stopped while its history was followed.
-var ErrStopped = errors.New("warren has stopped")
-
-// GetHistory asks the daemon at socket for its history, and calls each with each event, the oldest first,
-// until each returns an error. It returns nil when all were told; one that follows ends with an error
-// only, ErrStopped if the daemon ends.
-func GetHistory(ctx context.Context, socket string, q HistoryQuery, each func(history.Event) error) error {
-	answer, err := askHistory(ctx, socket, q)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = answer.Close() }()
-	lines := bufio.NewScanner(answer)
-	lines.Buffer(nil, maxEvent)
-	for lines.Scan() {
-		var e history.Event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return notOurs(socket, err)
-		}
-		if err := each(e); err != nil {
-			return err
-		}
-	}
-	switch err := lines.Err(); {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case q.Follow:
-		return ErrStopped
-	case err != nil:
-		return explain(socket, err)
-	}
-	return nil
-}
-
-// askHistory asks for a history. All of one that has an end is read at once, however slowly each takes the events, as
-// the daemon waits only so long for who reads.
-func askHistory(ctx context.Context, socket string, q HistoryQuery) (io.ReadCloser, error) {
-	path := "/history?" + q.values().Encode()
-	if q.Follow {
-		return open(ctx, socket, http.MethodGet, path)
-	}
-	body, err := read(ctx, socket, http.MethodGet, path, maxHistory)
-	return io.NopCloser(strings.NewReader(string(body))), err
 }
 
 // EventLine is an event for people, without a newline: when, whom it is about, what, and what more is known.

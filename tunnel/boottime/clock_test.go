@@ -14,21 +14,36 @@ type machine struct {
 	mono, wall, boot time.Duration // since start
 	asked            int           // how often the kernel was asked how long it slept
 	failing          error
+	set              []ahead // in the order of mono
 }
+
+// ahead is how far the wall's clock was ahead from a time on.
+type ahead struct{ mono, by time.Duration }
 
 func newMachine() *machine { return &machine{start: time.Now(), boot: 5 * time.Hour} }
 
 func (m *machine) clock() *Clock {
-	return newClock(func() (time.Time, time.Duration) {
+	return newClock(m.now, func(t time.Time) (by time.Duration) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return m.start.Add(m.mono), m.wall - m.mono
+		for _, a := range m.set {
+			if a.mono <= t.Sub(m.start) {
+				by = a.by
+			}
+		}
+		return by
 	}, func() (time.Duration, error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.asked++
 		return m.boot - m.mono, m.failing
 	})
+}
+
+func (m *machine) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.start.Add(m.mono)
 }
 
 func (m *machine) works(d time.Duration)  { m.pass(d, d, d) }
@@ -39,6 +54,7 @@ func (m *machine) pass(mono, wall, boot time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mono, m.wall, m.boot = m.mono+mono, m.wall+wall, m.boot+boot
+	m.set = append(m.set, ahead{m.mono, m.wall - m.mono})
 }
 
 func TestNowCountsSleepAndNotSteps(t *testing.T) {
@@ -82,6 +98,61 @@ func TestNowCountsSleepAndNotSteps(t *testing.T) {
 	}
 	if d := passed(); d < 72*time.Minute+50*tolerance/2-tolerance || d > 72*time.Minute+50*tolerance/2 {
 		t.Fatalf("%v have passed after short sleeps", d)
+	}
+}
+
+// A date is by the clock as it is set now, also of times before it was set or the machine slept, as often as it is asked for.
+func TestDateNow(t *testing.T) {
+	m := newMachine()
+	c := m.clock()
+	type moment struct {
+		at  time.Time
+		set time.Duration // by how much the clock was set since
+	}
+	var moments []moment
+	then := func(what string, do func()) {
+		t.Helper()
+		m.works(time.Second)
+		moments = append(moments, moment{at: m.now()})
+		m.works(time.Second)
+		do()
+		for range 2 {
+			m.works(time.Second)
+			for i, is := range moments {
+				if got := c.DateNow(is.at).Sub(is.at.Round(0)); got != is.set {
+					t.Errorf("%s: the date of time %d is moved by %v, want %v", what, i, got, is.set)
+				}
+			}
+		}
+	}
+	isSet := func(by time.Duration) func() {
+		return func() {
+			m.isSet(by)
+			for i := range moments {
+				moments[i].set += by
+			}
+		}
+	}
+	then("nothing", func() {})
+	then("set to this century", isSet(9000*24*time.Hour))
+	then("a sleep", func() { m.sleeps(10 * time.Minute) })
+	then("set back", isSet(-time.Hour))
+	then("a little", func() { m.isSet(tolerance / 2) }) // which counts when there is more of it
+	m.isSet(-tolerance / 2)
+	then("another sleep", func() { m.sleeps(time.Hour) })
+	for range 2 * maxSleeps {
+		m.works(time.Minute)
+		m.sleeps(time.Minute)
+		c.Now()
+	}
+	moments = moments[:1] // of those between two sleeps the order is not known any more
+	then("many sleeps", isSet(time.Minute))
+	if n := len(c.known.Load().sleeps); n > maxSleeps {
+		t.Errorf("%d sleeps are kept", n)
+	}
+
+	if bare := time.Unix(1, 0); !c.DateNow(bare).Equal(bare) || !c.DateNow(time.Time{}).IsZero() {
+		t.Error("a date that is no time of this process is moved")
 	}
 }
 

@@ -45,6 +45,7 @@ func (h *hour) add(now time.Time, s status.Status) {
 	n := h.taken
 	h.taken++
 	seconds := now.Sub(h.latest).Seconds()
+	h.setBack(now)
 	h.times[n%maxSamples], h.latest = now.Unix(), now
 	for _, p := range s.Peers {
 		for _, t := range p.Tunnels {
@@ -55,6 +56,22 @@ func (h *hour) add(now time.Time, s status.Status) {
 		if of.seen != n {
 			delete(h.tunnels, key)
 		}
+	}
+}
+
+// setBack moves the times back as the clock was since the last sample, so that none is in the future. One that was set forward is
+// not told from a sleep, which the samples before are from before.
+func (h *hour) setBack(now time.Time) {
+	if h.taken < 2 {
+		return
+	}
+	last := h.times[(h.taken-2)%maxSamples]
+	by := last - now.Add(-now.Sub(h.latest)).Unix()
+	if by <= 1 { // rounding
+		return
+	}
+	for i := range h.times {
+		h.times[i] -= by
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -76,5 +77,23 @@ func TestHourIsBounded(t *testing.T) {
 	h.add(now.Add(sampleInterval), many)
 	if len(h.tunnels) > maxTunnels {
 		t.Errorf("%d tunnels", len(h.tunnels))
+	}
+}
+
+// When the clock is set back no sample stays in the future.
+func TestHourWhenTheClockIsSetBack(t *testing.T) {
+	var h hour
+	now := time.Unix(1_700_000_000, 0)
+	for range 2 {
+		h.add(now, with("site-b", "up", time.Millisecond, 0))
+		now = now.Add(sampleInterval)
+	}
+	for i := range h.times { // until now it was that much later
+		h.times[i] += 9000 * 3600
+	}
+	h.add(now, with("site-b", "up", time.Millisecond, 0))
+	h.add(now.Add(sampleInterval), with("site-b", "up", time.Millisecond, 0))
+	if got := h.of([]string{"site-b"}).Times; !slices.Equal(got, []int64{1_700_000_000, 1_700_000_010, 1_700_000_020, 1_700_000_030}) {
+		t.Errorf("%v", got)
 	}
 }

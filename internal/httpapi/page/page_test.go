@@ -121,6 +121,39 @@ func TestFramesHaveWhatChanged(t *testing.T) {
 	}
 }
 
+// A tunnel over two transports has counters of each, which are not shown: a peer is not sent again because they change.
+func TestCountersOfWays(t *testing.T) {
+	f := newFake("site-b")
+	loss := 0.0
+	f.change("site-b", func(p *status.Peer) {
+		p.Tunnels[0].Transport, p.Tunnels[0].CarriedBy = "auto", "wireguard"
+		p.Tunnels[0].Ways = []status.Carrier{{Transport: "tls", State: "up"}, {Transport: "wireguard", State: "up", Loss: &loss}}
+	})
+	w := still(f)
+	v := join(t, w)
+	<-v.frames
+	if got := parse(t, <-v.frames); len(got.Peers) != 1 || got.Peers[0].Peer.Tunnels[0].CarriedBy != "wireguard" {
+		t.Fatalf("%+v", got)
+	}
+	f.change("site-b", func(p *status.Peer) {
+		lost := 0.1
+		ways := []status.Carrier{p.Tunnels[0].Ways[0], p.Tunnels[0].Ways[1]}
+		for i := range ways {
+			ways[i].RTT, ways[i].Loss, ways[i].RxBytes, ways[i].TxBytes = status.Millis(time.Second), &lost, 1000, 2000
+		}
+		p.Tunnels[0].Ways = ways
+	})
+	w.ticked(t.Context())
+	if got := parse(t, <-v.frames); got.Peers != nil || len(got.Numbers) != 1 {
+		t.Errorf("only counters have changed: %+v", got)
+	}
+	f.change("site-b", func(p *status.Peer) { p.Tunnels[0].CarriedBy = "tls" })
+	w.ticked(t.Context())
+	if got := parse(t, <-v.frames); len(got.Peers) != 1 || got.Peers[0].Peer.Tunnels[0].CarriedBy != "tls" {
+		t.Errorf("the other transport carries: %+v", got)
+	}
+}
+
 func TestPeerStates(t *testing.T) {
 	f := newFake("site-b")
 	for _, c := range []struct {

@@ -112,6 +112,7 @@ func show(s status.Status, peer status.Peer) shown {
 	tunnels := slices.Clone(peer.Tunnels)
 	for i := range tunnels {
 		of = append(of, takeNumbers(&tunnels[i].Tunnel))
+		tunnels[i].Ways = nil // which have counters too, and are not shown
 	}
 	if takeNumbers(&peer.Tunnel); len(tunnels) > 0 { // which has both
 		peer.Tunnel, peer.BGP = status.Tunnel{}, status.BGP{}
