@@ -17,7 +17,7 @@ const (
 	// longestDelay is how long the process may have had to wait before it could tell of an event or write to the log.
 	longestDelay = time.Hour
 	// longestRestart is more than a neighbor's restart time can be (RFC 4724 section 3: 12 bits of seconds).
-	longestRestart = 2 * time.Hour
+	longestRestart = 24 * time.Hour
 )
 
 func newEventLimit() *rate.Limiter { return rate.NewLimiter(eventsPerSecond, eventBurst) }
@@ -52,8 +52,9 @@ func coming(t, now time.Time, long time.Duration) time.Time {
 
 var errStatus = errors.New("a status that there is not")
 
-// checkStatus refuses numbers that there are not in a status, and bounds what else there is.
-func checkStatus(st *bgp.NeighborStatus, now time.Time) error {
+// checkStatus refuses numbers that there are not in a status, and bounds what else there is but for times, which
+// setStatus does.
+func checkStatus(st *bgp.NeighborStatus) error {
 	least := min(st.Received, st.Stale, st.Accepted, st.Refused, st.Announced, st.Withheld,
 		st.Looped.Prefixes, st.Looped.ByAS, st.Looped.ByOriginator, st.Looped.ByCluster)
 	for _, f := range st.Families {
@@ -63,8 +64,6 @@ func checkStatus(st *bgp.NeighborStatus, now time.Time) error {
 		return errStatus
 	}
 	st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
-	st.Since, st.Unanswered = past(st.Since, now), past(st.Unanswered, now)
-	st.RestartUntil = coming(st.RestartUntil, now, longestRestart)
 	st.RemoteRouterID = st.RemoteRouterID.WithZone("")
 	return nil
 }

@@ -138,7 +138,7 @@ func (p *process) takeNeighbors(m wire.Neighbors) error {
 		if !slices.Contains(states, st.State) {
 			return errStatus
 		}
-		if err := checkStatus(st, now); err != nil {
+		if err := checkStatus(st); err != nil {
 			return err
 		}
 	}

@@ -250,6 +250,8 @@ func (t *table) setStatus(id uint32, st bgp.NeighborStatus, now time.Time) {
 	}
 	// What the daemon knows itself it need not be told.
 	st.Name, st.PeerAddr, st.ASN = o.neighbor.Name, o.neighbor.PeerAddr, o.neighbor.ASN
+	st.Since, st.Unanswered = past(st.Since, now), past(st.Unanswered, now)
+	st.RestartUntil = coming(st.RestartUntil, now, longestRestart)
 	switch {
 	case st.State != stateEstablished:
 		o.established = time.Time{}
