@@ -17,7 +17,7 @@ const (
 	// longestDelay is how long the process may have had to wait before it could tell of an event or write to the log.
 	longestDelay = time.Hour
 	// longestRestart is more than a neighbor's restart time can be (RFC 4724 section 3: 12 bits of seconds).
-	longestRestart = 2 * time.Hour
+	longestRestart = 24 * time.Hour
 )
 
 func newEventLimit() *rate.Limiter { return rate.NewLimiter(eventsPerSecond, eventBurst) }
@@ -52,7 +52,7 @@ func coming(t, now time.Time) time.Time {
 
 var errStatus = errors.New("a status that there is not")
 
-// checkStatus refuses numbers that there are not in a status, and bounds what else there is but times, which
+// checkStatus refuses numbers that there are not in a status, and bounds what else there is but for times, which
 // setStatus does.
 func checkStatus(st *bgp.NeighborStatus) error {
 	least := min(st.Received, st.Stale, st.Accepted, st.Refused, st.Announced, st.Withheld,

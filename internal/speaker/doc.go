@@ -4,7 +4,7 @@
 //
 // The flow:
 //
-//  1. [Speaker.Run] starts the daemon's own binary again, as `warren speaker` (process.go), with two
+//  1. [Speaker.Run] starts the daemon's own binary again, as `warren speaker` (start.go), with two
 //     sockets to it (package wire). The process gives up its rights (package child).
 //  2. [Speaker.Want] keeps what is wanted; a goroutine sends it. Nothing waits for the process: what is
 //     not sent yet is replaced (write.go).

@@ -4,18 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math"
 	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -210,112 +205,8 @@ func (p *process) killGroup() {
 	_ = unix.Kill(-p.pid, unix.SIGKILL)
 }
 
-// cause says why the process has ended: the reason for which this one has killed it, or what it said, or how it
-// ended. A connection to it that has ended is not a reason, but a consequence.
-func (p *process) cause(state *os.ProcessState, asked error, crash *crash) error {
-	var broken *brokenError
-	switch status, ok := state.Sys().(syscall.WaitStatus); {
-	case errors.As(asked, &broken), asked != nil && !isEnd(asked):
-		return asked
-	case crash.reason != "":
-		return errors.New(crash.reason)
-	case ok && status.Signaled() && status.Signal() == unix.SIGKILL:
-		return errors.New("it was killed: by somebody, or by the kernel because memory was short (its log says so)")
-	case ok && status.Signaled():
-		return fmt.Errorf("it was ended by signal %d (%v)", status.Signal(), status.Signal())
-	}
-	return fmt.Errorf("it has ended with status %d", state.ExitCode())
-}
-
-// brokenError says that the process does what it must not, and is ended for that.
-type brokenError struct{ error }
-
-func broken(format string, args ...any) error { return &brokenError{fmt.Errorf(format, args...)} }
-
-func (e *brokenError) Unwrap() error { return e.error }
-
-// isEnd reports whether err is what a connection to a process says that has ended.
-func isEnd(err error) bool {
-	return slices.ContainsFunc([]error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE},
-		func(end error) bool { return errors.Is(err, end) })
-}
-
 func (p *process) close() {
 	p.messages.Close()
 	_ = p.packets.Close()
 	p.memory.Close()
-}
-
-// newProcess returns a process that is not there yet.
-func newProcess(s *Speaker) *process {
-	return &process{s: s, kick: make(chan struct{}, 1), calls: newCalls(), pool: sockets.NewPool(s.cfg.sockets), events: newEventLimit()}
-}
-
-// start starts the process and connects to it.
-func (s *Speaker) start() (*process, *os.Process, error) {
-	p := newProcess(s)
-	var theirs []*os.File
-	defer func() {
-		for _, f := range theirs {
-			f.Close()
-		}
-	}()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	theirs = append(theirs, null)
-	messages, theirMessages, err := wire.Pair(unix.SOCK_STREAM)
-	if err != nil {
-		return nil, nil, err
-	}
-	theirs = append(theirs, theirMessages)
-	if p.messages, err = wire.NewStream(messages); err != nil {
-		return nil, nil, err
-	}
-	packets, theirPackets, err := wire.Pair(unix.SOCK_SEQPACKET)
-	if err != nil {
-		p.messages.Close()
-		return nil, nil, err
-	}
-	theirs = append(theirs, theirPackets)
-	if p.packets, err = wire.NewPackets(packets); err != nil {
-		p.messages.Close()
-		return nil, nil, err
-	}
-	output, theirOutput, err := os.Pipe()
-	if err == nil {
-		theirs = append(theirs, theirOutput)
-		p.output = output
-		var running *os.Process
-		if running, err = s.exec(null, null, theirOutput, theirMessages, theirPackets); err == nil {
-			p.pid = running.Pid
-			p.ended, p.end = context.WithCancelCause(context.Background())
-			// Opened now, as later the process is another user's and may not be seen; a failure is
-			// told by each look.
-			p.memory, _ = os.Open("/proc/" + strconv.Itoa(p.pid) + "/statm")
-			return p, running, nil
-		}
-		output.Close()
-	}
-	p.close()
-	return nil, nil, err
-}
-
-// exec starts the binary that this process was started from, whatever has become of its file. What
-// it may do, it gives up itself (package child): so neither its file nor the directory need be for the
-// unprivileged user.
-func (s *Speaker) exec(files ...*os.File) (*os.Process, error) {
-	// What this process was started with by mistake of others the new one does not get.
-	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // before Linux 5.11 it does
-	argv := []string{"warren", "speaker"}
-	if s.cfg.command != nil {
-		argv = s.cfg.command
-	}
-	return os.StartProcess("/proc/self/exe", argv, &os.ProcAttr{
-		Dir:   "/",
-		Env:   []string{"GOTRACEBACK=single"},
-		Files: files,
-		Sys:   &syscall.SysProcAttr{Setpgid: true},
-	})
 }
