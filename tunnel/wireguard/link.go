@@ -43,7 +43,7 @@ type Link struct {
 	tries     attempts
 	back      homeward
 	known     []Keys          // of the peer
-	local     tunnel.Identity // of this end, since the tunnel came up
+	local     tunnel.Identity // of this end, since the tunnel came up or SetEnds
 	remote    tunnel.Identity // of the peer
 	probe     prober
 	changes   changes // of the interface
@@ -61,6 +61,8 @@ type Link struct {
 
 	timed   timed
 	measure atomic.Bool // Measure was called
+
+	renamed atomic.Pointer[names] // by SetEnds; nil: nothing is to be done
 
 	roundTrip atomic.Int64 // in ns, that was measured last
 
@@ -221,6 +223,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 	l.followWays(now)
 	l.assess(now)
 	l.diagnose(now)
+	l.tryEnds(now)
 	l.tryPath(now)
 	l.tryMeasure(now)
 	l.tryAssign(now)

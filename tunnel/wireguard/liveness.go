@@ -133,12 +133,7 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 	}
 	l.tries.came(now)
 	l.flow.Up.Store(true)
-	l.local, l.remote = tunnel.Identity(s.Local), tunnel.Identity(s.Remote)
-	if l.cfg.AddressesOf != nil {
-		own, far := l.cfg.AddressesOf(l.local, l.remote)
-		l.probe.peer = far.WithZone("")
-		l.setEnds(own, far)
-	}
+	l.takeNames(s)
 	l.rises++
 	rise := l.rises
 	l.changes.add(func() error { return l.dev.SetCarrier(true) }, func(err error) {
