@@ -59,6 +59,13 @@ type Device interface {
 	Close() error
 }
 
+// limited is a Device by which packets go that another transport carries.
+type limited interface {
+	// SetLimit says how large packets may be that the link carries, in bytes, each time that this is another. It may be less than
+	// the MTU, which is never below what IPv6 demands.
+	SetLimit(bytes int)
+}
+
 // LinkConfig is one tunnel.
 type LinkConfig struct {
 	Name string // of the peer
