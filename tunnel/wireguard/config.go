@@ -38,8 +38,7 @@ type Config struct {
 	// it is [time.Now], which stops then.
 	Now  func() time.Time
 	Date func(time.Time) time.Time
-	// Listens is told the UDP port that all packets leave from, each time it is another. It
-	// must not block; may be nil.
+	// Listens is told each UDP port that packets leave from, before any does. It must not block; may be nil.
 	Listens func(port uint16)
 	Resume  *EndpointHandover // what the program before has left; nil: nothing. See DropInherited
 	Logger  *slog.Logger      // nil discards

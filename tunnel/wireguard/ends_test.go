@@ -10,7 +10,9 @@ import (
 	"warren/tunnel/wireguard/protocol"
 )
 
-func derivedEnds(local, peer tunnel.Identity) (own, far netip.Addr) { return tunnel.Addresses(local, peer, 0) }
+func derivedEnds(local, peer tunnel.Identity) (own, far netip.Addr) {
+	return tunnel.Addresses(local, peer, 0)
+}
 
 // endsOf are those of a session with keys.
 func endsOf(k Keys) (names, pathmtu.Ends) {

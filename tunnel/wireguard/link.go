@@ -35,7 +35,7 @@ type Link struct {
 	keys   chan keysChange
 	leaves chan struct{} // capacity 1: the peer is to be looked for elsewhere
 	done   chan struct{} // closed when Run returns
-	out    sender
+	out    exits
 
 	// Of the goroutine of Run.
 	resolving bool
@@ -109,8 +109,8 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 
 // attach gives the link its peer and its way out. From now on its packets flow.
 func (l *Link) attach(peer *protocol.Peer, out sender) {
-	l.peer, l.out = peer, out
-	l.flow.Peer, l.flow.Out = peer, out
+	l.peer, l.out.main = peer, out
+	l.flow.Peer, l.flow.Out = peer, &l.out
 	l.e.flow.Add(l.flow)
 }
 
@@ -245,7 +245,11 @@ func (l *Link) tick(now time.Time) (look bool) {
 			}
 			to = l.initiateAt(to)
 		}
+		l.followExit(&s)
 		l.unsent = l.transmit(msg, to)
+		if protocol.IsInitiation(msg) {
+			l.initiateBySpare(msg, to)
+		}
 		if l.unsent != nil && !l.isUp() {
 			l.fail(l.unsent)
 			l.tries.unsent(now)
