@@ -38,6 +38,7 @@ func (i *interfaces) openAuto(name string, t config.Tunnel, report reporter) (tu
 	open.setTrust = func(t config.Tunnel) error {
 		return errors.Join(tls.SetTrust(trust(t.Trust)), wg.SetKeys(wireguardKeys(t)))
 	}
+	open.setEnds = wg.SetEnds
 	open.handing = handing{
 		leave: func(ctx context.Context, n *leftTunnel) (err error) {
 			n.Auto = l.HandOver()

@@ -73,9 +73,10 @@ type deviceTunnel struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
-	setTrust func(config.Tunnel) error // of the transport
-	handing  handing                   // likewise
-	tune     func(config.Tunnel)       // likewise
+	setTrust func(config.Tunnel) error         // of the transport
+	handing  handing                           // likewise
+	tune     func(config.Tunnel)               // likewise
+	setEnds  func(local, peer tunnel.Identity) // likewise; nil: its sessions keep their keys
 }
 
 // SetTrust has the transport know the peer by other keys.
@@ -83,6 +84,13 @@ func (t *deviceTunnel) SetTrust(cfg config.Tunnel) error { return t.setTrust(cfg
 
 // Tune has the transport's connections and packets to come use another congestion control and marking.
 func (t *deviceTunnel) Tune(cfg config.Tunnel) { t.tune(cfg) }
+
+// SetEnds implements keyedTunnel.
+func (t *deviceTunnel) SetEnds(local, peer tunnel.Identity) {
+	if t.setEnds != nil {
+		t.setEnds(local, peer)
+	}
+}
 
 // runTunnel runs the tunnel until Close. If it ends by itself before, because
 // the device is gone, failed is called.

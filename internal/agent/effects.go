@@ -123,6 +123,10 @@ func (l *loop) doOf(e effect) []event {
 		return []event{trusted{e.id, e.line, l.handles.tunnels[e.id].SetTrust(e.cfg)}}
 	case tune:
 		l.handles.tunnels[e.id].Tune(e.cfg)
+	case setEnds:
+		if t, ok := l.handles.tunnels[e.id].tunnelHandle.(keyedTunnel); ok {
+			t.SetEnds(e.local, e.peer)
+		}
 	case wakeTunnel:
 		l.handles.tunnels[e.id].Wake()
 	case setAddresses:

@@ -8,6 +8,7 @@ import (
 	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/history"
+	"warren/tunnel"
 )
 
 // event is what the machine is told. One that is about a tunnel has the number with which the
@@ -102,7 +103,10 @@ type (
 	}
 	// rekeyed: the two ends know each other by other keys by now, from which they derive
 	// other ends, and BGP has no session between the old ones.
-	rekeyed struct{ wentUp }
+	rekeyed struct {
+		wentUp
+		local, peer tunnel.Identity
+	}
 	// called: the peer has called for BGP over IPv4, while BGP had a session over IPv6 or none.
 	called struct {
 		id, number  uint64
@@ -188,6 +192,11 @@ type (
 		id  uint64
 		cfg config.Tunnel
 	}
+	// setEnds has the transport itself use the addresses in the tunnel that follow from these keys.
+	setEnds struct {
+		id          uint64
+		local, peer tunnel.Identity
+	}
 	wakeTunnel struct{ id uint64 }
 	// setAddresses gives the interface its addresses: those that are configured, or else
 	// locals, and those that the peer assigns. Its result is addressed.
@@ -250,6 +259,7 @@ func (openTunnel) isEffect()    {}
 func (closeTunnel) isEffect()   {}
 func (setTrust) isEffect()      {}
 func (tune) isEffect()          {}
+func (setEnds) isEffect()       {}
 func (wakeTunnel) isEffect()    {}
 func (setAddresses) isEffect()  {}
 func (judgeAssigned) isEffect() {}

@@ -485,4 +485,7 @@ func (t *fakeTunnel) SetTrust(cfg config.Tunnel) error {
 func (t *fakeTunnel) Tune(cfg config.Tunnel) {
 	t.f.w.note("tune %s: congestion %q, ecn %v, dscp %d", t.name, cfg.Congestion, cfg.ECN, cfg.DSCP)
 }
+func (t *fakeTunnel) SetEnds(local, peer tunnel.Identity) {
+	t.f.w.note("ends of %s are %d and %d", t.name, local[0], peer[0])
+}
 func (t *fakeTunnel) Close(string) { t.f.w.note("close %s", t.name) }

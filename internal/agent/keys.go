@@ -43,7 +43,7 @@ func (l *loop) followKeys() {
 		s := h.Status()
 		now := h.up(a.id, tunnel.Event{Up: true, Remote: s.Remote, Local: s.Local, Peer: s.Peer})
 		if s.State == tunnel.StateUp && (now.ends != a.session.derived() || now.beside != a.session.ipv4) {
-			moved, names = append(moved, rekeyed{now}), append(names, a.name)
+			moved, names = append(moved, rekeyed{now, s.Local, s.Peer}), append(names, a.name)
 		}
 	})
 	if moved == nil {

@@ -196,7 +196,7 @@ func TestAddressesFollowTheKeys(t *testing.T) {
 	step("other keys, while there is a session")
 	w.speaker.blocked = time.Now()
 	local, _ := tunnel.Addresses(other.Local, other.Peer, 0)
-	step("without a session", "delete neighbor b", "addresses b from "+local.String(), "add neighbor b")
+	step("without a session", "ends of b are 1 and 3", "delete neighbor b", "addresses b from "+local.String(), "add neighbor b")
 	if now := w.attachment("b").session.local; now != local || now == before || w.speaker.neighbors["b"].LocalAddr != local {
 		t.Errorf("%v, and before %v", now, before)
 	}

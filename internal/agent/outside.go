@@ -41,6 +41,12 @@ type tunnelHandle interface {
 	Close(reason string)
 }
 
+// keyedTunnel is a tunnel whose session may get other keys while it is up.
+type keyedTunnel interface {
+	// SetEnds has packets of the transport's own in the tunnel go between the addresses that follow from the keys of the two ends.
+	SetEnds(local, peer tunnel.Identity)
+}
+
 // tunnelOpener makes the tunnel of an attachment, which name is the name of. It is called from
 // several goroutines at once.
 type tunnelOpener interface {

@@ -152,7 +152,7 @@ func (m *machine) rekeyed(a *attachment, ev rekeyed) []effect {
 	ev.told, ev.offered = a.session.told, a.session.offered // which does not change with the keys
 	came := a.session.came
 	a.closedFor = "the tunnel's addresses follow its keys"
-	out := append([]effect{a.log(slog.LevelInfo, a.closedFor)}, m.dropSession(a)...)
+	out := append([]effect{a.log(slog.LevelInfo, a.closedFor), setEnds{a.id, ev.local, ev.peer}}, m.dropSession(a)...)
 	out = append(out, m.tell()...)
 	out = append(out, m.makeSession(a, ev.wentUp)...)
 	a.session.came = came

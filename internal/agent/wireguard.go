@@ -33,6 +33,7 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 	}
 	open := runTunnel(l, dev, t, report.failed)
 	open.setTrust = func(t config.Tunnel) error { return l.SetKeys(wireguardKeys(t)) }
+	open.setEnds = l.SetEnds
 	open.tune = func(t config.Tunnel) { l.SetMarking(marking(t)) }
 	open.handing = handing{
 		leave: func(_ context.Context, n *leftTunnel) (err error) {

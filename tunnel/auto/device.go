@@ -35,6 +35,7 @@ type shared struct {
 	turn   atomic.Pointer[turn]
 	queues []queue
 	sides  [2]*Side
+	limit  atomic.Int32 // how large packets may be by WireGuard
 
 	mu      sync.Mutex // guards what follows
 	offload [2]*tun.Offload
@@ -57,6 +58,7 @@ func newShared(dev Device, first Transport) *shared {
 	for i := range s.queues {
 		s.queues[i].reading = make(chan struct{}, 1)
 	}
+	s.limit.Store(int32(dev.MTU()))
 	s.turn.Store(&turn{first, make(chan struct{})})
 	for t := range s.sides {
 		s.sides[t] = &Side{shared: s, of: Transport(t), gone: make(chan struct{}), told: make([]bool, dev.Queues())}
@@ -154,6 +156,10 @@ func (s *Side) SetMTU(mtu int) error {
 	return s.followMTU()
 }
 
+// SetLimit says how large packets may be that WireGuard carries, in bytes: where its path takes less than IPv6
+// demands of an interface that is less than its MTU.
+func (s *Side) SetLimit(bytes int) { s.limit.Store(int32(bytes)) }
+
 // Wait blocks until it is this transport's turn and there is something to read in a queue, or the side is
 // closed, which is os.ErrClosed. It may return early without cause; it does so once when the turn is over, so
 // that the reader sees that there is nothing more, and sends what it holds.
@@ -228,7 +234,7 @@ func (s *Side) TryRead(queue int, p []byte) (int, error) {
 // clamps them itself: they may be carried by both.
 func (s *Side) clamp(frame []byte) {
 	if s.of == TLS {
-		segment.ClampFrame(frame, s.dev.MTU())
+		segment.ClampFrame(frame, min(s.dev.MTU(), int(s.limit.Load())))
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/tunnel/tun"
 )
 
@@ -300,6 +302,45 @@ func TestOffloadIsThatOfBoth(t *testing.T) {
 			t.Errorf("%v sets %v: the interface has %v, want %v", c.of, c.set, dev.offload, c.get)
 		}
 	}
+}
+
+// TCP that begins while TLS carries may go on over WireGuard, which cannot lower the MTU below 1280 where less passes.
+func TestTCPOverTLSIsClampedToWireGuard(t *testing.T) {
+	dev := newFakeDevice(1)
+	s := newShared(dev, TLS)
+	read := func() []byte {
+		dev.queues[0].frames <- syn(1460)
+		f := make([]byte, 100)
+		n, err := s.sides[TLS].TryRead(0, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f[:n]
+	}
+	write := func() []byte {
+		if err := s.sides[TLS].Write(syn(1460)); err != nil {
+			t.Fatal(err)
+		}
+		return dev.written[len(dev.written)-1]
+	}
+	for _, limit := range []int{1420, 1000, 1300, 1420} {
+		s.sides[WireGuard].SetLimit(limit)
+		for what, f := range map[string][]byte{"read": read(), "written": write()} {
+			if mss := binary.BigEndian.Uint16(f[tun.HeaderLen+42:]); int(mss) != limit-40 {
+				t.Errorf("with a limit of %d: %s with an MSS of %d", limit, what, mss)
+			}
+		}
+	}
+}
+
+// syn is an IPv4 SYN with an MSS option, whose checksum is left to the far end.
+func syn(mss uint16) []byte {
+	f := make([]byte, tun.HeaderLen+44)
+	f[0] = unix.VIRTIO_NET_HDR_F_NEEDS_CSUM
+	p := f[tun.HeaderLen:]
+	p[0], p[3], p[8], p[9], p[32], p[33], p[40], p[41] = 0x45, 44, 64, unix.IPPROTO_TCP, 6<<4, 2, 2, 4
+	binary.BigEndian.PutUint16(p[42:], mss)
+	return f
 }
 
 // The MTU that passes WireGuard's path is the interface's while WireGuard carries.

@@ -29,7 +29,8 @@ type attempts struct {
 	again int              // how often, each time with another key
 	next  time.Time        // when the next attempt begins; zero: as soon as there are places
 	began time.Time        // the round
-	up    time.Time        // since when the tunnel is up, or was
+	lost  lostRounds
+	up    time.Time // since when the tunnel is up, or was
 }
 
 func (t *attempts) places() (all []netip.AddrPort) {
@@ -51,7 +52,7 @@ func (t *attempts) restart() {
 // came notes that a session came up.
 func (t *attempts) came(now time.Time) {
 	t.restart()
-	t.up = now
+	t.up, t.lost = now, lostRounds{}
 }
 
 // unsent notes that the attempt under way has reached nobody.
@@ -59,6 +60,7 @@ func (t *attempts) unsent(now time.Time) {
 	if len(t.at) > 0 {
 		t.next, t.again = now, 0
 	}
+	t.lost.fails = true
 }
 
 // attemptDue is when the next attempt begins; zero is never.
@@ -92,6 +94,7 @@ func (l *Link) tryNext(now time.Time) (look bool) {
 				t.began = time.Time{}
 				return false
 			}
+			l.countRound(now)
 			t.queue, t.began, look = remote.Order(t.groups, &t.book, l.cfg.RandomOrder, now), now, true
 		}
 		t.at, t.first, t.again = t.queue[0].Addrs, t.queue[0].Remote == 0, max(0, protocol.Begins(l.known)-1)
@@ -150,6 +153,8 @@ func (l *Link) leave(now time.Time, from netip.AddrPort, reason error) {
 	if errors.Is(reason, errKeyRemoved) || errors.Is(reason, errReturning) {
 		return
 	}
+	t.lost = lostRounds{}
+	l.out.close()
 	t.book.Ended(from, now.Sub(t.up), now)
 	if slices.ContainsFunc(t.places(), func(a netip.AddrPort) bool { return a != from && !t.book.IsBad(a, now) }) {
 		l.live.Elsewhere()

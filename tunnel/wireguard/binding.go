@@ -84,33 +84,44 @@ func (b *binding) stale() bool {
 	return p.err != nil || err != nil || index != p.index
 }
 
+// opening is what sockets are to be opened for.
+type opening struct {
+	underlay string // "": none
+	port     uint16 // 0: the kernel chooses
+	spare    bool   // the port is no other sockets' too
+}
+
 // open binds a port in both families, on an underlay or on none. A port that the kernel
 // chose for one family may be taken in the other: then it is asked again.
-func (e *Endpoint) open(underlay string, port uint16) (*socketPair, error) {
+func (e *Endpoint) open(o opening) (*socketPair, error) {
 	index := 0
-	if underlay != "" {
+	if o.underlay != "" {
 		var err error
-		if index, err = sysio.InterfaceIndex(underlay); err != nil {
+		if index, err = sysio.InterfaceIndex(o.underlay); err != nil {
 			return nil, err
 		}
 	}
 	for range 10 {
-		v4, err := e.bind("udp4", underlay, port)
+		v4, err := e.bind("udp4", o)
 		if err != nil {
 			return nil, err
 		}
 		p := &socketPair{v4: flow.NewSocket(v4), port: v4.LocalAddr().(*net.UDPAddr).AddrPort().Port(), index: index}
-		v6, err := e.bind("udp6", underlay, p.port)
+		both := o
+		both.port = p.port
+		v6, err := e.bind("udp6", both)
 		switch {
 		case err == nil:
 			p.v6 = flow.NewSocket(v6)
 			return p, nil
 		case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, unix.EADDRNOTAVAIL):
-			e.log.Info("no IPv6 here", "err", err)
+			if !o.spare { // whose port is opened again and again
+				e.log.Info("no IPv6 here", "err", err)
+			}
 			return p, nil
 		}
 		p.close()
-		if port != 0 {
+		if o.port != 0 {
 			return nil, err
 		}
 	}
@@ -119,12 +130,12 @@ func (e *Endpoint) open(underlay string, port uint16) (*socketPair, error) {
 
 // bind opens one socket. The unbound socket binds first, without SO_REUSEPORT, so that a taken
 // port is an error, also if another Warren has it; then those of underlays join.
-func (e *Endpoint) bind(network, underlay string, port uint16) (*net.UDPConn, error) {
+func (e *Endpoint) bind(network string, o opening) (*net.UDPConn, error) {
 	lc := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
 		if err := flow.Prepare(network, c); err != nil {
 			return err
 		}
-		if underlay != "" {
+		if o.underlay != "" && !o.spare {
 			if err := sharePort(c); err != nil {
 				return err
 			}
@@ -132,14 +143,14 @@ func (e *Endpoint) bind(network, underlay string, port uint16) (*net.UDPConn, er
 		if e.cfg.Control == nil {
 			return nil
 		}
-		return e.cfg.Control(underlay)(network, address, c)
+		return e.cfg.Control(o.underlay)(network, address, c)
 	}}
-	conn, err := e.inherited(network, underlay, port)
+	conn, err := e.inherited(network, o)
 	if err != nil {
 		e.log.Warn("a socket cannot be taken over and is made again", "err", err)
 	}
 	if conn == nil {
-		c, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(port)))
+		c, err := lc.ListenPacket(context.Background(), network, ":"+strconv.Itoa(int(o.port)))
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +159,10 @@ func (e *Endpoint) bind(network, underlay string, port uint16) (*net.UDPConn, er
 	raw, err := conn.SyscallConn()
 	if err == nil {
 		// One that was handed over may be of a program that has asked it for less.
-		err = errors.Join(flow.Prepare(network, raw), sharePort(raw))
+		err = flow.Prepare(network, raw)
+	}
+	if err == nil && !o.spare {
+		err = sharePort(raw)
 	}
 	if err != nil {
 		conn.Close()

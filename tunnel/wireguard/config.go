@@ -38,8 +38,7 @@ type Config struct {
 	// it is [time.Now], which stops then.
 	Now  func() time.Time
 	Date func(time.Time) time.Time
-	// Listens is told the UDP port that all packets leave from, each time it is another. It
-	// must not block; may be nil.
+	// Listens is told each UDP port that packets leave from, before any does. It must not block; may be nil.
 	Listens func(port uint16)
 	Resume  *EndpointHandover // what the program before has left; nil: nothing. See DropInherited
 	Logger  *slog.Logger      // nil discards
@@ -57,6 +56,13 @@ type Device interface {
 	SetMTU(int) error
 	flow.Device
 	Close() error
+}
+
+// limited is a Device by which packets go that another transport carries.
+type limited interface {
+	// SetLimit says how large packets may be that the link carries, in bytes, each time that this is another. It may be less than
+	// the MTU, which is never below what IPv6 demands.
+	SetLimit(bytes int)
 }
 
 // LinkConfig is one tunnel.

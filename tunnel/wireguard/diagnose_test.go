@@ -83,7 +83,7 @@ func TestOneWay(t *testing.T) {
 	for range 10 {
 		s.peer.Initiate(s.now)
 		for _, msg := range s.peer.Tick(s.now) {
-			s.toNear(msg)
+			s.toNear(msg, nearAddr)
 		}
 		s.pass(6 * time.Second)
 	}

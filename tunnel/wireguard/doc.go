@@ -2,7 +2,7 @@
 // WireGuard device can be the far end.
 //
 // An [Endpoint] is a router's end of all its tunnels and has one UDP port, in both
-// families. A [Link] is one tunnel: one peer and one interface, a catch-all in both
+// families, but for spare ones. A [Link] is one tunnel: one peer and one interface, a catch-all in both
 // directions. Links may be bound to an underlay, which has sockets of its own on the same
 // port while there are any (binding.go).
 //
@@ -28,6 +28,8 @@
 //     is of. Strangers get no answer (strangers.go). What is worth its Diffie-Hellmans waits
 //     for a goroutine of its own, so that packets do not wait for it (handshake.go).
 //  3. The first session brings the carrier and the event.
+//  4. After two rounds in vain each handshake is begun from a spare port too, as the flow between the usual
+//     ones may be stalled on the way. What that brings up, it carries until the tunnel goes down (spare.go).
 //
 // How a tunnel goes back to the first of its remotes: that is asked by handshakes whose session is
 // not used, and taken by one whose session is when it has been good for a while (return.go).

@@ -121,6 +121,7 @@ type wire struct {
 	toward, back atomic.Bool
 	longest      atomic.Int32 // datagram that passes, in bytes; 0: any does
 	hollow       atomic.Bool  // nothing but handshakes passes
+	stalled      atomic.Int32 // port of the one end from which nothing passes, nor to it; 0: none
 }
 
 func (w *wire) loses(n int, dead *atomic.Bool) bool {
@@ -152,6 +153,9 @@ func newWire(t *testing.T, to string) *wire {
 			if err != nil {
 				return
 			}
+			if port := addr.(*net.UDPAddr).Port; port == int(w.stalled.Load()) {
+				continue
+			}
 			from.Store(addr)
 			if !w.loses(n, &w.toward) {
 				far.Write(b[:n])
@@ -164,8 +168,9 @@ func newWire(t *testing.T, to string) *wire {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			if addr := from.Load(); err == nil && addr != nil && !w.loses(n, &w.back) {
-				near.WriteTo(b[:n], addr.(net.Addr))
+			addr, _ := from.Load().(*net.UDPAddr)
+			if err == nil && addr != nil && addr.Port != int(w.stalled.Load()) && !w.loses(n, &w.back) {
+				near.WriteTo(b[:n], addr)
 			}
 		}
 	}()

@@ -26,8 +26,9 @@ type Endpoint struct {
 
 	mu      sync.Mutex
 	bound   map[string]*binding // by underlay, while a link has it
-	handed  []HandedSocket      // by the program before, that nothing has asked for yet
-	serving context.Context     // of Run; nil before and after
+	spares  map[*binding]struct{}
+	handed  []HandedSocket  // by the program before, that nothing has asked for yet
+	serving context.Context // of Run; nil before and after
 	serves  sync.WaitGroup
 }
 
@@ -42,7 +43,7 @@ func NewEndpoint(c Config) *Endpoint {
 	m := protocol.New(protocol.Config{PrivateKey: c.PrivateKey, Date: c.Date})
 	e := &Endpoint{
 		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey},
-		free: newBinding(""), bound: make(map[string]*binding), waiting: make(chan handshake, maxWaiting),
+		free: newBinding(""), bound: make(map[string]*binding), spares: make(map[*binding]struct{}), waiting: make(chan handshake, maxWaiting),
 	}
 	if c.Resume != nil {
 		e.handed = c.Resume.Sockets
@@ -98,6 +99,9 @@ func (e *Endpoint) eachBinding(f func(*binding)) {
 	for _, b := range e.bound {
 		f(b)
 	}
+	for b := range e.spares {
+		f(b)
+	}
 }
 
 // mendEvery is how often is looked whether an underlay came, went, or was replaced.
@@ -119,7 +123,7 @@ func (e *Endpoint) renew(b *binding) {
 	p := &socketPair{err: errNoPort}
 	if port := e.ListenPort(); port != 0 {
 		var err error
-		if p, err = e.open(b.underlay, port); err != nil {
+		if p, err = e.open(opening{underlay: b.underlay, port: port}); err != nil {
 			p = &socketPair{err: err}
 			if old := b.problem(); old == nil || old.Error() != err.Error() {
 				e.log.Warn("cannot open a socket on the underlay", "interface", b.underlay, "err", err)
@@ -145,7 +149,7 @@ func (e *Endpoint) SetListenPort(port uint16) error {
 	if port != 0 && e.ListenPort() == port {
 		return nil
 	}
-	p, err := e.open("", port)
+	p, err := e.open(opening{port: port})
 	if err != nil {
 		return fmt.Errorf("wireguard: listen on UDP port %d: %w", port, err)
 	}
@@ -210,6 +214,7 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wireguard: %s: %w", c.Name, err)
 	}
+	l.out.open = func() (spare, error) { return e.openSpare(opening{underlay: c.Underlay, spare: true}) }
 	l.attach(peer, e.binding(c.Underlay))
 	if c.Resume != nil {
 		l.takeUp(c.Resume)
@@ -220,6 +225,7 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 func (e *Endpoint) removeLink(l *Link) {
 	e.machine.RemovePeer(l.peer)
 	e.flow.Remove(l.flow)
+	l.out.close()
 	e.release(l.cfg.Underlay)
 }
 

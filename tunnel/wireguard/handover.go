@@ -26,6 +26,7 @@ import (
 type Handover struct {
 	At     int64              `json:"at"` // by CLOCK_BOOTTIME, in ns
 	Source netip.Addr         `json:"source"`
+	Port   uint16             `json:"port,omitempty"` // of the spare sockets by which its packets leave; 0: by the endpoint's
 	Peer   *protocol.Handover `json:"peer"`
 }
 
@@ -41,6 +42,7 @@ type HandedSocket struct {
 	Index      int    `json:"index"`    // of the underlay
 	Port       uint16 `json:"port"`
 	Descriptor int    `json:"descriptor"`
+	Spare      bool   `json:"spare,omitempty"` // the port is a link's own
 }
 
 // Halt has nothing more be read. Carry ends that.
@@ -50,14 +52,15 @@ func (e *Endpoint) Halt() { e.flow.Halt() }
 func (e *Endpoint) HandOver() (h EndpointHandover) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.eachBinding(func(b *binding) {
+	e.eachBinding(func(b *binding) { // spare ones last
+		_, spare := e.spares[b]
 		p := b.current.Load()
 		for network, s := range map[string]*flow.Socket{"udp4": p.v4, "udp6": p.v6} {
 			if s == nil {
 				continue
 			}
 			if fd, err := s.Descriptor(); err == nil {
-				h.Sockets = append(h.Sockets, HandedSocket{network, b.underlay, p.index, p.port, fd})
+				h.Sockets = append(h.Sockets, HandedSocket{network, b.underlay, p.index, p.port, fd, spare})
 			}
 		}
 	})
@@ -76,7 +79,7 @@ func (l *Link) HandOver() (*Handover, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wireguard: hand over %s: %w", l.cfg.Name, err)
 	}
-	h := &Handover{At: at, Source: l.flow.Source(), Peer: l.peer.HandOver(l.e.cfg.Now())}
+	h := &Handover{At: at, Source: l.flow.Source(), Port: l.out.usedPort(), Peer: l.peer.HandOver(l.e.cfg.Now())}
 	if h.Peer == nil {
 		return nil, nil
 	}
@@ -97,6 +100,9 @@ func (l *Link) takeUp(h *Handover) {
 		return
 	}
 	l.flow.HeardAt(h.Source)
+	if h.Port != 0 {
+		l.takeUpSpare(h.Port)
+	}
 	l.live.Came()
 	s := l.peer.Status(now)
 	l.setUp(now, &s)
@@ -111,15 +117,16 @@ func bootTime() (int64, error) {
 }
 
 // inherited returns the socket that was handed over for a port on an underlay or on none; nil: there is none.
-// Port 0 is the one that the program before had.
-func (e *Endpoint) inherited(network, underlay string, port uint16) (*net.UDPConn, error) {
+// Port 0 is the one that the program before had, and none for spare sockets.
+func (e *Endpoint) inherited(network string, o opening) (*net.UDPConn, error) {
 	for i, s := range e.handed {
-		if s.Network != network || s.Underlay != underlay || port != 0 && s.Port != port {
+		other := s.Port != o.port && (o.port != 0 || o.spare)
+		if s.Network != network || s.Underlay != o.underlay || s.Spare != o.spare || other {
 			continue
 		}
 		e.handed = append(e.handed[:i:i], e.handed[i+1:]...)
-		if underlay != "" {
-			index, err := sysio.InterfaceIndex(underlay)
+		if o.underlay != "" {
+			index, err := sysio.InterfaceIndex(o.underlay)
 			if gone := err != nil || index != s.Index; gone {
 				unix.Close(s.Descriptor) // it is bound to an interface that is gone
 				return nil, nil

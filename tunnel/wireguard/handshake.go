@@ -26,6 +26,7 @@ func (e *Endpoint) takeHandshake(h flow.Handshake) {
 		e.finish(&h, instead)
 		return
 	}
+	admitted.Via = h.Socket
 	h.Msg = slices.Clone(h.Msg)
 	select {
 	case e.waiting <- handshake{h, admitted}:

@@ -159,8 +159,8 @@ func invitedStage(t *testing.T, as tunnel.Invited) (s *stage, steps *[]tunnel.Me
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.l, l.out = l, (*stageSender)(s)
-	l.flow.Out = l.out
+	s.l = l
+	s.connect()
 	s.restart()
 	if as == tunnel.Joined {
 		s.look()

@@ -35,7 +35,7 @@ type Link struct {
 	keys   chan keysChange
 	leaves chan struct{} // capacity 1: the peer is to be looked for elsewhere
 	done   chan struct{} // closed when Run returns
-	out    sender
+	out    exits
 
 	// Of the goroutine of Run.
 	resolving bool
@@ -43,7 +43,7 @@ type Link struct {
 	tries     attempts
 	back      homeward
 	known     []Keys          // of the peer
-	local     tunnel.Identity // of this end, since the tunnel came up
+	local     tunnel.Identity // of this end, since the tunnel came up or SetEnds
 	remote    tunnel.Identity // of the peer
 	probe     prober
 	changes   changes // of the interface
@@ -61,6 +61,8 @@ type Link struct {
 
 	timed   timed
 	measure atomic.Bool // Measure was called
+
+	renamed atomic.Pointer[names] // by SetEnds; nil: nothing is to be done
 
 	roundTrip atomic.Int64 // in ns, that was measured last
 
@@ -107,8 +109,8 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 
 // attach gives the link its peer and its way out. From now on its packets flow.
 func (l *Link) attach(peer *protocol.Peer, out sender) {
-	l.peer, l.out = peer, out
-	l.flow.Peer, l.flow.Out = peer, out
+	l.peer, l.out.main = peer, out
+	l.flow.Peer, l.flow.Out = peer, &l.out
 	l.e.flow.Add(l.flow)
 }
 
@@ -221,6 +223,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 	l.followWays(now)
 	l.assess(now)
 	l.diagnose(now)
+	l.tryEnds(now)
 	l.tryPath(now)
 	l.tryMeasure(now)
 	l.tryAssign(now)
@@ -242,7 +245,11 @@ func (l *Link) tick(now time.Time) (look bool) {
 			}
 			to = l.initiateAt(to)
 		}
+		l.followExit(&s)
 		l.unsent = l.transmit(msg, to)
+		if protocol.IsInitiation(msg) {
+			l.initiateBySpare(msg, to)
+		}
 		if l.unsent != nil && !l.isUp() {
 			l.fail(l.unsent)
 			l.tries.unsent(now)

@@ -36,9 +36,11 @@ func (l *Link) facts(s *protocol.Status) liveness.Facts {
 // assess has the machine decide, and does what it says.
 func (l *Link) assess(now time.Time) {
 	s := l.peer.Status(now)
+	l.followExit(&s)
 	v := l.live.Step(now, l.facts(&s))
 	if v.Settle && l.settle() {
 		s = l.peer.Status(now) // with what was read meanwhile
+		l.followExit(&s)
 		f := l.facts(&s)
 		f.Read = true
 		trusted := v.Trusted
@@ -132,13 +134,9 @@ func (l *Link) setUp(now time.Time, s *protocol.Status) {
 		l.back.home = s.Endpoint
 	}
 	l.tries.came(now)
+	l.out.settle()
 	l.flow.Up.Store(true)
-	l.local, l.remote = tunnel.Identity(s.Local), tunnel.Identity(s.Remote)
-	if l.cfg.AddressesOf != nil {
-		own, far := l.cfg.AddressesOf(l.local, l.remote)
-		l.probe.peer = far.WithZone("")
-		l.setEnds(own, far)
-	}
+	l.takeNames(s)
 	l.rises++
 	rise := l.rises
 	l.changes.add(func() error { return l.dev.SetCarrier(true) }, func(err error) {

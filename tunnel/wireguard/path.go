@@ -155,6 +155,9 @@ func (l *Link) clamp() {
 	limit := p.search.Limit()
 	if int(l.flow.Limit.Load()) != limit {
 		l.flow.Limit.Store(int32(limit))
+		if d, ok := l.dev.(limited); ok {
+			d.SetLimit(limit)
+		}
 		l.setMTU(max(limit, pathmtu.Base))
 		l.report.Change(func(t *tunnel.Status) { t.Hint = l.narrow(limit) })
 	}

@@ -42,6 +42,8 @@ func TestLargePacketsBelowIPv6sMinimumAreRefused(t *testing.T) {
 	const passes = 1000
 	a, b := newNarrowPair(t, passes)
 	waitFor(t, func() bool { return a.l.flow.Limit.Load() == passes && b.l.flow.Limit.Load() == passes }, func() any { return a.l.Status() })
+	// What another transport carries by the interface is told too: the MTU is larger.
+	waitFor(t, func() bool { return a.dev.LimitedTo() == passes && a.dev.SetTo() == pathmtu.Base }, func() any { return a.dev.LimitedTo() })
 	large, fits, fragments := frame(passes+1, 1), frame(passes, 2), frame(passes+1, 3)
 	for i, f := range [][]byte{large, fits} {
 		p := f[tun.HeaderLen:]

@@ -38,6 +38,14 @@ func newProber(c *LinkConfig) prober {
 	return prober{ifname: c.Device.Name(), peer: c.PeerAddress.WithZone(""), probes: c.Probe, open: openPinger}
 }
 
+// setPeer has echoes be sent to an address from now on.
+func (p *prober) setPeer(peer netip.Addr) {
+	if peer = peer.WithZone(""); peer != p.peer {
+		p.close()
+		p.peer = peer
+	}
+}
+
 // heard is told when the peer last was, and closes the socket if an echo has done its work.
 func (p *prober) heard(at time.Time) {
 	if at.After(p.asked) {

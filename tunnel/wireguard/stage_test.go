@@ -31,7 +31,10 @@ type stage struct {
 	machine *protocol.Machine // the peer's; nil while it does not run
 	peer    *protocol.Peer
 
-	cut      bool  // nothing passes on the underlay
+	cut      bool // nothing passes on the underlay
+	stalls   bool // nothing passes from and to the usual port
+	spares   []*stageSpare
+	noPort   error // why no other one can be opened
 	answers  bool  // the peer answers echoes
 	noSocket error // why none can be opened
 	replies  chan ping.Answer
@@ -80,8 +83,7 @@ func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
 		s.opened++
 		return (*stagePinger)(s), nil
 	}
-	l.out = (*stageSender)(s)
-	l.flow.Out = l.out
+	s.connect()
 	s.restart()
 	if len(c.Remotes) > 0 {
 		s.look()
@@ -92,6 +94,19 @@ func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
 	s.pass(0)
 	s.expect("0s up")
 	return s
+}
+
+// connect puts the stage in the place of the underlay.
+func (s *stage) connect() {
+	s.l.out.main = (*stageSender)(s)
+	s.l.out.open = func() (spare, error) {
+		if s.noPort != nil {
+			return nil, s.noPort
+		}
+		x := &stageSpare{s: s, at: netip.AddrPortFrom(nearAddr.Addr(), uint16(40000+len(s.spares)))}
+		s.spares = append(s.spares, x)
+		return x, nil
+	}
 }
 
 // restart has the peer start anew, without any session.
@@ -107,33 +122,59 @@ func (s *stage) look() {
 	s.l.found(s.now, resolved{groups: []remote.Group{{Addrs: []netip.AddrPort{farAddr}}}, done: true})
 }
 
-func (s *stage) toFar(msg []byte) {
-	if s.cut || s.machine == nil {
+// passes reports whether anything does from and to an address of this end.
+func (s *stage) passes(near netip.AddrPort) bool { return !s.cut && (near != nearAddr || !s.stalls) }
+
+func (s *stage) toFar(msg []byte, from netip.AddrPort) {
+	if !s.passes(from) || s.machine == nil {
 		return
 	}
 	if binary.LittleEndian.Uint32(msg) == 4 {
 		s.heard++
 	}
-	got := s.machine.Receive(s.now, nearAddr, msg)
+	got := s.machine.Receive(s.now, from, msg)
 	if got.Packet != nil {
 		s.arrived = append(s.arrived, bytes.Clone(got.Packet))
 	}
 	if got.Reply != nil {
-		s.toNear(got.Reply)
+		s.toNear(got.Reply, from)
 	}
 }
 
-func (s *stage) toNear(msg []byte) {
-	if s.cut {
+func (s *stage) toNear(msg []byte, to netip.AddrPort) {
+	var via any
+	for _, x := range s.spares {
+		if x.at == to && !x.closed {
+			via = x
+		}
+	}
+	if !s.passes(to) || to != nearAddr && via == nil {
 		return
 	}
-	got := s.l.e.machine.Receive(s.now, farAddr, msg)
+	m := s.l.e.machine
+	var got protocol.Received
+	if !protocol.IsHandshake(msg) {
+		got = m.Receive(s.now, farAddr, msg)
+	} else if admitted, instead := m.Admit(s.now, farAddr, msg); admitted == (protocol.Admitted{}) {
+		got = instead
+	} else {
+		admitted.Via = via
+		got = m.Handshake(s.now, farAddr, msg, admitted)
+	}
 	if got.Reply != nil {
-		s.toFar(got.Reply)
+		s.toFar(got.Reply, s.near())
 	}
 	if got.Peer != nil && !s.l.isUp() {
 		s.l.notify()
 	}
+}
+
+// near is from where the link's packets come.
+func (s *stage) near() netip.AddrPort {
+	if port := s.l.out.usedPort(); port != 0 {
+		return netip.AddrPortFrom(nearAddr.Addr(), port)
+	}
+	return nearAddr
 }
 
 // stageSender is the stage's end of the underlay.
@@ -142,13 +183,37 @@ type stageSender stage
 func (x *stageSender) problem() error { return nil }
 
 func (x *stageSender) Send(b *flow.Burst, to netip.AddrPort, _ netip.Addr) error {
+	return (*stage)(x).send(b, nearAddr, to)
+}
+
+func (s *stage) send(b *flow.Burst, from, to netip.AddrPort) error {
 	if to != farAddr {
 		return fmt.Errorf("nobody is at %v", to)
 	}
 	for _, msg := range b.Parts() { // the stage's messages leave alone
-		(*stage)(x).toFar(bytes.Clone(msg))
+		s.toFar(bytes.Clone(msg), from)
 	}
 	return nil
+}
+
+// stageSpare is another port of the link's.
+type stageSpare struct {
+	s             *stage
+	at            netip.AddrPort
+	closed, isOld bool
+}
+
+func (x *stageSpare) problem() error   { return nil }
+func (x *stageSpare) has(via any) bool { return via == any(x) }
+func (x *stageSpare) port() uint16     { return x.at.Port() }
+func (x *stageSpare) stale() bool      { return x.isOld }
+func (x *stageSpare) close()           { x.closed = true }
+
+func (x *stageSpare) Send(b *flow.Burst, to netip.AddrPort, _ netip.Addr) error {
+	if x.closed {
+		x.s.t.Errorf("something is sent from %v, which is closed", x.at)
+	}
+	return x.s.send(b, x.at, to)
 }
 
 // stagePinger is the stage's end of the link's echoes.
@@ -171,7 +236,7 @@ func (p *stagePinger) Send() error {
 	copy(buf[protocol.HeaderLen:], f)
 	msg := sealer.Add(buf, len(f), DefaultMTU)
 	sealer.Seal()
-	(*stage)(p).toNear(msg)
+	(*stage)(p).toNear(msg, sealer.To)
 	p.replies <- ping.Answer{RTT: echoTime}
 	return nil
 }
@@ -225,7 +290,7 @@ func (s *stage) step() {
 	}
 	if s.machine != nil {
 		for _, msg := range s.peer.Tick(s.now) {
-			s.toNear(msg)
+			s.toNear(msg, s.peer.Status(s.now).Endpoint)
 		}
 	}
 }

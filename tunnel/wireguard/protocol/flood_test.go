@@ -130,7 +130,7 @@ func BenchmarkStranger(b *testing.B) {
 	})
 	b.Run("handshake", func(b *testing.B) {
 		for b.Loop() {
-			to.Handshake(start, elsewhere, msg, Admitted{to.me})
+			to.Handshake(start, elsewhere, msg, Admitted{me: to.me})
 		}
 	})
 	b.Run("cookie", func(b *testing.B) {

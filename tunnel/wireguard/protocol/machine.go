@@ -147,7 +147,11 @@ func (m *Machine) Receive(now time.Time, from netip.AddrPort, msg []byte) Receiv
 
 // Admitted is for whom a message of a handshake is that is worth its work. The zero
 // value is nobody.
-type Admitted struct{ me *identity }
+type Admitted struct {
+	Via any // how the message came, see [Status.Via]; comparable
+
+	me *identity
+}
 
 // Admit decides whether an initiation or a response, see [IsHandshake], is worth its
 // work, at the cost of some MACs. If not, it says what to do instead.
@@ -158,7 +162,7 @@ func (m *Machine) Admit(now time.Time, from netip.AddrPort, msg []byte) (Admitte
 	}
 	switch m.guard.check(now, from, msg) {
 	case pass:
-		return Admitted{me}, Received{}
+		return Admitted{me: me}, Received{}
 	case demandCookie:
 		return Admitted{}, Received{Reply: m.guard.reply(now, from, &me.keys, msg), Err: errTooMany}
 	}
@@ -171,7 +175,7 @@ func (m *Machine) Handshake(now time.Time, from netip.AddrPort, msg []byte, a Ad
 	if messageType(msg) == typeInitiation {
 		return m.initiation(now, from, a.me, msg)
 	}
-	return m.response(now, from, msg)
+	return m.response(now, from, msg, a.Via)
 }
 
 // newIndex finds a free receiver index. Random ones say nothing of how many there

@@ -89,6 +89,10 @@ type Status struct {
 	Key           string
 	KeyPlace      int
 
+	// Via is how the response came that has made the current session, as [Admitted] said; nil if the peer began the handshake, and after a
+	// handover.
+	Via any
+
 	Since  time.Time     // when the current session was made; zero without one
 	Shook  time.Time     // when the last one was made, though it may be over; zero: there was none
 	RTT    time.Duration // of the handshake that made it
@@ -162,6 +166,7 @@ func (p *Peer) Status(now time.Time) Status {
 	if p.current != nil {
 		s.Invited = w.invited
 		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
+		s.Via = p.current.via
 		s.Initiator, s.RTT, s.Alive = p.current.initiator, p.current.rtt, p.current.alive
 	}
 	return s

@@ -100,7 +100,7 @@ func (p *Peer) answerLocked(now time.Time, from netip.AddrPort, w *way, r *recei
 }
 
 // response finishes a handshake that we began.
-func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Received {
+func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte, via any) Received {
 	msg := parseResponse(b)
 	at := m.slot(msg.receiver)
 	p := at.peer
@@ -134,7 +134,7 @@ func (m *Machine) response(now time.Time, from netip.AddrPort, b []byte) Receive
 		p.timers.handshake = time.Time{}
 	}
 	s := p.newSessionLocked(now, hs.way, &keys, msg.receiver, msg.sender, true)
-	s.rtt = now.Sub(p.initiated)
+	s.rtt, s.via = now.Sub(p.initiated), via
 	p.adoptLocked(s)
 	if p.isLatestLocked(now) {
 		p.leaveLocked(from)

@@ -17,6 +17,7 @@ type session struct {
 	sending       *aead.Key
 	receiving     *aead.Key
 	initiator     bool
+	via           any // how the response came, as Admitted says, if this end was the initiator
 	created       time.Time
 
 	rtt         time.Duration // of the handshake: from our message to what answered it; 0 until then

@@ -25,6 +25,7 @@ type Device struct {
 	held    chan struct{} // closed when SetCarrier may go on; nil: it may
 	carrier bool
 	mtu     int // see SetTo
+	limit   int // see LimitedTo
 	written [][]byte
 }
 
@@ -68,6 +69,19 @@ func (d *Device) SetMTU(mtu int) error {
 	defer d.mu.Unlock()
 	d.mtu = mtu
 	return nil
+}
+
+func (d *Device) SetLimit(bytes int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.limit = bytes
+}
+
+// LimitedTo returns the limit that was set last; 0: none was.
+func (d *Device) LimitedTo() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.limit
 }
 
 // SetTo returns the MTU that was set last; 0: none was.

@@ -1,0 +1,86 @@
+package wireguard
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"warren/tunnel/wireguard/protocol"
+)
+
+// Over sockets: the tunnel is carried from another port, which the guard is told, and the next program in the same process goes on
+// from there.
+func TestStalledFlowIsLeftOverSockets(t *testing.T) {
+	t.Parallel()
+	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
+	c := LinkConfig{Name: "a", PublicKey: keyA.Public(), Keepalive: 250 * time.Millisecond, DeadAfter: 5 * time.Second}
+	b := startEnd(t, keyB, c)
+	path := newWire(t, b.addr("127.0.0.1"))
+	c.Name, c.PublicKey, c.Remotes = "b", keyB.Public(), []string{path.addr}
+	told := make(chan uint16, 16)
+	near := startEndpoint(t, Config{PrivateKey: keyA, Listens: func(port uint16) { told <- port }})
+	a := near.start(c)
+	a.next(true)
+	b.next(true)
+	usual := <-told
+	path.stalled.Store(int32(usual))
+	a.next(false)
+	a.next(true)
+	b.next(false)
+	b.next(true)
+	port := <-told
+	if port == usual || a.l.out.usedPort() != port {
+		t.Fatalf("port %d is used, %d was told of, and %d is the usual one", a.l.out.usedPort(), port, usual)
+	}
+	a.reaches(b)
+	b.reaches(a)
+	near.e.Halt()
+	link, err := a.l.HandOver()
+	if err != nil || link == nil {
+		t.Fatal(link, err)
+	}
+	sockets := near.e.HandOver()
+	for i := range sockets.Sockets {
+		s := &sockets.Sockets[i]
+		if s.Descriptor, err = unix.FcntlInt(uintptr(s.Descriptor), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	near.e.Carry() // so that it ends
+	c.Resume, sockets = roundTrip(t, *link), *roundTrip(t, sockets)
+	after := &node{t: t, e: NewEndpoint(Config{PrivateKey: keyA, Resume: &sockets})}
+	if err := after.e.SetListenPort(0); err != nil || after.e.ListenPort() != usual {
+		t.Fatalf("port %d, want %d: %v", after.e.ListenPort(), usual, err)
+	}
+	next := after.prepare(c)
+	after.e.DropInherited()
+	after.run(after.e.Run)
+	next.stop = after.run(next.l.Run)
+	next.next(true)
+	if next.l.out.usedPort() != port {
+		t.Errorf("port %d is used, want %d", next.l.out.usedPort(), port)
+	}
+	next.reaches(b)
+	b.reaches(next)
+	b.quiet()
+	next.stop()
+	if len(after.e.spares) > 0 {
+		t.Error("the other port is open although the link has ended")
+	}
+}
+
+// roundTrip has a value written and read, as it goes from one program to the next.
+func roundTrip[T any](t *testing.T, v T) *T {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := new(T)
+	if err := json.Unmarshal(text, again); err != nil {
+		t.Fatal(err)
+	}
+	return again
+}
