@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -67,6 +68,14 @@ func inspected(t *testing.T) (ours, its api.GoBgpServiceClient, srv *server.BgpS
 	srv = server.NewBgpServer(server.GrpcListenAddress("unix://"+path), server.LoggerOption(slog.New(slog.DiscardHandler), nil))
 	go srv.Serve()
 	t.Cleanup(srv.Stop)
+	eventually(t, time.Minute, func() string { // its own service is there a moment later
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			return err.Error()
+		}
+		c.Close()
+		return ""
+	})
 	ctx := t.Context()
 	for _, err := range []error{
 		srv.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{Asn: 64512, RouterId: "10.0.0.1", ListenPort: -1}}),
