@@ -44,7 +44,7 @@ func TestStalledFlowIsLeft(t *testing.T) {
 	s.at(30 * time.Second)
 	s.expect("13s down", "2") // seconds up
 	if ports := s.open(); len(ports) != 1 || s.l.out.usedPort() != ports[0] || s.peer.Status(s.now).Endpoint.Port() != ports[0] {
-		t.Errorf("ports %v are open, %d is used, the peer sends to %v", ports, s.l.out.usedPort(), s.peer.Status(s.now).Endpoint)
+		t.Fatalf("ports %v are open, %d is used, the peer sends to %v", ports, s.l.out.usedPort(), s.peer.Status(s.now).Endpoint)
 	}
 	s.pass(10 * time.Minute)
 	s.expect()
