@@ -38,10 +38,11 @@ type Config struct {
 	// it is [time.Now], which stops then.
 	Now  func() time.Time
 	Date func(time.Time) time.Time
-	// Listens is told each UDP port that packets leave from, before any does. It must not block; may be nil.
-	Listens func(port uint16)
-	Resume  *EndpointHandover // what the program before has left; nil: nothing. See DropInherited
-	Logger  *slog.Logger      // nil discards
+	// Listens is told each UDP port that packets leave from, before any does, and Leaves each from which none does any
+	// more, before another program can have it. They must not block; nil: nobody is told.
+	Listens, Leaves func(port uint16)
+	Resume          *EndpointHandover // what the program before has left; nil: nothing. See DropInherited
+	Logger          *slog.Logger      // nil discards
 }
 
 // Device is the interface at this end of a tunnel; [tun.Device] is one, and says what

@@ -40,6 +40,11 @@ func NewEndpoint(c Config) *Endpoint {
 	if c.Now == nil {
 		c.Now, c.Date = time.Now, func(t time.Time) time.Time { return t }
 	}
+	for _, told := range []*func(uint16){&c.Listens, &c.Leaves} {
+		if *told == nil {
+			*told = func(uint16) {}
+		}
+	}
 	m := protocol.New(protocol.Config{PrivateKey: c.PrivateKey, Date: c.Date})
 	e := &Endpoint{
 		cfg: c, log: c.Logger, machine: m, strangers: &strangers{log: c.Logger, own: m.PublicKey},
@@ -153,8 +158,9 @@ func (e *Endpoint) SetListenPort(port uint16) error {
 	if err != nil {
 		return fmt.Errorf("wireguard: listen on UDP port %d: %w", port, err)
 	}
-	if e.cfg.Listens != nil {
-		e.cfg.Listens(p.port)
+	e.cfg.Listens(p.port)
+	if old := e.ListenPort(); old != 0 && old != p.port {
+		e.cfg.Leaves(old)
 	}
 	e.replace(e.free, p)
 	for _, b := range e.bound {

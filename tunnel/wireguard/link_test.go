@@ -41,16 +41,29 @@ func TestPacketsBothWays(t *testing.T) {
 	}
 }
 
+// Each port is told before packets leave from it, and when none does any more, that of spare sockets too, which does not take
+// the usual one's place.
 func TestPortIsTold(t *testing.T) {
-	var told []uint16
-	r := startEndpoint(t, Config{PrivateKey: protocol.NewPrivateKey(), Listens: func(port uint16) { told = append(told, port) }})
+	var told []string
+	note := func(what string) func(uint16) {
+		return func(port uint16) { told = append(told, fmt.Sprint(what, port)) }
+	}
+	r := startEndpoint(t, Config{PrivateKey: protocol.NewPrivateKey(), Listens: note("+"), Leaves: note("-")})
 	first := r.e.ListenPort()
 	for _, port := range []uint16{first, 0} {
 		if err := r.e.SetListenPort(port); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if want := []uint16{first, r.e.ListenPort()}; !slices.Equal(told, want) {
+	second := r.e.ListenPort()
+	s, err := r.e.openSpare(opening{spare: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := s.port()
+	s.close()
+	want := []string{fmt.Sprint("+", first), fmt.Sprint("+", second), fmt.Sprint("-", first), fmt.Sprint("+", third), fmt.Sprint("-", third)}
+	if !slices.Equal(told, want) {
 		t.Errorf("told %v, want %v", told, want)
 	}
 }

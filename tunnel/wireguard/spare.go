@@ -162,9 +162,7 @@ func (e *Endpoint) openSpare(o opening) (spare, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.cfg.Listens != nil {
-		e.cfg.Listens(p.port)
-	}
+	e.cfg.Listens(p.port)
 	b := newBinding(o.underlay)
 	e.replace(b, p)
 	e.spares[b] = struct{}{}
@@ -183,5 +181,6 @@ func (s *spareBinding) close() {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
 	delete(s.e.spares, s.binding)
+	s.e.cfg.Leaves(s.port())
 	s.current.Swap(&socketPair{err: errNoPort}).close()
 }
