@@ -164,6 +164,36 @@ func (p Policy) Accepts(prefix netip.Prefix, prot *Protected) (bool, Reason) {
 	}
 }
 
+// fewFilters are compared with a prefix one by one.
+const fewFilters = 16
+
+// Narrowed is for who asks Accepts of very many prefixes. It returns a function that returns, for a prefix, a policy of which
+// Accepts says the same: without the filters that are for other networks. That is good until the next call, and is not for
+// several goroutines.
+func (p Policy) Narrowed() func(netip.Prefix) Policy {
+	if len(p.Prefixes) <= fewFilters {
+		return func(netip.Prefix) Policy { return p }
+	}
+	by, lengths := make(map[netip.Prefix][]Filter), map[int][]int{} // of networks; by length of an address
+	for _, f := range p.Prefixes {
+		network, family := f.Prefix.Masked(), f.Prefix.Addr().BitLen()
+		by[network] = append(by[network], f)
+		if !slices.Contains(lengths[family], network.Bits()) {
+			lengths[family] = append(lengths[family], network.Bits())
+		}
+	}
+	narrow := p
+	return func(prefix netip.Prefix) Policy {
+		narrow.Prefixes = narrow.Prefixes[:0:0]
+		for _, bits := range lengths[prefix.Addr().BitLen()] {
+			if network, err := prefix.Addr().Prefix(bits); err == nil && bits <= prefix.Bits() {
+				narrow.Prefixes = append(narrow.Prefixes, by[network]...)
+			}
+		}
+		return narrow
+	}
+}
+
 // Equal reports whether both policies are written alike.
 func (p Policy) Equal(o Policy) bool {
 	return p.Any == o.Any && p.Default == o.Default && p.Own == o.Own && slices.Equal(p.Prefixes, o.Prefixes)

@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -157,5 +158,34 @@ func naiveMatch(f Filter, p netip.Prefix) bool {
 		return p.Bits() >= f.Ge
 	default:
 		return p.Bits() >= f.Ge && p.Bits() <= f.Le
+	}
+}
+
+// TestNarrowed asks a policy of many filters and what it is narrowed to: both say the same.
+func TestNarrowed(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	address := func() netip.Addr {
+		if rng.IntN(2) == 0 {
+			return netip.AddrFrom4([4]byte{byte(10 + rng.IntN(2)), byte(rng.IntN(4)), byte(rng.IntN(4)), 0})
+		}
+		return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, byte(rng.IntN(4)), 0, byte(rng.IntN(4))})
+	}
+	for range 200 {
+		p := Policy{Any: rng.IntN(4) == 0, Default: rng.IntN(2) == 0}
+		for range rng.IntN(60) {
+			a := address()
+			bits := min(8+rng.IntN(50), a.BitLen())
+			p.Prefixes = append(p.Prefixes, Filter{Prefix: netip.PrefixFrom(a, bits).Masked(), Le: bits + rng.IntN(a.BitLen()-bits+1)})
+		}
+		prot := NewProtected([]netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, nil)
+		narrowed := p.Narrowed()
+		for range 200 {
+			a := address()
+			x := netip.PrefixFrom(a, rng.IntN(a.BitLen()+1)).Masked()
+			wantOK, want := p.Accepts(x, prot)
+			if ok, why := narrowed(x).Accepts(x, prot); ok != wantOK || why != want {
+				t.Fatalf("%v of %v: %v, %v; narrowed %v, %v", p, x, wantOK, want, ok, why)
+			}
+		}
 	}
 }

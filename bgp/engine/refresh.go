@@ -38,7 +38,7 @@ func (c *peerConn) tableWritten(f family) {
 func (c *peerConn) refreshAgain(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended != nil || c.closed.Load() {
+	if c.ended != nil || c.closed.Load() || c.tcp.Load() == nil { // another connection begins from nothing
 		return
 	}
 	before := len(c.out)
@@ -64,10 +64,6 @@ func (c *peerConn) mayFollowLocked(r *refresh, now time.Time) bool {
 	case took < refreshPatience:
 		return false
 	}
-	tcp := c.tcp.Load()
-	if tcp == nil {
-		return false // another connection begins from nothing
-	}
-	_, unsent, _, err := waiting(tcp)
+	_, unsent, _, err := waiting(c.tcp.Load())
 	return err == nil && unsent == 0
 }

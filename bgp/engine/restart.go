@@ -242,8 +242,12 @@ func (s *Speaker) watchOpen(n *neighbor, state string, since time.Time) {
 	// connection itself says whether what is awaited has come.
 	conn := n.session.conn
 	stuck := n.session.since.Equal(since) && (conn == nil || state == stateOpenSent && !conn.opened() || state == stateOpenConfirm && !conn.established())
-	if stuck && state == stateOpenSent {
-		n.setProblem(told, "the peer takes connections on TCP port %d and says nothing on them: does its BGP hang?", s.port)
+	if stuck && state == stateOpenSent && conn != nil { // else it has ended, and why is told
+		if conn.dialed {
+			n.setProblem(told, "the peer takes connections on TCP port %d and says nothing on them: does its BGP hang?", s.port)
+		} else {
+			n.setProblem(told, "the peer has opened a connection and says nothing on it: does its BGP hang?")
+		}
 	}
 	s.mu.Unlock()
 	if stuck {

@@ -105,7 +105,7 @@ func TestPasswords(t *testing.T) {
 	if !connects(t, far(renewed), soon) || connects(t, far(a), never) || !connects(t, far(b), soon) {
 		t.Error("another password does not take the place of the old one alone")
 	}
-	if err := p.Keep([]bgp.Neighbor{b}); err != nil {
+	if err := p.Keep(wanted(b)); err != nil {
 		t.Fatal(err)
 	}
 	if connects(t, far(renewed), never) || !connects(t, far(b), soon) {
@@ -139,7 +139,7 @@ func TestTTLSecurityChanges(t *testing.T) {
 	set := func(ofA, ofB bool) {
 		t.Helper()
 		a.TTLSecurity, b.TTLSecurity = ofA, ofB
-		if err := p.Keep([]bgp.Neighbor{a, b}); err != nil {
+		if err := p.Keep(wanted(a, b)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -193,7 +193,7 @@ func TestPoolCloses(t *testing.T) {
 	a, b := lan()
 	p := NewPool(On(testPort))
 	la, lb := listenTo(t, p, a), listenTo(t, p, b)
-	if err := p.Keep([]bgp.Neighbor{b}); err != nil {
+	if err := p.Keep(wanted(b)); err != nil {
 		t.Fatal(err)
 	}
 	la.Close()
@@ -212,4 +212,8 @@ func TestPoolCloses(t *testing.T) {
 		t.Fatalf("the address is not free: %v", err)
 	}
 	l.Close()
+}
+
+func wanted(all ...bgp.Neighbor) func() []bgp.Neighbor {
+	return func() []bgp.Neighbor { return all }
 }

@@ -100,12 +100,13 @@ func (s *shared) copy() (*net.TCPListener, error) {
 
 // Keep closes the listeners that are for none of the neighbors, and forgets the passwords of
 // the others. Where all neighbors of a listener have another TTLSecurity than it was opened with, it is
-// closed too, as it cannot be changed: Listen opens the next one.
-func (p *Pool) Keep(neighbors []bgp.Neighbor) error {
+// closed too, as it cannot be changed: Listen opens the next one. neighbors returns all that are wanted; it is
+// called when no listener can be opened meanwhile, of which it would not know.
+func (p *Pool) Keep(neighbors func() []bgp.Neighbor) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wanted := make(map[end]map[netip.Addr]bool) // true: with TTLSecurity
-	for _, n := range neighbors {
+	for _, n := range neighbors() {
 		at := end{n.LocalAddr, n.Interface}
 		if wanted[at] == nil {
 			wanted[at] = make(map[netip.Addr]bool)
@@ -134,4 +135,4 @@ func (p *Pool) Keep(neighbors []bgp.Neighbor) error {
 }
 
 // Close closes all listeners. Copies of them stay open.
-func (p *Pool) Close() error { return p.Keep(nil) }
+func (p *Pool) Close() error { return p.Keep(func() []bgp.Neighbor { return nil }) }

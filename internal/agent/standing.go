@@ -93,7 +93,7 @@ func takeBack(index int, added []netip.Prefix) error {
 type expecting interface {
 	SetTunnels(names []string)
 	SetUnreachable(some bool)
-	ListensTCP(port uint16)
+	ListensTCP(local netip.AddrPort)
 	ListensUDP(port uint16)
 }
 
@@ -117,12 +117,13 @@ func (n *left) expect(cfg *config.Config, g expecting) {
 	g.SetUnreachable(n.Unreachable)
 	for _, a := range cfg.TLS.Listen {
 		if n.TLS != nil && hasKey(n.TLS.Listeners, a) {
-			g.ListensTCP(a.Port())
+			g.ListensTCP(a)
 		}
 	}
 	if n.WireGuard != nil {
 		for _, s := range n.WireGuard.Sockets {
-			if cfg.WireGuard.ListenPort == 0 || cfg.WireGuard.ListenPort == s.Port {
+			usual := !s.Spare && (cfg.WireGuard.ListenPort == 0 || cfg.WireGuard.ListenPort == s.Port)
+			if usual || s.Spare && n.leavesBy(s.Port) {
 				g.ListensUDP(s.Port)
 			}
 		}
@@ -132,6 +133,11 @@ func (n *left) expect(cfg *config.Config, g expecting) {
 			g.ListensUDP(was.Port)
 		}
 	}
+}
+
+// leavesBy reports whether the packets of a tunnel left by spare sockets of that port.
+func (n *left) leavesBy(port uint16) bool {
+	return slices.ContainsFunc(n.Tunnels, func(t leftTunnel) bool { return t.WireGuard != nil && t.WireGuard.Port == port })
 }
 
 func hasKey[K comparable, V any](m map[K]V, key K) bool { _, has := m[key]; return has }

@@ -29,13 +29,13 @@ func (f *fakePorts) note(format string, args ...any) {
 	f.told = append(f.told, fmt.Sprintf(format, args...))
 }
 
-func (f *fakePorts) SetTunnels(names []string)  { f.note("tunnels %v", names) }
-func (f *fakePorts) SetUnreachable(some bool)   { f.note("unreachable %v", some) }
-func (f *fakePorts) ListensTCP(port uint16)     { f.note("tcp %d", port) }
-func (f *fakePorts) ListensUDP(port uint16)     { f.note("udp %d", port) }
-func (f *fakePorts) LeavesUDP(port uint16)      { f.note("not udp %d", port) }
-func (f *fakePorts) Own(string, []byte) bool    { return false }
-func (f *fakePorts) Control(string) controlFunc { return nil }
+func (f *fakePorts) SetTunnels(names []string)   { f.note("tunnels %v", names) }
+func (f *fakePorts) SetUnreachable(some bool)    { f.note("unreachable %v", some) }
+func (f *fakePorts) ListensTCP(a netip.AddrPort) { f.note("tcp %v", a) }
+func (f *fakePorts) ListensUDP(port uint16)      { f.note("udp %d", port) }
+func (f *fakePorts) LeavesUDP(port uint16)       { f.note("not udp %d", port) }
+func (f *fakePorts) Own(string, []byte) bool     { return false }
+func (f *fakePorts) Control(string) controlFunc  { return nil }
 
 type controlFunc = func(network, address string, c syscall.RawConn) error
 
@@ -102,7 +102,7 @@ func TestGuardExpectsWhatWasLeft(t *testing.T) {
 		g := &fakePorts{}
 		n.expect(cfg, g)
 		g.want(t, fmt.Sprint("listen_port ", port),
-			append([]string{"tunnels [if-b if-c if-d if-accepted]", "unreachable true", "tcp 443", "udp 40000"}, want...)...)
+			append([]string{"tunnels [if-b if-c if-d if-accepted]", "unreachable true", "tcp 0.0.0.0:443", "udp 40000"}, want...)...)
 	}
 	g := &fakePorts{}
 	passed(t, left{}).expect(router(), g)

@@ -11,10 +11,14 @@ import (
 // be asked. It looks at nothing else in the file: a config that is being edited
 // and has mistakes must not keep an operator from asking how things are. That goes
 // for a file that is no TOML too, as far as its lines can be understood one by one.
-// Without a config at the default place, or without leave to read it, that is
+// If none of them says it, it is not known, and what is wrong in the file is the error: the daemon at
+// DefaultSocket may be another one. Without a config at the default place, or without leave to read it, that is
 // DefaultSocket.
 func Socket(path string) (string, error) {
-	api, err := apiAt(path, func(l *loader, raw *rawAPI) API {
+	api, err := apiAt(path, func(l *loader, raw *rawAPI, mistakes Errors) API {
+		if len(mistakes) > 0 && raw.Socket.state == absent {
+			l.errs = mistakes
+		}
 		if raw.Socket.state == faulty {
 			l.fail(raw.Socket.place, "is not a string, in quotes")
 		}
@@ -23,9 +27,10 @@ func Socket(path string) (string, error) {
 	return api.Socket, err
 }
 
-// Reach is Socket for all ways in which the daemon can be asked.
+// Reach returns all places where the daemon can be looked at, the default ones if the file is no TOML and no line says
+// another.
 func Reach(path string) (API, error) {
-	return apiAt(path, func(l *loader, raw *rawAPI) API {
+	return apiAt(path, func(l *loader, raw *rawAPI, _ Errors) API {
 		for _, v := range []value[string]{raw.Socket, raw.Gobgp} {
 			if v.state == faulty {
 				l.fail(v.place, "is not a string, in quotes")
@@ -35,25 +40,27 @@ func Reach(path string) (API, error) {
 	})
 }
 
-// apiAt has read take what it needs of [api].
-func apiAt(path string, read func(*loader, *rawAPI) API) (API, error) {
+// apiAt has read take what it needs of [api]. mistakes are why the file is no TOML; none: it is.
+func apiAt(path string, read func(l *loader, raw *rawAPI, mistakes Errors) API) (API, error) {
 	data, err := readFile(path, public)
 	if path == DefaultPath && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
-		return read(&loader{}, &rawAPI{}), nil
+		return read(&loader{}, &rawAPI{}, nil), nil
 	}
 	if err != nil {
 		return API{}, fmt.Errorf("config: %s: %w", path, err)
 	}
 	var raw rawRouter
+	var mistakes Errors
 	l := &loader{}
 	if !l.decode(path, data, &raw) {
+		mistakes, l.errs = l.errs, nil
 		raw = rawRouter{}
 		if !l.decode(path, []byte(apiLines(string(data))), &raw) {
 			raw = rawRouter{}
 		}
 	}
 	l.errs = nil // of other keys
-	api := read(l, &raw.API)
+	api := read(l, &raw.API, mistakes)
 	if len(l.errs) > 0 {
 		return API{}, l.errs
 	}

@@ -16,7 +16,7 @@ func TestSocket(t *testing.T) {
 		{"[api]\nsocket = \"x.sock\"\n", "", "absolute"},
 		{"[api]\nsocket = 5\n", "", "quotes"},
 		// What is no TOML has what its lines say.
-		{"[api\n", DefaultSocket, ""},
+		{"[api\n", "", "warren.toml:1"},
 		{"asn = 64512\nname = \"a\n[api]\nsocket = \"/tmp/x.sock\" # here\n", "/tmp/x.sock", ""},
 		{"[announce]\nnetworks = [\"10.0.0.0/8\"\n[api]\nsocket = \"/tmp/x.sock\"\n[log]\nlevel = \"info\"\n", "/tmp/x.sock", ""},
 		{"[api]\r\nhttp = \"127.0.0.1:8179\r\nsocket = '/tmp/x.sock'\r\n", "/tmp/x.sock", ""},
@@ -25,8 +25,8 @@ func TestSocket(t *testing.T) {
 		{"\xef\xbb\xbfapi = { socket = \"/tmp/x.sock\" }\nasn = \n", "/tmp/x.sock", ""},
 		{"[api]\nsocket = \"/tmp/x.sock\"\nsocket = \"/tmp/y.sock\"\n", "/tmp/x.sock", ""},
 		{"[api]\nsocket = \"/tmp/x.sock\"\n[api]\ngobgp = \"\"\n", "/tmp/x.sock", ""},
-		{"[history]\nsocket = \"/tmp/x.sock\"\nasn =\n", DefaultSocket, ""},
-		{"[api]\nsocket = \"/tmp/x.sock\nasn = 1\n", DefaultSocket, ""},
+		{"[history]\nsocket = \"/tmp/x.sock\"\nasn =\n", "", "warren.toml:3"},
+		{"[api]\nsocket = \"/tmp/x.sock\nasn = 1\n", "", "warren.toml:2"},
 		{"[api]\nsocket = \"x.sock\"\nasn =\n", "", "warren.toml:2: api.socket: \"x.sock\" cannot be a socket"},
 		{"[api]\nsocket = \"/tmp/x.sock\"\nx = " + strings.Repeat("[", 100_000) + "\n", "/tmp/x.sock", ""},
 	} {

@@ -143,11 +143,11 @@ func TestNeighborsOfOneAddress(t *testing.T) {
 		return true
 	}
 	x.p.s.Want(bgp.Wanted{Neighbors: []bgp.Neighbor{b}})
-	if err := x.p.pool.Keep(x.p.s.neighborsOnLANs()); err != nil || free() {
+	if err := x.p.pool.Keep(x.p.s.neighborsOnLANs); err != nil || free() {
 		t.Errorf("the address is free while b is wanted: %v", err)
 	}
 	x.p.s.Want(bgp.Wanted{})
-	if err := x.p.pool.Keep(x.p.s.neighborsOnLANs()); err != nil {
+	if err := x.p.pool.Keep(x.p.s.neighborsOnLANs); err != nil {
 		t.Error(err)
 	}
 	// The descriptors that were sent hold the address too, until they are closed.

@@ -79,9 +79,13 @@ func (s *Speaker) exec(files ...*os.File) (*os.Process, error) {
 	if s.cfg.command != nil {
 		argv = s.cfg.command
 	}
+	env := []string{"GOTRACEBACK=single"}
+	if zone, ok := os.LookupEnv("TZ"); ok {
+		env = append(env, "TZ="+zone)
+	}
 	return os.StartProcess("/proc/self/exe", argv, &os.ProcAttr{
 		Dir:   "/",
-		Env:   []string{"GOTRACEBACK=single"},
+		Env:   env,
 		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})

@@ -129,11 +129,12 @@ func (t *table) want(neighbors []bgp.Neighbor, protected *bgp.Protected) (ended 
 
 // refuses returns which prefixes a policy does not let in, of those that affected is true for; nil: of all.
 func (t *table) refuses(imports bgp.Policy, affected func(netip.Prefix) bool) func(netip.Prefix) bool {
+	narrowed := imports.Narrowed()
 	return func(p netip.Prefix) bool {
 		if affected != nil && !affected(p) {
 			return false
 		}
-		ok, _ := imports.Accepts(p, t.protected)
+		ok, _ := narrowed(p).Accepts(p, t.protected)
 		return !ok
 	}
 }

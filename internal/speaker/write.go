@@ -149,7 +149,7 @@ func (s *Speaker) wantLocked() wire.Want {
 
 // keepListeners closes the listeners on networks that no neighbor is wanted for any more.
 func (p *process) keepListeners() {
-	if err := p.pool.Keep(p.s.neighborsOnLANs()); err != nil {
+	if err := p.pool.Keep(p.s.neighborsOnLANs); err != nil {
 		p.s.log.Warn("BGP: a listener that is not wanted any more cannot be closed", slog.Any("err", err))
 	}
 }

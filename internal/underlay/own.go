@@ -45,10 +45,12 @@ func (g *Guard) Own(ifname string, packet []byte) bool {
 // answered at. What Control cannot know is told so: a port that the kernel chose, and a socket that this process
 // has not opened. While an underlay interface has strict reverse path filtering, packets to the port come in from a
 // moment later on. It does not block, and may be called before Run, whose first rules then have the port. 0 says nothing.
-func (g *Guard) ListensUDP(port uint16) { g.listens(unix.IPPROTO_UDP, port) }
+func (g *Guard) ListensUDP(port uint16) {
+	g.listens(unix.IPPROTO_UDP, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+}
 
-// ListensTCP is that for the port of a listening TCP socket.
-func (g *Guard) ListensTCP(port uint16) { g.listens(unix.IPPROTO_TCP, port) }
+// ListensTCP is that for the address and port of a listening TCP socket.
+func (g *Guard) ListensTCP(local netip.AddrPort) { g.listens(unix.IPPROTO_TCP, local) }
 
 // LeavesUDP says that no transport has a UDP port any more. Call it before another program can have the port.
 func (g *Guard) LeavesUDP(port uint16) { g.forget(unix.IPPROTO_UDP, port) }

@@ -14,8 +14,8 @@ import (
 // takes milliseconds; a guard that is stopping must not hold a dialer up.
 const answerWait = time.Second
 
-// maxReturns bounds the return paths: names that resolve to ever new addresses
-// must not add rules for ever. Listeners stay, the oldest remotes go.
+// maxReturns bounds the return paths of remotes: names that resolve to ever new addresses
+// must not add rules for ever. The oldest go. Listeners do not count, and stay.
 const maxReturns = 512
 
 // A returnPath is traffic whose answers strict reverse path filtering would
@@ -23,6 +23,7 @@ const maxReturns = 512
 // one local port.
 type returnPath struct {
 	remote  netip.Addr // IPv4, or invalid
+	local   netip.Addr // of the port: IPv4; invalid: any. Another program may have the port at another address
 	port    uint16     // with an invalid remote
 	ipProto uint8      // with port: IPPROTO_TCP or IPPROTO_UDP
 }
@@ -54,11 +55,19 @@ func returnPathOf(network, address string, local func(netip.Addr) bool) (returnP
 	if ap.Port() == 0 { // the kernel picks one later: not a listener anyone could find
 		return returnPath{}, false
 	}
-	p := returnPath{port: ap.Port(), ipProto: unix.IPPROTO_TCP}
+	p := returnPath{local: anyIsNone(addr), port: ap.Port(), ipProto: unix.IPPROTO_TCP}
 	if strings.HasPrefix(network, "udp") {
 		p.ipProto = unix.IPPROTO_UDP
 	}
 	return p, true
+}
+
+// anyIsNone returns a local address as returnPath has it.
+func anyIsNone(addr netip.Addr) netip.Addr {
+	if addr.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return addr
 }
 
 // expectAnswers remembers the return path of a socket that is about to be
@@ -83,12 +92,16 @@ func (g *Guard) expectAnswers(network, address string) {
 }
 
 // listens remembers a port of ours, as the end of a transport's packets and as a return path.
-func (g *Guard) listens(ipProto uint8, port uint16) {
-	if port == 0 {
+func (g *Guard) listens(ipProto uint8, local netip.AddrPort) {
+	if local.Port() == 0 {
 		return
 	}
-	g.outer.add(end{ipProto: ipProto, port: port})
-	if known, _, _ := g.remember(returnPath{port: port, ipProto: ipProto}); !known {
+	g.outer.add(end{ipProto: ipProto, port: local.Port()})
+	addr := anyIsNone(local.Addr().Unmap())
+	if addr.Is6() { // IPv6 has no reverse path filter
+		return
+	}
+	if known, _, _ := g.remember(returnPath{local: addr, port: local.Port(), ipProto: ipProto}); !known {
 		g.markDirty(dirtyRules)
 	}
 }
@@ -115,12 +128,26 @@ func (g *Guard) remember(p returnPath) (known, strict bool, applied <-chan struc
 		g.returns = append(slices.Delete(g.returns, i, i+1), p)
 		return true, g.strict, g.applied
 	}
-	if len(g.returns) >= maxReturns {
-		oldest := slices.IndexFunc(g.returns, func(p returnPath) bool { return p.remote.IsValid() })
-		g.returns = slices.Delete(g.returns, max(oldest, 0), max(oldest, 0)+1)
+	if p.remote.IsValid() {
+		g.forgetOldestRemote()
 	}
 	g.returns = append(g.returns, p)
 	return false, g.strict, g.applied
+}
+
+// forgetOldestRemote makes room for another one. mu is held.
+func (g *Guard) forgetOldestRemote() {
+	oldest, remotes := -1, 0
+	for i, r := range g.returns {
+		if r.remote.IsValid() {
+			if remotes++; oldest < 0 {
+				oldest = i
+			}
+		}
+	}
+	if remotes >= maxReturns {
+		g.returns = slices.Delete(g.returns, oldest, oldest+1)
+	}
 }
 
 // isLocal says whether a is an address of this machine. Errors count as no:

@@ -144,6 +144,9 @@ func (l links) returnRules(paths []returnPath) []rule {
 			continue
 		}
 		for _, p := range listeners {
+			if p.local.IsValid() && p.local != addr {
+				continue
+			}
 			// Without an input interface: the kernel looks at ports only for rules without "iif lo".
 			rules = append(rules, rule{
 				from: netip.PrefixFrom(addr, 32), ipProto: p.ipProto, sport: span{uint32(p.port), uint32(p.port), true},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -234,7 +235,7 @@ func TestPortsOfTheDaemonBefore(t *testing.T) {
 		}
 	}
 	both := func(g *Guard) {
-		g.ListensTCP(4430)
+		g.ListensTCP(netip.MustParseAddrPort("0.0.0.0:4430"))
 		g.ListensUDP(51820)
 	}
 	begin(both)

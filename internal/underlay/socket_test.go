@@ -45,7 +45,7 @@ func TestReturnPathOf(t *testing.T) {
 		{"tcp6", "[2001:db8::1]:443", returnPath{}, false},
 		{"tcp", "0.0.0.0:443", returnPath{port: 443, ipProto: unix.IPPROTO_TCP}, true},
 		{"tcp", "[::]:443", returnPath{port: 443, ipProto: unix.IPPROTO_TCP}, true},
-		{"udp4", "192.0.2.1:51820", returnPath{port: 51820, ipProto: unix.IPPROTO_UDP}, true},
+		{"udp4", "192.0.2.1:51820", returnPath{local: netip.MustParseAddr("192.0.2.1"), port: 51820, ipProto: unix.IPPROTO_UDP}, true},
 		{"udp4", "0.0.0.0:0", returnPath{}, false},
 		{"udp4", ":51820", returnPath{port: 51820, ipProto: unix.IPPROTO_UDP}, true},
 		{"udp6", ":51820", returnPath{port: 51820, ipProto: unix.IPPROTO_UDP}, true},
@@ -86,7 +86,11 @@ func TestListenersAsPackageNetTells(t *testing.T) {
 				return nil
 			}}
 			port, closed := listenAnywhere(t, lc, network, host)
-			if !slices.Contains(g.returns, returnPath{port: port, ipProto: ipProto}) {
+			local := netip.Addr{}
+			if host == "127.0.0.1" {
+				local = netip.MustParseAddr(host)
+			}
+			if !slices.Contains(g.returns, returnPath{local: local, port: port, ipProto: ipProto}) {
 				t.Errorf("%s on %q: port %d is not let in: %+v; package net says %q", network, host, port, g.returns, told)
 			}
 			if is := g.outer.known[end{ipProto: ipProto, port: port}]; ipProto == unix.IPPROTO_TCP && !is {
@@ -135,13 +139,14 @@ func TestPortsThatAreTold(t *testing.T) {
 	g.dirty.Store(0)
 	before := len(g.returns)
 	g.ListensUDP(0)
-	g.ListensTCP(0)
+	g.ListensTCP(netip.MustParseAddrPort("192.0.2.1:0"))
 	if len(g.returns) != before || g.dirty.Load() != 0 {
 		t.Fatalf("there is no port 0: %+v", g.returns)
 	}
 	g.ListensUDP(51999)
-	g.ListensTCP(4443)
-	g.ListensTCP(4443)
+	g.ListensTCP(netip.MustParseAddrPort("[::]:4443"))
+	g.ListensTCP(netip.MustParseAddrPort("0.0.0.0:4443"))
+	g.ListensTCP(netip.MustParseAddrPort("[2001:db8::1]:4444"))
 	want := []returnPath{{port: 51999, ipProto: unix.IPPROTO_UDP}, {port: 4443, ipProto: unix.IPPROTO_TCP}}
 	if !slices.Equal(g.returns[before:], want) || dirty(g.dirty.Load()) != dirtyRules {
 		t.Errorf("%+v, and %b is dirty", g.returns, g.dirty.Load())
@@ -161,24 +166,41 @@ func TestPortsThatAreTold(t *testing.T) {
 	}
 }
 
+// TestReturnRulesOfOneAddress: a listener on one address takes nothing from programs that have the port at another.
+func TestReturnRulesOfOneAddress(t *testing.T) {
+	here, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("10.255.0.1")
+	l := links{addrs: []netip.Addr{here, other}}
+	for local, want := range map[netip.Addr]int{{}: 2, here: 1} {
+		rules := l.returnRules([]returnPath{{local: local, port: 443, ipProto: unix.IPPROTO_TCP}})
+		if len(rules) != want || rules[0].from.Addr() != here {
+			t.Errorf("listening on %v: %+v", local, rules)
+		}
+	}
+}
+
 func TestReturnPathsAreBounded(t *testing.T) {
 	g, err := New(Config{FIBProtocol: 186, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener := returnPath{port: 443, ipProto: unix.IPPROTO_TCP}
-	g.remember(listener)
+	var listeners []returnPath // each link may have a port of its own
+	for port := range uint16(2 * maxReturns) {
+		listeners = append(listeners, returnPath{port: 1 + port, ipProto: unix.IPPROTO_UDP})
+		g.remember(listeners[port])
+	}
 	addr := netip.MustParseAddr("10.0.0.0")
 	first := addr
 	for range 2 * maxReturns {
 		g.remember(returnPath{remote: addr})
 		addr = addr.Next()
 	}
-	if len(g.returns) > maxReturns {
+	if len(g.returns) > len(listeners)+maxReturns {
 		t.Errorf("%d return paths", len(g.returns))
 	}
-	if known, _, _ := g.remember(listener); !known {
-		t.Error("the listener was forgotten")
+	for _, listener := range listeners {
+		if known, _, _ := g.remember(listener); !known {
+			t.Errorf("%+v was forgotten", listener)
+		}
 	}
 	if known, _, _ := g.remember(returnPath{remote: first}); known {
 		t.Error("the oldest remote was kept")

@@ -83,7 +83,10 @@ func (w *widening) failed(now time.Time) (first bool) {
 	return first
 }
 
-// succeeded notes that all lanes are there.
+// again has one dialed at once, as there was room for one that is lost.
+func (w *widening) again() { w.next = time.Time{} }
+
+// succeeded notes that all lanes are there, or that they take another way now.
 func (w *widening) succeeded() { w.pause, w.next = 0, time.Time{} }
 
 // waits is how long a queue had packets to send and its lane was taken by another

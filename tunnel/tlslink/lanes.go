@@ -69,6 +69,7 @@ func (l *Link) forgetLost() {
 	for n, ln := range l.session.lanes {
 		if n > 0 && ln != nil && ln.lost.Load() {
 			l.session.lanes[n] = nil
+			l.session.widening.again()
 			l.route()
 		}
 	}
@@ -104,7 +105,7 @@ func (l *Link) laneDialed(r laneResult) {
 		if r.wire != nil {
 			r.wire.Close()
 		}
-		if l.session != r.s {
+		if l.session != r.s || r.s.parting.Load() || isRefusal(r.err, errRestart.Error()) { // the session goes on after that
 			return
 		}
 		if r.trial {

@@ -87,9 +87,11 @@ func (l *Link) isAtWork(ctx context.Context, addr netip.AddrPort, h hello) error
 	return err
 }
 
-func isNoSuchSession(err error) bool {
+func isNoSuchSession(err error) bool { return isRefusal(err, noSuchSession) }
+
+func isRefusal(err error, text string) bool {
 	no := (*refusal)(nil)
-	return errors.As(err, &no) && no.text == noSuchSession
+	return errors.As(err, &no) && no.text == text
 }
 
 // greetAt connects to an address and says hello.
@@ -183,6 +185,7 @@ func (l *Link) goBack(r returnResult) {
 	}
 	l.log.Info(takesOver, "remote", r.addr, "before", before)
 	s.which, s.remote, s.there = 0, r.wire.remote(), time.Now()
+	s.widening.succeeded() // what kept further lanes from being dialed was on the other way
 	l.report.Change(func(t *tunnel.Status) { t.Remote = s.remote })
 	for _, ln := range s.lanes[1:] {
 		if ln != nil {

@@ -141,7 +141,7 @@ func (s *session) startLane(ln *lane) {
 			ln.lose(err)
 		}
 	})
-	s.readers.Go(func() { s.link.congest(ln.wire) }) // which may wait for a module of the kernel
+	go s.link.congest(ln.wire) // which may wait for a module of the kernel; nobody waits for it
 }
 
 // fail ends the session. The first reason stays.

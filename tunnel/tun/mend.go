@@ -13,7 +13,9 @@ import (
 // as it should be. It works in the calling thread's network namespace, and fails as
 // [Device.Check] does.
 func (d *Device) Mend() (changed []string, err error) {
-	d.setting.Lock()
+	if !d.setting.TryLock() {
+		return nil, nil // what is being set is what looked wrong; who calls serves others too
+	}
 	defer d.setting.Unlock()
 	s, err := d.find()
 	if err != nil {

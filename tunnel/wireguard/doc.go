@@ -28,7 +28,7 @@
 //     is of. Strangers get no answer (strangers.go). What is worth its Diffie-Hellmans waits
 //     for a goroutine of its own, so that packets do not wait for it (handshake.go).
 //  3. The first session brings the carrier and the event.
-//  4. After two rounds in vain each handshake is begun from a spare port too, as the flow between the usual
+//  4. After two rounds in vain the handshakes of some rounds are begun from a spare port, as the flow between the usual
 //     ones may be stalled on the way. What that brings up, it carries until the tunnel goes down (spare.go).
 //
 // How a tunnel goes back to the first of its remotes: that is asked by handshakes whose session is

@@ -161,6 +161,9 @@ func (e *Endpoint) DropInherited() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, s := range e.handed {
+		if s.Spare { // of a link that only tried it; the guard may have been told
+			e.cfg.Leaves(s.Port)
+		}
 		unix.Close(s.Descriptor)
 	}
 	e.handed = nil

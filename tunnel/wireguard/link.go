@@ -246,9 +246,10 @@ func (l *Link) tick(now time.Time) (look bool) {
 			to = l.initiateAt(to)
 		}
 		l.followExit(&s)
-		l.unsent = l.transmit(msg, to)
-		if protocol.IsInitiation(msg) {
-			l.initiateBySpare(msg, to)
+		if x := l.trySpare(); x != nil && protocol.IsInitiation(msg) {
+			l.unsent = l.transmitBy(x, msg, to)
+		} else {
+			l.unsent = l.transmit(msg, to)
 		}
 		if l.unsent != nil && !l.isUp() {
 			l.fail(l.unsent)
@@ -260,10 +261,14 @@ func (l *Link) tick(now time.Time) (look bool) {
 
 // transmit sends a message to some places. It returns an error if it could be sent to none.
 func (l *Link) transmit(msg []byte, places []netip.AddrPort) error {
+	return sendEach(places, func(to netip.AddrPort) error { return l.flow.Transmit(l.flow.Single(msg), to) })
+}
+
+func sendEach(places []netip.AddrPort, send func(to netip.AddrPort) error) error {
 	var failed error
 	sent := false
 	for _, to := range places {
-		if err := l.flow.Transmit(l.flow.Single(msg), to); err != nil {
+		if err := send(to); err != nil {
 			failed = fmt.Errorf("send to %s: %w", to, err)
 		} else {
 			sent = true

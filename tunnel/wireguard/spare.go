@@ -1,6 +1,7 @@
 package wireguard
 
 import (
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -9,13 +10,18 @@ import (
 	"warren/tunnel/wireguard/protocol"
 )
 
-// A firewall or NAT on the way may stop passing the packets between two addresses and two UDP ports, without an ICMP error, and go on
-// with that: each handshake that is tried keeps its entry alive. So when handshakes have been tried in vain for a while, each is sent by
-// spare sockets too, whose port the kernel chooses. Where the answer comes, the tunnel's packets leave from then on, until it goes
-// down. The peer finds out by itself. The endpoint's port goes on being tried: a firewall of the peer's may know only that.
+// A firewall or NAT on the way may stop passing the packets between two addresses and two UDP ports, or those of one direction, without
+// an ICMP error, and go on with that: each handshake that is tried keeps its entry alive. So when handshakes have been tried in vain for
+// a while, those of some rounds leave by spare sockets, whose port the kernel chooses. Not by both at once: to the peer the one that
+// comes later is the same message again, and is not answered. Where the answer comes, the tunnel's packets leave from then on, until it
+// goes down. The peer finds out by itself. The endpoint's port goes on being tried: a firewall of the peer's may know only that.
 
-// spareAfter is after how many rounds in vain handshakes are sent by spare sockets too.
-const spareAfter = 2
+// After spareAfter rounds in vain handshakes leave by spare sockets for one round, and then for one of spareEach: most peers that do not
+// answer are gone for a while, and are to find the tunnel at its usual port when they are back.
+const (
+	spareAfter = 2
+	spareEach  = 4
+)
 
 // lostRounds counts the rounds through all places without an answer.
 type lostRounds struct {
@@ -103,11 +109,11 @@ func (x *exits) close() {
 	}
 }
 
-// initiateBySpare sends the message of a handshake by spare sockets too, if many were in vain.
-func (l *Link) initiateBySpare(msg []byte, places []netip.AddrPort) {
+// trySpare returns the spare sockets by which the handshakes of this round leave; nil: by the usual ones.
+func (l *Link) trySpare() spare {
 	x := &l.out
-	if l.isUp() || l.tries.lost.count < spareAfter {
-		return
+	if n := l.tries.lost.count - spareAfter; l.isUp() || n < 0 || n%spareEach != 0 {
+		return nil
 	}
 	if x.used.Load() != nil || x.spare != nil && x.spare.stale() {
 		x.close()
@@ -116,15 +122,17 @@ func (l *Link) initiateBySpare(msg []byte, places []netip.AddrPort) {
 		s, err := x.open()
 		if err != nil {
 			l.log.Debug("cannot try another UDP port", "err", err)
-			return
+			return nil
 		}
 		x.spare = s
 	}
-	for _, to := range places {
-		if err := x.spare.Send(l.flow.Single(msg), to, netip.Addr{}); err != nil {
-			l.log.Debug("cannot send from another UDP port", "remote", to, "err", err)
-		}
-	}
+	return x.spare
+}
+
+// transmitBy sends a message to some places by other sockets than the usual ones, whatever its source. It returns an error if it
+// could be sent to none.
+func (l *Link) transmitBy(x spare, msg []byte, places []netip.AddrPort) error {
+	return sendEach(places, func(to netip.AddrPort) error { return x.Send(l.flow.Single(msg), to, netip.Addr{}) })
 }
 
 // followExit has packets leave by the spare sockets if the session was made by them.
@@ -134,7 +142,7 @@ func (l *Link) followExit(s *protocol.Status) {
 		return
 	}
 	x.use(x.spare)
-	l.log.Warn("packets from the usual UDP port get lost on the way to the peer, and others do not: the tunnel is carried from another port until it goes down",
+	l.log.Warn("the peer has answered at another UDP port after long silence: a firewall or NAT on the way may not pass the usual one's packets; the tunnel is carried from the other port until it goes down",
 		"remote", s.Endpoint, "port", x.spare.port())
 }
 
@@ -154,10 +162,17 @@ type spareBinding struct {
 	e *Endpoint
 }
 
+// maxSpares bounds the spare ports of all links: of many peers that are out of reach at once most are so for another reason, and each
+// port costs descriptors, and rules where packets are filtered by their sources.
+const maxSpares = 32
+
 // openSpare opens the sockets and begins to receive at them. A port other than 0 is one that the program before had, or is free.
 func (e *Endpoint) openSpare(o opening) (spare, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if o.port == 0 && len(e.spares) >= maxSpares {
+		return nil, fmt.Errorf("wireguard: %d other tunnels are trying another port", len(e.spares))
+	}
 	p, err := e.open(o)
 	if err != nil {
 		return nil, err

@@ -62,7 +62,20 @@ func TestStalledFlowIsLeft(t *testing.T) {
 	}
 }
 
-// While the peer is gone another port is tried for as long, and closed when the peer is back, by whichever it is heard first.
+// What the peer answers to the usual port gets lost, and nothing else: the handshake by the other port must not be the same
+// message, which the peer would take for a copy.
+func TestStalledAnswersAreLeft(t *testing.T) {
+	s := newStage(t, dialing, time.Second)
+	s.pass(10 * time.Second)
+	s.stallsBack = true
+	s.expect()
+	s.at(40 * time.Second)
+	if ports := s.open(); len(ports) != 1 || s.l.out.usedPort() != ports[0] || !s.l.isUp() {
+		t.Fatalf("ports %v are open, %d is used; %q", ports, s.l.out.usedPort(), s.events)
+	}
+}
+
+// While the peer is gone another port is tried for as long, and closed when the peer is back at the usual one.
 func TestSparePortIsClosed(t *testing.T) {
 	s := newStage(t, dialing, time.Second)
 	s.cut = true
@@ -71,9 +84,12 @@ func TestSparePortIsClosed(t *testing.T) {
 		t.Fatalf("%d ports were tried, %d are open", len(s.spares), len(s.open()))
 	}
 	s.spares[0].isOld = true // as its interface was made again
-	s.pass(10 * time.Second)
+	s.pass(30 * time.Second)
 	if len(s.spares) != 2 || len(s.open()) != 1 {
 		t.Fatalf("%d ports were tried, %d are open, as the first was of no use", len(s.spares), len(s.open()))
+	}
+	for (s.l.tries.lost.count-spareAfter)%spareEach != 1 { // the next round is by the usual port
+		s.pass(time.Second)
 	}
 	s.cut = false
 	s.pass(10 * time.Second)

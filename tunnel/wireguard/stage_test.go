@@ -31,13 +31,15 @@ type stage struct {
 	machine *protocol.Machine // the peer's; nil while it does not run
 	peer    *protocol.Peer
 
-	cut      bool // nothing passes on the underlay
-	stalls   bool // nothing passes from and to the usual port
-	spares   []*stageSpare
-	noPort   error // why no other one can be opened
-	answers  bool  // the peer answers echoes
-	noSocket error // why none can be opened
-	replies  chan ping.Answer
+	cut    bool // nothing passes on the underlay
+	stalls bool // nothing passes from and to the usual port
+	// stallsBack is that nothing passes to it.
+	stallsBack bool
+	spares     []*stageSpare
+	noPort     error // why no other one can be opened
+	answers    bool  // the peer answers echoes
+	noSocket   error // why none can be opened
+	replies    chan ping.Answer
 
 	sockets int // open
 	opened  int
@@ -148,7 +150,7 @@ func (s *stage) toNear(msg []byte, to netip.AddrPort) {
 			via = x
 		}
 	}
-	if !s.passes(to) || to != nearAddr && via == nil {
+	if !s.passes(to) || to == nearAddr && s.stallsBack || to != nearAddr && via == nil {
 		return
 	}
 	m := s.l.e.machine

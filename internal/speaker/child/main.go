@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -70,6 +71,7 @@ func Main() error {
 	p.numbers.Store(&map[string]number{})
 	p.log = slog.New(&handler{out: os.Stderr, level: &p.level})
 	p.set(start.Settings)
+	_ = time.Local.String() // has the zone loaded while files can be read: times are told to people
 	for _, problem := range confine(start.UID, start.GID) {
 		p.log.Info("the speaker's process keeps more rights than it needs", "err", problem)
 	}

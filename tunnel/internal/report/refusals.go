@@ -80,7 +80,10 @@ func (r *Refusals) makeRoomLocked(now time.Time, expected bool) bool {
 func (r *Refusals) Forget(source netip.Addr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.of, network(source))
+	from := network(source)
+	if o := r.of[from]; o != nil && o.Source == source.Unmap().WithZone("") { // else it was a neighbor of the peer's
+		delete(r.of, from)
+	}
 }
 
 // List returns what is remembered since a moment, the latest first.
