@@ -185,6 +185,7 @@ func (l *Link) goBack(r returnResult) {
 	}
 	l.log.Info(takesOver, "remote", r.addr, "before", before)
 	s.which, s.remote, s.there = 0, r.wire.remote(), time.Now()
+	s.stalledAt = 0
 	s.widening.succeeded() // what kept further lanes from being dialed was on the other way
 	l.report.Change(func(t *tunnel.Status) { t.Remote = s.remote })
 	for _, ln := range s.lanes[1:] {

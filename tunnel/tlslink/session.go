@@ -67,11 +67,12 @@ type session struct {
 	err     error         // set before done is closed
 	readers sync.WaitGroup
 
-	laneDials  int         // lanes that are being dialed
-	widening   widening    // after some could not be
-	unreplaced time.Time   // when it was logged last that a lane could not be replaced
-	load       load        // of the link, at the last tick
-	asked      atomic.Bool // whether the peer asks for further lanes
+	laneDials  int           // lanes that are being dialed
+	widening   widening      // after some could not be
+	stalledAt  time.Duration // when lane 0 was found to be stalled last; 0: never
+	unreplaced time.Time     // when it was logged last that a lane could not be replaced
+	load       load          // of the link, at the last tick
+	asked      atomic.Bool   // whether the peer asks for further lanes
 
 	known   string         // the server name of the secret that was the first when the session began
 	invited tunnel.Invited // of the secret with which the session began

@@ -3,6 +3,8 @@ package tlslink
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -56,6 +58,10 @@ func (ln *lane) isStalled() bool { return ln.stalledFor() >= ln.s.link.patience(
 // rescueEvery is the time from one dial that is to replace a stalled lane to the next one, at least.
 const rescueEvery = time.Second
 
+// stallsAgain is within what time the first lane is found to be stalled for the second time on a way that lets connections begin and no
+// more. Replacing it again and again would keep the tunnel there, while another remote may carry it.
+const stallsAgain = time.Minute
+
 // rescue is what becomes of a lane that is stalled. It has times of its own: a renewal that has failed (renew.go) does not keep the
 // lane from being replaced. Times are as in progress.
 type rescue struct {
@@ -88,6 +94,14 @@ func (l *Link) rescue(ctx context.Context, ln *lane, now time.Duration, stalled 
 		return
 	case r.since == 0:
 		r.since = now
+		if ln.number == 0 && s.dialer {
+			again := s.stalledAt != 0 && now-s.stalledAt < stallsAgain
+			s.stalledAt = now
+			if again && l.hasOtherPlaces() {
+				s.fail(errStalled)
+				return
+			}
+		}
 	}
 	switch {
 	case s.renewing[ln.number]: // what comes of that is waited for
@@ -103,3 +117,8 @@ func (l *Link) rescue(ctx context.Context, ln *lane, now time.Duration, stalled 
 // hopelessAfter is how long after lane 0 was found to be stalled the session ends. Before that the peer has the time to replace it, be
 // it that of a handshake on a slow path, which may be longer than dead_after.
 func (l *Link) hopelessAfter() time.Duration { return max(2*l.giveUpAfter(), handshakeTimeout) }
+
+// hasOtherPlaces reports whether there is another address than the session's at which the peer may be.
+func (l *Link) hasOtherPlaces() bool {
+	return len(l.cfg.Remotes) > 1 || slices.ContainsFunc(l.places, func(addrs []netip.AddrPort) bool { return len(addrs) > 1 })
+}

@@ -76,6 +76,41 @@ func TestStalledFirstLaneIsReplacedBeforeTheSessionEnds(t *testing.T) {
 	}
 }
 
+// TestFirstLaneThatStallsAgain has a way on which connections begin, and no more: where the peer may be elsewhere the tunnel does not stay
+// there.
+func TestFirstLaneThatStallsAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		remotes int
+		after   time.Duration
+		ends    bool
+	}{
+		"soon":                      {2, stallsAgain - 1, true},
+		"later":                     {2, stallsAgain, false},
+		"soon, and nowhere else is": {1, stallsAgain - 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, s := stillLink(t)
+			l.cfg.Remotes = make([]string, c.remotes)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // nothing comes of a dial
+			l.rescue(ctx, s.lanes[0], time.Hour, true)
+			s.renewing[0], s.lanes[0] = false, newLane(s, 0, s.lanes[0].conn, s.lanes[0].wire)
+			l.rescue(ctx, s.lanes[0], time.Hour+time.Second, false)
+			l.rescue(ctx, s.lanes[0], time.Hour+c.after, true)
+			select {
+			case <-s.done:
+				if !c.ends {
+					t.Error("the session ended")
+				}
+			default:
+				if c.ends {
+					t.Error("the session goes on")
+				}
+			}
+		})
+	}
+}
+
 // A lane that was stalled and recovered has all its time when it is stalled again, and one that stays so is dialed for
 // again after a while.
 func TestStalledLaneIsDialedForAgain(t *testing.T) {
