@@ -15,6 +15,7 @@ import (
 
 	"warren/internal/history"
 	"warren/internal/status"
+	"warren/internal/status/statustest"
 )
 
 // site is a router with a configuration, and perhaps a daemon.
@@ -204,7 +205,9 @@ func TestFilesThatADaemonMayHaveTaken(t *testing.T) {
 				return status.ReloadResult{}, nil
 			})
 		}, true, "it is not known whether that was done: interrupted before warren answered"},
-		"ended": {func(t *testing.T, s *site, _ func()) { listens(t, s.socket, func(c net.Conn) { _ = c.Close() }) },
+		"ended": {func(t *testing.T, s *site, _ func()) {
+			statustest.Daemon(t, s.socket, func(c net.Conn) { _ = c.Close() })
+		},
 			true, "it is not known whether that was done: warren stopped before it answered"},
 		"not reached": {func(t *testing.T, s *site, _ func()) { nowhere(t, s) },
 			false, "the files that were made are removed again"},
@@ -230,31 +233,6 @@ func TestFilesThatADaemonMayHaveTaken(t *testing.T) {
 			})
 		}
 	}
-}
-
-// listens is a daemon that answers what it is asked by what answer does with the connection.
-func listens(t *testing.T, socket string, answer func(net.Conn)) {
-	t.Helper()
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				if _, err := c.Read(make([]byte, 4096)); err == nil {
-					answer(c)
-				}
-				<-t.Context().Done()
-			}()
-		}
-	}()
 }
 
 // nowhere has the site's socket be where none can be.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"warren/internal/status"
+	"warren/internal/status/statustest"
 )
 
 // full is an output on a disk without room: all writes fail that come after so many bytes.
@@ -88,7 +89,7 @@ func TestCheckHasAnEnd(t *testing.T) {
 	t.Cleanup(func() { pluginTimeout = long })
 	pluginTimeout = time.Second
 	s := newSite(t, "site-b", 64511)
-	listens(t, s.socket, func(net.Conn) {})
+	statustest.Daemon(t, s.socket, func(net.Conn) {})
 	for flag, want := range map[string]int{"--check": exitNobody, "--plugin": int(status.LevelCritical)} {
 		ctx, cancel := context.WithCancel(t.Context())
 		stuck := time.AfterFunc(20*time.Second, cancel) // before the client gives up by itself

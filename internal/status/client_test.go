@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"warren/internal/history"
+	"warren/internal/status/statustest"
 )
 
 // questions are all that a client asks; those that change something have a true.
@@ -50,26 +51,7 @@ func silent(t *testing.T, answer func(net.Conn)) (path string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				if _, err := c.Read(make([]byte, 4096)); err == nil {
-					answer(c)
-				}
-				<-t.Context().Done()
-			}()
-		}
-	}()
+	statustest.Daemon(t, path, answer)
 	return path
 }
 
