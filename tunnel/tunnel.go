@@ -22,6 +22,10 @@ const (
 	StateUp         State = "up"         // packets flow
 )
 
+// RestartWithin is how long an end is waited for at least that has said that its program is being replaced, however short
+// dead_after is: a program needs longer to begin than a peer may be silent.
+const RestartWithin = 5 * time.Second
+
 // Event says that a tunnel came up or went down. The events of one tunnel
 // alternate, beginning with up, and come from one goroutine in order.
 type Event struct {

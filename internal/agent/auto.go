@@ -40,6 +40,7 @@ func (i *interfaces) openAuto(name string, t config.Tunnel, report reporter) (tu
 	}
 	open.setEnds = wg.SetEnds
 	open.handing = handing{
+		tell: wg.TellRestart,
 		leave: func(ctx context.Context, n *leftTunnel) (err error) {
 			n.Auto = l.HandOver()
 			if n.TLS, err = tls.HandOver(ctx); err == nil {

@@ -386,8 +386,16 @@ func (i *interfaces) giveUp(name string, was *leftTunnel) {
 
 // handedTunnel is a tunnel that can be left to the next daemon.
 type handedTunnel interface {
+	tellRestart(ctx context.Context)
 	handOver(ctx context.Context, name string) (leftTunnel, error)
 	carry()
+}
+
+// tellRestart has the far end know of the restart, if it has to before the tunnel is paused.
+func (t *deviceTunnel) tellRestart(ctx context.Context) {
+	if t.handing.tell != nil {
+		t.handing.tell(ctx)
+	}
 }
 
 // handOver pauses the tunnel.
@@ -405,6 +413,7 @@ func (t *deviceTunnel) carry() { t.handing.carry() }
 
 // handing is how a transport leaves a tunnel to the next daemon, or goes on with it.
 type handing struct {
+	tell  func(context.Context) // nil: leave tells the far end
 	leave func(context.Context, *leftTunnel) error
 	carry func()
 }

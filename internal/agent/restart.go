@@ -24,8 +24,8 @@ import (
 //     (tryNext). Nothing has happened by then.
 //  2. What has happened so far is noted down, and the history's file rests (lefthistory.go). The speaker's process
 //     ends as if it had died: neighbors that can do so keep this router's routes.
-//  3. The transports pause: nothing is read from the interfaces any more, and what is on its way arrives.
-//     The far ends keep their tunnels up meanwhile.
+//  3. The far ends are told, and keep their tunnels up meanwhile. The transports pause: nothing is read from the interfaces
+//     any more, and what is on its way arrives.
 //  4. The next program gets the descriptors, and what these do not say (left.go). If it cannot be started, all
 //     of this is taken back.
 //  5. It goes on with the interfaces and opens its sessions. It learns from what was left, writes no route until
@@ -35,9 +35,10 @@ import (
 
 // Times that a restart may take, before it is given up.
 const (
-	tryWithin   = 20 * time.Second // the check by the next program
-	leaveWithin = 5 * time.Second  // giving all up
-	pauseWithin = time.Second      // of it, the transports
+	tryWithin   = 20 * time.Second       // the check by the next program
+	leaveWithin = 5 * time.Second        // giving all up
+	pauseWithin = time.Second            // of it, the transports
+	tellWithin  = 200 * time.Millisecond // telling far ends before that, which need not answer
 	flushWithin = 200 * time.Millisecond
 )
 
@@ -121,6 +122,7 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 		return nil, err
 	}
 	defer goOn()
+	l.tellRestart()
 	a.wireguard.Halt() // what it has read already is on its way when its sessions are given up
 	defer a.wireguard.Carry()
 	if n.Speaker, err = a.speaker.HandOver(ctx); err != nil {
@@ -155,6 +157,19 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	defer runtime.UnlockOSThread()
 	defer blockSignals()()
 	return asked, handover.Exec(a.opts.Program, os.Args, state, n.descriptors())
+}
+
+// tellRestart has far ends know, at once, which otherwise would take the silence for the end.
+func (l *loop) tellRestart() {
+	ctx, cancel := context.WithTimeout(context.Background(), tellWithin)
+	defer cancel()
+	var work sync.WaitGroup
+	for _, h := range l.handles.tunnels {
+		if t, ok := h.tunnelHandle.(handedTunnel); ok {
+			work.Go(func() { t.tellRestart(ctx) })
+		}
+	}
+	work.Wait()
 }
 
 // handOver pauses all tunnels over interfaces of our own, at once.

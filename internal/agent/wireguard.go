@@ -36,6 +36,7 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 	open.setEnds = l.SetEnds
 	open.tune = func(t config.Tunnel) { l.SetMarking(marking(t)) }
 	open.handing = handing{
+		tell: l.TellRestart,
 		leave: func(_ context.Context, n *leftTunnel) (err error) {
 			n.WireGuard, err = l.HandOver()
 			return err

@@ -41,7 +41,7 @@ type hello struct {
 const (
 	flagWidens   byte = 1  // this end understands frameWiden
 	flagRenews   byte = 2  // this end can replace lanes: it understands frameDone, frameRenew and flagReplaces
-	flagHolds    byte = 8  // this end understands frameRestart: it keeps the tunnel up for dead_after
+	flagHolds    byte = 8  // this end understands frameRestart: it keeps the tunnel up for a while
 	flagLearns   byte = 64 // this end understands frameSecret
 	flagReplaces byte = 4  // this connection is to take over from the lane that has its number now, be it lane 0
 	flagAssigns  byte = 16 // addresses follow that the other end is to have, see tunnel.AppendAssigned

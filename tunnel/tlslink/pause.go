@@ -25,7 +25,8 @@ import (
 //     restarted wait in the listening socket.
 //  4. The next session of the same two ends takes over, without an event.
 //
-// Where it does not come within dead_after the tunnel goes down, as one whose peer is silent.
+// Where it does not come within dead_after, or [tunnel.RestartWithin] if that is more, the tunnel goes down, as one whose peer is
+// silent.
 
 // errRestart ends a session one of whose ends is being restarted.
 var errRestart = errors.New("the router is being restarted")
@@ -92,13 +93,16 @@ func (l *Link) beginPause(p pause) {
 	if l.paused != nil {
 		return
 	}
-	p.gate, p.timer = make(chan struct{}), time.NewTimer(l.cfg.DeadAfter)
+	p.gate, p.timer = make(chan struct{}), time.NewTimer(l.pauseFor())
 	l.paused = &p
 	l.gate.Store(&p.gate)
 	for q := range l.routes {
 		l.routes[q].Store(nil)
 	}
 }
+
+// pauseFor is how long the next session may take to come.
+func (l *Link) pauseFor() time.Duration { return max(l.cfg.DeadAfter, tunnel.RestartWithin) }
 
 // endPause has the queues go on.
 func (l *Link) endPause() {
@@ -122,7 +126,7 @@ func (l *Link) peerRestarts(s *session) {
 	if s != l.session || s.parting.Load() {
 		return
 	}
-	l.log.Info("the peer is being restarted: the tunnel stays up until it is back", "dead_after", l.cfg.DeadAfter)
+	l.log.Info("the peer is being restarted: the tunnel stays up until it is back", "within", l.pauseFor())
 	l.part(s, false)
 }
 

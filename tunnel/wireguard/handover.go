@@ -17,10 +17,11 @@ import (
 
 // How tunnels go to the next program in the same process (execve(2)), so that the peers notice nothing:
 //
-//  1. Nothing more is read from sockets and interfaces ([Endpoint.Halt]). What comes waits there.
-//  2. Each link gives up its sessions ([Link.HandOver]), and the endpoint its sockets
+//  1. The peers are asked to wait (restart.go).
+//  2. Nothing more is read from sockets and interfaces ([Endpoint.Halt]). What comes waits there.
+//  3. Each link gives up its sessions ([Link.HandOver]), and the endpoint its sockets
 //     ([Endpoint.HandOver]), whose descriptors stay open.
-//  3. The next program opens its links with them: they are up from the start.
+//  4. The next program opens its links with them: they are up from the start.
 
 // Handover is what a link leaves to the next program. It has keys in it.
 type Handover struct {
@@ -87,7 +88,10 @@ func (l *Link) HandOver() (*Handover, error) {
 }
 
 // Carry is called when there is no next program: the link goes on.
-func (l *Link) Carry() { l.peer.Carry() }
+func (l *Link) Carry() {
+	l.peer.Carry()
+	l.tellBack()
+}
 
 // takeUp has a new link be the one that was handed over.
 func (l *Link) takeUp(h *Handover) {
@@ -106,6 +110,7 @@ func (l *Link) takeUp(h *Handover) {
 	l.live.Came()
 	s := l.peer.Status(now)
 	l.setUp(now, &s)
+	l.tellBack()
 }
 
 func bootTime() (int64, error) {

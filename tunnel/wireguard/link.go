@@ -73,6 +73,7 @@ type Link struct {
 
 	assigning assigning
 	meeting   meeting
+	restart   restarting
 
 	report *report.Report
 }
@@ -94,11 +95,12 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), leaves: make(chan struct{}, 1), done: make(chan struct{}),
 		known: c.keys(), probe: newProber(&c), live: liveness.New(c.liveness()), path: newPath(c.Device.MTU()),
 		assigning: assigning{messages: make(chan pathmtu.Assign, 8)}, meeting: meeting{told: make(chan [SecretLen]byte, 8)},
+		restart: newRestarting(),
 	}
 	l.ways.paths = c.Paths
 	l.flow = &flow.Tunnel{
 		Flow: e.flow, Device: l.dev, Joins: l.dev.Offload() != 0, Logger: l.log,
-		Notify: l.notify, Probed: l.probed, Assigns: l.assigns, Told: l.isTold,
+		Notify: l.notify, Probed: l.probed, Assigns: l.assigns, Restarts: l.restarts, Told: l.isTold,
 	}
 	l.flow.Limit.Store(int32(l.mtu))
 	l.flow.SetMarking(c.Marking)
@@ -199,6 +201,8 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 		case c := <-l.keys:
 			c.done <- l.setKeys(l.e.cfg.Now(), c.to)
 		case <-l.wake:
+		case done := <-l.restart.asks:
+			l.askAwait(l.e.cfg.Now(), done)
 		case <-l.leaves:
 			l.leavePlace(l.e.cfg.Now())
 		case <-l.woken:
@@ -228,6 +232,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 	l.tryMeasure(now)
 	l.tryAssign(now)
 	l.tryMeet(now)
+	l.tryRestart(now)
 	look = l.tryNext(now) || l.seekFirst(now)
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)

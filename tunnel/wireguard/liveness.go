@@ -104,6 +104,7 @@ func (l *Link) deadline(now time.Time) time.Time {
 		earlier(l.path.search.Due())
 		earlier(l.assigning.next)
 		earlier(l.meeting.next)
+		earlier(l.restart.next)
 	}
 	return first
 }

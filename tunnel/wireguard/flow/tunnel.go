@@ -36,11 +36,13 @@ type Tunnel struct {
 	// Notify is called for whatever comes while the tunnel is not up, and when Large becomes
 	// true. Probed is called for packets of package pathmtu: with an answer to send inside the
 	// tunnel, or with nil and the token that the peer has answered; Assigns for its messages about
-	// assigned addresses; Told, which may be nil, for the secret that it tells. None may block.
-	Notify  func()
-	Probed  func(answer []byte, token pathmtu.Token)
-	Assigns func(pathmtu.Assign)
-	Told    func([pathmtu.SecretLen]byte)
+	// assigned addresses; Restarts for those about the restart of an end; Told, which may be nil,
+	// for the secret that it tells. None may block.
+	Notify   func()
+	Probed   func(answer []byte, token pathmtu.Token)
+	Assigns  func(pathmtu.Assign)
+	Restarts func(pathmtu.Restart)
+	Told     func([pathmtu.SecretLen]byte)
 
 	Up    atomic.Bool                  // the link says
 	Limit atomic.Int32                 // of packets in the tunnel, in bytes
@@ -70,7 +72,7 @@ func (t *Tunnel) sendsLarge(longest int) {
 }
 
 // takeProbe looks at a packet that arrived and may be a path MTU probe, the answer to one, or
-// about assigned addresses or a secret, and reports whether it was.
+// about assigned addresses, a restart or a secret, and reports whether it was.
 func (t *Tunnel) takeProbe(packet []byte) bool {
 	ends := t.Ends.Load()
 	if answer, token, answers := ends.Take(packet); answer != nil || answers {
@@ -79,6 +81,10 @@ func (t *Tunnel) takeProbe(packet []byte) bool {
 	}
 	if m, ok := ends.TakeAssign(packet); ok {
 		t.Assigns(m)
+		return true
+	}
+	if r, ok := ends.TakeRestart(packet); ok {
+		t.Restarts(r)
 		return true
 	}
 	secret, ok := pathmtu.TakeSecret(packet)

@@ -26,5 +26,6 @@
 //     hears a keepalive is up at once.
 //  7. Without a way to the peer (Lost) the tunnel is down at once, and until the peer is heard by
 //     another.
-//  8. Without dead_after the tunnel goes down when its session has ended.
+//  8. A peer that has said that it is being restarted is waited for a while (Await), whatever D is.
+//  9. Without dead_after the tunnel goes down when its session has ended.
 package liveness

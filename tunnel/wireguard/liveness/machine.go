@@ -62,6 +62,7 @@ type Machine struct {
 	asked    time.Time // when an echo was asked for last
 	settling bool      // Settle is asked for
 	noticed  time.Time // when the silence was; zero: there is none
+	awaited  time.Time // until when a silence does not count, as the peer has said why; zero: it has not
 	distrust distrust
 }
 
@@ -79,7 +80,17 @@ func (m *Machine) Distrusts() bool { return m.distrust.holds() }
 func (m *Machine) Trusts() bool { return m.distrust.times == 0 }
 
 // Down is for who takes the tunnel down for a reason of its own.
-func (m *Machine) Down() { m.up, m.settling = false, false }
+func (m *Machine) Down() { m.up, m.settling, m.awaited = false, false, time.Time{} }
+
+// Await has the peer's silence not count until a time, as it is being restarted and has said so. Zero ends that. It reports
+// whether that is new.
+func (m *Machine) Await(until time.Time) bool {
+	was := m.awaited
+	if m.up {
+		m.awaited = until
+	}
+	return was.IsZero() && !m.awaited.IsZero()
+}
 
 // Came is after Down, for who goes on with a peer that is there.
 func (m *Machine) Came() { m.up, m.wasAlive = true, false }
@@ -147,9 +158,11 @@ func (m *Machine) decide(now time.Time, f *Facts, v *Verdict) {
 		if !m.wasAlive && !f.Lost {
 			m.distrust.more(now, m.cfg.DeadAfter)
 		}
-		m.up, v.Why, v.Handshake = false, Silent, true
+		m.Down()
+		v.Why, v.Handshake = Silent, true
 	case m.up:
-		m.up, v.Why, v.Handshake = false, Expired, true
+		m.Down()
+		v.Why, v.Handshake = Expired, true
 	case m.distrust.holds() && m.isDue(now, m.distrust.until):
 		m.distrust.until = time.Time{}
 		v.Handshake = true

@@ -181,6 +181,41 @@ func TestBusyProcessIsNoDeadPeer(t *testing.T) {
 	}
 }
 
+// A peer that has said that it is being restarted is waited for, asked for no new session, and dead when that time is over. One
+// that is back is like others, and so is one without which the tunnel went down.
+func TestRestartIsWaitedFor(t *testing.T) {
+	p := newPlay(t, fast)
+	await := func() { p.m.Await(p.now.Add(time.Second)) }
+	await()
+	p.pass(time.Second - 1)
+	if len(p.downs) > 0 || p.handshakes > 0 {
+		t.Fatalf("down at %v, %d handshakes", p.downs, p.handshakes)
+	}
+	p.pass(1)
+	if len(p.downs) != 1 {
+		t.Fatalf("down at %v, want 1s", p.downs)
+	}
+	for what, back := range map[string]func(){
+		"it is back":                    func() { p.m.Await(time.Time{}) },
+		"the tunnel was down meanwhile": func() { p.m.Down(); p.step() },
+	} {
+		p = newPlay(t, fast)
+		await()
+		p.pass(100 * time.Millisecond)
+		p.newSession()
+		back()
+		downs := len(p.downs)
+		p.pass(49 * time.Millisecond)
+		if len(p.downs) != downs || !p.m.Up() {
+			t.Errorf("%s: up %v, down at %v", what, p.m.Up(), p.downs)
+		}
+		p.pass(time.Millisecond)
+		if len(p.downs) != downs+1 {
+			t.Errorf("%s: up %v, down at %v, want 150ms", what, p.m.Up(), p.downs)
+		}
+	}
+}
+
 // What is waiting may be of somebody else: when it is read and the peer was not heard, it is dead.
 func TestOthersDatagramsDelayDeathOnly(t *testing.T) {
 	p := newPlay(t, fast)

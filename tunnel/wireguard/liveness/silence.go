@@ -7,11 +7,19 @@ func (m *Machine) deadAt(heard time.Time) time.Time {
 	if m.cfg.DeadAfter == 0 {
 		return time.Time{}
 	}
-	return heard.Add(m.cfg.DeadAfter)
+	return m.later(heard.Add(m.cfg.DeadAfter))
+}
+
+// later is a time, or until when a silence does not count.
+func (m *Machine) later(t time.Time) time.Time {
+	if t.Before(m.awaited) {
+		return m.awaited
+	}
+	return t
 }
 
 func (m *Machine) isSilent(now time.Time, f *Facts) bool {
-	return m.cfg.DeadAfter > 0 && now.Sub(f.Heard) >= m.cfg.DeadAfter
+	return m.isDue(now, m.deadAt(f.Heard))
 }
 
 // doubtAt is when a silent peer is asked for a new session: one that was restarted has lost the
@@ -20,7 +28,7 @@ func (m *Machine) doubtAt(heard time.Time) time.Time {
 	if m.cfg.DeadAfter == 0 {
 		return time.Time{}
 	}
-	return heard.Add(2 * m.cfg.Keepalive)
+	return m.later(heard.Add(2 * m.cfg.Keepalive))
 }
 
 // doubts reports whether a handshake is to be begun because of that.

@@ -1,0 +1,96 @@
+package wireguard
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"warren/tunnel"
+	"warren/tunnel/wireguard/pathmtu"
+)
+
+// TestPeerIsToldOfRestart: the far end answers, and waits until it hears that this one goes on.
+func TestPeerIsToldOfRestart(t *testing.T) {
+	a, _, _ := assignPair(t, nil)
+	awaits := func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		a.l.TellRestart(ctx)
+		return ctx.Err() == nil
+	}
+	for range 2 {
+		if !awaits() {
+			t.Fatal("the far end does not answer")
+		}
+	}
+	a.l.Carry()
+	if !awaits() {
+		t.Error("the far end does not answer an end that went on")
+	}
+}
+
+// TestOthersAreNotWaitedFor: where nobody can answer it is not waited for more than was asked for, and not at all where there is
+// nobody to ask.
+func TestOthersAreNotWaitedFor(t *testing.T) {
+	s := newStage(t, probing, time.Second)
+	done := make(chan struct{})
+	s.l.askAwait(s.now, done) // it has no addresses
+	select {
+	case <-done:
+	default:
+		t.Error("it waits, without an address to ask from")
+	}
+	s.l.setEnds(netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fe80::2"))
+	done = make(chan struct{})
+	s.l.askAwait(s.now, done)
+	s.pass(100 * time.Millisecond)
+	select {
+	case <-done:
+		t.Error("another device has answered")
+	default:
+	}
+	asked := 0
+	ends := pathmtu.Ends{Local: netip.MustParseAddr("fe80::2"), Peer: netip.MustParseAddr("fe80::1")}
+	for _, p := range s.arrived {
+		if m, ok := ends.TakeRestart(p); ok && m.Word == pathmtu.Await {
+			asked++
+		}
+	}
+	if asked < 3 {
+		t.Errorf("asked %d times in 100 ms", asked)
+	}
+	s.l.down(s.now, errReturning)
+	s.l.tryRestart(s.now)
+	select {
+	case <-done:
+	default:
+		t.Error("it waits for an answer though the tunnel is down")
+	}
+}
+
+// TestRestartIsNoSilence: a peer that has asked to be waited for may be silent for longer than dead_after, and is dead as any other
+// once it is back, or when the time is over.
+func TestRestartIsNoSilence(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		s := newStage(t, LinkConfig{Keepalive: 20 * time.Millisecond, DeadAfter: 50 * time.Millisecond}, 20*time.Millisecond)
+		s.l.setEnds(netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fe80::2"))
+		s.at(time.Second)
+		s.l.restarts(pathmtu.Restart{Word: pathmtu.Await})
+		s.pass(0)
+		s.cut = true
+		s.pass(tunnel.RestartWithin - 100*time.Millisecond)
+		s.expect()
+		if back {
+			s.cut = false
+			s.pass(30 * time.Millisecond)
+			s.l.restarts(pathmtu.Restart{Word: pathmtu.Back})
+			s.pass(0)
+			s.cut = true
+		}
+		s.pass(200 * time.Millisecond)
+		if len(s.events) != 1 {
+			t.Errorf("back %v: events %q", back, s.events)
+		}
+	}
+}
