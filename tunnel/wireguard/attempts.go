@@ -140,6 +140,7 @@ func (l *Link) Leave() {
 func (l *Link) leavePlace(now time.Time) {
 	at := l.peer.Status(now).Endpoint
 	if l.isUp() && slices.ContainsFunc(l.tries.places(), func(a netip.AddrPort) bool { return a != at }) {
+		l.sayLeaving(l.peer.Sealer(now, 1))
 		l.peer.Leave()
 		l.down(now, errElsewhere)
 	}

@@ -73,6 +73,7 @@ type Link struct {
 
 	assigning assigning
 	meeting   meeting
+	noticed   chan pathmtu.Notice // of the peer
 	restart   restarting
 
 	report *report.Report
@@ -95,12 +96,12 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), leaves: make(chan struct{}, 1), done: make(chan struct{}),
 		known: c.keys(), probe: newProber(&c), live: liveness.New(c.liveness()), path: newPath(c.Device.MTU()),
 		assigning: assigning{messages: make(chan pathmtu.Assign, 8)}, meeting: meeting{told: make(chan [SecretLen]byte, 8)},
-		restart: newRestarting(),
+		noticed: make(chan pathmtu.Notice, 8), restart: newRestarting(),
 	}
 	l.ways.paths = c.Paths
 	l.flow = &flow.Tunnel{
 		Flow: e.flow, Device: l.dev, Joins: l.dev.Offload() != 0, Logger: l.log,
-		Notify: l.notify, Probed: l.probed, Assigns: l.assigns, Restarts: l.restarts, Told: l.isTold,
+		Notify: l.notify, Probed: l.probed, Assigns: l.assigns, Notices: l.notice, Told: l.isTold,
 	}
 	l.flow.Limit.Store(int32(l.mtu))
 	l.flow.SetMarking(c.Marking)
@@ -232,6 +233,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 	l.tryMeasure(now)
 	l.tryAssign(now)
 	l.tryMeet(now)
+	l.takeNotices(now)
 	l.tryRestart(now)
 	look = l.tryNext(now) || l.seekFirst(now)
 	for _, msg := range l.peer.Tick(now) {

@@ -111,6 +111,9 @@ func (l *Link) deadline(now time.Time) time.Time {
 
 // setUp takes note of a session, and of where the peer is.
 func (l *Link) setUp(now time.Time, s *protocol.Status) {
+	if l.isUp() && l.tookFirst(s) {
+		l.sayLeaving(l.peer.SealerBefore(now, l.measured, l.report.Status().Remote))
+	}
 	if l.isUp() && l.tookOther(s) {
 		l.down(now, errReturning)
 		l.live.Came()

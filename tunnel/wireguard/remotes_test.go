@@ -35,6 +35,8 @@ func newFleetWith(t *testing.T, wires, servers int, dead time.Duration) *fleet {
 	f.cfg = LinkConfig{Name: "server", PublicKey: far.Public(), Keepalive: dead / 10, DeadAfter: dead}
 	c := f.cfg
 	c.Name, c.PublicKey = "client", near.Public()
+	one, two := netip.MustParseAddr("fd00::"), netip.MustParseAddr("fd00::1")
+	f.cfg.LocalAddress, f.cfg.PeerAddress, c.LocalAddress, c.PeerAddress = one, two, two, one
 	for range servers {
 		f.servers = append(f.servers, startEnd(t, far, c))
 	}

@@ -22,11 +22,10 @@ import (
 // askAwaitEvery is how soon a question is sent again: packets get lost.
 const askAwaitEvery = 20 * time.Millisecond
 
-// restarting is about the restart of either end. All but the channels and back belongs to the goroutine of Link.Run.
+// restarting is about the restart of either end. All but asks and back belongs to the goroutine of Link.Run.
 type restarting struct {
-	messages chan pathmtu.Restart // of the peer
-	asks     chan chan<- struct{} // of TellRestart: closed when the peer waits
-	back     atomic.Bool          // the peer is to be told that this end is there
+	asks chan chan<- struct{} // of TellRestart: closed when the peer waits
+	back atomic.Bool          // the peer is to be told that this end is there
 
 	token pathmtu.Token   // of the question
 	next  time.Time       // when to ask again; zero: nothing is asked
@@ -34,16 +33,7 @@ type restarting struct {
 }
 
 func newRestarting() restarting {
-	return restarting{messages: make(chan pathmtu.Restart, 8), asks: make(chan chan<- struct{})}
-}
-
-// restarts takes a message of the peer. It may be called from any goroutine. What is too much at once is lost.
-func (l *Link) restarts(r pathmtu.Restart) {
-	select {
-	case l.restart.messages <- r:
-	default:
-	}
-	l.notify()
+	return restarting{asks: make(chan chan<- struct{})}
 }
 
 // TellRestart asks the peer to wait for the next program, and returns when it has answered, when there is nobody to ask, or when
@@ -81,44 +71,29 @@ func (l *Link) askAwait(now time.Time, done chan<- struct{}) {
 	r.next, r.done = now, done // one that was there before is waited for no more
 }
 
-// tryRestart does what is due: it takes the peer's messages, answers them, and asks.
+// tryRestart asks, and says that this end is back, if that is due.
 func (l *Link) tryRestart(now time.Time) {
 	r := &l.restart
-	for done := false; !done; {
-		select {
-		case m := <-r.messages:
-			l.takeRestart(now, m)
-		default:
-			done = true
-		}
-	}
 	if !l.isUp() {
 		l.awaited()
 		return
 	}
 	if r.back.Swap(false) {
 		l.awaited()
-		l.sayRestart(now, pathmtu.Restart{Word: pathmtu.Back})
+		l.sayNotice(now, pathmtu.Notice{Word: pathmtu.Back})
 	}
 	if !r.next.IsZero() && !now.Before(r.next) {
 		r.next = now.Add(askAwaitEvery)
-		l.sayRestart(now, pathmtu.Restart{Word: pathmtu.Await, Token: r.token})
+		l.sayNotice(now, pathmtu.Notice{Word: pathmtu.Await, Token: r.token})
 	}
 }
 
-func (l *Link) takeRestart(now time.Time, m pathmtu.Restart) {
-	switch {
-	case !l.isUp():
-	case m.Word == pathmtu.Await:
-		if l.live.Await(now.Add(tunnel.RestartWithin)) {
-			l.log.Info("the peer is being restarted: the tunnel stays up until it is back", "within", max(l.cfg.DeadAfter, tunnel.RestartWithin))
-		}
-		l.sayRestart(now, pathmtu.Restart{Word: pathmtu.Awaits, Token: m.Token})
-	case m.Word == pathmtu.Back:
-		l.live.Await(time.Time{})
-	case m.Word == pathmtu.Awaits && m.Token == l.restart.token:
-		l.awaited()
+// await waits for a peer that is about to be restarted, and says so.
+func (l *Link) await(now time.Time, question pathmtu.Token) {
+	if l.live.Await(now.Add(tunnel.RestartWithin)) {
+		l.log.Info("the peer is being restarted: the tunnel stays up until it is back", "within", max(l.cfg.DeadAfter, tunnel.RestartWithin))
 	}
+	l.sayNotice(now, pathmtu.Notice{Word: pathmtu.Awaits, Token: question})
 }
 
 // awaited ends the question.
@@ -128,14 +103,4 @@ func (l *Link) awaited() {
 		close(r.done)
 	}
 	r.next, r.done = time.Time{}, nil
-}
-
-func (l *Link) sayRestart(now time.Time, m pathmtu.Restart) {
-	packet, err := l.flow.Ends.Load().Restarting(m)
-	if err == nil {
-		err = l.sendInside(now, packet)
-	}
-	if err != nil {
-		l.log.Debug("cannot say what is to be known of a restart", "err", err)
-	}
 }

@@ -53,7 +53,7 @@ func TestOthersAreNotWaitedFor(t *testing.T) {
 	asked := 0
 	ends := pathmtu.Ends{Local: netip.MustParseAddr("fe80::2"), Peer: netip.MustParseAddr("fe80::1")}
 	for _, p := range s.arrived {
-		if m, ok := ends.TakeRestart(p); ok && m.Word == pathmtu.Await {
+		if m, ok := ends.TakeNotice(p); ok && m.Word == pathmtu.Await {
 			asked++
 		}
 	}
@@ -76,7 +76,7 @@ func TestRestartIsNoSilence(t *testing.T) {
 		s := newStage(t, LinkConfig{Keepalive: 20 * time.Millisecond, DeadAfter: 50 * time.Millisecond}, 20*time.Millisecond)
 		s.l.setEnds(netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fe80::2"))
 		s.at(time.Second)
-		s.l.restarts(pathmtu.Restart{Word: pathmtu.Await})
+		s.l.notice(pathmtu.Notice{Word: pathmtu.Await})
 		s.pass(0)
 		s.cut = true
 		s.pass(tunnel.RestartWithin - 100*time.Millisecond)
@@ -84,7 +84,7 @@ func TestRestartIsNoSilence(t *testing.T) {
 		if back {
 			s.cut = false
 			s.pass(30 * time.Millisecond)
-			s.l.restarts(pathmtu.Restart{Word: pathmtu.Back})
+			s.l.notice(pathmtu.Notice{Word: pathmtu.Back})
 			s.pass(0)
 			s.cut = true
 		}

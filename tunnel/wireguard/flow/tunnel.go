@@ -36,13 +36,13 @@ type Tunnel struct {
 	// Notify is called for whatever comes while the tunnel is not up, and when Large becomes
 	// true. Probed is called for packets of package pathmtu: with an answer to send inside the
 	// tunnel, or with nil and the token that the peer has answered; Assigns for its messages about
-	// assigned addresses; Restarts for those about the restart of an end; Told, which may be nil,
+	// assigned addresses; Notices for what it says of itself; Told, which may be nil,
 	// for the secret that it tells. None may block.
-	Notify   func()
-	Probed   func(answer []byte, token pathmtu.Token)
-	Assigns  func(pathmtu.Assign)
-	Restarts func(pathmtu.Restart)
-	Told     func([pathmtu.SecretLen]byte)
+	Notify  func()
+	Probed  func(answer []byte, token pathmtu.Token)
+	Assigns func(pathmtu.Assign)
+	Notices func(pathmtu.Notice)
+	Told    func([pathmtu.SecretLen]byte)
 
 	Up    atomic.Bool                  // the link says
 	Limit atomic.Int32                 // of packets in the tunnel, in bytes
@@ -83,8 +83,8 @@ func (t *Tunnel) takeProbe(packet []byte) bool {
 		t.Assigns(m)
 		return true
 	}
-	if r, ok := ends.TakeRestart(packet); ok {
-		t.Restarts(r)
+	if n, ok := ends.TakeNotice(packet); ok {
+		t.Notices(n)
 		return true
 	}
 	secret, ok := pathmtu.TakeSecret(packet)

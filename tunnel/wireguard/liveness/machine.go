@@ -63,6 +63,7 @@ type Machine struct {
 	settling bool      // Settle is asked for
 	noticed  time.Time // when the silence was; zero: there is none
 	awaited  time.Time // until when a silence does not count, as the peer has said why; zero: it has not
+	left     time.Time // when the peer said that it leaves; zero: it has not, or was heard since
 	distrust distrust
 }
 
@@ -81,6 +82,10 @@ func (m *Machine) Trusts() bool { return m.distrust.times == 0 }
 
 // Down is for who takes the tunnel down for a reason of its own.
 func (m *Machine) Down() { m.up, m.settling, m.awaited = false, false, time.Time{} }
+
+// Left has the peer be dead unless it is heard again, as it has said at a time that it leaves for another router. What it had
+// sent before may come a bit later.
+func (m *Machine) Left(at time.Time) { m.left = at }
 
 // Await has the peer's silence not count until a time, as it is being restarted and has said so. Zero ends that. It reports
 // whether that is new.
@@ -101,6 +106,9 @@ func (m *Machine) Elsewhere() { m.distrust.until = time.Time{} }
 
 // Step decides.
 func (m *Machine) Step(now time.Time, f Facts) (v Verdict) {
+	if f.Heard.After(m.left) {
+		m.left = time.Time{}
+	}
 	if f.Alive {
 		m.wasAlive = true
 		v.Trusted = !m.Trusts()

@@ -216,6 +216,36 @@ func TestRestartIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A peer that leaves is dead soon, and stays so, though it was heard a moment ago. Whoever is heard afterwards has not left.
+func TestPeerLeaves(t *testing.T) {
+	p := newPlay(t, slow)
+	p.c.DeadAfter = 0 // which it is not waited for
+	p.m.Left(p.now)
+	p.pass(leaveAfter - 1)
+	if len(p.downs) > 0 {
+		t.Fatalf("down at %v", p.downs)
+	}
+	p.pass(time.Second)
+	if len(p.downs) != 1 || p.downs[0] != leaveAfter || p.m.Up() {
+		t.Fatalf("up %v, down at %v; want %v", p.m.Up(), p.downs, leaveAfter)
+	}
+	p.arrive()
+	p.step()
+	if !p.m.Up() {
+		t.Error("it is heard, and the tunnel is down")
+	}
+	p = newPlay(t, slow)
+	p.pass(time.Millisecond)
+	p.m.Left(p.now)
+	p.pass(time.Millisecond)
+	p.arrive()
+	p.step()
+	p.pass(slow.DeadAfter - 1)
+	if len(p.downs) > 0 {
+		t.Errorf("down at %v though it was heard again", p.downs)
+	}
+}
+
 // What is waiting may be of somebody else: when it is read and the peer was not heard, it is dead.
 func TestOthersDatagramsDelayDeathOnly(t *testing.T) {
 	p := newPlay(t, fast)

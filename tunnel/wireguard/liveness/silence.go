@@ -2,8 +2,14 @@ package liveness
 
 import "time"
 
+// leaveAfter is how long a peer that leaves may still be heard.
+const leaveAfter = 50 * time.Millisecond
+
 // deadAt is when a peer is dead that was heard last at a time; zero is never.
 func (m *Machine) deadAt(heard time.Time) time.Time {
+	if !m.left.IsZero() {
+		return m.left.Add(leaveAfter)
+	}
 	if m.cfg.DeadAfter == 0 {
 		return time.Time{}
 	}

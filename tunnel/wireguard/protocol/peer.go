@@ -93,6 +93,7 @@ type Status struct {
 	// handover.
 	Via any
 
+	Index  uint32        // of the current session, which this end chose; 0 without one
 	Since  time.Time     // when the current session was made; zero without one
 	Shook  time.Time     // when the last one was made, though it may be over; zero: there was none
 	RTT    time.Duration // of the handshake that made it
@@ -166,7 +167,7 @@ func (p *Peer) Status(now time.Time) Status {
 	if p.current != nil {
 		s.Invited = w.invited
 		s.Established, s.Since = p.current.sendable(now, 1), p.current.created
-		s.Via = p.current.via
+		s.Via, s.Index = p.current.via, p.current.local
 		s.Initiator, s.RTT, s.Alive = p.current.initiator, p.current.rtt, p.current.alive
 	}
 	return s
@@ -226,6 +227,19 @@ func (p *Peer) SealerOf(now, since time.Time, n int) (Sealer, error) {
 		return Sealer{}, ErrNoSession
 	}
 	return p.sealerUnlock(now, n)
+}
+
+// SealerBefore reserves a packet in the session before the current one, for a place where the peer was in it. It returns ErrNoSession
+// unless that session was made at that time, as [Status] said.
+func (p *Peer) SealerBefore(now, since time.Time, at netip.AddrPort) (Sealer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.previous
+	if p.removed || !s.sendable(now, 1) || !s.created.Equal(since) {
+		return Sealer{}, ErrNoSession
+	}
+	s.sent++
+	return Sealer{To: at, key: s.sending, receiver: s.remote, next: s.sent - 1, end: s.sent}, nil
 }
 
 // sealerUnlock is Sealer with the lock held, which it lets go.

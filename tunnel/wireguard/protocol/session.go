@@ -47,6 +47,9 @@ type Sealer struct {
 	count int                      // of them
 }
 
+// Index is what the receiver knows the session by.
+func (r *Sealer) Index() uint32 { return r.receiver }
+
 // PaddedLen is how long a packet of n bytes is when it is sealed in a tunnel with
 // this MTU: a multiple of 16 bytes, though never more than the MTU for that
 // (section 5.4.6).

@@ -1,0 +1,76 @@
+package wireguard
+
+import (
+	"time"
+
+	"warren/tunnel/wireguard/pathmtu"
+	"warren/tunnel/wireguard/protocol"
+)
+
+// notice takes what the peer says of itself. It may be called from any goroutine. What is too much at once is lost.
+func (l *Link) notice(n pathmtu.Notice) {
+	select {
+	case l.noticed <- n:
+	default:
+	}
+	l.notify()
+}
+
+// takeNotices does what is due because of that.
+func (l *Link) takeNotices(now time.Time) {
+	for {
+		select {
+		case n := <-l.noticed:
+			if l.isUp() {
+				l.takeNotice(now, n)
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (l *Link) takeNotice(now time.Time, n pathmtu.Notice) {
+	switch n.Word {
+	case pathmtu.Await:
+		l.await(now, n.Token)
+	case pathmtu.Awaits:
+		if n.Token == l.restart.token {
+			l.awaited()
+		}
+	case pathmtu.Back:
+		l.live.Await(time.Time{})
+	case pathmtu.Leaves:
+		if s := l.peer.Status(now); n.IsOf(s.Index) {
+			l.log.Info("the peer says that it leaves for another router")
+			l.live.Left(now)
+		}
+	}
+}
+
+// sayNotice tells the peer something of this end.
+func (l *Link) sayNotice(now time.Time, n pathmtu.Notice) {
+	packet, err := l.flow.Ends.Load().Notice(n)
+	if err == nil {
+		err = l.sendInside(now, packet)
+	}
+	if err != nil {
+		l.log.Debug("cannot tell the peer of this end", "err", err)
+	}
+}
+
+// sayLeaving tells the router that has the other end of a session that this end leaves it for another one. Where that is lost it
+// finds out by the silence.
+func (l *Link) sayLeaving(sealer protocol.Sealer, err error) {
+	ends := l.flow.Ends.Load()
+	if err != nil || !ends.IsValid() {
+		return
+	}
+	packet, err := ends.Notice(pathmtu.Leaving(sealer.Index()))
+	if err == nil {
+		err = l.sendSealed(&sealer, packet)
+	}
+	if err != nil {
+		l.log.Debug("cannot tell the router that is left", "err", err)
+	}
+}

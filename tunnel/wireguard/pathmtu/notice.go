@@ -1,0 +1,58 @@
+package pathmtu
+
+import "encoding/binary"
+
+// Ends that are Warrens tell each other by the same kind of echo what is to become of an end. One whose program is being replaced
+// asks with an echo request to be waited for, and the other answers with a reply of its own. An end that is back, or that leaves
+// the other for another router, says so with a request that has no answer.
+const (
+	magicAwait  = "WarrenRA"
+	magicAwaits = "WarrenRW"
+	magicBack   = "WarrenRB"
+	magicLeaves = "WarrenRL"
+)
+
+// Word is what a notice says.
+type Word int
+
+// The words.
+const (
+	Await  Word = iota // the sender is about to be restarted, and asks to be waited for
+	Awaits             // the answer: the sender waits
+	Back               // the sender is there again
+	Leaves             // the sender has the tunnel with another router from now on
+)
+
+// Notice is a message about what is to become of its sender.
+type Notice struct {
+	Word  Word
+	Token Token // an answer's is that of its question; see Leaving
+}
+
+// Leaving is the notice that the sender leaves, in the session for which the receiver has that index (WireGuard's white
+// paper, section 5.4.6): in another one, which came after, it may be at the same router.
+func Leaving(index uint32) (n Notice) {
+	n.Word = Leaves
+	binary.BigEndian.PutUint32(n.Token[:], index)
+	return n
+}
+
+// IsOf reports whether a notice was said in the session for which the receiver has that index.
+func (n Notice) IsOf(index uint32) bool { return n.Token == Leaving(index).Token }
+
+// Notice makes the packet.
+func (e Ends) Notice(n Notice) ([]byte, error) {
+	magic := map[Word]string{Await: magicAwait, Awaits: magicAwaits, Back: magicBack, Leaves: magicLeaves}[n.Word]
+	return e.echo(magic, n.Word != Awaits, n.Token, nil)
+}
+
+// TakeNotice reads such a message from the peer. ok is false for any other packet.
+func (e Ends) TakeNotice(p []byte) (n Notice, ok bool) {
+	for magic, word := range map[string]Word{magicAwait: Await, magicBack: Back, magicLeaves: Leaves} {
+		if request, t, _, ok := e.parse(p, magic); ok && request {
+			return Notice{word, t}, true
+		}
+	}
+	request, t, _, ok := e.parse(p, magicAwaits)
+	return Notice{Awaits, t}, ok && !request
+}
