@@ -20,7 +20,7 @@ var groups = []cobra.Group{
 
 var grouped = map[string][]string{
 	"set-up":  {"keygen", "invite", "join", "import", "check", "remove"},
-	"daemon":  {"run", "reload", "confirm", "restart", "log-level"},
+	"daemon":  {"run", "reload", "confirm", "restart", "log-level", "cleanup"},
 	"look":    {"status", "why", "history", "gobgp"},
 	"operate": {"drain", "undrain", "down", "up", "reset"},
 	"other":   {"version", "help"},

@@ -122,7 +122,7 @@ func root() *cobra.Command {
 	cmd.AddCommand(
 		runCmd(), checkCmd(), keygenCmd(), importCmd(),
 		statusCmd(), whyCmd(), historyCmd(), gobgpCmd(),
-		reloadCmd(), confirmCmd(), restartCmd(), logLevelCmd(),
+		reloadCmd(), confirmCmd(), restartCmd(), logLevelCmd(), cleanupCmd(),
 		inviteCmd(), joinCmd(), removeCmd(),
 		drainCmd(), undrainCmd(), downCmd(), upCmd(), resetCmd(),
 		versionCmd(), speakerCmd(),

@@ -20,6 +20,7 @@ import (
 	"warren/internal/httpapi/page"
 	"warren/internal/link"
 	"warren/internal/logging"
+	"warren/internal/remains"
 	"warren/internal/speaker"
 	"warren/internal/status"
 	"warren/internal/underlay"
@@ -210,6 +211,7 @@ func (a *Agent) newLoop() *loop {
 		setLog: a.setLog,
 
 		logChange: a.logChange,
+		note:      a.noteRemains,
 
 		version: a.opts.Version,
 		started: time.Now(),
@@ -344,6 +346,7 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 	if err != nil {
 		return err
 	}
+	a.noteRemains(a.cfg)
 	t.cleanup("fib", removeTimeout, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 		defer cancel()
@@ -351,8 +354,13 @@ func (a *Agent) startRoutes(ctx context.Context, l *loop, t *tasks) error {
 		if a.cfg.FIB.KeepUnreachable {
 			keep = nowhere(&l.state)
 		}
-		if err := errors.Join(f.Cleanup(ctx, keep...), f.Close()); err != nil {
+		err := errors.Join(f.Cleanup(ctx, keep...), f.Close())
+		if err != nil {
 			a.log.Error("cannot remove the owned routes", "err", err)
+			return
+		}
+		if err := remains.Forget(a.cfg.API.Socket); err != nil {
+			a.log.Warn("cannot take a note back", "err", err)
 		}
 	})
 	// What must not take another way does not from now on, between a killed daemon

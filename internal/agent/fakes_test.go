@@ -74,7 +74,7 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 		log: slog.New(slog.DiscardHandler), speaker: w.speaker, routes: w.routes, locals: w.locals,
 		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
 		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
-		setLog: func(config.Log) {}, logChange: func(config.Log) string { return "" }, m: newMachine(), handles: newHandles(), ready: func() {},
+		setLog: func(config.Log) {}, note: func(*config.Config) {}, logChange: func(config.Log) string { return "" }, m: newMachine(), handles: newHandles(), ready: func() {},
 		started: time.Now(), state: newState(), feed: newFeed(), rising: map[string]bool{}, accepted: map[string]*accepted{},
 		now:   func() time.Time { return time.Now().Add(w.ahead) },
 		date:  func(t time.Time) time.Time { return t },

@@ -167,7 +167,10 @@ func (l *loop) routerChanges(next *config.Config) (all []routerChange) {
 	}
 	if old.BGP.MemoryMax != next.BGP.MemoryMax || old.BGP.RestartTime != next.BGP.RestartTime {
 		add(changed("bgp: the bounds of the speaker's process changed", "bgp.memory_max", "bgp.restart_time"),
-			func() { l.speaker.SetLimits(next.BGP.MemoryMax, next.BGP.RestartTime) })
+			func() {
+				l.speaker.SetLimits(next.BGP.MemoryMax, next.BGP.RestartTime)
+				l.note(next)
+			})
 	}
 	if line := l.logChange(next.Log); line != "" {
 		add(changed(line, "log"), nil)

@@ -68,6 +68,7 @@ type loop struct {
 	started time.Time
 
 	logChange func(config.Log) string // what setLog would change, "" if nothing
+	note      func(*config.Config)    // what is left if the daemon is killed
 
 	accepted map[string]*accepted // peers that no file names, by name
 

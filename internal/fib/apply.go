@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // Result counts the wanted routes by what has become of them.
@@ -211,6 +213,25 @@ func (f *FIB) Flush(ctx context.Context) (Result, error) {
 		err = failed
 	}
 	return r, err
+}
+
+// Unreachable looks at the kernel, and returns the owned routes that lead nowhere, as changes that keep them.
+func (f *FIB) Unreachable(ctx context.Context) (all []Change, err error) {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.refreshLocked(ctx); err != nil {
+		return nil, err
+	}
+	for e := range f.pic.entries.all() {
+		for h := range f.pic.routes(e) {
+			if h.typ == unix.RTN_UNREACHABLE {
+				all = append(all, Change{Prefix: e.key.prefix(), Unreachable: true})
+			}
+		}
+	}
+	return all, nil
 }
 
 // Cleanup makes what it is told to keep all that is wanted, and removes every other owned

@@ -35,7 +35,7 @@ func ListenUnix(ctx context.Context, path string, mode fs.FileMode) (net.Listene
 	if err := makeDir(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	lock, err := takeLock(path + ".lock")
+	lock, err := Lock(path)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +80,10 @@ func makeDir(dir string) error {
 	}
 	return nil
 }
+
+// Lock takes the lock of the socket at a path, for who must not work beside the process that listens there. ErrHeld is that it
+// does. The caller closes it.
+func Lock(path string) (*os.File, error) { return takeLock(path + ".lock") }
 
 // takeLock makes sure that no two processes use the same socket. The kernel releases it when
 // the process ends, however it ends. In a directory where others may make files, such as /tmp,

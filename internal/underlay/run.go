@@ -224,6 +224,19 @@ func (g *Guard) snapshot() (tunnels []string, paths []returnPath, done chan stru
 	return g.tunnels, slices.Clone(g.returns), done
 }
 
+// RemoveLeft removes what a killed daemon has left, in place of Run, in the network namespace of the calling thread.
+func (g *Guard) RemoveLeft() error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	if err := g.findLeftovers(k); err != nil {
+		return err
+	}
+	return g.cleanUp(k)
+}
+
 // cleanUp removes the rules, then the copies they lead to.
 func (g *Guard) cleanUp(k *kernel) error {
 	g.setStrict(false) // nobody waits for a rule any more
