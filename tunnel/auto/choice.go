@@ -35,8 +35,11 @@ func (t Transport) other() Transport { return 1 - t }
 const (
 	// lossyAt is what part of the packets may get lost over WireGuard. TCP in the tunnel makes such losses
 	// itself where it finds the limit of a narrow line, some in a hundred for a moment; more than that all the
-	// time is the path's. TLS makes them good.
+	// time is the path's. TLS with bbr makes them good. Fewer may be a reason too (bound.go).
 	lossyAt = 0.02
+	// lossiestAt is the same without bbr. With cubic a stream over TLS carries no more than over WireGuard at 1 and 5 %, and
+	// a ping beside it takes ten times as long and more (docs/speed.md, Paths). What loses more than that is UDP that is held back.
+	lossiestAt = 0.2
 	// lossyOf is how many packets must have been sent for that to be believed, and lossyEach how many between two reports of
 	// the peer for these to count: most of those must have lost so much, as an outage of a moment is no reason.
 	lossyOf, lossyEach = 200, 20
@@ -56,10 +59,9 @@ const (
 	mostPause   = 10 * time.Minute // each time that it is left again soon, the pause is twice as long
 	steadyAfter = 10 * time.Minute // it is not left again soon
 	proofTicks  = 10
-	// proofPackets are sent in that time. Of proofOf of them, at least, no more may get lost than goodAt.
+	// proofPackets are sent in that time. Of proofOf of them, at least, no more may get lost than half of what it is left for.
 	proofPackets = 200
 	proofOf      = 100
-	goodAt       = 0.01
 )
 
 // facts are what is known at one moment.
@@ -70,6 +72,9 @@ type facts struct {
 	// silent is one over which nothing has come for silentTicks, though it is up, while the peer sends something by
 	// each of them every tick.
 	silent [2]bool
+	// bbr is that what this end sends over TLS is sent with a congestion control that does not take each loss for
+	// congestion.
+	bbr bool
 	// reports says that the peer tells what it receives over WireGuard; hears, that it told last that it does
 	// receive. Both mean nothing unless TLS is up.
 	reports, hears bool
@@ -80,6 +85,14 @@ type facts struct {
 func (f *facts) works(t Transport) bool {
 	o := t.other()
 	return f.up[t] && (!f.silent[t] || !f.up[o] || f.silent[o])
+}
+
+// most is what part of the packets may get lost over WireGuard, for whatever traffic.
+func (f *facts) most() float64 {
+	if f.bbr {
+		return lossyAt
+	}
+	return lossiestAt
 }
 
 // choice decides by which transport this end sends. It prefers WireGuard, unless that is dead, or TLS has been
@@ -95,11 +108,12 @@ type choice struct {
 	well  time.Time     // since when WireGuard works, or has to prove again that it does; zero: it does not
 	slow  time.Time     // since when its round trip is too long; zero: it is not
 	pause time.Duration // for how long it must work before it carries again; 0: it was not left yet
+	trial trial
 }
 
 // newChoice returns the choice of a tunnel that is down: WireGuard, as that is preferred.
 func newChoice(now time.Time, tick time.Duration) *choice {
-	return &choice{tick: tick, carries: WireGuard, since: now, losses: losses{keep: (lossyTicks + 1) * tick}}
+	return &choice{tick: tick, carries: WireGuard, since: now, losses: losses{keep: (boundTicks + 1) * tick}}
 }
 
 // step decides again, and reports whether another transport carries from now on.
@@ -162,17 +176,23 @@ func (c *choice) move(now time.Time, to Transport, why string) bool {
 		}
 	}
 	c.carries, c.since, c.why = to, now, why
+	c.trial.before, c.trial.gains = 0, false
 	return true
 }
 
 // leave goes from WireGuard to TLS if that is better. Both work.
 func (c *choice) leave(now time.Time, f *facts) bool {
-	if rate, lossy := c.losses.lasting(now, lossyTicks*c.tick); lossy {
+	if rate, lossy := c.losses.lasting(now, lossyTicks*c.tick, f.most()); lossy {
 		return c.move(now, TLS, fmt.Sprintf("%.1f %% of the packets that are sent over WireGuard get lost", 100*rate))
 	}
 	if !c.slow.IsZero() && now.Sub(c.slow) >= slowTicks*c.tick {
 		return c.move(now, TLS, fmt.Sprintf("the round trip over WireGuard is %v, and over TLS %v",
 			f.rtt[WireGuard].Round(time.Millisecond/10), f.rtt[TLS].Round(time.Millisecond/10)))
+	}
+	if loss, sent, is := c.bound(now, f); is {
+		moved := c.move(now, TLS, fmt.Sprintf("%.2g %% of the packets that are sent over WireGuard get lost, which bounds what TCP carries", 100*loss))
+		c.trial.before, c.trial.loss = sent, loss
+		return moved
 	}
 	return c.move(now, WireGuard, preferred)
 }
@@ -182,26 +202,49 @@ const preferred = "WireGuard is preferred, and works"
 
 // goBack goes from TLS to WireGuard if that has been well for long enough. Both work.
 func (c *choice) goBack(now time.Time, f *facts) bool {
-	if now.Before(c.well.Add(c.pause)) {
+	if c.tries() {
+		return c.judge(now)
+	}
+	if now.Before(c.well.Add(c.wait(now, f))) {
 		return false
 	}
 	if c.pause > 0 && f.reports {
+		most, enough := f.most()/2, uint64(proofOf)
+		if c.wants(now, f) {
+			most, enough = 0, wholeOf
+		}
 		rate, packets := c.losses.rate(now, proofTicks*c.tick)
 		switch {
-		case rate > goodAt && packets >= proofOf || !c.slow.IsZero():
+		case rate > most && packets >= proofOf || !c.slow.IsZero():
 			c.well, c.pause = now, min(2*c.pause, max(mostPause, waitTicks*c.tick))
 			return false
-		case packets < proofOf:
+		case packets < enough:
 			return false // they are being sent
 		}
 	}
 	return c.move(now, WireGuard, preferred)
 }
 
-// proves reports whether packets are to be sent over WireGuard only to prove that they arrive.
-func (c *choice) proves(now time.Time, f *facts) bool {
-	return c.carries == TLS && f.up[WireGuard] && f.up[TLS] && f.reports && !c.well.IsZero() && c.pause > 0 &&
-		!now.Before(c.well.Add(c.pause-proofTicks*c.tick))
+// wait is for how long WireGuard must have worked before it carries again. What has gone to TLS for what that carries more
+// of comes back soon when there is no such traffic any more.
+func (c *choice) wait(now time.Time, f *facts) time.Duration {
+	if c.trial.gains && !c.wants(now, f) {
+		return min(c.pause, max(firstPause, waitTicks*c.tick))
+	}
+	return c.pause
+}
+
+// proves returns how many packets are to be sent over WireGuard in proofTicks only to prove that they arrive; 0: none.
+func (c *choice) proves(now time.Time, f *facts) int {
+	switch {
+	case c.carries != TLS || !f.up[WireGuard] || !f.up[TLS] || !f.reports || c.well.IsZero() || c.pause == 0 || c.tries():
+		return 0
+	case now.Before(c.well.Add(c.wait(now, f) - proofTicks*c.tick)):
+		return 0
+	case c.wants(now, f):
+		return wholePackets
+	}
+	return proofPackets
 }
 
 // watchSlow notes since when WireGuard takes clearly longer than TLS.

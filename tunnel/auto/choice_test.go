@@ -17,13 +17,16 @@ type player struct {
 
 	rate  int     // packets a second that this end sends over WireGuard while that carries
 	loss  float64 // of all that it sends by it
+	size  int     // bytes of each of these
+	tls   float64 // bytes a second that it sends over TLS while that carries
+	bytes float64
 	moves []string
 }
 
 func newPlayer(t *testing.T) *player {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	p := &player{t: t, c: newChoice(now, time.Second), now: now, rate: 1000}
-	p.f.reports, p.f.hears = true, true
+	p.f.reports, p.f.hears, p.f.bbr = true, true, true
 	return p
 }
 
@@ -46,15 +49,17 @@ func (p *player) pass(seconds int) {
 		switch {
 		case p.c.carries == WireGuard && p.f.up[WireGuard]:
 			rate = p.rate
-		case p.c.proves(p.now, &p.f):
-			rate = proofPackets / proofTicks
+			p.bytes += float64(rate * p.size)
+		default:
+			rate += p.c.proves(p.now, &p.f) / proofTicks
+			p.bytes += p.tls
 		}
 		if p.f.up[WireGuard] {
 			p.sent += uint64(rate)
 			p.got += float64(rate) * (1 - p.loss)
 		}
 		if p.f.up[TLS] {
-			p.c.losses.add(report{p.now, p.sent, uint64(p.got)})
+			p.c.losses.add(report{p.now, p.sent, uint64(p.got), uint64(p.bytes)})
 		}
 		p.step()
 	}
@@ -270,7 +275,6 @@ func TestPausesGrow(t *testing.T) {
 
 // The longer round trip is a reason when it is clearly longer, for a while.
 func TestRoundTrips(t *testing.T) {
-	const ms = time.Millisecond
 	for _, c := range []struct {
 		tls, wg time.Duration
 		leave   bool
@@ -317,17 +321,17 @@ func TestReportsThatRunBack(t *testing.T) {
 	now := time.Now()
 	l := losses{keep: time.Minute}
 	for i, r := range [][2]uint64{{1000, 1000}, {2000, 2000}, {10, 10}, {500, 400}, {600, 900}} {
-		l.add(report{now.Add(time.Duration(i) * time.Second), r[0], r[1]})
+		l.add(report{now.Add(time.Duration(i) * time.Second), r[0], r[1], 0})
 	}
 	if rate, sent := l.rate(now.Add(4*time.Second), 10*time.Second); rate != 0 || sent != 590 {
 		t.Errorf("%v of %d", rate, sent)
 	}
-	l.add(report{now.Add(5 * time.Second), 1600, 1000})
+	l.add(report{now.Add(5 * time.Second), 1600, 1000, 0})
 	if rate, sent := l.rate(now.Add(5*time.Second), time.Second/2); rate != 0.9 || sent != 1000 {
 		t.Errorf("%v of %d", rate, sent)
 	}
 	for i := range 1000 {
-		l.add(report{now.Add(time.Duration(i) * time.Second), 1600, 1000})
+		l.add(report{now.Add(time.Duration(i) * time.Second), 1600, 1000, 0})
 	}
 	if len(l.reports) > 62 {
 		t.Errorf("%d reports are kept", len(l.reports))

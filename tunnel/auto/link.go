@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -235,7 +236,7 @@ func (l *Link) update(now time.Time) {
 			l.happened(now, n.of, n.ev)
 		case heard:
 			l.facts.hears, l.heardAt[TLS] = n.Up, now
-			l.choice.losses.add(report{now, n.Sent, n.Got})
+			l.choice.losses.add(report{now, n.Sent, n.Got, l.tls.Status().Stats.TxBytes + l.wg.Status().Stats.TxBytes})
 		case offered:
 			l.offer(n.addresses, WireGuard)
 		}
@@ -333,7 +334,8 @@ func (l *Link) offer(addresses []netip.Addr, by Transport) {
 // decide has the better transport carry.
 func (l *Link) decide(now time.Time) {
 	if l.facts.silent = l.silent(now); l.facts.up[TLS] && l.facts.up[WireGuard] {
-		l.facts.rtt = [2]time.Duration{l.tls.Status().RTT, l.trip()}
+		tls := l.tls.Status()
+		l.facts.rtt, l.facts.bbr = [2]time.Duration{tls.RTT, l.trip()}, isBBR(tls.Congestion)
 	}
 	if l.choice.step(now, &l.facts) {
 		c := l.choice
@@ -346,6 +348,9 @@ func (l *Link) decide(now time.Time) {
 	}
 	l.status.set(now, l)
 }
+
+// isBBR reports whether a congestion control is one that finds the rate of a path by what arrives, in whichever version.
+func isBBR(congestion string) bool { return strings.HasPrefix(congestion, "bbr") }
 
 // apart is about several remotes, which may be several routers: each transport finds one for itself.
 type apart struct {
@@ -430,11 +435,11 @@ func (l *Link) chores(now time.Time) time.Time {
 	if !f.up[WireGuard] {
 		return now.Add(time.Hour)
 	}
-	if l.choice.proves(now, f) {
+	if n := l.choice.proves(now, f); n > 0 {
 		if err := l.wg.SendKeepalive(); err != nil {
 			l.log.Debug("cannot try WireGuard", "err", err)
 		}
-		if again := now.Add(proofTicks * l.tick / proofPackets); again.Before(next) {
+		if again := now.Add(proofTicks * l.tick / time.Duration(n)); again.Before(next) {
 			next = again
 		}
 	}

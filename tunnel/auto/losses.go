@@ -11,10 +11,12 @@ type losses struct {
 	reports []report      // in the order of time
 }
 
-// report is how many packets this end has sent, and the peer got, until a moment.
+// report is how many packets this end has sent, and the peer got, until a moment, and how many bytes this end has sent by
+// either transport.
 type report struct {
 	at        time.Time
 	sent, got uint64
+	bytes     uint64
 }
 
 func (l *losses) reset() { l.reports = l.reports[:0] }
@@ -49,7 +51,18 @@ func between(a, b report) (sent, lost uint64) {
 
 // rate returns which part of the packets of the time before now got lost, 0 to 1, and how many were sent.
 func (l *losses) rate(now time.Time, during time.Duration) (rate float64, sent uint64) {
-	r := l.within(now, during)
+	return rateOf(l.within(now, during))
+}
+
+// halves returns the same for the two halves of that time.
+func (l *losses) halves(now time.Time, during time.Duration) (early, late float64) {
+	all, second := l.within(now, during), l.within(now, during/2)
+	early, _ = rateOf(all[:len(all)-max(0, len(second)-1)])
+	late, _ = rateOf(second)
+	return early, late
+}
+
+func rateOf(r []report) (rate float64, sent uint64) {
 	if len(r) < 2 {
 		return 0, 0
 	}
@@ -60,10 +73,26 @@ func (l *losses) rate(now time.Time, during time.Duration) (rate float64, sent u
 	return float64(lost) / float64(sent), sent
 }
 
-// lasting reports whether, in the time before now, too many packets got lost, most of that time.
-func (l *losses) lasting(now time.Time, during time.Duration) (rate float64, lossy bool) {
+// load returns what this end sent in the time before now by either transport, in bytes a second, and how many bytes that were for each
+// packet over WireGuard. 0: not known.
+func (l *losses) load(now time.Time, during time.Duration) (rate, size float64) {
+	r := l.within(now, during)
+	if len(r) < 2 {
+		return 0, 0
+	}
+	first, last := r[0], r[len(r)-1]
+	took := last.at.Sub(first.at)
+	if took < during/2 || last.bytes < first.bytes {
+		return 0, 0
+	}
+	bytes := float64(last.bytes - first.bytes)
+	return bytes / took.Seconds(), bytes / float64(max(1, last.sent-first.sent))
+}
+
+// lasting reports whether, in the time before now, at least this part of the packets got lost, most of that time.
+func (l *losses) lasting(now time.Time, during time.Duration, at float64) (rate float64, lossy bool) {
 	rate, sent := l.rate(now, during)
-	if sent < lossyOf || rate < lossyAt {
+	if sent < lossyOf || rate < at {
 		return rate, false
 	}
 	r := l.within(now, during)
@@ -74,7 +103,7 @@ func (l *losses) lasting(now time.Time, during time.Duration) (rate float64, los
 			continue
 		}
 		counts++
-		if float64(lost) >= lossyAt*float64(sent) {
+		if float64(lost) >= at*float64(sent) {
 			bad++
 		}
 	}
