@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"runtime"
+	"slices"
 
 	"warren/internal/config"
 	"warren/tunnel/auto"
@@ -30,7 +32,7 @@ func (i *interfaces) openAuto(name string, t config.Tunnel, report reporter) (tu
 		resume, c.Resume = was, was.Auto
 	}
 	l := auto.New(c)
-	tls, wg, err := i.joinAuto(l, name, t, resume)
+	tls, wg, err := i.joinAuto(l, name, inOneOrder(t), resume)
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
@@ -55,6 +57,21 @@ func (i *interfaces) openAuto(name string, t config.Tunnel, report reporter) (tu
 		wg.SetMarking(marking(t))
 	}
 	return open, nil
+}
+
+// inOneOrder returns a tunnel whose remotes are in a random order already, where they are to be tried in such a one: both transports
+// have to begin with the same. The first stays so if the tunnel returns to it.
+func inOneOrder(t config.Tunnel) config.Tunnel {
+	if t.RemoteOrder != config.RemotesRandom {
+		return t
+	}
+	t.RemoteOrder, t.Remotes = config.RemotesListed, slices.Clone(t.Remotes)
+	others := t.Remotes
+	if t.ReturnToFirst && len(others) > 0 {
+		others = others[1:]
+	}
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	return t
 }
 
 // joinAuto makes the two links of a tunnel. With an error neither is left.

@@ -27,6 +27,32 @@ func TestUDPRemotes(t *testing.T) {
 	}
 }
 
+// Both transports begin with the same remote, at random, or with the first if the tunnel returns to that.
+func TestRemotesInOneOrder(t *testing.T) {
+	listed := config.Tunnel{Remotes: []config.Remote{{Host: "a", Port: 1}, {Host: "b", Port: 2}, {Host: "c", Port: 3}}}
+	if got := inOneOrder(listed); !slices.Equal(got.Remotes, listed.Remotes) {
+		t.Errorf("listed: %v", got.Remotes)
+	}
+	for _, returns := range []bool{false, true} {
+		c := listed
+		c.RemoteOrder, c.ReturnToFirst = config.RemotesRandom, returns
+		seen := make(map[string]int)
+		for range 1000 {
+			got := inOneOrder(c)
+			if got.RemoteOrder != config.RemotesListed || c.RemoteOrder != config.RemotesRandom {
+				t.Fatal("the transports have an order each")
+			}
+			seen[got.Remotes[0].Host+got.Remotes[1].Host+got.Remotes[2].Host]++
+		}
+		if want := map[bool]int{false: 6, true: 2}[returns]; len(seen) != want || returns && seen["abc"]+seen["acb"] != 1000 {
+			t.Errorf("return_to_first %v: %v", returns, seen)
+		}
+		if c.Remotes[0].Host != "a" || c.Remotes[1].Host != "b" {
+			t.Error("the config is another")
+		}
+	}
+}
+
 // What was left of one transport is nothing for the other, and two are no more than one.
 func TestGoesOn(t *testing.T) {
 	tls, wg, both := &tlslink.Handover{}, &wireguard.Handover{}, &auto.Handover{}

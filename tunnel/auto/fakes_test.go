@@ -25,6 +25,8 @@ type fakeTransport struct {
 	trip       time.Duration
 	woken      bool
 	left       int
+	joined     []netip.AddrPort
+	first      []netip.AddrPort
 	named      map[string][2]tunnel.Identity
 }
 
@@ -45,6 +47,10 @@ func (f *fakeTransport) locked(do func()) {
 
 func (f *fakeTransport) Status() (s tunnel.Status) { f.locked(func() { s = f.status }); return s }
 func (f *fakeTransport) Leave()                    { f.locked(func() { f.left++ }) }
+func (f *fakeTransport) Join(at netip.AddrPort)    { f.locked(func() { f.joined = append(f.joined, at) }) }
+func (f *fakeTransport) TryFirst(at netip.AddrPort) {
+	f.locked(func() { f.first = append(f.first, at) })
+}
 func (f *fakeTransport) Named(key string) (local, peer tunnel.Identity, ok bool) {
 	ends, ok := f.named[key]
 	return ends[0], ends[1], ok

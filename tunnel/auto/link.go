@@ -41,11 +41,13 @@ type (
 	TLSLink interface {
 		transport
 		Tell(tunnel.Received)
+		TryFirst(netip.AddrPort)
 	}
 	WireGuardLink interface {
 		transport
 		Received() tunnel.Received
 		Named(key string) (local, peer tunnel.Identity, ok bool)
+		Join(netip.AddrPort)
 		Leave()
 		SendKeepalive() error
 		Measure()
@@ -84,7 +86,7 @@ type Link struct {
 	local, peer tunnel.Identity // since the tunnel came up
 	told        bool            // likewise, the peer has said over TLS which addresses it assigns
 	reportAt    time.Time       // when the peer is to be told next what came over WireGuard
-	apart       apart
+	together    together
 
 	status guarded
 }
@@ -270,6 +272,7 @@ func (l *Link) happened(now time.Time, of Transport, ev tunnel.Event) {
 	}
 	l.reportAt = now
 	l.decide(now)
+	l.follow()
 	isUp := f.up[TLS] || f.up[WireGuard]
 	switch {
 	case isUp && !l.isUp:
@@ -352,35 +355,6 @@ func (l *Link) decide(now time.Time) {
 // isBBR reports whether a congestion control is one that finds the rate of a path by what arrives, in whichever version.
 func isBBR(congestion string) bool { return strings.HasPrefix(congestion, "bbr") }
 
-// apart is about several remotes, which may be several routers: each transport finds one for itself.
-type apart struct {
-	since time.Time     // when the router at the other end of TLS heard nothing over WireGuard first; zero: it does, or one of them is down
-	wait  time.Duration // for how long that may be so; 0: apartFor
-}
-
-// Bounds on the time after which WireGuard looks for the router that TLS is connected to. It doubles each time, as that
-// may be out of reach for UDP.
-const (
-	apartFor  = 5 * time.Second
-	apartMost = time.Minute
-)
-
-// rejoin has WireGuard look for another router than the one that it has found, where that is not the one which TLS is connected to.
-func (l *Link) rejoin(now time.Time) {
-	f, a := &l.facts, &l.apart
-	switch {
-	case !f.up[TLS] || !f.up[WireGuard] || !f.reports:
-		a.since = time.Time{}
-	case f.hears:
-		*a = apart{}
-	case a.since.IsZero():
-		a.since = now
-	case now.Sub(a.since) >= max(a.wait, apartFor):
-		a.since, a.wait = time.Time{}, min(2*max(a.wait, apartFor), apartMost)
-		l.wg.Leave()
-	}
-}
-
 // silent returns over which transports nothing comes, though the peer sends something each tick: reports over TLS, and answers
 // over WireGuard.
 func (l *Link) silent(now time.Time) (silent [2]bool) {
@@ -422,7 +396,7 @@ func (l *Link) chores(now time.Time) time.Time {
 	if !f.up[TLS] {
 		return now.Add(time.Hour) // something happens before there is anything to do
 	}
-	l.rejoin(now)
+	l.keepTogether(now)
 	next := l.reportAt
 	if !now.Before(l.reportAt) {
 		l.tls.Tell(l.wg.Received())

@@ -2,8 +2,10 @@ package tlslink
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/remote"
 )
 
 // heardLen is the length of what frameHeard carries: a byte that is 1 if the other transport works, else
@@ -36,3 +38,37 @@ func (l *Link) told(b []byte) {
 
 // beside reports whether the end that said hello carries the tunnel by another transport too.
 func (h *hello) beside() bool { return h.flags&flagBeside != 0 }
+
+// TryFirst says where the peer is by the tunnel's other transport; not valid: nowhere. When the next session is dialed, the remote at that
+// address, and with that port if there is one, is tried before all others, as these may be other routers, bad as it may be. It may be called
+// from any goroutine.
+func (l *Link) TryFirst(at netip.AddrPort) { l.otherAt.Store(&at) }
+
+// together returns where that is; nil: nowhere, as far as is known.
+func (l *Link) together() *remote.Group {
+	at := l.otherAt.Load()
+	if at == nil || !at.IsValid() {
+		return nil
+	}
+	for _, exact := range []bool{true, false} {
+		for i := range l.cfg.Remotes {
+			for _, a := range l.knownOf(i) {
+				if a.Addr().Unmap() == at.Addr().Unmap() && (!exact || a.Port() == at.Port()) {
+					return &remote.Group{Remote: i, Addrs: []netip.AddrPort{a}}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// knownOf returns the addresses of a remote that are known without asking a name server.
+func (l *Link) knownOf(which int) []netip.AddrPort {
+	if a, err := netip.ParseAddrPort(l.cfg.Remotes[which]); err == nil {
+		return []netip.AddrPort{a}
+	}
+	if which < len(l.places) {
+		return l.places[which]
+	}
+	return nil
+}

@@ -1,6 +1,7 @@
 package tlslink
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -88,7 +89,7 @@ func (l *Link) startDial(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	l.ways.end()
 	l.ways = &ways{}
-	d := &dial{cancel: cancel, ways: l.ways, book: l.book.Clone(), first: l.paused.at(l.cfg.Remotes)}
+	d := &dial{cancel: cancel, ways: l.ways, book: l.book.Clone(), first: cmp.Or(l.paused.at(l.cfg.Remotes), l.together())}
 	l.dial = d
 	go func() {
 		r := l.dialRound(ctx, d)

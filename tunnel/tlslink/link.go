@@ -83,10 +83,11 @@ type Link struct {
 
 	twin twin
 
-	whereabouts whereabouts // for known
-	form        form        // of handshakes
-	segments    segments    // of connections that are dialed
-	dialedIt    atomic.Bool // this end dialed the session
+	whereabouts whereabouts                    // for known
+	form        form                           // of handshakes
+	segments    segments                       // of connections that are dialed
+	otherAt     atomic.Pointer[netip.AddrPort] // by TryFirst
+	dialedIt    atomic.Bool                    // this end dialed the session
 }
 
 func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {

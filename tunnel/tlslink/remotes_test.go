@@ -125,6 +125,34 @@ func TestPenaltyCountsTheTimeAtTheRemote(t *testing.T) {
 	}
 }
 
+// A router that the tunnel's other transport is carried to is dialed before all others, bad as it may be: the session ended, as a
+// connection did, but the router is there. Where it does not answer the others are tried.
+func TestOtherTransportsRouterIsTriedFirst(t *testing.T) {
+	t.Parallel()
+	s := servers(t, 3)
+	first, second := newProxy(t, s[0].addr()), newProxy(t, s[1].addr())
+	at := netip.MustParseAddrPort(second.addr())
+	c := client(t)
+	c.start(secretTrust(0), first.addr(), second.addr(), s[2].addr())
+	if ev := c.waitEvents(1)[0]; ev.Remote.String() != first.addr() {
+		t.Fatalf("%+v", ev)
+	}
+	c.link.TryFirst(at)
+	first.cut()
+	if evs := c.waitEvents(3); evs[2].Remote != at {
+		t.Fatalf("%+v", evs[1:])
+	}
+	second.cut()
+	second.heal()
+	if evs := c.waitEvents(5); evs[4].Remote != at {
+		t.Fatalf("though its session has just ended: %+v", evs[3:])
+	}
+	second.cut()
+	if evs := c.waitEvents(7); evs[6].Remote == at {
+		t.Errorf("%+v", evs[5:])
+	}
+}
+
 // In random order not always the same server is the first.
 func TestRandomOrder(t *testing.T) {
 	t.Parallel()

@@ -33,8 +33,11 @@ type attempts struct {
 	up    time.Time // since when the tunnel is up, or was
 }
 
-func (t *attempts) places() (all []netip.AddrPort) {
-	for _, g := range t.groups {
+func (t *attempts) places() (all []netip.AddrPort) { return placesOf(t.groups) }
+
+// placesOf returns the addresses of groups, each once.
+func placesOf(groups []remote.Group) (all []netip.AddrPort) {
+	for _, g := range groups {
 		for _, a := range g.Addrs {
 			if !slices.Contains(all, a) {
 				all = append(all, a)
@@ -95,7 +98,7 @@ func (l *Link) tryNext(now time.Time) (look bool) {
 				return false
 			}
 			l.countRound(now)
-			t.queue, t.began, look = remote.Order(t.groups, &t.book, l.cfg.RandomOrder, now), now, true
+			t.queue, t.began, look = l.order(now), now, true
 		}
 		t.at, t.first, t.again = t.queue[0].Addrs, t.queue[0].Remote == 0, max(0, protocol.Begins(l.known)-1)
 		t.queue = t.queue[1:]
@@ -122,28 +125,6 @@ func (l *Link) initiateAt(usual []netip.AddrPort) []netip.AddrPort {
 		return l.tries.at
 	}
 	return usual
-}
-
-// errElsewhere is why a tunnel goes down whose peer is to be found at another place.
-var errElsewhere = errors.New("it is another router than the one that the tunnel is carried to over TLS")
-
-// Leave has the peer be looked for at another place than where it is. Where no other one is known it does nothing. It may be called
-// from any goroutine.
-func (l *Link) Leave() {
-	select {
-	case l.leaves <- struct{}{}:
-	default:
-	}
-}
-
-// leavePlace does what Leave asks for.
-func (l *Link) leavePlace(now time.Time) {
-	at := l.peer.Status(now).Endpoint
-	if l.isUp() && slices.ContainsFunc(l.tries.places(), func(a netip.AddrPort) bool { return a != at }) {
-		l.sayLeaving(l.peer.Sealer(now, 1))
-		l.peer.Leave()
-		l.down(now, errElsewhere)
-	}
 }
 
 // leave is called when the tunnel went down. The place where the peer was is left for another one,

@@ -41,6 +41,7 @@ type Link struct {
 	resolving bool
 	lookAt    time.Time // when to look the remotes up again; zero: with the next round
 	tries     attempts
+	beside    netip.AddrPort // where the peer is by another transport; not valid: nowhere, as far as is known
 	back      homeward
 	known     []Keys          // of the peer
 	local     tunnel.Identity // of this end, since the tunnel came up or SetEnds
@@ -62,7 +63,8 @@ type Link struct {
 	timed   timed
 	measure atomic.Bool // Measure was called
 
-	renamed atomic.Pointer[names] // by SetEnds; nil: nothing is to be done
+	joins   atomic.Pointer[netip.AddrPort] // by Join; nil: nothing is to be done
+	renamed atomic.Pointer[names]          // by SetEnds; nil: nothing is to be done
 
 	roundTrip atomic.Int64 // in ns, that was measured last
 
@@ -229,6 +231,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 	l.assess(now)
 	l.diagnose(now)
 	l.tryEnds(now)
+	l.tryJoin(now)
 	l.tryPath(now)
 	l.tryMeasure(now)
 	l.tryAssign(now)

@@ -69,12 +69,13 @@ func (l *Link) found(now time.Time, r resolved) {
 	t.groups, t.complete = r.groups, r.done
 	places := t.places()
 	l.peer.SetPlaces(places)
+	l.keepTo(now)
 	tried := func(a netip.AddrPort) bool { return slices.Contains(t.at, a) }
 	switch {
 	case !slices.ContainsFunc(places, tried):
 		t.restart()
 	case grows: // what came now is for the round that has begun
-		t.queue = slices.DeleteFunc(remote.Order(t.groups, &t.book, l.cfg.RandomOrder, now),
+		t.queue = slices.DeleteFunc(l.order(now),
 			func(g remote.Group) bool { return slices.ContainsFunc(g.Addrs, tried) })
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"warren/tunnel"
+	"warren/tunnel/internal/remote"
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -39,6 +40,9 @@ func (l *Link) first() []netip.AddrPort {
 	at := l.report.Status().Remote
 	if len(l.cfg.Remotes) < 2 || at == l.back.home || slices.Contains(groups[0].Addrs, at) {
 		return nil
+	}
+	if only := l.only(); only != nil && !slices.ContainsFunc(only, func(g remote.Group) bool { return g.Remote == 0 }) {
+		return nil // the other transport goes back there first
 	}
 	return groups[0].Addrs
 }

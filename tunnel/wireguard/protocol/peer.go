@@ -62,6 +62,7 @@ type Peer struct {
 	replied    time.Time        // when one was answered last
 	places     []netip.AddrPort // where the peer may be, if these are several
 	left       []netip.AddrPort // of them, where it was left for another
+	only       []netip.AddrPort // of them, where it is looked for alone; nil: at all
 	asked      []netip.AddrPort // where the latest question was put,
 	askedAt    time.Time        // and when; zero: none was
 	stamped    timestamp        // of the initiation that we sent last

@@ -31,6 +31,13 @@ func (p *Peer) SetPlaces(places []netip.AddrPort) {
 	p.left = slices.DeleteFunc(p.left, func(a netip.AddrPort) bool { return !slices.Contains(p.places, a) })
 }
 
+// SetOnly says at which of several places the peer is looked for alone; nil: at all. Initiations from the others are not answered.
+func (p *Peer) SetOnly(places []netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.only = slices.Clone(places)
+}
+
 // staysLocked reports whether an initiation alone does not move the peer.
 func (p *Peer) staysLocked() bool { return len(p.places) > 0 && p.endpoint.IsValid() }
 
@@ -42,9 +49,12 @@ func (p *Peer) wasLeftLocked(from netip.AddrPort) bool {
 // askedFor is for how long a machine that was asked may go on with handshakes of its own (section 6.4).
 const askedFor = rekeyAttemptTime + rekeyTimeout
 
-// isUnwantedLocked reports whether an initiation from a place is not answered, for a session with the
-// peer works at another.
+// isUnwantedLocked reports whether an initiation from a place is not answered, for the peer is looked for at another, or a session with
+// it works there.
 func (p *Peer) isUnwantedLocked(now time.Time, from netip.AddrPort) bool {
+	if p.only != nil && from != p.endpoint && slices.Contains(p.places, from) && !slices.Contains(p.only, from) {
+		return true
+	}
 	asked := from != p.endpoint && now.Sub(p.askedAt) < askedFor && slices.Contains(p.asked, from)
 	return (asked || p.wasLeftLocked(from)) && p.current.sendable(now, 1) && now.Sub(p.spoke) < rekeyTimeout
 }

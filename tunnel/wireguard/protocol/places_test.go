@@ -105,6 +105,30 @@ func TestDeafServerDoesNotDrawBack(t *testing.T) {
 	}
 }
 
+// While the peer is looked for at one place alone, machines at the others do not draw it there, whether it has a session or not.
+func TestOnlyOnePlace(t *testing.T) {
+	n := newServers(t)
+	n.a.p.SetOnly([]netip.AddrPort{elsewhere})
+	n.a.p.TryAt(n.now, elsewhere) // no answer
+	n.deaf[elsewhere] = true
+	n.tick()
+	n.begins(n.b)
+	if s := n.a.p.Status(n.now); s.Endpoint != elsewhere || s.Established || n.b.p.Status(n.now).Established {
+		t.Errorf("%+v", s)
+	}
+	n.now, n.deaf[elsewhere] = n.now.Add(6*time.Second), false
+	n.begins(n.c)
+	if s := n.a.p.Status(n.now); s.Endpoint != elsewhere || !n.c.p.Status(n.now).Established {
+		t.Errorf("that place is not answered: %+v", s)
+	}
+	n.a.p.SetOnly(nil)
+	n.now = n.now.Add(6 * time.Second)
+	n.begins(n.b)
+	if !n.b.p.Status(n.now).Established {
+		t.Error("not answered, though it may be anywhere")
+	}
+}
+
 // A machine with several addresses that was restarted may begin with one where it was never left.
 func TestPlaceThatWasNotLeft(t *testing.T) {
 	n := newServers(t)
