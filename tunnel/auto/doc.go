@@ -21,9 +21,11 @@
 //		 4. What gets lost the receiver knows, by WireGuard's counters. It tells over TLS each second (losses.go).
 //		 5. This end goes back to WireGuard when that has worked for a while, and longer each time that it was left again soon.
 //		    At the end of the while it sends empty packets by it, of which next to all must arrive.
-//		 6. Of several remotes the transports may have found different routers. Then the one at the other end of TLS hears nothing over
-//		    WireGuard, TLS carries, and WireGuard is told to look elsewhere.
-//		 7. What a dead transport has read from the interface is lost with it. TCP in the tunnel sends it again, and BGP's session
+//		 6. Few losses may be a reason too, with bbr at this end, where they bound what it sends and a trial shows that TLS carries
+//		    more (bound.go). Without bbr, only many are.
+//		 7. Several remotes may be several routers. Both transports go to the same one (together.go): WireGuard where TLS is, and TLS,
+//		    without a session, where WireGuard is.
+//		 8. What a dead transport has read from the interface is lost with it. TCP in the tunnel sends it again, and BGP's session
 //		    goes on: it sees no more than lost packets.
 //
 // The interface has the MTU that both can carry. Where the path of WireGuard's packets is narrower it is smaller while that
