@@ -78,6 +78,8 @@ type facts struct {
 	// reports says that the peer tells what it receives over WireGuard; hears, that it told last that it does
 	// receive. Both mean nothing unless TLS is up.
 	reports, hears bool
+	// astray is that WireGuard is at another address than TLS: where the peer does not hear it, at another router.
+	astray bool
 }
 
 // works reports whether a transport can carry. One that is silent is not, unless the other is too: dead_after may be longer than
@@ -135,6 +137,8 @@ func (c *choice) step(now time.Time, f *facts) (moved bool) {
 		return c.move(now, TLS, notUp(WireGuard, f))
 	case !f.up[TLS], !f.works(TLS) && hears: // silent for a moment is better than a direction that is dead
 		return c.move(now, WireGuard, notUp(TLS, f))
+	case !hears && f.astray:
+		return c.leaveAstray(now)
 	case !hears:
 		return c.move(now, TLS, "the peer receives nothing over WireGuard")
 	case c.carries == WireGuard:
@@ -178,6 +182,16 @@ func (c *choice) move(now time.Time, to Transport, why string) bool {
 	c.carries, c.since, c.why = to, now, why
 	c.trial.before, c.trial.gains = 0, false
 	return true
+}
+
+// leaveAstray goes to TLS while WireGuard is at another router. That says nothing of WireGuard: it is not longer in coming back.
+func (c *choice) leaveAstray(now time.Time) bool {
+	pause := c.pause
+	moved := c.move(now, TLS, "WireGuard is at another router than TLS")
+	if pause > 0 {
+		c.pause = pause
+	}
+	return moved
 }
 
 // leave goes from WireGuard to TLS if that is better. Both work.

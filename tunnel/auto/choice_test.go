@@ -157,6 +157,24 @@ func TestPeerHearsNothing(t *testing.T) {
 	p.want(WireGuard, preferred)
 }
 
+// WireGuard that is at another router than TLS is left, and is no longer in coming back for that.
+func TestAstrayIsNoFault(t *testing.T) {
+	p := both(t)
+	for range 10 {
+		p.f.hears, p.f.astray = false, true
+		p.step()
+		p.want(TLS, "WireGuard is at another router than TLS")
+		p.f.hears, p.f.astray = true, false
+		p.pass(8)
+		p.want(TLS, "another router")
+		p.pass(4)
+		p.want(WireGuard, preferred)
+		p.f.astray = true // two addresses of one router
+		p.pass(10)
+		p.want(WireGuard, preferred)
+	}
+}
+
 // TLS may say nothing for a moment, as while TCP sends again what was lost. Nothing that this end sends would arrive over
 // WireGuard, if the peer has said so.
 func TestSilentIsBetterThanDeaf(t *testing.T) {

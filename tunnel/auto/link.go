@@ -271,8 +271,8 @@ func (l *Link) happened(now time.Time, of Transport, ev tunnel.Event) {
 		f.reports, f.hears = ev.Up && ev.Beside, true
 	}
 	l.reportAt = now
-	l.decide(now)
 	l.follow()
+	l.decide(now)
 	isUp := f.up[TLS] || f.up[WireGuard]
 	switch {
 	case isUp && !l.isUp:

@@ -44,6 +44,7 @@ func (l *Link) follow() {
 		t.wg = wg
 		l.tls.TryFirst(wg)
 	}
+	l.facts.astray = wg.Addr().Unmap() != tls.Addr().Unmap()
 }
 
 // keepTogether has WireGuard look for another router than the one that it has found, where that is not the one which TLS is connected to.
@@ -51,8 +52,7 @@ func (l *Link) keepTogether(now time.Time) {
 	l.follow()
 	f, t := &l.facts, &l.together
 	wait := max(t.wait, apartFor)
-	stray := t.wg.Addr().Unmap() != t.tls.Addr().Unmap()
-	if stray {
+	if f.astray {
 		wait = strayTicks * l.tick
 	}
 	switch {
@@ -63,7 +63,7 @@ func (l *Link) keepTogether(now time.Time) {
 	case t.since.IsZero():
 		t.since = now
 	case now.Sub(t.since) >= wait:
-		if t.since = (time.Time{}); !stray {
+		if t.since = (time.Time{}); !f.astray {
 			t.wait = min(2*wait, apartMost)
 		}
 		l.wg.Leave()
