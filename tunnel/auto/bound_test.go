@@ -122,6 +122,24 @@ func TestTrialInVain(t *testing.T) {
 	p.want(TLS, "bounds")
 }
 
+// WireGuard that dies while TLS is tried ends the trial: it comes back as after any other failure.
+func TestDiesInTrial(t *testing.T) {
+	p := both(t)
+	p.f.rtt, p.loss = [2]time.Duration{20 * ms, 20 * ms}, 0.01
+	p.carry(7, 1400, 300)
+	for p.c.carries == WireGuard {
+		p.pass(1)
+	}
+	p.up(WireGuard, false, "silence")
+	p.pass(2 * trialTicks)
+	p.loss = 0
+	p.up(WireGuard, true, "")
+	p.pass(8)
+	p.want(TLS, "bounds")
+	p.pass(5)
+	p.want(WireGuard, preferred)
+}
+
 // When there is no such traffic any more, packets go back to what does not make them wait, losses or not.
 func TestTrafficIsOver(t *testing.T) {
 	p := both(t)

@@ -125,6 +125,7 @@ func (c *choice) step(now time.Time, f *facts) (moved bool) {
 	case !f.works(WireGuard) || f.up[TLS] && !hears:
 		c.well = time.Time{}
 		c.losses.reset()
+		c.trial.before, c.trial.gains = 0, false // it is no trial any more
 	case c.well.IsZero():
 		c.well = now
 	}
