@@ -23,8 +23,8 @@ const (
 	// have some hundred, and acknowledgments less.
 	boundNear = 0.5
 	bulkSize  = 600
-	// trialTicks is for how long TLS is tried. In the second half it must carry gain times as much: cubic in the tunnel grows by 0.4
-	// packets a round trip and cube of seconds, so that both of the streams above have doubled by then.
+	// trialTicks is for how long TLS is tried. In the second half it must carry gain times as much: cubic in the tunnel grows its window
+	// by 0.4 packets times the cube of the seconds without a loss (RFC 9438), so that both streams above have doubled by then.
 	trialTicks = 12
 	gain       = 1.5
 	firstRest  = time.Minute // after a trial in vain; twice as long each time, up to mostPause
