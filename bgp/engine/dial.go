@@ -126,7 +126,7 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		return
 	}
 	c := &peerConn{
-		dialed: dialed, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1), over: make(chan struct{}),
+		dialed: dialed, external: n.ASN != s.cfg.ASN, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1), over: make(chan struct{}),
 		see:      func(seen observation) { s.onConn(n, seen) },
 		lost:     func(c *peerConn) bool { return s.onLost(n, c) },
 		endOfRIB: func(c *peerConn, f family) bool { return s.onEndOfRIB(n, c, f) },
