@@ -113,14 +113,14 @@ func (s *Speaker) dial(n *neighbor, timeout time.Duration) (*net.TCPConn, error)
 
 // wantsConnectionLocked reports whether n is ready for a connection and has none.
 func (s *Speaker) wantsConnectionLocked(n *neighbor) bool {
-	return n.readyLocked() && !n.session.waiting
+	return n.readyLocked() && n.session.waiting == 0
 }
 
 // handOver gives GoBGP a connection with n, or closes it where n has got another
 // one meanwhile.
 func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 	s.mu.Lock()
-	if !n.readyLocked() || dialed && n.session.waiting {
+	if !n.readyLocked() || dialed && n.session.waiting > 0 {
 		s.mu.Unlock()
 		conn.Close()
 		return
