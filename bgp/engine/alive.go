@@ -88,14 +88,20 @@ func (c *peerConn) checkAlive(now time.Time) (do func()) {
 		return nil
 	}
 	// A third of the hold time is GoBGP's, and it may be a little late. If something is under way, the peer hears that.
-	if c.silent() <= min(hold/3+time.Second, hold*2/3) || unsent > 0 || !c.speaking.CompareAndSwap(false, true) {
+	if c.silent() <= min(hold/3+time.Second, hold*2/3) || unsent > 0 {
 		return nil
 	}
-	return func() {
-		defer c.speaking.Store(false)
-		if _, err := tcp.Write(keepaliveMessage); err == nil {
-			c.speak()
-		}
+	return func() { c.say(tcp) }
+}
+
+// say writes a KEEPALIVE beside GoBGP, unless one is being written. It may block, as checkAlive's may.
+func (c *peerConn) say(tcp *net.TCPConn) {
+	if !c.speaking.CompareAndSwap(false, true) {
+		return
+	}
+	defer c.speaking.Store(false)
+	if _, err := tcp.Write(keepaliveMessage); err == nil {
+		c.speak()
 	}
 }
 

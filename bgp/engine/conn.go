@@ -27,6 +27,7 @@ import (
 // time without any in between (lost.go).
 type peerConn struct {
 	dialed        bool // this end made the connection
+	external      bool // the peer is in another AS
 	local, remote net.Addr
 	see           func(observation)
 	lost          func(*peerConn) bool         // the connection of an established session has failed; whether GoBGP's goes on

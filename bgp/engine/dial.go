@@ -113,20 +113,20 @@ func (s *Speaker) dial(n *neighbor, timeout time.Duration) (*net.TCPConn, error)
 
 // wantsConnectionLocked reports whether n is ready for a connection and has none.
 func (s *Speaker) wantsConnectionLocked(n *neighbor) bool {
-	return n.readyLocked() && !n.session.waiting
+	return n.readyLocked() && n.session.waiting == 0
 }
 
 // handOver gives GoBGP a connection with n, or closes it where n has got another
 // one meanwhile.
 func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 	s.mu.Lock()
-	if !n.readyLocked() || dialed && n.session.waiting {
+	if !n.readyLocked() || dialed && n.session.waiting > 0 {
 		s.mu.Unlock()
 		conn.Close()
 		return
 	}
 	c := &peerConn{
-		dialed: dialed, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1), over: make(chan struct{}),
+		dialed: dialed, external: n.ASN != s.cfg.ASN, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1), over: make(chan struct{}),
 		see:      func(seen observation) { s.onConn(n, seen) },
 		lost:     func(c *peerConn) bool { return s.onLost(n, c) },
 		endOfRIB: func(c *peerConn, f family) bool { return s.onEndOfRIB(n, c, f) },

@@ -381,16 +381,9 @@ func TestNewConnectionKeeps(t *testing.T) {
 	waitRoutes(t, s, "b", "10.2.0.0/16")
 	w := &routeWatch{s: s}
 	w.look()
-	up := statusOf(s, "b").Since
-	eventually(t, 40*time.Second, func() string {
-		if d := time.Since(up); d < takeoverAfter+100*time.Millisecond {
-			return fmt.Sprintf("up for %v", d)
-		}
-		return ""
-	})
-	old := g.conn
-	p := dialRaw(t, g.peer, g.local)
-	p.establishAs(openMessage(t, g.asn, g.id, graceful(true, true, 60), extendedNextHop))
+	g.vanish()
+	old := g.rawPeer
+	p := takeOver(t, g.peer, g.local, openMessage(t, g.asn, g.id, graceful(true, true, 60), extendedNextHop))
 	p.keepAlive()
 	g.rawPeer = p
 	waitState(t, s, "b", "established")
@@ -400,8 +393,9 @@ func TestNewConnectionKeeps(t *testing.T) {
 	g.wantStale(0)
 	waitRoutes(t, s, "b", "10.2.0.0/16")
 	w.wantLost(t)
+	old.reappear()
 	eventually(t, 40*time.Second, func() string {
-		if _, err := old.Write(make([]byte, 1)); err == nil {
+		if _, err := old.conn.Write(make([]byte, 1)); err == nil {
 			return "the old connection is still there"
 		}
 		return ""

@@ -161,3 +161,41 @@ func TestTTLSecurity(t *testing.T) {
 	waitRoutes(t, b, "a", "10.1.0.0/16")
 	waitRoutes(t, a, "b", "10.2.0.0/16")
 }
+
+// TestStrangersOnTheLAN: a host of the network that belongs to nobody connects again and again. It keeps no neighbor's
+// connections from being taken, not even those of one that cannot be dialed and of those that come to the same listener.
+func TestStrangersOnTheLAN(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1", withPool(t))
+	local, first := testAddrs()
+	for i, name := range []string{"a", "b"} {
+		n := Neighbor{
+			Name: name, LocalAddr: local, PeerAddr: host(first, byte(2+i)), ASN: 64513 + uint32(i),
+			Network: []netip.Prefix{netip.PrefixFrom(local, 24)}, Import: Policy{Any: true}, Export: Policy{Own: true},
+		}
+		if err := s.AddNeighbor(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	strangers := make(chan struct{})
+	go func() {
+		defer close(strangers)
+		d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(host(first, 99), 0)), Timeout: 30 * time.Second}
+		for tick := time.Tick(time.Second / 50); t.Context().Err() == nil; <-tick {
+			if conn, err := d.Dial("tcp", netip.AddrPortFrom(local, testPort).String()); err == nil {
+				defer conn.Close()
+			}
+		}
+	}()
+	t.Cleanup(func() { <-strangers })
+	waitState(t, s, "a", stateActive)
+	// This one says nothing, and occupies nobody else.
+	dialRaw(t, host(first, 2), local)
+	waitState(t, s, "a", stateOpenSent)
+	dialRaw(t, host(first, 2), local)
+	for i, name := range []string{"b", "a"} {
+		p := dialRaw(t, host(first, byte(3-i)), local)
+		p.establish(64514-uint32(i), fmt.Sprintf("10.0.0.%d", 3-i))
+		waitState(t, s, name, stateEstablished)
+		p.serve()
+	}
+}

@@ -101,14 +101,8 @@ func TestCausesOfTheEnd(t *testing.T) {
 		}},
 		{"malformed", "the peer sent what no session survives: ", func(p *rawPeer) { p.write(message(9, 19, nil)) }},
 		{"back", "the peer opened a new session: it had lost this one", func(p *rawPeer) {
-			eventually(t, 40*time.Second, func() string {
-				if up := time.Since(statusOf(s, "back").Since); up < takeoverAfter+100*time.Millisecond {
-					return "not long enough"
-				}
-				return ""
-			})
-			next := dialRaw(t, p.addr, statusLocal(p))
-			next.send(openMessage(t, 64513, "10.1.0.4"))
+			p.vanish()
+			takeOver(t, p.addr, statusLocal(p), openMessage(t, 64513, "10.1.0.4", extendedNextHop))
 		}},
 	}
 	for i, c := range ends {

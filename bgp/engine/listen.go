@@ -6,17 +6,22 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/time/rate"
+
+	"warren/bgp/judge"
 )
 
-// A neighbor needs a new connection now and then; whoever asks for more waits
-// in the kernel's queue.
+// A neighbor needs a new connection now and then. Others may connect from its address (collide.go), so what is taken and
+// what waits is bounded for each neighbor.
 const (
-	acceptsPerSecond = 5
-	acceptBurst      = 10
+	arrivalsPerSecond = 20
+	arrivalBurst      = 20
+	mostArriving      = 8
+
+	acceptRetry = 200 * time.Millisecond
 
 	listenInterval = 2 * time.Second // between attempts to have a listener
 
@@ -57,61 +62,118 @@ func (s *Speaker) serve(n *neighbor, l net.Listener) {
 	n.work.Go(func() { s.acceptLoop(n, l) })
 }
 
-// acceptLoop hands n's connections to GoBGP until l is closed.
+// acceptLoop takes n's connections until l is closed. It waits for none of them: listeners at one address are one, so that
+// others are behind it in the queue. Those of nobody that is known are closed.
 func (s *Speaker) acceptLoop(n *neighbor, l net.Listener) {
-	limit := rate.NewLimiter(acceptsPerSecond, acceptBurst)
-	for limit.Wait(n.ctx) == nil {
+	for {
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil { // out of descriptors, or aborted by the peer
-			time.Sleep(time.Second / acceptsPerSecond)
+			if !pause(n.ctx, acceptRetry) {
+				return
+			}
 			continue
 		}
 		remote := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
-		switch {
-		case remote == n.key:
-			s.receive(n, conn.(*net.TCPConn))
-		case !n.LAN() || !s.receiveBeside(n, remote, conn.(*net.TCPConn)):
-			conn.Close()
-		}
+		s.arrive(n, remote, conn.(*net.TCPConn))
 	}
 }
 
-// receiveBeside takes a connection that came to n's listener and is of another neighbor on
-// the same network: listeners at one address are one. It returns false if there is none.
-func (s *Speaker) receiveBeside(n *neighbor, remote netip.Addr, conn *net.TCPConn) bool {
+// arrive takes a connection that came to n's listener from an address: n's, or another neighbor's on the same
+// network. Where too many wait the one that has waited longest is closed: a peer's own sends its OPEN at once, and so soon waits no more.
+func (s *Speaker) arrive(n *neighbor, remote netip.Addr, conn *net.TCPConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o := s.byAddr[remote]
-	if o == nil || !o.LAN() || o.LocalAddr != n.LocalAddr || o.Interface != n.Interface || o.ctx.Err() != nil {
-		return false
+	o := s.listenedForLocked(n, remote)
+	if o == nil || !o.arrivals.Allow() {
+		conn.Close()
+		return
 	}
+	if len(o.arriving) == mostArriving {
+		o.arriving[0].Close()
+		o.arriving = slices.Delete(o.arriving, 0, 1)
+	}
+	o.arriving = append(o.arriving, conn)
 	o.work.Go(func() { s.receive(o, conn) })
-	return true
+}
+
+// listenedForLocked is the neighbor whose connection from an address came to n's listener, or nil.
+func (s *Speaker) listenedForLocked(n *neighbor, remote netip.Addr) *neighbor {
+	o := n
+	if remote != n.key {
+		o = s.byAddr[remote]
+		if o == nil || !n.LAN() || !o.LAN() || o.LocalAddr != n.LocalAddr || o.Interface != n.Interface {
+			return nil
+		}
+	}
+	if o.ctx.Err() != nil {
+		return nil
+	}
+	return o
 }
 
 // receive hands a connection that n made to GoBGP when GoBGP takes it. No other
 // one is made to n meanwhile: each end would keep its own.
 func (s *Speaker) receive(n *neighbor, conn *net.TCPConn) {
+	defer s.leave(n, conn)
 	if !s.setWaiting(n) {
 		conn.Close()
 		return
 	}
 	defer s.endWaiting(n)
-	if have := s.connection(n); have.conn != nil {
-		if !s.collide(n, conn) {
-			conn.Close()
+	for done := false; !done; {
+		open, why, ok := s.awaitOpen(n, conn)
+		if !ok {
+			s.turnAway(n, conn, why)
 			return
+		}
+		done = s.take(n, conn, open)
+	}
+}
+
+// take is the part of receive that is done for one connection at a time. It returns false if there is a connection meanwhile,
+// so that an OPEN is needed.
+func (s *Speaker) take(n *neighbor, conn *net.TCPConn, open *judge.Open) (done bool) {
+	select {
+	case n.turn <- struct{}{}:
+		defer func() { <-n.turn }()
+	case <-n.ctx.Done():
+		conn.Close()
+		return true
+	}
+	have := s.connection(n)
+	if have.conn != nil && open == nil {
+		return false
+	}
+	if !s.leave(n, conn) {
+		return true // a later one has taken its place, and closed it
+	}
+	if have.conn != nil {
+		if replaces, why := s.collide(n, have, open); !replaces {
+			s.turnAway(n, conn, why)
+			return true
 		}
 		s.endCurrent(n)
 	}
 	if !s.waitReady(n) || hungUp(conn) {
 		conn.Close()
-		return
+		return true
 	}
 	s.handOver(n, conn, false)
+	return true
+}
+
+// leave notes that conn does not wait any more, and reports whether it did.
+func (s *Speaker) leave(n *neighbor, conn *net.TCPConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(n.arriving, conn)
+	if i >= 0 {
+		n.arriving = slices.Delete(n.arriving, i, i+1)
+	}
+	return i >= 0
 }
 
 // setWaiting notes that a connection of the peer's waits to be taken, and ends
@@ -123,7 +185,7 @@ func (s *Speaker) setWaiting(n *neighbor) bool {
 	if n.heldFor() > 0 {
 		return false
 	}
-	n.session.waiting = true
+	n.session.waiting++
 	if n.session.cancelDial != nil {
 		n.session.cancelDial()
 	}
@@ -133,7 +195,7 @@ func (s *Speaker) setWaiting(n *neighbor) bool {
 // endWaiting has n dialled again if nothing has come of the connection.
 func (s *Speaker) endWaiting(n *neighbor) {
 	s.mu.Lock()
-	n.session.waiting = false
+	n.session.waiting--
 	if s.wantsConnectionLocked(n) {
 		s.startDialLocked(n)
 	}

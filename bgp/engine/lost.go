@@ -230,6 +230,9 @@ func (c *peerConn) Write(b []byte) (int, error) {
 	if o := c.raise.Load(); o != nil && *o != (outgoing{}) {
 		out = withLocalPref(out, *o)
 	}
+	if c.external {
+		out = withoutNonTransitive(out)
+	}
 	var err error
 	if tcp != nil {
 		_, err = tcp.Write(out)

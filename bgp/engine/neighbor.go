@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,11 @@ type neighbor struct {
 	logged     rate.Sometimes // guards itself: what is malformed goes to the log
 	toldInside atomic.Bool    // see refused
 
+	turn       chan struct{}  // capacity 1: held by what decides about a connection that has arrived
+	arriving   []*net.TCPConn // that wait for it, the oldest first
+	arrivals   *rate.Limiter  // guards itself: how many are taken
+	turnedAway rate.Sometimes // guards itself: those that are not, in the log
+
 	applied applied // what is so of what is wanted
 
 	closed chan struct{} // closed when GoBGP has forgotten the neighbor
@@ -61,8 +67,12 @@ func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
 		hold:     s.holdOf(&n),
 		released: make(chan struct{}, 1),
 		logged:   rate.Sometimes{First: 1, Interval: malformedLogged},
-		down:     make(chan struct{}),
-		closed:   make(chan struct{}),
+
+		turnedAway: rate.Sometimes{First: 1, Interval: turnedAwayLogged},
+		turn:       make(chan struct{}, 1),
+		arrivals:   rate.NewLimiter(arrivalsPerSecond, arrivalBurst),
+		down:       make(chan struct{}),
+		closed:     make(chan struct{}),
 	}
 	s.lastNumber++
 	nb.number = s.lastNumber

@@ -2,13 +2,17 @@ package engine
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
@@ -20,6 +24,8 @@ type rawPeer struct {
 	addr netip.Addr
 
 	twoOctet bool // it has not offered 4-octet AS numbers
+
+	vanished atomic.Bool
 }
 
 // dialRaw connects from the neighbor's address; the speaker is the accepting
@@ -144,11 +150,69 @@ func (p *rawPeer) keepAlive() {
 	go func() {
 		for range time.Tick(time.Second) {
 			b, _ := gobgp.NewBGPKeepAliveMessage().Serialize()
+			if p.vanished.Load() {
+				return
+			}
 			if _, err := p.conn.Write(b); err != nil {
 				return
 			}
 		}
 	}()
+}
+
+// vanish has the peer answer nothing any more on its connection, not even acknowledge.
+func (p *rawPeer) vanish() {
+	p.t.Helper()
+	p.vanished.Store(true)
+	eventually(p.t, 30*time.Second, func() string { // what is not acknowledged would be sent again
+		if info, err := tcpInfo(p.conn.(*net.TCPConn)); err != nil || info.Unacked > 0 {
+			return fmt.Sprintf("%v, %v", info, err)
+		}
+		return ""
+	})
+	raw, err := p.conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	nothing := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	var set error
+	err = raw.Control(func(fd uintptr) {
+		set = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing})
+		// What is to be acknowledged of before is so now, and not in some milliseconds.
+		set = errors.Join(set, unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1))
+	})
+	if err := errors.Join(err, set); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// reappear takes that back.
+func (p *rawPeer) reappear() {
+	p.t.Helper()
+	raw, err := p.conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var set error
+	err = raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) })
+	if err := errors.Join(err, set); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// takeOver opens a session in place of another one, whose connection has vanished. It is refused as long as a last
+// acknowledgment of that is on its way.
+func takeOver(t *testing.T, peer, local netip.Addr, open *gobgp.BGPMessage) (p *rawPeer) {
+	t.Helper()
+	eventually(t, time.Minute, func() string {
+		p = dialRaw(t, peer, local)
+		wrong := p.handshake(open)
+		if wrong != "" {
+			p.conn.Close()
+		}
+		return wrong
+	})
+	return p
 }
 
 // update announces IPv4 prefixes by the classic encoding and withdraws others.

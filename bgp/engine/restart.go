@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
-	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
-	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
-	"golang.org/x/sys/unix"
 )
 
 // GoBGP stays in Idle for 5 s after a session or a connection has failed, by a
@@ -80,53 +76,6 @@ func (s *Speaker) restart(n *neighbor, delay time.Duration) {
 	}
 }
 
-// What follows decides between two connections with one peer.
-const (
-	openTimeout   = 5 * time.Second // for a peer that connects to send its OPEN, plus patience
-	takeoverAfter = time.Second     // from Established to an OPEN that counts
-)
-
-// connection returns what n has of a connection: its state, since when, and the
-// connection itself.
-func (s *Speaker) connection(n *neighbor) session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if kept := n.session.kept; n.session.away() && !kept.over {
-		return session{state: kept.state, since: n.session.since, conn: kept.next}
-	}
-	return session{state: n.session.state, since: n.session.since, conn: n.session.conn}
-}
-
-// collide reports whether conn, which the peer has made, replaces the
-// connection that n has.
-//
-// Before the session is established that is a collision, and both ends must
-// decide alike: the connection that the end with the higher router ID has made
-// stays (RFC 4271 6.8). Of two that the peer has made the later one stays.
-//
-// A peer that opens a connection while the session is up here has lost that
-// session, after a restart for one, and the news of it was lost too. RFC 4271
-// would have the new connection closed, and the peer wait until this end's hold
-// timer expires. Behind a tunnel is only the one peer, so the old session ends,
-// and the new connection waits (RFC 4724 section 4.2 does the same). What a
-// collision leaves over must not be taken for that, hence the time that has to
-// be between.
-func (s *Speaker) collide(n *neighbor, conn *net.TCPConn) bool {
-	deadline := time.Now().Add(n.patience(openTimeout))
-	for {
-		have := s.connection(n)
-		if have.conn == nil {
-			return true
-		}
-		if arrived, id, ok := openArrived(conn); ok {
-			return have.replacedBy(arrived, s.cfg.RouterID.Less(id))
-		}
-		if time.Now().After(deadline) || !pause(n.ctx, readyInterval) {
-			return false
-		}
-	}
-}
-
 // pause waits for d and reports whether ctx is still good then.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
@@ -135,40 +84,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// replacedBy decides for collide about a connection whose OPEN arrived at a
-// given time, from a peer with a higher router ID or not.
-func (have session) replacedBy(arrived time.Time, higherID bool) bool {
-	if have.state == stateEstablished {
-		return arrived.Sub(have.since) > takeoverAfter
-	}
-	return !have.conn.dialed || higherID
-}
-
-// openArrived reports whether a peer has sent its OPEN on a connection that
-// nothing was read from yet, when the last of what it sent came in, and the
-// router ID in it.
-func openArrived(conn *net.TCPConn) (at time.Time, id netip.Addr, ok bool) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return time.Time{}, netip.Addr{}, false
-	}
-	const idAt = gobgp.BGP_HEADER_LENGTH + 5 // version, AS number, hold time (RFC 4271 4.2)
-	err = raw.Control(func(fd uintptr) {
-		b := make([]byte, idAt+4)
-		n, _, err := unix.Recvfrom(int(fd), b, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if err != nil || n < len(b) || b[18] != gobgp.BGP_MSG_OPEN {
-			return
-		}
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		if err != nil {
-			return
-		}
-		at, ok = time.Now().Add(-time.Duration(info.Last_data_recv)*time.Millisecond), true
-		id = netip.AddrFrom4([4]byte(b[idAt:]))
-	})
-	return at, id, ok && err == nil
 }
 
 // endCurrent ends what n has, and waits until it has ended. What follows on the

@@ -66,7 +66,7 @@ type session struct {
 	cut      bool       // GoBGP has the end of the last connection from endLocked
 
 	conn       *peerConn          // what GoBGP has or is about to have
-	waiting    bool               // a connection of the peer's waits to be taken
+	waiting    int                // connections of the peer's that wait to be taken
 	dialing    bool               // dialUntilConnected runs
 	unanswered time.Time          // since when attempts are neither taken nor refused; zero: they are
 	cancelDial context.CancelFunc // of the attempt under way

@@ -55,13 +55,16 @@ func (s *Session) writeRoute(a *attributes) {
 		}
 	}
 	if a.has(attrExtCommunities) {
-		s.appendExtended(a)
+		s.appendExtended(a, attrExtCommunities, 8)
 	}
 	if s.asWidth() == 2 {
 		s.appendAS4Path()
 		s.appendAS4Aggregator()
 	}
-	for _, typ := range [...]uint8{attrIPv6Communities, attrLargeCommunity, attrOTC} {
+	if a.has(attrIPv6Communities) {
+		s.appendExtended(a, attrIPv6Communities, 20)
+	}
+	for _, typ := range [...]uint8{attrLargeCommunity, attrOTC} {
 		if a.has(typ) {
 			r.tail = r.append(r.tail, a, typ)
 		}
@@ -153,23 +156,40 @@ const (
 	extMUP  = 0x0c
 )
 
-// appendExtended appends EXTENDED COMMUNITIES but for those of no use.
-func (s *Session) appendExtended(a *attributes) {
+// extNonTransitive is set in the type of an extended community that stays in
+// its AS (RFC 4360 section 2, RFC 5701 section 2). From a peer in another AS it is a mistake
+// there or an attempt to say something about this AS's own affairs, such as
+// whether a route's origin is valid (RFC 8097 section 2). The exception of RFC 4360 section 6 is for
+// confederations, and this router is in none.
+const extNonTransitive = 0x40
+
+// appendExtended appends one of the attributes with extended communities of the
+// given size, but for those of no use and those that belong to another AS.
+func (s *Session) appendExtended(a *attributes, typ uint8, size int) {
 	r := &s.update.route
-	all := a.value(attrExtCommunities)
+	useless, foreign := 0, 0
 	kept := r.communities[:0]
-	for v := all; len(v) > 0; v = v[8:] {
-		if t := v[0] &^ 0x40; t != extEVPN && t != extMUP {
-			kept = append(kept, v[:8]...)
+	for v := a.value(typ); len(v) > 0; v = v[size:] {
+		t := v[0] &^ extNonTransitive
+		switch {
+		case v[0]&extNonTransitive != 0 && !s.internal():
+			foreign++
+		case typ == attrExtCommunities && (t == extEVPN || t == extMUP):
+			useless++
+		default:
+			kept = append(kept, v[:size]...)
 		}
 	}
 	r.communities = kept
-	if len(kept) < len(all) {
-		s.noteDiscard(attrExtCommunities, "there is no use here for %d of them", (len(all)-len(kept))/8)
+	if useless > 0 {
+		s.noteDiscard(typ, "there is no use here for %d of them", useless)
+	}
+	if foreign > 0 {
+		s.noteDiscard(typ, "%d of them must not leave the peer's AS (RFC 4360 section 6)", foreign)
 	}
 	if len(kept) > 0 {
 		r.worst += worstHeader + len(kept)
-		r.tail = appendAttribute(r.tail, attrExtCommunities, a.list[attrExtCommunities].flags, kept)
+		r.tail = appendAttribute(r.tail, typ, a.list[typ].flags, kept)
 	}
 }
 

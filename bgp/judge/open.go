@@ -65,16 +65,9 @@ func (s *Session) asWidth() int {
 // it, so that all such cases are told in one way: a wrong AS, an unacceptable
 // hold time, an identifier of 0.0.0.0 or equal to this router's.
 func (s *Session) peerOpen(dst, body []byte) []byte {
-	if body[0] != 4 { // RFC 4271 section 6.2; GoBGP leaves out the data
-		s.fail(&Notification{Code: errOpen, Subcode: 1, Data: []byte{0, 4}, Text: fmt.Sprintf("the peer speaks BGP version %d, not 4 (RFC 4271 section 6.2)", body[0])})
-		return dst
-	}
-	o, n := parseOpen(body, func(code uint8, length int) {
+	o, n := readOpen(body, func(code uint8, length int) {
 		s.noteDiscard(0, malformedCapability, int(code), length)
 	})
-	if n == nil && (o.ASN == 0 || binary.BigEndian.Uint16(body[1:]) == 0) {
-		n = &Notification{Code: errOpen, Subcode: 2, Text: "the peer says that it is in AS 0 (RFC 7607 section 2)"}
-	}
 	if n != nil {
 		s.fail(n)
 		return dst
@@ -82,6 +75,47 @@ func (s *Session) peerOpen(dst, body []byte) []byte {
 	s.peer = o
 	s.state = openConfirm
 	return appendOpen(dst, &o)
+}
+
+// PeekOpen reads the OPEN at the start of a peer's stream, for who has to know who the peer is before a Session is given the
+// stream. whole is false as long as more has to come, of at most 4096 octets. A Notification says why the stream begins no
+// session. That includes what peerOpen leaves to GoBGP, but for the AS number that is expected.
+func PeekOpen(b []byte) (o Open, whole bool, n *Notification) {
+	if len(b) < headerLen {
+		return Open{}, false, nil
+	}
+	if n := checkHeader(b); n != nil {
+		return Open{}, false, n
+	}
+	if typ := b[headerLen-1]; typ != typeOpen {
+		return Open{}, false, (&Session{}).unexpected(typ)
+	}
+	size := messageLen(b)
+	if len(b) < size {
+		return Open{}, false, nil
+	}
+	o, n = readOpen(b[headerLen:size], func(uint8, int) {})
+	switch {
+	case n != nil:
+		return Open{}, false, n
+	case o.RouterID.IsUnspecified():
+		return Open{}, false, &Notification{Code: errOpen, Subcode: 3, Text: "the peer's router ID is 0.0.0.0 (RFC 4271 section 6.2)"}
+	case o.HoldTime == 1 || o.HoldTime == 2:
+		return Open{}, false, &Notification{Code: errOpen, Subcode: 6, Text: "the peer's hold time is shorter than 3 s (RFC 4271 section 6.2)"}
+	}
+	return o, true, nil
+}
+
+// readOpen reads an OPEN's body, as parseOpen does, and refuses other versions of BGP and AS 0.
+func readOpen(body []byte, odd func(code uint8, length int)) (Open, *Notification) {
+	if body[0] != 4 { // RFC 4271 section 6.2; GoBGP leaves out the data
+		return Open{}, &Notification{Code: errOpen, Subcode: 1, Data: []byte{0, 4}, Text: fmt.Sprintf("the peer speaks BGP version %d, not 4 (RFC 4271 section 6.2)", body[0])}
+	}
+	o, n := parseOpen(body, odd)
+	if n == nil && (o.ASN == 0 || binary.BigEndian.Uint16(body[1:]) == 0) {
+		n = &Notification{Code: errOpen, Subcode: 2, Text: "the peer says that it is in AS 0 (RFC 7607 section 2)"}
+	}
+	return o, n
 }
 
 // parseOpen reads an OPEN's body, which is at least openLen long. odd is told of

@@ -186,3 +186,36 @@ func TestNotAnOpen(t *testing.T) {
 		}
 	}
 }
+
+// TestPeekOpen: an OPEN is known when all of it has come, however that comes, and what begins no session is told apart.
+func TestPeekOpen(t *testing.T) {
+	good := frame(typeOpen, openBody("0206"+"010400010001"))
+	for n := range good {
+		if _, whole, why := PeekOpen(good[:n]); whole || why != nil {
+			t.Errorf("after %d octets: %v, %v", n, whole, why)
+		}
+	}
+	o, whole, why := PeekOpen(append(good, 1, 2, 3))
+	if !whole || why != nil || o.ASN != 64666 || !o.RouterID.IsValid() || !o.IPv4 || o.IPv6 {
+		t.Errorf("%+v, %v, %v", o, whole, why)
+	}
+	body := func(as, hold, id string) []byte { return unhex("04" + as + hold + id + "00") }
+	for _, c := range []struct {
+		what          string
+		sent          []byte
+		code, subcode uint8
+	}{
+		{"zeros", make([]byte, headerLen), errHeader, 1},
+		{"a KEEPALIVE", frame(typeKeepalive, nil), errFSM, 1},
+		{"too short an OPEN", frame(typeOpen, []byte{4}), errHeader, 2},
+		{"version 3", frame(typeOpen, unhex("03fc9a005a0a00000200")), errOpen, 1},
+		{"AS 0", frame(typeOpen, body("0000", "005a", "0a000002")), errOpen, 2},
+		{"no router ID", frame(typeOpen, body("fc9a", "005a", "00000000")), errOpen, 3},
+		{"a hold time of 2 s", frame(typeOpen, body("fc9a", "0002", "0a000002")), errOpen, 6},
+		{"parameters cut off", frame(typeOpen, unhex("04fc9a005a0a000002"+"0302c801")), errOpen, 0},
+	} {
+		if _, whole, why := PeekOpen(c.sent); whole || why == nil || why.Code != c.code || why.Subcode != c.subcode {
+			t.Errorf("%s: %v, %v", c.what, whole, why)
+		}
+	}
+}

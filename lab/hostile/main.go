@@ -8,6 +8,8 @@
 //
 //	hostile bgp LOCAL PEER ASN     PEER's port 179, from address LOCAL, as a router of AS ASN
 //	hostile bgp-flood LOCAL PEER ASN SECS    the same, announcing ever new prefixes
+//	hostile bgp-takeover LOCAL PEER ASN ID UID    PEER's port 179, from address LOCAL, as user UID of the router of AS ASN and
+//	                               router ID ID that is in a session with PEER: connections that are to end or replace that
 //	hostile tls HOST:PORT          the transport's port: silence, garbage, half a handshake
 //	hostile tls-flood HOST:PORT PREFIX N SECS silent|hello
 //	                               the same port, from N addresses of a prefix that is this host's:
@@ -69,6 +71,8 @@ func run(args []string) error {
 			return err
 		}
 		return floodBGP(args[1], args[2], uint16(asn), time.Duration(secs)*time.Second)
+	case len(args) == 6 && args[0] == "bgp-takeover":
+		return takeOverBGP(args[1], args[2], args[3], args[4], args[5])
 	case len(args) == 2 && args[0] == "tls":
 		return attackTLS(args[1])
 	case len(args) == 3 && args[0] == "capture":
@@ -94,5 +98,5 @@ func run(args []string) error {
 	case len(args) > 1 && args[0] == "wireguard":
 		return attackWireGuard(args[1], args[2:])
 	}
-	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile no-next-hop-objects CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
+	return errors.New("usage: hostile bgp LOCAL PEER ASN | hostile bgp-flood LOCAL PEER ASN SECS | hostile bgp-takeover LOCAL PEER ASN ID UID | hostile tls HOST:PORT | hostile tls-flood HOST:PORT PREFIX N SECS KIND | hostile capture INTERFACE FILE | hostile no-ipv6 CMD... | hostile no-next-hop-objects CMD... | hostile tun INTERFACE UID | hostile wireguard ATTACK ARG")
 }

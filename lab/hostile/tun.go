@@ -21,16 +21,8 @@ func attackTUN(name, user string) error {
 		return err
 	}
 	defer device.Close()
-	if uid != 0 {
-		if err := syscall.Setgroups(nil); err != nil {
-			return fmt.Errorf("leave all groups: %w", err)
-		}
-		if err := syscall.Setresgid(uid, uid, uid); err != nil {
-			return fmt.Errorf("become group %d: %w", uid, err)
-		}
-		if err := syscall.Setresuid(uid, uid, uid); err != nil {
-			return fmt.Errorf("become user %d: %w", uid, err)
-		}
+	if err := become(uid); err != nil {
+		return err
 	}
 	req, err := unix.NewIfreq(name)
 	if err != nil {
@@ -44,5 +36,22 @@ func attackTUN(name, user string) error {
 		return fmt.Errorf("make %s persistent: %w", name, err)
 	}
 	fmt.Println("attached to", name)
+	return nil
+}
+
+// become gives up root for the user of a number, who is in no other group.
+func become(uid int) error {
+	if uid == 0 {
+		return nil
+	}
+	if err := syscall.Setgroups(nil); err != nil {
+		return fmt.Errorf("leave all groups: %w", err)
+	}
+	if err := syscall.Setresgid(uid, uid, uid); err != nil {
+		return fmt.Errorf("become group %d: %w", uid, err)
+	}
+	if err := syscall.Setresuid(uid, uid, uid); err != nil {
+		return fmt.Errorf("become user %d: %w", uid, err)
+	}
 	return nil
 }
