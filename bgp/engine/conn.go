@@ -29,10 +29,11 @@ type peerConn struct {
 	dialed        bool // this end made the connection
 	local, remote net.Addr
 	see           func(observation)
-	lost          func(*peerConn) bool         // the connection of an established session has failed; whether GoBGP's goes on
-	endOfRIB      func(*peerConn, family) bool // GoBGP sends an End-of-RIB marker; whether it goes out
-	gone          func(*peerConn)              // called once, when GoBGP closes it
-	moved         func(*peerConn)              // there is something in moves
+	lost          func(*peerConn) bool // the connection of an established session has failed; whether GoBGP's goes on
+	// GoBGP sends an End-of-RIB marker, behind what a ROUTE-REFRESH asked for or not; whether it goes out.
+	endOfRIB func(c *peerConn, f family, refresh bool) bool
+	gone     func(*peerConn) // called once, when GoBGP closes it
+	moved    func(*peerConn) // there is something in moves
 
 	tcp      atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
 	buf      []byte                      // only the reader uses it
