@@ -40,8 +40,9 @@ help: ## show this list
 
 # Warren is built and tested with a copy of GoBGP in which a few places are
 # changed: tools/amend/changes.go says which, and why. A plain `go build` works too,
-# with GoBGP as released; it needs more memory and time, and refuses the keys
-# route_reflector_client and as_override. Tests of those need the copy.
+# with GoBGP as released; it needs more memory and time, does not bound what waits for
+# a peer that reads slowly, and refuses the keys route_reflector_client and as_override.
+# Tests of those need the copy.
 GOBGP   := github.com/osrg/gobgp/v4
 AMENDED := -modfile bin/warren.mod
 bin/warren.mod: go.mod go.sum tools/go.mod $(wildcard tools/amend/*.go)
