@@ -40,8 +40,9 @@ help: ## show this list
 
 # Warren is built and tested with a copy of GoBGP in which a few places are
 # changed: tools/amend/changes.go says which, and why. A plain `go build` works too,
-# with GoBGP as released; it needs more memory and time, and refuses the keys
-# route_reflector_client and as_override. Tests of those need the copy.
+# with GoBGP as released; it needs more memory and time, does not bound what waits for
+# a peer that reads slowly, and refuses the keys route_reflector_client and as_override.
+# Tests of those need the copy.
 GOBGP   := github.com/osrg/gobgp/v4
 AMENDED := -modfile bin/warren.mod
 bin/warren.mod: go.mod go.sum tools/go.mod $(wildcard tools/amend/*.go)
@@ -51,12 +52,16 @@ bin/warren.mod: go.mod go.sum tools/go.mod $(wildcard tools/amend/*.go)
 	@cp go.sum bin/warren.sum; cp go.mod $@.tmp; \
 	go mod edit -replace $(GOBGP)=./bin/gobgp-module $@.tmp; mv $@.tmp $@
 
+# gRPC's traces are pages of HTML that nobody looks at. The templates they are made of call methods by names that are known
+# at run time only, for which the linker would keep all exported methods of everything: 7 MB of the binary.
+TAGS := grpcnotrace
+
 # Without cgo the binary runs on any Linux, whatever its C library, and takes 6 MB
 # less memory. Names are resolved by Go itself, from /etc/hosts and DNS.
 build: export CGO_ENABLED = 0
 build: bin/warren.mod ## bin/warren, bin/gobgp (of the GoBGP version that warren embeds), the lab's attacker
-	go build $(AMENDED) -trimpath -ldflags '$(LDFLAGS)' -o bin/warren ./cmd/warren
-	go build -trimpath -o bin/gobgp $(GOBGP)/cmd/gobgp
+	go build $(AMENDED) -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/warren ./cmd/warren
+	go build -trimpath -tags $(TAGS) -o bin/gobgp $(GOBGP)/cmd/gobgp
 	go build -trimpath -o bin/hostile ./lab/hostile
 	cp LICENSE THIRD-PARTY-LICENSES bin/
 
@@ -77,7 +82,7 @@ package-version: ## the version that packages get
 manual: export CGO_ENABLED = 0
 manual: bin/warren.mod ## man pages and scripts for the shells' completion, to bin/manual
 	rm -rf bin/manual
-	SOURCE_DATE_EPOCH=$(EPOCH) go run $(AMENDED) -trimpath -tags manual -ldflags '$(LDFLAGS)' ./cmd/warren bin/manual
+	SOURCE_DATE_EPOCH=$(EPOCH) go run $(AMENDED) -trimpath -tags manual,$(TAGS) -ldflags '$(LDFLAGS)' ./cmd/warren bin/manual
 
 packages: export CGO_ENABLED = 0
 packages: export SOURCE_DATE_EPOCH = $(EPOCH)
@@ -85,8 +90,8 @@ packages: manual bin/nfpm bin/cyclonedx-gomod ## deb and rpm for PACKAGE_ARCHS, 
 	@rm -rf $(PACKAGES_DIR); mkdir -p $(PACKAGES_DIR)
 	@gobgp=$$(go list -m -f '{{.Version}}' $(GOBGP)); for arch in $(PACKAGE_ARCHS); do \
 	  dir=bin/stage/$$arch; mkdir -p $$dir; echo "packages: $(PACKAGE_VERSION) for $$arch"; \
-	  GOARCH=$$arch go build $(AMENDED) -trimpath -ldflags '$(LDFLAGS)' -o $$dir/warren ./cmd/warren; \
-	  GOARCH=$$arch go build -trimpath -o $$dir/gobgp $(GOBGP)/cmd/gobgp; \
+	  GOARCH=$$arch go build $(AMENDED) -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $$dir/warren ./cmd/warren; \
+	  GOARCH=$$arch go build -trimpath -tags $(TAGS) -o $$dir/gobgp $(GOBGP)/cmd/gobgp; \
 	  for c in warren gobgp; do packaging/sbom.sh $$dir/$$c '$(PACKAGE_VERSION)' $$gobgp >$$dir/$$c.cdx.json; done; \
 	  packaging/stage.sh $$dir bin/manual $$dir/root; \
 	  for kind in deb rpm; do \

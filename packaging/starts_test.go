@@ -52,6 +52,27 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
+// TestNothingCallsMethodsByName: a template, linked into the daemon, has the linker keep all exported methods of everything. They
+// would be 7 MB of the binary, and as much of each process's memory that is read at some time.
+func TestNothingCallsMethodsByName(t *testing.T) {
+	for _, p := range every(t) {
+		f, err := elf.Open(filepath.Join(p.unpacked(t), warren))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		symbols, err := f.Symbols()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range symbols {
+			if s.Name == "text/template.(*state).evalField" {
+				t.Errorf("%s: %s has templates linked in", p, warren)
+			}
+		}
+	}
+}
+
 var saysVersion = regexp.MustCompile(`^warren \S+ go1\.\S+ linux/(\w+)\ncommit [0-9a-f]{40} of \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(, changed since)?\n$`)
 
 // TestStarts starts the programs of each package, those for another processor by an emulator: they say what

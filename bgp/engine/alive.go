@@ -46,9 +46,10 @@ func (s *Speaker) watchAlive() {
 				conns = append(conns, c)
 			}
 		}
+		table := s.rib.known.Len()
 		s.mu.Unlock()
 		for _, c := range conns {
-			if do := c.checkAlive(time.Now()); do != nil {
+			if do := c.checkAlive(time.Now(), table); do != nil {
 				s.work.Go(do)
 			}
 			c.refreshAgain(time.Now())
@@ -57,8 +58,9 @@ func (s *Speaker) watchAlive() {
 }
 
 // checkAlive returns what has the peer hear something where it may miss that soon, or ends the session if the peer is
-// not alive, or nil. What it returns may block, as a write of GoBGP's may be under way to a peer that does not read.
-func (c *peerConn) checkAlive(now time.Time) (do func()) {
+// not alive, or too far behind (behind.go), or nil. table is how many prefixes there are. What it returns may block, as a
+// write of GoBGP's may be under way to a peer that does not read.
+func (c *peerConn) checkAlive(now time.Time, table int) (do func()) {
 	tcp := c.tcp.Load()
 	c.mu.Lock()
 	hold, heard := c.judge.HoldTime(), c.heard
@@ -83,6 +85,9 @@ func (c *peerConn) checkAlive(now time.Time) (do func()) {
 	}
 	if now.Sub(c.took) > sendHoldTime {
 		return c.timeout(sendHoldExpired, sendHoldExpiredText)
+	}
+	if queued, is := c.isBehind(unsent, table); is {
+		return c.fallBehind(queued)
 	}
 	if hold == 0 {
 		return nil

@@ -97,7 +97,7 @@ func TestCheckAlive(t *testing.T) {
 					return ""
 				})
 			}
-			if do := p.checkAlive(now); do != nil {
+			if do := p.checkAlive(now, 0); do != nil {
 				do()
 			}
 			if ended := p.ended != nil; ended != (string(c.sends) == string(expired)) {
@@ -129,7 +129,7 @@ func TestPeerThatReadsNothing(t *testing.T) {
 	now := time.Now()
 	look := func(at time.Time) func() {
 		p.heard = at
-		return p.checkAlive(at)
+		return p.checkAlive(at, 0)
 	}
 	if do := look(now); do != nil {
 		t.Fatal("the session ends at once")
@@ -195,7 +195,7 @@ func TestPeerThatReadsNextToNothing(t *testing.T) {
 	}
 	settle(t, here)
 	now := time.Now()
-	if do := p.checkAlive(now); do != nil {
+	if do := p.checkAlive(now, 0); do != nil {
 		t.Fatal("the session ends at once")
 	}
 	began := p.acked
@@ -204,14 +204,14 @@ func TestPeerThatReadsNextToNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		now = now.Add(sendHoldTime / 9)
-		if do := p.checkAlive(now); do != nil {
+		if do := p.checkAlive(now, 0); do != nil {
 			t.Fatal("the session ends before its time")
 		}
 		if p.acked != began {
 			t.Fatalf("%d bytes count", p.acked-began)
 		}
 	}
-	do := p.checkAlive(now.Add(sendHoldTime/9 + time.Second))
+	do := p.checkAlive(now.Add(sendHoldTime/9+time.Second), 0)
 	if do == nil {
 		t.Fatal("the session goes on")
 	}

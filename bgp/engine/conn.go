@@ -30,10 +30,11 @@ type peerConn struct {
 	external      bool // the peer is in another AS
 	local, remote net.Addr
 	see           func(observation)
-	lost          func(*peerConn) bool         // the connection of an established session has failed; whether GoBGP's goes on
-	endOfRIB      func(*peerConn, family) bool // GoBGP sends an End-of-RIB marker; whether it goes out
-	gone          func(*peerConn)              // called once, when GoBGP closes it
-	moved         func(*peerConn)              // there is something in moves
+	lost          func(*peerConn) bool // the connection of an established session has failed; whether GoBGP's goes on
+	// GoBGP sends an End-of-RIB marker, behind what a ROUTE-REFRESH asked for or not; whether it goes out.
+	endOfRIB func(c *peerConn, f family, refresh bool) bool
+	gone     func(*peerConn) // called once, when GoBGP closes it
+	moved    func(*peerConn) // there is something in moves
 
 	tcp      atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
 	buf      []byte                      // only the reader uses it
@@ -49,6 +50,10 @@ type peerConn struct {
 	// acknowledged by then, and how much that was with what was under way.
 	took       time.Time
 	acked, due uint64
+
+	// Likewise, see isBehind: how many prefixes there were at the last look, and at most since nothing waited for the peer.
+	table, most int
+	queued      atomic.Pointer[func() int] // see CountQueue
 
 	over chan struct{} // closed with the last connection, if the peer is awaited; see awaitPeer
 

@@ -115,12 +115,13 @@ func (s *Speaker) endDeferralLocked() {
 }
 
 // onEndOfRIB is called when GoBGP sends n an End-of-RIB marker, and reports whether it
-// is to go out: whether n has been sent all that it is to know.
-func (s *Speaker) onEndOfRIB(n *neighbor, c *peerConn, f family) bool {
+// is to go out: whether n has been sent all that it is to know. One that counts as a refresh's (tableWritten) is
+// not that of a dump which is under way: another one follows.
+func (s *Speaker) onEndOfRIB(n *neighbor, c *peerConn, f family, refresh bool) bool {
 	negotiated := c.negotiated()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n.session.conn != c {
+	if n.session.conn != c || refresh && n.session.dumping[f] {
 		return false
 	}
 	n.session.dumping[f] = false

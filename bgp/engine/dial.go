@@ -129,7 +129,7 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		dialed: dialed, external: n.ASN != s.cfg.ASN, local: conn.LocalAddr(), remote: conn.RemoteAddr(), wake: make(chan struct{}, 1), over: make(chan struct{}),
 		see:      func(seen observation) { s.onConn(n, seen) },
 		lost:     func(c *peerConn) bool { return s.onLost(n, c) },
-		endOfRIB: func(c *peerConn, f family) bool { return s.onEndOfRIB(n, c, f) },
+		endOfRIB: func(c *peerConn, f family, refresh bool) bool { return s.onEndOfRIB(n, c, f, refresh) },
 		gone:     func(c *peerConn) { s.onGone(n, c) },
 		moved:    func(c *peerConn) { s.onMoved(n, c) },
 	}

@@ -170,7 +170,7 @@ func (s *Speaker) shownLocked(n *neighbor, p netip.Prefix, is judge.Sight) (c bg
 		c.Verdict, c.Text = bgp.VerdictInvalid, is.Text
 		return c, true
 	default:
-		if n.heldFor() <= 0 {
+		if n.heldFor() <= 0 || !n.hold.tooMany {
 			return c, false
 		}
 		c.Verdict, c.Hard = bgp.VerdictLimited, true

@@ -221,10 +221,7 @@ func (c *peerConn) Write(b []byte) (int, error) {
 		c.mu.Unlock()
 	}
 	f, marks := endOfRIBIn(b)
-	if marks {
-		c.tableWritten(f)
-	}
-	if marks && !c.endOfRIB(c, f) {
+	if marks && !c.endOfRIB(c, f, c.tableWritten(f)) {
 		return len(b), nil
 	}
 	if o := c.raise.Load(); o != nil && *o != (outgoing{}) {

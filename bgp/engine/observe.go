@@ -13,8 +13,8 @@ import (
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
-// A peer that announces more than its hard limit is left alone for a while, and
-// for longer each time, until a session has lasted.
+// A peer that announces more than its hard limit, or is too far behind with what it is told (behind.go), is left alone for
+// a while, and for longer each time, until a session has lasted.
 const (
 	firstHold   = 10 * time.Second
 	longestHold = 10 * time.Minute
@@ -26,6 +26,8 @@ type hold struct {
 	until time.Time // no connection before
 	count int       // how often that was so
 	why   string    // what is told of it
+
+	tooMany bool // it is for having announced too much
 
 	most, hardMost int // the limits that count, others begin from nothing
 }
@@ -134,14 +136,21 @@ func (s *Speaker) onConn(n *neighbor, seen observation) {
 // refuse notes why this end has ended the session. Speaker.mu is held.
 func (n *neighbor) refuse(why *judge.Notification) {
 	const cease, maximumPrefixes = 6, 1 // RFC 4486 section 3
-	if why.Code == gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED || why.Code == sendHoldExpired {
+	switch {
+	case why.Code == gobgp.BGP_ERROR_HOLD_TIMER_EXPIRED || why.Code == sendHoldExpired:
 		n.setProblem(told, "%s", why.Text)
-		return
-	}
-	if why.Code != cease || why.Subcode != maximumPrefixes {
+	case why.Code == cease && why.Subcode == maximumPrefixes:
+		n.holdBack("too many prefixes: "+why.Text, "have the peer announce less, or raise max_prefixes or hard_max_prefixes")
+		n.hold.tooMany = true
+	case why.Code == cease && why.Subcode == outOfResources:
+		n.holdBack(why.Text, "see whether routes of another peer come and go all the time, and whether this one's line or host is too slow")
+	default:
 		n.setProblem(told, "the peer sent what no session survives: %s", why.Text)
-		return
 	}
+}
+
+// holdBack leaves n alone for a while, and for longer each time. why and do are for an operator. Speaker.mu is held.
+func (n *neighbor) holdBack(why, do string) {
 	ss := &n.session
 	if ss.state == stateEstablished && time.Since(ss.since) > longestHold {
 		n.hold.count = 0
@@ -149,13 +158,12 @@ func (n *neighbor) refuse(why *judge.Notification) {
 	hold := min(firstHold<<min(n.hold.count, 10), longestHold)
 	n.hold.count++
 	n.hold.until = time.Now().Add(hold)
-	n.hold.why = fmt.Sprintf("down: too many prefixes: %s; the next try is at %s; have the peer announce less, or raise max_prefixes or hard_max_prefixes",
-		why.Text, n.hold.until.Format(time.TimeOnly))
+	n.hold.tooMany = false
+	n.hold.why = fmt.Sprintf("down: %s; the next try is at %s; %s", why, n.hold.until.Format(time.TimeOnly), do)
 	n.setProblem(precise, "%s", n.hold.why)
 }
 
-// heldFor is how long n is to be left alone still, for having announced too
-// much. Speaker.mu is held.
+// heldFor is how long n is to be left alone still. Speaker.mu is held.
 func (n *neighbor) heldFor() time.Duration { return time.Until(n.hold.until) }
 
 // release ends that. Speaker.mu is held.

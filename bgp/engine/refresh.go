@@ -27,11 +27,15 @@ func (c *peerConn) noteRefreshesLocked(now time.Time) {
 	}
 }
 
-// tableWritten notes that GoBGP has written all of a table of the family.
-func (c *peerConn) tableWritten(f family) {
+// tableWritten notes that GoBGP has written all of a table of the family, and reports whether it counts as that of a
+// ROUTE-REFRESH. While another table is under way (defer.go) it may be that one, and the next one the refresh's.
+func (c *peerConn) tableWritten(f family) (refresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refreshes[f].marked = !c.refreshes[f].since.IsZero()
+	r := &c.refreshes[f]
+	refresh = !r.since.IsZero() && !r.marked
+	r.marked = r.marked || refresh
+	return refresh
 }
 
 // refreshAgain hands on the next ROUTE-REFRESH of each family that may follow.

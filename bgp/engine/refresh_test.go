@@ -41,7 +41,7 @@ func TestRefreshAgain(t *testing.T) {
 			here, _ := connected(t)
 			c := establishedConn(t, here, func(observation) {})
 			c.open = []byte{1} // it was written
-			c.endOfRIB = func(*peerConn, family) bool { return false }
+			c.endOfRIB = func(*peerConn, family, bool) bool { return false }
 			for _, f := range families4and6 {
 				c.feed(bytes.Repeat(refreshOf(f), 1000))
 				if n := handedOn(c, f); n != 1 {
@@ -143,5 +143,46 @@ func TestRefreshIsAnswered(t *testing.T) {
 				t.Errorf("%+v", st)
 			}
 		})
+	}
+}
+
+// TestRefreshBesideADump: of the two markers of a family that follow while GoBGP is about to send all routes by itself
+// and because the peer has asked, the first is not taken for the end of the former.
+func TestRefreshBesideADump(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	watchSession(t, s, "b", openMessage(t, 64513, "10.0.0.2", caps(graceful(false, true, 60), extendedNextHop)...), nil)
+	s.mu.Lock()
+	n := s.neighbors["b"]
+	c := n.session.conn
+	s.mu.Unlock()
+	eventually(t, time.Minute, func() string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.marked != [2]bool{true, true} || n.session.dumping != [2]bool{} || !s.exportedLocked(n) {
+			return "the beginning of the session is not over"
+		}
+		return ""
+	})
+	s.mu.Lock()
+	n.session.dumping[ipv4] = true
+	s.mu.Unlock()
+	c.mu.Lock()
+	c.marked, c.refreshes[ipv4] = [2]bool{}, refresh{since: time.Now()}
+	c.mu.Unlock()
+	for i, last := range []bool{false, true} {
+		if _, err := c.Write(endOfRIBOf(t, ipv4)); err != nil {
+			t.Fatal(err)
+		}
+		s.mu.Lock()
+		dumping := n.session.dumping[ipv4]
+		s.mu.Unlock()
+		c.mu.Lock()
+		marked, asked := c.marked[ipv4], c.refreshes[ipv4].marked
+		c.mu.Unlock()
+		if dumping == last || marked != last || !asked {
+			t.Errorf("marker %d: all is yet to be sent: %v, the peer has the marker: %v, the refresh is answered: %v", i, dumping, marked, asked)
+		}
 	}
 }

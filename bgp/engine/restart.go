@@ -103,7 +103,9 @@ func (s *Speaker) endCurrent(n *neighbor) {
 		had.conn.hangUp()
 	} else {
 		// Not from here: close waits for this goroutine and holds opMu.
-		s.work.Go(func() { s.disable(n, had.state) })
+		s.work.Go(func() {
+			s.disable(n, func(ss *session) bool { return ss.conn == had.conn && ss.state == had.state })
+		})
 	}
 	for range readyTries {
 		if now := s.connection(n); now.conn != had.conn || !pause(n.ctx, readyInterval) {
@@ -112,16 +114,17 @@ func (s *Speaker) endCurrent(n *neighbor) {
 	}
 }
 
-// disable ends what n has if it is in the given state, and leaves n in GoBGP's
+// disable ends what n has if still reports that it is what is to end, and leaves n in GoBGP's
 // administrative down, out of which restart brings it: no restart can be between
 // the look at the state and DisablePeer, and one is sure to follow, as GoBGP has still to
 // tell that n is Idle. (GoBGP's reset would not do: if it finds no session any more, it
-// ends the next one.)
-func (s *Speaker) disable(n *neighbor, state string) {
+// ends the next one.) Policies may be written for seconds before it is its turn, so whatever the
+// caller has seen may have become a session that is up: still is asked when nothing else can be written. mu is held then.
+func (s *Speaker) disable(n *neighbor, still func(*session) bool) {
 	s.opMu.Lock()
 	defer s.opMu.Unlock()
 	s.mu.Lock()
-	due := n.ctx.Err() == nil && n.session.state == state && state != stateIdle && s.neighbors[n.Name] == n
+	due := n.ctx.Err() == nil && n.session.state != stateIdle && s.neighbors[n.Name] == n && still(&n.session)
 	n.session.disabled = n.session.disabled || due
 	s.mu.Unlock()
 	if !due {
@@ -152,11 +155,14 @@ func (s *Speaker) watchOpen(n *neighbor, state string, since time.Time) {
 	if !pause(n.ctx, n.patience(patience)) {
 		return
 	}
+	s.endStuck(n, state, since)
+}
+
+// endStuck does that if n is still in the state in which it was since then.
+func (s *Speaker) endStuck(n *neighbor, state string, since time.Time) {
 	s.mu.Lock()
-	// What GoBGP tells of the session may be late by seconds, when it is busy with a large table: so the
-	// connection itself says whether what is awaited has come.
+	stuck := n.session.isStuck(state, since)
 	conn := n.session.conn
-	stuck := n.session.since.Equal(since) && (conn == nil || state == stateOpenSent && !conn.opened() || state == stateOpenConfirm && !conn.established())
 	if stuck && state == stateOpenSent && conn != nil { // else it has ended, and why is told
 		if conn.dialed {
 			n.setProblem(told, "the peer takes connections on TCP port %d and says nothing on them: does its BGP hang?", s.port)
@@ -166,6 +172,16 @@ func (s *Speaker) watchOpen(n *neighbor, state string, since time.Time) {
 	}
 	s.mu.Unlock()
 	if stuck {
-		s.disable(n, state)
+		s.disable(n, func(ss *session) bool { return ss.isStuck(state, since) })
 	}
+}
+
+// isStuck reports whether what is awaited in the state, OpenSent or OpenConfirm, has not come since. What GoBGP tells of the
+// session may be late by seconds, when it is busy with a large table: so the connection itself says it. Speaker.mu is held.
+func (ss *session) isStuck(state string, since time.Time) bool {
+	if ss.state != state || !ss.since.Equal(since) {
+		return false
+	}
+	conn := ss.conn
+	return conn == nil || state == stateOpenSent && !conn.opened() || state == stateOpenConfirm && !conn.established()
 }

@@ -60,6 +60,58 @@ func TestRestartAfterDisable(t *testing.T) {
 	}
 }
 
+// in reports whether a session is in a state.
+func in(state string) func(*session) bool {
+	return func(ss *session) bool { return ss.state == state }
+}
+
+// TestOpenWhilePoliciesAreWritten: an OPEN that comes while whoever is to end what hangs waits for its turn is in time.
+func TestOpenWhilePoliciesAreWritten(t *testing.T) {
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	local, peer := addRaw(t, s, "b", 64513, nil)
+	waitState(t, s, "b", stateActive)
+	p := dialRaw(t, peer, local)
+	waitState(t, s, "b", stateOpenSent)
+	s.mu.Lock()
+	n := s.neighbors["b"]
+	since, conn := n.session.since, n.session.conn
+	s.mu.Unlock()
+	s.opMu.Lock()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.endStuck(n, stateOpenSent, since)
+	}()
+	eventually(t, time.Minute, func() string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if n.session.problem.text == "" {
+			return "the peer has not been found to hang"
+		}
+		return ""
+	})
+	// GoBGP has not told of the OPEN by the time at which it is disable's turn.
+	s.mu.Lock()
+	p.send(openMessage(t, 64513, "10.0.0.2", extendedNextHop))
+	eventually(t, time.Minute, func() string {
+		if !conn.opened() {
+			return "the OPEN has not come"
+		}
+		return ""
+	})
+	s.opMu.Unlock()
+	s.mu.Unlock()
+	<-ended
+	p.send(gobgp.NewBGPKeepAliveMessage())
+	p.serve()
+	waitState(t, s, "b", stateEstablished)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.session.conn != conn || n.session.disabled {
+		t.Error("the session was ended, and is another one")
+	}
+}
+
 // TestEndOfWhatHasEnded has a peer's new connection find a session that ends by itself in
 // that moment, after which GoBGP pauses: the neighbor comes out of Idle nevertheless.
 func TestEndOfWhatHasEnded(t *testing.T) {
@@ -76,8 +128,8 @@ func TestEndOfWhatHasEnded(t *testing.T) {
 	p.conn.Close()
 	waitState(t, s, "b", stateIdle)
 	s.endCurrent(n)
-	s.disable(n, stateEstablished)
-	s.disable(n, stateIdle)
+	s.disable(n, in(stateEstablished))
+	s.disable(n, in(stateIdle))
 	p = dialRaw(t, peer, local)
 	p.establish(64513, "10.0.0.2")
 	waitState(t, s, "b", stateEstablished)

@@ -116,7 +116,7 @@ func TestEndedWhileAway(t *testing.T) {
 	s.mu.Lock()
 	n := s.neighbors["b"]
 	s.mu.Unlock()
-	s.disable(n, stateEstablished)
+	s.disable(n, in(stateEstablished))
 	waitRoutes(t, s, "")
 	g.wantStale(0)
 	g.connect(caps(graceful(false, true, 4095)), "10.3.0.0/16")

@@ -101,9 +101,10 @@ type (
 		line string
 		err  error
 	}
-	// rekeyed: the two ends know each other by other keys by now, from which they derive
+	// rekeyed: the two ends of these tunnels know each other by other keys by now, from which they derive
 	// other ends, and BGP has no session between the old ones.
-	rekeyed struct {
+	rekeyed   struct{ all []otherKeys }
+	otherKeys struct {
 		wentUp
 		local, peer tunnel.Identity
 	}
@@ -152,6 +153,7 @@ func (moved) isEvent()         {}
 func (offered) isEvent()       {}
 func (judged) isEvent()        {}
 func (addressed) isEvent()     {}
+func (rekeyed) isEvent()       {}
 func (stripped) isEvent()      {}
 func (mended) isEvent()        {}
 func (trusted) isEvent()       {}

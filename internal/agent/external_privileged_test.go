@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/netns"
 	"warren/tunnel"
 )
 
 // TestAddedAddressesOutliveARestart: the next daemon knows which addresses are the daemon's on an interface that something
 // else has made, and takes them away when they are not wanted any more; what that something gave it stays.
 func TestAddedAddressesOutliveARestart(t *testing.T) {
-	if !inOwnNamespace(t) {
+	if !netns.InOwn(t) {
 		return
 	}
 	openFar(t, "far0")

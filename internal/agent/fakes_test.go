@@ -199,6 +199,7 @@ type fakeSpeaker struct {
 	process   speaker.Status
 	farewells map[string]bgp.Farewell
 	blocked   time.Time // since when there is no answer from any; zero: there is
+	ending    func()    // called when neighbors are gone that it had; nil: by nobody
 }
 
 // Want notes what is another than it was.
@@ -207,11 +208,15 @@ func (s *fakeSpeaker) Want(w bgp.Wanted) {
 	for _, n := range w.Neighbors {
 		next[n.Name] = n
 	}
+	had := len(s.neighbors)
 	for _, name := range slices.Sorted(maps.Keys(s.neighbors)) {
 		if n, ok := next[name]; !ok || n.Generation != s.neighbors[name].Generation || n.ASN != s.neighbors[name].ASN {
 			s.w.note("delete neighbor %s", name)
 			delete(s.neighbors, name)
 		}
+	}
+	if s.ending != nil && len(s.neighbors) < had {
+		s.ending()
 	}
 	for _, name := range slices.Sorted(maps.Keys(next)) {
 		n := next[name]

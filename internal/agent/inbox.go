@@ -133,6 +133,9 @@ func (l *loop) takeInbox() {
 			events = append(events, ev)
 		}
 	}
+	if over := l.replaced(events); len(over) > 0 {
+		l.play(over...)
+	}
 	l.play(events...)
 	for _, in := range meetings {
 		l.takeMeeting(in)
@@ -140,6 +143,22 @@ func (l *loop) takeInbox() {
 	if len(strangers) > 0 {
 		l.admit(strangers)
 	}
+}
+
+// replaced are the ends of the sessions that others of the same tunnels take the place of. They are played together, before
+// any of those begins: then the speaker is told once of all that end, which costs a look at all neighbors and all routes,
+// and not once for each of a thousand tunnels that come back at once.
+func (l *loop) replaced(events []event) (over []event) {
+	for _, ev := range events {
+		up, ok := ev.(wentUp)
+		if !ok {
+			continue
+		}
+		if a := l.m.tunnels[up.id]; a != nil && a.up() {
+			over = append(over, wentDown{up.id, up.replaces()})
+		}
+	}
+	return over
 }
 
 // eventOf is the event that the machine is to take; nil: none. What the event needs of the

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,28 +20,6 @@ import (
 	"warren/tunnel/kernelwg"
 	"warren/tunnel/kernelwg/kernelwgtest"
 )
-
-// inOwnNamespace runs the test in another process, which is in a network namespace of its own as a whole, and reports
-// whether this is it: a tunnel looks at its interface from goroutines on any thread.
-func inOwnNamespace(t *testing.T) bool {
-	t.Helper()
-	const mark = "WARREN_TEST_NETNS"
-	if os.Getenv(mark) != "" {
-		return true
-	}
-	netns.RequireRoot(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, "-test.run=^"+t.Name()+"$", "-test.v=true")
-	cmd.Env = append(os.Environ(), mark+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
-}
 
 func ip(t *testing.T, args string) string {
 	t.Helper()
@@ -99,7 +76,7 @@ func openFar(t *testing.T, name string) {
 // A tunnel whose peer has no IPv6 comes up, and again after its interface was set down, by which the kernel takes its
 // IPv6 address away.
 func TestKernelTunnelComesBack(t *testing.T) {
-	if !inOwnNamespace(t) {
+	if !netns.InOwn(t) {
 		return
 	}
 	openFar(t, "wg0")

@@ -32,7 +32,7 @@ func checkCertificate(old, next config.TLS, now time.Time) error {
 // has the addresses that it began with: the far end, which may have been started again, is
 // at the new ones, or will be for the same reason.
 func (l *loop) followKeys() {
-	var moved []event
+	var moved []otherKeys
 	var names []string
 	l.m.all(func(a *attachment) {
 		h, ok := l.handles.tunnels[a.id]
@@ -43,7 +43,7 @@ func (l *loop) followKeys() {
 		s := h.Status()
 		now := h.up(a.id, tunnel.Event{Up: true, Remote: s.Remote, Local: s.Local, Peer: s.Peer})
 		if s.State == tunnel.StateUp && (now.ends != a.session.derived() || now.beside != a.session.ipv4) {
-			moved, names = append(moved, rekeyed{now, s.Local, s.Peer}), append(names, a.name)
+			moved, names = append(moved, otherKeys{now, s.Local, s.Peer}), append(names, a.name)
 		}
 	})
 	if moved == nil {
@@ -53,13 +53,13 @@ func (l *loop) followKeys() {
 	for _, n := range l.speaker.Neighbors() {
 		established[n.Name] = n.State == stateEstablished
 	}
-	var events []event
+	var due []otherKeys
 	for i, ev := range moved {
 		if !established[names[i]] {
-			events = append(events, ev)
+			due = append(due, ev)
 		}
 	}
-	l.play(events...)
+	l.play(rekeyed{due})
 }
 
 // keyHint is about a key that is not to be used any more, and is.

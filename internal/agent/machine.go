@@ -82,6 +82,8 @@ func (m *machine) next(now time.Time, ev event) []effect {
 		return m.located(now, ev)
 	case missed:
 		return m.missed(ev)
+	case rekeyed:
+		return m.rekeyed(ev.all)
 	case spoken:
 		return m.spoken(ev.Event)
 	case order:
@@ -116,10 +118,6 @@ func (m *machine) nextOf(now time.Time, ev event) []effect {
 	case judged:
 		if a := m.tunnels[ev.id]; a != nil && a.up() && a.session.number == ev.number {
 			return m.judged(now, a, ev)
-		}
-	case rekeyed:
-		if a := m.tunnels[ev.id]; a != nil && a.up() {
-			return m.rekeyed(a, ev)
 		}
 	case addressed:
 		if a := m.tunnels[ev.id]; a != nil && a.up() && a.session.number == ev.number {

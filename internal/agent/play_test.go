@@ -309,7 +309,7 @@ func (o *outside) happens(rnd *rand.Rand, fails func() bool) {
 	case 6:
 		o.play(called{id, number, rnd.IntN(2) == 0})
 	case 7:
-		o.play(rekeyed{wentUp: upEvent(id, uint16(rnd.IntN(3)))})
+		o.play(rekeyed{[]otherKeys{{wentUp: upEvent(id, uint16(rnd.IntN(3)))}, {wentUp: upEvent(some(o.open), uint16(rnd.IntN(3)))}}})
 	case 8:
 		o.play(stripped{id})
 	case 9:

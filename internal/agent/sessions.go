@@ -13,11 +13,16 @@ func (a *attachment) log(level slog.Level, text string, attrs ...any) effect {
 	return logged{level, text, append([]any{"peer", a.peer.name, "interface", a.ifname()}, attrs...)}
 }
 
+// replaces is why the session before is over, if there is one.
+func (ev wentUp) replaces() string {
+	return cmp.Or(ev.lost, "another session of the tunnel took its place")
+}
+
 // wentUp gives a tunnel that came up its addresses, and its neighbor when it has them.
 func (m *machine) wentUp(a *attachment, ev wentUp) []effect {
 	var out []effect
 	if a.up() {
-		out = append(m.wentDown(a, cmp.Or(ev.lost, "another session of the tunnel took its place")), m.tell()...)
+		out = append(m.wentDown(a, ev.replaces()), m.tell()...)
 	}
 	var attrs []any
 	if ev.remote.IsValid() {
@@ -147,14 +152,28 @@ func (m *machine) called(a *attachment) (out []effect) {
 	return append(out, a.log(slog.LevelInfo, "the peer has no IPv6: BGP goes over IPv4", "address", s.local))
 }
 
-// rekeyed begins what is over the tunnel again, from its new ends. The tunnel stays up.
-func (m *machine) rekeyed(a *attachment, ev rekeyed) []effect {
-	ev.told, ev.offered = a.session.told, a.session.offered // which does not change with the keys
-	came := a.session.came
-	a.closedFor = "the tunnel's addresses follow its keys"
-	out := append([]effect{a.log(slog.LevelInfo, a.closedFor), setEnds{a.id, ev.local, ev.peer}}, m.dropSession(a)...)
+// rekeyed begins what is over the tunnels again, from their new ends. The tunnels stay up. The speaker is told of all
+// that end at once, and before any interface can be used again.
+func (m *machine) rekeyed(all []otherKeys) (out []effect) {
+	var moved []*attachment
+	var ups []wentUp
+	for _, ev := range all {
+		a := m.tunnels[ev.id]
+		if a == nil || !a.up() {
+			continue
+		}
+		ev.told, ev.offered, ev.since = a.session.told, a.session.offered, a.session.came // which do not change with the keys
+		a.closedFor = "the tunnel's addresses follow its keys"
+		out = append(out, a.log(slog.LevelInfo, a.closedFor), setEnds{a.id, ev.local, ev.peer})
+		out = append(out, m.dropSession(a)...)
+		moved, ups = append(moved, a), append(ups, ev.wentUp)
+	}
+	if moved == nil {
+		return nil
+	}
 	out = append(out, m.tell()...)
-	out = append(out, m.makeSession(a, ev.wentUp)...)
-	a.session.came = came
+	for i, a := range moved {
+		out = append(out, m.makeSession(a, ups[i])...)
+	}
 	return out
 }

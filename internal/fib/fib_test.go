@@ -165,3 +165,18 @@ func TestChangesWhileRoutesAreWritten(t *testing.T) {
 		t.Errorf("left: %v, %v", f.dirty, f.behind)
 	}
 }
+
+// TestNamesOf: several ways through one interface are named once.
+func TestNamesOf(t *testing.T) {
+	for want, ways := range map[string][]string{
+		"": nil, "lan0": {"lan0", "lan0"}, "lan0,tun1": {"lan0", "tun1", "lan0"},
+	} {
+		all := make([]Way, len(ways))
+		for i, name := range ways {
+			all[i].Interface = name
+		}
+		if got := namesOf(all); got != want {
+			t.Errorf("%v are called %q", ways, got)
+		}
+	}
+}

@@ -185,11 +185,13 @@ func (s *sets) weight(w Way) int {
 	return w.Weight
 }
 
-// namesOf is what an error says of ways.
+// namesOf is what an error says of ways: their interfaces, each once, as several ways may lead through one.
 func namesOf(ways []Way) string {
-	names := make([]string, len(ways))
-	for i, w := range ways {
-		names[i] = w.Interface
+	var names []string
+	for _, w := range ways {
+		if !slices.Contains(names, w.Interface) {
+			names = append(names, w.Interface)
+		}
 	}
 	return strings.Join(names, ",")
 }

@@ -1,7 +1,12 @@
 package netns
 
 import (
+	"os"
+	"os/exec"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"warren/internal/skip"
 )
@@ -58,4 +63,27 @@ func (n *NS) Run(t *testing.T, name string, f func(t *testing.T)) bool {
 		})
 		f(t)
 	})
+}
+
+// InOwn is for tests whose goroutines, on any thread, are to be in one namespace. It runs the calling test again in a process
+// that is in a fresh namespace as a whole, and reports whether this is that process; where it is not, the test has been
+// run, failed if that did, and is to return. It calls RequireRoot first.
+func InOwn(t *testing.T) bool {
+	t.Helper()
+	const mark = "WARREN_TEST_NETNS"
+	if os.Getenv(mark) != "" {
+		return true
+	}
+	RequireRoot(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run=^"+t.Name()+"$", "-test.v=true")
+	cmd.Env = append(os.Environ(), mark+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
 }

@@ -115,6 +115,13 @@ var changes = []change{
 	// prefix that was withdrawn. Without several paths for a prefix (RFC 7911) the prefix alone counts.
 	{pkg: "pkg/server", decl: "fsmHandler.sendMessageloop", was: "table.CreateUpdateMsgFromPaths(paths, options)", becomes: "table.CreateUpdateMsgFromPaths(" + lastOfEach + ", options)"},
 
+	// What waits for a peer that reads slowly has no bound. Whoever gave GoBGP the connection is told how to see how much
+	// it is, and ends a session for which it is too much (bgp/engine/behind.go).
+	{
+		pkg: "pkg/server", decl: "fsmHandler.sendMessageloop", was: "keepaliveTicker(fsm)",
+		becomes: "func() *time.Ticker { if c, ok := conn.(interface{ CountQueue(func() int) }); ok { c.CountQueue(h.outgoing.Len) }; return keepaliveTicker(fsm) }()",
+	},
+
 	// When the best path is one of iBGP that is not reflected, the one before is
 	// withdrawn. That one may have been reflected.
 	{

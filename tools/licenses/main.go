@@ -25,6 +25,9 @@ import (
 // commands are the packages that `make build` makes what is shipped of.
 var commands = []string{"./cmd/warren", "github.com/osrg/gobgp/v4/cmd/gobgp"}
 
+// tags are those that they are built with, TAGS of the Makefile.
+const tags = "grpcnotrace"
+
 // licenseFile matches the files that a module's terms are in.
 var licenseFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|patents)(\.(txt|md|rst))?$`)
 
@@ -148,7 +151,7 @@ func dependencies() (all []listed, err error) {
 }
 
 func dependenciesOn(arch string) (all []listed, err error) {
-	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=Dir,Module"}, commands...)...)
+	cmd := exec.Command("go", append([]string{"list", "-deps", "-tags", tags, "-json=Dir,Module"}, commands...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

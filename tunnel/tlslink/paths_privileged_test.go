@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,28 +20,6 @@ import (
 	"warren/internal/underlay/paths"
 	"warren/tunnel"
 )
-
-// inOwnNamespace runs the test in another process, which is in a network namespace of its own as
-// a whole, and reports whether this is it: a link dials from goroutines on any thread.
-func inOwnNamespace(t *testing.T) bool {
-	t.Helper()
-	const mark = "WARREN_TEST_NETNS"
-	if os.Getenv(mark) != "" {
-		return true
-	}
-	netns.RequireRoot(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, "-test.run=^"+t.Name()+"$", "-test.v=true")
-	cmd.Env = append(os.Environ(), mark+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
-}
 
 // uplinks is a router with two uplinks, u1 and u2, to w1 and w2 of a far one, whose
 // address is reached by u1 as long as that is there.
@@ -139,7 +116,7 @@ func (u *uplinks) watch() *paths.Watcher {
 // and it comes up again by what is left, long before anybody would miss keepalives. Where the
 // connection works by another way it goes on.
 func TestWaysInTheKernel(t *testing.T) {
-	if !inOwnNamespace(t) {
+	if !netns.InOwn(t) {
 		return
 	}
 	for name, c := range map[string]struct {
