@@ -71,8 +71,8 @@ func TestQueuesAreEmptied(t *testing.T) {
 	s.mu.Lock()
 	c := s.neighbors["b"].session.conn
 	s.mu.Unlock()
-	// So that the kernel takes little of it.
-	if err := errors.Join(c.tcp.Load().SetWriteBuffer(4<<10), p.conn.(*net.TCPConn).SetReadBuffer(4<<10)); err != nil {
+	// So that the kernel takes little of it. One that receives less has no room for acknowledgments either.
+	if err := errors.Join(c.tcp.Load().SetWriteBuffer(4<<10), p.conn.(*net.TCPConn).SetReadBuffer(32<<10)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SetAnnounced(t.Context(), manyPrefixes(0, 20_000)); err != nil {
