@@ -36,7 +36,7 @@ func (l *loop) status() status.Status {
 			Speaker: speakerStatus(l.speaker.Status()),
 			Source:  status.Source{IPv4: addrText(l.source.v4), IPv6: addrText(l.source.v6)},
 			Drained: l.drainStatus(""),
-			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.loopHints(neighbors), l.swallowedHints(swallowed, now)),
+			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.loopHints(neighbors), l.rivalHints(neighbors), l.swallowedHints(swallowed, now)),
 		},
 		Peers: make([]status.Peer, 0, len(l.m.order)),
 		FIB:   status.FIB{IPv4: written.Installed4, IPv6: written.Installed6, Pending: written.Pending, Errors: written.Errors, PendingIPv6: written.Pending6, ErrorsIPv6: written.Errors6},
