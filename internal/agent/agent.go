@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -181,7 +182,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	}
 	a.server = server
 	if err := t.startReady(ctx, "status socket", server); err != nil {
-		return nil, err
+		return nil, withRights(err, os.Geteuid())
 	}
 	t.start("history", l.history.Run)
 	l.history.Add(a.startEvent())
@@ -247,6 +248,14 @@ func (a *Agent) newLoop() *loop {
 	})
 	l.http = newHTTPPort(a.cfg.API.HTTP, server.Serve, func(err error) { l.inbox.put(tried{subject{kind: kindHTTPPort}, err}) })
 	return l
+}
+
+// withRights completes the first error that a daemon gets which an ordinary user has started.
+func withRights(err error, user int) error {
+	if user == 0 || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w: run it as root; or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE, and with api.socket in a directory of its user's", err)
 }
 
 func historyFile(c *config.Config) history.File {
