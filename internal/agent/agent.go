@@ -298,6 +298,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 	t.start("link watcher", watcher.Run)
 	clock := boottime.New()
 	l.woke, l.date = clock.Woke(), clock.DateNow
+	l.history.SetDate(clock.DateNow)
 	t.start("clock", clock.Run)
 	t.start("underlay paths", ways.Run)
 
