@@ -12,10 +12,10 @@ func TestRightsThatAreMissing(t *testing.T) {
 	if got := withRights(denied, 1000); !strings.HasPrefix(got.Error(), "mkdir /run/warren: permission denied: run it as root; or with CAP_NET_ADMIN, ") {
 		t.Error(got)
 	}
-	if got := withRights(denied, 0); got != error(denied) {
+	if got := withRights(denied, 0); got.Error() != denied.Error() {
 		t.Error(got)
 	}
-	if got := withRights(fs.ErrExist, 1000); got != fs.ErrExist {
+	if got := withRights(fs.ErrExist, 1000); got.Error() != fs.ErrExist.Error() {
 		t.Error(got)
 	}
 }
