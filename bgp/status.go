@@ -25,6 +25,7 @@ type NeighborStatus struct {
 	Delivered      bool       // so has this end said to the peer, whose host has acknowledged all of it (TCP)
 	Malformed      Malformed  // what was wrong with the peer's messages, since the neighbor was added
 	Looped         Looped     // what the peer announces and has been here before
+	Rival          Rival      // what the peer announces and is assigned to another router here
 	LastError      string     // why there is no session, or what is wrong with it
 	Unanswered     time.Time  // since when the peer neither takes connections nor refuses them; zero: it does, or there is a session
 }
@@ -54,6 +55,16 @@ type Looped struct {
 	// 9.1.2), its router ID in ORIGINATOR_ID, its cluster ID in CLUSTER_LIST (RFC 4456
 	// section 8). Of many prefixes only a part is looked at.
 	ByAS, ByOriginator, ByCluster int
+}
+
+// Rival counts the prefixes of Wanted.Assigned that a peer announces for another router than the one that has them here. Two
+// routers cannot have one address, and each is reached from a part of the network alone.
+type Rival struct {
+	Prefixes int
+	// Of the first of them: it, the neighbor that has it here, and the router ID of the one that the peer announces it for.
+	First    netip.Prefix
+	Holder   string
+	RouterID netip.Addr
 }
 
 // A Route is what there is of routes to Prefix that neighbors announce.

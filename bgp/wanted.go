@@ -17,6 +17,10 @@ type Wanted struct {
 	// Announced are the prefixes that originate here. Each neighbor gets of them
 	// what its export policy passes.
 	Announced []netip.Prefix
+	// Assigned are those of Announced that belong to neighbors, with their names: the router has given them the addresses. They
+	// are announced with the neighbor's router ID, once that is known, as their route origin (an extended community, RFC 4360
+	// section 5): so another router that has assigned the same prefix sees whether to the same one, see NeighborStatus.Rival.
+	Assigned map[netip.Prefix][]string
 	// Protected is what no neighbor may take. Nil protects nothing.
 	Protected *Protected
 	// Absent are neighbors that are not there now and may be later, with a tunnel that is

@@ -16,13 +16,15 @@ import (
 const announceBatch = 500
 
 // announce makes the locally originated prefixes in GoBGP equal to what is
-// wanted: it announces what is new and withdraws what is gone.
+// wanted: it announces what is new, or has another route origin, and withdraws what is gone.
 func (s *Speaker) announce() error {
 	s.mu.Lock()
 	want := s.wanted.announced
 	var add, remove []netip.Prefix
+	origins := make(map[netip.Prefix]netip.Addr, len(want))
 	for p := range want {
-		if _, ok := s.announced[p]; !ok {
+		origins[p] = s.routeOriginLocked(p)
+		if is, ok := s.announced[p]; !ok || is != origins[p] {
 			add = append(add, p)
 		}
 	}
@@ -39,7 +41,7 @@ func (s *Speaker) announce() error {
 	slices.SortFunc(remove, netip.Prefix.Compare)
 	s.opMu.Lock()
 	defer s.opMu.Unlock()
-	err := errors.Join(s.announceBatches(remove, false), s.announceBatches(add, true))
+	err := errors.Join(s.announceBatches(remove, nil), s.announceBatches(add, origins))
 	s.notify()
 	if err != nil {
 		return fmt.Errorf("bgp: announce: %w", err)
@@ -47,13 +49,14 @@ func (s *Speaker) announce() error {
 	return nil
 }
 
-// announceBatches announces or withdraws prefixes, and remembers those that
+// announceBatches announces prefixes with their route origins, or withdraws them if that is nil, and remembers those that
 // GoBGP has taken.
-func (s *Speaker) announceBatches(prefixes []netip.Prefix, add bool) error {
+func (s *Speaker) announceBatches(prefixes []netip.Prefix, origins map[netip.Prefix]netip.Addr) error {
+	add := origins != nil
 	for batch := range slices.Chunk(prefixes, announceBatch) {
 		paths := make([]*apiutil.Path, 0, len(batch))
 		for _, p := range batch {
-			path, err := localPath(p)
+			path, err := localPath(p, origins[p])
 			if err != nil {
 				return fmt.Errorf("%s: %w", p, err)
 			}
@@ -71,7 +74,7 @@ func (s *Speaker) announceBatches(prefixes []netip.Prefix, add bool) error {
 		s.mu.Lock()
 		for _, p := range batch {
 			if add {
-				s.announced[p] = struct{}{}
+				s.announced[p] = origins[p]
 			} else {
 				delete(s.announced, p)
 			}
@@ -82,8 +85,8 @@ func (s *Speaker) announceBatches(prefixes []netip.Prefix, add bool) error {
 }
 
 // localPath is a path of this router's own. The unspecified next hop stands
-// for this end's address of whichever session the path goes out on.
-func localPath(p netip.Prefix) (*apiutil.Path, error) {
+// for this end's address of whichever session the path goes out on. The route origin is left out if it is not valid.
+func localPath(p netip.Prefix, origin netip.Addr) (*apiutil.Path, error) {
 	nlri, err := gobgp.NewIPAddrPrefix(p)
 	if err != nil {
 		return nil, err
@@ -98,10 +101,13 @@ func localPath(p netip.Prefix) (*apiutil.Path, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &apiutil.Path{
-		Family: f.gobgp(),
-		Nlri:   nlri,
-		Age:    time.Now().Unix(),
-		Attrs:  []gobgp.PathAttributeInterface{gobgp.NewPathAttributeOrigin(gobgp.BGP_ORIGIN_ATTR_TYPE_IGP), nextHop},
-	}, nil
+	attrs := []gobgp.PathAttributeInterface{gobgp.NewPathAttributeOrigin(gobgp.BGP_ORIGIN_ATTR_TYPE_IGP), nextHop}
+	if origin.IsValid() {
+		of, err := gobgp.NewIPv4AddressSpecificExtended(gobgp.EC_SUBTYPE_ROUTE_ORIGIN, origin, 0, true)
+		if err != nil {
+			return nil, err
+		}
+		attrs = append(attrs, gobgp.NewPathAttributeExtendedCommunities([]gobgp.ExtendedCommunityInterface{of}))
+	}
+	return &apiutil.Path{Family: f.gobgp(), Nlri: nlri, Age: time.Now().Unix(), Attrs: attrs}, nil
 }

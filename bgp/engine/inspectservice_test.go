@@ -97,8 +97,8 @@ func inspected(t *testing.T) (ours, its api.GoBgpServiceClient, srv *server.BgpS
 			t.Fatal(err)
 		}
 	}
-	s := &Speaker{server: srv, announced: make(map[netip.Prefix]struct{})}
-	if err := s.announceBatches(prefixes("10.1.0.0/16", "10.1.2.0/24", "10.2.0.0/16", "2001:db8:1::/48"), true); err != nil {
+	s := &Speaker{server: srv, announced: make(map[netip.Prefix]netip.Addr)}
+	if err := s.announceBatches(prefixes("10.1.0.0/16", "10.1.2.0/24", "10.2.0.0/16", "2001:db8:1::/48"), map[netip.Prefix]netip.Addr{}); err != nil {
 		t.Fatal(err)
 	}
 	return inspectClient(t, serveInspection(t, newInspection(srv), 8)), inspectClient(t, "unix://"+path), srv

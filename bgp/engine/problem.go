@@ -63,7 +63,7 @@ func (s *Speaker) problemLocked(n *neighbor, ids routerIDs) string {
 			return fmt.Sprintf("no answer from %s on TCP port %d, not even a refusal: do firewalls at both ends let it through, and do both ends have the same password and ttl_security?", n.PeerAddr, s.port)
 		}
 		if !n.session.unanswered.IsZero() {
-			return fmt.Sprintf("no answer from %s on TCP port %d, not even a refusal: do firewalls at both ends let it through inside the tunnel?", n.PeerAddr, s.port)
+			return fmt.Sprintf("no answer from %s on TCP port %d, not even a refusal: do firewalls at both ends let it through inside the tunnel, and does the peer have that address?", n.PeerAddr, s.port)
 		}
 		return fmt.Sprintf("no answer from %s on TCP port %d: is BGP running at the peer, with this router as its neighbor?", n.PeerAddr, s.port)
 	}

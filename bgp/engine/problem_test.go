@@ -58,7 +58,7 @@ func TestUnansweredIsTold(t *testing.T) {
 		want string
 	}{
 		{nil, "is BGP running at the peer"},
-		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "no answer from fd00::2 on TCP port 179, not even a refusal: do firewalls at both ends let it through inside the tunnel?"},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "no answer from fd00::2 on TCP port 179, not even a refusal: do firewalls at both ends let it through inside the tunnel, and does the peer have that address?"},
 		{&net.OpError{Op: "dial", Err: context.Canceled}, "not even a refusal"}, // as it was
 		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, "is BGP running at the peer"},
 	} {

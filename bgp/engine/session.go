@@ -124,6 +124,7 @@ func (s *Speaker) statusLocked(n *neighbor, ids routerIDs) NeighborStatus {
 	}
 	n.count(&st)
 	s.countLoopsLocked(n, &st.Looped)
+	s.countRivalsLocked(n, &st)
 	if st.State == stateEstablished {
 		announced, withheld := s.announcedToLocked(n)
 		st.Announced, st.Withheld = announced[ipv4]+announced[ipv6], withheld

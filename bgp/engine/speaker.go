@@ -64,8 +64,8 @@ type Speaker struct {
 	holds      map[string]*hold         // by name of a neighbor
 	lastNumber uint32                   // of a neighbor
 	rib        rib
-	announced  map[netip.Prefix]struct{} // local prefixes in GoBGP
-	protected  *Protected                // what judges are told
+	announced  map[netip.Prefix]netip.Addr // local prefixes in GoBGP, each with its route origin
+	protected  *Protected                  // what judges are told
 	wanted     wanted
 	failures   map[string]*failure // by neighbor; see announceFailure
 	settled    uint64              // the serial of what was last gone through
@@ -117,7 +117,7 @@ func newSpeaker(cfg Config, port uint16) (*Speaker, error) {
 		closing:     make(map[netip.Addr]*neighbor),
 		holds:       make(map[string]*hold),
 		rib:         newRIB(cfg.ASN),
-		announced:   make(map[netip.Prefix]struct{}),
+		announced:   make(map[netip.Prefix]netip.Addr),
 		failures:    make(map[string]*failure),
 		passed:      make(chan struct{}),
 		synced:      make(chan struct{}),

@@ -30,6 +30,7 @@ func (s *Speaker) Want(w Wanted) {
 	ranks := newRanks(s.cfg.ASN, &w)
 	s.mu.Lock()
 	s.wanted.neighbors, s.wanted.announced, s.wanted.protected, s.wanted.ranks = neighbors, announced, w.Protected, ranks
+	s.wanted.assigned = w.Assigned
 	s.wanted.serial++
 	gone := make(map[*neighbor]struct{})
 	for name, n := range s.neighbors {
@@ -56,6 +57,7 @@ func (s *Speaker) Want(w Wanted) {
 type wanted struct {
 	neighbors map[string]*Neighbor // by name; addresses are normalized
 	announced map[netip.Prefix]struct{}
+	assigned  map[netip.Prefix][]string
 	protected *Protected
 	ranks     *ranks // nil: no neighbor has a preference
 	serial    uint64 // counts calls of Want

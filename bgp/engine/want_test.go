@@ -21,7 +21,7 @@ var errUnknown = errors.New("no such neighbor")
 // edit changes what s wants. Tests do that from one goroutine.
 func (s *Speaker) edit(change func(neighbors map[string]*Neighbor, w *Wanted)) {
 	s.mu.Lock()
-	neighbors, w := maps.Clone(s.wanted.neighbors), Wanted{Protected: s.wanted.protected}
+	neighbors, w := maps.Clone(s.wanted.neighbors), Wanted{Protected: s.wanted.protected, Assigned: s.wanted.assigned}
 	if neighbors == nil {
 		neighbors = make(map[string]*Neighbor)
 	}

@@ -31,6 +31,7 @@ type Sight struct {
 	Attributes  Attributes
 	NextHop     netip.Addr // without a zone
 	Communities []string   // standard and large ones as they are usually written, maxShown at most
+	RouteOrigin netip.Addr // the first by an IPv4 address, a router ID, in EXTENDED COMMUNITIES (RFC 4360 section 5); not valid: none
 }
 
 // maxShown bounds what is listed of a route.
@@ -43,6 +44,7 @@ func (s *Session) Look(p netip.Prefix) (is Sight) {
 		blob := s.attrs.blob(e.attrs)
 		is.Seen = seen(e.verdict())
 		is.Stale, is.Attributes, is.NextHop, is.Communities = e.stale(), s.attributesIn(blob), nextHopIn(blob), communitiesIn(blob)
+		is.RouteOrigin = routeOriginIn(blob)
 		return is
 	}
 	if l := s.loops[f][key]; l != notLooped {
@@ -113,6 +115,22 @@ func communitiesIn(blob string) (all []string) {
 		}
 	})
 	return all
+}
+
+// routeOrigin is how an extended community begins that is a route origin by an IPv4 address: transitive (RFC 4360 sections 3.2
+// and 5).
+const routeOrigin = "\x01\x03"
+
+// routeOriginIn is Sight.RouteOrigin of a blob of an attrTable.
+func routeOriginIn(blob string) (id netip.Addr) {
+	eachAttribute(blob, func(typ uint8, v string) {
+		for ; typ == attrExtCommunities && len(v) > 0 && !id.IsValid(); v = v[8:] {
+			if strings.HasPrefix(v, routeOrigin) {
+				id = netip.AddrFrom4([4]byte([]byte(v[2:6])))
+			}
+		}
+	})
+	return id
 }
 
 // wellKnownCommunities are communities with a name (IANA, BGP Well-known Communities).

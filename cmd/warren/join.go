@@ -159,7 +159,7 @@ func reloadAfter(cmd *cobra.Command, file string, plan *peerfile.Plan) error {
 	case err != nil:
 		return errors.Join(err, plan.Undo(), errors.New("the files that were made are removed again"))
 	case !running:
-		fmt.Fprintf(words, "No daemon runs with this configuration: start it, by `systemctl enable --now warren` or `warren run -c %s`.\n", file)
+		fmt.Fprintf(words, "%s: start it, by `systemctl enable --now warren` or `warren run -c %s`.\n", noDaemon(file), file)
 	}
 	for _, line := range lines {
 		fmt.Fprintln(words, line)

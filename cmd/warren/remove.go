@@ -49,7 +49,7 @@ func removeCmd() *cobra.Command {
 				return fmt.Errorf("the files are removed, but of the reload after that: %w; `warren reload` has the daemon follow", err)
 			}
 			if !running {
-				lines = []string{"No daemon runs with this configuration."}
+				lines = []string{noDaemon(file) + "."}
 			}
 			for _, line := range lines {
 				fmt.Fprintln(cmd.OutOrStdout(), line)

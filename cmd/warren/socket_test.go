@@ -77,7 +77,7 @@ func TestDaemonIsFoundWhereItListens(t *testing.T) {
 	found("a daemon of another config, and no socket", "", "", true)
 	stop()
 
-	daemonAt(t, usual, file)
+	stopUsual := daemonAt(t, usual, file)
 	edit(fmt.Sprintf("%q", usual))
 	found("where the file says", usual, "", false)
 	edit(fmt.Sprintf("%q", changed))
@@ -91,9 +91,44 @@ func TestDaemonIsFoundWhereItListens(t *testing.T) {
 		t.Error("by another name of the file it is not found")
 	}
 
-	daemonAt(t, changed, file)
+	stop = daemonAt(t, changed, file)
 	edit(fmt.Sprintf("%q", changed))
 	found("one listens where the file says", changed, "", false)
+	stopUsual()
+
+	// From one path of one's own to another, and to the default.
+	own := at("own")
+	edit(fmt.Sprintf("%q", own))
+	found("the key was changed from a path of one's own", changed, "api.socket of "+file+" was changed to "+own+" since warren was started", false)
+	edit(fmt.Sprintf("%q", usual))
+	found("the key was left out", changed, "since warren was started", false)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	found("others could have made that socket", usual, "", false)
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	daemonAt(t, changed, at("other.toml"))
+	found("a daemon of another config elsewhere", usual, "", false)
+}
+
+// Only what listens for streams at a path counts.
+func TestListening(t *testing.T) {
+	const table = `Num       RefCount Protocol Flags    Type St Inode Path
+0000000077f1d0ca: 00000003 00000000 00000000 0001 03 792280 /run/connected.sock
+000000006338de13: 00000002 00000000 00010000 0001 01 805894 /run/warren/warren.sock
+00000000a6405bc1: 00000002 00000000 00010000 0005 01 792373 /run/udev/control
+000000006338de14: 00000002 00000000 00010000 0001 01 805895 @/abstract
+000000006338de15: 00000002 00000000 00010000 0001 01 805896 relative
+000000006338de16: 00000002 00000000 00010000 0001 01 805897
+000000006338de17: 00000002 00000000 00010000 0001 01 805898 /opt/a.sock
+000000006338de18: 00000002 00000000 00010000 0001 01 805898 /opt/a.sock
+`
+	if got := listening(table); fmt.Sprint(got) != "[/opt/a.sock /run/warren/warren.sock]" {
+		t.Errorf("%q", got)
+	}
 }
 
 // What a reload waits to be confirmed by goes on being possible while a file is edited that is no TOML at this moment.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -182,7 +183,7 @@ func (a *Agent) start(ctx context.Context, t *tasks) (*loop, error) {
 	}
 	a.server = server
 	if err := t.startReady(ctx, "status socket", server); err != nil {
-		return nil, err
+		return nil, withRights(err, os.Geteuid())
 	}
 	t.start("history", l.history.Run)
 	l.history.Add(a.startEvent())
@@ -251,6 +252,14 @@ func (a *Agent) newLoop() *loop {
 	return l
 }
 
+// withRights completes the first error that a daemon gets which an ordinary user has started.
+func withRights(err error, user int) error {
+	if user == 0 || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w: run it as root; or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE, and with api.socket in a directory of its user's", err)
+}
+
 func historyFile(c *config.Config) history.File {
 	return history.File{Path: c.History.File, MaxSize: c.History.MaxSize}
 }
@@ -291,6 +300,7 @@ func (a *Agent) startInterfaces(l *loop, t *tasks, g *underlay.Guard, ways *path
 	t.start("link watcher", watcher.Run)
 	clock := boottime.New()
 	l.woke, l.date = clock.Woke(), clock.DateNow
+	l.history.SetDate(clock.DateNow)
 	t.start("clock", clock.Run)
 	t.start("underlay paths", ways.Run)
 

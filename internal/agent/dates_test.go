@@ -35,8 +35,9 @@ func TestDatesAreOfTheClockAsItIsSetNow(t *testing.T) {
 	w.orders(t, "down", "d")
 	w.quiet["c"] = &quiet{since: now}
 	w.speaker.since = now
-	w.tunnels.says = map[string]tunnel.Status{"b": {Transport: "auto", State: tunnel.StateUp, Since: now, Handshake: now, Ways: []tunnel.Way{
+	w.tunnels.says = map[string]tunnel.Status{"b": {Transport: "auto", State: tunnel.StateUp, Since: now, Ways: []tunnel.Way{
 		{Status: tunnel.Status{Transport: "tls", State: tunnel.StateUp, Since: now}, Loss: -1, Carries: true, At: now},
+		{Status: tunnel.Status{Transport: "wireguard", State: tunnel.StateUp, Since: now, Handshake: now}, Loss: -1},
 	}}}
 
 	right := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -86,7 +86,7 @@ func (l *loop) do(e effect) []event {
 		l.setLate(e)
 	case wantNeighbors:
 		l.followAssigned()
-		l.speaker.Want(bgp.Wanted{Neighbors: e.neighbors, Absent: e.absent, Announced: l.own, Protected: l.state.protected, Farewells: e.farewells})
+		l.speaker.Want(bgp.Wanted{Neighbors: e.neighbors, Absent: e.absent, Announced: l.own, Assigned: l.state.assigned, Protected: l.state.protected, Farewells: e.farewells})
 	case protectEnds:
 		l.protect()
 		l.applyRoutes()

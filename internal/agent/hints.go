@@ -86,6 +86,8 @@ func (l *loop) blockedHints(neighbors map[string]bgp.NeighborStatus, now time.Ti
 			what, also := "the tunnel is up", ""
 			if a.isLAN() {
 				what, also = "this router is on the peer's network", "; both ends need the same password and ttl_security"
+			} else if a.cfg.PeerAddress.IsValid() {
+				also = ", or the peer does not have that address: address and peer_address must be the other way round there"
 			}
 			hints = append(hints, status.Hint{Peer: a.peer.name, Text: a.hint(fmt.Sprintf(
 				what+", and for %v nothing has come back from TCP port 179 of %v, not even a refusal: "+

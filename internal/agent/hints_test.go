@@ -115,6 +115,22 @@ func TestHintOfBGPThatIsBlocked(t *testing.T) {
 	}
 }
 
+// A peer's file that was copied to the other end as it is has both ends have one address: no packet gets an answer.
+func TestHintOfAPeerWithOurAddress(t *testing.T) {
+	b := peerConfig("b", 0)
+	b.Tunnels[0].Address, b.Tunnels[0].PeerAddress = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/31")}, netip.MustParseAddr("10.0.0.1")
+	w := newWorld(t, router(b))
+	w.up(t, "b")
+	began := time.Now()
+	w.speaker.blocked = began
+	hints := w.blockedHints(map[string]bgp.NeighborStatus{"b": {Name: "b", Unanswered: began}}, began.Add(45*time.Second))
+	want := status.Hint{Peer: "b", Text: "the tunnel is up, and for 45s nothing has come back from TCP port 179 of 10.0.0.1, not even a refusal: " +
+		"let BGP through on interface if-b, in the firewalls of both ends, or the peer does not have that address: address and peer_address must be the other way round there"}
+	if len(hints) != 1 || hints[0] != want {
+		t.Errorf("got %+v, want %+v", hints, want)
+	}
+}
+
 func TestHintsOfWhoWasRefused(t *testing.T) {
 	dialed := peerConfig("b", 0)
 	dialed.Tunnels[0].Remotes = []config.Remote{{Host: "198.51.100.6", Port: 443}}

@@ -29,9 +29,10 @@ import (
 //
 // Over WireGuard the inviting end also has that the invitation was used, from MeetingOver on until the term is over.
 type invitations struct {
-	busy   map[string]bool // peers for which files are being written
-	later  map[string]met  // the last step of each that came meanwhile
-	failed map[string]met  // what could not be written, by peer
+	busy   map[string]bool     // peers for which files are being written
+	later  map[string]met      // the last step of each that came meanwhile
+	failed map[string]met      // what could not be written, by peer
+	tried  map[string][][]byte // secrets of which that was said, and which may be on the disk all the same, the last maxTried by peer
 
 	renew  func(i *config.Invitation, had [][]byte, secret []byte) error // writes the secret beside the invitation, over those that it had
 	forget func(i *config.Invitation) error                              // removes the invitation, which was used
@@ -42,7 +43,7 @@ type invitations struct {
 
 func newInvitations() invitations {
 	return invitations{
-		busy: map[string]bool{}, later: map[string]met{}, failed: map[string]met{},
+		busy: map[string]bool{}, later: map[string]met{}, failed: map[string]met{}, tried: map[string][][]byte{},
 		renew: renewSecret, forget: forgetInvitation, lapse: lapse, spend: spend, remove: removeInvited,
 	}
 }
@@ -82,18 +83,18 @@ func (l *loop) meet(in met) {
 		l.invitations.later[name] = in
 		return
 	}
-	failed := l.invitations.failed[name]
 	delete(l.invitations.failed, name)
 	p := l.cfg.Peer(name)
 	if p == nil || p.Invited() == nil {
 		return
 	}
 	i, trust := p.Invited(), p.Tunnels[0].Trust
-	had := [][]byte{failed.Secret} // which may be on the disk although it failed
+	had := slices.Clone(l.invitations.tried[name])
 	for _, s := range trust.Secrets {
 		had = append(had, s.Secret)
 	}
 	write := func(i *config.Invitation, secret []byte) error { return l.invitations.renew(i, had, secret) }
+	renews := true
 	switch {
 	case in.Kind == tunnel.MeetingBegun && i.Role == config.RoleInviting && l.now().Before(i.Until):
 		if in.Secret == nil { // it is not tried again
@@ -110,8 +111,12 @@ func (l *loop) meet(in met) {
 			trust.Used, end = i.Used(), l.invitations.spend
 		}
 		write = func(i *config.Invitation, _ []byte) error { return end(i) }
+		renews = false
 	default:
 		return
+	}
+	if renews {
+		l.invitations.try(name, in.Secret)
 	}
 	l.invitations.busy[name] = true
 	l.working.Add(1)
@@ -120,6 +125,21 @@ func (l *loop) meet(in met) {
 		l.inbox.put(renewed{met: in, peer: name, invitation: i, trust: trust, err: write(i, in.Secret)})
 	})
 }
+
+// maxTried bounds invitations.tried of each peer. More secrets are made only by sessions that all fail at the disk.
+const maxTried = 16
+
+// try notes that a secret is being written. It may be on the disk although that fails, as when its directory cannot be synced.
+func (i *invitations) try(peer string, secret []byte) {
+	all := i.tried[peer]
+	if !slices.ContainsFunc(all, func(t []byte) bool { return bytes.Equal(t, secret) }) {
+		all = append(all, secret)
+	}
+	i.tried[peer] = all[max(0, len(all)-maxTried):]
+}
+
+// reread forgets what was tried, as the files have been read again.
+func (i *invitations) reread() { clear(i.tried) }
 
 func renewedSecrets(i *config.Invitation, secret []byte) []config.SharedSecret {
 	return []config.SharedSecret{{File: i.Renewed, Secret: secret}, {File: i.File, Secret: i.Secret}}
@@ -131,6 +151,9 @@ func (l *loop) renewed(in renewed) {
 	a := l.m.tunnels[in.id]
 	if a != nil {
 		l.play(tried{about(kindInvitation, a), in.err})
+	}
+	if in.err == nil {
+		delete(l.invitations.tried, in.peer)
 	}
 	if in.err != nil {
 		l.invitations.failed[in.peer] = in.met

@@ -169,6 +169,47 @@ func testInvitationOnAFullDisk(t *testing.T, transport string) {
 	}
 }
 
+// A secret that could not be made sure of may be on the disk all the same. The next session's, which is another one, is written
+// over it, however often that happens; what is read at a reload is what counts from then on.
+func TestSecretThatMayBeOnTheDisk(t *testing.T) {
+	fail := errors.New("cannot sync the directory")
+	var tries [][]byte // secrets that were to be written
+	var had [][][]byte // and those that may be there then
+	w := newWorldWith(t, router(invitedPeer(config.TransportTLS, config.RoleInviting)), func(w *world) {
+		withDisk(&fail)(w)
+		w.invitations.renew = func(_ *config.Invitation, may [][]byte, secret []byte) error {
+			tries, had = append(tries, secret), append(had, may)
+			return fail
+		}
+	})
+	session := func() {
+		w.up(t, "b")
+		w.meets(t, tunnel.Meeting{Kind: tunnel.MeetingBegun})
+		w.down(t, "b")
+		w.again() // which forgets what has failed
+	}
+	holds := func(all [][]byte, secret []byte) bool {
+		return slices.ContainsFunc(all, func(s []byte) bool { return bytes.Equal(s, secret) })
+	}
+	for range maxTried + 3 {
+		session()
+	}
+	n := len(tries) - 1
+	if n != maxTried+2 || !holds(had[1], tries[0]) || !holds(had[2], tries[0]) || !holds(had[2], tries[1]) || holds(had[n], tries[0]) || !holds(had[n], tries[n-1]) {
+		t.Fatalf("%d tries; %d may be there at the last", n+1, len(had[n]))
+	}
+	w.reloads(t, router(invitedPeer(config.TransportTLS, config.RoleInviting)))
+	session()
+	if last := had[len(had)-1]; holds(last, tries[n]) {
+		t.Error("what was tried before a reload is taken for one's own")
+	}
+	fail = nil
+	session()
+	if len(w.invitations.tried) > 0 {
+		t.Errorf("%d are remembered after a success", len(w.invitations.tried))
+	}
+}
+
 func TestInvitationExpires(t *testing.T) { overEach(t, testInvitationExpires) }
 
 func testInvitationExpires(t *testing.T, transport string) {

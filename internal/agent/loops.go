@@ -30,6 +30,36 @@ func (l *loop) loopHints(neighbors map[string]bgp.NeighborStatus) (hints []statu
 	return hints
 }
 
+// rivalHints is about addresses that this router has assigned to a peer, and another router to another one.
+func (l *loop) rivalHints(neighbors map[string]bgp.NeighborStatus) (hints []status.Hint) {
+	for _, cfg := range l.peers() {
+		r := l.rivalOf(cfg.Name, neighbors)
+		if r.Prefixes == 0 {
+			continue
+		}
+		also := ""
+		if r.Prefixes > 1 {
+			also = fmt.Sprintf(" (and %d more)", r.Prefixes-1)
+		}
+		hints = append(hints, status.Hint{Peer: cfg.Name, Text: fmt.Sprintf(
+			"%s announces %v%s, which is assigned to peer %s here and to another router there, with the router ID %v: two routers cannot have one address; correct assign in one of the two",
+			cfg.Name, r.First, also, peerOf(r.Holder), r.RouterID)})
+	}
+	return hints
+}
+
+// rivalOf is bgp.Rival of that of a peer's sessions in which it is the most.
+func (l *loop) rivalOf(peer string, neighbors map[string]bgp.NeighborStatus) (most bgp.Rival) {
+	if p := l.m.peers[peer]; p != nil {
+		for _, a := range p.attachments {
+			if r := neighbors[a.name].Rival; r.Prefixes > most.Prefixes {
+				most = r
+			}
+		}
+	}
+	return most
+}
+
 // mostLooped returns the status of that of a peer's sessions in which the most is held back:
 // in all of them the same is.
 func (l *loop) mostLooped(peer string, neighbors map[string]bgp.NeighborStatus) (most bgp.NeighborStatus) {

@@ -1,12 +1,33 @@
 package agent
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
 	"warren/bgp"
 	"warren/internal/status"
 )
+
+// TestRivalsAreSaid: that two routers are given one address is in status, once for each peer that announces one of theirs.
+func TestRivalsAreSaid(t *testing.T) {
+	w := newWorld(t, router(withTunnel("if-b2", 1), peerConfig("c", 2)))
+	rival := func(n int) bgp.NeighborStatus {
+		return bgp.NeighborStatus{Rival: bgp.Rival{Prefixes: n, First: netip.MustParsePrefix("10.100.100.25/32"), Holder: "c", RouterID: netip.MustParseAddr("10.0.0.26")}}
+	}
+	if got := w.rivalHints(map[string]bgp.NeighborStatus{"b": {}, "c": {}}); got != nil {
+		t.Errorf("%v", got)
+	}
+	for n, want := range map[int]string{
+		1: "b announces 10.100.100.25/32, which is assigned to peer c here and to another router there, with the router ID 10.0.0.26: two routers cannot have one address",
+		3: "b announces 10.100.100.25/32 (and 2 more), which",
+	} {
+		got := w.rivalHints(map[string]bgp.NeighborStatus{"b": rival(n), "b/1": rival(n), "c": {}})
+		if len(got) != 1 || got[0].Peer != "b" || !strings.HasPrefix(got[0].Text, want) {
+			t.Errorf("%v", got)
+		}
+	}
+}
 
 // TestLoopsAreSaid: what loops and what is kept back is in status, with what ends it for
 // this peer.

@@ -95,6 +95,7 @@ func (l *loop) reload() ([]string, error) {
 // thing that was done.
 func (l *loop) carryOut(f *foreseen, done []string) []string {
 	l.cfg, l.lines = f.next, nil
+	l.invitations.reread()
 	l.undone = slices.DeleteFunc(l.undone, func(c routerChange) bool {
 		return slices.ContainsFunc(f.doors, func(d routerChange) bool { return d.Keys[0] == c.Keys[0] })
 	})

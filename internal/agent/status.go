@@ -36,7 +36,7 @@ func (l *loop) status() status.Status {
 			Speaker: speakerStatus(l.speaker.Status()),
 			Source:  status.Source{IPv4: addrText(l.source.v4), IPv6: addrText(l.source.v6)},
 			Drained: l.drainStatus(""),
-			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.loopHints(neighbors), l.swallowedHints(swallowed, now)),
+			Hints:   slices.Concat(l.hints(now), l.blockedHints(neighbors, now), l.loopHints(neighbors), l.rivalHints(neighbors), l.swallowedHints(swallowed, now)),
 		},
 		Peers: make([]status.Peer, 0, len(l.m.order)),
 		FIB:   status.FIB{IPv4: written.Installed4, IPv6: written.Installed6, Pending: written.Pending, Errors: written.Errors, PendingIPv6: written.Pending6, ErrorsIPv6: written.Errors6},
@@ -139,17 +139,22 @@ func (l *loop) tunnelStatus(a *attachment) status.Tunnel {
 	out.Datapath = t.Datapath
 	out.Key, out.KeyPlace, out.Congestion = t.Key, t.KeyPlace, t.Congestion
 	if t.Transport == config.TransportWireGuard {
-		out.PublicKey = base64.StdEncoding.EncodeToString(t.Peer[:])
-	}
-	if !t.Handshake.IsZero() {
-		at := l.at(t.Handshake)
-		out.LastHandshake = &at
+		l.setKeys(&out, t)
 	}
 	out.RTT = status.Millis(t.RTT)
 	out.RxBytes, out.TxBytes = t.Stats.RxBytes, t.Stats.TxBytes
 	out.RxPackets, out.TxPackets, out.Drops = t.Stats.RxPackets, t.Stats.TxPackets, t.Stats.Drops
 	out.RxMarked = t.Stats.RxMarked
 	return out
+}
+
+// setKeys sets what is known of the keys of a WireGuard tunnel.
+func (l *loop) setKeys(out *status.Tunnel, t tunnel.Status) {
+	out.PublicKey = base64.StdEncoding.EncodeToString(t.Peer[:])
+	if !t.Handshake.IsZero() {
+		at := l.at(t.Handshake)
+		out.LastHandshake = &at
+	}
 }
 
 // setWays sets what is known of the transports of a tunnel that has two.
@@ -168,6 +173,9 @@ func (l *loop) setWays(out *status.PeerTunnel, a *attachment) {
 		}
 		if w.Loss >= 0 {
 			way.Loss = &w.Loss
+		}
+		if w.Transport == config.TransportWireGuard {
+			l.setKeys(&out.Tunnel, w.Status)
 		}
 		if w.Carries {
 			since := l.at(w.At)

@@ -55,6 +55,29 @@ assign = ["10.100.100.4/32", "10.100.100.5/32"]
 	}
 }
 
+// TestAssignedIsForAllTunnels checks that the address is there by whichever of several tunnels is up, as the hub assigns it in all.
+func TestAssignedIsForAllTunnels(t *testing.T) {
+	const head = "[[tunnel]]\nsecret_file = \"b.secret\"\nremotes = [\"192.0.2.1:443\"]\naddress = \"assigned\"\n[[tunnel]]\n"
+	for more, want := range map[string]string{
+		"": "[true true]",
+		"remotes = [\"192.0.2.2:443\"]\n[[tunnel]]\n":                                         "[true true true]",
+		"address = [\"10.0.0.1/31\"]\n":                                                       "[true false]",
+		"transport = \"external\"\ninterface = \"tun0\"\npeer_address = \"10.8.0.2\"\n":       "[true false]",
+		"transport = \"wireguard\"\nremotes = [\"192.0.2.2:51820\"]\n":                        "[true true]",
+		"transport = \"wireguard\"\ndatapath = \"kernel\"\nremotes = [\"192.0.2.2:51820\"]\n": "[true false]",
+	} {
+		var got []bool
+		for _, tunnel := range several(t, head+more).Peers[0].Tunnels {
+			got = append(got, tunnel.Assigned)
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%q: %v, want %s", more, got, want)
+		}
+	}
+	mustFail(t, setUp(t, routerText, map[string]string{"peers.d/b.toml": severalText + head + "peer_address = \"10.0.0.0\"\n"}),
+		"b.toml:9: tunnel.peer_address: \"10.0.0.0\" needs address")
+}
+
 // TestAssignMistakes gives peer b one mistake; a, whose file is right, has an address.
 func TestAssignMistakes(t *testing.T) {
 	for tunnel, want := range map[string]string{

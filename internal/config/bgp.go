@@ -23,7 +23,7 @@ func (l *loader) peerBGP(raw *rawPeerBGP) PeerBGP {
 	// here, so that an empty one is seen to be meant.
 	switch raw.Import.state {
 	case absent:
-		l.fail(raw.Import.place, `is required: what to accept from the peer, such as ["10.2.0.0/16 le 24"]; [] accepts nothing, ["any"] everything`)
+		l.fail(raw.Import.place, `is required: what to accept from the peer, such as ["10.2.0.0/16 le 24"]; [] accepts nothing, ["any"] all but a default route and what is shorter than /8 (IPv6 /16)`)
 	case given:
 		b.Import = l.policy(raw.Import, false)
 	}

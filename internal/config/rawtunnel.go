@@ -94,7 +94,8 @@ func (t *rawTunnel) common() []inheritable {
 		&t.ECN, &t.DSCP}
 }
 
-// single are the keys by which one tunnel differs from another, so that each has its own.
+// single are the keys by which one tunnel differs from another, so that each has its own. Of
+// address that goes for addresses; that they are assigned goes for all tunnels, see inherit.
 func (t *rawTunnel) single() []inheritable {
 	return []inheritable{&t.Remotes, &t.Underlay, &t.Interface, &t.Link, &t.Address, &t.PeerAddress, &t.ListenPort}
 }
@@ -113,6 +114,9 @@ func (t *rawTunnel) inherit(first *rawTunnel) {
 	}
 	for i, k := range t.common() {
 		k.takeFrom(first.common()[i])
+	}
+	if first.assigned() && !t.PeerAddress.isThere() && t.Transport.v != TransportExternal && t.Datapath.v != DatapathKernel {
+		t.Address.takeFrom(&first.Address)
 	}
 }
 

@@ -191,6 +191,9 @@ func (l *loader) ca(v value[string]) *x509.CertPool {
 	if err == nil {
 		pool, err = parseCAs(data)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; copy it from whoever signs the routers' certificates: `openssl req -x509` makes a CA of one's own", err)
+	}
 	if err != nil {
 		l.fail(v.place, "%s: %v", file, err)
 		return nil

@@ -50,6 +50,7 @@ func (l *loader) warnDialing(t peerTunnel) {
 		return
 	}
 	if len(t.Remotes) > 1 {
+		l.warnRandomFirst(t)
 		return
 	}
 	const one = "means nothing with one of remotes, %v: there is no other to choose"
@@ -58,6 +59,20 @@ func (l *loader) warnDialing(t peerTunnel) {
 	}
 	if _, err := netip.ParseAddr(t.Remotes[0].Host); err == nil && isOrder {
 		l.fail(order, one, t.Remotes[0])
+	}
+}
+
+// warnRandomFirst is about two keys that undo one another, wherever they are written.
+func (l *loader) warnRandomFirst(t peerTunnel) {
+	if t.RemoteOrder != RemotesRandom || !t.ReturnToFirst {
+		return
+	}
+	at, here := t.raw.ReturnToFirst.isGiven()
+	if !here {
+		at, here = t.raw.RemoteOrder.isGiven()
+	}
+	if here {
+		l.fail(at, "return_to_first goes back to %v, the first that is listed, and so undoes remote_order = %q: leave one of the two out", t.Remotes[0], RemotesRandom)
 	}
 }
 
@@ -103,6 +118,40 @@ func (l *loader) warnSeveral(tunnels []peerTunnel) {
 	if at, given := first.Weight.isGiven(); given && taken(func(t *rawTunnel) bool { return t.Weight.inherited }) {
 		l.fail(at, same, tunnels[0].Weight)
 	}
+}
+
+// warnInternal is about a preference that is to choose among the lines to another router in this one's AS, and over iBGP counts
+// before everything else: what that router passes on of other peers is preferred to what these announce here. It is raised
+// at both ends, so that no preference of the other peers' is enough. A client of this reflector is a spoke, and passes nothing on.
+func (l *loader) warnInternal(c *Config, p *Peer) {
+	tunnels := p.tunnels()
+	if p.BGP.ASN != c.ASN || p.BGP.RouteReflectorClient || len(tunnels) < 2 {
+		return
+	}
+	best := slices.MaxFunc(tunnels, func(a, b peerTunnel) int { return a.Preference - b.Preference })
+	if !slices.ContainsFunc(tunnels, func(t peerTunnel) bool { return t.Preference != best.Preference }) {
+		return
+	}
+	for i := range c.Peers {
+		o := &c.Peers[i]
+		if o == p || o.BGP.ASN == c.ASN && !o.BGP.RouteReflectorClient || !overlap(p.BGP.Import, o.BGP.Import) {
+			continue
+		}
+		l.fail(best.raw.Preference.place, "%d is for all that this peer announces, and over iBGP counts before everything else: what it passes on of %s is preferred to what %[2]s announces here, "+
+			"whatever preference that has; let the lines share the traffic by weight, such as 256 and 1, or give the two routers an AS number each, and %[2]s at least this preference", best.Preference, o.Name)
+		return
+	}
+}
+
+// overlap reports whether there are prefixes that both policies import.
+func overlap(a, b Policy) bool {
+	some := func(p Policy) bool { return p.Any || len(p.Prefixes) > 0 }
+	if a.Default && b.Default || a.Any && some(b) || b.Any && some(a) {
+		return true
+	}
+	return slices.ContainsFunc(a.Prefixes, func(f PrefixFilter) bool {
+		return slices.ContainsFunc(b.Prefixes, func(o PrefixFilter) bool { return f.Prefix.Overlaps(o.Prefix) })
+	})
 }
 
 // shareLine reports whether one line carries two tunnels that are used at once, as far as

@@ -76,7 +76,38 @@ func TestWarnsOfRemotesWithoutAChoice(t *testing.T) {
 		"peers.d/b.toml:8: tunnel.return_to_first: "+one)
 	// A name may have several addresses.
 	warnedAlone(t, tunnel("remotes = [\"b.example.net:443\"]\nremote_order = \"random\"\n"))
-	warnedAlone(t, tunnel("remotes = [\"192.0.2.1:443\", \"192.0.2.2:443\"]\nremote_order = \"random\"\nreturn_to_first = true\n"))
+	const two, undoes = "remotes = [\"192.0.2.1:443\", \"192.0.2.2:443\"]\n", "return_to_first goes back to 192.0.2.1:443, the first that is listed, and so undoes remote_order = \"random\": leave one of the two out"
+	warnedAlone(t, tunnel(two+"remote_order = \"random\"\nreturn_to_first = true\n"), "peers.d/b.toml:8: tunnel.return_to_first: "+undoes)
+	warnedAlone(t, tunnel(two+"remote_order = \"random\"\n"))
+	warnedAlone(t, tunnel(two+"return_to_first = true\n"))
+	warnedAlone(t, "[[tunnel]]\nsecret_file = \"a.secret\"\n"+two+"return_to_first = true\n[[tunnel]]\nremotes = [\"192.0.2.1:443\", \"192.0.2.3:443\"]\nremote_order = \"random\"\n",
+		"peers.d/b.toml:10: tunnel.remote_order: "+undoes)
+}
+
+// Between two hubs in one AS preference overrides their own spokes; between routers that pass nothing on it does not.
+func TestWarnsOfPreferenceBetweenHubs(t *testing.T) {
+	const lines = "[[tunnel]]\nsecret_file = \"a.secret\"\nunderlay = \"wan0\"\npreference = %\n[[tunnel]]\nunderlay = \"wan1\"\npreference = 0\n"
+	hub := func(preference, asn, more string) string {
+		return strings.Replace(lines, "%", preference, 1) + "[bgp]\nasn = " + asn + "\nimport = [\"10.0.0.0/8 le 32\"]\n" + more
+	}
+	spoke := strings.Replace(peerOf("preference = 200", "\"10.100.100.25/32\""), "64513", "65000", 1)
+	const said = "peers.d/hub-2.toml:4: tunnel.preference: 10 is for all that this peer announces, and over iBGP counts before everything else: what it passes on of spoke is preferred to what spoke announces here, " +
+		"whatever preference that has; let the lines share the traffic by weight, such as 256 and 1, or give the two routers an AS number each, and spoke at least this preference"
+	for _, c := range []struct{ what, hub, spoke, want string }{
+		{"two lines, one in reserve", hub("10", "64512", ""), spoke, said},
+		{"the spoke is a client", hub("10", "64512", ""), strings.Replace(spoke, "asn = 65000", "asn = 64512\nroute_reflector_client = true", 1), said},
+		{"no reserve", hub("0", "64512", ""), spoke, ""},
+		{"an AS number each", hub("10", "64511", ""), spoke, ""},
+		{"a client with two lines", hub("10", "64512", "route_reflector_client = true\n"), spoke, ""},
+		{"a spoke that announces nothing", hub("10", "64512", ""), strings.Replace(spoke, "[\"10.100.100.25/32\"]", "[]", 1), ""},
+		{"a spoke elsewhere", hub("10", "64512", ""), strings.Replace(spoke, "10.100", "172.16", 1), ""},
+		{"anything of both", strings.Replace(hub("10", "64512", ""), "10.0.0.0/8 le 32", "any", 1), strings.Replace(spoke, "10.100.100.25/32", "any", 1), said},
+	} {
+		path := setUp(t, lanRouter, map[string]string{"peers.d/hub-2.toml": c.hub, "peers.d/spoke.toml": c.spoke})
+		if got := strings.ReplaceAll(load(t, path).Warnings(lanHost(), time.Now()).Error(), filepath.Dir(path)+"/", ""); got != c.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", c.what, got, c.want)
+		}
+	}
 }
 
 // The interface of a further tunnel is warned of under its own name.

@@ -63,6 +63,7 @@ func (c *Config) Warnings(h Host, now time.Time) Errors {
 	for i := range c.Peers {
 		l.peer = &c.Peers[i]
 		l.warnSeveral(c.Peers[i].tunnels())
+		l.warnInternal(c, l.peer)
 	}
 	l.peer = &c.Accept.sample
 	l.warnSeveral(accepted)

@@ -60,6 +60,26 @@ type Event struct {
 	UID *int64 `json:"uid,omitempty"`
 	// Changes are what a reload has changed, or what was wrong with the files.
 	Changes []string `json:"changes,omitempty"`
+
+	// here is when this process took the event, by the clock that is never set; zero: another process did.
+	here time.Time
+}
+
+// dated returns e with its times by the clock as it is set now, as date has it.
+func (e Event) dated(date func(time.Time) time.Time) Event {
+	if e.here.IsZero() {
+		return e
+	}
+	set := date(e.here).Sub(e.here.Round(0)) // by how much, since
+	if set == 0 {
+		return e
+	}
+	e.Time = At(e.Time.Add(set))
+	if e.Until != nil {
+		until := At(e.Until.Add(set))
+		e.Until = &until
+	}
+	return e
 }
 
 // Line is e as a line of JSON, with its newline.

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // maxHandover bounds what one program leaves to the next one, in bytes of JSON: as much as is read of a file.
@@ -29,7 +30,7 @@ func (l *Log) HandOver(ctx context.Context) (h Handover, goOn func(), err error)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept, _ := l.keptLocked()
-	h = Handover{Events: latest(kept, maxHandover), Next: l.next, Written: l.written}
+	h = Handover{Events: latest(l.datedLocked(kept), maxHandover), Next: l.next, Written: l.written}
 	return h, func() { <-l.turn }, nil
 }
 
@@ -53,6 +54,7 @@ func Resume(h *Handover, report func(error)) *Log {
 		return l
 	}
 	for _, e := range h.Events[max(0, len(h.Events)-capacity):] {
+		e.here = time.Time{} // of the process before
 		l.events = append(l.events, bounded(e))
 	}
 	l.next = max(h.Next, uint64(len(l.events)))

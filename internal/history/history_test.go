@@ -62,6 +62,47 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// A router without a clock of its own begins in 1970, and has its clock set a moment later: what has happened before happened
+// a moment ago, also for the next program, and for the file if that could not be written before. What another process has left
+// stays as it was.
+func TestClockThatIsSet(t *testing.T) {
+	const years = 56 * 365 * 24 * time.Hour
+	set := time.Duration(0)
+	now := time.Now()
+	past := func(l *Log, cause string) {
+		until := At(now.Add(time.Hour - years))
+		l.Add(Event{Kind: Drain, Time: At(now.Add(-years)), Until: &until, Cause: cause})
+	}
+	l := New(nil)
+	l.SetDate(func(t time.Time) time.Time { return t.Round(0).Add(set) })
+	past(l, "boot")
+	since := now.Add(-8 * time.Hour)
+	if got, _, _ := l.Select(Query{Since: since}); len(got) != 0 {
+		t.Fatalf("before the clock is set: %v", got)
+	}
+	set = years
+	got, _, _ := l.Select(Query{Since: since})
+	if len(got) != 1 || !got[0].Time.Equal(At(now).Time) || !got[0].Until.Equal(At(now.Add(time.Hour)).Time) {
+		t.Fatalf("%+v", got)
+	}
+	h, _, err := l.HandOver(t.Context())
+	if err != nil || len(h.Events) != 1 || !h.Events[0].Time.Equal(At(now).Time) {
+		t.Fatalf("handed over: %+v, %v", h, err)
+	}
+	if _, batch, _, _ := l.unwritten(); len(batch) != 1 || !batch[0].Time.Equal(At(now).Time) {
+		t.Errorf("to be written: %+v", batch)
+	}
+	next := Resume(&h, nil)
+	next.SetDate(func(t time.Time) time.Time { return t.Round(0).Add(set) })
+	if got, _, _ := next.Select(Query{}); len(got) != 1 || !got[0].Time.Equal(At(now).Time) {
+		t.Errorf("the next program: %+v", got)
+	}
+	set = 0
+	if got, _, _ := l.Select(Query{}); !got[0].Time.Equal(At(now.Add(-years)).Time) {
+		t.Errorf("set back: %+v", got)
+	}
+}
+
 // A text of a peer's, however long and whatever is in it, takes a line of bounded length.
 func TestTextIsBounded(t *testing.T) {
 	l := New(nil)

@@ -23,9 +23,10 @@ type Log struct {
 	turn    chan struct{} // of capacity 1: full while the file is read or written, or the history is being handed over
 
 	mu      sync.Mutex // guards what follows
-	events  []Event    // the last capacity of them count
-	next    uint64     // the number of the event to come; that of the last in events is one less
-	written uint64     // the number of the first that Run has not written yet
+	date    func(time.Time) time.Time
+	events  []Event // the last capacity of them count
+	next    uint64  // the number of the event to come; that of the last in events is one less
+	written uint64  // the number of the first that Run has not written yet
 	file    File
 	changed chan struct{} // closed, and replaced, when events or file change
 }
@@ -33,7 +34,7 @@ type Log struct {
 // New makes a Log without a file. report is called by Run when the file could not be written, and with
 // nil when it can be again; it must not block.
 func New(report func(error)) *Log {
-	return &Log{report: report, turn: make(chan struct{}, 1), next: capacity, written: capacity, changed: make(chan struct{})}
+	return &Log{report: report, turn: make(chan struct{}, 1), date: asItIs, next: capacity, written: capacity, changed: make(chan struct{})}
 }
 
 // Add adds an event, which happens now unless it has a time.
@@ -45,6 +46,7 @@ func (l *Log) Add(e Event) {
 		e.Time = At(time.Now())
 	}
 	e = bounded(e)
+	e.here = time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.events) >= 2*capacity {
@@ -54,6 +56,17 @@ func (l *Log) Add(e Event) {
 	l.next++
 	l.changedLocked()
 }
+
+// SetDate has the times of events be by the clock as it is set when they are asked for. date returns the date of a time that
+// time.Now returned (boottime.Clock.DateNow). A router without a clock of its own begins with an old date. What is in the file
+// already stays as it is there, and so does what another process has left.
+func (l *Log) SetDate(date func(time.Time) time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.date = date
+}
+
+func asItIs(t time.Time) time.Time { return t }
 
 // SetFile has the events from now on, and those that are not written yet, go to another file.
 func (l *Log) SetFile(f File) {
@@ -88,6 +101,7 @@ func (l *Log) Select(q Query) (events []Event, next uint64, changed <-chan struc
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept, first := l.keptLocked()
+	kept = l.datedLocked(kept)
 	at := happened(kept, time.Now())
 	for i, e := range kept {
 		if first+uint64(i) >= q.From && (q.Peer == "" || e.Peer == q.Peer) && !at[i].Before(q.Since) {
@@ -121,6 +135,15 @@ func happened(events []Event, now time.Time) []time.Time {
 func (l *Log) keptLocked() ([]Event, uint64) {
 	kept := l.events[max(0, len(l.events)-capacity):]
 	return kept, l.next - uint64(len(kept))
+}
+
+// datedLocked returns events with their times by the clock as it is set now.
+func (l *Log) datedLocked(events []Event) []Event {
+	all := make([]Event, len(events))
+	for i, e := range events {
+		all[i] = e.dated(l.date)
+	}
+	return all
 }
 
 // recall puts what an earlier process has left before everything else.
@@ -228,6 +251,6 @@ func (l *Log) unwritten() (f File, batch []Event, from uint64, changed <-chan st
 		batch = append(batch, lost)
 		from = first
 	}
-	batch = append(batch, kept[from-first:]...)
+	batch = append(batch, l.datedLocked(kept[from-first:])...)
 	return l.file, batch, l.next - uint64(len(batch)), l.changed
 }

@@ -145,7 +145,7 @@ func (c *collector) peer(m made, p *status.Peer) {
 	for i := range p.Tunnels {
 		t := &p.Tunnels[i]
 		link := strconv.Itoa(t.Link)
-		c.tunnel(m, p.Name, link, &t.Tunnel)
+		c.tunnel(m, p.Name, link, t)
 		c.bgp(m, p.Name, link, &t.BGP)
 		add(&ipv4, t.BGP.Families.IPv4)
 		add(&ipv6, t.BGP.Families.IPv6)
@@ -154,7 +154,7 @@ func (c *collector) peer(m made, p *status.Peer) {
 	c.counted(m, p.Name, family6, ipv6)
 }
 
-func (c *collector) tunnel(m made, peer, link string, t *status.Tunnel) {
+func (c *collector) tunnel(m made, peer, link string, t *status.PeerTunnel) {
 	m.gauge(c.tunnelUp, oneIf(t.State == "up"), peer, link, t.Transport)
 	m.gauge(c.rtt, time.Duration(t.RTT).Seconds(), peer, link)
 	m.counter(c.received, float64(t.RxBytes), peer, link)
@@ -162,16 +162,28 @@ func (c *collector) tunnel(m made, peer, link string, t *status.Tunnel) {
 	m.counter(c.drops, float64(t.Drops), peer, link)
 	m.counter(c.marked, float64(t.RxMarked), peer, link)
 	m.counter(c.flaps, float64(t.Flaps), peer, link)
-	if t.Transport != "wireguard" {
-		return
+	switch t.Transport {
+	case "wireguard":
+		c.wireguard(m, peer, t, t.RxBytes, t.TxBytes)
+	case "auto":
+		var by status.Carrier // what WireGuard carries of it; nothing while the tunnel is not there
+		for _, w := range t.Ways {
+			if w.Transport == "wireguard" {
+				by = w
+			}
+		}
+		c.wireguard(m, peer, t, by.RxBytes, by.TxBytes)
 	}
+}
+
+func (c *collector) wireguard(m made, peer string, t *status.PeerTunnel, received, sent uint64) {
 	handshake := 0.0
 	if t.LastHandshake != nil {
 		handshake = float64(t.LastHandshake.Unix())
 	}
 	labels := []string{t.Interface, t.PublicKey, anyPrefix, peer}
-	m.counter(c.wireguardSent, float64(t.TxBytes), labels...)
-	m.counter(c.wireguardReceived, float64(t.RxBytes), labels...)
+	m.counter(c.wireguardSent, float64(sent), labels...)
+	m.counter(c.wireguardReceived, float64(received), labels...)
 	m.gauge(c.wireguardHandshake, handshake, labels...)
 }
 

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -70,12 +72,16 @@ func routerWith() status.Status {
 	b.Tunnels = append(b.Tunnels, second)
 	lan := peerNamed("lan", "up", "active")
 	lan.Tunnels, lan.Drained = nil, &status.Drain{}
+	both := peerNamed("both", "up", "established")
+	both.Tunnels[0].Transport, both.Tunnels[0].PublicKey = "auto", "Ym90aA=="
+	both.Tunnels[0].RxBytes, both.Tunnels[0].TxBytes = 100, 200
+	both.Tunnels[0].Ways = []status.Carrier{{Transport: "tls", RxBytes: 70, TxBytes: 140}, {Transport: "wireguard", RxBytes: 30, TxBytes: 60}}
 	never := peerNamed("never", "connecting", "idle")
 	never.Tunnels[0].Transport = "wireguard"
 	never.Conditions, never.Down = []status.Condition{{}, {}}, &status.TakenDown{}
 	return status.Status{
 		Router: status.Router{Speaker: status.Speaker{Restarts: 2}, Conditions: []status.Condition{{}}},
-		Peers:  []status.Peer{b, lan, never},
+		Peers:  []status.Peer{b, both, lan, never},
 		FIB:    status.FIB{IPv4: 8, IPv6: 2, Pending: 5, Errors: 7, PendingIPv6: 1, ErrorsIPv6: 3},
 	}
 }
@@ -85,6 +91,28 @@ func TestMetrics(t *testing.T) {
 	d := &fakeDaemon{is: routerWith(), events: history.New(func(error) {})}
 	series, kinds, text := scrape(t, newMetrics(d, "v1.2"))
 	want := strings.Split(strings.TrimSpace(`
+warren_bgp_flaps_total{link=0,peer=both} 0
+warren_bgp_prefixes{family=ipv4,peer=both,state=accepted} 0
+warren_bgp_prefixes{family=ipv4,peer=both,state=announced} 0
+warren_bgp_prefixes{family=ipv4,peer=both,state=received} 0
+warren_bgp_prefixes{family=ipv4,peer=both,state=refused} 0
+warren_bgp_prefixes{family=ipv6,peer=both,state=accepted} 0
+warren_bgp_prefixes{family=ipv6,peer=both,state=announced} 0
+warren_bgp_prefixes{family=ipv6,peer=both,state=received} 0
+warren_bgp_prefixes{family=ipv6,peer=both,state=refused} 0
+warren_bgp_session_up{link=0,peer=both} 1
+warren_conditions{peer=both} 0
+warren_peer_out_of_service{peer=both} 0
+warren_tunnel_drops_total{link=0,peer=both} 0
+warren_tunnel_flaps_total{link=0,peer=both} 0
+warren_tunnel_receive_bytes_total{link=0,peer=both} 100
+warren_tunnel_receive_marked_packets_total{link=0,peer=both} 0
+warren_tunnel_rtt_seconds{link=0,peer=both} 0
+warren_tunnel_transmit_bytes_total{link=0,peer=both} 200
+warren_tunnel_up{link=0,peer=both,transport=auto} 1
+wireguard_latest_handshake_seconds{allowed_ips=0.0.0.0/0,::/0,friendly_name=both,interface=both,public_key=Ym90aA==} 0
+wireguard_received_bytes_total{allowed_ips=0.0.0.0/0,::/0,friendly_name=both,interface=both,public_key=Ym90aA==} 30
+wireguard_sent_bytes_total{allowed_ips=0.0.0.0/0,::/0,friendly_name=both,interface=both,public_key=Ym90aA==} 60
 warren_bgp_flaps_total{link=0,peer=lan} 0
 warren_bgp_flaps_total{link=0,peer=never} 0
 warren_bgp_flaps_total{link=0,peer=site-b} 5
@@ -175,6 +203,45 @@ wireguard_sent_bytes_total{allowed_ips=0.0.0.0/0,::/0,friendly_name=site-b,inter
 		}
 	}
 	promtool(t, text, "check", "metrics")
+}
+
+// How many series a peer has is what docs/monitoring.md says, and so is each metric, with its type and its labels.
+func TestMonitoringPageHasAllMetrics(t *testing.T) {
+	d := &fakeDaemon{is: routerWith(), events: history.New(func(error) {})}
+	series, kinds, _ := scrape(t, newMetrics(d, "v1"))
+	text, err := os.ReadFile("../../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count, page := map[string]int{}, map[string]bool{}
+	for _, s := range ours(series) {
+		for _, peer := range []string{"both", "lan", "never", "site-b"} {
+			if strings.Contains(s, "peer="+peer) || strings.Contains(s, "friendly_name="+peer) {
+				count[peer]++
+			}
+		}
+	}
+	if count["both"] != 22 || count["never"] != 22 || count["lan"] != 12 || count["site-b"] != 19+12 {
+		t.Errorf("%v", count)
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(w[a-z_]+)` \\| (gauge|counter) \\| (.*?) ?\\| .+ \\|$").FindAllStringSubmatch(string(text), -1) {
+		page[m[1]] = true
+		kind, there := kinds[m[1]]
+		if !there || strings.ToLower(kind.String()) != m[2] {
+			t.Errorf("%s: a %s, %v", m[1], m[2], kind)
+		}
+		want := exported(t)[m[1]][2:] // without those that Prometheus adds
+		got := regexp.MustCompile("[a-z_]+").FindAllString(m[3], -1)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: labels %v, want %v", m[1], got, want)
+		}
+	}
+	for name := range kinds {
+		if strings.HasPrefix(name, "w") && !page[name] {
+			t.Errorf("docs/monitoring.md has no row for %s", name)
+		}
+	}
 }
 
 // What becomes of peers is seen at the next scrape: those that are removed leave nothing.

@@ -230,10 +230,18 @@ func syncDir(path string) error {
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	if err := errors.Join(synced(dir.Sync()), dir.Close()); err != nil {
 		return fmt.Errorf("keys: %s: %w", filepath.Dir(path), err)
 	}
 	return nil
+}
+
+// synced is the error of a directory's fsync(2), without those of file systems that have nothing to do for one.
+func synced(err error) error {
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil
+	}
+	return err
 }
 
 // Fingerprint returns the SHA-256 of a certificate in DER form, written as

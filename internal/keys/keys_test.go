@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -99,6 +101,15 @@ func TestSecretNeverOverwrites(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(file); string(after) != string(before) {
 		t.Error("the secret changed")
+	}
+}
+
+// A file system that cannot sync directories is no reason to take a secret for one that was not written.
+func TestDirectoriesThatCannotBeSynced(t *testing.T) {
+	for errno, fails := range map[syscall.Errno]bool{syscall.EINVAL: false, syscall.ENOTSUP: false, syscall.EIO: true, syscall.ENOSPC: true} {
+		if err := synced(&fs.PathError{Op: "sync", Path: "/d", Err: errno}); (err != nil) != fails {
+			t.Errorf("%v: %v", errno, err)
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ var errStatus = errors.New("a status that there is not")
 // setStatus does.
 func checkStatus(st *bgp.NeighborStatus) error {
 	least := min(st.Received, st.Stale, st.Accepted, st.Refused, st.Announced, st.Withheld,
-		st.Looped.Prefixes, st.Looped.ByAS, st.Looped.ByOriginator, st.Looped.ByCluster)
+		st.Rival.Prefixes, st.Looped.Prefixes, st.Looped.ByAS, st.Looped.ByOriginator, st.Looped.ByCluster)
 	for _, f := range st.Families {
 		least = min(least, f.Received, f.Accepted, f.Refused, f.Announced)
 	}
@@ -64,6 +64,6 @@ func checkStatus(st *bgp.NeighborStatus) error {
 		return errStatus
 	}
 	st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
-	st.RemoteRouterID = st.RemoteRouterID.WithZone("")
+	st.RemoteRouterID, st.Rival.RouterID, st.Rival.Holder = st.RemoteRouterID.WithZone(""), st.Rival.RouterID.WithZone(""), short(st.Rival.Holder)
 	return nil
 }

@@ -78,6 +78,7 @@ type wanted struct {
 	serial    uint64 // of the last change
 	neighbors []bgp.Neighbor
 	announced []netip.Prefix
+	assigned  map[netip.Prefix][]string
 	protected *bgp.Protected
 	absent    []bgp.Absent
 	farewells map[string]bgp.Farewell
@@ -131,7 +132,7 @@ func (s *Speaker) limitsNow() limits {
 // Want replaces what the speaker is to do. It does not wait for the process. One thing is done when it
 // returns: the routes of neighbors that are not wanted any more, or in another session, are gone.
 func (s *Speaker) Want(w bgp.Wanted) {
-	next := wanted{announced: slices.Clone(w.Announced), protected: w.Protected, absent: slices.Clone(w.Absent), farewells: w.Farewells}
+	next := wanted{announced: slices.Clone(w.Announced), assigned: w.Assigned, protected: w.Protected, absent: slices.Clone(w.Absent), farewells: w.Farewells}
 	for _, n := range w.Neighbors {
 		n.Normalize()
 		next.neighbors = append(next.neighbors, n)
@@ -163,7 +164,7 @@ func (s *Speaker) want(next wanted) (ended []bgp.Event) {
 
 // same reports whether both ask for the same.
 func (w *wanted) same(o *wanted) bool {
-	return o.serial > 0 && slices.Equal(w.announced, o.announced) && w.protected.Equal(o.protected) && slices.Equal(w.absent, o.absent) &&
+	return o.serial > 0 && slices.Equal(w.announced, o.announced) && maps.EqualFunc(w.assigned, o.assigned, slices.Equal) && w.protected.Equal(o.protected) && slices.Equal(w.absent, o.absent) &&
 		slices.EqualFunc(w.neighbors, o.neighbors, func(a, b bgp.Neighbor) bool {
 			return a.Name == b.Name && a.SameSession(&b) && a.Import.Equal(b.Import) && a.Export.Equal(b.Export) &&
 				a.MaxPrefixes == b.MaxPrefixes && a.HardMaxPrefixes == b.HardMaxPrefixes && a.RTT == b.RTT &&

@@ -134,7 +134,7 @@ func (p *process) update(sent *sent) error {
 
 // wantLocked is what is wanted, for the process.
 func (s *Speaker) wantLocked() wire.Want {
-	w := wire.Want{Serial: s.wanted.serial, Announced: s.wanted.announced, Absent: s.wanted.absent, Farewells: s.wanted.farewells}
+	w := wire.Want{Serial: s.wanted.serial, Announced: s.wanted.announced, Assigned: s.wanted.assigned, Absent: s.wanted.absent, Farewells: s.wanted.farewells}
 	if s.wanted.protected != nil {
 		w.Protected = true
 		w.Own, w.Reserved = s.wanted.protected.Prefixes()

@@ -130,7 +130,7 @@ type Tunnel struct {
 	KeyPlace int    `json:"key_place,omitempty"`
 
 	// PublicKey is the peer's, in base64, and LastHandshake when the last session was agreed on.
-	// Both are absent where the transport is not wireguard, and as long as they are not known.
+	// Both are absent where the transport is neither wireguard nor auto, and as long as they are not known.
 	PublicKey     string `json:"public_key,omitempty"`
 	LastHandshake *Time  `json:"last_handshake,omitempty"`
 

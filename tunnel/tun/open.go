@@ -161,11 +161,8 @@ func probeOffload(fd int) Offload {
 // attach opens a queue of the interface name, making it if it isn't there.
 func attach(name string, flags uint16) (int, error) {
 	fd, err := unix.Open(devicePath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ENODEV):
-		return -1, fmt.Errorf("tun: %s is missing: load the kernel's tun module, or let the container have the device: %w", devicePath, err)
-	case err != nil:
-		return -1, fmt.Errorf("tun: open %s: %w", devicePath, err)
+	if err != nil {
+		return -1, openError(err)
 	}
 	req, err := unix.NewIfreq(name)
 	if err != nil {
@@ -181,6 +178,19 @@ func attach(name string, flags uint16) (int, error) {
 		return -1, fmt.Errorf("tun: attach %s: TUNSETIFF: %w", name, err)
 	}
 	return fd, nil
+}
+
+// openError says what to do where devicePath cannot be opened.
+func openError(err error) error {
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("tun: %s is missing: load the kernel's tun module, or let the container have the device: %w", devicePath, err)
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("tun: %s is there and is denied to this process: let the container have the device (--device %[1]s), or the unit (DeviceAllow=%[1]s rw): %w", devicePath, err)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("tun: %s cannot be opened by user %d: run as root, or let that user read and write it: %w", devicePath, os.Geteuid(), err)
+	}
+	return fmt.Errorf("tun: open %s: %w", devicePath, err)
 }
 
 // queueName returns the name that the interface has now that fd is a queue of.

@@ -186,7 +186,7 @@ func (p *process) set(s wire.Settings) {
 // want has the engine do what is wanted. Of a neighbor that has got another number, and whose
 // session the engine keeps all the same, all routes are told again.
 func (p *process) want(w wire.Want) {
-	wanted := bgp.Wanted{Announced: w.Announced, Absent: w.Absent, Farewells: w.Farewells}
+	wanted := bgp.Wanted{Announced: w.Announced, Assigned: w.Assigned, Absent: w.Absent, Farewells: w.Farewells}
 	if w.Protected {
 		wanted.Protected = bgp.NewProtected(w.Own, w.Reserved)
 	}

@@ -189,6 +189,7 @@ func (p *process) sendStatuses() error {
 			continue
 		}
 		st.LastError, st.Malformed.Last, st.Looped.Last = short(st.LastError), short(st.Malformed.Last), short(st.Looped.Last)
+		st.Rival.Holder = short(st.Rival.Holder)
 		all[is.id] = st
 		routes += st.Received
 		if was, ok := p.told[is.id]; !ok || was != st {

@@ -35,6 +35,7 @@ type Want struct {
 	Serial    uint64 // greater in each than in the one before
 	Neighbors []Neighbor
 	Announced []netip.Prefix
+	Assigned  map[netip.Prefix][]string
 	Absent    []bgp.Absent
 	Farewells map[string]bgp.Farewell
 
