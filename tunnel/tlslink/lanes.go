@@ -191,8 +191,8 @@ func (l *Link) laneArrived(in *incoming) {
 // overtaken, once; TCP inside the tunnel copes with that.
 func (l *Link) addLane(ln *lane) {
 	s := ln.s
+	s.startLane(ln) // which looks at the one before
 	s.lanes[ln.number] = ln
-	s.startLane(ln)
 	l.route()
 	l.log.Debug("lane up", "lane", ln.number, "remote", ln.wire.remote())
 }

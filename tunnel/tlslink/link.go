@@ -233,9 +233,19 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 // traffic that lasts.
 const choreEvery = 100 * time.Millisecond
 
-// lookEvery is the time between two looks back: a number of keepalives.
+// choreBusy is the most time between two looks back while there is traffic, however long a keepalive is: what may wait unsent
+// follows the path's rate, and lanes open, within a look or two.
+const choreBusy = time.Second
+
+// lookEvery is the time between two looks back: a number of keepalives, or choreBusy if that is shorter.
 func (l *Link) lookEvery() time.Duration {
-	return (choreEvery + l.cfg.Keepalive - 1) / l.cfg.Keepalive * l.cfg.Keepalive
+	return min(choreBusy, (choreEvery+l.cfg.Keepalive-1)/l.cfg.Keepalive*l.cfg.Keepalive)
+}
+
+// isResting reports whether a look back can wait: a tunnel with long keepalives does nothing more often than these while it is
+// idle.
+func (l *Link) isResting(now time.Duration) bool {
+	return now-l.session.looked < l.cfg.Keepalive && l.lookEvery() < l.cfg.Keepalive && l.load() == l.session.load && !l.session.isSending()
 }
 
 // lookBack does what need not be done at each keepalive.
@@ -243,6 +253,11 @@ func (l *Link) lookBack(ctx context.Context) {
 	if l.session.parting.Load() { // nothing begins any more
 		return
 	}
+	now := monotonic()
+	if l.isResting(now) {
+		return
+	}
+	l.session.looked = now
 	l.watchSegments(l.e.cfg.Now())
 	l.boundAllUnsent()
 	l.noteKey()

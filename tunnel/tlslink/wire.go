@@ -231,8 +231,6 @@ func (w *wire) established(heard *heard, giveUp time.Duration) {
 	// Each of these is a refinement: without it the tunnel works all the same. An
 	// error that matters comes back from the next read.
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: natIdle, Interval: natIdle})
-	w.unsent = firstUnsent
-	w.setOption(unix.TCP_NOTSENT_LOWAT, w.unsent)
 	w.giveUpAfter(giveUp)
 }
 
