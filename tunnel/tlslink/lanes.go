@@ -138,6 +138,7 @@ func (l *Link) laneFailed(r laneResult) {
 	now, text := l.e.cfg.Now(), "cannot open a further connection for the tunnel"
 	var news bool
 	if r.renews {
+		r.s.unrenewed = r.err
 		text = "cannot replace a connection of the tunnel; trying again"
 		if news = now.Sub(r.s.unreplaced) >= sayAgain; news {
 			r.s.unreplaced = now

@@ -83,10 +83,11 @@ type Link struct {
 
 	twin twin
 
-	whereabouts whereabouts // for known
-	form        form        // of handshakes
-	segments    segments    // of connections that are dialed
-	dialedIt    atomic.Bool // this end dialed the session
+	whereabouts whereabouts            // for known
+	form        form                   // of handshakes
+	segments    segments               // of connections that are dialed
+	overdue     atomic.Pointer[string] // what status says of lanes that cannot be replaced; nil or "": nothing
+	dialedIt    atomic.Bool            // this end dialed the session
 }
 
 func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
@@ -258,6 +259,10 @@ func (l *Link) lookBack(ctx context.Context) {
 		return
 	}
 	l.session.looked = now
+	if l.endExhausted() {
+		return
+	}
+	l.noteOverdue(l.e.cfg.Now())
 	l.watchSegments(l.e.cfg.Now())
 	l.boundAllUnsent()
 	l.noteKey()
@@ -439,6 +444,7 @@ func (l *Link) endSession(reason error, goodbye bool) {
 		l.log.Error("cannot drop the carrier", "err", err)
 	}
 	l.session = nil
+	l.overdue.Store(nil)
 	l.arb.ended()
 	if goodbye {
 		s.sayGoodbye(reason.Error())

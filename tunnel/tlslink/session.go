@@ -72,6 +72,7 @@ type session struct {
 	widening   widening      // after some could not be
 	stalledAt  time.Duration // when lane 0 was found to be stalled last; 0: never
 	unreplaced time.Time     // when it was logged last that a lane could not be replaced
+	unrenewed  error         // why a lane could not be replaced when that was tried last; nil: it could
 	load       load          // of the link, at the last tick
 	asked      atomic.Bool   // whether the peer asks for further lanes
 

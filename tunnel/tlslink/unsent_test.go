@@ -54,7 +54,7 @@ func TestNewLaneTakesOverTheBound(t *testing.T) {
 			l, s := stillLink(t)
 			here, _ := tcpPair(t)
 			w := newWire(here)
-			ln := newLane(s, 1, tls.Client(w, baseConfig()), w)
+			ln := newLane(s, 1, tls.Client(w, &tls.Config{InsecureSkipVerify: true}), w)
 			old := newLane(s, 1, nil, newWire(nil))
 			s.lanes[0].wire, s.lanes[1] = newWire(nil), old
 			s.lanes[0].wire.unsent, old.wire.unsent, old.wire.rate = first, before, 1e6

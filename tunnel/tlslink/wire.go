@@ -35,6 +35,8 @@ type wire struct {
 	record   bool   // during the handshake: keep what is read first
 	recorded []byte // up to maxRecordedHello
 
+	arrived recordCount // of the goroutine that reads, but for the number
+
 	in struct { // one read
 		call func(fd uintptr) bool
 		p    []byte
@@ -106,6 +108,7 @@ func (w *wire) followed(stop func()) {
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.read(p)
 	if n > 0 {
+		w.arrived.note(p[:n])
 		if heard := w.heard.Load(); heard != nil {
 			heard.note()
 		}
@@ -223,6 +226,7 @@ const natIdle = 15 * time.Second
 // acknowledges; 0 leaves that to others.
 func (w *wire) established(heard *heard, giveUp time.Duration) {
 	w.heard.Store(heard)
+	w.arrived.n.Store(0) // those of the handshake have other keys
 	w.SetDeadline(time.Time{})
 	tcp, ok := w.Conn.(*net.TCPConn)
 	if !ok {
