@@ -34,6 +34,8 @@ type Endpoint struct {
 	pending  pending
 	best     best
 
+	tryCongestion func(name string) error // tryCongestion, but for tests
+
 	complaints *complaints
 	refusals   report.Refusals
 
@@ -61,7 +63,10 @@ func NewEndpoint(c Config) *Endpoint {
 	}
 	e := &Endpoint{
 		cfg: c, log: c.Logger, own: c.Certificate,
-		gate:      newGate(),
+		gate: newGate(),
+
+		tryCongestion: tryCongestion,
+
 		renewal:   defaultRenewal,
 		able:      flagWidens | flagRenews | flagHolds | flagLearns,
 		listeners: make(map[netip.AddrPort]net.Listener),

@@ -15,7 +15,9 @@ func (l *Link) Status() tunnel.Status {
 	}
 	s.Stats = l.counters.Stats()
 	if ln := l.routes[0].Load(); ln != nil {
-		s.Congestion = ln.wire.congestion()
+		if s.Congestion = ln.wire.congestion(); isAuto(*l.congestion.Load()) {
+			s.CongestionErr = ln.wire.congestionErr()
+		}
 	}
 	if s.State == tunnel.StateUp {
 		s.Hint = strings.Join(l.hints(s.Remote.Addr()), "; ")

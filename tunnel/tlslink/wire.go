@@ -23,9 +23,10 @@ const maxCorked = 128 << 10
 // reads from one goroutine at a time.
 type wire struct {
 	net.Conn
-	raw   syscall.RawConn       // nil: use Conn
-	heard atomic.Pointer[heard] // where to note it; nil before the session
-	clamp int                   // size of segments that it was dialed with; 0: the kernel chose
+	raw    syscall.RawConn       // nil: use Conn
+	heard  atomic.Pointer[heard] // where to note it; nil before the session
+	lesser atomic.Pointer[error] // of noteCongestion
+	clamp  int                   // size of segments that it was dialed with; 0: the kernel chose
 
 	// Of the goroutine of Link.Run.
 	unsent int    // the bound of what waits unsent, in bytes
