@@ -36,6 +36,7 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 	add("", l.forwardingHint(true))
 	add("", l.forwardingHint(false))
 	add("", l.noIPv6Hint())
+	add("", l.noIPv6ListenHint())
 	hints = append(hints, l.sourceHints()...)
 	if !l.routes.HasObjects() {
 		add("", "this kernel has no next-hop objects (Linux 5.3 and later have): of several ways to a prefix only the best is used, "+
