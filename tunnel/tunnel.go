@@ -82,6 +82,9 @@ type Status struct {
 	// Congestion is the congestion control that the transport's connection uses, as the kernel
 	// calls it; "" where the transport has no such connection.
 	Congestion string
+	// CongestionErr is why that is not the one which suits a tunnel best though the choice was left to the transport; nil: it is, or
+	// was not. It wraps fs.ErrNotExist if the kernel does not have that one.
+	CongestionErr error
 
 	// Key is which key the peer is known by in this session, of several that it may have:
 	// the name of a shared secret, a fingerprint or a public key. KeyPlace says which of

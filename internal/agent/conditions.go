@@ -48,7 +48,7 @@ type kindWords struct {
 }
 
 var words = map[kind]kindWords{
-	kindListenTLS: {what: "listen for peers over TLS", shown: "peers cannot connect over TLS: tls.listen: "},
+	kindListenTLS: {what: "listen for peers over TLS", shown: "peers cannot connect over TLS to an address of tls.listen: "},
 	kindListenWireGuard: {what: "use the port for peers over WireGuard",
 		shown: "peers cannot connect over WireGuard: wireguard.listen_port: "},
 	kindGobgpPort: {what: "listen for the gobgp command", over: "the gobgp command can look again",

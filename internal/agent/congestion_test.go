@@ -2,13 +2,20 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"warren/internal/config"
 	"warren/internal/keys"
+	"warren/internal/status"
+	"warren/tunnel"
+	"warren/tunnel/tlslink"
 )
 
 // congestionConfig writes a config with one tunnel, and a congestion control if it is not "".
@@ -93,4 +100,26 @@ func TestHintOfABetterCongestionControl(t *testing.T) {
 	if !errors.As(err, &mistakes) || !strings.Contains(err.Error(), `b.toml:2: tunnel.congestion: "no-such-thing" is no congestion control that this kernel gives; it gives `) {
 		t.Errorf("error %v", err)
 	}
+}
+
+// Status says of the tunnels that are up how to get what auto would take, once for all that a module would help, and why not
+// of one that a route keeps from it.
+func TestHintOfTunnelsWithoutTheBestCongestionControl(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1), peerConfig("d", 2), peerConfig("e", 3)))
+	lacks := fmt.Errorf("set it: %w", unix.ENOENT)
+	w.tunnels.says = map[string]tunnel.Status{
+		"b": {State: tunnel.StateUp, Congestion: "cubic", CongestionErr: lacks},
+		"c": {State: tunnel.StateUp, Congestion: "reno", CongestionErr: errors.New("the route locks it")},
+		"d": {State: tunnel.StateUp, Congestion: tlslink.BestCongestion},
+		"e": {State: tunnel.StateUp, Congestion: "cubic", CongestionErr: lacks},
+	}
+	w.hinted(t, time.Now(),
+		status.Hint{Peer: "c", Text: "the tunnel's connection uses the congestion control reno and not bbr, with which it would carry much more " +
+			"over a path that loses packets: the route locks it; if that is meant, congestion = \"reno\" in [tunnel] ends this hint"},
+		status.Hint{Text: "over TLS the tunnels to b, e use the kernel's default congestion control, cubic, as it does not give bbr, with which they " +
+			"carry much more over paths that lose packets; where the kernel has it as a module, `modprobe tcp_bbr` loads it (of a container, " +
+			"on its host), and a line tcp_bbr in /etc/modules-load.d/warren.conf does so at each boot; connections use it that are made then, " +
+			"all of them within the hour"})
+	w.tunnels.says = map[string]tunnel.Status{"b": {State: tunnel.StateUp, Congestion: "cubic"}} // as configured
+	w.hinted(t, time.Now())
 }

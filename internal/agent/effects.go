@@ -191,7 +191,7 @@ func (l *loop) openDoor(k kind) error {
 	if k == kindListenWireGuard {
 		return l.listen.SetPort(l.cfg.WireGuard.ListenPort)
 	}
-	return l.listen.SetListen(l.cfg.TLS.Listen)
+	return l.listenTLS(l.cfg.TLS.Listen)
 }
 
 // close closes all tunnels, also those that are still being opened or closed. run must have returned.

@@ -118,7 +118,7 @@ func (l *loop) doorChanges(next *config.Config) (all []routerChange) {
 	}
 	if !slices.Equal(old.TLS.Listen, next.TLS.Listen) {
 		door(changed("tls: listening on "+listenText(next.TLS.Listen), "tls.listen"), kindListenTLS,
-			func() error { return l.listen.SetListen(next.TLS.Listen) })
+			func() error { return l.listenTLS(next.TLS.Listen) })
 	}
 	if port := next.WireGuard.ListenPort; port != old.WireGuard.ListenPort {
 		door(changed("wireguard: on "+portText(port), "wireguard.listen_port"), kindListenWireGuard,

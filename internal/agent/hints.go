@@ -36,19 +36,23 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 	add("", l.forwardingHint(true))
 	add("", l.forwardingHint(false))
 	add("", l.noIPv6Hint())
+	add("", l.noIPv6ListenHint())
 	hints = append(hints, l.sourceHints()...)
 	if !l.routes.HasObjects() {
 		add("", "this kernel has no next-hop objects (Linux 5.3 and later have): of several ways to a prefix only the best is used, "+
 			"and when its tunnel is lost each of its prefixes is written again")
 	}
+	var lesser lesser
 	l.m.all(func(a *attachment) {
 		if h, ok := l.handles.tunnels[a.id]; ok {
 			s := h.Status()
 			add(a.peer.name, a.hint(silentHint(a, s, now)))
 			add(a.peer.name, a.hint(s.Hint)) // as of large packets that vanish on the underlay
 			add(a.peer.name, a.hint(keyHint(a, s, now)))
+			add(a.peer.name, a.hint(lesser.note(a, s)))
 		}
 	})
+	add("", lesser.hint())
 	refused := l.refusals(now.Add(-refusedLately))
 	for _, r := range refused[:min(len(refused), maxRefusedHints)] {
 		add(l.peerAt(r.Source), refusedText(r, now))

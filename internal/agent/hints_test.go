@@ -37,7 +37,7 @@ func TestPortsThatCannotBeHad(t *testing.T) {
 	w.hinted(t, time.Now())
 	got := w.status().Router.Conditions
 	if len(got) != 2 || got[0].Kind != "listen_tls" || got[1].Kind != "listen_wireguard" || got[0].Tries != 1 || got[0].Since.IsZero() ||
-		got[0].Text != "peers cannot connect over TLS: tls.listen: listen 0.0.0.0:443: address already in use" ||
+		got[0].Text != "peers cannot connect over TLS to an address of tls.listen: listen 0.0.0.0:443: address already in use" ||
 		got[1].Text != "peers cannot connect over WireGuard: wireguard.listen_port: listen on UDP port 51820: address already in use" {
 		t.Errorf("%+v", got)
 	}

@@ -95,6 +95,7 @@ type loop struct {
 	source     sources                   // of this router's own packets into tunnels
 	interfaces map[string]link.Interface // as they were seen last
 	state      state
+	unlistened bool // [::] of tls.listen, as the kernel has no IPv6
 	feed       feed
 	rising     map[string]bool // interfaces that routes can use when they are applied
 	keeps      map[string]int  // max_prefixes of the peers with unreachable = true

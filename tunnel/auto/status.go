@@ -70,7 +70,7 @@ func (l *Link) Status() tunnel.Status {
 	by := ways[d.carries]
 	s := tunnel.Status{
 		Transport: "auto", Interface: by.Interface, State: d.state(ways), Since: d.since,
-		MTU: l.cfg.Device.MTU(), Congestion: ways[TLS].Congestion,
+		MTU: l.cfg.Device.MTU(), Congestion: ways[TLS].Congestion, CongestionErr: ways[TLS].CongestionErr,
 		Stats: sum(ways[TLS].Stats, ways[WireGuard].Stats),
 	}
 	s.Local, s.Peer = l.names(d.ups, d.beside)

@@ -98,21 +98,32 @@ func (b *best) lacks(now time.Time) {
 // [LinkConfig.Congestion] does. It may be called from any goroutine.
 func (l *Link) SetCongestion(name string) { l.congestion.Store(&name) }
 
+func isAuto(congestion string) bool { return congestion == "" || congestion == CongestionAuto }
+
 // congest has a connection use the congestion control of the link. It is called when the
 // connection is there: what is set before, the kernel replaces by what the route says when it
 // connects (tcp_ca_dst_init). Where it may not be set, as with a route that locks another, the
 // connection goes on with what it has. It has a goroutine of its own, as the kernel may run modprobe for it.
 func (l *Link) congest(w *wire) {
 	name, now := *l.congestion.Load(), l.e.cfg.Now()
-	auto := name == "" || name == CongestionAuto
+	auto := isAuto(name)
 	if auto {
 		if name = BestCongestion; !l.e.best.isWorthATry(now, availableCongestion) {
+			w.noteCongestion(unix.ENOENT)
 			return
 		}
 	}
-	err := tryCongestion(name)
-	if err == nil {
-		err = w.setCongestion(name)
+	err := l.e.tryCongestion(name)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		err = errRestrictedCongestion
+	case err == nil:
+		if err = w.setCongestion(name); errors.Is(err, unix.EPERM) {
+			err = errLockedCongestion
+		}
+	}
+	if auto {
+		w.noteCongestion(err)
 	}
 	switch {
 	case err == nil, errors.Is(err, net.ErrClosed): // the session is over
@@ -122,6 +133,29 @@ func (l *Link) congest(w *wire) {
 	case errors.Is(err, unix.ENOENT):
 		l.e.best.lacks(now)
 	}
+}
+
+// Why a connection does not get a congestion control that there is (net/ipv4/tcp_cong.c, tcp_set_congestion_control).
+var (
+	errRestrictedCongestion = errors.New("this needs CAP_NET_ADMIN, or the name in net.ipv4.tcp_allowed_congestion_control")
+	// A socket without a route gets it.
+	errLockedCongestion = errors.New("the route to the peer has another one, as `congctl lock` in `ip route show` says")
+)
+
+// noteCongestion keeps for the status why the connection does not have the best; nil: it has.
+func (w *wire) noteCongestion(err error) {
+	if errors.Is(err, net.ErrClosed) {
+		return
+	}
+	w.lesser.Store(&err)
+}
+
+// congestionErr is what noteCongestion has noted; nil: nothing.
+func (w *wire) congestionErr() error {
+	if err := w.lesser.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func (w *wire) setCongestion(name string) error {

@@ -2,6 +2,7 @@ package tlslink
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"strings"
 	"testing"
@@ -156,5 +157,39 @@ func TestCongestionOfNoSocket(t *testing.T) {
 	defer w.Close()
 	if err := w.setCongestion("reno"); err != nil || w.congestion() != "" {
 		t.Errorf("%v, %q", err, w.congestion())
+	}
+}
+
+// Status says why a connection does not have the best, of a kernel that lacks it also while that is not asked for it again, and no longer
+// when it was chosen otherwise.
+func TestStatusSaysWhyCongestionIsNotTheBest(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error // of the kernel
+		want error
+	}{
+		"lacks it":      {unix.ENOENT, fs.ErrNotExist},
+		"restricts it":  {unix.EPERM, errRestrictedCongestion},
+		"gives it":      {nil, nil},
+		"is out of fds": {unix.EMFILE, unix.EMFILE},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.err == nil && CheckCongestion(BestCongestion) != nil {
+				c.err, c.want = unix.ENOENT, fs.ErrNotExist // this kernel does
+			}
+			a, b := secretPair(t)
+			a.endpoint.tryCongestion = func(string) error { return c.err }
+			b.start(secretTrust(0))
+			a.start(secretTrust(0), b.addr())
+			a.waitEvents(1)
+			w := a.link.routes[0].Load().wire
+			poll(t, func() bool { return w.lesser.Load() != nil }, func() string { return "nothing was noted" })
+			if err := a.link.Status().CongestionErr; !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+			a.link.SetCongestion("reno")
+			if err := a.link.Status().CongestionErr; err != nil {
+				t.Errorf("another was chosen: %v", err)
+			}
+		})
 	}
 }

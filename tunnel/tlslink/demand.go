@@ -49,10 +49,10 @@ func (l *Link) lanesHelp() bool {
 }
 
 // lanesHelp is about so many lanes, where those that there are deliver rate bytes a second; 0 is not known. With bbr what bounds the
-// flows on a slow path is the path itself and no window, and each lane has minUnsent waiting at least. So they only make what
+// flows on a slow path is the path itself and no window, and each lane has a full record waiting. So they only make what
 // waits more, unless all of it is sent in unsentFor.
 func lanesHelp(congestion string, rate uint64, lanes int) bool {
-	return congestion != BestCongestion || rate == 0 || float64(rate)*unsentFor.Seconds() >= float64(lanes*minUnsent)
+	return congestion != BestCongestion || rate == 0 || float64(rate)*unsentFor.Seconds() >= float64(lanes*recordLen)
 }
 
 // After further lanes could not be dialed they are dialed again after a pause: at first, and twice as long each time, at most. A firewall

@@ -221,7 +221,7 @@ func (l *Link) connectAs(ctx context.Context, addr netip.AddrPort, cred *credent
 	defer cancel()
 	w := newWire(conn)
 	w.clamp = size
-	w.proof = proof{cred: cred, local: l.e.identityWith(cred, own), at: time.Now()}
+	w.proof = proof{cred: cred, local: l.e.identityWith(cred, own), own: own, at: time.Now()}
 	tc := tls.Client(w, cred.dialConfig(l.e.serverName(), own, old))
 	began := time.Now()
 	err = tc.HandshakeContext(ctx)

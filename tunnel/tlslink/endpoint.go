@@ -34,6 +34,8 @@ type Endpoint struct {
 	pending  pending
 	best     best
 
+	tryCongestion func(name string) error // tryCongestion, but for tests
+
 	complaints *complaints
 	refusals   report.Refusals
 
@@ -61,7 +63,10 @@ func NewEndpoint(c Config) *Endpoint {
 	}
 	e := &Endpoint{
 		cfg: c, log: c.Logger, own: c.Certificate,
-		gate:      newGate(),
+		gate: newGate(),
+
+		tryCongestion: tryCongestion,
+
 		renewal:   defaultRenewal,
 		able:      flagWidens | flagRenews | flagHolds | flagLearns,
 		listeners: make(map[netip.AddrPort]net.Listener),
@@ -107,8 +112,20 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	return nil
 }
 
+// ListenError says which address cannot be listened on. It wraps the error of the system call, or [ErrNoIPv6].
+type ListenError struct {
+	Addr netip.AddrPort
+	Err  error
+}
+
+// Error implements error.
+func (e *ListenError) Error() string { return fmt.Sprintf("tlslink: listen on %s: %v", e.Addr, e.Err) }
+
+// Unwrap gives the cause.
+func (e *ListenError) Unwrap() error { return e.Err }
+
 // SetListen makes the endpoint listen on exactly these addresses. Those that it
-// has already stay open. It returns an error for each that cannot be had; the
+// has already stay open. It returns a [ListenError] for each that cannot be had, joined; the
 // others are served all the same.
 func (e *Endpoint) SetListen(addrs []netip.AddrPort) error {
 	e.mu.Lock()
@@ -160,10 +177,10 @@ func (e *Endpoint) listen(addr netip.AddrPort, underlay string) (net.Listener, e
 	lc.SetMultipathTCP(false)
 	l, err := lc.Listen(context.Background(), network, addr.String())
 	if errors.Is(err, unix.EAFNOSUPPORT) {
-		err = errNoIPv6
+		err = ErrNoIPv6
 	}
 	if err != nil {
-		return nil, fmt.Errorf("tlslink: listen on %s: %w", addr, err)
+		return nil, &ListenError{addr, err}
 	}
 	raw, err := l.(*net.TCPListener).SyscallConn()
 	if err == nil {
@@ -171,7 +188,7 @@ func (e *Endpoint) listen(addr netip.AddrPort, underlay string) (net.Listener, e
 	}
 	if err != nil {
 		l.Close()
-		return nil, fmt.Errorf("tlslink: listen on %s: %w", addr, err)
+		return nil, &ListenError{addr, err}
 	}
 	return l, nil
 }

@@ -1,7 +1,9 @@
 package tlslink
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +16,13 @@ import (
 // This file turns the errors of net and crypto/tls into what an operator can act
 // on. The original is kept wrapped where it says more.
 
-var errNoIPv6 = errors.New("this kernel has no IPv6")
+// ErrNoIPv6 is for an address of a family that the kernel was started without.
+var ErrNoIPv6 = errors.New("this kernel has no IPv6")
 
 func explainConnect(err error) error {
 	switch {
 	case errors.Is(err, syscall.EAFNOSUPPORT):
-		return errNoIPv6
+		return ErrNoIPv6
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return errors.New("connection refused: nothing listens there")
 	case isTimeout(err):
@@ -55,7 +58,7 @@ func explainDial(err error, p *proof) error {
 	case p.cred.keys != nil:
 		return refusedSecretError(alert)
 	case alert == "bad certificate", alert == "unknown certificate", alert == "internal error":
-		return fmt.Errorf("the peer refused this router's certificate (%s), whose fingerprint is %s: is that what the peer expects?", alert, Fingerprint(p.local))
+		return refusedCertificate(alert, p)
 	}
 	switch {
 	case isTimeout(err):
@@ -68,6 +71,37 @@ func explainDial(err error, p *proof) error {
 	return unwrapTLS(err)
 }
 
+// refusedCertificate says what to look at. The alert is the same whatever the peer has found wrong; how it knows this router is likely
+// to be how this router knows it, or by the CA that has signed the certificate.
+func refusedCertificate(alert string, p *proof) error {
+	refused := fmt.Sprintf("the peer refused this router's certificate (%s), whose fingerprint is %s", alert, Fingerprint(p.local))
+	leaf := p.leaf()
+	if leaf == nil || p.cred.trust.CA == nil && bytes.Equal(leaf.RawIssuer, leaf.RawSubject) {
+		return fmt.Errorf("%s: is that what the peer expects?", refused)
+	}
+	state := fmt.Sprintf("it is valid from %s to %s", date(leaf.NotBefore), date(leaf.NotAfter))
+	if p.at.After(leaf.NotAfter) {
+		state = "it expired on " + date(leaf.NotAfter)
+	}
+	return fmt.Errorf("%s: %s, and it is %s here: is it in date by the peer's clock too? Is it signed by the CA that the peer has in ca_file, "+
+		"and is the peer's peer_name one of %q? If the peer knows it by its fingerprint: is it that one?", refused, state, date(p.at), namesOf(leaf))
+}
+
+// leaf is the certificate that this end has shown; nil if it is not known.
+func (p *proof) leaf() *x509.Certificate {
+	switch {
+	case p.own == nil || len(p.own.Certificate) == 0:
+		return nil
+	case p.own.Leaf != nil:
+		return p.own.Leaf
+	}
+	leaf, err := x509.ParseCertificate(p.own.Certificate[0])
+	if err != nil {
+		return nil
+	}
+	return leaf
+}
+
 var errNoAnswer = errors.New("connected, but the handshake got no answer: is it warren, and do large packets get through on the way? Small ones are tried in turn")
 
 func isHangUp(err error) bool {
@@ -76,7 +110,7 @@ func isHangUp(err error) bool {
 
 // errRefusedUs is what the listening end sees of a dialing one that has another secret or
 // expects another certificate.
-var errRefusedUs = errors.New("it refused this router's certificate or secret: does it expect another?")
+var errRefusedUs = errors.New("it refused this router's certificate or secret: does it expect another, and is the certificate in date by its clock?")
 
 // explainAccept is about a handshake that somebody else began.
 func explainAccept(err error) error {

@@ -40,7 +40,8 @@ var allStages = []stage{silent, waiting, answered}
 // waits, and the oldest of these. Half of the places are for the answered. A peer's hello
 // comes with the last packet of TCP's handshake, so a peer is silent for a moment only,
 // wherever it is; it waits in turn with the other networks, and once it is answered has
-// half a second.
+// half a second. On a path with a long round trip that is not enough, so of networks that are as
+// full as one another those lose places first whose guests have had time for some round trips.
 //
 // Addresses of peers have places and handshakes of their own. A source is an IPv4
 // address or an IPv6 /64. All methods may be called from any goroutine.
@@ -61,6 +62,8 @@ type guest struct {
 	conn     net.Conn
 	networks []*network // that it is in, widest first; the last is its source
 	stage    stage
+	rtt      time.Duration // of TCP's handshake; 0: not known
+	answered time.Time     // when it was put there
 	place    *list.Element // in the pool's list of the stage; nil: it has left
 	turn     chan bool     // true: answer it; closed: it was displaced
 }
@@ -95,14 +98,14 @@ func newPool(places int) *pool {
 // known or closed.
 func (g *gate) enter(conn net.Conn) (*guest, bool) {
 	addr := addrPort(conn.RemoteAddr()).Addr()
-	peers := g.known.at(addr)
+	peers, rtt := g.known.at(addr), roundTrip(conn)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := g.strangers
 	if peers > 0 {
 		p = g.peers
 	}
-	v := &guest{pool: p, conn: conn, turn: make(chan bool, 1)}
+	v := &guest{pool: p, conn: conn, rtt: rtt, turn: make(chan bool, 1)}
 	for _, prefix := range networksOf(addr) {
 		n := p.networks[prefix]
 		if n == nil {

@@ -34,7 +34,7 @@ type lane struct {
 	// For its replacement (renew.go).
 	began, renewAt, nextTry time.Time     // of the goroutine of Run
 	drainUntil              time.Time     // set once it is replaced; of that goroutine too
-	sent, received          atomic.Uint64 // records, or more; of the latter no more than these
+	sent                    atomic.Uint64 // records, or more
 	replaced                atomic.Bool   // another has its number now
 	joining                 bool          // it has replaced none until the first frame comes
 	after                   chan struct{} // of the lane that it replaces; nil: none
@@ -133,7 +133,6 @@ func (ln *lane) receiveFrom(r io.Reader) error {
 			err = ln.handle(typ, buf[:n])
 		}
 		buffers.Put(buf)
-		ln.received.Add(records(headerLen + n))
 		if err == nil && ln.joining {
 			err = ln.arrive()
 		}

@@ -138,6 +138,7 @@ func (l *Link) laneFailed(r laneResult) {
 	now, text := l.e.cfg.Now(), "cannot open a further connection for the tunnel"
 	var news bool
 	if r.renews {
+		r.s.unrenewed = r.err
 		text = "cannot replace a connection of the tunnel; trying again"
 		if news = now.Sub(r.s.unreplaced) >= sayAgain; news {
 			r.s.unreplaced = now
@@ -191,8 +192,8 @@ func (l *Link) laneArrived(in *incoming) {
 // overtaken, once; TCP inside the tunnel copes with that.
 func (l *Link) addLane(ln *lane) {
 	s := ln.s
+	s.startLane(ln) // which looks at the one before
 	s.lanes[ln.number] = ln
-	s.startLane(ln)
 	l.route()
 	l.log.Debug("lane up", "lane", ln.number, "remote", ln.wire.remote())
 }

@@ -86,6 +86,7 @@ type Link struct {
 	whereabouts whereabouts                    // for known
 	form        form                           // of handshakes
 	segments    segments                       // of connections that are dialed
+	overdue     atomic.Pointer[string]         // what status says of lanes that cannot be replaced; nil or "": nothing
 	otherAt     atomic.Pointer[netip.AddrPort] // by TryFirst
 	dialedIt    atomic.Bool                    // this end dialed the session
 }
@@ -234,9 +235,19 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 // traffic that lasts.
 const choreEvery = 100 * time.Millisecond
 
-// lookEvery is the time between two looks back: a number of keepalives.
+// choreBusy is the most time between two looks back while there is traffic, however long a keepalive is: what may wait unsent
+// follows the path's rate, and lanes open, within a look or two.
+const choreBusy = time.Second
+
+// lookEvery is the time between two looks back: a number of keepalives, or choreBusy if that is shorter.
 func (l *Link) lookEvery() time.Duration {
-	return (choreEvery + l.cfg.Keepalive - 1) / l.cfg.Keepalive * l.cfg.Keepalive
+	return min(choreBusy, (choreEvery+l.cfg.Keepalive-1)/l.cfg.Keepalive*l.cfg.Keepalive)
+}
+
+// isResting reports whether a look back can wait: a tunnel with long keepalives does nothing more often than these while it is
+// idle.
+func (l *Link) isResting(now time.Duration) bool {
+	return now-l.session.looked < l.cfg.Keepalive && l.lookEvery() < l.cfg.Keepalive && l.load() == l.session.load && !l.session.isSending()
 }
 
 // lookBack does what need not be done at each keepalive.
@@ -244,6 +255,15 @@ func (l *Link) lookBack(ctx context.Context) {
 	if l.session.parting.Load() { // nothing begins any more
 		return
 	}
+	now := monotonic()
+	if l.isResting(now) {
+		return
+	}
+	l.session.looked = now
+	if l.endExhausted() {
+		return
+	}
+	l.noteOverdue(l.e.cfg.Now())
 	l.watchSegments(l.e.cfg.Now())
 	l.boundAllUnsent()
 	l.noteKey()
@@ -425,6 +445,7 @@ func (l *Link) endSession(reason error, goodbye bool) {
 		l.log.Error("cannot drop the carrier", "err", err)
 	}
 	l.session = nil
+	l.overdue.Store(nil)
 	l.arb.ended()
 	if goodbye {
 		s.sayGoodbye(reason.Error())

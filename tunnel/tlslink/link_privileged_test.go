@@ -212,7 +212,7 @@ func TestCarrierOfARealInterface(t *testing.T) {
 // Connections are replaced while packets go through: pings, of which none is lost, comes
 // twice or is overtaken, and streams both ways.
 func TestKeysAreReplacedUnderTraffic(t *testing.T) {
-	a, b := newRenewingRouters(t, 1500, 4, renewal{age: 400 * time.Millisecond, records: 1 << 40})
+	a, b := newRenewingRouters(t, 1500, 4, renewal{age: 400 * time.Millisecond, records: 1 << 40, limit: 1 << 40})
 	// The kernel sends nothing for a moment after the carrier came.
 	poll(t, func() bool {
 		return a.ns.Do(func() error { return exec.Command("ping", "-c1", "-W1", "10.66.0.2").Run() }) == nil

@@ -85,7 +85,7 @@ func TestPeerHearsWhileTheKernelIsWaitedFor(t *testing.T) {
 	a.start(secretTrust(0), b.addr())
 	b.waitEvents(1)
 	heard := b.link.routes[0].Load()
-	poll(t, func() bool { return heard.received.Load() >= 5 }, func() string { return "nothing comes" })
+	poll(t, func() bool { return heard.wire.arrived.n.Load() >= 5 }, func() string { return "nothing comes" })
 	if evs := a.seen(); len(evs) != 0 {
 		t.Errorf("events %+v", evs)
 	}

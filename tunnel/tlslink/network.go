@@ -1,8 +1,13 @@
 package tlslink
 
 import (
+	"net"
 	"net/netip"
 	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // networkBits are the networks that a source is counted in, widest first: what a
@@ -38,10 +43,48 @@ func (n *network) total() int { return n.in(allStages) }
 
 func (v *guest) source() *network { return v.networks[len(v.networks)-1] }
 
+// What an answered guest has to finish before those go that have had as long: a handshake takes one round trip from there,
+// and a lost packet some more. A stranger can make its round trip look long, so there is a bound, and it
+// counts among networks that are equally full only: who is many cannot hold more places so, only the same ones for longer.
+const (
+	graceTrips = 3
+	minGrace   = 500 * time.Millisecond
+	maxGrace   = 2 * time.Second
+)
+
+// hasGrace reports whether a guest was answered so short a time ago that others should go first.
+func (v *guest) hasGrace(now time.Time) bool {
+	return v.stage == answered && now.Sub(v.answered) < min(max(graceTrips*v.rtt, minGrace), maxGrace)
+}
+
+// roundTrip returns how long TCP's handshake took from the SYN's answer on; 0 if the kernel does not say, as with SYN cookies
+// without timestamps, or for what is no TCP socket.
+func roundTrip(conn net.Conn) (rtt time.Duration) {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = setsockopt(raw, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil {
+			rtt = time.Duration(info.Rtt) * time.Microsecond
+		}
+		return err
+	})
+	return rtt
+}
+
 // put moves a guest to a stage, behind all that are there.
 func (v *guest) put(to stage) {
 	v.remove()
 	v.stage, v.place = to, v.pool.guests[to].PushBack(v)
+	if to == answered {
+		v.answered = time.Now()
+	}
 	for _, n := range v.networks {
 		n.count[to]++
 		v.pool.networks[n.prefix] = n
@@ -93,11 +136,12 @@ func (p *pool) victim(newcomer *guest) *guest {
 }
 
 // worst returns the guest in some stages that is in the fullest network; there the one
-// in the first of the stages, and the oldest.
+// in the first of the stages, one without grace, and the oldest.
 func (p *pool) worst(group []stage, newcomer *guest) (worst *guest) {
+	now := time.Now()
 	for _, s := range group {
 		for e := p.guests[s].Front(); e != nil; e = e.Next() {
-			if v := e.Value.(*guest); v != newcomer && (worst == nil || v.isWorse(worst, group)) {
+			if v := e.Value.(*guest); v != newcomer && (worst == nil || v.isWorse(worst, group, now)) {
 				worst = v
 			}
 		}
@@ -106,15 +150,15 @@ func (p *pool) worst(group []stage, newcomer *guest) (worst *guest) {
 }
 
 // isWorse reports whether a guest's networks are fuller than those of another, by guests
-// in some stages: the widest first, and within one of these the next.
-func (v *guest) isWorse(than *guest, group []stage) bool {
+// in some stages: the widest first, and within one of these the next. Of equal ones one without grace is worse.
+func (v *guest) isWorse(than *guest, group []stage, now time.Time) bool {
 	for i := range min(len(v.networks), len(than.networks)) {
 		a, b := v.networks[i].in(group), than.networks[i].in(group)
 		if a != b {
 			return a > b
 		}
 	}
-	return false
+	return than.hasGrace(now) && !v.hasGrace(now)
 }
 
 func (n *network) in(group []stage) (sum int) {

@@ -24,6 +24,7 @@ var errSecretReplaced = errors.New("the peer has not used the secret that replac
 type proof struct {
 	cred  *credential
 	local tunnel.Identity     // of this end
+	own   *tls.Certificate    // that this end shows where it dials without a secret; else nil, or of no meaning
 	chain []*x509.Certificate // of the peer, at least one
 	at    time.Time           // when it was given
 }

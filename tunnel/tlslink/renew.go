@@ -16,11 +16,13 @@ import (
 type renewal struct {
 	age     time.Duration // at most; each lane takes between three quarters and all of it
 	records uint64        // in either direction
+	limit   uint64        // of records in either direction: the connection ends, replaced or not
 }
 
 // Keys are replaced within the hour, with some minutes left to try again, and long
-// before the 2^24.5 full records that AES-GCM is good for (RFC 8446, section 5.5).
-var defaultRenewal = renewal{age: 55 * time.Minute, records: 1 << 22}
+// before the 2^24.5 full records that AES-GCM is good for (RFC 8446, section 5.5). Where no connection can be
+// made that would replace one, this one ends before that, with what may be sent from one look to the next left.
+var defaultRenewal = renewal{age: 55 * time.Minute, records: 1 << 22, limit: 1 << 24}
 
 // drainTimeout bounds how long a lane that was replaced is kept for what is on its way,
 // as long as the peer acknowledges what is sent.
@@ -47,9 +49,11 @@ func (r *renewal) plan(now time.Time) time.Time {
 
 // isOld reports whether a lane should be replaced.
 func (ln *lane) isOld(now time.Time) bool {
-	limit := ln.s.link.renewal.records
-	return !now.Before(ln.renewAt) || ln.sent.Load() >= limit || ln.received.Load() >= limit
+	return !now.Before(ln.renewAt) || ln.records() >= ln.s.link.renewal.records
 }
+
+// records is how many the keys of a connection have protected, in the direction with more of them.
+func (ln *lane) records() uint64 { return max(ln.sent.Load(), ln.wire.arrived.n.Load()) }
 
 // renew is called at each tick and replaces the lanes that are old, or, at the end that
 // does not dial, asks the peer to. An older listening end does not know how to replace
@@ -100,6 +104,7 @@ func (l *Link) renewed(ln *lane, able bool) (taken bool) {
 			return false
 		}
 	}
+	s.unrenewed = nil
 	if old == nil || old.lost.Load() {
 		l.addLane(ln)
 		return true

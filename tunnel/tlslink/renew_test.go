@@ -3,6 +3,7 @@ package tlslink
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,15 +111,15 @@ func replacements(t *testing.T, e *end, n int) {
 // All lanes, lane 0 included, are replaced again and again, whichever end finds them old
 // and why, and no packet is lost or overtaken for that.
 func TestLanesAreReplaced(t *testing.T) {
-	never := renewal{age: time.Hour, records: 1 << 40}
-	often := renewal{age: 150 * time.Millisecond, records: 1 << 40}
+	never := renewal{age: time.Hour, records: 1 << 40, limit: 1 << 40}
+	often := renewal{age: 150 * time.Millisecond, records: 1 << 40, limit: 1 << 40}
 	for name, tc := range map[string]struct {
 		dialing, listening renewal
 		times              int
 	}{
 		"by age, dialing end":       {often, never, 10},
 		"by age, listening end":     {never, often, 3},
-		"by records, dialing end":   {renewal{age: time.Hour, records: 100}, never, 3},
+		"by records, dialing end":   {renewal{age: time.Hour, records: 100, limit: 1 << 40}, never, 3},
 		"by age, both ends at once": {often, often, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -223,6 +224,7 @@ func TestLaneStaysWithoutReplacement(t *testing.T) {
 	if len(a.seen()) != 1 || len(b.seen()) != 1 || a.link.routes[0].Load() != first {
 		t.Fatalf("%+v %+v", a.seen(), b.seen())
 	}
+	poll(t, func() bool { return strings.Contains(a.link.Status().Hint, "the keys of this tunnel are") }, func() string { return "status says nothing" })
 }
 
 // A peer that has begun to replace a lane and says nothing then leaves all as it was.
@@ -283,7 +285,7 @@ func TestRecordsAreCounted(t *testing.T) {
 		t.Fatalf("%d records sent, want at least 80", n)
 	}
 	// A record counts when it has been dealt with, which is after its packet was written.
-	poll(t, func() bool { return got.received.Load() >= 20*4 }, func() string {
-		return fmt.Sprintf("%d records received, want at least 80", got.received.Load())
+	poll(t, func() bool { return got.wire.arrived.n.Load() >= 20*4 }, func() string {
+		return fmt.Sprintf("%d records received, want at least 80", got.wire.arrived.n.Load())
 	})
 }

@@ -185,7 +185,7 @@ func TestFirstRemoteHearsOfItsSessionWhileTheOneBeforeEnds(t *testing.T) {
 	})
 	first.waitEvents(1)
 	heard := first.link.routes[0].Load()
-	poll(t, func() bool { return heard.received.Load() >= 5 }, func() string { return "the first hears nothing" })
+	poll(t, func() bool { return heard.wire.arrived.n.Load() >= 5 }, func() string { return "the first hears nothing" })
 	release()
 	if evs := c.waitEvents(3); evs[1].Reason != errReturning.Error() || evs[2].Remote != first.place() || evs[2].Time.Before(evs[1].Time) {
 		t.Errorf("events %+v", evs[1:])

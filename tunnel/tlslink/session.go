@@ -51,8 +51,9 @@ type session struct {
 	draining []*lane         // that were replaced
 	renewing [MaxLanes]bool  // those whose replacement is being dialed, by replaceLane or takeFirst, whichever has set it
 
-	speaking bool         // pings go out
-	looks    *time.Ticker // back
+	speaking bool          // pings go out
+	looks    *time.Ticker  // back
+	looked   time.Duration // when the last look was that did anything (monotonic)
 	death    *time.Timer
 	control  chan []byte // frames for lane 0 that are not data, nor the pings of each keepalive
 	heard    heard       // the last sign of life
@@ -71,6 +72,7 @@ type session struct {
 	widening   widening      // after some could not be
 	stalledAt  time.Duration // when lane 0 was found to be stalled last; 0: never
 	unreplaced time.Time     // when it was logged last that a lane could not be replaced
+	unrenewed  error         // why a lane could not be replaced when that was tried last; nil: it could
 	load       load          // of the link, at the last tick
 	asked      atomic.Bool   // whether the peer asks for further lanes
 
@@ -128,6 +130,7 @@ func (s *session) startLane(ln *lane) {
 		giveUp = s.link.giveUpAfter()
 	}
 	ln.wire.established(&s.heard, giveUp)
+	ln.wire.startUnsent(s.lanes[ln.number], s.lanes[0])
 	ln.follow()
 	s.readers.Go(func() {
 		err := ln.receive()
@@ -224,6 +227,16 @@ func (s *session) every(yield func(*lane) bool) {
 			}
 		}
 	}
+}
+
+// isSending reports whether packets are being sent, be it that they wait for the path.
+func (s *session) isSending() bool {
+	for _, ln := range s.lanes {
+		if ln != nil && ln.queues.Load() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // doubt has the peer prove that it is reached by the way that there is now.

@@ -1,6 +1,11 @@
 package tlslink
 
-import "warren/tunnel"
+import (
+	"net/netip"
+	"strings"
+
+	"warren/tunnel"
+)
 
 // Status returns how the tunnel is now. It may be called from any goroutine.
 func (l *Link) Status() tunnel.Status {
@@ -10,12 +15,27 @@ func (l *Link) Status() tunnel.Status {
 	}
 	s.Stats = l.counters.Stats()
 	if ln := l.routes[0].Load(); ln != nil {
-		s.Congestion = ln.wire.congestion()
+		if s.Congestion = ln.wire.congestion(); isAuto(*l.congestion.Load()) {
+			s.CongestionErr = ln.wire.congestionErr()
+		}
 	}
-	if s.State == tunnel.StateUp && l.dialedIt.Load() { // the other end has segments of its own
-		s.Hint = l.segments.hint(s.Remote.Addr())
+	if s.State == tunnel.StateUp {
+		s.Hint = strings.Join(l.hints(s.Remote.Addr()), "; ")
 	}
 	return s
+}
+
+// hints are what the operator should know of a tunnel that is up with a peer at an address.
+func (l *Link) hints(at netip.Addr) (hints []string) {
+	if l.dialedIt.Load() { // the other end has segments of its own
+		if hint := l.segments.hint(at); hint != "" {
+			hints = append(hints, hint)
+		}
+	}
+	if hint := l.overdue.Load(); hint != nil && *hint != "" {
+		hints = append(hints, *hint)
+	}
+	return hints
 }
 
 // fail notes and logs why the tunnel is not up. The same failure again is not news.

@@ -38,12 +38,16 @@ func TestRefusalsSaySo(t *testing.T) {
 		"secret unknown": {Config{Identity: self}, Config{Certificate: b}, secretTrust(1), pin(a), 0, "the peer does not have this shared secret", errRefusedUs.Error()},
 		"pin to secret":  {Config{Certificate: a}, Config{Identity: self}, pin(b), secretTrust(1), 0, "expected is " + Fingerprint(pin(b).Fingerprints[0]), errRefusedUs.Error()},
 		"expired":        {Config{Certificate: a}, Config{Certificate: old}, byName("b"), pin(a), 0, "certificate expired on " + date(old.Leaf.NotAfter), errRefusedUs.Error()},
-		"dialer expired": {Config{Certificate: old}, Config{Certificate: a}, pin(a), byName("b"), 0, "the peer refused this router's certificate", "listener: the peer's certificate expired on " + date(old.Leaf.NotAfter)},
-		"not yet valid":  {Config{Certificate: a}, Config{Certificate: early}, byName("b"), pin(a), 0, "check the clocks", errRefusedUs.Error()},
-		"unknown CA":     {Config{Certificate: a}, Config{Certificate: foreign}, byName("b"), pin(a), 0, "not signed by the configured CA", errRefusedUs.Error()},
-		"other name":     {Config{Certificate: a}, Config{Certificate: named}, byName("x"), pin(a), 0, `is for "b b2", expected is "x"`, errRefusedUs.Error()},
-		"unknown link":   {Config{Certificate: a}, Config{Certificate: b}, pin(b), pin(a), 5, "the peer refused: no tunnel here has this peer and link number 5", "no tunnel here has this peer and link number 5"},
-		"same identity":  {Config{Identity: self}, Config{Identity: self}, secretTrust(1), secretTrust(1), 0, "connected to itself", "connected to itself"},
+		"dialer expired": {Config{Certificate: old}, Config{Certificate: a}, pin(a), byName("b"), 0, "it expired on " + date(old.Leaf.NotAfter), "listener: the peer's certificate expired on " + date(old.Leaf.NotAfter)},
+		"dialer expired, both by CA": {Config{Certificate: old}, Config{Certificate: named}, byName("b2"), byName("b"), 0,
+			"it expired on " + date(old.Leaf.NotAfter) + ", and it is ", "listener: the peer's certificate expired on " + date(old.Leaf.NotAfter)},
+		"dialer has another name": {Config{Certificate: named}, Config{Certificate: named}, byName("b2"), byName("c"), 0,
+			`Is it signed by the CA that the peer has in ca_file, and is the peer's peer_name one of ["b" "b2"]?`, "no peer here has the fingerprint"},
+		"not yet valid": {Config{Certificate: a}, Config{Certificate: early}, byName("b"), pin(a), 0, "check the clocks", errRefusedUs.Error()},
+		"unknown CA":    {Config{Certificate: a}, Config{Certificate: foreign}, byName("b"), pin(a), 0, "not signed by the configured CA", errRefusedUs.Error()},
+		"other name":    {Config{Certificate: a}, Config{Certificate: named}, byName("x"), pin(a), 0, `is for "b b2", expected is "x"`, errRefusedUs.Error()},
+		"unknown link":  {Config{Certificate: a}, Config{Certificate: b}, pin(b), pin(a), 5, "the peer refused: no tunnel here has this peer and link number 5", "no tunnel here has this peer and link number 5"},
+		"same identity": {Config{Identity: self}, Config{Identity: self}, secretTrust(1), secretTrust(1), 0, "connected to itself", "connected to itself"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

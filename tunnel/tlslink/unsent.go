@@ -1,6 +1,7 @@
 package tlslink
 
 import (
+	"cmp"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,12 +14,13 @@ import (
 // asks for more when half of it is left.
 const (
 	unsentFor = 8 * time.Millisecond
-	// minUnsent is a TLS record, or a packet of a flow that is as slow as that.
-	minUnsent = 16 << 10
+	// minUnsent is two full segments, which is what the kernel paces together at least. Below 3 Mbit/s it is more
+	// than unsentFor.
+	minUnsent = 2 * 1448
 	// maxUnsent is for fast paths, where the bound is short in any case. Measured with 32 KiB, one
 	// stream is a third slower over a path that loses packets and has no delay.
 	maxUnsent = 256 << 10
-	// firstUnsent is for a connection whose rate is not known yet.
+	// firstUnsent is for the first connection of a session, whose rate is not known yet.
 	firstUnsent = 128 << 10
 )
 
@@ -33,13 +35,26 @@ func unsentBound(before int, rate uint64) int {
 	return max(int(due), before/2, minUnsent)
 }
 
+// startUnsent begins with the bound of the connection that this one replaces, or with that of lane 0: it takes the same
+// path. Either may be nil, or this one itself.
+func (w *wire) startUnsent(replaced, first *lane) {
+	w.unsent = firstUnsent
+	switch {
+	case replaced != nil && replaced.wire != w:
+		w.unsent, w.rate = replaced.wire.unsent, replaced.wire.rate
+	case first != nil && first.wire != w:
+		w.unsent = first.wire.unsent
+	}
+	w.setOption(unix.TCP_NOTSENT_LOWAT, w.unsent)
+}
+
 // boundUnsent sets it for what the connection delivers now.
 func (w *wire) boundUnsent() {
 	rate, ok := w.deliveryRate()
 	if !ok {
 		return
 	}
-	w.rate = rate
+	w.rate = cmp.Or(rate, w.rate) // it may have delivered nothing yet
 	next := unsentBound(w.unsent, rate)
 	if next == w.unsent {
 		return

@@ -23,9 +23,10 @@ const maxCorked = 128 << 10
 // reads from one goroutine at a time.
 type wire struct {
 	net.Conn
-	raw   syscall.RawConn       // nil: use Conn
-	heard atomic.Pointer[heard] // where to note it; nil before the session
-	clamp int                   // size of segments that it was dialed with; 0: the kernel chose
+	raw    syscall.RawConn       // nil: use Conn
+	heard  atomic.Pointer[heard] // where to note it; nil before the session
+	lesser atomic.Pointer[error] // of noteCongestion
+	clamp  int                   // size of segments that it was dialed with; 0: the kernel chose
 
 	// Of the goroutine of Link.Run.
 	unsent int    // the bound of what waits unsent, in bytes
@@ -34,6 +35,8 @@ type wire struct {
 	proof    proof  // set when the handshake is done
 	record   bool   // during the handshake: keep what is read first
 	recorded []byte // up to maxRecordedHello
+
+	arrived recordCount // of the goroutine that reads, but for the number
 
 	in struct { // one read
 		call func(fd uintptr) bool
@@ -106,6 +109,7 @@ func (w *wire) followed(stop func()) {
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.read(p)
 	if n > 0 {
+		w.arrived.note(p[:n])
 		if heard := w.heard.Load(); heard != nil {
 			heard.note()
 		}
@@ -223,6 +227,7 @@ const natIdle = 15 * time.Second
 // acknowledges; 0 leaves that to others.
 func (w *wire) established(heard *heard, giveUp time.Duration) {
 	w.heard.Store(heard)
+	w.arrived.n.Store(0) // those of the handshake have other keys
 	w.SetDeadline(time.Time{})
 	tcp, ok := w.Conn.(*net.TCPConn)
 	if !ok {
@@ -231,8 +236,6 @@ func (w *wire) established(heard *heard, giveUp time.Duration) {
 	// Each of these is a refinement: without it the tunnel works all the same. An
 	// error that matters comes back from the next read.
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: natIdle, Interval: natIdle})
-	w.unsent = firstUnsent
-	w.setOption(unix.TCP_NOTSENT_LOWAT, w.unsent)
 	w.giveUpAfter(giveUp)
 }
 

@@ -119,26 +119,16 @@ func (d *Device) addQueues(n int, flags uint16) error {
 
 // setUp gives the interface its MTU and queue length, and no carrier, and opens inet.
 func (d *Device) setUp() error {
-	for _, s := range []struct {
-		what    string
-		request uint
-		value   uint32
-	}{{"MTU", unix.SIOCSIFMTU, uint32(d.mtu)}, {"queue length", unix.SIOCSIFTXQLEN, txQueueLen}} {
-		err := ifreq(d.name, func(r *unix.Ifreq) { r.SetUint32(s.value) }, s.request, nil)
-		if s.request == unix.SIOCSIFTXQLEN && errors.Is(err, unix.EPERM) {
-			// The kernel wants privileges outside of our user namespace for this
-			// one (net/core/dev_ioctl.c). Without it, queues are a little longer.
-			d.log.Debug("cannot set the queue's length", "interface", d.name, "err", err)
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("tun: %s: set %s %d: %w", d.name, s.what, s.value, err)
-		}
+	err := ifreq(d.name, func(r *unix.Ifreq) { r.SetUint32(uint32(d.mtu)) }, unix.SIOCSIFMTU, nil)
+	if err != nil {
+		return fmt.Errorf("tun: %s: set MTU %d: %w", d.name, d.mtu, err)
 	}
 	if err := ifreq(d.name, nil, unix.SIOCGIFINDEX, func(r *unix.Ifreq) { d.index = int(r.Uint32()) }); err != nil {
 		return fmt.Errorf("tun: %s: index: %w", d.name, err)
 	}
-	var err error
+	if err := setQueueLen(d.index, txQueueLen); err != nil {
+		return fmt.Errorf("tun: %s: set queue length %d: %w", d.name, txQueueLen, err)
+	}
 	if d.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("tun: %s: open a socket: %w", d.name, err)
 	}

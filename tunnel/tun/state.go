@@ -98,3 +98,15 @@ func rename(from, to string) error {
 	}
 	return netlink.LinkSetName(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: s.index}}, to)
 }
+
+// setQueueLen sets how many packets wait in each queue of an interface at most. By rtnetlink that takes CAP_NET_ADMIN over the
+// network namespace, as in a rootless container; SIOCSIFTXQLEN takes it outside of any user namespace (net/core/dev_ioctl.c).
+func setQueueLen(index, packets int) error {
+	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFLA_TXQLEN, nl.Uint32Attr(uint32(packets))))
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
