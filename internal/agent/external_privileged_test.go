@@ -20,7 +20,7 @@ func TestAddedAddressesOutliveARestart(t *testing.T) {
 	if !netns.InOwn(t) {
 		return
 	}
-	openFar(t, "far0")
+	openFar(t, "far0", passing(1<<16))
 	ip(t, "link set far0 up")
 	ip(t, "addr add 192.0.2.9/32 dev far0")
 	has := func(what, address string, want bool) {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"warren/internal/config"
 	"warren/internal/link"
 	"warren/internal/underlay"
@@ -32,6 +34,8 @@ type kernelTunnel struct {
 	quiet          []netip.Prefix // those of them that nothing but BGP is to send from
 
 	port *toldPort // of the kernel's socket
+
+	packets, bytes uint64 // that the interface had sent when it was looked at last
 
 	mu  sync.Mutex
 	key string // what the peer is known by
@@ -80,6 +84,7 @@ func (i *interfaces) openKernel(name string, t config.Tunnel, report reporter) (
 	ctx, cancel := context.WithCancel(context.Background())
 	k.cancel = cancel
 	k.work.Go(func() { k.peer.Run(ctx) })
+	k.work.Go(func() { k.peer.SeekMTU(ctx) })
 	k.work.Go(func() { _ = k.Run(ctx) }) // which never fails
 	return k, nil
 }
@@ -94,6 +99,8 @@ func (i *interfaces) setUpKernel(k *kernelTunnel, name string, t config.Tunnel, 
 		Name: name, Interface: t.Interface, Control: k.control, Keys: k.keys, Port: t.ListenPort, Mark: underlay.Mark,
 		Remotes: dialed(t.Remotes), RandomOrder: t.RemoteOrder == config.RemotesRandom, ConnectTimeout: t.ConnectTimeout,
 		PersistentKeepalive: t.PersistentKeepalive, Ask: k.Wake, Listens: k.port.is, Logger: i.log,
+		Paths: i.paths.Socket(unix.IPPROTO_UDP, ""), Lost: func(why string) { k.SetLost(why) },
+		MTU: t.MTU, SetMTU: k.setMTU,
 	}); err != nil {
 		return err
 	}
@@ -112,6 +119,9 @@ func (i *interfaces) setUpKernel(k *kernelTunnel, name string, t config.Tunnel, 
 		Addresses: k.addresses, AddAddresses: k.addAddresses,
 		Ping: true, Keepalive: t.Keepalive, DeadAfter: t.DeadAfter, Now: i.now, Logger: i.log,
 		Events: func(ev tunnel.Event) {
+			if ev.Up {
+				k.peer.SetEnds(k.Speaks())
+			}
 			k.peer.SetUp(ev.Up)
 			ev.Local, ev.Peer = k.local, k.remote
 			if ev.Up { // one that is down is told at once: the kernel may be busy
@@ -165,8 +175,32 @@ func (k *kernelTunnel) look(name string) (external.Sight, error) {
 		return external.Sight{}, nil // another one of that name is not ours
 	}
 	_, _ = k.peer.Look() // what failed is remembered
+	if k.sendsLarge(s) {
+		k.peer.Busy()
+	}
 	return s, nil
 }
+
+// setMTU leaves it to look that the interface is gone.
+func (k *kernelTunnel) setMTU(mtu int) error {
+	if err := link.SetMTU(k.index, mtu); !errors.Is(err, link.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// sendsLarge reports whether the interface has sent many large packets since the look before, by their mean. It is called in one
+// goroutine.
+func (k *kernelTunnel) sendsLarge(s external.Sight) bool {
+	packets, bytes := s.TxPackets-k.packets, s.TxBytes-k.bytes
+	k.packets, k.bytes = s.TxPackets, s.TxBytes
+	return packets >= manyPackets && bytes/packets >= largePacket
+}
+
+const (
+	manyPackets = 10  // between two looks
+	largePacket = 640 // bytes
+)
 
 // stand implements standingTunnel.
 func (k *kernelTunnel) stand() leftStanding {
@@ -189,7 +223,7 @@ func (k *kernelTunnel) Status() tunnel.Status {
 	if s.State == tunnel.StateUp {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		s.Remote, s.Key, s.KeyPlace = session.Remote, k.key, 1
+		s.Remote, s.Key, s.KeyPlace, s.Hint = session.Remote, k.key, 1, k.peer.Hint()
 		return s
 	}
 	if s.State != tunnel.StateDown {

@@ -3,12 +3,15 @@
 package agent
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +19,8 @@ import (
 
 	"warren/internal/link"
 	"warren/internal/netns"
+	"warren/internal/underlay"
+	"warren/internal/underlay/paths"
 	"warren/tunnel"
 	"warren/tunnel/kernelwg"
 	"warren/tunnel/kernelwg/kernelwgtest"
@@ -30,8 +35,9 @@ func ip(t *testing.T, args string) string {
 	return string(out)
 }
 
-// openFar makes a TUN device, at whose far end this process answers the echoes of IPv4 and nothing else.
-func openFar(t *testing.T, name string) {
+// openFar makes a TUN device, at whose far end this process answers the echoes of IPv4 that are no longer than passes, and nothing
+// else.
+func openFar(t *testing.T, name string, passes *atomic.Int64) {
 	t.Helper()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -58,7 +64,7 @@ func openFar(t *testing.T, name string) {
 				return
 			}
 			p := buf[:n]
-			if n < 28 || p[0] != 0x45 || p[9] != unix.IPPROTO_ICMP || p[20] != 8 {
+			if n < 28 || n > int(passes.Load()) || p[0] != 0x45 || p[9] != unix.IPPROTO_ICMP || p[20] != 8 {
 				continue
 			}
 			p[20] = 0 // a reply, whose checksum differs by that (RFC 1624)
@@ -73,13 +79,16 @@ func openFar(t *testing.T, name string) {
 	}()
 }
 
-// A tunnel whose peer has no IPv6 comes up, and again after its interface was set down, by which the kernel takes its
-// IPv6 address away.
-func TestKernelTunnelComesBack(t *testing.T) {
-	if !netns.InOwn(t) {
-		return
-	}
-	openFar(t, "wg0")
+func passing(size int64) *atomic.Int64 {
+	p := new(atomic.Int64)
+	p.Store(size)
+	return p
+}
+
+// openFakeKernel opens a tunnel of the kernel's, over an interface that openFar makes, whose ways are followed by w.
+func openFakeKernel(t *testing.T, w *paths.Watcher, passes *atomic.Int64) (tunnelHandle, *kernelwgtest.Device, *fakePorts, <-chan tunnel.Event) {
+	t.Helper()
+	openFar(t, "wg0", passes)
 	f := &fakeWireGuards{}
 	calls := f.calls()
 	calls.add = func(name, _ string, _ bool) (int, error) {
@@ -89,7 +98,7 @@ func TestKernelTunnelComesBack(t *testing.T) {
 	device, ports := &kernelwgtest.Device{}, &fakePorts{}
 	device.Listen(40000)
 	calls.control = func() (kernelwg.Control, error) { return device, nil }
-	i := &interfaces{log: slog.New(slog.DiscardHandler), path: "/w.toml", wireguards: calls, guard: ports}
+	i := &interfaces{log: slog.New(slog.DiscardHandler), path: "/w.toml", wireguards: calls, guard: ports, paths: w}
 	events := make(chan tunnel.Event, 16)
 	h, err := i.Open("b", kernelConfig("wg0"), reporter{
 		event:  func(ev tunnel.Event) { events <- ev },
@@ -98,21 +107,38 @@ func TestKernelTunnelComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		h.Close("test")
-		ports.want(t, "closed", "udp 40000", "udp 40001", "not udp 40000", "not udp 40001")
-	}()
-	next := func(up bool) {
+	return h, device, ports, events
+}
+
+// nextEvent returns what waits for an event, which it returns.
+func nextEvent(t *testing.T, h tunnelHandle, events <-chan tunnel.Event) func(up bool) tunnel.Event {
+	return func(up bool) tunnel.Event {
 		t.Helper()
 		select {
 		case ev := <-events:
 			if ev.Up != up {
 				t.Fatalf("%+v", ev)
 			}
+			return ev
 		case <-time.After(time.Minute):
 			t.Fatalf("no event; %+v\n%s", h.Status(), ip(t, "addr show dev wg0"))
+			return tunnel.Event{}
 		}
 	}
+}
+
+// A tunnel whose peer has no IPv6 comes up, and again after its interface was set down, by which the kernel takes its
+// IPv6 address away.
+func TestKernelTunnelComesBack(t *testing.T) {
+	if !netns.InOwn(t) {
+		return
+	}
+	h, device, ports, events := openFakeKernel(t, nil, passing(1<<16))
+	next := nextEvent(t, h, events)
+	defer func() {
+		h.Close("test")
+		ports.want(t, "closed", "udp 40000", "udp 40001", "not udp 40000", "not udp 40001")
+	}()
 	next(true)
 	local, _, beside := h.Ends(tunnel.Event{Local: h.Status().Local, Peer: h.Status().Peer})
 	addresses := func() {
@@ -144,4 +170,85 @@ func TestKernelTunnelComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	next(true)
+}
+
+// Where packets of more than a size vanish the interface's MTU becomes that size, and where they pass again what it was.
+func TestKernelTunnelFindsItsMTU(t *testing.T) {
+	if !netns.InOwn(t) {
+		return
+	}
+	passes := passing(1337)
+	h, _, _, events := openFakeKernel(t, nil, passes)
+	defer h.Close("test")
+	nextEvent(t, h, events)(true)
+	eventually := func(what string, is func(tunnel.Status) bool) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); !is(h.Status()); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: %+v\n%s", what, h.Status(), ip(t, "link show dev wg0"))
+			}
+		}
+	}
+	eventually("clamped", func(s tunnel.Status) bool { return s.MTU == 1337 && strings.Contains(s.Hint, "1337 bytes") })
+	passes.Store(1 << 16)
+	ip(t, "link set wg0 down")
+	nextEvent(t, h, events)(false)
+	if _, err := h.Mend(); err != nil {
+		t.Fatal(err)
+	}
+	nextEvent(t, h, events)(true)
+	eventually("not clamped any more", func(s tunnel.Status) bool { return s.MTU == 1420 && s.Hint == "" })
+}
+
+// A line that goes down is known at once.
+func TestKernelTunnelLosesItsWay(t *testing.T) {
+	if !netns.InOwn(t) {
+		return
+	}
+	w := paths.New(underlay.Mark, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	setUpLine := func() {
+		ip(t, "link set wan0 up")
+		ip(t, "addr replace 198.51.100.2/24 dev wan0")
+		w.Heard(0, nil)
+	}
+	ip(t, "link add wan0 type veth peer name wan1")
+	ip(t, "link set wan1 up")
+	setUpLine()
+	h, device, _, events := openFakeKernel(t, w, passing(1<<16))
+	defer h.Close("test")
+	device.Peer([32]byte{9}, netip.MustParseAddrPort("198.51.100.6:51820"))
+	next := nextEvent(t, h, events)
+	next(true)
+	for remote := ""; remote != "198.51.100.6:51820"; remote = h.Status().Remote.String() {
+		time.Sleep(10 * time.Millisecond) // until the kernel was asked where the peer is
+	}
+	// The watcher has looked at its way when it tells of one that was not there from the beginning.
+	seen := make(chan struct{})
+	stop := w.Socket(unix.IPPROTO_UDP, "").Follow(netip.MustParseAddrPort("198.51.100.2:1"), netip.MustParseAddrPort("203.0.113.1:1"), func(bool, string) { close(seen) })
+	<-seen
+	stop()
+	for _, c := range []struct{ lose, why string }{
+		{"link set wan0 down", "interface wan0 is down"},
+		{"addr flush dev wan0", "no route to 198.51.100.6"},
+	} {
+		ip(t, c.lose)
+		w.Heard(0, nil)
+		if ev := next(false); !strings.Contains(ev.Reason, c.why) {
+			t.Errorf("%s: %q", c.lose, ev.Reason)
+		}
+		if s := h.Status(); !strings.Contains(s.LastError, c.why) {
+			t.Errorf("%s: %q", c.lose, s.LastError)
+		}
+		setUpLine()
+		next(true)
+	}
 }

@@ -26,6 +26,14 @@ func SetUp(name string, mtu int) error {
 	return nil
 }
 
+// SetMTU sets the MTU of the interface with an index, as SetUp does.
+func SetMTU(index, mtu int) error {
+	if err := netlink.LinkSetMTU(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}, mtu); err != nil {
+		return fmt.Errorf("link: set the MTU of interface %d to %d: %w", index, mtu, notFound(err))
+	}
+	return nil
+}
+
 // SetDown takes the interface down. The kernel removes the routes through it.
 func SetDown(name string) error {
 	l, err := find(name)

@@ -41,6 +41,24 @@ func addresses(t testing.TB) []string {
 	return all
 }
 
+func TestSetMTU(t *testing.T) {
+	netns.Test(t)
+	ip(t, "tuntap add mode tun name tun0")
+	have, err := Look("tun0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := SetMTU(have.Index, 1300); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := Look("tun0"); err != nil || now.MTU != 1300 || now.Up {
+		t.Errorf("%+v, %v", now, err)
+	}
+	if err := SetMTU(have.Index+1000, 1300); !errors.Is(err, ErrNotFound) {
+		t.Errorf("of no interface: %v", err)
+	}
+}
+
 func TestSetAddresses(t *testing.T) {
 	netns.Test(t)
 	ip(t, "tuntap add mode tun name tun0")

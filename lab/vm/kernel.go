@@ -25,6 +25,19 @@ func fetchKernel(ctx context.Context) (k kernel, err error) {
 	if k, err = findKernel(); err == nil {
 		return k, nil
 	}
+	if k, err = download(ctx); err == nil || ctx.Err() != nil {
+		return k, err
+	}
+	// Without lists of packages, or with old ones: the mirror has the newest alone.
+	fmt.Fprintf(os.Stderr, "vm: the kernel cannot be downloaded: %v; trying again after apt-get update\n", err)
+	if _, err := output(ctx, "", "apt-get", "-q", "update"); err != nil {
+		return k, err
+	}
+	return download(ctx)
+}
+
+// download gets the newest kernel, as far as the lists of packages know, and unpacks it.
+func download(ctx context.Context) (k kernel, err error) {
 	dependencies, err := output(ctx, "", "apt-cache", "depends", metapackage)
 	if err != nil {
 		return k, err
@@ -37,22 +50,22 @@ func fetchKernel(ctx context.Context) (k kernel, err error) {
 	if err != nil {
 		return k, err
 	}
-	download := root + ".download"
-	if err := errors.Join(os.RemoveAll(download), os.RemoveAll(root), os.MkdirAll(download, 0o755)); err != nil {
+	fresh := root + ".download"
+	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(root), os.MkdirAll(fresh, 0o755)); err != nil {
 		return k, err
 	}
-	defer os.RemoveAll(download)
-	if _, err := output(ctx, download, "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", name); err != nil {
+	defer os.RemoveAll(fresh)
+	if _, err := output(ctx, fresh, "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", name); err != nil {
 		return k, err
 	}
-	packages, err := filepath.Glob(filepath.Join(download, "*.deb"))
+	packages, err := filepath.Glob(filepath.Join(fresh, "*.deb"))
 	if err != nil {
 		return k, err
 	}
 	if len(packages) != 1 {
 		return k, fmt.Errorf("%s: %d packages were downloaded", name, len(packages))
 	}
-	unpacked := filepath.Join(download, "root")
+	unpacked := filepath.Join(fresh, "root")
 	if _, err := output(ctx, "", "dpkg-deb", "-x", packages[0], unpacked); err != nil {
 		return k, err
 	}

@@ -91,10 +91,14 @@ func (l *Link) answered(i int, a ping.Answer) {
 		l.pings[i] = nil
 		return
 	}
+	if l.whyLost() != "" {
+		return // it was sent before
+	}
 	l.answeredOnce = true
 	if !l.report.IsUp() || i < l.alive { // of two answers the first address has the say, by which BGP goes
 		l.alive = i
 	}
+	l.noteEnds()
 	l.heard, l.asked = l.cfg.Now(), time.Time{}
 	l.silent.Reset(l.cfg.DeadAfter)
 	l.up(a.RTT)
@@ -132,11 +136,23 @@ func (l *Link) silence() {
 // unanswered is called when the peer has been silent for DeadAfter. Echoes go
 // on, and the first reply brings the tunnel up again.
 func (l *Link) unanswered() {
+	if l.whyLost() != "" {
+		return // it says more
+	}
 	reason := fmt.Sprintf("no reply to pings from %s for %v", l.askedText(), l.cfg.DeadAfter)
 	if !l.answeredOnce && !l.cfg.Own {
 		reason += `; if it answers no pings at all, set probe = "none"`
 	}
 	l.down(tunnel.StateConnecting, reason)
+}
+
+// noteEnds notes at which address the peer answers.
+func (l *Link) noteEnds() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.speaks = (ends{l.local, l.cfg.PeerAddress}); l.alive == 1 {
+		l.speaks = ends{l.localBeside, l.cfg.Beside}
+	}
 }
 
 // up takes note of a sign of life, and of the round trip that it took; 0 is unknown.

@@ -76,9 +76,12 @@ type Link struct {
 
 	woken  chan struct{} // capacity 1: the machine woke up, or the peer is to be asked at once
 	count  chan struct{} // capacity 1: somebody has seen the counters, and may want later ones
+	ways   chan struct{} // capacity 1: lost has changed
 	report *report.Report
 	mu     sync.Mutex
 	local  netip.Addr
+	speaks ends         // at which the peer has answered last
+	lost   string       // why nothing reaches the far end; "": something may
 	stats  tunnel.Stats // as seen last
 }
 
@@ -123,7 +126,7 @@ func New(c Config) (*Link, error) {
 	return &Link{
 		cfg: c, log: c.Logger.With("peer", c.Name, "interface", c.Interface),
 		newPing: newPing, localBeside: beside,
-		woken: make(chan struct{}, 1), count: make(chan struct{}, 1),
+		woken: make(chan struct{}, 1), count: make(chan struct{}, 1), ways: make(chan struct{}, 1),
 		report: report.New("external", c.Interface, 0),
 	}, nil
 }
@@ -158,6 +161,8 @@ func (l *Link) Run(ctx context.Context) error {
 			l.silence()
 		case <-l.woken:
 			l.awake()
+		case <-l.ways:
+			l.wayChanged()
 		case <-l.count:
 			if s, err := l.cfg.Look(l.cfg.Interface); err == nil {
 				l.setStats(s.stats())
@@ -204,6 +209,17 @@ func (l *Link) setStats(s tunnel.Stats) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats = s
+}
+
+// ends are an address of this end and one of the peer's, without zones.
+type ends struct{ local, peer netip.Addr }
+
+// Speaks returns the two addresses between which the peer has answered a ping last, without zones; the zero Addr before it
+// has.
+func (l *Link) Speaks() (local, peer netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.speaks.local, l.speaks.peer
 }
 
 // LocalAddress is this end's address in the tunnel, without a zone; the zero

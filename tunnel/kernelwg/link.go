@@ -22,7 +22,7 @@ type Config struct {
 	Remotes []string
 	// RandomOrder has the remotes tried in another order each time, instead of as they are.
 	RandomOrder bool
-	// ConnectTimeout is how long an address has for an answer, before the next is tried.
+	// ConnectTimeout is how long the addresses of one remote have for an answer, before the next remote is tried.
 	ConnectTimeout time.Duration
 	// PersistentKeepalive is how long nothing is sent before an empty packet is, in whole seconds. 0: an end with remotes sends
 	// one each 25 s, which keeps the way through a NAT open, and another end none.
@@ -33,7 +33,16 @@ type Config struct {
 	// Listens is told the UDP port of the interface, as it is found, each time it is another. It must not block, nor call the
 	// Link; may be nil.
 	Listens func(port uint16)
-	Logger  *slog.Logger // nil discards
+	// MTU is the interface's, in bytes, while larger packets are not known to vanish, and SetMTU sets it to what was found out, which
+	// is at least what IPv6 demands. Without either nothing is sought.
+	MTU    int
+	SetMTU func(mtu int) error
+	// Paths follows the way to the peer on the underlay; nil: what becomes of it is not known.
+	Paths Paths
+	// Lost is told why nothing gets to the peer, and with "" that something may again, each time that this changes. It must not
+	// block, nor call the Link; may be nil.
+	Lost   func(why string)
+	Logger *slog.Logger // nil discards
 }
 
 // Link is one tunnel. Its methods may be called from any goroutine.
@@ -52,6 +61,12 @@ type Link struct {
 	seen  Session       // as the kernel said last
 	blind error         // why it could not say more
 	port  uint16        // that was told
+	way   way
+	path  path
+	lost  string // that was told
+	ended bool   // nothing is followed any more
+
+	found chan struct{} // capacity 1: the way to the peer is another, or there again
 }
 
 // Times of an end with remotes.
@@ -59,6 +74,7 @@ const (
 	usualKeepalive = 25 * time.Second
 	roundsApart    = 5 * time.Second        // the beginnings of two rounds through all addresses
 	takesAtMost    = 5 * time.Second        // from a handshake until packets have come through
+	leastShare     = time.Second            // that an address has for an answer, or connect_timeout if that is less
 	lookEach       = 500 * time.Millisecond // whether there was a handshake, during an attempt
 )
 
@@ -83,7 +99,8 @@ func New(c Config) (*Link, error) {
 	l := &Link{
 		cfg: c, log: c.Logger.With("peer", c.Name, "interface", c.Interface), resolve: remote.Lookup, pause: roundsApart,
 		dev:  device{control: c.Control, name: c.Interface, keys: c.Keys, port: c.Port, mark: c.Mark, keepalive: keepalive},
-		turn: make(chan struct{}),
+		turn: make(chan struct{}), found: make(chan struct{}, 1),
+		path: path{news: make(chan struct{}, 1), open: openProber},
 	}
 	return l, l.dev.adopt()
 }
@@ -99,6 +116,7 @@ func (l *Link) SetUp(up bool) {
 		if l.isUp = up; up {
 			l.ups++
 		}
+		l.pathMayDiffer()
 		close(l.turn)
 		l.turn = make(chan struct{})
 	}
@@ -106,21 +124,29 @@ func (l *Link) SetUp(up bool) {
 
 // wait waits until the tunnel is up, or not, for at most a time, and reports whether it is so.
 func (l *Link) wait(ctx context.Context, up bool, most time.Duration) bool {
+	is, _ := l.waitOr(ctx, up, most, nil)
+	return is
+}
+
+// waitOr is wait, which ends early when something comes.
+func (l *Link) waitOr(ctx context.Context, up bool, most time.Duration, something <-chan struct{}) (is, came bool) {
 	late := time.NewTimer(most)
 	defer late.Stop()
 	for {
 		l.mu.Lock()
-		is, turn := l.isUp, l.turn
+		now, turn := l.isUp, l.turn
 		l.mu.Unlock()
-		if is == up {
-			return true
+		if now == up {
+			return true, false
 		}
 		select {
 		case <-turn:
+		case <-something:
+			return false, true
 		case <-late.C:
-			return false
+			return false, false
 		case <-ctx.Done():
-			return false
+			return false, false
 		}
 	}
 }
@@ -129,9 +155,13 @@ func (l *Link) wait(ctx context.Context, up bool, most time.Duration) bool {
 // take the lock of rtnetlink).
 func (l *Link) Look() (Session, error) {
 	s, err := l.dev.session()
+	l.follow(s.Remote)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.blind = err; err == nil {
+		if s.Remote != l.seen.Remote {
+			l.pathMayDiffer()
+		}
 		l.seen = s
 	}
 	if s.Port != 0 && s.Port != l.port {
@@ -149,12 +179,15 @@ func (l *Link) Session() (Session, error) {
 	return l.seen, l.blind
 }
 
-// Error says why no address was of use lately; "": it is not known, or the tunnel is up.
+// Error says why nothing gets to the peer, or why no address was of use lately; "": it is not known, or the tunnel is up.
 func (l *Link) Error() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.isUp {
+	switch {
+	case l.isUp:
 		return ""
+	case l.lost != "":
+		return l.lost
 	}
 	return l.error
 }

@@ -27,6 +27,7 @@ type kernel struct {
 	asked   int              // how often the peer was to be asked
 	answer  func()           // what comes of that
 	shook   func(netip.AddrPort)
+	onTry   func() // called for each of tried
 }
 
 func (k *kernel) Close() error { return nil }
@@ -79,6 +80,9 @@ func (k *kernel) ConfigureDevice(name string, c wgtypes.Config) error {
 	if c.ReplacePeers {
 		k.renewed = append(k.renewed, at)
 	}
+	if k.onTry != nil {
+		k.onTry()
+	}
 	if slices.Contains(k.answers, at) && now.PersistentKeepaliveInterval > 0 {
 		now.LastHandshakeTime = time.Now()
 		if k.shook != nil {
@@ -112,10 +116,20 @@ var testKeys = Keys{PrivateKey: [KeyLen]byte{1}, PeerPublicKey: [KeyLen]byte{2},
 
 func start(t *testing.T, k *kernel, remotes ...string) *Link {
 	t.Helper()
+	return startWith(t, k, Config{Remotes: remotes, ConnectTimeout: time.Second}, nil)
+}
+
+// startWith runs a link; names are the addresses of the remotes that have a name.
+func startWith(t *testing.T, k *kernel, c Config, names map[string][]netip.AddrPort) *Link {
+	t.Helper()
 	k.t = t
-	l, err := New(Config{Name: "site-b", Interface: "site-b", Control: k, Keys: testKeys, Mark: 0x2057, Remotes: remotes, ConnectTimeout: time.Second, Ask: k.ask})
+	c.Name, c.Interface, c.Control, c.Keys, c.Mark, c.Ask = "site-b", "site-b", k, testKeys, 0x2057, k.ask
+	l, err := New(c)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if names != nil {
+		l.resolve = func(_ context.Context, _, name string) ([]netip.AddrPort, error) { return names[name], nil }
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -14,6 +14,7 @@ const forever = 1 << 62
 
 // Run sees to the peer whenever the tunnel is not up, until ctx is done.
 func (l *Link) Run(ctx context.Context) {
+	defer l.unfollow()
 	s := seeker{Link: l}
 	// A session that was there already is believed for as long as an attempt.
 	if seen, err := l.Look(); err == nil && !seen.Handshake.IsZero() {
@@ -26,7 +27,9 @@ func (l *Link) Run(ctx context.Context) {
 		} else {
 			s.await()
 		}
-		l.wait(ctx, true, time.Until(began.Add(l.pause)))
+		if _, found := l.waitOr(ctx, true, time.Until(began.Add(l.pause)), l.found); found {
+			s.last = netip.AddrPort{} // the peer is made again, for a handshake at once
+		}
 	}
 }
 
@@ -74,8 +77,14 @@ func (s *seeker) round(ctx context.Context) {
 		Remotes: s.cfg.Remotes, Network: "udp", Random: s.cfg.RandomOrder, Patience: s.cfg.ConnectTimeout, Resolve: s.resolve,
 	}
 	for g := range plan.Groups(ctx, &s.book, func(err error) { errs = append(errs, err) }) {
-		for _, at := range remote.Reachable(g.Addrs) {
-			up, err := s.try(ctx, at)
+		addrs := remote.Reachable(g.Addrs)
+		end := time.Now().Add(s.cfg.ConnectTimeout)
+		for i, at := range addrs {
+			most := share(time.Until(end), len(addrs)-i, s.cfg.ConnectTimeout)
+			if i > 0 && most == 0 {
+				break // the next round begins with what is left
+			}
+			up, err := s.try(ctx, at, most)
 			switch {
 			case ctx.Err() != nil:
 				return
@@ -93,20 +102,46 @@ func (s *seeker) round(ctx context.Context) {
 	s.tried(remote.OneLine(errs))
 }
 
-// try has the kernel begin a handshake at an address, and reports whether the tunnel came up by that. Where one
-// was completed, the peer is asked, and packets have some time to come through.
-func (s *seeker) try(ctx context.Context, at netip.AddrPort) (up bool, err error) {
+// share is how long one of n addresses of a remote has, which have left all together; 0: no time is left for it. They are tried
+// one after the other, as the kernel knows one place of a peer at a time.
+func share(left time.Duration, n int, connectTimeout time.Duration) time.Duration {
+	least := min(leastShare, connectTimeout)
+	if left < least {
+		return 0
+	}
+	return max(left/time.Duration(n), least)
+}
+
+// try has the kernel begin a handshake at an address, for at most a time, and reports whether the tunnel came up by that. Where
+// one was completed, the peer is asked, and packets have some time to come through. Where there is a way to it only now, it
+// begins again.
+func (s *seeker) try(ctx context.Context, at netip.AddrPort, most time.Duration) (up bool, err error) {
+	select {
+	case <-s.found:
+		s.last = netip.AddrPort{} // as Run does
+	default:
+	}
 	began := time.Now()
 	if err := s.dev.configure(at, s.renews(at)); err != nil {
 		return false, err
 	}
-	shook := false
-	for deadline := began.Add(s.cfg.ConnectTimeout); ; {
-		if s.wait(ctx, true, min(lookEach, time.Until(deadline))) {
+	s.follow(at)
+	shook, again := false, false
+	for deadline := began.Add(most); ; {
+		up, found := s.waitOr(ctx, true, min(lookEach, time.Until(deadline)), s.found)
+		if up {
 			return true, nil
 		}
 		if ctx.Err() != nil {
 			return false, ctx.Err()
+		}
+		if found && !shook && !again {
+			again, began = true, time.Now() // once, as routes may come and go all the time
+			deadline = began.Add(most)
+			if err := s.dev.configure(at, true); err != nil {
+				return false, err
+			}
+			s.cfg.Ask()
 		}
 		now, err := s.askAfterHandshake(began)
 		if now && !shook {

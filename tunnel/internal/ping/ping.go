@@ -62,6 +62,21 @@ type echo struct {
 // need no zone for that. Without a local address the kernel chooses one of the
 // interface's. It needs CAP_NET_RAW.
 func Open(ifname string, local, peer netip.Addr) (*Pinger, error) {
+	conn, err := dial(ifname, local, peer)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pinger{conn: conn, v6: peer.Is6(), replies: make(chan Answer), closed: make(chan struct{})}
+	if err := p.begin(); err != nil {
+		conn.Close()
+		return nil, failed(peer, err)
+	}
+	go p.receive()
+	return p, nil
+}
+
+// dial opens a raw socket of ICMP.
+func dial(ifname string, local, peer netip.Addr) (*net.IPConn, error) {
 	d := net.Dialer{
 		Control: func(_, _ string, c syscall.RawConn) error {
 			var bound error
@@ -79,18 +94,16 @@ func Open(ifname string, local, peer netip.Addr) (*Pinger, error) {
 	// The addresses are literal, so nothing is resolved and nothing blocks.
 	conn, err := d.DialContext(context.Background(), network, peer.String())
 	if errors.Is(err, unix.EPERM) {
-		return nil, fmt.Errorf("cannot ping %s: %w (the daemon needs CAP_NET_RAW)", peer.WithZone(""), err)
+		err = fmt.Errorf("%w (the daemon needs CAP_NET_RAW)", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot ping %s: %w", peer.WithZone(""), err)
+		return nil, failed(peer, err)
 	}
-	p := &Pinger{conn: conn.(*net.IPConn), v6: peer.Is6(), replies: make(chan Answer), closed: make(chan struct{})}
-	if err := p.begin(); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("cannot ping %s: %w", peer.WithZone(""), err)
-	}
-	go p.receive()
-	return p, nil
+	return conn.(*net.IPConn), nil
+}
+
+func failed(peer netip.Addr, err error) error {
+	return fmt.Errorf("cannot ping %s: %w", peer.WithZone(""), err)
 }
 
 // begin has the kernel hand over echo replies only, and chooses an identifier.
@@ -100,16 +113,7 @@ func (p *Pinger) begin() error {
 		return err
 	}
 	p.id = uint16(id[0])<<8 | uint16(id[1])
-	if p.v6 {
-		var f ipv6.ICMPFilter
-		f.SetAll(true)
-		f.Accept(ipv6.ICMPTypeEchoReply)
-		return ipv6.NewPacketConn(p.conn).SetICMPFilter(&f)
-	}
-	var f ipv4.ICMPFilter
-	f.SetAll(true)
-	f.Accept(ipv4.ICMPTypeEchoReply)
-	return ipv4.NewPacketConn(p.conn).SetICMPFilter(&f)
+	return onlyReplies(p.conn, p.v6)
 }
 
 // Send sends an echo.

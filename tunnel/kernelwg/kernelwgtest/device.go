@@ -2,17 +2,21 @@
 package kernelwgtest
 
 import (
+	"net"
+	"net/netip"
+	"slices"
 	"sync"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-// Device is a device that takes any configuration, or none, and whose peer never comes: a kernelwg.Control. The zero value is
+// Device is a device that takes any configuration, or none, and whose peer comes only as [Device.Peer] says: a kernelwg.Control. The zero value is
 // ready, and its methods may be called from any goroutine.
 type Device struct {
 	mu      sync.Mutex
 	refuses error
 	port    int
+	peers   []wgtypes.Peer
 }
 
 // Refuse says what configuring fails with from now on; nil: it does not.
@@ -29,6 +33,13 @@ func (d *Device) Listen(port int) {
 	d.port = port
 }
 
+// Peer says where the peer with a public key is from now on.
+func (d *Device) Peer(public [32]byte, at netip.AddrPort) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.peers = []wgtypes.Peer{{PublicKey: public, Endpoint: net.UDPAddrFromAddrPort(at)}}
+}
+
 // ConfigureDevice keeps nothing.
 func (d *Device) ConfigureDevice(string, wgtypes.Config) error {
 	d.mu.Lock()
@@ -36,11 +47,11 @@ func (d *Device) ConfigureDevice(string, wgtypes.Config) error {
 	return d.refuses
 }
 
-// Device has no peer.
+// Device has the peer that Peer said.
 func (d *Device) Device(string) (*wgtypes.Device, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &wgtypes.Device{ListenPort: d.port}, nil
+	return &wgtypes.Device{ListenPort: d.port, Peers: slices.Clone(d.peers)}, nil
 }
 
 // Close does nothing.

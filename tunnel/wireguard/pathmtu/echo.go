@@ -39,6 +39,26 @@ func (e Ends) IsValid() bool {
 // Request makes a probe of size bytes, at least Small.
 func (e Ends) Request(size int, t Token) ([]byte, error) { return e.probe(size, true, t) }
 
+// Message makes the ICMP message of a probe of size bytes, at least Small, for who leaves the IP header to the kernel.
+func (e Ends) Message(size int, t Token) ([]byte, error) {
+	packet, err := e.Request(size, t)
+	if err != nil {
+		return nil, err
+	}
+	return packet[e.headers():], nil
+}
+
+// TakeMessage reads the token from the ICMP message of an answer, which may be cut behind it. ok is false for any other
+// message.
+func TakeMessage(m []byte) (t Token, ok bool) {
+	if len(m) < icmpLen+payloadLen || m[0] != byte(ipv4.ICMPTypeEchoReply) && m[0] != byte(ipv6.ICMPTypeEchoReply) || m[1] != 0 ||
+		string(m[icmpLen:icmpLen+len(magic)]) != magic {
+		return Token{}, false
+	}
+	copy(t[:], m[icmpLen+len(magic):])
+	return t, true
+}
+
 // reply makes the short answer to a probe.
 func (e Ends) reply(t Token) ([]byte, error) {
 	return e.probe(e.headers()+icmpLen+payloadLen, false, t)
