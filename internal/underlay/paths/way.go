@@ -71,7 +71,7 @@ func (s *sight) mtu(w rtnl.Way, v4 bool) int {
 	if v4 {
 		mtu = i.mtu4
 	}
-	if w.MTU > 0 && !(v4 && w.Learned) {
+	if believed := !v4 || !w.Learned; believed && w.MTU > 0 {
 		mtu = min(mtu, w.MTU)
 	}
 	return mtu
