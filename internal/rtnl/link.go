@@ -14,6 +14,9 @@ type Link struct {
 	Up      bool // administratively: IFF_UP
 	Carrier bool // IFF_LOWER_UP or IFF_RUNNING; without, the kernel drops the next-hop objects
 
+	MTU  int // in bytes
+	MTU6 int // what IPv6 uses of that, as a router may announce less; 0: not said
+
 	Broadcast, Loopback bool // IFF_BROADCAST: an Ethernet segment or the like
 }
 
@@ -30,11 +33,32 @@ func ParseLink(b []byte) (l Link, ok bool) {
 	l.Up, l.Carrier = flags&unix.IFF_UP != 0, flags&(unix.IFF_LOWER_UP|unix.IFF_RUNNING) != 0
 	l.Broadcast, l.Loopback = flags&unix.IFF_BROADCAST != 0, flags&unix.IFF_LOOPBACK != 0
 	for typ, v := range Attributes(b[unix.SizeofIfInfomsg:]) {
-		if typ == unix.IFLA_IFNAME {
+		switch typ {
+		case unix.IFLA_IFNAME:
 			l.Name = unix.ByteSliceToString(v)
+		case unix.IFLA_MTU:
+			l.MTU = int(attrUint32(v))
+		case unix.IFLA_AF_SPEC:
+			l.MTU6 = parseMTU6(v)
 		}
 	}
 	return l, l.Name != ""
+}
+
+// parseMTU6 reads DEVCONF_MTU6 of IFLA_AF_SPEC (include/uapi/linux/ipv6.h); 0: it is not there.
+func parseMTU6(spec []byte) int {
+	const mtu6 = 2 * 4 // where it is in the list of 32-bit numbers
+	for family, v := range Attributes(spec) {
+		if family != unix.AF_INET6 {
+			continue
+		}
+		for typ, conf := range Attributes(v) {
+			if typ == unix.IFLA_INET6_CONF && len(conf) >= mtu6+4 {
+				return int(attrUint32(conf[mtu6 : mtu6+4]))
+			}
+		}
+	}
+	return 0
 }
 
 // LinkRequest is the body of a dump of the links without their statistics.

@@ -29,6 +29,9 @@ type Way struct {
 	Index   uint32     // of the interface
 	Gateway netip.Addr // invalid: none
 	Source  netip.Addr // that the kernel chooses; invalid: that of the request
+
+	MTU     int  // of the route, in bytes; 0: that of the interface
+	Learned bool // an ICMP error has said so, and it will be forgotten
 }
 
 // Lookup looks a way up. An Answer with an Errno other than 0 says why there is none.
@@ -106,6 +109,14 @@ func parseWay(b []byte) (w Way, ok bool) {
 			}
 		case unix.RTA_PREFSRC:
 			w.Source, _ = netip.AddrFromSlice(v)
+		case unix.RTA_METRICS:
+			for metric, v := range Attributes(v) {
+				if metric == unix.RTAX_MTU {
+					w.MTU = int(attrUint32(v))
+				}
+			}
+		case unix.RTA_CACHEINFO: // struct rta_cacheinfo; rta_expires is the third of its numbers
+			w.Learned = len(v) >= 12 && attrUint32(v[8:12]) != 0
 		}
 	}
 	switch b[7] {

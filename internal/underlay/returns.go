@@ -101,6 +101,10 @@ func (g *Guard) listens(ipProto uint8, local netip.AddrPort) {
 	if addr.Is6() { // IPv6 has no reverse path filter
 		return
 	}
+	if local.Port() == portWithoutRule {
+		g.log.Warn("with rp_filter what arrives for this port may be dropped where a learned route covers the sender, as the kernel has no rules for it: "+
+			"listen on another port", "port", local.Port())
+	}
 	if known, _, _ := g.remember(returnPath{local: addr, port: local.Port(), ipProto: ipProto}); !known {
 		g.markDirty(dirtyRules)
 	}

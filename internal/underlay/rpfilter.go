@@ -121,6 +121,9 @@ func (k *kernel) rpFilters() (map[int]int, error) {
 	return filters, nil
 }
 
+// portWithoutRule is the one that the kernel takes no rule for (include/net/fib_rules.h, fib_rule_port_range_valid).
+const portWithoutRule = 65535
+
 // returnRules are the selectors of what else goes the transports' way, so that answers
 // come in through a strict filter. The
 // filter asks for the way back to the sender in a lookup that carries no mark,
@@ -134,7 +137,9 @@ func (l links) returnRules(paths []returnPath) []rule {
 	var listeners []returnPath
 	for _, p := range paths {
 		if !p.remote.IsValid() {
-			listeners = append(listeners, p)
+			if p.port != portWithoutRule {
+				listeners = append(listeners, p)
+			}
 			continue
 		}
 		rules = append(rules, rule{iif: "lo", to: netip.PrefixFrom(p.remote, 32)})

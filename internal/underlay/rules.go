@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -79,7 +80,7 @@ func (g *Guard) syncRules(k *kernel, family int, own []rule, p plan, returns []r
 		return fmt.Errorf("underlay: %d %s rules: the guard can follow %d", len(p.rules), familyName(family), mostRules)
 	}
 	g.reportPriority(family, p.jump)
-	s := ruleSync{k: k, family: family, protocol: g.protocol, own: slices.Clone(own)}
+	s := newRuleSync(k, family, g.protocol, own)
 	s.add(newRule(firstOwn, nl.FR_ACT_UNREACHABLE), newRule(entry, nl.FR_ACT_NOP))
 	lead := newRule(toSecond, nl.FR_ACT_GOTO)
 	lead.target = second
@@ -114,13 +115,44 @@ type ruleSync struct {
 	k        *kernel
 	family   int
 	protocol uint8
-	own      []rule // as they are
+	own      map[rule]map[rule]bool // as they are, by what the kernel tells rules apart by
 	err      error
+}
+
+func newRuleSync(k *kernel, family int, protocol uint8, own []rule) *ruleSync {
+	s := &ruleSync{k: k, family: family, protocol: protocol, own: make(map[rule]map[rule]bool, len(own))}
+	for _, r := range own {
+		s.note(r)
+	}
+	return s
+}
+
+// identity is what the kernel tells two rules apart by: it takes no second one that differs in the rest alone.
+func (r rule) identity() rule {
+	r.target, r.protocol = 0, 0
+	return r
+}
+
+func (s *ruleSync) note(r rule) {
+	at := r.identity()
+	if s.own[at] == nil {
+		s.own[at] = make(map[rule]bool, 1)
+	}
+	s.own[at][r] = true
+}
+
+// all returns the rules as they are, by priority.
+func (s *ruleSync) all() (all []rule) {
+	for _, alike := range s.own {
+		all = slices.AppendSeq(all, maps.Keys(alike))
+	}
+	slices.SortFunc(all, func(a, b rule) int { return cmp.Compare(a.priority, b.priority) })
+	return all
 }
 
 func (s *ruleSync) has(r rule) bool {
 	r.protocol = s.protocol
-	return slices.Contains(s.own, r)
+	return s.own[r.identity()][r]
 }
 
 // halfOf returns the base of the half that a priority of the transports' rules is in.
@@ -134,9 +166,9 @@ func halfOf(priority uint32) uint32 {
 // only reports whether the half that rules belong in has them and no other.
 func (s *ruleSync) only(rules []rule) bool {
 	n := 0
-	for _, o := range s.own {
-		if o.priority >= first && halfOf(o.priority) == rules[0].priority {
-			n++
+	for at, alike := range s.own {
+		if at.priority >= first && halfOf(at.priority) == rules[0].priority {
+			n += len(alike)
 		}
 	}
 	return n == len(rules) && !slices.ContainsFunc(rules, func(r rule) bool { return !s.has(r) })
@@ -144,23 +176,18 @@ func (s *ruleSync) only(rules []rule) bool {
 
 func (s *ruleSync) add(rules ...rule) {
 	for _, r := range rules {
-		if r.protocol = s.protocol; s.err != nil || slices.Contains(s.own, r) {
+		if r.protocol = s.protocol; s.err != nil || s.has(r) {
 			continue
 		}
-		// To the kernel two rules are the same that differ in these alone, and it takes no
-		// second one.
-		for _, o := range slices.Clone(s.own) {
-			same := o
-			if same.target, same.protocol = r.target, r.protocol; same == r {
-				s.delete(o)
-			}
+		for o := range maps.Clone(s.own[r.identity()]) {
+			s.delete(o)
 		}
 		err := s.k.request(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, r.message(s.family))
 		if err != nil {
 			s.err = cmp.Or(s.err, fmt.Errorf("underlay: add %s rule %q: %w", familyName(s.family), r, err))
 			return
 		}
-		s.own = append(s.own, r)
+		s.note(r)
 	}
 }
 
@@ -174,12 +201,12 @@ func (s *ruleSync) delete(r rule) {
 		s.err = fmt.Errorf("underlay: delete %s rule %q: %w", familyName(s.family), r, err)
 		return
 	}
-	s.own = slices.DeleteFunc(s.own, func(o rule) bool { return o == r })
+	delete(s.own[r.identity()], r)
 }
 
 // clearHalf deletes the rules of the half that begins at base.
 func (s *ruleSync) clearHalf(base uint32) {
-	for _, o := range slices.Clone(s.own) {
+	for _, o := range s.all() {
 		if o.priority >= first && halfOf(o.priority) == base {
 			s.delete(o)
 		}
@@ -189,10 +216,12 @@ func (s *ruleSync) clearHalf(base uint32) {
 // deleteBut deletes all rules of the guard but those to keep: jumps before what they lead
 // to, and last what keeps other packets from getting there.
 func (s *ruleSync) deleteBut(keep []rule) {
-	for i := range keep {
-		keep[i].protocol = s.protocol
+	kept := make(map[rule]bool, len(keep))
+	for _, r := range keep {
+		r.protocol = s.protocol
+		kept[r] = true
 	}
-	rest := slices.DeleteFunc(slices.Clone(s.own), func(o rule) bool { return slices.Contains(keep, o) })
+	rest := slices.DeleteFunc(s.all(), func(o rule) bool { return kept[o] })
 	rank := func(r rule) int {
 		switch {
 		case r.priority < firstOwn:
@@ -218,7 +247,7 @@ func (g *Guard) clearRules(k *kernel) error {
 		if err != nil {
 			return err
 		}
-		s := ruleSync{k: k, family: family, protocol: g.protocol, own: own}
+		s := newRuleSync(k, family, g.protocol, own)
 		if s.deleteBut(nil); s.err != nil {
 			return s.err
 		}

@@ -178,6 +178,15 @@ func TestReturnRulesOfOneAddress(t *testing.T) {
 	}
 }
 
+// The kernel refuses a rule for the last port, which must not keep it from getting the others.
+func TestLastPortHasNoRule(t *testing.T) {
+	l := links{addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+	rules := l.returnRules([]returnPath{{port: 65535, ipProto: unix.IPPROTO_UDP}, {port: 65534, ipProto: unix.IPPROTO_UDP}})
+	if len(rules) != 1 || rules[0].sport.last != 65534 {
+		t.Errorf("%+v", rules)
+	}
+}
+
 func TestReturnPathsAreBounded(t *testing.T) {
 	g, err := New(Config{FIBProtocol: 186, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -159,14 +159,23 @@ func (e *Endpoint) SetListenPort(port uint16) error {
 		return fmt.Errorf("wireguard: listen on UDP port %d: %w", port, err)
 	}
 	e.cfg.Listens(p.port)
-	if old := e.ListenPort(); old != 0 && old != p.port {
-		e.cfg.Leaves(old)
-	}
+	old := e.ListenPort()
 	e.replace(e.free, p)
 	for _, b := range e.bound {
 		e.renew(b)
 	}
+	e.left(old)
 	return nil
+}
+
+// left tells that a port was given up by some sockets, unless others have it: spare ones that are bound to different
+// underlays may get the same from the kernel. It is for who has mu.
+func (e *Endpoint) left(port uint16) {
+	used := port == 0
+	e.eachBinding(func(b *binding) { used = used || b.current.Load().port == port })
+	if !used {
+		e.cfg.Leaves(port)
+	}
 }
 
 // ListenPort returns the port in use; 0 is none.

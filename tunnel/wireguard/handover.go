@@ -167,7 +167,7 @@ func (e *Endpoint) DropInherited() {
 	defer e.mu.Unlock()
 	for _, s := range e.handed {
 		if s.Spare { // of a link that only tried it; the guard may have been told
-			e.cfg.Leaves(s.Port)
+			e.left(s.Port)
 		}
 		unix.Close(s.Descriptor)
 	}

@@ -19,6 +19,8 @@ type path struct {
 	mtu    int         // of the interface
 	asked  int         // what that is to be
 	told   int         // the size that the log told of last
+	hint   string      // that the status has
+	route  int         // the MTU of the route to the peer that bounds the search; 0: none does
 
 	confirmed time.Time // when the search last was
 
@@ -87,6 +89,7 @@ func (l *Link) tryPath(now time.Time) {
 	if !l.isUp() {
 		return
 	}
+	l.fitRoute(now)
 	if l.flow.Large.Load() {
 		p.search.Busy()
 	}
@@ -144,6 +147,33 @@ func (l *Link) probeAnswered(now time.Time, token pathmtu.Token) {
 	}
 }
 
+// fitRoute has no packets made that this machine itself would cut. Fragments remain where IPv6's least size in the tunnel demands them,
+// and where the operator wants them: a tunnel is given more than DefaultMTU for its packets to be whole inside.
+func (l *Link) fitRoute(now time.Time) {
+	p, w := l.path, &l.ways
+	if w.route == nil || l.mtu > DefaultMTU || l.mtu < pathmtu.Base {
+		return
+	}
+	mtu := int(w.route.bytes.Load())
+	if mtu == 0 {
+		return
+	}
+	outer := ipv6HeaderLen
+	if w.remote.Addr().Is4() {
+		outer = ipv4HeaderLen
+	}
+	p.route = mtu
+	room := mtu - outer - udpHeaderLen - protocol.Overhead
+	p.search.SetLargest(now, max(pathmtu.Base, min(l.mtu, room)))
+}
+
+// Lengths of the headers that each of the tunnel's packets gets on the underlay, in bytes.
+const (
+	ipv4HeaderLen = 20
+	ipv6HeaderLen = 40
+	udpHeaderLen  = 8
+)
+
 // clamp has the link's packets as large as they may be: the interface's MTU is for all that
 // the kernel sends and forwards, and what TCP may offer each other is clamped to it.
 func (l *Link) clamp() {
@@ -159,14 +189,20 @@ func (l *Link) clamp() {
 			d.SetLimit(limit)
 		}
 		l.setMTU(max(limit, pathmtu.Base))
-		l.report.Change(func(t *tunnel.Status) { t.Hint = l.narrow(limit) })
+	}
+	if hint := l.narrow(limit); hint != p.hint {
+		p.hint = hint
+		l.report.Change(func(t *tunnel.Status) { t.Hint = hint })
 	}
 	if !p.search.Settled() || limit == p.told {
 		return
 	}
-	if p.told = limit; limit < l.mtu {
+	switch p.told = limit; {
+	case limit < l.mtu && limit == p.search.Largest():
+		l.log.Info("the tunnel's packets are as large as the underlay's route takes whole", "bytes", limit, "mtu", l.mtu, "route_mtu", p.route)
+	case limit < l.mtu:
 		l.log.Warn("large packets vanish on the way to the peer, and no ICMP error says so: the tunnel's are clamped", "bytes", limit, "mtu", l.mtu)
-	} else {
+	default:
 		l.log.Info("large packets reach the peer again: the tunnel's are not clamped any more", "mtu", l.mtu)
 	}
 }
@@ -199,6 +235,9 @@ func (l *Link) narrow(limit int) string {
 	switch {
 	case limit >= l.mtu:
 		return ""
+	case limit == l.path.search.Largest():
+		return fmt.Sprintf("the underlay's route to the peer has an MTU of %d bytes: the tunnel's packets have %d at most, as larger ones would be cut in two; give the underlay's interface or route a larger MTU, or set mtu = %d",
+			l.path.route, limit, limit)
 	case limit >= pathmtu.Base:
 		return fmt.Sprintf("large packets vanish on the way to the peer, and no ICMP error says so: the tunnel is clamped to packets of %d bytes; %s, or set mtu = %d",
 			limit, cure, limit)

@@ -196,6 +196,7 @@ func (s *spareBinding) close() {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
 	delete(s.e.spares, s.binding)
-	s.e.cfg.Leaves(s.port())
-	s.current.Swap(&socketPair{err: errNoPort}).close()
+	old := s.current.Swap(&socketPair{err: errNoPort})
+	old.close()
+	s.e.left(old.port)
 }

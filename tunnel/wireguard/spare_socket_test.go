@@ -2,6 +2,7 @@ package wireguard
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,6 +69,33 @@ func TestStalledFlowIsLeftOverSockets(t *testing.T) {
 	next.stop()
 	if len(after.e.spares) > 0 {
 		t.Error("the other port is open although the link has ended")
+	}
+}
+
+// TestPortOfTwo has sockets of one port that are bound to different underlays. It is left with the last of them.
+func TestPortOfTwo(t *testing.T) {
+	const port = 40000
+	var left []uint16
+	e := NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey(), Leaves: func(port uint16) { left = append(left, port) }})
+	pair := func(underlay string) spare {
+		b := newBinding(underlay)
+		b.current.Store(&socketPair{port: port})
+		e.spares[b] = struct{}{}
+		return &spareBinding{b, e}
+	}
+	first, second := pair("wan0"), pair("wan1")
+	first.close()
+	if len(left) > 0 {
+		t.Error("a port is left by which packets leave")
+	}
+	e.handed = []HandedSocket{{Network: "udp4", Port: port, Descriptor: -1, Spare: true}}
+	e.DropInherited()
+	if len(left) > 0 {
+		t.Error("a port is left by which packets leave, as sockets of it were handed over")
+	}
+	second.close()
+	if !slices.Equal(left, []uint16{port}) {
+		t.Errorf("ports %d are left, want %d", left, port)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"warren/tunnel/wireguard/protocol"
@@ -12,9 +13,11 @@ import (
 // Paths follows the kernel's ways for packets. Follow calls changed, from any goroutine, when the
 // way from local to remote is lost, so that what is sent gets nowhere, or is another, with words
 // for the operator; a local address that is not valid is the one that the kernel
-// chooses. changed does not block. stop ends that.
+// chooses. FollowMTU calls told with how many bytes packets to remote may have, with their IP headers, so that
+// this machine does not cut them, at first and when that changes. Neither changed nor told blocks. stop ends that.
 type Paths interface {
 	Follow(local, remote netip.AddrPort, changed func(lost bool, why string)) (stop func())
+	FollowMTU(remote netip.AddrPort, told func(mtu int)) (stop func())
 }
 
 // ways are those to the peer: from the address that it knows, and from whichever the kernel
@@ -26,6 +29,7 @@ type ways struct {
 	source netip.Addr
 	any    way
 	own    way
+	route  *routeMTU // to remote; nil: none is followed
 
 	lost  string    // why nothing gets to the peer; "": something may
 	found time.Time // when something could again; zero: it always could
@@ -68,7 +72,26 @@ func (w *way) take() (news bool, lost string) {
 	return news, w.lost
 }
 
+// routeMTU is how large packets of a way may be.
+type routeMTU struct {
+	bytes atomic.Int32 // 0: it is not known yet
+	stop  func()
+}
+
+func followMTU(p Paths, remote netip.AddrPort, notify func()) *routeMTU {
+	r := new(routeMTU)
+	r.stop = p.FollowMTU(remote, func(mtu int) {
+		r.bytes.Store(int32(mtu))
+		notify()
+	})
+	return r
+}
+
 func (w *ways) end() {
+	if w.route != nil {
+		w.route.stop()
+		w.route = nil
+	}
 	w.any.end()
 	w.own.end()
 }
@@ -112,6 +135,10 @@ func (l *Link) followWays(now time.Time) {
 		}
 		w.remote, w.source = remote, netip.Addr{}
 		w.any.follow(w.paths, netip.Addr{}, remote, l.notify)
+		if w.route != nil {
+			w.route.stop()
+		}
+		w.route = followMTU(w.paths, remote, l.notify)
 		w.own.end()
 	}
 	if source != w.source && w.remote.IsValid() {

@@ -8,6 +8,8 @@ import (
 
 // fakePaths are ways that a test takes away.
 type fakePaths struct {
+	mtu     int // of all routes; 0: none is told
+	told    func(mtu int)
 	follows map[netip.Addr]func(lost bool, why string) // by local address
 }
 
@@ -17,6 +19,13 @@ func (p *fakePaths) Follow(local, _ netip.AddrPort, changed func(lost bool, why 
 	}
 	p.follows[local.Addr()] = changed
 	return func() { delete(p.follows, local.Addr()) }
+}
+
+func (p *fakePaths) FollowMTU(_ netip.AddrPort, told func(mtu int)) (stop func()) {
+	if p.told = told; p.mtu > 0 {
+		told(p.mtu)
+	}
+	return func() {}
 }
 
 // wayStage has a session with a peer that sends keepalives; nothing but ways ends it soon.

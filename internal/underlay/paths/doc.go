@@ -13,6 +13,9 @@
 //     they are often removed and added, and the guard needs a moment to follow rules.
 //  5. The transport is told: once for each change, and nothing while nothing changes. It goes on
 //     with a way that is another, but finds out whether it works.
+//  6. Who asks for it ([Socket.FollowMTU]) is told how large packets may be by that way: what the interface,
+//     the route, and for IPv6 routers further on say. The kernel tells nobody when it has heard of those, so that
+//     this is seen within a minute.
 //
 // An address that stays when its interface goes down, as IPv4's do, is of no use if it is only
 // there: what is sent to it arrives nowhere. So a connection from such an address is lost also

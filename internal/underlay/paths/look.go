@@ -24,7 +24,10 @@ func (k *kernel) sight() (s *sight, whole bool, err error) {
 		if typ != unix.RTM_NEWLINK || !ok {
 			return
 		}
-		i := iface{name: l.Name}
+		i := iface{name: l.Name, mtu4: l.MTU, mtu6: l.MTU}
+		if l.MTU6 > 0 {
+			i.mtu6 = min(l.MTU, l.MTU6)
+		}
 		switch {
 		case !l.Up:
 			i.idle = down
@@ -68,6 +71,7 @@ func (k *kernel) way(f flow, s *sight) (w way, err error) {
 	if !local.IsValid() {
 		w.source = found.Source
 	}
+	w.mtu = s.mtu(found, remote.Is4())
 	w.name, w.idle = s.interfaces[w.index].name, s.idle(w.index)
 	return w, nil
 }

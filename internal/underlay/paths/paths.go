@@ -68,6 +68,7 @@ const (
 type follow struct {
 	flow
 	changed func(lost bool, why string)
+	sized   func(mtu int) // in place of changed
 
 	// Of Run's goroutine.
 	way      way
@@ -98,7 +99,17 @@ func (w *Watcher) Socket(ipProto uint8, device string) Socket { return Socket{w,
 // another. changed must not block; it is called from Run's goroutine, and may still be called
 // once while stop is.
 func (s Socket) Follow(local, remote netip.AddrPort, changed func(lost bool, why string)) (stop func()) {
-	f := &follow{changed: changed, flow: flow{ipProto: s.ipProto, device: s.device, local: unmap(local), remote: unmap(remote)}}
+	return s.follow(&follow{changed: changed}, local, remote)
+}
+
+// FollowMTU calls told with how large packets to remote may be, in bytes with their IP headers, so that this machine
+// does not cut them: now, and when that changes. Without a way nothing is told. told is called as changed is of Follow.
+func (s Socket) FollowMTU(remote netip.AddrPort, told func(mtu int)) (stop func()) {
+	return s.follow(&follow{sized: told}, netip.AddrPort{}, remote)
+}
+
+func (s Socket) follow(f *follow, local, remote netip.AddrPort) (stop func()) {
+	f.flow = flow{ipProto: s.ipProto, device: s.device, local: unmap(local), remote: unmap(remote)}
 	s.w.add(f)
 	signal(s.w.begun)
 	return sync.OnceFunc(func() { s.w.remove(f) })
@@ -254,6 +265,14 @@ func (w *Watcher) due(what dirty) (all []*follow) {
 
 // take compares what was seen with what was so before, and tells. It returns when to look again.
 func (w *Watcher) take(f *follow, seen way, s *sight, now time.Time) time.Duration {
+	if f.sized != nil {
+		if seen.errno == 0 && seen.mtu > 0 && seen.mtu != f.way.mtu {
+			f.way = seen
+			f.sized(seen.mtu)
+		}
+		f.way.known = true
+		return auditEvery
+	}
 	if doubt := f.doubt(f.way, seen, s); doubt == 0 {
 		f.doubtful = time.Time{}
 	} else if f.way.known && f.way.idle == "" {

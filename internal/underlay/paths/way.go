@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
+
+	"warren/internal/rtnl"
 )
 
 // flow is what packets have that are followed.
@@ -24,6 +26,7 @@ type way struct {
 	source   netip.Addr // that the kernel chooses, if it does
 	homed    bool       // an interface has the local address
 	homeRuns bool       // and one that has it can receive
+	mtu      int        // of the packets, in bytes; 0: not known
 }
 
 // sight is what interfaces and addresses there are.
@@ -35,6 +38,8 @@ type sight struct {
 type iface struct {
 	name string
 	idle string // as of way
+
+	mtu4, mtu6 int
 }
 
 // Words for what an interface lacks.
@@ -56,6 +61,20 @@ func (s *sight) idle(index uint32) string {
 		return gone
 	}
 	return i.idle
+}
+
+// mtu is how large packets may be that leave by an interface and a route. What ICMP errors say of it is left out
+// over IPv4, as the kernel does for the sockets of tunnels: routers fragment, and anybody can forge such errors.
+func (s *sight) mtu(w rtnl.Way, v4 bool) int {
+	i := s.interfaces[w.Index]
+	mtu := i.mtu6
+	if v4 {
+		mtu = i.mtu4
+	}
+	if believed := !v4 || !w.Learned; believed && w.MTU > 0 {
+		mtu = min(mtu, w.MTU)
+	}
+	return mtu
 }
 
 // home says whether an interface has an address, and whether one that has it runs.

@@ -45,7 +45,7 @@ func by(f flow, s *sight, index uint32, gateway netip.Addr, errno syscall.Errno)
 
 func TestJudge(t *testing.T) {
 	set := func(index uint32, idle string) func(*sight) {
-		return func(s *sight) { s.interfaces[index] = iface{s.interfaces[index].name, idle} }
+		return func(s *sight) { s.interfaces[index] = iface{name: s.interfaces[index].name, idle: idle} }
 	}
 	connected := flow{ipProto: unix.IPPROTO_TCP, local: here, remote: there}
 	loopback := flow{ipProto: unix.IPPROTO_TCP, local: netip.MustParseAddrPort("10.0.0.1:40000"), remote: there}
@@ -100,7 +100,7 @@ func TestFirstLook(t *testing.T) {
 	if v, _ := judge(f, way{}, by(f, s, 0, gw2, unix.ENETUNREACH), s); v != moved {
 		t.Errorf("%v, want moved", v)
 	}
-	dead := sights(func(s *sight) { s.interfaces[2] = iface{"u1", down} })
+	dead := sights(func(s *sight) { s.interfaces[2] = iface{name: "u1", idle: down} })
 	if v, why := judge(f, way{}, by(f, dead, 3, gw2, 0), dead); v != moved || why != "the interface with the address 192.0.2.1 receives nothing" {
 		t.Errorf("%v %q, want moved", v, why)
 	}
@@ -149,7 +149,7 @@ func TestRoutesSettle(t *testing.T) {
 // The way of a dial that begins while its interface has no carrier is another as soon as there is
 // one. A way that was good is hoped for before it is given up, if another is possible.
 func TestHope(t *testing.T) {
-	idle := sights(func(s *sight) { s.interfaces[2] = iface{"u1", noCarrier} })
+	idle := sights(func(s *sight) { s.interfaces[2] = iface{name: "u1", idle: noCarrier} })
 	for name, c := range map[string]struct {
 		f     flow
 		looks []uint32 // interfaces, at looks half as far apart as is hoped; all but the first are seen without the carrier of u1

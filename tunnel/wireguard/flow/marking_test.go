@@ -209,7 +209,7 @@ func TestSocketsMark(t *testing.T) {
 			buf := make([]byte, 4000)
 			for class := range 256 {
 				for _, noGSO := range []bool{false, true} {
-					s.noGSO.Store(noGSO)
+					s.refuse(addrOf(far), noGSO)
 					for _, count := range []int{1, 3} {
 						from := netip.Addr{}
 						if class%2 == 1 {

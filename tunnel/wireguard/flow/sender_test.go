@@ -161,7 +161,7 @@ func TestSocketSendsBursts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, noGSO := range []bool{false, true} {
-		s.noGSO.Store(noGSO)
+		s.refuse(far.LocalAddr().(*net.UDPAddr).AddrPort(), noGSO)
 		var b Burst
 		var want [][]byte
 		for _, n := range []int{2, 3, 1} {

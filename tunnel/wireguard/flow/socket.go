@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"syscall"
 
@@ -38,7 +37,7 @@ type Socket struct {
 	conn  *net.UDPConn
 	raw   syscall.RawConn // of conn
 	state *sysio.State    // of conn, for other goroutines than the reader
-	noGSO atomic.Bool     // the way out cannot do UDP_SEGMENT
+	whole refusals        // where UDP_SEGMENT does not work
 	late  atomic.Int32    // messages of our own that wait for room
 }
 
@@ -94,26 +93,10 @@ func (s *Socket) Send(b *Burst, to netip.AddrPort, from netip.Addr) error {
 		return s.sendOwn(b, to, from)
 	case b.count == 1:
 		return s.sendmsg(b.parts, 0, b.class, to, from, true)
-	case !s.noGSO.Load():
-		err := s.sendmsg(b.parts, b.size, b.class, to, from, true)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, unix.EIO): // the interface cannot do checksums
-			s.noGSO.Store(true)
-		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EMSGSIZE): // larger than the path's MTU
-		default:
-			return err
-		}
 	}
-	for _, part := range b.parts {
-		for msg := range slices.Chunk(part, b.size) {
-			if err := s.sendmsg([][]byte{msg}, 0, b.class, to, from, true); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return s.whole.send(b, to, func(parts [][]byte, size int) error {
+		return s.sendmsg(parts, size, b.class, to, from, true)
+	})
 }
 
 // sendOwn sends a [Single], and does not wait for room: the caller serves other messages, or decides whether peers are

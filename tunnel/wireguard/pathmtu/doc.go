@@ -16,6 +16,7 @@
 //     elsewhere, and from then on now and then, more often while large packets are sent.
 //  4. Where it vanishes, the size that passes is sought by halving, and the tunnel is clamped to
 //     it. Now and then one byte more is tried; if that passes, it is sought again upward.
+//  5. The largest packet may become another under way, as the route takes less or more ([Search.SetLargest]).
 //
 // Two Warrens tell each other by the same kind of echo which addresses one assigns to the
 // other (assign.go), and the secret that replaces an invitation's (secret.go).

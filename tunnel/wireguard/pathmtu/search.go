@@ -51,7 +51,7 @@ const (
 // Search is the search on one path. It is not safe for concurrent use. The times given to it
 // should not run backwards.
 type Search struct {
-	largest int
+	largest int // of the tunnel, as far as this machine itself sends it whole
 	limit   int
 
 	phase     phase
@@ -74,6 +74,25 @@ type Search struct {
 // New returns a search that has found nothing to vanish: largest is the longest packet of
 // the tunnel, in bytes, at least Base.
 func New(largest int) *Search { return &Search{largest: largest, limit: largest} }
+
+// SetLargest changes which packet of the tunnel is the longest, in bytes, at least Base. A limit that was as large follows at
+// once, and is looked at if it grows.
+func (s *Search) SetLargest(now time.Time, n int) {
+	was := s.largest
+	if n == was {
+		return
+	}
+	s.largest = n
+	if s.limit == was || s.limit > n {
+		s.limit = n
+	}
+	if !s.next.IsZero() || !s.began.IsZero() { // it was not stopped
+		s.Restart(now)
+	}
+}
+
+// Largest returns the longest packet of the tunnel, in bytes.
+func (s *Search) Largest() int { return s.largest }
 
 // Limit returns the longest packet that may be sent, in bytes, from Floor to the largest. It
 // changes when a search is done and not before: senders remember for minutes the least that

@@ -120,6 +120,7 @@ func (p *Peer) acceptedLocked(now time.Time, from netip.AddrPort, s *session, fr
 	moved := p.endpoint != from && p.isLatestLocked(now) && (s != p.previous || p.current == nil || !p.current.alive)
 	if moved {
 		p.endpoint = from
+		p.expectLocked()
 	}
 	if p.endpoint == from {
 		p.twin.spoke = now

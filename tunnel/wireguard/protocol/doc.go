@@ -46,7 +46,8 @@
 // Towards a peer this end may have a key pair of its own, instead of the machine's. An
 // initiation does not say whom it is for except by its MAC, so that garbage costs one
 // MAC more for each such pair: 0.5 to 1 µs, and some 0.7 ms with 1,000 of them, until
-// the limit on that is reached (identity.go).
+// the limit on that is reached (identity.go). Networks share what is allowed, with a part
+// for where peers are known to be (search.go, known.go), so that strangers keep none of them out.
 //
 // What a flood of initiations can cost is bounded. Who does not know the public key costs
 // a MAC. Who knows it costs a Diffie-Hellman, for 1,000 messages a second at most; past

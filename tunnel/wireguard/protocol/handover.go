@@ -101,6 +101,7 @@ func (p *Peer) TakeUp(now time.Time, h *Handover, ago time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endpoint = h.Endpoint
+	p.expectLocked()
 	p.heard, p.spoke = now.Add(-h.Heard-ago), now.Add(-h.Spoke-ago)
 	copy(p.stamped[:], h.Stamped)
 	for i := range h.Ways {

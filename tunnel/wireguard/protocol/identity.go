@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -21,30 +22,23 @@ func newIdentity(k PrivateKey) *identity {
 	return me
 }
 
-// Limits on looking for whom an initiation is for, which takes a MAC for each key
-// pair of this end.
-const (
-	searchRate  = 300e3 // MACs a second, each of which takes some 0.5 to 1 µs
-	searchBurst = 200e3 // at once: packets wait meanwhile
-)
-
 // addressees tells which of this end's key pairs an initiation is for. Only its MAC
 // says so: the message is otherwise the same for all.
 type addressees struct {
-	others []*identity                  // of the peers that have a key pair of their own; replaced, never changed
-	at     map[netip.AddrPort]*identity // that were meant from there; with port 0, last from that host
-	search bucket
+	others map[*identity]bool // of the peers towards which this end has a key pair of its own
+	list   []*identity        // the same; replaced, never changed
+	known  known              // where those peers are
+	// What may be searched for from the sources that are known, and from all.
+	nearby, anywhere search
 }
-
-// host stands for all ports of an address.
-func host(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), 0) }
 
 // addressee finds the key pair that a message of a handshake is for. A response says
 // which handshake it answers. For an initiation the router's own is tried first, then
 // those that were meant before from the same port, and from the same host: a peer that
 // was started anew has another port. A search among the others must not take a core, or
 // garbage could: past the limit it is left out, and the peer tries again after some
-// seconds.
+// seconds. A cookie cannot be asked for instead, as it is sealed for the key pair that is
+// looked for.
 func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*identity, error) {
 	if messageType(msg) == typeResponse {
 		at := m.slot(parseResponse(msg).receiver)
@@ -62,24 +56,24 @@ func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*id
 		return me, nil
 	}
 	m.mu.RLock()
-	own, there, nearby, others := m.me, m.to.at[from], m.to.at[host(from)], m.to.others
+	own, there, others := m.me, m.to.known.at[from], m.to.list
+	near := m.to.known.hosts[sourceOf(from.Addr())].last
 	m.mu.RUnlock()
 	if own.keys.match(msg) {
 		return own, nil
 	}
-	if there != nil && there.keys.match(msg) {
-		return there, nil
+	for _, me := range slices.Backward(there) {
+		if me.keys.match(msg) {
+			return me, nil
+		}
 	}
-	if nearby != nil && nearby != there && nearby.keys.match(msg) {
-		return nearby, nil
+	if near != nil && near.keys.match(msg) {
+		return near, nil
 	}
 	if len(others) == 0 {
 		return nil, ErrOtherKey
 	}
-	m.mu.Lock()
-	allowed := m.to.search.takeN(now, float64(len(others)), searchRate, searchBurst)
-	m.mu.Unlock()
-	if !allowed {
+	if !m.maySearch(now, from.Addr(), len(others)) {
 		return nil, errTooMany
 	}
 	for _, me := range others {
@@ -90,17 +84,44 @@ func (m *Machine) addressee(now time.Time, from netip.AddrPort, msg []byte) (*id
 	return nil, ErrOtherKey
 }
 
+// maySearch reports whether a search of n MACs may be made for a message from an address.
+func (m *Machine) maySearch(now time.Time, from netip.Addr, n int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.to.known.hosts[sourceOf(from)].addresses > 0 && m.to.nearby.take(now, from, n) {
+		return true
+	}
+	return m.to.anywhere.take(now, from, n)
+}
+
 // meant remembers whom an initiation was for that is authentic.
 func (m *Machine) meant(me *identity, from netip.AddrPort) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if me == m.me {
-		return
+	m.expectLocked(me, from)
+}
+
+// expectLocked remembers that messages from an address may be for a key pair, if that is not the router's.
+func (m *Machine) expectLocked(me *identity, from netip.AddrPort) {
+	if m.to.others[me] {
+		m.to.known.add(me, from)
 	}
-	if len(m.to.at) > 4*len(m.to.others) {
-		clear(m.to.at) // peers that moved
+}
+
+// expectLocked has the peer be recognized at some addresses, and where it is.
+func (p *Peer) expectLocked(at ...netip.AddrPort) {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	p.m.expectPeerLocked(p, at...)
+}
+
+func (m *Machine) expectPeerLocked(p *Peer, at ...netip.AddrPort) {
+	for _, w := range slices.Backward(p.ways) { // the first of the keys is the likeliest
+		for _, from := range at {
+			m.expectLocked(w.me, from)
+		}
+		m.expectLocked(w.me, p.endpoint)
 	}
-	m.to.at[from], m.to.at[host(from)] = me, me
 }
 
 // pairing is the two static keys of a tunnel.
@@ -137,15 +158,14 @@ func (m *Machine) identityLocked(p *Peer, c *Keys) (*identity, error) {
 	return me, nil
 }
 
-// listOthersLocked makes the list of identities anew.
+// listOthersLocked makes the list of identities anew. Where those peers are that stay is not forgotten.
 func (m *Machine) listOthersLocked() {
-	seen := map[*identity]bool{m.me: true}
-	m.to.others = nil
+	m.to.others, m.to.list = make(map[*identity]bool), nil
 	for _, w := range m.peers {
-		if !seen[w.me] {
-			seen[w.me] = true
-			m.to.others = append(m.to.others, w.me)
+		if w.me != m.me && !m.to.others[w.me] {
+			m.to.others[w.me] = true
+			m.to.list = append(m.to.list, w.me)
 		}
 	}
-	m.to.at = make(map[netip.AddrPort]*identity)
+	m.to.known.keep(m.to.others)
 }

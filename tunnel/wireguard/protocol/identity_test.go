@@ -151,60 +151,6 @@ func TestRemovedPeerLeavesItsKeys(t *testing.T) {
 	}
 }
 
-// Garbage may not make this end try many keys many times, nor keep a peer out that was
-// at its address before, on whatever port.
-func TestSearchIsLimited(t *testing.T) {
-	const peers = 1000
-	m := New(Config{PrivateKey: NewPrivateKey()})
-	var one *end
-	for i := range peers {
-		own, far := NewPrivateKey(), NewPrivateKey()
-		if _, err := m.AddPeer(PeerConfig{PrivateKey: own, PublicKey: far.Public()}); err != nil {
-			t.Fatal(err)
-		}
-		if i == 0 {
-			one = newEnd(t, far, PeerConfig{PublicKey: own.Public(), Endpoint: addrB}, addrA)
-		}
-	}
-	now := start
-	comes := func(from netip.AddrPort) error {
-		now = now.Add(10 * time.Second)
-		one.p.Initiate(now)
-		return m.Receive(now, from, one.p.Tick(now)[0]).Err
-	}
-	if err := comes(addrA); err != nil {
-		t.Fatal(err)
-	}
-	garbage := make([]byte, initiationLen)
-	garbage[0] = typeInitiation
-	now = now.Add(10 * time.Second)
-	searched := 0
-	for range 10_000 {
-		now = now.Add(10 * time.Microsecond)
-		if err := m.Receive(now, elsewhere, garbage).Err; errors.Is(err, ErrOtherKey) {
-			searched++
-		}
-	}
-	if most := int(searchBurst+searchRate/10)/peers + 1; searched > most || searched < most/2 {
-		t.Errorf("%d searches in 0.1 s, at most %d are allowed", searched, most)
-	}
-	exhausted := m.to.search
-	for _, c := range []struct {
-		from netip.AddrPort
-		want error
-	}{
-		{addrA, nil},
-		{netip.AddrPortFrom(addrA.Addr(), addrA.Port()+1), nil},
-		{elsewhere, errTooMany},
-	} {
-		m.to.search = exhausted
-		m.to.search.filled = now.Add(10 * time.Second) // when the peer comes
-		if err := comes(c.from); !errors.Is(err, c.want) {
-			t.Errorf("a peer from %v during the flood: %v", c.from, err)
-		}
-	}
-}
-
 // What an initiation costs that is for nobody, by the number of peers towards which this
 // end has keys of its own.
 func BenchmarkGarbageInitiation(b *testing.B) {

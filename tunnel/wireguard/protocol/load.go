@@ -24,23 +24,20 @@ type bucket struct {
 }
 
 func (b *bucket) take(now time.Time, rate, burst float64) bool {
-	return b.takeN(now, 1, rate, burst)
+	if b.refill(now, rate, burst); b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
 }
 
-// takeN takes n tokens, or as many as the bucket can hold.
-func (b *bucket) takeN(now time.Time, n, rate, burst float64) bool {
-	n = min(n, burst)
+func (b *bucket) refill(now time.Time, rate, burst float64) {
 	if b.filled.IsZero() {
 		b.tokens = burst
 	} else if d := now.Sub(b.filled); d > 0 {
 		b.tokens = min(burst, b.tokens+d.Seconds()*rate)
 	}
 	b.filled = now
-	if b.tokens < n {
-		return false
-	}
-	b.tokens -= n
-	return true
 }
 
 // load measures how many handshake messages arrive.
@@ -69,13 +66,8 @@ func (l *load) under(now time.Time) bool {
 // allow limits a source that has shown a cookie, and so that it is where it says.
 // Sources are IPv4 addresses and IPv6 /64s.
 func (l *load) allow(now time.Time, from netip.Addr) bool {
-	from = from.Unmap().WithZone("")
-	bits := 32
-	if from.Is6() {
-		bits = 64
-	}
-	key, err := from.Prefix(bits)
-	if err != nil {
+	key := sourceOf(from)
+	if !key.IsValid() {
 		return false
 	}
 	b := l.sources[key]

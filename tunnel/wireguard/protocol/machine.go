@@ -48,6 +48,7 @@ func New(c Config) *Machine {
 		peers: make(map[pairing]*way),
 		slots: make(map[uint32]slot),
 		left:  make(map[pairing]netip.AddrPort),
+		to:    addressees{known: newKnown()},
 	}
 	if m.date == nil {
 		m.date = func(t time.Time) time.Time { return t }

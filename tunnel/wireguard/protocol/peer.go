@@ -179,6 +179,7 @@ func (p *Peer) SetEndpoint(to netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endpoint, p.twin.spoke = to, time.Time{}
+	p.expectLocked()
 }
 
 // Initiate asks for a handshake: [Peer.Tick] begins it, at once or as soon as the

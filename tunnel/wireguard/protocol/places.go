@@ -29,6 +29,7 @@ func (p *Peer) SetPlaces(places []netip.AddrPort) {
 		p.places = slices.Clone(places)
 	}
 	p.left = slices.DeleteFunc(p.left, func(a netip.AddrPort) bool { return !slices.Contains(p.places, a) })
+	p.expectLocked(places...)
 }
 
 // SetOnly says at which of several places the peer is looked for alone; nil: at all. Initiations from the others are not answered.
@@ -67,6 +68,7 @@ func (p *Peer) leaveLocked(to netip.AddrPort) {
 	}
 	p.left = slices.DeleteFunc(p.left, func(a netip.AddrPort) bool { return a == to })
 	p.endpoint, p.twin.spoke = to, time.Time{}
+	p.expectLocked()
 }
 
 // TryAt has a handshake begin at once, at a place, whatever was tried before. The pace is the

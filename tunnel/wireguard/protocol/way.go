@@ -133,6 +133,7 @@ func (m *Machine) knowLocked(p *Peer, ways []*way) {
 		m.peers[w.pairing()] = w
 	}
 	m.listOthersLocked()
+	m.expectPeerLocked(p, p.places...)
 }
 
 // forgetLocked makes a peer unknown.
