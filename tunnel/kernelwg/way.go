@@ -15,7 +15,6 @@ type Paths interface {
 type way struct {
 	remote netip.AddrPort
 	stop   func() // nil: none is followed
-	lost   string // why nothing gets to the peer; "": something may
 	number int    // of those that were followed
 }
 
