@@ -21,6 +21,7 @@ import (
 	"warren/internal/socket"
 	"warren/internal/speaker"
 	"warren/internal/status"
+	"warren/tunnel"
 	"warren/tunnel/auto"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/tun"
@@ -207,8 +208,8 @@ func (o *leftovers) drop() (names []string, err error) {
 	return names, errors.Join(errs...)
 }
 
-// resumeWithin is how long tunnels that were up are waited for, before routes are written.
-const resumeWithin = 2 * time.Second
+// resumeWithin is how long tunnels that were up are waited for, before routes are written. Their far ends wait as long.
+const resumeWithin = tunnel.RestartWithin
 
 // resumption is the time in which a daemon that has taken over finds again what there was. Until it is
 // over no route is written: those of the kernel are right. The loop owns it.
