@@ -211,8 +211,8 @@ func TestLanesOpenWhenQueuesWaitForEachOther(t *testing.T) {
 			poll(t, func() bool { return a.link.Status().Lanes == 2 && b.link.Status().Lanes == 2 },
 				func() string { return "not two lanes" })
 			to.waitWritten(20)
-			if st := from.link.Status(); len(a.seen()) != 1 || len(b.seen()) != 1 || st.Stats.Drops > 0 {
-				t.Fatalf("the session ended, or packets were dropped: %+v", st)
+			if len(a.seen()) != 1 || len(b.seen()) != 1 {
+				t.Fatalf("the session ended: %+v", from.link.Status())
 			}
 		})
 	}

@@ -23,7 +23,9 @@
 //  1. A goroutine for each queue of the interface waits for packets, takes a
 //     buffer, reads what there is and frames it (pump.go, frame.go);
 //  2. the lane of that queue seals it, in the same goroutine, and sends it with one
-//     system call (lane.go, wire.go);
+//     system call (lane.go, wire.go). Where it has to wait, another goroutine reads on, and what it reads waits in a queue that
+//     serves flows in turn (backlog.go); on slow lines in small pieces (pace.go), and
+//     rather here than on the path (standing.go);
 //  3. the far end's goroutine for the lane opens it, has it checked, and writes it
 //     to the interface (lane.go).
 //

@@ -28,8 +28,10 @@ type lane struct {
 	rescue   rescue   // likewise
 
 	sending sync.Mutex
-	moved   bool         // nothing more is sent; with sending
-	queues  atomic.Int32 // how many are in sendData
+	moved   bool                 // nothing more is sent; with sending
+	queues  atomic.Int32         // of which packets are being sent, or wait for sending
+	sender  atomic.Pointer[pump] // of packets; nil: none has sending
+	pace    pace
 
 	// For its replacement (renew.go).
 	began, renewAt, nextTry time.Time     // of the goroutine of Run
@@ -47,32 +49,100 @@ type lane struct {
 
 func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
 	now := s.link.e.cfg.Now()
-	return &lane{
+	ln := &lane{
 		number: number, s: s, conn: conn, wire: w,
 		began: now, renewAt: s.link.renewal.plan(now), ended: make(chan struct{}),
 	}
+	ln.pace.unsent = firstUnsent
+	ln.pace.set(0, 0)
+	w.blocked = ln.blocks
+	return ln
 }
 
 // isVital reports whether the session ends with this lane.
 func (ln *lane) isVital() bool { return ln == ln.s.first.Load() }
 
-// sendData is send for packets of a queue. waits counts how long they wait while
-// another queue is here too.
-func (ln *lane) sendData(frames []byte, waits *waits) error {
+// acquire has a pump be the one that sends. It counts how long that takes while another queue is here too.
+func (ln *lane) acquire(p *pump) {
 	shared := ln.queues.Add(1) > 1
-	defer ln.queues.Add(-1)
 	if shared {
-		waits.begin()
+		p.waits().begin()
 	}
-	ln.sending.Lock()
+	if !ln.sending.TryLock() {
+		ln.keepsWaiting(p)
+		ln.sending.Lock()
+	}
 	if shared {
-		waits.end()
+		p.waits().end()
 	}
-	defer ln.sending.Unlock()
+	ln.sender.Store(p)
+}
+
+func (ln *lane) release(p *pump) {
+	ln.sender.Store(nil)
+	ln.sending.Unlock()
+	ln.queues.Add(-1)
+	p.goesOn()
+}
+
+// keepsWaiting has another pump read while one waits for the lane.
+func (ln *lane) keepsWaiting(p *pump) {
+	if ln.pace.isSlow() {
+		p.relieve()
+	} else {
+		p.relieveLater()
+	}
+}
+
+// blocks is called when what is being sent has to wait for the kernel.
+func (ln *lane) blocks() {
+	ln.pace.blocked.Store(true)
+	if p := ln.sender.Load(); p != nil {
+		ln.keepsWaiting(p)
+	}
+}
+
+// sendData is send for packets that a pump has just read.
+func (ln *lane) sendData(p *pump, frames []byte) error {
+	ln.acquire(p)
+	defer ln.release(p)
 	if ln.moved {
 		return errMoved
 	}
-	return ln.write(frames)
+	err := ln.write(frames)
+	ln.followPace(len(frames))
+	return err
+}
+
+// sendWaiting sends packets of a pump's queue that have waited, a batch of them, when the line takes it. sent is how many,
+// 0 if none waits any more; then the pump does not send any more (backlog).
+func (ln *lane) sendWaiting(p *pump) (sent, bytes int, err error) {
+	ln.acquire(p)
+	defer ln.release(p)
+	return ln.sendBatch(p.backlog())
+}
+
+// sendBatch is for who has the lock.
+func (ln *lane) sendBatch(b *backlog) (sent, bytes int, err error) {
+	if ln.moved {
+		return 0, 0, errMoved
+	}
+	if ln.pace.isSlow() {
+		if err := ln.wire.waitRoom(); err != nil {
+			return 0, 0, ln.explain(err)
+		}
+	}
+	ln.followPace(0)
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	batch := b.take(buf, ln.pace.batch, ln.pace.limits)
+	if batch.packets == 0 {
+		return 0, 0, nil
+	}
+	err = ln.write(batch.frames)
+	batch.release()
+	ln.pace.sent += len(batch.frames)
+	return batch.packets, len(batch.frames), err
 }
 
 // send writes whole frames. What they become on the wire leaves in as few system

@@ -24,7 +24,7 @@ import (
 //   - the goroutine of Run has the arbiter, the session and the dial; everything
 //     else reaches it through channels;
 //   - one goroutine for each queue of the device reads it and sends on the lane
-//     that routes names, if there is one (see pump.go);
+//     that routes names, if there is one; where the lane makes it wait another one reads (see pump.go);
 //   - each lane of a session has a goroutine that receives and writes to the
 //     device, and each session one that sends what is not data (session.go).
 type Link struct {
@@ -77,6 +77,8 @@ type Link struct {
 
 	routes   []atomic.Pointer[lane] // one for each queue; nil while down
 	waits    []waits                // one for each queue
+	backlogs []backlog              // one for each queue
+	pumps    *group
 	counters report.Counters
 
 	report *report.Report
@@ -123,6 +125,11 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 
 		routes: make([]atomic.Pointer[lane], c.Device.Queues()),
 		waits:  make([]waits, c.Device.Queues()),
+
+		backlogs: make([]backlog, c.Device.Queues()), pumps: newGroup(),
+	}
+	for q := range l.backlogs {
+		l.backlogs[q].link = l
 	}
 	l.creds.Store(&creds)
 	l.SetCongestion(c.Congestion)
@@ -145,11 +152,10 @@ func (l *Link) Run(ctx context.Context) error {
 		defer cancel()
 		go l.lookupAll(ctx)
 	}
-	pumps := newGroup()
 	for q := range l.dev.Queues() {
-		pumps.Go(func() error { return l.pump(q) })
+		l.pumps.Go(func() error { return l.pump(q) })
 	}
-	err := l.loop(ctx, pumps.failed)
+	err := l.loop(ctx, l.pumps.failed)
 	l.endDial()
 	l.ways.end()
 	if err == nil {
@@ -163,7 +169,7 @@ func (l *Link) Run(ctx context.Context) error {
 	l.letGo(errors.New("this tunnel is being stopped"))
 	l.report.SetState(time.Now(), tunnel.StateDown)
 	err = errors.Join(err, l.dev.Close())
-	pumps.Wait()
+	l.pumps.Wait()
 	return err
 }
 
@@ -266,6 +272,7 @@ func (l *Link) lookBack(ctx context.Context) {
 	l.noteOverdue(l.e.cfg.Now())
 	l.watchSegments(l.e.cfg.Now())
 	l.boundAllUnsent()
+	l.restBacklogs()
 	l.noteKey()
 	l.tellSecret()
 	l.forgetTwin(l.e.cfg.Now())

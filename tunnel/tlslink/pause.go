@@ -17,8 +17,8 @@ import (
 // How a tunnel outlasts the restart of one of its ends, whose program is replaced by another one
 // in the same process (handover.go):
 //
-//  1. The end that is restarted reads no more from its interface, where packets wait from now on, ends
-//     what it is sending with frameRestart on each lane, and closes that direction.
+//  1. The end that is restarted reads no more from its interface, where packets wait from now on, sends what it has
+//     read already (backlog.go), ends that with frameRestart on each lane, and closes that direction.
 //  2. The other end does the same without the frame. So all that was on its way arrives.
 //  3. Both ends have no session now, and the tunnel is up all the same: it is paused. The end that has
 //     remotes dials, the address where the session was before all others. Connections to the end that is
@@ -116,9 +116,24 @@ func (l *Link) endPause() {
 // part pauses the tunnel, and ends its session when all has come that is on its way. tell: it is this
 // end that is restarted.
 func (l *Link) part(s *session, tell bool) {
+	var waiting map[*lane][]int
+	if tell {
+		waiting = l.queuesByLane()
+	}
 	l.beginPause(pause{local: s.local, peer: s.peer.identity, instance: s.peer.instance, assigned: s.peer.assigned, beside: s.peer.beside(),
 		remote: s.remote, dialed: s.dialed()})
-	s.part(tell && s.peer.flags&flagHolds != 0)
+	s.part(tell && s.peer.flags&flagHolds != 0, waiting)
+}
+
+// queuesByLane returns which queues each lane carries.
+func (l *Link) queuesByLane() map[*lane][]int {
+	by := make(map[*lane][]int)
+	for q := range l.routes {
+		if ln := l.routes[q].Load(); ln != nil {
+			by[ln] = append(by[ln], q)
+		}
+	}
+	return by
 }
 
 // peerRestarts is called when the peer has said so.
@@ -181,8 +196,8 @@ func (l *Link) resumes(s *session) bool {
 }
 
 // part sends no more on any lane, and fails the session when the peer has done so too, or after a
-// while. tell says before that this end is being restarted.
-func (s *session) part(tell bool) {
+// while. What waits in some queues goes first; tell says then that this end is being restarted.
+func (s *session) part(tell bool, waiting map[*lane][]int) {
 	if !s.parting.CompareAndSwap(false, true) {
 		return
 	}
@@ -193,7 +208,7 @@ func (s *session) part(tell bool) {
 		}
 	}
 	for _, ln := range lanes {
-		s.readers.Go(func() { ln.part(tell) })
+		s.readers.Go(func() { ln.part(tell, waiting[ln]) })
 	}
 	s.readers.Go(func() {
 		late := time.NewTimer(partTimeout)
@@ -211,11 +226,14 @@ func (s *session) part(tell bool) {
 }
 
 // part closes the direction to the peer. Senders find errMoved.
-func (ln *lane) part(tell bool) {
+func (ln *lane) part(tell bool, waiting []int) {
 	ln.sending.Lock()
 	defer ln.sending.Unlock()
 	var err error
-	if tell && !ln.moved {
+	if !ln.moved {
+		err = ln.flush(waiting, monotonic()+flushFor)
+	}
+	if err == nil && tell && !ln.moved {
 		err = ln.write(encode(frameRestart, nil))
 	}
 	ln.moved = true

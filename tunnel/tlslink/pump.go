@@ -4,7 +4,10 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"warren/tunnel/internal/fq"
 	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
 )
@@ -19,35 +22,100 @@ type buffer [batchEnough + headerLen + tun.MaxFrame]byte
 // buffers are held only while a packet is on its way through.
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-// pump reads a queue of the device for as long as that lasts and sends what it
-// reads on the lane that has the queue. Without one packets are dropped, as the
-// kernel does on an interface without a carrier, unless the tunnel is paused (pause.go).
+// pump is a goroutine that reads a queue of the device and sends what it reads on the lane that has the queue. Without a
+// lane packets are dropped, as the kernel does on an interface without a carrier, unless the tunnel is paused (pause.go).
+//
+// When sending has to wait another pump reads on. It has packets wait in the queue's backlog, which the first one sends, and
+// which decides about them. When nothing waits any more the first one ends. So a queue has two pumps at most, one of which
+// reads and one of which sends, and one while its lane takes all at once.
+type pump struct {
+	link  *Link
+	queue int
+	reads atomic.Bool // this is the one that reads
+
+	mu    sync.Mutex
+	stays bool        // what it sends has to wait, and nobody else reads; guarded by mu
+	timer *time.Timer // for relieve, while stays; guarded by mu
+}
+
+// relieveAfter is how long a fast lane may have its pump wait before another one reads. Most waits are shorter, and two goroutines that
+// take turns cost an eighth of the processor time.
+const relieveAfter = time.Millisecond
+
+// pump reads a queue of the device for as long as that lasts, or another goroutine does it.
 func (l *Link) pump(queue int) error {
-	for {
-		if err := l.dev.Wait(queue); err != nil {
-			return ended(err)
+	p := &pump{link: l, queue: queue}
+	p.reads.Store(true)
+	for p.reads.Load() {
+		err := l.dev.Wait(queue)
+		if err == nil {
+			l.waitPause() // packets wait where they are
+			err = p.drain()
 		}
-		l.waitPause() // packets wait where they are
-		buf := buffers.Get().(*buffer)
-		err := l.drain(queue, buf)
-		buffers.Put(buf)
 		if err != nil {
 			return ended(err)
 		}
 	}
+	return nil
 }
+
+// relieve has another goroutine read, unless one does.
+func (p *pump) relieve() {
+	if p.reads.CompareAndSwap(true, false) {
+		p.link.pumps.Go(func() error { return p.link.pump(p.queue) })
+	}
+}
+
+// relieveLater does so if the pump has to wait for longer.
+func (p *pump) relieveLater() {
+	if !p.reads.Load() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.stays:
+		return
+	case p.timer == nil:
+		p.timer = time.AfterFunc(relieveAfter, p.overdue)
+	default:
+		p.timer.Reset(relieveAfter)
+	}
+	p.stays = true
+}
+
+// overdue is called by the timer, maybe by one that was too late to be stopped: what counts is stays.
+func (p *pump) overdue() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stays {
+		p.relieve()
+	}
+}
+
+// goesOn is called when it does not wait any more. Afterwards nobody else reads who does not yet.
+func (p *pump) goesOn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stays {
+		p.stays = false
+		p.timer.Stop()
+	}
+}
+
+func (p *pump) backlog() *backlog { return &p.link.backlogs[p.queue] }
+func (p *pump) waits() *waits     { return &p.link.waits[p.queue] }
 
 // drain sends all that is in the queue. The first packet goes at once: most often
 // it is the only one, and somebody may be waiting for it. The others are sent in
 // batches.
-func (l *Link) drain(queue int, buf *buffer) error {
-	for enough := 1; ; enough = batchEnough {
-		n, packets, fine, err := l.fill(queue, buf, enough)
-		if n > 0 {
-			l.transmit(queue, buf[:n], packets)
-		}
-		if fine != nil {
-			l.cut(queue, fine)
+func (p *pump) drain() error {
+	for enough := 1; p.reads.Load(); enough = batchEnough {
+		var err error
+		if p.backlog().begin() {
+			err = p.forward(enough)
+		} else {
+			err = p.collect()
 		}
 		if errors.Is(err, tun.ErrEmpty) {
 			return nil
@@ -56,6 +124,32 @@ func (l *Link) drain(queue int, buf *buffer) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// forward reads a batch and sends it, as nothing waits that it could overtake. It ends with that, or another goroutine reads.
+func (p *pump) forward(enough int) error {
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	n, packets, fine, err := p.link.fill(p.queue, buf, enough)
+	ln := p.link.routes[p.queue].Load()
+	switch {
+	case fine != nil || n > 0 && ln != nil && ln.pace.isSlow():
+		p.addAll(buf[:n])
+		if fine != nil {
+			p.cut(fine)
+		}
+		p.sendBacklog()
+		return err
+	case n > 0:
+		p.link.transmit(p, buf[:n], packets)
+	}
+	if p.reads.Load() {
+		p.backlog().end()
+	} else {
+		p.sendBacklog()
+	}
+	return err
 }
 
 // fill reads packets until there are enough bytes for a send. The error is that of the
@@ -80,61 +174,186 @@ func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, fine []
 	return n, packets, nil, nil
 }
 
-// cut sends the packets of a frame one by one, in batches. The far end does not take
-// a frame of so short segments: a hostile one would make it work for a few bytes.
-func (l *Link) cut(queue int, frame []byte) {
-	s, err := segment.Parse(frame)
-	if err != nil {
-		l.counters.Drops.Add(1)
-		return
-	}
-	buf := buffers.Get().(*buffer)
-	defer buffers.Put(buf)
-	n, packets := 0, 0
-	for range s.Count() {
-		packet := buf[n+headerLen+tun.HeaderLen:]
-		size := tun.HeaderLen + s.Next(packet)
-		putHeader(buf[n:], frameData, size)
-		clear(buf[n+headerLen : n+headerLen+tun.HeaderLen])
-		n += headerLen + size
-		packets++
-		if n >= batchEnough {
-			l.transmit(queue, buf[:n], packets)
-			n, packets = 0, 0
+// collect reads packets that have to wait, until there are none, or nobody sends any more, and sends them then.
+func (p *pump) collect() error {
+	for p.reads.Load() {
+		p.link.waitPause()
+		packet := takePacket(packetSizes[largestPacket])
+		n, err := p.link.dev.TryRead(p.queue, packet.Data[headerLen:])
+		if err != nil || n <= tun.HeaderLen {
+			putPacket(packet)
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if p.wait(packet, n) {
+			p.sendBacklog()
+			return nil
 		}
 	}
-	if n > 0 {
-		l.transmit(queue, buf[:n], packets)
+	return nil
+}
+
+// wait has a frame of n bytes wait that was read into a packet of the largest size, which it takes. It reports whether nobody sends; then
+// the caller does.
+func (p *pump) wait(packet *fq.Packet, n int) (begins bool) {
+	frame := packet.Data[headerLen : headerLen+n]
+	switch {
+	case tun.IsFine(frame):
+		begins = p.cut(frame)
+	case headerLen+n <= batchEnough || p.tooLong(n):
+		begins = p.add(frame)
+	default:
+		putHeader(packet.Data, frameData, n)
+		packet.Data = packet.Data[:headerLen+n]
+		return p.backlog().push(flowOf(frame), packet)
+	}
+	putPacket(packet)
+	return begins
+}
+
+// addAll has a batch of frames, with their headers, wait.
+func (p *pump) addAll(frames []byte) {
+	for len(frames) > 0 {
+		_, n, _ := parseHeader(frames)
+		p.add(frames[headerLen : headerLen+n])
+		frames = frames[headerLen+n:]
 	}
 }
 
-func (l *Link) transmit(queue int, frames []byte, packets int) {
-	ln := l.routes[queue].Load()
+// tooLong reports whether a frame of n bytes takes the lane too much time.
+func (p *pump) tooLong(n int) bool {
+	ln := p.link.routes[p.queue].Load()
+	if ln == nil {
+		return false
+	}
+	longest := int(ln.pace.frame.Load())
+	return longest > 0 && n > longest
+}
+
+// add has a frame wait, of which it keeps nothing: in parts if the lane is slow. It reports whether nobody sends; then the caller
+// does.
+func (p *pump) add(frame []byte) (begins bool) {
+	if p.tooLong(len(frame)) {
+		if s, err := segment.Parse(frame); err == nil && !s.IsWhole() {
+			return p.addParts(flowOf(frame), &s)
+		}
+	}
+	packet := takePacket(headerLen + len(frame))
+	putHeader(packet.Data, frameData, len(frame))
+	copy(packet.Data[headerLen:], frame)
+	return p.backlog().push(flowOf(frame), packet)
+}
+
+func (p *pump) addParts(flow uint64, s *segment.Splitter) (begins bool) {
+	longest := leastBatch
+	if ln := p.link.routes[p.queue].Load(); ln != nil {
+		longest = max(longest, int(ln.pace.frame.Load()))
+	}
+	count := s.PacketsIn(longest)
+	for {
+		packet := takePacket(headerLen + s.PartLen(count))
+		n := s.NextPart(packet.Data[headerLen:], count)
+		if n == 0 {
+			putPacket(packet)
+			return begins
+		}
+		packet.Data = packet.Data[:headerLen+n]
+		putHeader(packet.Data, frameData, n)
+		begins = p.backlog().push(flow, packet) || begins
+	}
+}
+
+// cut has the packets of a frame wait one by one. The far end does not take
+// a frame of so short segments: a hostile one would make it work for a few bytes.
+func (p *pump) cut(frame []byte) (begins bool) {
+	s, err := segment.Parse(frame)
+	if err != nil {
+		p.link.counters.Drops.Add(1)
+		return false
+	}
+	flow := flowOf(frame)
+	for range s.Count() {
+		packet := takePacket(headerLen + tun.HeaderLen + s.Longest())
+		size := tun.HeaderLen + s.Next(packet.Data[headerLen+tun.HeaderLen:])
+		packet.Data = packet.Data[:headerLen+size]
+		putHeader(packet.Data, frameData, size)
+		clear(packet.Data[headerLen : headerLen+tun.HeaderLen])
+		begins = p.backlog().push(flow, packet) || begins
+	}
+	return begins
+}
+
+func flowOf(frame []byte) uint64 { return fq.Flow(frame[tun.HeaderLen:]) }
+
+// transmit sends what was just read.
+func (l *Link) transmit(p *pump, frames []byte, packets int) {
+	ln := l.routes[p.queue].Load()
 	var err error
 	for ln != nil || l.waitPause() {
 		if ln != nil {
-			if err = ln.sendData(frames, &l.waits[queue]); !errors.Is(err, errMoved) {
+			if err = ln.sendData(p, frames); !errors.Is(err, errMoved) {
 				break
 			}
 		}
-		ln = l.routes[queue].Load() // changed before the lane was said to have moved
+		ln = l.routes[p.queue].Load() // changed before the lane was said to have moved
 	}
 	if ln == nil || err != nil {
 		l.counters.Drops.Add(uint64(packets))
 	}
-	if ln == nil {
-		return
+	switch {
+	case ln == nil:
+	case err != nil:
+		ln.failed(err)
+	default:
+		l.noteSent(packets, len(frames))
 	}
-	if err != nil {
-		if ln.isVital() {
-			ln.s.fail(err)
-		} else {
-			ln.lose(err)
+}
+
+// sendBacklog sends what waits until nothing does. It is for the one that sends, which the caller is not any more afterwards.
+func (p *pump) sendBacklog() {
+	l := p.link
+	for {
+		ln := l.routes[p.queue].Load()
+		if ln == nil {
+			if l.waitPause() {
+				continue
+			}
+			p.backlog().clear()
+			return
 		}
-		return
+		sent, bytes, err := ln.sendWaiting(p)
+		switch {
+		case errors.Is(err, errMoved): // the route was changed before
+		case err != nil:
+			l.counters.Drops.Add(uint64(sent))
+			if ln.failed(err) { // the session is over
+				p.backlog().clear()
+				return
+			}
+		case sent == 0:
+			return
+		default:
+			l.noteSent(sent, bytes)
+		}
 	}
+}
+
+// failed gives a lane up on which packets could not be sent. It reports whether the session ends with it.
+func (ln *lane) failed(err error) bool {
+	if ln.isVital() {
+		ln.s.fail(err)
+		return true
+	}
+	ln.lose(err)
+	return false
+}
+
+// noteSent counts packets that were sent in so many bytes of frames.
+func (l *Link) noteSent(packets, bytes int) {
 	l.counters.TxPackets.Add(uint64(packets))
-	l.counters.TxBytes.Add(uint64(len(frames) - packets*(headerLen+tun.HeaderLen)))
+	l.counters.TxBytes.Add(uint64(bytes - packets*(headerLen+tun.HeaderLen)))
 }
 
 // ended is nil for the end that Link.Run made itself.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"warren/tunnel/internal/ecn"
 	"warren/tunnel/tun"
 )
 
@@ -36,6 +37,7 @@ func startStream(from, to *end, stop <-chan struct{}) *stream {
 		go func() {
 			for i := uint32(0); ; i++ {
 				f := packet(1000, byte(q))
+				f[tun.HeaderLen+1] = byte(ecn.ECT0) // a busy machine's queue marks it, and drops none
 				binary.BigEndian.PutUint32(f[tun.HeaderLen+32:], i)
 				if i%8 == 7 { // not so much that all waits for the processors
 					time.Sleep(time.Millisecond)
@@ -143,6 +145,7 @@ func TestLanesAreReplaced(t *testing.T) {
 			close(busy)
 			quiet(t, a)
 			quiet(t, b)
+			drops := a.link.Status().Stats.Drops // of what was too much
 			stop := make(chan struct{})
 			there, back := startStream(a, b, stop), startStream(b, a, stop)
 			replacements(t, a, tc.times)
@@ -154,7 +157,7 @@ func TestLanesAreReplaced(t *testing.T) {
 				t.Fatalf("the session ended: %+v %+v", a.seen(), b.seen())
 			}
 			for _, e := range []*end{a, b} {
-				if st := e.link.Status(); st.Stats.Drops > 0 || st.Lanes != 2 {
+				if st := e.link.Status(); st.Stats.Drops > drops || st.Lanes != 2 {
 					t.Errorf("%s: %+v", e.cfg.Name, st)
 				}
 			}

@@ -28,6 +28,9 @@ type wire struct {
 	lesser atomic.Pointer[error] // of noteCongestion
 	clamp  int                   // size of segments that it was dialed with; 0: the kernel chose
 
+	blocked func()                // is called when a send has to wait for the kernel; nil, or set before the first
+	hasRoom func(fd uintptr) bool // for waitRoom
+
 	// Of the goroutine of Link.Run.
 	unsent int    // the bound of what waits unsent, in bytes
 	rate   uint64 // that it delivers with, in bytes a second, as of the last look back; 0: not known
@@ -74,7 +77,7 @@ func newWire(c net.Conn) *wire {
 			w.raw = raw
 		}
 	}
-	w.in.call, w.out.call = w.readOnce, w.writeOnce
+	w.in.call, w.out.call, w.hasRoom = w.readOnce, w.writeOnce, w.roomOnce
 	return w
 }
 
@@ -183,6 +186,7 @@ func (w *wire) writeOnce(fd uintptr) bool {
 	for len(w.out.p) > 0 {
 		n, err := sysio.Write(int(fd), w.out.p)
 		if errors.Is(err, unix.EAGAIN) {
+			w.waits()
 			return false
 		}
 		if err != nil {
@@ -192,6 +196,29 @@ func (w *wire) writeOnce(fd uintptr) bool {
 		w.out.p = w.out.p[n:]
 	}
 	return true
+}
+
+// waitRoom waits until the kernel has less unsent than it may have: half of the bound (unsent.go).
+func (w *wire) waitRoom() error {
+	if w.raw == nil {
+		return nil
+	}
+	return w.raw.Write(w.hasRoom)
+}
+
+// roomOnce is false if the poller is to wait.
+func (w *wire) roomOnce(fd uintptr) bool {
+	if sysio.Writable(int(fd)) {
+		return true
+	}
+	w.waits()
+	return false
+}
+
+func (w *wire) waits() {
+	if w.blocked != nil {
+		w.blocked()
+	}
 }
 
 func (w *wire) cork() {

@@ -29,6 +29,7 @@ const (
 // Splitter makes the packets of one frame.
 type Splitter struct {
 	packet  []byte
+	typ     byte // of the frame, if it is cut
 	gso     bool
 	udp     bool
 	sum     bool // the checksum is to be completed
@@ -52,7 +53,7 @@ func Parse(frame []byte) (Splitter, error) {
 	s.start = get(offCsumStart)
 	s.sumAt = s.start + get(offCsumOffst)
 	if typ := frame[offGSOType]; typ != unix.VIRTIO_NET_HDR_GSO_NONE {
-		s.gso, s.udp = true, typ == unix.VIRTIO_NET_HDR_GSO_UDP_L4
+		s.typ, s.gso, s.udp = typ, true, typ == unix.VIRTIO_NET_HDR_GSO_UDP_L4
 		s.headers, s.size = get(offHdrLen), get(offGSOSize)
 	}
 	return s, nil
@@ -108,7 +109,7 @@ func (s *Splitter) Next(dst []byte) int {
 		protocol = unix.IPPROTO_UDP
 		binary.BigEndian.PutUint16(p[s.start+4:], uint16(n-s.start))
 	} else {
-		s.tcp(p[s.start:])
+		s.tcp(p[s.start:], s.index == s.Count())
 	}
 	p[s.sumAt], p[s.sumAt+1] = 0, 0
 	s.putSum(p, sum(p[s.start:], pseudo(p, protocol, n-s.start)))
@@ -144,10 +145,10 @@ func (s *Splitter) lengths(p []byte) {
 }
 
 // tcp completes a TCP header: FIN and PSH belong to the last segment, and CWR to the
-// first (net/ipv4/tcp_offload.c).
-func (s *Splitter) tcp(h []byte) {
+// first (net/ipv4/tcp_offload.c). last: h is that of the last.
+func (s *Splitter) tcp(h []byte, last bool) {
 	binary.BigEndian.PutUint32(h[4:], binary.BigEndian.Uint32(h[4:])+uint32(s.at))
-	if s.index < s.Count() {
+	if !last {
 		h[13] &^= tcpFIN | tcpPSH
 	}
 	if s.index > 1 {

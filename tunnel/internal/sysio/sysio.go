@@ -77,8 +77,14 @@ func Sendmsg(fd int, h *unix.Msghdr) (int, error) {
 
 // Readable asks, without waiting, whether a read would return something, be it an
 // error.
-func Readable(fd int) bool {
-	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+func Readable(fd int) bool { return polled(fd, unix.POLLIN) }
+
+// Writable asks, without waiting, whether a write would take something, be it an error. For a TCP socket that is when
+// less than half of TCP_NOTSENT_LOWAT is unsent (net/ipv4/tcp.c, tcp_stream_memory_free).
+func Writable(fd int) bool { return polled(fd, unix.POLLOUT) }
+
+func polled(fd int, events int16) bool {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: events}}
 	var now unix.Timespec
 	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
 	return errno == 0 && n != 0 || errno != 0 && errno != unix.EINTR
