@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -31,7 +32,8 @@ type Device struct {
 	log       *slog.Logger
 	refuse    func(packet []byte) bool // may be nil
 	queues    []*queue
-	writeOnly bool // writer is a descriptor of its own
+	full      atomic.Int32 // how many of them have not been empty since nobody read them
+	writeOnly bool         // writer is a descriptor of its own
 
 	setting sync.Mutex // orders SetCarrier and Mend
 	carrier bool       // what SetCarrier set; guarded by setting
@@ -117,8 +119,8 @@ func (d *Device) addQueues(n int, flags uint16) error {
 	return nil
 }
 
-// setUp gives the interface its MTU and queue length, and no carrier, and opens inet.
-func (d *Device) setUp() error {
+// setUp gives the interface its MTU, a queue length and its carrier, and opens inet.
+func (d *Device) setUp(queueLen int) error {
 	err := ifreq(d.name, func(r *unix.Ifreq) { r.SetUint32(uint32(d.mtu)) }, unix.SIOCSIFMTU, nil)
 	if err != nil {
 		return fmt.Errorf("tun: %s: set MTU %d: %w", d.name, d.mtu, err)
@@ -126,8 +128,8 @@ func (d *Device) setUp() error {
 	if err := ifreq(d.name, nil, unix.SIOCGIFINDEX, func(r *unix.Ifreq) { d.index = int(r.Uint32()) }); err != nil {
 		return fmt.Errorf("tun: %s: index: %w", d.name, err)
 	}
-	if err := setQueueLen(d.index, txQueueLen); err != nil {
-		return fmt.Errorf("tun: %s: set queue length %d: %w", d.name, txQueueLen, err)
+	if err := setQueueLen(d.index, queueLen); err != nil {
+		return fmt.Errorf("tun: %s: set queue length %d: %w", d.name, queueLen, err)
 	}
 	if d.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("tun: %s: open a socket: %w", d.name, err)

@@ -22,7 +22,8 @@ type Handover struct {
 	Writer  int     `json:"writer"` // the descriptor that is written to, which may be the first queue's
 }
 
-// Handover describes the interface. The descriptors stay the Device's.
+// Handover describes the interface. The descriptors stay the Device's. More packets than usual may wait in its queues from now on, until
+// they are read again.
 func (d *Device) Handover() (Handover, error) {
 	d.setting.Lock()
 	carrier := d.carrier
@@ -41,6 +42,7 @@ func (d *Device) Handover() (Handover, error) {
 			return Handover{}, fmt.Errorf("tun: hand over %s: %w", d.name, err)
 		}
 	}
+	d.lengthen()
 	return h, nil
 }
 
@@ -107,7 +109,8 @@ func Adopt(c Config, h Handover) (_ *Device, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return d, d.setUp()
+	d.mayShorten()
+	return d, d.setUp(pausedQueueLen)
 }
 
 // verify makes sure that the descriptors are queues of the interface, and that the interface is

@@ -3,8 +3,12 @@
 package tun
 
 import (
+	"errors"
+	"net"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -78,6 +82,75 @@ func TestAdopt(t *testing.T) {
 		if err := next.Close(); err != nil {
 			t.Fatal(err)
 		}
+		wantGone(t, "tt0")
+	}
+}
+
+// What comes while nobody reads waits, more than a reader would let: it is there for the next program. Once that has read all, and once
+// the program before goes on, the queues are short again.
+func TestMoreWaitsWhileNobodyReads(t *testing.T) {
+	if !netns.InOwn(t) {
+		return
+	}
+	const sent = 600
+	for _, adopted := range []bool{false, true} {
+		c := Config{Name: "tt0", MTU: 1500, Queues: 2}
+		d := open(t, c)
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/tt0/disable_ipv6", []byte("1"), 0); err != nil {
+			t.Fatal(err) // the kernel would send of its own accord
+		}
+		if err := d.SetCarrier(true); err != nil {
+			t.Fatal(err)
+		}
+		ip(t, "addr", "add", "10.55.0.1/24", "dev", "tt0")
+		ip(t, "link", "set", "tt0", "up")
+		h := copied(t, d)
+		conn, err := net.Dial("udp4", "10.55.0.2:5555")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range sent {
+			if _, err := conn.Write([]byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		conn.Close()
+		if adopted {
+			for _, q := range d.queues {
+				q.file.Close()
+			}
+			unix.Close(d.writer)
+			unix.Close(d.inet)
+			d.closed = true
+			if d, err = Adopt(c, h); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		for q := range d.Queues() {
+			for buf := make([]byte, MaxFrame); ; got++ {
+				if _, err := d.TryRead(q, buf); errors.Is(err, ErrEmpty) {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if got < sent {
+			t.Errorf("adopted %v: %d of %d packets were there", adopted, got, sent)
+		}
+		for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+			out := ip(t, "-o", "link", "show", "tt0")
+			if strings.Contains(out, " qlen 128") {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("adopted %v: %s", adopted, out)
+			}
+		}
+		d.Close()
 		wantGone(t, "tt0")
 	}
 }

@@ -93,7 +93,7 @@ func Open(c Config) (_ *Device, err error) {
 	if err := d.addQueues(c.Queues, flags); err != nil {
 		return nil, err
 	}
-	if err := d.setUp(); err != nil {
+	if err := d.setUp(txQueueLen); err != nil {
 		return nil, err
 	}
 	return d, nil

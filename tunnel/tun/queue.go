@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type queue struct {
 	pace   sysio.Pace
 
 	state *sysio.State // for who does not read
+	full  atomic.Bool  // it has not been empty since nobody read it
 }
 
 // newQueue takes over fd, also if it fails.
@@ -121,6 +123,7 @@ func (d *Device) tryRead(q *queue, p []byte) (int, error) {
 	}
 	if q.err != nil {
 		if errors.Is(q.err, unix.EAGAIN) {
+			d.wasEmpty(q)
 			return 0, ErrEmpty
 		}
 		return 0, d.readError(q.err)
