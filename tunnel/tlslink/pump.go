@@ -39,7 +39,7 @@ type pump struct {
 }
 
 // relieveAfter is how long a fast lane may have its pump wait before another one reads. Most waits are shorter, and two goroutines that
-// take turns cost an eighth of the processor time.
+// take turns cost processor time.
 const relieveAfter = time.Millisecond
 
 // pump reads a queue of the device for as long as that lasts, or another goroutine does it.
