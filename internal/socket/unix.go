@@ -103,7 +103,7 @@ func takeLock(path string) (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w: it holds the lock %s", ErrHeld, path)
+			return nil, fmt.Errorf("%w, or `warren cleanup` is at work: it holds the lock %s", ErrHeld, path)
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
