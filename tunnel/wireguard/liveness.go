@@ -58,6 +58,10 @@ func (l *Link) assess(now time.Time) {
 		l.setUp(now, &s)
 	case v.Why == liveness.Silent:
 		l.down(now, fmt.Errorf("nothing came from the peer for %v%s%s", l.cfg.DeadAfter, l.probe.explain(), l.whyUnsent()))
+	case v.Why == liveness.Left:
+		l.down(now, errLeft)
+	case v.Why == liveness.NotBack:
+		l.down(now, errNotBack)
 	case v.Why == liveness.Expired:
 		l.down(now, fmt.Errorf("the session could not be renewed for %v%s", protocol.RejectAfterTime, l.whyUnsent()))
 	}
@@ -111,10 +115,8 @@ func (l *Link) deadline(now time.Time) time.Time {
 
 // setUp takes note of a session, and of where the peer is.
 func (l *Link) setUp(now time.Time, s *protocol.Status) {
-	if l.isUp() && l.tookFirst(s) {
-		l.sayLeaving(l.peer.SealerBefore(now, l.measured, l.report.Status().Remote))
-	}
 	if l.isUp() && l.tookOther(s) {
+		l.sayLeaving(l.peer.SealerBefore(now, l.measured, l.report.Status().Remote))
 		l.down(now, errReturning)
 		l.live.Came()
 	}

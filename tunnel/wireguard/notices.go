@@ -1,10 +1,17 @@
 package wireguard
 
 import (
+	"errors"
 	"time"
 
 	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
+)
+
+// Why a tunnel is down whose peer has said what becomes of it.
+var (
+	errLeft    = errors.New("the peer has left for another router")
+	errNotBack = errors.New("the peer was being restarted, and has not come back")
 )
 
 // notice takes what the peer says of itself. It may be called from any goroutine. What is too much at once is lost.
@@ -41,9 +48,9 @@ func (l *Link) takeNotice(now time.Time, n pathmtu.Notice) {
 	case pathmtu.Back:
 		l.live.Await(time.Time{})
 	case pathmtu.Leaves:
-		if s := l.peer.Status(now); n.IsOf(s.Index) {
-			l.log.Info("the peer says that it leaves for another router")
-			l.live.Left(now)
+		// While the peer has not used a newer session, which may be with another address of this router, that may be on its way.
+		if s := l.peer.Status(now); n.IsOf(s.Index) && !s.Unconfirmed {
+			l.live.Leaves(now)
 		}
 	}
 }

@@ -19,6 +19,9 @@ import (
 //
 // Another device does not answer, and no end whose link has no addresses in the tunnel can ask.
 
+// toldEvery keeps a peer from writing the log.
+const toldEvery = time.Minute
+
 // askAwaitEvery is how soon a question is sent again: packets get lost.
 const askAwaitEvery = 20 * time.Millisecond
 
@@ -30,6 +33,7 @@ type restarting struct {
 	token pathmtu.Token   // of the question
 	next  time.Time       // when to ask again; zero: nothing is asked
 	done  chan<- struct{} // for the answer
+	told  time.Time       // when the log was, of a restart of the peer
 }
 
 func newRestarting() restarting {
@@ -90,7 +94,8 @@ func (l *Link) tryRestart(now time.Time) {
 
 // await waits for a peer that is about to be restarted, and says so.
 func (l *Link) await(now time.Time, question pathmtu.Token) {
-	if l.live.Await(now.Add(tunnel.RestartWithin)) {
+	if l.live.Await(now.Add(tunnel.RestartWithin)) && now.Sub(l.restart.told) >= toldEvery {
+		l.restart.told = now
 		l.log.Info("the peer is being restarted: the tunnel stays up until it is back", "within", max(l.cfg.DeadAfter, tunnel.RestartWithin))
 	}
 	l.sayNotice(now, pathmtu.Notice{Word: pathmtu.Awaits, Token: question})

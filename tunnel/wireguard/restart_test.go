@@ -3,6 +3,7 @@ package wireguard
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,7 +90,11 @@ func TestRestartIsNoSilence(t *testing.T) {
 			s.cut = true
 		}
 		s.pass(200 * time.Millisecond)
-		if len(s.events) != 1 {
+		why := "nothing came from the peer"
+		if !back {
+			why = errNotBack.Error()
+		}
+		if len(s.events) != 1 || !strings.Contains(s.events[0], why) {
 			t.Errorf("back %v: events %q", back, s.events)
 		}
 	}

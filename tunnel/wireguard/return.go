@@ -99,11 +99,6 @@ func (l *Link) seekFirst(now time.Time) (look bool) {
 	return true
 }
 
-// tookFirst reports whether the session is one that return_to_first made, and new.
-func (l *Link) tookFirst(s *protocol.Status) bool {
-	return l.back.taken && !s.Replied.Before(l.back.asked) && !l.measured.Equal(s.Since)
-}
-
 // tookOther reports whether the session is one that return_to_first made with a peer that has
 // another key than the one before, and so is another router.
 func (l *Link) tookOther(s *protocol.Status) bool {

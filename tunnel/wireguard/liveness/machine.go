@@ -37,6 +37,8 @@ type Reason int
 const (
 	None    Reason = iota // it was down before, or is up
 	Silent                // nothing came for DeadAfter
+	Left                  // the peer has said that it leaves
+	NotBack               // the peer was being restarted, and has not come back
 	Expired               // the session ended without another
 )
 
@@ -83,9 +85,9 @@ func (m *Machine) Trusts() bool { return m.distrust.times == 0 }
 // Down is for who takes the tunnel down for a reason of its own.
 func (m *Machine) Down() { m.up, m.settling, m.awaited = false, false, time.Time{} }
 
-// Left has the peer be dead unless it is heard again, as it has said at a time that it leaves for another router. What it had
+// Leaves has the peer be dead unless it is heard again, as it has said at a time that it leaves for another router. What it had
 // sent before may come a bit later.
-func (m *Machine) Left(at time.Time) { m.left = at }
+func (m *Machine) Leaves(at time.Time) { m.left = at }
 
 // Await has the peer's silence not count until a time, as it is being restarted and has said so. Zero ends that. It reports
 // whether that is new.
@@ -166,8 +168,8 @@ func (m *Machine) decide(now time.Time, f *Facts, v *Verdict) {
 		if !m.wasAlive && !f.Lost {
 			m.distrust.more(now, m.cfg.DeadAfter)
 		}
+		v.Why, v.Handshake = m.whySilent(f), true
 		m.Down()
-		v.Why, v.Handshake = Silent, true
 	case m.up:
 		m.Down()
 		v.Why, v.Handshake = Expired, true
@@ -177,6 +179,17 @@ func (m *Machine) decide(now time.Time, f *Facts, v *Verdict) {
 	case !m.distrust.holds() && f.MayBegin && !f.Trying:
 		v.Handshake = true // the protocol gives up after a while; a tunnel does not
 	}
+}
+
+func (m *Machine) whySilent(f *Facts) Reason {
+	switch {
+	case f.Lost:
+	case !m.left.IsZero():
+		return Left
+	case !m.awaited.IsZero():
+		return NotBack
+	}
+	return Silent
 }
 
 // Deadline returns when Step has to be called next; zero is not before something happens. The

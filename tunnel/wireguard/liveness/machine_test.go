@@ -85,6 +85,9 @@ func (p *play) step() Verdict {
 	if v.Up != p.m.Up() || (v.Why != None) != (before && !v.Up) {
 		p.t.Fatalf("at %v: verdict %+v of a machine that was up %v and is up %v", p.at(), v, before, p.m.Up())
 	}
+	if v.Why == Left || v.Why == NotBack {
+		p.downs = append(p.downs, p.at())
+	}
 	if v.Why == Silent {
 		p.downs = append(p.downs, p.at())
 		if silence := p.now.Sub(p.f.Heard); silence < p.c.DeadAfter {
@@ -220,7 +223,7 @@ func TestRestartIsWaitedFor(t *testing.T) {
 func TestPeerLeaves(t *testing.T) {
 	p := newPlay(t, slow)
 	p.c.DeadAfter = 0 // which it is not waited for
-	p.m.Left(p.now)
+	p.m.Leaves(p.now)
 	p.pass(leaveAfter - 1)
 	if len(p.downs) > 0 {
 		t.Fatalf("down at %v", p.downs)
@@ -236,7 +239,7 @@ func TestPeerLeaves(t *testing.T) {
 	}
 	p = newPlay(t, slow)
 	p.pass(time.Millisecond)
-	p.m.Left(p.now)
+	p.m.Leaves(p.now)
 	p.pass(time.Millisecond)
 	p.arrive()
 	p.step()
