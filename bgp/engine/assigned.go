@@ -29,7 +29,8 @@ func (s *Speaker) routeOriginLocked(p netip.Prefix) netip.Addr {
 // that has assigned one to the same router announces it as this one does, with the same route origin; of one that says no
 // origin it is not known.
 func (s *Speaker) countRivalsLocked(n *neighbor, to *NeighborStatus) {
-	if n.session.conn == nil || to.Received <= to.Accepted { // what is protected is refused
+	// What is protected is refused, and who is assigned something assigns nothing.
+	if n.session.conn == nil || to.Received <= to.Accepted || s.wanted.holders[n.Name] {
 		return
 	}
 	for p, names := range s.wanted.assigned {

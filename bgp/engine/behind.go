@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
@@ -33,18 +34,23 @@ func (c *peerConn) waits() int {
 	return 0
 }
 
+// looksToForget is for how many looks in a row nothing has to have waited before what there was once is forgotten: GoBGP may hear
+// late of a peer that is gone, by whose routes it is withdrawn then.
+const looksToForget = int(time.Minute / aliveInterval)
+
 // isBehind reports how many changes wait, and whether these are too many. table is how many prefixes there are. The most
-// that there were since the peer had been told everything count, as all of a large table may be withdrawn at once. It is for
+// that there were since the peer has been told everything for a minute count, as all of a large table may be withdrawn at once. It is for
 // watchAlive's goroutine.
 func (c *peerConn) isBehind(unsent, table int) (queued int, is bool) {
-	if unsent > 0 {
-		queued = c.waits()
+	queued = c.waits()
+	if c.idle++; queued > 0 {
+		c.idle = 0
 	}
-	if queued == 0 {
-		c.most = c.table // as it was at the last look: what is gone since is about to be told
+	if c.idle > looksToForget {
+		c.most = 0
 	}
-	c.table, c.most = table, max(c.most, table)
-	return queued, queued > c.most+mostBehind
+	c.most = max(c.most, table)
+	return queued, unsent > 0 && queued > c.most+mostBehind
 }
 
 // fallBehind returns what ends the session of a peer that is behind by so many changes.

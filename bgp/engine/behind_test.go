@@ -153,11 +153,13 @@ func TestBehind(t *testing.T) {
 		is            bool
 	}
 	for name, looks := range map[string][]look{
-		"few prefixes":             {{100, 0, false}, {101, 0, true}},
-		"a table comes":            {{0, 0, false}, {1000, 1000, false}, {1101, 1000, true}},
-		"a table goes":             {{0, 1000, false}, {1000, 0, false}, {1100, 0, false}, {1101, 0, true}},
-		"a table comes and goes":   {{0, 0, false}, {1000, 1000, false}, {1050, 0, false}, {2000, 0, true}},
-		"what was once is no more": {{0, 1000, false}, {0, 0, false}, {0, 0, false}, {101, 0, true}},
+		"few prefixes":           {{100, 0, false}, {101, 0, true}},
+		"a table comes":          {{0, 0, false}, {1000, 1000, false}, {1101, 1000, true}},
+		"a table goes":           {{0, 1000, false}, {1000, 0, false}, {1100, 0, false}, {1101, 0, true}},
+		"a table comes and goes": {{0, 0, false}, {1000, 1000, false}, {1050, 0, false}, {2000, 0, true}},
+		// GoBGP hears late of a peer that is gone.
+		"a table goes late":        {{0, 1000, false}, {0, 0, false}, {0, 0, false}, {1000, 0, false}, {1101, 0, true}},
+		"what was once is no more": append(append([]look{{0, 1000, false}}, slices.Repeat([]look{{0, 0, false}}, looksToForget+1)...), look{101, 0, true}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &peerConn{}

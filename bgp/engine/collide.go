@@ -91,10 +91,10 @@ func (s *Speaker) collide(n *neighbor, have session, open *judge.Open) (replaces
 	switch {
 	case !up && have.state != stateEstablished:
 		return have.replacedBy(s.cfg.RouterID.Less(open.RouterID)), nil
-	case up && id != open.RouterID:
-		why = collision("it has the router ID " + open.RouterID.String() + ", and the session is with " + id.String())
 	case up && s.answers(n, have.conn):
-		why = collision("the session answers")
+		if why = collision("the session answers"); id != open.RouterID {
+			why = collision("it has the router ID " + open.RouterID.String() + ", and the session is with " + id.String())
+		}
 	}
 	return why == nil, why
 }

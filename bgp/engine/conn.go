@@ -51,9 +51,9 @@ type peerConn struct {
 	took       time.Time
 	acked, due uint64
 
-	// Likewise, see isBehind: how many prefixes there were at the last look, and at most since nothing waited for the peer.
-	table, most int
-	queued      atomic.Pointer[func() int] // see CountQueue
+	// Likewise, see isBehind: how many prefixes there were at most, and at how many looks in a row nothing waited for the peer.
+	most, idle int
+	queued     atomic.Pointer[func() int] // see CountQueue
 
 	over chan struct{} // closed with the last connection, if the peer is awaited; see awaitPeer
 

@@ -27,10 +27,16 @@ func (s *Speaker) Want(w Wanted) {
 			announced[p.Masked()] = struct{}{}
 		}
 	}
+	holders := make(map[string]bool)
+	for _, names := range w.Assigned {
+		for _, name := range names {
+			holders[name] = true
+		}
+	}
 	ranks := newRanks(s.cfg.ASN, &w)
 	s.mu.Lock()
 	s.wanted.neighbors, s.wanted.announced, s.wanted.protected, s.wanted.ranks = neighbors, announced, w.Protected, ranks
-	s.wanted.assigned = w.Assigned
+	s.wanted.assigned, s.wanted.holders = w.Assigned, holders
 	s.wanted.serial++
 	gone := make(map[*neighbor]struct{})
 	for name, n := range s.neighbors {
@@ -58,6 +64,7 @@ type wanted struct {
 	neighbors map[string]*Neighbor // by name; addresses are normalized
 	announced map[netip.Prefix]struct{}
 	assigned  map[netip.Prefix][]string
+	holders   map[string]bool // neighbors to which something is assigned
 	protected *Protected
 	ranks     *ranks // nil: no neighbor has a preference
 	serial    uint64 // counts calls of Want

@@ -127,6 +127,7 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	defer a.wireguard.Carry()
 	if n.Speaker, err = a.speaker.HandOver(ctx); err != nil {
 		a.speaker.Carry()
+		l.carry() // the far ends were told
 		return nil, err
 	}
 	defer a.speaker.Carry()

@@ -68,8 +68,8 @@ func (b *batch) release() {
 }
 
 // take takes packets in their turn, until there are enough bytes for a send: into buf, unless it is one alone. When there are
-// none, the caller does not send any more.
-func (b *backlog) take(buf *buffer, enough int, limits fq.Limits) (t batch) {
+// none, the caller does not send any more, if it was its turn.
+func (b *backlog) take(buf *buffer, enough int, limits fq.Limits, turn bool) (t batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now, n := monotonic(), 0
@@ -87,7 +87,9 @@ func (b *backlog) take(buf *buffer, enough int, limits fq.Limits) (t batch) {
 		putPacket(p)
 	}
 	t.frames = buf[:n]
-	b.sending = t.packets > 0
+	if turn && t.packets == 0 {
+		b.sending = false
+	}
 	return t
 }
 
@@ -97,6 +99,7 @@ func (b *backlog) clear() {
 	defer b.mu.Unlock()
 	if b.queue != nil {
 		b.queue.Clear()
+		b.queue = nil // the tunnel may be down for long
 	}
 	b.sending = false
 }
@@ -169,7 +172,7 @@ const flushFor = partTimeout / 2
 func (ln *lane) flush(queues []int, until time.Duration) error {
 	for _, q := range queues {
 		for monotonic() < until {
-			sent, bytes, err := ln.sendBatch(&ln.s.link.backlogs[q])
+			sent, bytes, err := ln.sendBatch(&ln.s.link.backlogs[q], false)
 			if err != nil {
 				return err
 			}

@@ -55,8 +55,11 @@ func standstill(t *testing.T, packets int) (a, b *end, release chan struct{}, se
 func TestSparseFlowPassesStream(t *testing.T) {
 	const packets = 100
 	a, b, release, sent := standstill(t, packets)
+	unread := func() bool { return len(a.dev.queues[0]) > 0 }
+	poll(t, func() bool { return !unread() }, func() string { return "the stream is not read" })
+	before := a.waiting(0)
 	a.dev.queues[0] <- numbered(100, 2, 0)
-	poll(t, func() bool { return a.waiting(0) > packets }, func() string { return "the packet is not read" })
+	poll(t, func() bool { return !unread() && a.waiting(0) > before }, func() string { return "the packet is not read" })
 	close(release)
 	next, passed := uint32(0), 0
 	for i, f := range b.waitWritten(sent + 1)[:sent+1] {

@@ -53,7 +53,6 @@ func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
 		number: number, s: s, conn: conn, wire: w,
 		began: now, renewAt: s.link.renewal.plan(now), ended: make(chan struct{}),
 	}
-	ln.pace.unsent = firstUnsent
 	ln.pace.set(0, 0)
 	w.blocked = ln.blocks
 	return ln
@@ -119,11 +118,11 @@ func (ln *lane) sendData(p *pump, frames []byte) error {
 func (ln *lane) sendWaiting(p *pump) (sent, bytes int, err error) {
 	ln.acquire(p)
 	defer ln.release(p)
-	return ln.sendBatch(p.backlog())
+	return ln.sendBatch(p.backlog(), true)
 }
 
-// sendBatch is for who has the lock.
-func (ln *lane) sendBatch(b *backlog) (sent, bytes int, err error) {
+// sendBatch is for who has the lock. turn: the caller is the one that sends, until nothing waits.
+func (ln *lane) sendBatch(b *backlog, turn bool) (sent, bytes int, err error) {
 	if ln.moved {
 		return 0, 0, errMoved
 	}
@@ -135,7 +134,7 @@ func (ln *lane) sendBatch(b *backlog) (sent, bytes int, err error) {
 	ln.followPace(0)
 	buf := buffers.Get().(*buffer)
 	defer buffers.Put(buf)
-	batch := b.take(buf, ln.pace.batch, ln.pace.limits)
+	batch := b.take(buf, ln.pace.batch, ln.pace.limits, turn)
 	if batch.packets == 0 {
 		return 0, 0, nil
 	}

@@ -34,7 +34,6 @@ type pace struct {
 	batch  int // bytes that are sent together
 	limits fq.Limits
 
-	unsent int           // what may wait in the kernel unsent (unsent.go), which follows the rate sooner than looks back do
 	last   time.Duration // when it was blocked
 	looked time.Duration // when its rate was looked at; both monotonic
 
@@ -57,6 +56,14 @@ func (p *pace) set(rate uint64, roundTrip time.Duration) {
 	}
 	p.frame.Store(int32(frame))
 	p.limits = limits(rate, roundTrip)
+}
+
+// takeOver has a lane that replaces another one on a slow line know that from the beginning. It is for a lane that nobody uses yet.
+func (p *pace) takeOver(old *lane, rate uint64) {
+	if rate > 0 && old.pace.isSlow() {
+		p.set(rate, 0)
+		p.last = monotonic()
+	}
 }
 
 // The limits that RFC 8289 has for the Internet (section 4.3): a flow hears of congestion within an interval, which is about its
@@ -98,8 +105,7 @@ func (ln *lane) followPace(sent int) {
 		p.looked = now
 		if rate, roundTrip, ok := ln.wire.line(); ok {
 			p.set(rate, roundTrip)
-			p.unsent = unsentBound(p.unsent, rate)
-			ln.wire.setOption(unix.TCP_NOTSENT_LOWAT, p.unsent)
+			ln.wire.followUnsent(rate)
 		}
 	case p.isSlow() && monotonic()-p.last > slowFor:
 		p.set(0, 0)

@@ -317,7 +317,7 @@ func (p *pump) sendBacklog() {
 	for {
 		ln := l.routes[p.queue].Load()
 		if ln == nil {
-			if l.waitPause() {
+			if l.waitPause() || l.routes[p.queue].Load() != nil { // there is a session by now
 				continue
 			}
 			p.backlog().clear()

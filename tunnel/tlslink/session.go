@@ -130,7 +130,11 @@ func (s *session) startLane(ln *lane) {
 		giveUp = s.link.giveUpAfter()
 	}
 	ln.wire.established(&s.heard, giveUp)
-	ln.wire.startUnsent(s.lanes[ln.number], s.lanes[0])
+	old := s.lanes[ln.number]
+	ln.wire.startUnsent(old, s.lanes[0])
+	if old != nil && old != ln {
+		ln.pace.takeOver(old, ln.wire.rate)
+	}
 	ln.follow()
 	s.readers.Go(func() {
 		err := ln.receive()

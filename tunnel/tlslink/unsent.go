@@ -38,14 +38,25 @@ func unsentBound(before int, rate uint64) int {
 // startUnsent begins with the bound of the connection that this one replaces, or with that of lane 0: it takes the same
 // path. Either may be nil, or this one itself.
 func (w *wire) startUnsent(replaced, first *lane) {
-	w.unsent = firstUnsent
+	unsent := int32(firstUnsent)
 	switch {
 	case replaced != nil && replaced.wire != w:
-		w.unsent, w.rate = replaced.wire.unsent, replaced.wire.rate
+		unsent, w.rate = replaced.wire.unsent.Load(), replaced.wire.rate
 	case first != nil && first.wire != w:
-		w.unsent = first.wire.unsent
+		unsent = first.wire.unsent.Load()
 	}
-	w.setOption(unix.TCP_NOTSENT_LOWAT, w.unsent)
+	w.unsent.Store(unsent)
+	w.setOption(unix.TCP_NOTSENT_LOWAT, int(unsent))
+}
+
+// followUnsent sets it for what the connection delivers now, in bytes a second: at each look back, and sooner while it has to be
+// waited for. It may be called from any goroutine.
+func (w *wire) followUnsent(rate uint64) {
+	was := int(w.unsent.Load())
+	if next := unsentBound(was, rate); next != was {
+		w.unsent.Store(int32(next))
+		w.setOption(unix.TCP_NOTSENT_LOWAT, next)
+	}
 }
 
 // boundUnsent sets it for what the connection delivers now.
@@ -55,12 +66,7 @@ func (w *wire) boundUnsent() {
 		return
 	}
 	w.rate = cmp.Or(rate, w.rate) // it may have delivered nothing yet
-	next := unsentBound(w.unsent, rate)
-	if next == w.unsent {
-		return
-	}
-	w.unsent = next
-	w.setOption(unix.TCP_NOTSENT_LOWAT, next)
+	w.followUnsent(rate)
 }
 
 // deliveryRate returns what the peer has acknowledged lately, in bytes a second, without the times

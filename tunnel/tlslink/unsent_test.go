@@ -57,14 +57,21 @@ func TestNewLaneTakesOverTheBound(t *testing.T) {
 			ln := newLane(s, 1, tls.Client(w, &tls.Config{InsecureSkipVerify: true}), w)
 			old := newLane(s, 1, nil, newWire(nil))
 			s.lanes[0].wire, s.lanes[1] = newWire(nil), old
-			s.lanes[0].wire.unsent, old.wire.unsent, old.wire.rate = first, before, 1e6
+			s.lanes[0].wire.unsent.Store(first)
+			old.wire.unsent.Store(before)
+			old.wire.rate = 1e6
 			old.lost.Store(c.lost)
 			c.begin(l, ln, old)
 			defer s.readers.Wait()
 			defer s.fail(errMoved)
 			defer here.Close()
-			if n := lowat(w); w.unsent != c.want || n != c.want {
-				t.Errorf("%d, and %d in the socket, want %d", w.unsent, n, c.want)
+			if n := lowat(w); n != c.want {
+				t.Errorf("%d in the socket, want %d", n, c.want)
+			}
+			ln.pace.blocked.Store(true) // as if it had been waited for, before anything was delivered
+			ln.followPace(0)
+			if n := lowat(w); n != c.want {
+				t.Errorf("%d in the socket after a wait, want %d", n, c.want)
 			}
 		})
 	}

@@ -32,8 +32,8 @@ type wire struct {
 	hasRoom func(fd uintptr) bool // for waitRoom
 
 	// Of the goroutine of Link.Run.
-	unsent int    // the bound of what waits unsent, in bytes
-	rate   uint64 // that it delivers with, in bytes a second, as of the last look back; 0: not known
+	unsent atomic.Int32 // the bound of what waits unsent, in bytes; for any goroutine
+	rate   uint64       // that it delivers with, in bytes a second, as of the last look back; 0: not known
 
 	proof    proof  // set when the handshake is done
 	record   bool   // during the handshake: keep what is read first

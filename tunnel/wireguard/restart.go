@@ -25,6 +25,9 @@ const toldEvery = time.Minute
 // askAwaitEvery is how soon a question is sent again: packets get lost.
 const askAwaitEvery = 20 * time.Millisecond
 
+// askAwaitFor is for how long at most.
+const askAwaitFor = time.Second
+
 // restarting is about the restart of either end. All but asks and back belongs to the goroutine of Link.Run.
 type restarting struct {
 	asks chan chan<- struct{} // of TellRestart: closed when the peer waits
@@ -32,6 +35,7 @@ type restarting struct {
 
 	token pathmtu.Token   // of the question
 	next  time.Time       // when to ask again; zero: nothing is asked
+	until time.Time       // when not to any more
 	done  chan<- struct{} // for the answer
 	told  time.Time       // when the log was, of a restart of the peer
 }
@@ -72,7 +76,7 @@ func (l *Link) askAwait(now time.Time, done chan<- struct{}) {
 		return
 	}
 	rand.Read(r.token[:])
-	r.next, r.done = now, done // one that was there before is waited for no more
+	r.next, r.until, r.done = now, now.Add(askAwaitFor), done // one that was there before is waited for no more
 }
 
 // tryRestart asks, and says that this end is back, if that is due.
@@ -85,6 +89,9 @@ func (l *Link) tryRestart(now time.Time) {
 	if r.back.Swap(false) {
 		l.awaited()
 		l.sayNotice(now, pathmtu.Notice{Word: pathmtu.Back})
+	}
+	if !r.next.IsZero() && now.After(r.until) {
+		l.awaited() // another device does not answer, and the daemon may not have been replaced
 	}
 	if !r.next.IsZero() && !now.Before(r.next) {
 		r.next = now.Add(askAwaitEvery)

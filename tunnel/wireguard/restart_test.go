@@ -61,6 +61,16 @@ func TestOthersAreNotWaitedFor(t *testing.T) {
 	if asked < 3 {
 		t.Errorf("asked %d times in 100 ms", asked)
 	}
+	s.pass(2 * askAwaitFor)
+	s.arrived = nil
+	s.pass(time.Second)
+	for _, p := range s.arrived {
+		if _, ok := ends.TakeNotice(p); ok {
+			t.Fatal("it is asked without an end")
+		}
+	}
+	done = make(chan struct{})
+	s.l.askAwait(s.now, done)
 	s.l.down(s.now, errReturning)
 	s.l.tryRestart(s.now)
 	select {
