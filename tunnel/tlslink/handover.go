@@ -102,7 +102,7 @@ func (l *Link) carry() {
 // takeUp has a new link be the one that was handed over: it is paused.
 func (l *Link) takeUp(h *Handover) {
 	l.arb.generation = h.Generation
-	l.beginPause(pause{local: h.Local, peer: h.Peer, instance: h.Instance, assigned: h.Assigned, beside: h.Beside, remote: h.Remote, dialed: h.Dialed})
+	l.beginPause(pause{local: h.Local, peer: h.Peer, instance: h.Instance, assigned: h.Assigned, beside: h.Beside, remote: h.Remote, dialed: h.Dialed}, false)
 	now, key := time.Now(), h.Key
 	place := l.placeOf(key) // the order may be another than before
 	if place == 0 {

@@ -79,6 +79,7 @@ type Link struct {
 	waits    []waits                // one for each queue
 	backlogs []backlog              // one for each queue
 	pumps    *group
+	busy     atomic.Int32 // pumps that have read packets which they have not sent
 	counters report.Counters
 
 	report *report.Report

@@ -88,14 +88,41 @@ func (l *Link) waitPause() bool {
 	return true
 }
 
-// beginPause has the queues wait, unless they do already.
-func (l *Link) beginPause(p pause) {
+// enter has a pump read packets and send them, until it exits. While the tunnel is paused it waits for the end of that, and is to try
+// again.
+func (l *Link) enter() bool {
+	l.busy.Add(1)
+	if l.gate.Load() == nil {
+		return true
+	}
+	l.exit()
+	l.waitPause()
+	return false
+}
+
+func (l *Link) exit() { l.busy.Add(-1) }
+
+// restWithin bounds how long is waited for pumps that have read packets. On a slow line these wait in the backlog, and go from there.
+const restWithin = 50 * time.Millisecond
+
+// awaitPumps waits until what pumps have read before the pause is sent, or waits in a backlog: the next program has none of it.
+func (l *Link) awaitPumps() {
+	for end := monotonic() + restWithin; l.busy.Load() > 0 && monotonic() < end; {
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// beginPause has the queues wait, unless they do already. leaves: this program ends.
+func (l *Link) beginPause(p pause, leaves bool) {
 	if l.paused != nil {
 		return
 	}
 	p.gate, p.timer = make(chan struct{}), time.NewTimer(l.pauseFor())
 	l.paused = &p
 	l.gate.Store(&p.gate)
+	if leaves {
+		l.awaitPumps()
+	}
 	for q := range l.routes {
 		l.routes[q].Store(nil)
 	}
@@ -121,7 +148,7 @@ func (l *Link) part(s *session, tell bool) {
 		waiting = l.queuesByLane()
 	}
 	l.beginPause(pause{local: s.local, peer: s.peer.identity, instance: s.peer.instance, assigned: s.peer.assigned, beside: s.peer.beside(),
-		remote: s.remote, dialed: s.dialed()})
+		remote: s.remote, dialed: s.dialed()}, tell)
 	s.part(tell && s.peer.flags&flagHolds != 0, waiting)
 }
 

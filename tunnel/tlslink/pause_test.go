@@ -63,6 +63,32 @@ func TestPausedTunnelGoesOn(t *testing.T) {
 	}
 }
 
+// What an end has read before it is restarted arrives: the next program finds only what it has not.
+func TestWhatWasReadIsSentBeforeARestart(t *testing.T) {
+	for range 10 {
+		a, b := restartable(t)
+		stop, fed := make(chan struct{}), make(chan int)
+		go func() {
+			n := 0
+			for {
+				select {
+				case a.dev.queues[0] <- packet(100, 7):
+					n++
+				case <-stop:
+					fed <- n
+					return
+				}
+			}
+		}()
+		b.waitWritten(100)
+		handOver(t, a)
+		close(stop)
+		b.waitWritten(<-fed - len(a.dev.queues[0]) - 1) // the fake interface may have one in its hands
+		a.halt(nil)
+		b.halt(nil)
+	}
+}
+
 // The next program's link is up from the start, with the ends that it had, and goes on with the session that
 // comes.
 func TestHandedOverTunnelGoesOn(t *testing.T) {
@@ -182,7 +208,7 @@ func TestPauseIsDialedByItsRemoteAlone(t *testing.T) {
 // While the tunnel is paused no lane has a queue: neither those that are there, nor one that comes up then, which carries nothing.
 func TestPausedTunnelGetsNoLanes(t *testing.T) {
 	l, s := stillLink(t)
-	l.beginPause(pause{})
+	l.beginPause(pause{}, false)
 	s.parting.Store(true)
 	s.lanes[1].lost.Store(true)
 	l.forgetLost()

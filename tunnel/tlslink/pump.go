@@ -111,12 +111,16 @@ func (p *pump) waits() *waits     { return &p.link.waits[p.queue] }
 // batches.
 func (p *pump) drain() error {
 	for enough := 1; p.reads.Load(); enough = batchEnough {
+		if !p.link.enter() {
+			continue
+		}
 		var err error
 		if p.backlog().begin() {
 			err = p.forward(enough)
 		} else {
 			err = p.collect()
 		}
+		p.link.exit()
 		if errors.Is(err, tun.ErrEmpty) {
 			return nil
 		}
@@ -174,10 +178,9 @@ func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, fine []
 	return n, packets, nil, nil
 }
 
-// collect reads packets that have to wait, until there are none, or nobody sends any more, and sends them then.
+// collect reads packets that have to wait, until there are none, the tunnel is paused, or nobody sends any more, and sends them then.
 func (p *pump) collect() error {
-	for p.reads.Load() {
-		p.link.waitPause()
+	for p.reads.Load() && p.link.gate.Load() == nil {
 		packet := takePacket(packetSizes[largestPacket])
 		n, err := p.link.dev.TryRead(p.queue, packet.Data[headerLen:])
 		if err != nil || n <= tun.HeaderLen {
