@@ -210,7 +210,7 @@ func TestTwoHundredSpokes(t *testing.T) {
 		{"interface = 'sixteen-by{name}.x'\n", "import = ['any']\n", "warren.toml:9: template.spoke.tunnel.interface: \"sixteen-bys000.x\" has 16 bytes; an interface name has at most 15; so for peer s000"},
 		{"public_key = 'x'\n", "import = []\n", "warren.toml:9: template.spoke.tunnel.public_key: means nothing with transport = \"tls\""},
 		{"mtu = '99'\n", "import = []\n", "warren.toml:9: template.spoke.tunnel.mtu: is a string; it must be a whole number, without quotes"},
-		{"", "", "peers.d/spokes.toml:2: peer.s000.bgp.import: is required: what to accept from the peer, such as [\"10.2.0.0/16 le 24\"]; [] accepts nothing, [\"any\"] everything; so for 199 more that take the template spoke, in which it may be set for all"},
+		{"", "", "peers.d/spokes.toml:2: peer.s000.bgp.import: is required: what to accept from the peer, such as [\"10.2.0.0/16 le 24\"]; [] accepts nothing, [\"any\"] all but a default route and what is shorter than /8 (IPv6 /16); so for 199 more that take the template spoke, in which it may be set for all"},
 		{"secret_file = 's000.secret'\n", "import = []\n", "peers.d/spokes.toml:3: peer.s001.tunnel.link: 0 belongs to the tunnel of DIR/peers.d/spokes.toml:2, which trusts the same peer; give each tunnel to one peer another link, the same at both ends; so for 198 more that"},
 		{"address = ['fd00::1/64']\npeer_address = 'fd00::2'\n", "import = []\n", "warren.toml:10: template.spoke.tunnel.peer_address: fd00::2 is the peer_address of DIR/peers.d/spokes.toml:2 already"},
 	} {

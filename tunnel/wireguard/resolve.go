@@ -50,6 +50,7 @@ func (l *Link) lookUp(ctx context.Context, found chan<- resolved) {
 // nothing: the line to them may be down.
 func (l *Link) found(now time.Time, r resolved) {
 	t := &l.tries
+	l.tryJoin(now)
 	if r.done {
 		l.resolving = false
 	}
@@ -58,7 +59,7 @@ func (l *Link) found(now time.Time, r resolved) {
 		l.lookAt = now.Add(lookAgain)
 		return
 	}
-	if len(r.groups) == 0 || !r.done && (t.complete || l.cfg.RandomOrder) {
+	if len(r.groups) == 0 || !r.done && (t.complete || l.cfg.RandomOrder || l.isToCome(r.groups)) {
 		return
 	}
 	if slices.EqualFunc(r.groups, t.groups, func(a, b remote.Group) bool { return a.Remote == b.Remote && slices.Equal(a.Addrs, b.Addrs) }) {

@@ -51,14 +51,19 @@ func (l *Link) keepTo(now time.Time) {
 }
 
 // only returns the places where the peer is looked for because of the other transport; nil: at all.
-func (l *Link) only() (only []remote.Group) {
+func (l *Link) only() []remote.Group { return l.onlyOf(l.tries.groups) }
+
+// isToCome reports whether the place where the other transport is may be among those that are still looked up, while some are known.
+func (l *Link) isToCome(known []remote.Group) bool { return l.beside.IsValid() && l.onlyOf(known) == nil }
+
+func (l *Link) onlyOf(groups []remote.Group) (only []remote.Group) {
 	if !l.beside.IsValid() {
 		return nil
 	}
 	at := l.beside.Addr().Unmap()
 	for _, exact := range []bool{true, false} {
 		var others []remote.Group
-		for _, g := range l.tries.groups {
+		for _, g := range groups {
 			here := addrsOf(g, func(a netip.AddrPort) bool {
 				return a.Addr().Unmap() == at && (!exact || a.Port() == l.beside.Port())
 			})

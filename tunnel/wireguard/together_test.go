@@ -49,6 +49,24 @@ func TestGoesWhereTheOtherTransportIs(t *testing.T) {
 	}
 }
 
+// What is found first is not tried while the place where the other transport is may still be looked up.
+func TestPlaceIsLookedUpLater(t *testing.T) {
+	t.Parallel()
+	f := newFleetWith(t, 2, 2, 5*time.Second)
+	l := f.client.prepare(f.cfg).l
+	l.Join(f.at(1))
+	now := time.Now()
+	all := []remote.Group{{Remote: 0, Addrs: []netip.AddrPort{f.at(0)}}, {Remote: 1, Addrs: []netip.AddrPort{f.at(1)}}}
+	l.found(now, resolved{groups: all[:1]})
+	if due := l.attemptDue(now); !due.IsZero() {
+		t.Errorf("an attempt is due at %v", due)
+	}
+	l.found(now, resolved{groups: all, done: true})
+	if l.tryNext(now); !slices.Equal(l.tries.at, all[1].Addrs) {
+		t.Errorf("it is tried at %v", l.tries.at)
+	}
+}
+
 func TestOnlyPlaces(t *testing.T) {
 	group := func(i int, all ...string) remote.Group {
 		g := remote.Group{Remote: i}
