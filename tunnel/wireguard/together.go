@@ -54,7 +54,14 @@ func (l *Link) keepTo(now time.Time) {
 func (l *Link) only() []remote.Group { return l.onlyOf(l.tries.groups) }
 
 // isToCome reports whether the place where the other transport is may be among those that are still looked up, while some are known.
-func (l *Link) isToCome(known []remote.Group) bool { return l.beside.IsValid() && l.onlyOf(known) == nil }
+func (l *Link) isToCome(known []remote.Group) bool {
+	here := func(g remote.Group) bool {
+		return slices.ContainsFunc(g.Addrs, func(a netip.AddrPort) bool {
+			return a.Addr().Unmap() == l.beside.Addr().Unmap() && a.Port() == l.beside.Port()
+		})
+	}
+	return l.beside.IsValid() && !slices.ContainsFunc(known, here)
+}
 
 func (l *Link) onlyOf(groups []remote.Group) (only []remote.Group) {
 	if !l.beside.IsValid() {
