@@ -90,7 +90,13 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
+# What is to be written to is memory. The checkout may lie below one of these, and is seen through it.
+mkdir /dev/checkout
+mount --bind %[2]s /dev/checkout
 for at in /dev/shm /tmp /run /var; do mount -t tmpfs tmpfs $at; done
+mkdir -p %[2]s
+mount --bind /dev/checkout %[2]s
+umount /dev/checkout
 mkdir -p /var/lib /var/log /var/tmp /run/netns /run/lock
 ln -s /run /var/run
 echo %[1]s > /proc/sys/kernel/modprobe
