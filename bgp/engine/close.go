@@ -25,6 +25,7 @@ func (s *Speaker) dropLocked(n *neighbor, says bgp.Farewell) {
 	delete(s.neighbors, n.Name)
 	delete(s.byAddr, n.key)
 	s.closing[n.key] = n
+	s.rib.lags = true
 	s.work.Go(func() { s.close(n, says) })
 }
 
@@ -63,6 +64,7 @@ func (s *Speaker) close(n *neighbor, says bgp.Farewell) {
 	}
 	s.mu.Lock()
 	delete(s.closing, n.key)
+	s.rib.lags = len(s.closing) > 0
 	s.mu.Unlock()
 	s.wake() // another neighbor may wait for the address
 }

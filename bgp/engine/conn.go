@@ -55,7 +55,8 @@ type peerConn struct {
 	most, idle int
 	queued     atomic.Pointer[func() int] // see CountQueue
 
-	over chan struct{} // closed with the last connection, if the peer is awaited; see awaitPeer
+	over    chan struct{} // closed with the last connection, if the peer is awaited; see awaitPeer
+	reading sync.Mutex    // held while somebody reads the connection
 
 	moving sync.Mutex // orders calls of onMoved; taken before Speaker.mu
 
@@ -157,7 +158,7 @@ func (c *peerConn) Read(b []byte) (int, error) {
 			c.await()
 			continue
 		}
-		n, err := tcp.Read(c.buf)
+		n, err := c.readFrom(tcp)
 		switch {
 		case n > 0:
 			c.feed(c.buf[:n])
@@ -170,6 +171,16 @@ func (c *peerConn) Read(b []byte) (int, error) {
 			}
 		}
 	}
+}
+
+// readFrom reads the connection, unless it is closed: then what comes is closing's.
+func (c *peerConn) readFrom(tcp *net.TCPConn) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	return tcp.Read(c.buf)
 }
 
 // take returns what Read can return without the socket.
@@ -430,14 +441,21 @@ func (c *peerConn) Close() error {
 	case !linger:
 		return tcp.Close()
 	}
-	go func() {
-		defer close(c.over)
-		tcp.CloseWrite()
-		tcp.SetReadDeadline(time.Now().Add(notifyTimeout))
-		_, _ = io.Copy(io.Discard, tcp)
-		tcp.Close()
-	}()
+	go c.closing(tcp, notifyTimeout)
 	return nil
+}
+
+// closing closes a connection when the peer has done so, but within a time. GoBGP does not wait for that: as long as
+// it reads it keeps the session, and its routes beside those of the next one.
+func (c *peerConn) closing(tcp *net.TCPConn, within time.Duration) {
+	defer close(c.over)
+	tcp.CloseWrite()
+	tcp.SetReadDeadline(time.Unix(1, 0))
+	c.reading.Lock() // GoBGP's reader has left it, and does not come back
+	tcp.SetReadDeadline(time.Now().Add(within))
+	c.reading.Unlock()
+	_, _ = io.Copy(io.Discard, tcp)
+	tcp.Close()
 }
 
 // notificationIn returns the body of the NOTIFICATION among whole messages, or

@@ -55,6 +55,40 @@ func TestFarewell(t *testing.T) {
 	}
 }
 
+// TestReaderLeavesAtOnce closes a connection whose peer neither reads nor hangs up. GoBGP, which waits for its reader, would keep the
+// session's routes meanwhile.
+func TestReaderLeavesAtOnce(t *testing.T) {
+	here, _ := connected(t)
+	c := &peerConn{wake: make(chan struct{}, 1), over: make(chan struct{})}
+	c.tcp.Store(here)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		c.buf = make([]byte, smallRead)
+		for !c.closed.Load() { // as Read does with deadlines
+			if _, err := c.readFrom(here); err == nil {
+				t.Error("something was read")
+			}
+		}
+	}()
+	eventually(t, time.Minute, func() string {
+		if c.reading.TryLock() {
+			c.reading.Unlock()
+			return "nobody reads"
+		}
+		return ""
+	})
+	c.closed.Store(true)
+	go c.closing(here, time.Hour)
+	select {
+	case <-read:
+	case <-time.After(time.Minute):
+		t.Error("the reader waits for the peer")
+	}
+	here.Close()
+	<-c.over
+}
+
 // TestFarewellArrives closes a connection on which something is unread, which must not reset it: the peer would
 // not read the NOTIFICATION, and take this router for one that restarts.
 func TestFarewellArrives(t *testing.T) {

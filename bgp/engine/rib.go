@@ -27,6 +27,7 @@ type rib struct {
 	changed byprefix.Map[struct{}] // since TakeChanges
 	review  byprefix.Map[struct{}] // what is withheld of them may have to be handed on, see choice.go
 	scopes  byprefix.Map[scope]    // of the best ones that may not be sent to all
+	lags    bool                   // GoBGP still has routes of neighbors that are gone here
 	here    *neighbor              // stands for this router, where GoBGP's best path is its own
 	asn     uint32                 // this router's
 
@@ -170,8 +171,8 @@ func (r *rib) set(p netip.Prefix, n *neighbor, to scope) {
 }
 
 // move takes in what n's judge has handed on or withdrawn, and reports whether anything is
-// to be told. The first route to a prefix is told when GoBGP has taken it. It notes with the moves
-// which of the routes are withheld from GoBGP.
+// to be told. The first route to a prefix is told when GoBGP has taken it, unless that may prefer one that is gone. It notes
+// with the moves which of the routes are withheld from GoBGP.
 func (r *rib) move(n *neighbor, moves []move) (told bool) {
 	for i := range moves {
 		m := &moves[i]
@@ -194,7 +195,7 @@ func (r *rib) move(n *neighbor, moves []move) (told bool) {
 		if gave && len(given) < len(all) {
 			r.review.Set(m.prefix, struct{}{})
 		}
-		if !m.announced || best != nil && best != n {
+		if !m.announced || best != nil && best != n || r.lags {
 			r.changed.Set(m.prefix, struct{}{})
 			told = true
 		}

@@ -85,3 +85,16 @@ func ribText(r *rib, all []*neighbor) string {
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
+
+// TestFirstRouteWhileGoBGPLags: the first route to a prefix waits for GoBGP, but for as long as that has routes of neighbors
+// that are gone here it may say nothing of it.
+func TestFirstRouteWhileGoBGPLags(t *testing.T) {
+	for _, lags := range []bool{false, true} {
+		r := newRIB(64512)
+		r.lags = lags
+		n := &neighbor{Neighbor: Neighbor{Name: "b", ASN: 64513}, number: 1}
+		if told := r.move(n, []move{{prefix: netip.MustParsePrefix("10.2.0.0/16"), announced: true}}); told != lags {
+			t.Errorf("GoBGP lags: %t, and it is told: %t", lags, told)
+		}
+	}
+}
