@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"warren/internal/config"
+	"warren/internal/speaker"
 	"warren/tunnel"
 	"warren/tunnel/tlslink"
 )
@@ -26,7 +27,18 @@ func Load(path string) (*config.Config, error) {
 }
 
 // Hints returns a line for each thing that could be better on this host, though nothing is wrong.
-func Hints(cfg *config.Config) []string { return congestionHints(cfg, tlslink.CheckCongestion) }
+func Hints(cfg *config.Config) []string {
+	return append(congestionHints(cfg, tlslink.CheckCongestion), userHints(speaker.HasOwnUser())...)
+}
+
+func userHints(own bool) []string {
+	if own {
+		return nil
+	}
+	return []string{"there is no user " + speaker.OwnUser + ", so that the BGP speaker's process runs as nobody, and whatever else runs as nobody " +
+		"can stop it; `useradd --system --user-group --home-dir / --no-create-home --shell /usr/sbin/nologin " + speaker.OwnUser +
+		"` makes one, as the package does"}
+}
 
 func congestionHints(cfg *config.Config, check func(name string) error) []string {
 	if !cfg.UsesAutoCongestion() || check(tlslink.BestCongestion) == nil {

@@ -123,3 +123,12 @@ func TestHintOfTunnelsWithoutTheBestCongestionControl(t *testing.T) {
 	w.tunnels.says = map[string]tunnel.Status{"b": {State: tunnel.StateUp, Congestion: "cubic"}} // as configured
 	w.hinted(t, time.Now())
 }
+
+func TestHintOfTheSpeakersUser(t *testing.T) {
+	if hints := userHints(true); len(hints) != 0 {
+		t.Errorf("with a user of its own: %q", hints)
+	}
+	if hints := userHints(false); len(hints) != 1 || !strings.Contains(hints[0], "useradd --system") || !strings.Contains(hints[0], " warren`") {
+		t.Errorf("without a user of its own: %q", hints)
+	}
+}

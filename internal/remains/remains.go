@@ -18,9 +18,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"warren/internal/socket"
+	"warren/tunnel/boottime"
 )
 
 // Left is what has to be known to remove what a daemon leaves.
@@ -75,7 +74,7 @@ func Forget(socket string) error {
 
 // Clear calls remove if what was noted has been left for long enough. No daemon can be started at that socket meanwhile.
 func Clear(path string, remove func(Left) error) (Result, error) {
-	return clearAt(path, sinceBoot, remove)
+	return clearAt(path, boottime.SinceBoot, remove)
 }
 
 func clearAt(path string, now func() (time.Duration, error), remove func(Left) error) (r Result, err error) {
@@ -129,14 +128,6 @@ func read(path string) (*Left, error) {
 		return nil, fmt.Errorf("read what is left: %w", err)
 	}
 	return &l, nil
-}
-
-func sinceBoot() (time.Duration, error) {
-	var at unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &at); err != nil {
-		return 0, fmt.Errorf("read the clock: %w", err)
-	}
-	return time.Duration(at.Nano()), nil
 }
 
 // Wait has Clear be called again and again, until nothing is left or a daemon runs. It returns what came of that, or that ctx is done.

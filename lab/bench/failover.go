@@ -47,7 +47,7 @@ func failoverSuite(o options, bin string) *suite {
 		intro: fmt.Sprintf("What packets notice of a failure; Warren with keepalive %v and dead_after %v", o.keepalive, o.deadAfter),
 		notes: failoverNotes + fmt.Sprintf("Warren has keepalive %v and dead_after %v.\n", o.keepalive, o.deadAfter),
 		parts: []part{cutPart(o, bin), linkPart(o, bin), returnPart(o, bin), restartPart(o, bin), remotesPart(o, bin),
-			spokesPart(o, bin)},
+			alarmsPart(o, bin), spokesPart(o, bin)},
 		choice: o.failover,
 	}
 }

@@ -39,6 +39,7 @@ type options struct {
 	letHalt       bool
 	prefixes      int
 	rest          time.Duration
+	load          time.Duration
 }
 
 // helpers are what this program is when it is run again by itself, with the name before the arguments.
@@ -74,6 +75,7 @@ func main() {
 	flag.IntVar(&o.prefixes, "prefixes", fullSize, "IPv4 prefixes of -table and -failover; parts with smaller tables take their share")
 	flag.IntVar(&o.peers, "peers", 10, "peers of the part of -table with several")
 	flag.IntVar(&o.spokes, "spokes", fullSpokes, "spokes of the part of -failover with two hubs, each a process of some 25 MB")
+	flag.DurationVar(&o.load, "load", fullLoad, "how long the part of -failover about false alarms takes")
 	flag.DurationVar(&o.rest, "rest", fullRest, "how long after the withdrawal of all -table reads the memory")
 	flag.DurationVar(&o.keepalive, "keepalive", failoverKeepalive, "keepalive of Warren where a line fails")
 	flag.DurationVar(&o.deadAfter, "dead-after", failoverDeadAfter, "dead_after of Warren where a line fails")

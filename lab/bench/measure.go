@@ -185,7 +185,12 @@ func (m *measurement) stream(ctx context.Context, server, seconds int) (streamSu
 
 // streamTo does so to another address of B.
 func (m *measurement) streamTo(ctx context.Context, addr string, server, seconds int) (streamSum, error) {
-	out, runErr := m.pair.a.Run(ctx, "iperf3", "-J", "-c", addr, "-p", strconv.Itoa(iperfPort+server),
+	return tcpStream(ctx, m.pair.a, addr, iperfPort+server, seconds)
+}
+
+// tcpStream sends one TCP stream from a host to an iperf3 server.
+func tcpStream(ctx context.Context, from *topo.Host, addr string, port, seconds int) (streamSum, error) {
+	out, runErr := from.Run(ctx, "iperf3", "-J", "-c", addr, "-p", strconv.Itoa(port),
 		"-t", strconv.Itoa(seconds), "-C", congestionControl)
 	var result struct {
 		Error string

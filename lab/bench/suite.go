@@ -26,6 +26,7 @@ const (
 	fullSize   = 1_000_000
 	fullRest   = time.Minute
 	fullSpokes = 200
+	fullLoad   = time.Minute
 )
 
 // suiteReport is everything that a run of a suite measured.
@@ -35,6 +36,7 @@ type suiteReport struct {
 	Prefixes int           `json:"prefixes"`
 	RestS    float64       `json:"rest_s"`
 	Spokes   int           `json:"spokes"`
+	LoadS    float64       `json:"load_s"`
 	Parts    []*partResult `json:"parts"`
 	Targets  []target      `json:"targets"`
 
@@ -43,8 +45,8 @@ type suiteReport struct {
 
 // run measures the suite, and writes the report.
 func (s *suite) run(ctx context.Context, o options) error {
-	if o.rounds < 1 || o.prefixes < 10 || o.prefixes > maxPrefixes || o.rest < 0 {
-		return fmt.Errorf("-%s: want -rounds of at least 1, -prefixes from 10 to %d, and -rest of at least 0", s.name, maxPrefixes)
+	if o.rounds < 1 || o.prefixes < 10 || o.prefixes > maxPrefixes || o.rest < 0 || o.load < time.Second {
+		return fmt.Errorf("-%s: want -rounds of at least 1, -prefixes from 10 to %d, -rest of at least 0, and -load of at least 1s", s.name, maxPrefixes)
 	}
 	if o.spokes < 2 || o.spokes > maxSpokes {
 		return fmt.Errorf("-%s: want -spokes from 2 to %d", s.name, maxSpokes)
@@ -72,7 +74,7 @@ func (s *suite) run(ctx context.Context, o options) error {
 		return err
 	}
 	defer letSleep()
-	r := &suiteReport{Machine: describeMachine(o.letHalt), Rounds: o.rounds, Prefixes: o.prefixes, RestS: o.rest.Seconds(), Spokes: o.spokes, suite: s}
+	r := &suiteReport{Machine: describeMachine(o.letHalt), Rounds: o.rounds, Prefixes: o.prefixes, RestS: o.rest.Seconds(), Spokes: o.spokes, LoadS: o.load.Seconds(), suite: s}
 	var failed error
 	r.Parts, failed = measureParts(ctx, parts, o.rounds)
 	if ctx.Err() != nil {
@@ -103,7 +105,7 @@ func (r *suiteReport) of(name string) *partResult {
 
 // complete tells whether nothing was left out.
 func (r *suiteReport) complete() bool {
-	whole := !r.Machine.Halting && r.Prefixes == fullSize && r.RestS == fullRest.Seconds() && r.Spokes == fullSpokes
+	whole := !r.Machine.Halting && r.Prefixes == fullSize && r.RestS == fullRest.Seconds() && r.Spokes == fullSpokes && r.LoadS >= fullLoad.Seconds()
 	for _, p := range r.suite.parts {
 		got := r.of(p.name)
 		whole = whole && got != nil && len(got.Contenders) == len(p.participants) &&

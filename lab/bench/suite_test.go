@@ -15,7 +15,7 @@ import (
 
 // defaults are the options of a run for docs/speed.md.
 func defaults() options {
-	return options{rounds: 3, prefixes: fullSize, rest: fullRest, peers: 10, idle: 200, idleWireGuard: 999, spokes: fullSpokes,
+	return options{rounds: 3, prefixes: fullSize, rest: fullRest, peers: 10, idle: 200, idleWireGuard: 999, spokes: fullSpokes, load: fullLoad,
 		keepalive: failoverKeepalive, deadAfter: failoverDeadAfter}
 }
 
@@ -32,7 +32,7 @@ func testSuites(t *testing.T) []*suite {
 // the other parts are concerned: each participant has an empty sample for each round.
 func sampleSuiteReport(t *testing.T) *suiteReport {
 	t.Helper()
-	r := &suiteReport{Rounds: 3, Prefixes: fullSize, RestS: fullRest.Seconds(), Spokes: fullSpokes, suite: testSuites(t)[0]}
+	r := &suiteReport{Rounds: 3, Prefixes: fullSize, RestS: fullRest.Seconds(), Spokes: fullSpokes, LoadS: fullLoad.Seconds(), suite: testSuites(t)[0]}
 	filled := map[string][]sample{
 		nameWarren: {{fullFill: 14, fullPeakRSS: 1300, fullRestRSS: 301, fullChange: 0.5, fullChangeCPU: 5},
 			{fullFill: 20, fullPeakRSS: 1300}, {fullFill: 16, fullPeakRSS: 1300}},
@@ -105,6 +105,7 @@ func TestSuiteReportIsComplete(t *testing.T) {
 	for name, spoil := range map[string]func(*suiteReport){
 		"fewer prefixes": func(r *suiteReport) { r.Prefixes-- },
 		"less rest":      func(r *suiteReport) { r.RestS-- },
+		"less load":      func(r *suiteReport) { r.LoadS-- },
 		"halting":        func(r *suiteReport) { r.Machine.Halting = true },
 		"a round":        func(r *suiteReport) { r.Rounds++ },
 		"a router":       func(r *suiteReport) { r.Parts[0].Contenders = r.Parts[0].Contenders[:3] },
@@ -164,7 +165,7 @@ func TestPartChoice(t *testing.T) {
 		"-table":             "fill,change,peers,flow,switch,chain,stop,reload,idle",
 		"-table=true":        "fill,change,peers,flow,switch,chain,stop,reload,idle",
 		"-table=idle,fill":   "fill,idle",
-		"-failover":          "cut,link,return,restart,remotes,spokes",
+		"-failover":          "cut,link,return,restart,remotes,alarms,spokes",
 		"-failover=remotes":  "remotes",
 		"-table=false":       "",
 		"":                   "",

@@ -18,6 +18,7 @@
 package boottime
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -153,14 +154,24 @@ func aheadOf(since time.Time) func(time.Time) time.Duration {
 // goroutine was interrupted in it, and the clock would later jump by that: so there are several.
 func hostAsleep() (asleep time.Duration, err error) {
 	for range 5 {
-		var boot, mono unix.Timespec
-		if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
+		boot, err := SinceBoot()
+		if err != nil {
 			return 0, err
 		}
+		var mono unix.Timespec
 		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono); err != nil {
 			return 0, err
 		}
-		asleep = max(asleep, time.Duration(boot.Nano()-mono.Nano()))
+		asleep = max(asleep, boot-time.Duration(mono.Nano()))
 	}
 	return asleep, nil
+}
+
+// SinceBoot is CLOCK_BOOTTIME: how long ago this machine was started, which another process can compare with its own.
+func SinceBoot() (time.Duration, error) {
+	var at unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &at); err != nil {
+		return 0, fmt.Errorf("read the clock: %w", err)
+	}
+	return time.Duration(at.Nano()), nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"warren/tunnel/boottime"
 	"warren/tunnel/internal/sysio"
 	"warren/tunnel/wireguard/flow"
 	"warren/tunnel/wireguard/protocol"
@@ -76,11 +77,11 @@ func (l *Link) HandOver() (*Handover, error) {
 	if !l.isUp() {
 		return nil, nil
 	}
-	at, err := bootTime()
+	at, err := boottime.SinceBoot()
 	if err != nil {
 		return nil, fmt.Errorf("wireguard: hand over %s: %w", l.cfg.Name, err)
 	}
-	h := &Handover{At: at, Source: l.flow.Source(), Port: l.out.usedPort(), Peer: l.peer.HandOver(l.e.cfg.Now())}
+	h := &Handover{At: int64(at), Source: l.flow.Source(), Port: l.out.usedPort(), Peer: l.peer.HandOver(l.e.cfg.Now())}
 	if h.Peer == nil {
 		return nil, nil
 	}
@@ -95,12 +96,12 @@ func (l *Link) Carry() {
 
 // takeUp has a new link be the one that was handed over.
 func (l *Link) takeUp(h *Handover) {
-	at, err := bootTime()
+	at, err := boottime.SinceBoot()
 	if err != nil || h.Peer == nil {
 		return
 	}
 	now := l.e.cfg.Now()
-	if !l.peer.TakeUp(now, h.Peer, max(0, time.Duration(at-h.At))) {
+	if !l.peer.TakeUp(now, h.Peer, max(0, at-time.Duration(h.At))) {
 		return
 	}
 	l.flow.HeardAt(h.Source)
@@ -111,14 +112,6 @@ func (l *Link) takeUp(h *Handover) {
 	s := l.peer.Status(now)
 	l.setUp(now, &s)
 	l.tellBack()
-}
-
-func bootTime() (int64, error) {
-	var at unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &at); err != nil {
-		return 0, err
-	}
-	return at.Nano(), nil
 }
 
 // inherited returns the socket that was handed over for a port on an underlay or on none; nil: there is none.
