@@ -230,6 +230,28 @@ func (net *spokeNet) lacking(ctx context.Context) string {
 			}
 		}
 		fmt.Fprintf(&b, "hub %s lacks %d of %d sessions; routes: %+v\n", w.Host.Name, down, len(st.Peers), st.FIB)
+		b.WriteString(net.unreached(ctx, w))
+	}
+	return b.String()
+}
+
+// unreached says of some spokes that a hub has no route to what it knows of that, and what the spoke does.
+func (net *spokeNet) unreached(ctx context.Context, hub *topo.Warren) string {
+	out, err := hub.Host.Run(ctx, "ip", "route", "show", "proto", "bgp")
+	if err != nil {
+		return fmt.Sprintln(err)
+	}
+	var b strings.Builder
+	for i, w := range net.spokes {
+		if addr := spokeAddr(i); !strings.Contains(out, addr+" ") && b.Len() < 20_000 {
+			why, errWhy := hub.Command(ctx, "why", addr)
+			peers, errPeers := w.Command(ctx, "status")
+			fmt.Fprintf(&b, "hub %s has no route to %s:\n%s\nlog:\n%s\nits status:\n%s\nits log:\n%s\n", hub.Host.Name, addr,
+				why, tail(hub.Process.Log()), peers, tail(w.Process.Log()))
+			if err := errors.Join(errWhy, errPeers); err != nil {
+				fmt.Fprintln(&b, err)
+			}
+		}
 	}
 	return b.String()
 }
