@@ -215,7 +215,8 @@ demo-down: ## take down what KEEP=1 left up
 # BENCHFLAGS=-table measures large tables beside other BGP routers instead, to
 # docs/bench-table.md, .json and docs/speed.md; BENCHFLAGS=-failover what becomes of packets when
 # something fails, to docs/bench-failover.md, .json and docs/speed.md; BENCHFLAGS=-paths tunnels over
-# lossy and narrow paths, to docs/bench-paths.md, .json and docs/speed.md. -table=fill,stop measures parts.
+# lossy and narrow paths, to docs/bench-paths.md, .json and docs/speed.md; BENCHFLAGS=-congestion the congestion controls of
+# connections over TLS, to docs/bench-congestion.md, .json and docs/speed.md. -table=fill,stop measures parts.
 bench: deps build bin/wireguard-go bin/gobgpd ## Warren beside OpenVPN and wireguard-go, to docs/bench.md, .json and README.md
 	go run ./lab/bench -readme README.md -speed docs/speed.md $(BENCHFLAGS)
 

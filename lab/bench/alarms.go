@@ -92,7 +92,7 @@ func (l *lines) loaded(ctx context.Context, load time.Duration, f func(context.C
 	var all sync.WaitGroup
 	sums, errs := make([]streamSum, streams), make([]error, streams+1)
 	for i := range streams {
-		all.Go(func() { sums[i], errs[i] = tcpStream(ctx, l.a, siteB, iperfPort+i, int(load.Seconds())) })
+		all.Go(func() { sums[i], errs[i] = tcpStream(ctx, l.a, siteB, iperfPort+i, 0, int(load.Seconds())) })
 	}
 	all.Go(func() {
 		if errs[streams] = f(ctx); errs[streams] != nil {

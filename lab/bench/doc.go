@@ -24,17 +24,19 @@
 // A part whose number is 0 is left out, so each can be run alone, as in
 // -rounds 0 -loss 0 -idle 0. The README is rewritten by a run that left nothing out.
 //
-// With -table, -failover or -paths it measures, instead of that, what large tables cost BGP routers, what
-// packets notice of failures, or tunnels over long, lossy and narrow paths:
+// With -table, -failover, -paths or -congestion it measures, instead of that, what large tables cost BGP routers, what
+// packets notice of failures, tunnels over long, lossy and narrow paths, or the congestion controls of Warren's connections
+// over TLS on a grid of such paths:
 //
 //	go run ./lab/bench -table[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-peers N] [-rest DURATION]
 //	                   [-idle N] [-idle-wireguard N] [-keepalive D] [-dead-after D] [-out docs/bench] [-speed docs/speed.md]
 //	go run ./lab/bench -failover[=PARTS] [-only NAMES] [-rounds N] [-prefixes N] [-spokes N] [-keepalive D] [-dead-after D] …
 //	go run ./lab/bench -paths[=PARTS] [-only NAMES] [-rounds N] [-seconds N] …
+//	go run ./lab/bench -congestion[=PARTS] [-only NAMES] [-rounds N] [-seconds N] …
 //
 //	 1. Either is a suite (suite.go) of parts (parts.go), each with a table of its own: participants that
-//	    take turns, one alone, started afresh. tableSuite (fullparts.go), failoverSuite (failover.go) and pathsSuite
-//	    (paths.go) list them.
+//	    take turns, one alone, started afresh. tableSuite (fullparts.go), failoverSuite (failover.go), pathsSuite
+//	    (paths.go) and congestionSuite (congestion.go) list them. Those of -congestion have no table of their own, but a row (rows.go).
 //	 2. Tables come from feeders (feed.go, fullfeeder.go) behind a tunnel of two TUN devices, with this program
 //	    between them, as bytes that were written before (fullfeed.go). What the kernel has tells when they have
 //	    arrived (fullwait.go). fullrouter.go has what each router is configured as.
@@ -42,8 +44,8 @@
 //	    Warrens (linewarren.go), or what else keeps two lines (redundant.go, standing.go). Packets 1 ms apart
 //	    flow between processes of this program (flow.go, flowmain.go). Many spokes and two hubs are in spokenet.go, and
 //	    the packets between them in spokemesh.go.
-//	 4. Each path of -paths is a wire (wire.go) with conditions of its own (paths.go); lab/path, in
-//	    this process, holds and loses its packets.
+//	 4. Each path of -paths and -congestion is a wire (wire.go) with conditions of its own (paths.go, congestion.go); lab/path, in
+//	    this process, holds and loses its packets. Tests last longer where round trips are long.
 //	 5. Medians, multiples and targets go to OUT-table.md and .json and so on, and between
 //	    the markers of docs/speed.md, unless something was left out.
 //

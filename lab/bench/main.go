@@ -32,6 +32,7 @@ type options struct {
 	table         partChoice
 	failover      partChoice
 	paths         partChoice
+	congestion    partChoice
 	peers         int
 	spokes        int
 	keepalive     time.Duration
@@ -63,15 +64,16 @@ func main() {
 	flag.IntVar(&o.loss, "loss", 3, "rounds on each lossy path; the median of them counts; 0 leaves that part out")
 	flag.IntVar(&o.idle, "idle", 200, "further idle tunnels of Warren over TLS in one process; 0 leaves that part out")
 	flag.IntVar(&o.idleWireGuard, "idle-wireguard", 999, "the same over WireGuard")
-	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ",")+"; with -table, -failover or -paths of theirs")
+	flag.StringVar(&o.only, "only", "", "comma-separated contenders, of "+strings.Join(names(contenders("")), ",")+"; with -table, -failover, -paths or -congestion of theirs")
 	flag.StringVar(&o.bin, "bin", "bin", "directory of the warren and wireguard-go binaries")
 	flag.StringVar(&o.out, "out", "docs/bench", "write the results to this path with .md and .json appended")
 	flag.StringVar(&o.readme, "readme", "", "rewrite what is between the bench's markers in this `file`, if nothing was left out")
-	flag.StringVar(&o.speed, "speed", "", "with -table, -failover or -paths the same in this `file`, which is beside the results")
+	flag.StringVar(&o.speed, "speed", "", "with -table, -failover, -paths or -congestion the same in this `file`, which is beside the results")
 	flag.Var(&o.table, "table", "measure what large tables cost instead, beside other BGP routers; results go to -out with -table "+
 		"appended; alone it stands for all `parts`, -table=NAMES for some")
 	flag.Var(&o.failover, "failover", "measure what packets notice of failures instead, the same way")
 	flag.Var(&o.paths, "paths", "measure tunnels over long, lossy and narrow paths instead, the same way")
+	flag.Var(&o.congestion, "congestion", "measure the congestion controls of Warren's connections over TLS instead, the same way; in one round if -rounds is not given")
 	flag.IntVar(&o.prefixes, "prefixes", fullSize, "IPv4 prefixes of -table and -failover; parts with smaller tables take their share")
 	flag.IntVar(&o.peers, "peers", 10, "peers of the part of -table with several")
 	flag.IntVar(&o.spokes, "spokes", fullSpokes, "spokes of the part of -failover with two hubs, each a process of some 25 MB")
@@ -88,10 +90,19 @@ func main() {
 	chosen, err := chosenSuite(o)
 	exitOn(err)
 	if chosen != nil {
+		if chosen.rounds > 0 && !isGiven("rounds") {
+			o.rounds = chosen.rounds
+		}
 		exitOn(chosen.run(ctx, o))
 		return
 	}
 	exitOn(bench(ctx, o))
+}
+
+// isGiven tells whether a flag is on the command line.
+func isGiven(name string) (given bool) {
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
 }
 
 func exitOn(err error) {

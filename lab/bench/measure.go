@@ -26,6 +26,7 @@ type measurement struct {
 	pair       *pair
 	session    *session
 	seconds    int // of each test
+	startUp    int // seconds of each stream that come before those and do not count
 	sample     sample
 	congestion string // of the tunnel's own connection, "" without one
 }
@@ -91,8 +92,12 @@ var pingTime = regexp.MustCompile(`time=([0-9.]+) ms`)
 // ping sends count pings and returns the round trips of those that were
 // answered, in milliseconds. No answer at all is an error.
 func (m *measurement) ping(ctx context.Context, count int, interval time.Duration) ([]float64, error) {
-	out, err := m.pair.a.Run(ctx, "ping", "-n", "-i", format(interval.Seconds(), 3),
-		"-c", strconv.Itoa(count), m.session.addrB)
+	return m.pingTo(ctx, m.session.addrB, count, interval)
+}
+
+// pingTo does so to another address of B.
+func (m *measurement) pingTo(ctx context.Context, addr string, count int, interval time.Duration) ([]float64, error) {
+	out, err := m.pair.a.Run(ctx, "ping", "-n", "-i", format(interval.Seconds(), 3), "-c", strconv.Itoa(count), addr)
 	if err != nil {
 		return nil, err
 	}
@@ -132,25 +137,30 @@ func (m *measurement) loadedPing(ctx context.Context) error {
 	return err
 }
 
-// pingedStream pings while one stream runs, from half a second after its start
-// to half a second before its end.
+// pingedStream pings while one stream runs.
 func (m *measurement) pingedStream(ctx context.Context, interval time.Duration) (streamSum, error) {
 	var wg sync.WaitGroup
 	var sum streamSum
-	var streamErr, pingErr error
+	var streamErr error
 	wg.Go(func() { sum, streamErr = m.stream(ctx, oneServer, m.seconds) })
-	count := int(time.Duration(m.seconds-1) * time.Second / interval)
-	var times []float64
-	select {
-	case <-time.After(500 * time.Millisecond):
-		times, pingErr = m.ping(ctx, count, interval)
-	case <-ctx.Done():
-		pingErr = ctx.Err()
-	}
+	times, count, pingErr := m.pingBeside(ctx, m.session.addrB, interval)
 	wg.Wait()
 	m.sample[loadedPing], m.sample[loadedPing99] = quantile(times, 0.5), quantile(times, 0.99)
 	m.sample[loadedLoss] = 100 * float64(count-len(times)) / float64(count)
 	return sum, errors.Join(pingErr, streamErr)
+}
+
+// pingBeside pings an address of B while a stream that starts now counts, from half a second after that
+// begins to half a second before it ends. It returns the round trips, and of how many pings.
+func (m *measurement) pingBeside(ctx context.Context, addr string, interval time.Duration) (times []float64, count int, err error) {
+	count = int(time.Duration(m.seconds-1) * time.Second / interval)
+	select {
+	case <-time.After(time.Duration(m.startUp)*time.Second + 500*time.Millisecond):
+		times, err = m.pingTo(ctx, addr, count, interval)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return times, count, err
 }
 
 // parallelStreams runs the streams each from an iperf3 process of its own, so
@@ -185,13 +195,13 @@ func (m *measurement) stream(ctx context.Context, server, seconds int) (streamSu
 
 // streamTo does so to another address of B.
 func (m *measurement) streamTo(ctx context.Context, addr string, server, seconds int) (streamSum, error) {
-	return tcpStream(ctx, m.pair.a, addr, iperfPort+server, seconds)
+	return tcpStream(ctx, m.pair.a, addr, iperfPort+server, m.startUp, seconds)
 }
 
-// tcpStream sends one TCP stream from a host to an iperf3 server.
-func tcpStream(ctx context.Context, from *topo.Host, addr string, port, seconds int) (streamSum, error) {
+// tcpStream sends one TCP stream from a host to an iperf3 server; what it does in its first seconds, startUp, does not count.
+func tcpStream(ctx context.Context, from *topo.Host, addr string, port, startUp, seconds int) (streamSum, error) {
 	out, runErr := from.Run(ctx, "iperf3", "-J", "-c", addr, "-p", strconv.Itoa(port),
-		"-t", strconv.Itoa(seconds), "-C", congestionControl)
+		"-t", strconv.Itoa(seconds), "-O", strconv.Itoa(startUp), "-C", congestionControl)
 	var result struct {
 		Error string
 		End   struct {

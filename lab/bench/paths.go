@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"warren/lab/path"
 )
 
-// weakerShare is what the weaker of two streams gets of both, one in the tunnel and one beside it.
-const weakerShare metric = "weaker_share"
+// Of one stream in the tunnel and one beside it: what the one inside gets of both, and what the weaker one gets.
+const (
+	insideShare metric = "inside_share"
+	weakerShare metric = "weaker_share"
+)
 
 const pathsNotes = `Three network namespaces of one machine: the ends and, between them, the path. The bench holds each
 packet for half of the round trip and loses some, each by itself or several in a row (the model of Gilbert); before a rate
@@ -19,8 +23,8 @@ is a queue of the length that the title says, and what does not fit into it is d
 OpenVPN's and WireGuard's; the outer connections of Warren over TLS use cubic in one column and what Warren takes by
 itself in the other, bbr where the kernel gives it. Pings go beside the one stream, 100 a second, and count if they came
 back. The share of the weaker is that of one stream in the tunnel and one with cubic beside it, outside the tunnel, over
-the same bottleneck: 0.5 is fair. In each round all run one after the other, each started afresh. Figures are medians
-over the rounds.
+the same bottleneck: 0.5 is fair. A stream counts once it has run for 20 round trips, and then for 60 at least. In each round
+all run one after the other, each started afresh. Figures are medians over the rounds.
 `
 
 // lossyPath is a path, and the part of -paths that it is. One without a delay has no emulator,
@@ -63,6 +67,9 @@ func (p lossyPath) note() string {
 	return "What bounds the streams is the machine, and the kernel's socket buffers where there is a delay.\n"
 }
 
+// pathNeeds are the commands that all contenders on paths need.
+var pathNeeds = []string{"iperf3", "ping", "nft", "ethtool", "ss"}
+
 // pathsSuite measures tunnels over paths of the real world.
 func pathsSuite(o options, bin string) *suite {
 	s := &suite{
@@ -81,16 +88,20 @@ func pathsSuite(o options, bin string) *suite {
 			part.figures = append(part.figures, figure{weakerShare, "share of the weaker of two"})
 		}
 		for _, c := range pathContenders(bin) {
-			needs := []string{"iperf3", "ping", "nft", "ethtool", "ss"}
+			needs := slices.Clone(pathNeeds)
 			if c.name() == nameOpenVPN {
 				needs = append(needs, "openvpn")
 			}
 			if c.name() == nameWireGuard {
 				needs = append(needs, "wg")
 			}
+			tests := []pathTest{streamsOnPath}
+			if p.rate > 0 && c.name() != nameBare {
+				tests = append(tests, sharedBottleneck)
+			}
 			part.participants = append(part.participants, participant{
 				id: c.name(), title: c.title(), needs: needs, version: c.version,
-				turn: func(ctx context.Context) (sample, error) { return pathTurn(ctx, p, c, o.seconds) },
+				turn: func(ctx context.Context) (sample, error) { return onPath(ctx, p.wire, c, o.seconds, tests...) },
 			})
 		}
 		s.parts = append(s.parts, part)
@@ -109,9 +120,12 @@ func pathContenders(bin string) []contender {
 	}
 }
 
-// pathTurn measures a contender on a path of its own.
-func pathTurn(ctx context.Context, p lossyPath, c contender, seconds int) (s sample, err error) {
-	w, err := newWireLike(ctx, p.wire)
+// pathTest measures something of a contender that runs on a wire.
+type pathTest func(context.Context, *wire, *measurement) error
+
+// onPath starts a contender on a path of its own, and measures it there.
+func onPath(ctx context.Context, like wire, c contender, seconds int, tests ...pathTest) (s sample, err error) {
+	w, err := newWireLike(ctx, like)
 	if err != nil {
 		return nil, err
 	}
@@ -119,27 +133,47 @@ func pathTurn(ctx context.Context, p lossyPath, c contender, seconds int) (s sam
 	if err := c.prepare(ctx, w.pair); err != nil {
 		return nil, err
 	}
-	t, err := begin(ctx, w.pair, c, seconds)
+	startUp, length := like.testLength(seconds)
+	t, err := begin(ctx, w.pair, c, length)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.stop(ctx)) }()
-	err = t.measure(ctx, func(m *measurement, ctx context.Context) error {
-		sum, err := m.pingedStream(ctx, lossPing)
+	t.startUp = startUp
+	for _, test := range tests {
+		err := t.measure(ctx, func(m *measurement, ctx context.Context) error { return test(ctx, w, m) })
 		if err != nil {
-			return err
+			return t.sample, err
 		}
-		m.sample[oneStream] = sum.BitsPerSecond / 1e9
-		return m.parallelStreams(ctx)
-	})
-	if err == nil && p.rate > 0 && len(t.session.ends) > 0 {
-		err = t.measure(ctx, (*measurement).besideAnother)
 	}
-	return t.sample, err
+	return t.sample, nil
 }
 
-// besideAnother sends one stream in the tunnel and one outside it.
-func (m *measurement) besideAnother(ctx context.Context) error {
+// What TCP needs on long paths, in round trips: to get under way, and to be what it is from then on.
+const (
+	startUpTrips = 20
+	lengthTrips  = 60
+)
+
+// testLength is how long a stream runs before it counts, and how long it counts then, in seconds: at least as long as
+// is asked for.
+func (w *wire) testLength(seconds int) (startUp, length int) {
+	trips := func(n int) int { return int((time.Duration(n)*2*w.delay + time.Second - 1) / time.Second) } // rounded up
+	return trips(startUpTrips), max(seconds, trips(lengthTrips))
+}
+
+// streamsOnPath are one stream with pings, and four.
+func streamsOnPath(ctx context.Context, _ *wire, m *measurement) error {
+	sum, err := m.pingedStream(ctx, lossPing)
+	if err != nil {
+		return err
+	}
+	m.sample[oneStream] = sum.BitsPerSecond / 1e9
+	return m.parallelStreams(ctx)
+}
+
+// sharedBottleneck is one stream in the tunnel and one outside it.
+func sharedBottleneck(ctx context.Context, _ *wire, m *measurement) error {
 	var both sync.WaitGroup
 	var inside, outside streamSum
 	var errs [2]error
@@ -149,6 +183,7 @@ func (m *measurement) besideAnother(ctx context.Context) error {
 	if err := errors.Join(errs[:]...); err != nil {
 		return fmt.Errorf("two streams: %w", err)
 	}
-	m.sample[weakerShare] = min(inside.BitsPerSecond, outside.BitsPerSecond) / (inside.BitsPerSecond + outside.BitsPerSecond)
+	share := inside.BitsPerSecond / (inside.BitsPerSecond + outside.BitsPerSecond)
+	m.sample[insideShare], m.sample[weakerShare] = share, min(share, 1-share)
 	return nil
 }

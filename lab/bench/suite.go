@@ -19,6 +19,10 @@ type suite struct {
 	notes  string // what all parts have in common
 	parts  []part // all there are
 	choice partChoice
+	rounds int // unless -rounds says how many; 0: as many as elsewhere
+	// inRow, if there are any, are the figures that docs/speed.md shows of each part in a row of the one table; in the
+	// report itself each figure has a table with a row for each part. Otherwise each part has a table.
+	inRow []metric
 }
 
 // What a run has to be of for docs/speed.md.
@@ -27,12 +31,14 @@ const (
 	fullRest   = time.Minute
 	fullSpokes = 200
 	fullLoad   = time.Minute
+	fullLength = 4 // seconds
 )
 
 // suiteReport is everything that a run of a suite measured.
 type suiteReport struct {
 	Machine  machine       `json:"machine"`
 	Rounds   int           `json:"rounds"`
+	Seconds  int           `json:"seconds_per_test"`
 	Prefixes int           `json:"prefixes"`
 	RestS    float64       `json:"rest_s"`
 	Spokes   int           `json:"spokes"`
@@ -45,8 +51,9 @@ type suiteReport struct {
 
 // run measures the suite, and writes the report.
 func (s *suite) run(ctx context.Context, o options) error {
-	if o.rounds < 1 || o.prefixes < 10 || o.prefixes > maxPrefixes || o.rest < 0 || o.load < time.Second {
-		return fmt.Errorf("-%s: want -rounds of at least 1, -prefixes from 10 to %d, -rest of at least 0, and -load of at least 1s", s.name, maxPrefixes)
+	if o.rounds < 1 || o.seconds < 2 || o.prefixes < 10 || o.prefixes > maxPrefixes || o.rest < 0 || o.load < time.Second {
+		return fmt.Errorf("-%s: want -rounds of at least 1, -seconds of at least 2, -prefixes from 10 to %d, -rest of at least 0, and -load of at least 1s",
+			s.name, maxPrefixes)
 	}
 	if o.spokes < 2 || o.spokes > maxSpokes {
 		return fmt.Errorf("-%s: want -spokes from 2 to %d", s.name, maxSpokes)
@@ -74,7 +81,8 @@ func (s *suite) run(ctx context.Context, o options) error {
 		return err
 	}
 	defer letSleep()
-	r := &suiteReport{Machine: describeMachine(o.letHalt), Rounds: o.rounds, Prefixes: o.prefixes, RestS: o.rest.Seconds(), Spokes: o.spokes, LoadS: o.load.Seconds(), suite: s}
+	r := &suiteReport{Machine: describeMachine(o.letHalt), Rounds: o.rounds, Seconds: o.seconds, Prefixes: o.prefixes, RestS: o.rest.Seconds(),
+		Spokes: o.spokes, LoadS: o.load.Seconds(), suite: s}
 	var failed error
 	r.Parts, failed = measureParts(ctx, parts, o.rounds)
 	if ctx.Err() != nil {
@@ -105,7 +113,8 @@ func (r *suiteReport) of(name string) *partResult {
 
 // complete tells whether nothing was left out.
 func (r *suiteReport) complete() bool {
-	whole := !r.Machine.Halting && r.Prefixes == fullSize && r.RestS == fullRest.Seconds() && r.Spokes == fullSpokes && r.LoadS >= fullLoad.Seconds()
+	whole := !r.Machine.Halting && r.Seconds >= fullLength && r.Prefixes == fullSize && r.RestS == fullRest.Seconds() && r.Spokes == fullSpokes &&
+		r.LoadS >= fullLoad.Seconds()
 	for _, p := range r.suite.parts {
 		got := r.of(p.name)
 		whole = whole && got != nil && len(got.Contenders) == len(p.participants) &&
@@ -137,7 +146,7 @@ func (r *suiteReport) judge() {
 
 // facts describe machine and contenders, one line each.
 func (r *suiteReport) facts() []string {
-	out := []string{r.Machine.fact(), fmt.Sprintf("rounds: %d; prefixes: %d", r.Rounds, r.Prefixes)}
+	out := []string{r.Machine.fact(), fmt.Sprintf("rounds: %d; seconds: %d; prefixes: %d", r.Rounds, r.Seconds, r.Prefixes)}
 	for _, p := range r.Parts {
 		for _, c := range p.Contenders {
 			if line := c.Title + ": " + c.Version; !slices.Contains(out, line) {
@@ -148,8 +157,11 @@ func (r *suiteReport) facts() []string {
 	return out
 }
 
-// tables has one table for each part that was measured.
+// tables has one table for each part that was measured, or for each figure.
 func (r *suiteReport) tables() []table {
+	if len(r.suite.inRow) > 0 {
+		return r.figureTables()
+	}
 	var out []table
 	for _, p := range r.suite.parts {
 		if got := r.of(p.name); got != nil && len(got.Contenders) > 0 {
@@ -196,7 +208,7 @@ func (r *suiteReport) document() document {
 func (r *suiteReport) short() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s ([how](bench-%s.md)):\n", r.suite.intro, r.suite.name)
-	for _, t := range r.tables() {
+	for _, t := range r.shortTables() {
 		t.note = ""
 		fmt.Fprintf(&b, "\n%s:\n\n%s", t.title, emphasizeWarren(t).markdown())
 	}
@@ -209,7 +221,7 @@ func suites(o options) ([]*suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []*suite{tableSuite(o, bin), failoverSuite(o, bin), pathsSuite(o, bin)}, nil
+	return []*suite{tableSuite(o, bin), failoverSuite(o, bin), pathsSuite(o, bin), congestionSuite(o, bin)}, nil
 }
 
 // chosenSuite returns the suite whose flag was given, nil if none was.
@@ -222,7 +234,7 @@ func chosenSuite(o options) (*suite, error) {
 	for _, s := range all {
 		switch {
 		case s.choice.given && chosen != nil:
-			return nil, errors.New("-table, -failover and -paths exclude each other")
+			return nil, errors.New("-table, -failover, -paths and -congestion exclude each other")
 		case s.choice.given:
 			chosen = s
 		}

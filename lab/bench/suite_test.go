@@ -15,7 +15,7 @@ import (
 
 // defaults are the options of a run for docs/speed.md.
 func defaults() options {
-	return options{rounds: 3, prefixes: fullSize, rest: fullRest, peers: 10, idle: 200, idleWireGuard: 999, spokes: fullSpokes, load: fullLoad,
+	return options{rounds: 3, seconds: fullLength, prefixes: fullSize, rest: fullRest, peers: 10, idle: 200, idleWireGuard: 999, spokes: fullSpokes, load: fullLoad,
 		keepalive: failoverKeepalive, deadAfter: failoverDeadAfter}
 }
 
@@ -32,7 +32,7 @@ func testSuites(t *testing.T) []*suite {
 // the other parts are concerned: each participant has an empty sample for each round.
 func sampleSuiteReport(t *testing.T) *suiteReport {
 	t.Helper()
-	r := &suiteReport{Rounds: 3, Prefixes: fullSize, RestS: fullRest.Seconds(), Spokes: fullSpokes, LoadS: fullLoad.Seconds(), suite: testSuites(t)[0]}
+	r := &suiteReport{Rounds: 3, Seconds: fullLength, Prefixes: fullSize, RestS: fullRest.Seconds(), Spokes: fullSpokes, LoadS: fullLoad.Seconds(), suite: testSuites(t)[0]}
 	filled := map[string][]sample{
 		nameWarren: {{fullFill: 14, fullPeakRSS: 1300, fullRestRSS: 301, fullChange: 0.5, fullChangeCPU: 5},
 			{fullFill: 20, fullPeakRSS: 1300}, {fullFill: 16, fullPeakRSS: 1300}},
@@ -104,6 +104,7 @@ func TestSuiteReportIsComplete(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(*suiteReport){
 		"fewer prefixes": func(r *suiteReport) { r.Prefixes-- },
+		"shorter tests":  func(r *suiteReport) { r.Seconds-- },
 		"less rest":      func(r *suiteReport) { r.RestS-- },
 		"less load":      func(r *suiteReport) { r.LoadS-- },
 		"halting":        func(r *suiteReport) { r.Machine.Halting = true },
@@ -169,7 +170,9 @@ func TestPartChoice(t *testing.T) {
 		"-failover=remotes":  "remotes",
 		"-table=false":       "",
 		"":                   "",
+		"-congestion":        "middle,5ms,100ms,300ms,10mbit,1gbit,shallow,deep,little,lossy,bursts,worse",
 		"-table -failover":   "error: exclude",
+		"-table -congestion": "error: exclude",
 		"-table=fill,fil":    `error: no part "fil"`,
 		"-failover=cut,idle": "error: cut,link,return",
 	} {
@@ -188,6 +191,7 @@ func chosenParts(t *testing.T, args []string) string {
 	flags.SetOutput(io.Discard)
 	flags.Var(&o.table, "table", "")
 	flags.Var(&o.failover, "failover", "")
+	flags.Var(&o.congestion, "congestion", "")
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
@@ -218,6 +222,7 @@ func TestSuiteRefuses(t *testing.T) {
 	}{
 		"a router that there is not": {func(*options) {}, "bird,frr,gobgpd,warren"},
 		"no round":                   {func(o *options) { o.rounds = 0 }, "-rounds"},
+		"tests of a second":          {func(o *options) { o.seconds = 1 }, "-seconds"},
 		"too many prefixes":          {func(o *options) { o.prefixes = maxPrefixes + 1 }, "-prefixes from 10 to 5000000"},
 		"a part that there is not":   {func(o *options) { o.table.chosen = []string{"fall"} }, "fill,change"},
 	} {

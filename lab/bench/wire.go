@@ -27,6 +27,7 @@ type wire struct {
 	loss  path.Loss     // with the delay, from the beginning on; beside setLoss
 	rate  float64       // of either direction, bits a second; 0: no limit
 	queue time.Duration // before the rate
+	path  *path.Path    // with the delay
 }
 
 const pathPortA, pathPortB = "path-a", "path-b"
@@ -94,6 +95,7 @@ func (w *wire) emulate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.path = p
 	for _, end := range []path.End{path.A, path.B} {
 		p.Set(end, path.Conditions{Delay: w.delay, Loss: w.loss, Rate: w.rate, Queue: w.queue})
 	}
