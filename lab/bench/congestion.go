@@ -17,21 +17,31 @@ const (
 	benchLost    metric = "bench_lost_percent"
 )
 
+// longSendBuffer is what Linux has for receiving. With the 4 MiB that it has for sending, these bound what is sent over
+// 300 ms, and not the path or who controls congestion.
+const longSendBuffer = 32 << 20
+
 // outsideInterval is that of pings that see the path's queue and are not to fill it.
 const outsideInterval = 100 * time.Millisecond
 
 const congestionNotes = `The path in the middle of the grid has a round trip of 20 ms, a rate of 100 Mbit/s in each direction, a queue before
-it that is as long as the round trip (what does not fit into it is dropped), and no loss. Each other row changes one thing of it; a queue is told in
-round trips, so it is longer where those are. Losses are as in [bench-paths.md](bench-paths.md), each by itself or several in a row (the model of
-Gilbert), before the queue, in either direction.
+it that is as long as the round trip (what does not fit into it is dropped), and no loss. Each other row changes one thing
+of it; a queue is told in round trips, so it is longer where those are. Losses are as in [bench-paths.md](bench-paths.md),
+each by itself or several in a row (the model of Gilbert), before the queue, in either direction.
 
-The streams inside are iperf3 with cubic in all columns; the columns of Warren tell what the connection outside uses, which carries them. A
-stream counts once it has run for 20 round trips, and then for 60 of them, 4 s at least. A share of the line is TCP's payload: headers
-leave 0.96 of it without a tunnel. Pings go beside the one stream in the tunnel, 100 a second, and count if they came back; those outside the tunnel,
-10 a second, see the path's queue alone. What the queue dropped is of all that came to it while the one stream ran, its start
-with it. Then one stream in the tunnel and one with cubic outside it run for twice as long and share the line: what is shown is the share of the one inside,
-0.5 is fair. The last table tells how far the figures can be trusted: the bench carries the packets itself, and those that it had too little
-processor time for are lost too. Each turn is started afresh. Figures are medians over the rounds.
+The streams inside are iperf3 with cubic in all columns; the columns of Warren tell what the connection outside uses, which
+carries them. A stream counts once it has run for 20 round trips, and then for 60 of them, 4 s at least. A share of
+the line is TCP's payload: headers leave 0.96 of it without a tunnel. The ends' sockets may have 32 MiB to send, as for
+receiving, instead of Linux' 4, which would bound what goes over 300 ms. Pings go beside the one stream in the tunnel, 100 a
+second, and count if they came back; those outside the tunnel, 10 a second, see the path's queue alone. What the queue
+dropped is of all that came to it while the one stream counted.
+
+Then one stream in the tunnel and one with cubic outside it begin together, and run for twice as long. Of what both carry, 0.5
+is fair; in the column without a tunnel both are outside. Whether the tunnel kept the one outside from anything is seen
+by its share of the line, held against that of the column without a tunnel.
+
+The last table tells how far the figures can be trusted: the bench carries the packets itself, and those that it had too
+little processor time for are lost too. In each round all run one after the other, each started afresh. Figures are medians over the rounds.
 `
 
 // congestionFigures are those of each path.
@@ -39,8 +49,9 @@ var congestionFigures = []figure{
 	{lineShare, "one stream, share of the line"},
 	{loadedPing, "ping beside it, median, ms"},
 	{loadedPing99, "ping beside it, p99, ms"},
-	{insideShare, "beside one stream with cubic outside the tunnel, share of the one inside"},
-	{weakerShare, "of these two, share of the weaker"},
+	{insideShare, "one stream inside and one with cubic outside, share of both for the one inside"},
+	{outsideLineShare, "share of the line for the one outside"},
+	{weakerShare, "share of both for the weaker"},
 	{outsidePing, "ping beside one stream, outside the tunnel, median, ms"},
 	{queueDropped, "dropped by the queue meanwhile, %"},
 	{benchLost, "lost by the bench itself, %"},
@@ -55,7 +66,7 @@ func congestionSuite(o options, bin string) *suite {
 		notes:  congestionNotes,
 		choice: o.congestion,
 		rounds: 1,
-		inRow:  []metric{lineShare, loadedPing, loadedPing99, insideShare},
+		inRows: [][]metric{{lineShare, loadedPing, loadedPing99}, {insideShare, outsideLineShare}},
 	}
 	for _, p := range congestionPaths() {
 		part := part{name: p.name, title: p.title, note: p.note(), figures: congestionFigures}
@@ -84,7 +95,8 @@ func congestionContenders(bin string) []contender {
 func congestionPaths() []lossyPath {
 	const ms = time.Millisecond
 	on := func(roundTrip time.Duration, megabits, trips float64, loss path.Loss) wire { // a queue of so many round trips
-		return wire{delay: roundTrip / 2, rate: 1e6 * megabits, queue: time.Duration(trips * float64(roundTrip)), loss: loss}
+		return wire{delay: roundTrip / 2, rate: 1e6 * megabits, queue: time.Duration(trips * float64(roundTrip)), loss: loss,
+			sendBuffer: longSendBuffer}
 	}
 	lossy := func(share, run float64) wire { return on(20*ms, 100, 1, path.Loss{Share: share, Run: run}) }
 	var none path.Loss
@@ -114,11 +126,18 @@ func countPath(w *wire) pathCounts {
 
 // streamAndQueue sends one stream, and sees what the queue does meanwhile.
 func streamAndQueue(ctx context.Context, w *wire, m *measurement) error {
-	before := countPath(w)
+	var before pathCounts
 	var outside []float64
 	var outsideErr error
 	var wg sync.WaitGroup
 	wg.Go(func() { outside, _, outsideErr = m.pingBeside(ctx, underlayB, outsideInterval) })
+	wg.Go(func() {
+		select {
+		case <-time.After(time.Duration(m.startUp) * time.Second):
+		case <-ctx.Done():
+		}
+		before = countPath(w)
+	})
 	sum, err := m.pingedStream(ctx, lossPing)
 	wg.Wait()
 	if err := errors.Join(err, outsideErr); err != nil {

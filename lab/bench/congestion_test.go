@@ -83,7 +83,7 @@ func TestRowsOfParts(t *testing.T) {
 	for _, want := range []string{
 		"## ping beside it, median, ms\n\n|  | bare veth | Warren TLS, cubic | Warren TLS, bbr |\n",
 		"| 5 ms | 20.5 | 21.5 | 22.5 |\n",
-		"## of these two, share of the weaker\n",
+		"## share of both for the weaker\n",
 		"| 5 ms | – | – | – |\n",
 		"| 5 ms | 0 | 0 | 0 |\n",
 	} {
@@ -93,9 +93,11 @@ func TestRowsOfParts(t *testing.T) {
 	}
 	short := r.short()
 	for _, want := range []string{
-		"(bench-congestion.md)", "one stream, share of the line; ping beside it, median, ms; ping beside it, p99, ms; beside one",
+		"(bench-congestion.md)", "\none stream, share of the line; ping beside it, median, ms; ping beside it, p99, ms:\n",
+		"both for the one inside; share of the line for the one outside:\n",
 		"|  | bare veth | **Warren TLS, cubic** | **Warren TLS, bbr** |\n",
-		"| 5 ms | 0.900, 20.5, 41.0, 0.250 | **0.900, 21.5, 41.0, 0.250** | **0.900, 22.5, 41.0, 0.250** |\n",
+		"| 5 ms | 0.900, 20.5, 41.0 | **0.900, 21.5, 41.0** | **0.900, 22.5, 41.0** |\n",
+		"| 5 ms | 0.250, – | **0.250, –** | **0.250, –** |\n",
 	} {
 		if !strings.Contains(short, want) {
 			t.Errorf("the short table lacks %q:\n%s", want, short)

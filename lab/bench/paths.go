@@ -11,10 +11,12 @@ import (
 	"warren/lab/path"
 )
 
-// Of one stream in the tunnel and one beside it: what the one inside gets of both, and what the weaker one gets.
+// Of one stream in the tunnel and one outside it: what the one inside gets of both, what the weaker one gets, and what the one outside
+// gets of the line.
 const (
-	insideShare metric = "inside_share"
-	weakerShare metric = "weaker_share"
+	insideShare      metric = "inside_share"
+	weakerShare      metric = "weaker_share"
+	outsideLineShare metric = "outside_line_share"
 )
 
 const pathsNotes = `Three network namespaces of one machine: the ends and, between them, the path. The bench holds each
@@ -173,7 +175,7 @@ func streamsOnPath(ctx context.Context, _ *wire, m *measurement) error {
 }
 
 // sharedBottleneck is one stream in the tunnel and one outside it.
-func sharedBottleneck(ctx context.Context, _ *wire, m *measurement) error {
+func sharedBottleneck(ctx context.Context, w *wire, m *measurement) error {
 	var both sync.WaitGroup
 	var inside, outside streamSum
 	var errs [2]error
@@ -185,5 +187,6 @@ func sharedBottleneck(ctx context.Context, _ *wire, m *measurement) error {
 	}
 	share := inside.BitsPerSecond / (inside.BitsPerSecond + outside.BitsPerSecond)
 	m.sample[insideShare], m.sample[weakerShare] = share, min(share, 1-share)
+	m.sample[outsideLineShare] = outside.BitsPerSecond / w.rate
 	return nil
 }

@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // figureTables have a figure each, and a row for each part that was measured. All parts have the same
 // figures and participants.
@@ -15,18 +18,23 @@ func (r *suiteReport) figureTables() []table {
 
 // shortTables are those for docs/speed.md.
 func (r *suiteReport) shortTables() []table {
-	if len(r.suite.inRow) == 0 {
+	if len(r.suite.inRows) == 0 {
 		return r.tables()
 	}
-	var titles []string
-	for _, key := range r.suite.inRow {
-		for _, f := range r.suite.parts[0].figures {
-			if f.key == key {
-				titles = append(titles, f.title)
-			}
+	var out []table
+	for _, keys := range r.suite.inRows {
+		var titles []string
+		for _, key := range keys {
+			titles = append(titles, r.suite.parts[0].titleOf(key))
 		}
+		out = append(out, r.acrossParts(strings.Join(titles, "; "), keys))
 	}
-	return []table{r.acrossParts(strings.Join(titles, "; "), r.suite.inRow)}
+	return out
+}
+
+func (p part) titleOf(key metric) string {
+	i := slices.IndexFunc(p.figures, func(f figure) bool { return f.key == key })
+	return p.figures[i].title
 }
 
 // acrossParts is a table with a row for each part, and some figures in each cell.

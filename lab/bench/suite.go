@@ -20,9 +20,9 @@ type suite struct {
 	parts  []part // all there are
 	choice partChoice
 	rounds int // unless -rounds says how many; 0: as many as elsewhere
-	// inRow, if there are any, are the figures that docs/speed.md shows of each part in a row of the one table; in the
-	// report itself each figure has a table with a row for each part. Otherwise each part has a table.
-	inRow []metric
+	// inRows are the tables of docs/speed.md: the figures that each shows of each part, in one row. In the report itself each figure
+	// has a table with a row for each part then. If there are none, each part has a table.
+	inRows [][]metric
 }
 
 // What a run has to be of for docs/speed.md.
@@ -159,7 +159,7 @@ func (r *suiteReport) facts() []string {
 
 // tables has one table for each part that was measured, or for each figure.
 func (r *suiteReport) tables() []table {
-	if len(r.suite.inRow) > 0 {
+	if len(r.suite.inRows) > 0 {
 		return r.figureTables()
 	}
 	var out []table

@@ -28,6 +28,8 @@ type wire struct {
 	rate  float64       // of either direction, bits a second; 0: no limit
 	queue time.Duration // before the rate
 	path  *path.Path    // with the delay
+
+	sendBuffer int // bytes that a socket of the ends may have sent and not acknowledged, or not sent yet; 0: as the kernel has it
 }
 
 const pathPortA, pathPortB = "path-a", "path-b"
@@ -36,13 +38,13 @@ func newWire(ctx context.Context, delay time.Duration) (*wire, error) {
 	return newWireLike(ctx, wire{delay: delay})
 }
 
-// newWireLike makes a wire with the same delay, loss and rate.
+// newWireLike makes a wire with the same delay, loss, rate and send buffers.
 func newWireLike(ctx context.Context, like wire) (*wire, error) {
 	t, err := topo.New(ctx, "bench")
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{pair: &pair{Topology: t}, delay: like.delay, loss: like.loss, rate: like.rate, queue: like.queue}
+	w := &wire{pair: &pair{Topology: t}, delay: like.delay, loss: like.loss, rate: like.rate, queue: like.queue, sendBuffer: like.sendBuffer}
 	if err := w.build(ctx); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -52,6 +54,14 @@ func newWireLike(ctx context.Context, like wire) (*wire, error) {
 func (w *wire) build(ctx context.Context) (err error) {
 	if err := w.hosts(ctx); err != nil {
 		return err
+	}
+	if w.sendBuffer > 0 {
+		for _, h := range []*topo.Host{w.a, w.b} {
+			// The least, the first and the most, of which the first two are the kernel's.
+			if err := h.Sysctl(ctx, fmt.Sprintf("net.ipv4.tcp_wmem=4096 16384 %d", w.sendBuffer)); err != nil {
+				return err
+			}
+		}
 	}
 	if w.host, err = w.Host(ctx, "wire"); err != nil {
 		return err
