@@ -208,7 +208,7 @@ vm: deps build bin/wireguard-go ## scenarios that need a distribution's kernel, 
 # One of each kind: the kernel's WireGuard and its underlay, an external interface, a module that Warren loads. `make test` does
 # without them where they cannot be run, but not in CI.
 VMFEW := kernel-(line-down|external-gre|bbr-netem-vrf)
-vm-few: ## three of those, which CI runs: some minutes, or one on a machine with nothing else to do
+vm-few: ## three of those, which CI runs: two minutes of processor time
 	@why=; if [ "$$(id -u)" != 0 ]; then why="they need root"; fi; \
 	if [ "$$(go env GOARCH)" != amd64 ]; then why="they are for amd64"; fi; \
 	if [ -z "$$why" ]; then $(MAKE) vm RUN='$(VMFEW)'; \
