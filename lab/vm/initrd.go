@@ -90,21 +90,21 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
-# What is to be written to is memory. The checkout may lie below one of these, and is seen through it.
-mkdir /dev/checkout
-mount --bind %[2]s /dev/checkout
+# What is to be written to is memory. The project may lie below one of these, and is seen through it.
+mkdir /dev/project
+mount --bind %[2]s /dev/project
 for at in /dev/shm /tmp /run /var; do mount -t tmpfs tmpfs $at; done
 mkdir -p %[2]s
-mount --bind /dev/checkout %[2]s
-umount /dev/checkout
+mount --bind /dev/project %[2]s
+umount /dev/project
 mkdir -p /var/lib /var/log /var/tmp /run/netns /run/lock
 ln -s /run /var/run
 echo %[1]s > /proc/sys/kernel/modprobe
 %[1]s -q tun # no device file has the kernel ask for it before it is there
 hostname vm
 ip link set lo up
-cd %[2]s || exit
-%[3]s </dev/null
+cd %[3]s || exit
+%[4]s </dev/null
 echo "vm: exit $?"
 sync
 echo o > /proc/sysrq-trigger
@@ -115,8 +115,8 @@ const modprobe = `#!/bin/sh
 exec modprobe -d %s "$@"
 `
 
-// writeInit writes what the machine does, and returns its path.
-func writeInit(k kernel, work string, command []string) (string, error) {
+// writeInit writes what the machine does in a directory of the project, and returns its path.
+func writeInit(k kernel, project, work string, command []string) (string, error) {
 	at := filepath.Dir(k.root)
 	helper, start := filepath.Join(at, "modprobe"), filepath.Join(at, "init")
 	quoted := make([]string, len(command))
@@ -129,7 +129,8 @@ func writeInit(k kernel, work string, command []string) (string, error) {
 			fmt.Fprintf(&environment, "%s ", quote(v))
 		}
 	}
-	text := fmt.Sprintf(secondInit, quote(helper), quote(work), "env "+environment.String()+strings.Join(quoted, " "))
+	line := "env " + environment.String() + strings.Join(quoted, " ")
+	text := fmt.Sprintf(secondInit, quote(helper), quote(project), quote(work), line)
 	return start, errors.Join(os.WriteFile(helper, fmt.Appendf(nil, modprobe, quote(k.root)), 0o755), os.WriteFile(start, []byte(text), 0o755))
 }
 

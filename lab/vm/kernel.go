@@ -20,24 +20,27 @@ type kernel struct {
 	version string
 }
 
-// fetchKernel returns the distribution's kernel, downloaded if it is not there.
-func fetchKernel(ctx context.Context) (k kernel, err error) {
-	if k, err = findKernel(); err == nil {
+// fetchKernel returns the distribution's kernel, which is downloaded to a directory if it is not there.
+func fetchKernel(ctx context.Context, root string) (k kernel, err error) {
+	if k, err = kernelIn(root); err == nil {
 		return k, nil
 	}
-	if k, err = download(ctx); err == nil || ctx.Err() != nil {
+	if k, err = download(ctx, root); err == nil || ctx.Err() != nil {
 		return k, err
 	}
 	// Without lists of packages, or with old ones: the mirror has the newest alone.
 	fmt.Fprintf(os.Stderr, "vm: the kernel cannot be downloaded: %v; trying again after apt-get update\n", err)
-	if _, err := output(ctx, "", "apt-get", "-q", "update"); err != nil {
-		return k, err
+	if _, err = output(ctx, "", "apt-get", "-q", "update"); err == nil {
+		k, err = download(ctx, root)
 	}
-	return download(ctx)
+	if err != nil {
+		err = fmt.Errorf("cannot be downloaded: %w\nIt is what Debian's package %s depends on: is one of its mirrors within reach, and in /etc/apt?", err, metapackage)
+	}
+	return k, err
 }
 
 // download gets the newest kernel, as far as the lists of packages know, and unpacks it.
-func download(ctx context.Context) (k kernel, err error) {
+func download(ctx context.Context, root string) (k kernel, err error) {
 	dependencies, err := output(ctx, "", "apt-cache", "depends", metapackage)
 	if err != nil {
 		return k, err
@@ -45,10 +48,6 @@ func download(ctx context.Context) (k kernel, err error) {
 	name := regexp.MustCompile(`linux-image-[0-9][^ \n]*-cloud-amd64`).FindString(dependencies)
 	if name == "" {
 		return k, fmt.Errorf("%s depends on no kernel: apt-get update, or is this Debian?", metapackage)
-	}
-	root, err := filepath.Abs(filepath.Join(dir, "kernel"))
-	if err != nil {
-		return k, err
 	}
 	fresh := root + ".download"
 	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(root), os.MkdirAll(fresh, 0o755)); err != nil {
@@ -77,14 +76,6 @@ func download(ctx context.Context) (k kernel, err error) {
 	}
 	if err := os.Rename(unpacked, root); err != nil {
 		return k, err
-	}
-	return findKernel()
-}
-
-func findKernel() (kernel, error) {
-	root, err := filepath.Abs(filepath.Join(dir, "kernel"))
-	if err != nil {
-		return kernel{}, err
 	}
 	return kernelIn(root)
 }
