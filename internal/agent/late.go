@@ -21,7 +21,8 @@ import (
 //
 // Both ends have all routes when the peer has sent its End-of-RIB markers (RFC 4724 section 2), and
 // its host has acknowledged this end's. A session that is continued after a restart of BGP leaves the
-// routes where they are (graceful restart), and then nothing is late.
+// routes where they are (graceful restart), and then nothing is late. So after `warren restart` the neighbors that are
+// there again carry what others would have carried which are not, as their line was lost meanwhile.
 
 // lateFor bounds for how long after the beginning of the BGP session a neighbor is late: not every
 // peer has graceful restart, without which there are no markers.
@@ -60,7 +61,7 @@ func (m *machine) exchanged(now time.Time, a *attachment, ev exchanged) []effect
 		return []effect{setLate{a.name, true}}
 	case s.inUse || !ev.established:
 		return nil
-	case ev.complete:
+	case ev.complete, ev.kept: // after a restart of this router, which tells nobody of its routes before it has heard all others
 		s.inUse = true
 		return []effect{setLate{a.name, false}}
 	case now.Sub(ev.since) >= lateFor:
