@@ -45,7 +45,7 @@ func (s *Speaker) close(n *neighbor, says bgp.Farewell) {
 	if (stops || says != (bgp.Farewell{})) && conn != nil {
 		conn.awaitPeer() // the peer is to have read it before the tunnel goes, or this process
 	}
-	if established && s.cease(addr, says) == nil {
+	if established && s.cease(addr, orPlain(says, stops)) == nil {
 		select {
 		case <-n.down:
 		case <-time.After(closeTimeout):
@@ -67,6 +67,18 @@ func (s *Speaker) close(n *neighbor, says bgp.Farewell) {
 	s.rib.lags = len(s.closing) > 0
 	s.mu.Unlock()
 	s.wake() // another neighbor may wait for the address
+}
+
+// orPlain is what the peer is told where nobody has said anything: it would show a shutdown as if an operator had asked for it.
+func orPlain(says bgp.Farewell, stops bool) bgp.Farewell {
+	switch {
+	case says != (bgp.Farewell{}):
+	case stops:
+		says.Text = "the router stops"
+	default:
+		says.Text = "the tunnel went down there, or the configuration was changed"
+	}
+	return says
 }
 
 // cease has GoBGP end an established session with a Cease.

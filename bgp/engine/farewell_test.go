@@ -33,7 +33,7 @@ func TestFarewell(t *testing.T) {
 	}{
 		{bgp.Farewell{Text: "new fiber"}, "the peer ended the session: shut down there: new fiber"},
 		{bgp.Farewell{Reset: true, Text: "once more"}, "the peer ended the session: reset there: once more"},
-		{bgp.Farewell{}, "the peer ended the session: shut down there"},
+		{bgp.Farewell{}, "the peer ended the session: shut down there: the tunnel went down there, or the configuration was changed"},
 	} {
 		t.Run(c.want, func(t *testing.T) {
 			l := link(t, 64513)

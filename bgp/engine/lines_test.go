@@ -78,7 +78,7 @@ func TestSessionsAreLogged(t *testing.T) {
 	if err := b.DeleteNeighbor(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	bookA.want(t, up, `level=WARN msg="BGP session ended" peer=b cause="the peer ended the session: shut down there"`)
+	bookA.want(t, up, `level=WARN msg="BGP session ended" peer=b cause="the peer ended the session: shut down there: the tunnel went down there, or the configuration was changed"`)
 	bookB.want(t, "established", `level=INFO msg="BGP session ended" peer=a cause="this router closed it: `)
 	if !regexp.MustCompile(`BGP session ended.* lasted=[0-9.]+m?s\n`).MatchString(bookA.text.String()) {
 		t.Errorf("it does not say how long it lasted:\n%s", bookA.text.String())

@@ -80,6 +80,7 @@ type session struct {
 	assigned []netip.Addr // those of them that this router takes
 	began    time.Time    // when the BGP session began that there was last; see late.go
 	inUse    bool         // routes use it beside others; see late.go
+	goesOn   bool         // routes of the BGP session before are kept until the next one announces them
 	came     time.Time    // when the tunnel came up
 	remote   string       // on the underlay, "" if there is none
 }

@@ -42,11 +42,11 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 		add("", "this kernel has no next-hop objects (Linux 5.3 and later have): of several ways to a prefix only the best is used, "+
 			"and when its tunnel is lost each of its prefixes is written again")
 	}
+	hints = append(hints, l.silentHints(now)...)
 	var lesser lesser
 	l.m.all(func(a *attachment) {
 		if h, ok := l.handles.tunnels[a.id]; ok {
 			s := h.Status()
-			add(a.peer.name, a.hint(silentHint(a, s, now)))
 			add(a.peer.name, a.hint(s.Hint)) // as of large packets that vanish on the underlay
 			add(a.peer.name, a.hint(keyHint(a, s, now)))
 			add(a.peer.name, a.hint(lesser.note(a, s)))
@@ -69,14 +69,41 @@ func certificateHint(t config.TLS, now time.Time) string {
 		t.CertFile, t.Certificate.Leaf.NotAfter.UTC().Format("2006-01-02 15:04 MST"))
 }
 
-// silentHint is about a peer that this router waits for, and that does not come.
-func silentHint(a *attachment, s tunnel.Status, now time.Time) string {
-	waits := now.Sub(s.Since).Truncate(time.Second)
-	if len(a.cfg.Remotes) > 0 || a.cfg.Transport == config.TransportExternal || s.State != tunnel.StateWaiting || waits < silentAfter {
-		return ""
+// silentHints are about peers that this router waits for, and that do not come: each by itself, or one of many.
+func (l *loop) silentHints(now time.Time) (hints []status.Hint) {
+	const most = 3 // by themselves
+	var names []string
+	l.m.all(func(a *attachment) {
+		h, ok := l.handles.tunnels[a.id]
+		if !ok || l.isElsewhere(a) {
+			return
+		}
+		s := h.Status()
+		waits := now.Sub(s.Since).Truncate(time.Second)
+		if len(a.cfg.Remotes) > 0 || a.cfg.Transport == config.TransportExternal || s.State != tunnel.StateWaiting || waits < silentAfter {
+			return
+		}
+		names = append(names, a.name)
+		hints = append(hints, status.Hint{Peer: a.peer.name, Text: a.hint(fmt.Sprintf(
+			"this router waits for the peer to connect and has not heard from it for %v: "+
+				"does the peer have remotes with this router's address and port, and do firewalls let it through? One of the two ends must have remotes", waits))})
+	})
+	if len(names) <= most {
+		return hints
 	}
-	return fmt.Sprintf("this router waits for the peer to connect and has not heard from it for %v: "+
-		"does the peer have remotes with this router's address and port, and do firewalls let it through? One of the two ends must have remotes", waits)
+	return []status.Hint{{Text: fmt.Sprintf("this router waits for %d peers to connect and has not heard from them for %v and longer: %s: "+
+		"do they have remotes with this router's address and port, and do firewalls let them through?", len(names), silentAfter, few(names))}}
+}
+
+// isElsewhere reports whether a peer that does not come is connected to another router, from which this one has what the peer alone
+// may have: what it is assigned, or what its import names without a range.
+func (l *loop) isElsewhere(a *attachment) bool {
+	learned := func(prefix netip.Prefix) bool {
+		from := l.state.origins[l.state.learned.Get(prefix)]
+		return slices.ContainsFunc(from.neighbors, func(n string) bool { return l.state.attached[n].peer != a.peer.name })
+	}
+	return slices.ContainsFunc(a.cfg.Assign, learned) ||
+		slices.ContainsFunc(a.peer.bgp.Import.Prefixes, func(f config.PrefixFilter) bool { return f.Le == f.Prefix.Bits() && learned(f.Prefix) })
 }
 
 // blockedHints is about BGP that does not get through tunnels that do.

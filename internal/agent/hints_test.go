@@ -188,3 +188,35 @@ func TestHintsOfForwarding(t *testing.T) {
 	w.announce()
 	w.hinted(t, time.Now())
 }
+
+// A spoke with a list of hubs is connected to one of them, and the others know that by what it announces there: they wait for nobody.
+func TestNoHintOfAPeerThatIsElsewhere(t *testing.T) {
+	spoke, assigned, hub := peerConfig("spoke", 0), peerConfig("assigned", 1), peerConfig("hub", 2)
+	prefix := netip.MustParsePrefix("10.100.100.26/32")
+	spoke.BGP.Import = config.Policy{Prefixes: []config.PrefixFilter{{Prefix: prefix, Ge: 32, Le: 32}}}
+	assigned.Tunnels[0].Assign = []netip.Prefix{prefix}
+	hub.BGP.Import = config.Policy{Prefixes: []config.PrefixFilter{{Prefix: netip.MustParsePrefix("10.100.100.0/24"), Ge: 24, Le: 32}}}
+	w := newWorld(t, router(spoke, assigned, hub))
+	now := time.Now()
+	w.tunnels.waits = map[string]time.Time{"spoke": now, "assigned": now}
+	if got := w.hints(now.Add(time.Minute)); len(got) != 2 {
+		t.Errorf("before anything is learned: %+v", got)
+	}
+	w.up(t, "hub")
+	w.learns(t, "10.100.100.26/32", "hub")
+	w.hinted(t, now.Add(time.Minute))
+}
+
+// Many peers that do not come are one hint.
+func TestHintOfManyPeersThatDoNotCome(t *testing.T) {
+	var peers []config.Peer
+	now, waits := time.Now(), map[string]time.Time{}
+	for i, name := range []string{"b", "c", "d", "e", "f"} {
+		peers = append(peers, peerConfig(name, i))
+		waits[name] = now
+	}
+	w := newWorld(t, router(peers...))
+	w.tunnels.waits = waits
+	w.hinted(t, now.Add(time.Minute), status.Hint{Text: "this router waits for 5 peers to connect and has not heard from them for 30s and longer: b, c, d and 2 more: " +
+		"do they have remotes with this router's address and port, and do firewalls let them through?"})
+}

@@ -21,7 +21,8 @@ import (
 //
 // Both ends have all routes when the peer has sent its End-of-RIB markers (RFC 4724 section 2), and
 // its host has acknowledged this end's. A session that is continued after a restart of BGP leaves the
-// routes where they are (graceful restart), and then nothing is late.
+// routes where they are (graceful restart), and then nothing is late. So after `warren restart` the neighbors that are
+// there again carry what others would have carried which are not, as their line was lost meanwhile.
 
 // lateFor bounds for how long after the beginning of the BGP session a neighbor is late: not every
 // peer has graceful restart, without which there are no markers.
@@ -35,6 +36,7 @@ type exchanged struct {
 	since       time.Time // when it began
 	complete    bool      // both ends have all routes
 	kept        bool      // those of the session before it are still used
+	stale       bool      // and wait for that of now to announce them again
 }
 
 func (exchanged) isEvent() {}
@@ -53,14 +55,16 @@ func (m *machine) exchanged(now time.Time, a *attachment, ev exchanged) []effect
 	another := !ev.established || !ev.since.Equal(s.began)
 	if ev.established {
 		s.began = ev.since
+	} else {
+		s.goesOn = ev.stale
 	}
 	switch {
 	case s.inUse && another && !ev.kept:
-		s.inUse = false
+		s.inUse, s.goesOn = false, false
 		return []effect{setLate{a.name, true}}
 	case s.inUse || !ev.established:
 		return nil
-	case ev.complete:
+	case ev.complete, s.goesOn: // after a restart of this router, which tells nobody of its routes before it has heard all others
 		s.inUse = true
 		return []effect{setLate{a.name, false}}
 	case now.Sub(ev.since) >= lateFor:
@@ -91,11 +95,12 @@ func (l *loop) followRoutes() {
 			continue
 		}
 		ev := exchanged{name: a.name, number: a.session.number, established: n.State == stateEstablished, since: n.Since, complete: n.EndOfRIB && n.Delivered}
-		if s := a.session; s.inUse && ev.established && ev.since.Equal(s.began) || !s.inUse && !ev.established {
+		if s := a.session; s.inUse && ev.established && ev.since.Equal(s.began) || !s.inUse && !ev.established && n.RestartUntil.IsZero() {
 			continue
 		}
 		// A session that begins from nothing takes those of the last one away, which the loop may not have seen yet.
-		ev.kept = l.state.learnedFrom(n) && (!ev.established || ev.complete || !n.RestartUntil.IsZero())
+		learned := l.state.learnedFrom(n)
+		ev.kept, ev.stale = learned && (!ev.established || ev.complete || !n.RestartUntil.IsZero()), learned && !n.RestartUntil.IsZero()
 		events = append(events, ev)
 	}
 	if events != nil {

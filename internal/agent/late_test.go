@@ -245,3 +245,31 @@ func TestOneGatewayOfTwoPeers(t *testing.T) {
 		t.Errorf("one gateway counts twice: %+v", ways)
 	}
 }
+
+// After a restart of this router all tunnels seem to be up again. The one over which BGP goes on carries, before both ends have said that they
+// have all routes, and not the one over which nothing comes.
+func TestSessionThatGoesOnCarries(t *testing.T) {
+	w, p := lateWorld(t)
+	w.speaker.stale, w.speaker.states = map[string]bool{"b": true, "c": true}, map[string]string{"b": "active", "c": "active"}
+	clear(w.speaker.complete)
+	for _, name := range []string{"b", "c"} {
+		w.m.named(name).session.inUse = false // as it begins
+		w.setLate(setLate{name, true})
+	}
+	w.turnOfSpeaker()
+	if got := w.states(p); got["b"] != status.WayUsed || got["c"] != status.WayUsed {
+		t.Errorf("before there is any session: %v", got)
+	}
+	delete(w.speaker.states, "b")
+	delete(w.speaker.stale, "b") // it has announced all of its routes at once
+	w.speaker.since = w.now().Add(time.Second)
+	w.turnOfSpeaker()
+	if got := w.states(p); got["b"] != status.WayUsed || got["c"] != status.WayReserve {
+		t.Errorf("with a session over one of them: %v", got)
+	}
+	delete(w.speaker.states, "c")
+	w.turnOfSpeaker()
+	if got := w.states(p); got["b"] != status.WayUsed || got["c"] != status.WayUsed {
+		t.Errorf("with a session over both: %v", got)
+	}
+}

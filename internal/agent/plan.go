@@ -138,7 +138,7 @@ func (pl planning) changeTunnel(a *attachment, next config.Tunnel) tunnelPlan {
 	t := tunnelPlan{at: a, next: next}
 	if keys := a.cfg.RemadeBy(next); len(keys) > 0 {
 		t.fate = tunnelRemade
-		for _, key := range a.cfg.Trust.KnownBy(next.Trust) {
+		for _, key := range a.cfg.KnownBy(next) {
 			if !slices.Contains(keys, key) { // an interface of the kernel's is remade for others
 				keys = append(keys, key)
 			}

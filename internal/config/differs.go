@@ -92,6 +92,15 @@ func (t Trust) KnownBy(o Trust) []string {
 	return d
 }
 
+// KnownBy returns the keys in which the peers of two tunnels are known otherwise, see [Trust.KnownBy]. What follows from the transport is no
+// reason of its own.
+func (t Tunnel) KnownBy(o Tunnel) []string {
+	if t.OverWireGuard() != o.OverWireGuard() {
+		o.Trust.First = t.Trust.First
+	}
+	return t.Trust.KnownBy(o.Trust)
+}
+
 // Claims reports whether a tunnel cannot be at work beside another, as both would be with one peer and
 // could not be told apart.
 func (t Tunnel) Claims(o Tunnel) bool {

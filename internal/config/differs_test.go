@@ -109,3 +109,22 @@ func TestAnnouncedBy(t *testing.T) {
 		t.Errorf("added %v, removed %v", added, removed)
 	}
 }
+
+// Which of a secret's keys is this end's is said by nothing over TLS: another transport is no other AS number.
+func TestAnotherTransportIsNoOtherKey(t *testing.T) {
+	over := func(transport string, first bool) Tunnel {
+		return Tunnel{Transport: transport, Trust: Trust{Method: TrustSecret, First: first}}
+	}
+	for _, c := range []struct {
+		a, b Tunnel
+		want []string
+	}{
+		{over(TransportTLS, false), over(TransportWireGuard, true), nil},
+		{over(TransportAuto, true), over(TransportTLS, false), nil},
+		{over(TransportWireGuard, false), over(TransportAuto, true), []string{"asn"}},
+	} {
+		if got := c.a.KnownBy(c.b); !slices.Equal(got, c.want) {
+			t.Errorf("%s to %s: %v, want %v", c.a.Transport, c.b.Transport, got, c.want)
+		}
+	}
+}

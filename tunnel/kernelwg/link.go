@@ -51,6 +51,7 @@ type Link struct {
 	dev     device
 	log     *slog.Logger
 	resolve remote.Resolver
+	names   remote.Names
 	pause   time.Duration // roundsApart, or less in tests
 
 	mu    sync.Mutex

@@ -74,7 +74,7 @@ func (s *seeker) round(ctx context.Context) {
 	}
 	var errs []error
 	plan := remote.Plan{
-		Remotes: s.cfg.Remotes, Network: "udp", Random: s.cfg.RandomOrder, Patience: s.cfg.ConnectTimeout, Resolve: s.resolve,
+		Remotes: s.cfg.Remotes, Network: "udp", Random: s.cfg.RandomOrder, Patience: s.cfg.ConnectTimeout, Resolve: s.names.Resolver(s.resolve),
 	}
 	for g := range plan.Groups(ctx, &s.book, func(err error) { errs = append(errs, err) }) {
 		addrs := remote.Reachable(g.Addrs)

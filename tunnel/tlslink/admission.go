@@ -50,6 +50,9 @@ func (e *Endpoint) vouched(chain []*x509.Certificate) (*credential, error) {
 		}
 		return cred, nil
 	}
+	if len(names) > 0 && (&credential{trust: Trust{CA: a.CA, PeerName: names[0]}, now: e.cfg.Now}).verify(chain, true) == nil {
+		return nil, fmt.Errorf("the CA vouches for %q, and no peer here has that name, nor is it among those that are accepted", names[0])
+	}
 	return nil, nil
 }
 

@@ -59,7 +59,7 @@ func TestNoAdmission(t *testing.T) {
 		mayAsk       bool
 		peer, reason string // what it is told, and why the hub refused it
 	}{
-		"other name": {ca, &x509.Certificate{DNSNames: []string{"mallory"}}, false, refused, "no peer here has the fingerprint"},
+		"other name": {ca, &x509.Certificate{DNSNames: []string{"mallory"}}, false, refused, `the CA vouches for "mallory", and no peer here has that name, nor is it among those that are accepted`},
 		"other CA":   {other, &x509.Certificate{DNSNames: []string{"spoke1"}}, false, refused, "not signed by the configured CA"},
 		"expired":    {ca, expired, false, refused, "expired"},
 		"refused":    {ca, &x509.Certificate{DNSNames: []string{"spoke1"}}, true, "spoke1: there is no room", "there is no room"},

@@ -94,9 +94,9 @@ func (k *known) replace(old, with []netip.Addr) {
 	}
 }
 
-// lookup resolves a remote of a link, and has its addresses known.
+// lookup resolves a remote of a link, and has its addresses known. Those beside an error are what it had last.
 func (l *Link) lookup(ctx context.Context, name string) ([]netip.AddrPort, error) {
-	addrs, err := l.resolve(ctx, "tcp", name)
+	addrs, err := l.names.Resolver(l.resolve)(ctx, "tcp", name)
 	if err == nil {
 		l.e.gate.known.resolved(&l.whereabouts, name, addrs)
 	}

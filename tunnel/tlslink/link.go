@@ -74,6 +74,7 @@ type Link struct {
 	leaving *handoverRequest // nil: this end stays; its done is nil when it was answered
 
 	resolve remote.Resolver
+	names   remote.Names
 
 	routes   []atomic.Pointer[lane] // one for each queue; nil while down
 	waits    []waits                // one for each queue

@@ -169,6 +169,22 @@ func TestRestartedPeerReplacesItsSession(t *testing.T) {
 	exchangePackets(t, again, b)
 }
 
+// Two machines may have keys of their own, and certificates for one name: other keys would not help.
+func TestTwoMachinesWithOneName(t *testing.T) {
+	ca := newAuthority(t)
+	named := func(name string) *end {
+		return newEnd(t, Config{Certificate: ca.issue(t, &x509.Certificate{DNSNames: []string{name}})}, "far")
+	}
+	trust := func(name string) Trust { return Trust{CA: ca.pool, PeerName: name} }
+	hub, first, second := named("hub"), named("spoke"), named("spoke")
+	hub.start(trust("spoke"))
+	first.start(trust("hub"), hub.addr())
+	hub.waitEvents(1)
+	second.start(trust("hub"), hub.addr())
+	hub.waitError(`somebody else has a certificate for "spoke" too, at 127.0.0.1`)
+	first.waitError(`another router with a certificate for "spoke" is connected: give each router a certificate for a name of its own`)
+}
+
 // Two machines with the same keys do not replace each other for ever: the one that was
 // replaced is refused while the other is connected, and status at both ends says why.
 func TestTwoMachinesWithOneKey(t *testing.T) {

@@ -254,3 +254,24 @@ func (p *proxy) cut() {
 }
 
 func (p *proxy) heal() { p.refuse.Store(false); p.frozen.Store(false) }
+
+// The name servers are behind the line that is lost, or behind the tunnel: the peer is dialed where it was.
+func TestDialsWithoutNameServers(t *testing.T) {
+	t.Parallel()
+	s, c := servers(t, 1)[0], client(t)
+	way := newProxy(t, s.addr())
+	var dead atomic.Bool
+	c.resolver = func(context.Context, string, string) ([]netip.AddrPort, error) {
+		if dead.Load() {
+			return nil, errors.New("the DNS does not answer")
+		}
+		return []netip.AddrPort{netip.MustParseAddrPort(way.addr())}, nil
+	}
+	c.start(secretTrust(0), "server:1")
+	c.waitEvents(1)
+	dead.Store(true)
+	way.cut()
+	c.waitEvents(2)
+	way.heal()
+	c.waitEvents(3)
+}

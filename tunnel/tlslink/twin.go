@@ -9,7 +9,7 @@ import (
 // was heard last.
 const twinMemory = 2 * time.Minute
 
-// twin is another machine that has the keys of the peer, which is connected: most often a
+// twin is another machine that has the keys of the peer, which is connected, or that a CA vouches for by the same name: most often a
 // copy of it. The goroutine of Link.Run owns it.
 type twin struct {
 	heard  time.Time // last; zero: not, or no longer
@@ -22,15 +22,20 @@ type twin struct {
 // ones are told of.
 func (l *Link) refuseTwin(in *incoming) {
 	from := in.wire.remote().Addr()
-	go in.reject("another router with this router's keys is connected: give each router keys of its own")
+	has, todo, both := "this peer's key", "give each router keys of its own", "two machines have one key"
+	refusal := "another router with this router's keys is connected: " + todo
+	if t := &in.wire.proof.cred.trust; t.CA != nil { // a key of its own would not help
+		has, todo, both = fmt.Sprintf("a certificate for %q too", t.PeerName), "give each router a certificate for a name of its own", "two machines have one name"
+		refusal = fmt.Sprintf("another router with a certificate for %q is connected: %s", t.PeerName, todo)
+	}
+	go in.reject(refusal)
 	l.twin.heard = l.e.cfg.Now()
 	if l.twin.times++; l.twin.times == 1 {
 		return
 	}
-	l.twin.reason = fmt.Sprintf("somebody else has this peer's key, at %s, and is refused while %s is connected: give each router keys of its own",
-		from, l.session.remote.Addr())
+	l.twin.reason = fmt.Sprintf("somebody else has %s, at %s, and is refused while %s is connected: %s", has, from, l.session.remote.Addr(), todo)
 	if l.report.SetError(l.twin.reason) {
-		l.log.Warn("two machines have one key", "err", l.twin.reason)
+		l.log.Warn(both, "err", l.twin.reason)
 	}
 }
 

@@ -69,6 +69,7 @@ type Link struct {
 	roundTrip atomic.Int64 // in ns, that was measured last
 
 	resolve remote.Resolver
+	names   remote.Names
 
 	path *path
 	ways ways

@@ -33,7 +33,7 @@ func (l *Link) lookUp(ctx context.Context, found chan<- resolved) {
 			return false
 		}
 	}
-	plan := remote.Plan{Remotes: l.cfg.Remotes, Network: "udp", Patience: l.cfg.ConnectTimeout, Resolve: l.resolve}
+	plan := remote.Plan{Remotes: l.cfg.Remotes, Network: "udp", Patience: l.cfg.ConnectTimeout, Resolve: l.names.Resolver(l.resolve)}
 	for g := range plan.Groups(ctx, &remote.Book{}, func(err error) { errs = append(errs, err) }) {
 		g.Addrs = remote.Reachable(g.Addrs)
 		r.groups = append(r.groups, g)

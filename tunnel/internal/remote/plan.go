@@ -12,7 +12,7 @@ import (
 // DefaultConnectTimeout is how long an attempt at one address may take before the next begins.
 const DefaultConnectTimeout = 2 * time.Second
 
-// Resolver is [Lookup], or what a test has instead.
+// Resolver is [Lookup], or what a test has instead. Addresses beside an error are those that the remote had before ([Names]).
 type Resolver func(ctx context.Context, network, remote string) ([]netip.AddrPort, error)
 
 // Group is addresses of one remote that are tried together.
@@ -40,7 +40,7 @@ type answer struct {
 // Groups looks all remotes up at once, and returns the groups in the order in which they are to be
 // tried: those of good addresses, then those of bad ones, as it is better to try these than
 // none. First comes before them, be it good or bad, and what is in it once. The families of a
-// remote take turns (RFC 8305, section 4). What is wrong with a remote is told to failed. Book
+// remote take turns (RFC 8305, section 4). What is wrong with a remote is told to failed, also where it has addresses of before. Book
 // may be read until the sequence ends.
 func (p *Plan) Groups(ctx context.Context, book *Book, failed func(error)) iter.Seq[Group] {
 	return func(yield func(Group) bool) {
@@ -52,6 +52,8 @@ func (p *Plan) Groups(ctx context.Context, book *Book, failed func(error)) iter.
 		take := func(i int, a answer) bool {
 			if a.err != nil {
 				failed(a.err)
+			}
+			if len(a.addrs) == 0 {
 				return true
 			}
 			good, worse := book.Split(p.others(Interleave(a.addrs)), time.Now())

@@ -138,3 +138,32 @@ func TestPlanGoesOnWithoutDNS(t *testing.T) {
 		break
 	}
 }
+
+// A name that cannot be looked up any more has the addresses that it had last, until it can again; what is wrong is told. One
+// that never could has none.
+func TestPlanGoesOnWithOldAddresses(t *testing.T) {
+	answers := fakeNames{"a:1": addrs("192.0.2.1:1"), "b:1": addrs("192.0.2.9:1")}
+	var names Names
+	groups := func() (all []Group, errs int) {
+		p := Plan{Remotes: []string{"a:1", "b:1", "x:1"}, Patience: time.Minute, Resolve: names.Resolver(answers.resolve)}
+		return slices.Collect(p.Groups(t.Context(), &Book{}, func(error) { errs++ })), errs
+	}
+	expect := func(wantErrs int, want ...string) {
+		t.Helper()
+		var got []netip.AddrPort
+		all, errs := groups()
+		for _, g := range all {
+			got = append(got, g.Addrs...)
+		}
+		if !slices.Equal(got, addrs(want...)) || errs != wantErrs {
+			t.Errorf("%v, %d errors; want %v, %d", got, errs, want, wantErrs)
+		}
+	}
+	expect(1, "192.0.2.1:1", "192.0.2.9:1")
+	delete(answers, "a:1")
+	expect(2, "192.0.2.1:1", "192.0.2.9:1")
+	delete(answers, "b:1")
+	expect(3, "192.0.2.1:1", "192.0.2.9:1")
+	answers["a:1"] = addrs("192.0.2.2:1")
+	expect(2, "192.0.2.2:1", "192.0.2.9:1")
+}
