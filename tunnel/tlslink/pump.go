@@ -28,8 +28,8 @@ var buffers = sync.Pool{New: func() any { return new(buffer) }}
 // When sending has to wait somebody else reads on, and has packets wait in the queue's backlog, which the pump sends next, and
 // which decides about them:
 //
-//   - on a slow lane, or one that stands still, another pump. When nothing waits any more the first one ends. So a queue has two
-//     pumps at most, one of which reads and one of which sends;
+//   - on a slow lane another pump. When nothing waits any more the first one ends. So a queue has two pumps at most, one of which
+//     reads and one of which sends;
 //   - on a fast one the timer of the wait, which leaves off when the wait is over. Two pumps that take turns cost processor time.
 type pump struct {
 	link  *Link
@@ -46,8 +46,8 @@ type pump struct {
 const (
 	// relieveAfter is how long a fast lane may have its pump wait before somebody else reads. Most waits are shorter.
 	relieveAfter = time.Millisecond
-	// standsStill is how long until that is another pump, which is woken when there is something to read.
-	standsStill = 50 * time.Millisecond
+	// readRarely is the most time between two reads in a long wait.
+	readRarely = 100 * time.Millisecond
 )
 
 // aloneFrames bounds what is read of a flow alone in each relieveAfter of a wait: up to 2 Gbit/s. On a faster line, where a wait that
@@ -110,15 +110,12 @@ func (p *pump) overdue() {
 		return
 	}
 	waited := monotonic() - p.since
-	switch {
-	case waited < relieveAfter:
+	if waited < relieveAfter {
 		p.arm(relieveAfter - waited)
-	case waited < standsStill:
-		p.readOn()
-		p.arm(relieveAfter)
-	default:
-		p.relieve()
+		return
 	}
+	p.readOn()
+	p.arm(min(max(relieveAfter, waited/8), readRarely))
 }
 
 // readOn has all that is in the queue wait, until the pump goes on. Of a flow alone it reads no more than aloneFrames at a time.
