@@ -50,10 +50,10 @@ const (
 	readRarely = 100 * time.Millisecond
 )
 
-// aloneFrames bounds what is read of a flow alone in each relieveAfter of a wait: up to 2 Gbit/s. On a faster line, where a wait that
+// aloneBytes bounds what is read of a flow alone in each relieveAfter of a wait: up to 2 Gbit/s. On a faster line, where a wait that
 // long is mostly one for a processor, it has nobody to let pass, and frames that wait here are gone from the processor's cache when
 // they are sent.
-const aloneFrames = 4
+const aloneBytes = 256 << 10
 
 // pump reads a queue of the device for as long as that lasts, or another goroutine does it.
 func (l *Link) pump(queue int) error {
@@ -118,15 +118,17 @@ func (p *pump) overdue() {
 	p.arm(min(max(relieveAfter, waited/8), readRarely))
 }
 
-// readOn has all that is in the queue wait, until the pump goes on. Of a flow alone it reads no more than aloneFrames at a time.
+// readOn has all that is in the queue wait, until the pump goes on. Of a flow alone it reads no more than aloneBytes at a time.
 func (p *pump) readOn() {
-	for n := 0; p.waits.Load() && p.link.gate.Load() == nil; n++ {
-		if n >= aloneFrames && p.backlog().flows() < 2 {
+	for read := 0; p.waits.Load() && p.link.gate.Load() == nil; {
+		if read >= aloneBytes && p.backlog().flows() < 2 {
 			return
 		}
-		if _, err := p.readToWait(); err != nil {
+		n, _, err := p.readToWait()
+		if err != nil {
 			return // the pump finds the same
 		}
+		read += n
 	}
 }
 
@@ -213,7 +215,7 @@ func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, fine []
 // collect reads packets that have to wait, until there are none, the tunnel is paused, or nobody sends any more, and sends them then.
 func (p *pump) collect() error {
 	for p.reads.Load() && p.link.gate.Load() == nil {
-		begins, err := p.readToWait()
+		_, begins, err := p.readToWait()
 		if err != nil {
 			return err
 		}
@@ -225,15 +227,15 @@ func (p *pump) collect() error {
 	return nil
 }
 
-// readToWait reads a packet and has it wait. It reports whether nobody sends; then the caller does.
-func (p *pump) readToWait() (begins bool, err error) {
+// readToWait reads a frame of n bytes and has it wait. It reports whether nobody sends; then the caller does.
+func (p *pump) readToWait() (n int, begins bool, err error) {
 	packet := takePacket(packetSizes[largestPacket])
-	n, err := p.link.dev.TryRead(p.queue, packet.Data[headerLen:])
+	n, err = p.link.dev.TryRead(p.queue, packet.Data[headerLen:])
 	if err != nil || n <= tun.HeaderLen {
 		putPacket(packet)
-		return false, err
+		return 0, false, err
 	}
-	return p.wait(packet, n), nil
+	return n, p.wait(packet, n), nil
 }
 
 // wait has a frame of n bytes wait that was read into a packet of the largest size, which it takes. It reports whether nobody sends; then

@@ -20,6 +20,10 @@ func waitingPump(packets ...[]byte) (*pump, *fakeDevice) {
 	return p, dev
 }
 
+// aloneFrames is how many packets of packetsOfOne are read at a time.
+const aloneFrames = (aloneBytes + 15000) / (15000 + tun.HeaderLen)
+
+// packetsOfOne returns packets of one flow.
 func packetsOfOne(n int) (packets [][]byte) {
 	for i := range n {
 		packets = append(packets, numbered(15000, 1, uint32(i)))
