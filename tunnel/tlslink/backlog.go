@@ -34,11 +34,12 @@ func (b *backlog) begin() bool {
 	return true
 }
 
-// end is called by the one that reads, and so knows that nothing waits.
-func (b *backlog) end() {
+// end has the caller send no more, unless packets wait. It reports whether none does.
+func (b *backlog) end() bool {
 	b.mu.Lock()
-	b.sending = false
-	b.mu.Unlock()
+	defer b.mu.Unlock()
+	b.sending = b.queue != nil && b.queue.Len() > 0
+	return !b.sending
 }
 
 // push has a packet wait. It reports whether nobody sends; then the caller does from now on.
@@ -54,6 +55,16 @@ func (b *backlog) push(flow uint64, p *fq.Packet) (begins bool) {
 	return begins
 }
 
+// flows returns of how many flows packets wait.
+func (b *backlog) flows() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.queue == nil {
+		return 0
+	}
+	return b.queue.Flows()
+}
+
 // batch is packets that are sent together.
 type batch struct {
 	frames  []byte
@@ -67,9 +78,8 @@ func (b *batch) release() {
 	}
 }
 
-// take takes packets in their turn, until there are enough bytes for a send: into buf, unless it is one alone. When there are
-// none, the caller does not send any more, if it was its turn.
-func (b *backlog) take(buf *buffer, enough int, limits fq.Limits, turn bool) (t batch) {
+// take takes packets in their turn, until there are enough bytes for a send: into buf, unless it is one alone.
+func (b *backlog) take(buf *buffer, enough int, limits fq.Limits) (t batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now, n := monotonic(), 0
@@ -87,9 +97,6 @@ func (b *backlog) take(buf *buffer, enough int, limits fq.Limits, turn bool) (t 
 		putPacket(p)
 	}
 	t.frames = buf[:n]
-	if turn && t.packets == 0 {
-		b.sending = false
-	}
 	return t
 }
 
@@ -172,7 +179,7 @@ const flushFor = partTimeout / 2
 func (ln *lane) flush(queues []int, until time.Duration) error {
 	for _, q := range queues {
 		for monotonic() < until {
-			sent, bytes, err := ln.sendBatch(&ln.s.link.backlogs[q], false)
+			sent, bytes, err := ln.sendBatch(&ln.s.link.backlogs[q])
 			if err != nil {
 				return err
 			}

@@ -65,14 +65,16 @@ func (ln *lane) isVital() bool { return ln == ln.s.first.Load() }
 func (ln *lane) acquire(p *pump) {
 	shared := ln.queues.Add(1) > 1
 	if shared {
-		p.waits().begin()
+		p.waited().begin()
 	}
 	if !ln.sending.TryLock() {
+		p.mu.Lock()
 		ln.keepsWaiting(p)
+		p.mu.Unlock()
 		ln.sending.Lock()
 	}
 	if shared {
-		p.waits().end()
+		p.waited().end()
 	}
 	ln.sender.Store(p)
 }
@@ -84,7 +86,7 @@ func (ln *lane) release(p *pump) {
 	p.goesOn()
 }
 
-// keepsWaiting has another pump read while one waits for the lane.
+// keepsWaiting has somebody read in place of a pump that waits for the lane. The pump's mu is held.
 func (ln *lane) keepsWaiting(p *pump) {
 	if ln.pace.isSlow() {
 		p.relieve()
@@ -93,10 +95,16 @@ func (ln *lane) keepsWaiting(p *pump) {
 	}
 }
 
-// blocks is called when what is being sent has to wait for the kernel.
+// blocks is called when what is being sent has to wait for the kernel: a pump's packets, or what crypto/tls has to say meanwhile.
 func (ln *lane) blocks() {
 	ln.pace.blocked.Store(true)
-	if p := ln.sender.Load(); p != nil {
+	p := ln.sender.Load()
+	if p == nil || p.waits.Load() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ln.sender.Load() == p { // it has not gone on, and does not before mu is free
 		ln.keepsWaiting(p)
 	}
 }
@@ -114,15 +122,15 @@ func (ln *lane) sendData(p *pump, frames []byte) error {
 }
 
 // sendWaiting sends packets of a pump's queue that have waited, a batch of them, when the line takes it. sent is how many,
-// 0 if none waits any more; then the pump does not send any more (backlog).
+// 0 if none waits any more.
 func (ln *lane) sendWaiting(p *pump) (sent, bytes int, err error) {
 	ln.acquire(p)
 	defer ln.release(p)
-	return ln.sendBatch(p.backlog(), true)
+	return ln.sendBatch(p.backlog())
 }
 
-// sendBatch is for who has the lock. turn: the caller is the one that sends, until nothing waits.
-func (ln *lane) sendBatch(b *backlog, turn bool) (sent, bytes int, err error) {
+// sendBatch is for who has the lock.
+func (ln *lane) sendBatch(b *backlog) (sent, bytes int, err error) {
 	if ln.moved {
 		return 0, 0, errMoved
 	}
@@ -134,7 +142,7 @@ func (ln *lane) sendBatch(b *backlog, turn bool) (sent, bytes int, err error) {
 	ln.followPace(0)
 	buf := buffers.Get().(*buffer)
 	defer buffers.Put(buf)
-	batch := b.take(buf, ln.pace.batch, ln.pace.limits, turn)
+	batch := b.take(buf, ln.pace.batch, ln.pace.limits)
 	if batch.packets == 0 {
 		return 0, 0, nil
 	}

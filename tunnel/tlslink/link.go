@@ -24,7 +24,7 @@ import (
 //   - the goroutine of Run has the arbiter, the session and the dial; everything
 //     else reaches it through channels;
 //   - one goroutine for each queue of the device reads it and sends on the lane
-//     that routes names, if there is one; where the lane makes it wait another one reads (see pump.go);
+//     that routes names, if there is one; where the lane makes it wait somebody else reads (see pump.go);
 //   - each lane of a session has a goroutine that receives and writes to the
 //     device, and each session one that sends what is not data (session.go).
 type Link struct {

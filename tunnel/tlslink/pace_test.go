@@ -57,7 +57,7 @@ func TestLongFramesWaitInParts(t *testing.T) {
 	p.add(packet(1000))
 	buf, bytes, parts := new(buffer), 0, 0
 	for {
-		b := l.backlogs[0].take(buf, 1, fq.Limits{Target: time.Hour, Interval: time.Hour}, true)
+		b := l.backlogs[0].take(buf, 1, fq.Limits{Target: time.Hour, Interval: time.Hour})
 		if b.packets == 0 {
 			break
 		}

@@ -25,22 +25,35 @@ var buffers = sync.Pool{New: func() any { return new(buffer) }}
 // pump is a goroutine that reads a queue of the device and sends what it reads on the lane that has the queue. Without a
 // lane packets are dropped, as the kernel does on an interface without a carrier, unless the tunnel is paused (pause.go).
 //
-// When sending has to wait another pump reads on. It has packets wait in the queue's backlog, which the first one sends, and
-// which decides about them. When nothing waits any more the first one ends. So a queue has two pumps at most, one of which
-// reads and one of which sends, and one while its lane takes all at once.
+// When sending has to wait somebody else reads on, and has packets wait in the queue's backlog, which the pump sends next, and
+// which decides about them:
+//
+//   - on a slow lane another pump. When nothing waits any more the first one ends. So a queue has two pumps at most, one of which
+//     reads and one of which sends;
+//   - on a fast one the timer of the wait, which leaves off when the wait is over. Two pumps that take turns cost processor time.
 type pump struct {
 	link  *Link
 	queue int
 	reads atomic.Bool // this is the one that reads
+	waits atomic.Bool // for a fast lane; changed with mu held, but for its end
 
-	mu    sync.Mutex
-	stays bool        // what it sends has to wait, and nobody else reads; guarded by mu
-	timer *time.Timer // for relieve, while stays; guarded by mu
+	mu    sync.Mutex    // held by whoever reads in its place
+	since time.Duration // when it began to wait (monotonic); guarded by mu
+	timer *time.Timer   // for overdue; guarded by mu
+	armed bool          // it will call; guarded by mu
 }
 
-// relieveAfter is how long a fast lane may have its pump wait before another one reads. Most waits are shorter, and two goroutines that
-// take turns cost processor time.
-const relieveAfter = time.Millisecond
+const (
+	// relieveAfter is how long a fast lane may have its pump wait before somebody else reads. Most waits are shorter.
+	relieveAfter = time.Millisecond
+	// readRarely is the most time between two reads in a long wait.
+	readRarely = 100 * time.Millisecond
+)
+
+// aloneBytes bounds what is read of a flow alone in each relieveAfter of a wait: up to 2 Gbit/s. On a faster line, where a wait that
+// long is mostly one for a processor, it has nobody to let pass, and frames that wait here are gone from the processor's cache when
+// they are sent.
+const aloneBytes = 256 << 10
 
 // pump reads a queue of the device for as long as that lasts, or another goroutine does it.
 func (l *Link) pump(queue int) error {
@@ -59,52 +72,75 @@ func (l *Link) pump(queue int) error {
 	return nil
 }
 
-// relieve has another goroutine read, unless one does.
+// relieve has another pump read, unless one does. mu is held, and the pump sends.
 func (p *pump) relieve() {
 	if p.reads.CompareAndSwap(true, false) {
 		p.link.pumps.Go(func() error { return p.link.pump(p.queue) })
 	}
 }
 
-// relieveLater does so if the pump has to wait for longer.
+// relieveLater has the timer read if the pump has to wait for longer. mu is held, and the pump sends.
 func (p *pump) relieveLater() {
-	if !p.reads.Load() {
+	if !p.reads.Load() || p.waits.Load() {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.stays:
-		return
-	case p.timer == nil:
-		p.timer = time.AfterFunc(relieveAfter, p.overdue)
-	default:
-		p.timer.Reset(relieveAfter)
+	p.since = monotonic()
+	p.waits.Store(true)
+	if !p.armed {
+		p.arm(relieveAfter)
 	}
-	p.stays = true
 }
 
-// overdue is called by the timer, maybe by one that was too late to be stopped: what counts is stays.
+// arm sets the timer, which is left alone when the wait is over before: many are in a millisecond. mu is held.
+func (p *pump) arm(after time.Duration) {
+	p.armed = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(after, p.overdue)
+	} else {
+		p.timer.Reset(after)
+	}
+}
+
+// overdue is called by the timer, maybe in a later wait than the one that it was set for.
 func (p *pump) overdue() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stays {
-		p.relieve()
+	p.armed = false
+	if !p.waits.Load() {
+		return
+	}
+	waited := monotonic() - p.since
+	if waited < relieveAfter {
+		p.arm(relieveAfter - waited)
+		return
+	}
+	p.readOn()
+	p.arm(min(max(relieveAfter, waited/8), readRarely))
+}
+
+// readOn has all that is in the queue wait, until the pump goes on. Of a flow alone it reads no more than aloneBytes at a time.
+func (p *pump) readOn() {
+	for read := 0; p.waits.Load() && p.link.gate.Load() == nil; {
+		if read >= aloneBytes && p.backlog().flows() < 2 {
+			return
+		}
+		n, _, err := p.readToWait()
+		if err != nil {
+			return // the pump finds the same
+		}
+		read += n
 	}
 }
 
-// goesOn is called when it does not wait any more. Afterwards nobody else reads who does not yet.
+// goesOn is called when it does not wait any more. Afterwards nobody reads in its place who does not yet.
 func (p *pump) goesOn() {
-	p.mu.Lock()
+	p.waits.Store(false)
+	p.mu.Lock() // for who still does
 	defer p.mu.Unlock()
-	if p.stays {
-		p.stays = false
-		p.timer.Stop()
-	}
 }
 
 func (p *pump) backlog() *backlog { return &p.link.backlogs[p.queue] }
-func (p *pump) waits() *waits     { return &p.link.waits[p.queue] }
+func (p *pump) waited() *waits    { return &p.link.waits[p.queue] }
 
 // drain sends all that is in the queue. The first packet goes at once: most often
 // it is the only one, and somebody may be waiting for it. The others are sent in
@@ -131,7 +167,7 @@ func (p *pump) drain() error {
 	return nil
 }
 
-// forward reads a batch and sends it, as nothing waits that it could overtake. It ends with that, or another goroutine reads.
+// forward reads a batch and sends it, as nothing waits that it could overtake, and then what has come to wait meanwhile.
 func (p *pump) forward(enough int) error {
 	buf := buffers.Get().(*buffer)
 	defer buffers.Put(buf)
@@ -148,9 +184,7 @@ func (p *pump) forward(enough int) error {
 	case n > 0:
 		p.link.transmit(p, buf[:n], packets)
 	}
-	if p.reads.Load() {
-		p.backlog().end()
-	} else {
+	if !p.backlog().end() {
 		p.sendBacklog()
 	}
 	return err
@@ -181,21 +215,27 @@ func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, fine []
 // collect reads packets that have to wait, until there are none, the tunnel is paused, or nobody sends any more, and sends them then.
 func (p *pump) collect() error {
 	for p.reads.Load() && p.link.gate.Load() == nil {
-		packet := takePacket(packetSizes[largestPacket])
-		n, err := p.link.dev.TryRead(p.queue, packet.Data[headerLen:])
-		if err != nil || n <= tun.HeaderLen {
-			putPacket(packet)
-			if err != nil {
-				return err
-			}
-			continue
+		_, begins, err := p.readToWait()
+		if err != nil {
+			return err
 		}
-		if p.wait(packet, n) {
+		if begins {
 			p.sendBacklog()
 			return nil
 		}
 	}
 	return nil
+}
+
+// readToWait reads a frame of n bytes and has it wait. It reports whether nobody sends; then the caller does.
+func (p *pump) readToWait() (n int, begins bool, err error) {
+	packet := takePacket(packetSizes[largestPacket])
+	n, err = p.link.dev.TryRead(p.queue, packet.Data[headerLen:])
+	if err != nil || n <= tun.HeaderLen {
+		putPacket(packet)
+		return 0, false, err
+	}
+	return n, p.wait(packet, n), nil
 }
 
 // wait has a frame of n bytes wait that was read into a packet of the largest size, which it takes. It reports whether nobody sends; then
@@ -336,7 +376,9 @@ func (p *pump) sendBacklog() {
 				return
 			}
 		case sent == 0:
-			return
+			if p.backlog().end() {
+				return
+			}
 		default:
 			l.noteSent(sent, bytes)
 		}

@@ -50,6 +50,8 @@ type Queue struct {
 	flows      [flows]flow
 	fresh, old list // of flows that have packets or had some, by turn
 
+	listed int // in these lists
+
 	packets int
 	memory  int // capacity of their buffers
 }
@@ -89,6 +91,9 @@ func (l *list) removeFirst() {
 // Len returns how many packets wait.
 func (q *Queue) Len() int { return q.packets }
 
+// Flows returns of how many flows packets wait, or have waited until their last turn.
+func (q *Queue) Flows() int { return q.listed }
+
 // Push has a packet wait, which came now and belongs to a flow.
 func (q *Queue) Push(now time.Duration, flow uint64, p *Packet) {
 	f := &q.flows[flow%flows]
@@ -105,6 +110,7 @@ func (q *Queue) Push(now time.Duration, flow uint64, p *Packet) {
 	q.memory += cap(p.Data)
 	if !f.listed {
 		f.listed, f.credit = true, quantum
+		q.listed++
 		q.fresh.append(f)
 	}
 	for q.packets > MaxPackets || q.memory > MaxBytes {
@@ -168,6 +174,7 @@ func (q *Queue) Pop(now time.Duration, limits Limits) *Packet {
 			q.old.append(f)
 		} else {
 			f.listed = false
+			q.listed--
 		}
 	}
 }

@@ -85,9 +85,13 @@ func TestTurns(t *testing.T) {
 		"few bytes go first": {[]packet{{1, 1600}, {1, 1600}, {1, 1600}, {2, 60}, {3, 60}}, []uint64{1, 2, 3, 1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := newOwner()
+			o, flows := newOwner(), map[uint64]bool{}
 			for _, p := range tc.in {
 				o.push(0, p.flow, p.size)
+				flows[p.flow] = true
+			}
+			if o.Flows() != len(flows) {
+				t.Errorf("packets of %d flows, want %d", o.Flows(), len(flows))
 			}
 			var got []uint64
 			for {
@@ -97,8 +101,8 @@ func TestTurns(t *testing.T) {
 				}
 				got = append(got, flow)
 			}
-			if !slices.Equal(got, tc.out) || o.Len() != 0 {
-				t.Fatalf("%v, want %v; %d left", got, tc.out, o.Len())
+			if !slices.Equal(got, tc.out) || o.Len() != 0 || o.Flows() != 0 {
+				t.Fatalf("%v, want %v; %d left, of %d flows", got, tc.out, o.Len(), o.Flows())
 			}
 		})
 	}
