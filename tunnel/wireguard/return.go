@@ -87,7 +87,7 @@ func (l *Link) seekFirst(now time.Time) (look bool) {
 	if b.taken {
 		first = good
 	}
-	msg := l.peer.Ask(now, b.taken, first)
+	msg := l.peer.Ask(now, b.taken)
 	if msg == nil { // not now
 		b.asked, b.taken, b.next = time.Time{}, false, now.Add(b.every/8)
 		return false

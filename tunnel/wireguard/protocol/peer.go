@@ -63,8 +63,6 @@ type Peer struct {
 	places     []netip.AddrPort // where the peer may be, if these are several
 	left       []netip.AddrPort // of them, where it was left for another
 	only       []netip.AddrPort // of them, where it is looked for alone; nil: at all
-	asked      []netip.AddrPort // where the latest question was put,
-	askedAt    time.Time        // and when; zero: none was
 	stamped    timestamp        // of the initiation that we sent last
 	timers     timers
 	sent, got  uint64    // by the peer in all sessions, and of that to this end

@@ -9,18 +9,19 @@ import (
 
 // Several machines may have one peer's keys, of which one at a time is used, or one machine may have
 // several addresses. The caller knows the places, tries them, and decides which is used. What was
-// left for another may still send, and begin handshakes for as long as it has a session. What was asked
+// left for another may still send, and begin handshakes for as long as it has a session: also with a Peer that knows
+// nothing of that, as it was added after. Several machines would draw the peer from one to the next for ever. What was asked
 // whether it is there may begin one too: it has answered, and its session is not used.
 
 var (
-	errLeft  = errors.New("the peer is used at another place, for which it was left there, or not taken there yet")
+	errLeft  = errors.New("the peer is used at another of its places")
 	errAsked = errors.New("no session is to be made of it")
 )
 
 // SetPlaces says where the peer may be found. If there are several places, an initiation that comes
 // from elsewhere does not move the peer until its sender uses the answer, which it may not hear; and
-// while the peer is heard where it is, initiations from places where it was left, or only asked, are not
-// answered.
+// while the peer is heard where it is, initiations from the other places are not answered. One machine that was restarted and
+// begins with another of its addresses is answered when nothing comes from the one before.
 func (p *Peer) SetPlaces(places []netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,17 +48,17 @@ func (p *Peer) wasLeftLocked(from netip.AddrPort) bool {
 	return from != p.endpoint && slices.Contains(p.left, from)
 }
 
-// askedFor is for how long a machine that was asked may go on with handshakes of its own (section 6.4).
-const askedFor = rekeyAttemptTime + rekeyTimeout
-
 // isUnwantedLocked reports whether an initiation from a place is not answered, for the peer is looked for at another, or a session with
 // it works there.
 func (p *Peer) isUnwantedLocked(now time.Time, from netip.AddrPort) bool {
-	if p.only != nil && from != p.endpoint && slices.Contains(p.places, from) && !slices.Contains(p.only, from) {
+	if from == p.endpoint || !slices.Contains(p.places, from) {
+		return false
+	}
+	if p.only != nil && !slices.Contains(p.only, from) {
 		return true
 	}
-	asked := from != p.endpoint && now.Sub(p.askedAt) < askedFor && slices.Contains(p.asked, from)
-	return (asked || p.wasLeftLocked(from)) && p.current.sendable(now, 1) && now.Sub(p.spoke) < rekeyTimeout
+	// After a silence of two keepalives this end begins a handshake itself.
+	return p.current.sendable(now, 1) && now.Sub(p.spoke) < max(rekeyTimeout, 2*p.keepalive)
 }
 
 // leaveLocked notes that the peer is at another place from now on, by this end's choice. Where there
@@ -104,14 +105,13 @@ type question struct {
 	take bool // the answer makes the session, and the place, that are used
 }
 
-// Ask returns an initiation for some places where the peer is not now, with the first of its keys, or the
+// Ask returns an initiation for places where the peer is not now, with the first of its keys, or the
 // next after a question without an answer. Without take, the answer only
 // shows in [Status.Replied]; the session that it makes at the other end is never used. With take,
 // the session is used from the answer on, and the peer is where that comes from. What is on its
-// way in the session before still arrives. An initiation from there is not answered meanwhile. Ask returns
-// nil while the session is not in use at both
+// way in the session before still arrives. Ask returns nil while the session is not in use at both
 // ends, or a handshake is under way, which ends a question.
-func (p *Peer) Ask(now time.Time, take bool, places []netip.AddrPort) []byte {
+func (p *Peer) Ask(now time.Time, take bool) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.question != nil {
@@ -128,7 +128,6 @@ func (p *Peer) Ask(now time.Time, take bool, places []netip.AddrPort) []byte {
 		return nil
 	}
 	p.question = &question{hs, take}
-	p.asked, p.askedAt = slices.Clone(places), now
 	if take {
 		p.initiated = now
 	}
