@@ -28,10 +28,14 @@ import (
 // dead too. Both is RFC 4724's case. One that is acknowledged is alive, and RFC 4271's: the new connection gets a
 // Cease.
 //
+// Two connections may cross, so that the session is established on one before the other one is looked at. That is a collision like
+// any, and none that the log makes much of.
+//
 // In either case the new connection must have brought an OPEN with which there could be a session.
 const (
 	openTimeout  = 5 * time.Second       // for a peer that connects to send its OPEN, plus patience
 	answerTime   = 3 * time.Second       // for an established connection to answer, plus patience; no hold time is shorter
+	crossTime    = 3 * time.Second       // after the session for a connection to come that the peer made before, plus patience: SYNs get lost
 	ackPrecision = 10 * time.Millisecond // of when the kernel says that an acknowledgment came
 )
 
@@ -150,17 +154,24 @@ func tcpInfo(conn *net.TCPConn) (info *unix.TCPInfo, err error) {
 	return info, err
 }
 
-// turnAway closes a connection that the peer has made, and tells it why, if that is not nil. What it has sent is read
-// before, as a connection that is closed with bytes unread is reset, and the peer would lose the NOTIFICATION.
+// turnAway refuses a connection that may be somebody else's than the peer's, which the operator is told if the other end is.
 func (s *Speaker) turnAway(n *neighbor, conn *net.TCPConn, why *judge.Notification) {
+	if why != nil {
+		n.turnedAway.Do(func() {
+			s.log.Warn("a connection from the peer's address to BGP is refused: another program or user of its router may have made it, or a host that comes by its address",
+				slog.String("peer", n.Name), slog.String("reason", why.Text))
+		})
+	}
+	s.refuse(conn, why)
+}
+
+// refuse closes a connection that the peer has made, and tells it why, if that is not nil. What it has sent is read
+// before, as a connection that is closed with bytes unread is reset, and the peer would lose the NOTIFICATION.
+func (s *Speaker) refuse(conn *net.TCPConn, why *judge.Notification) {
 	if why == nil {
 		conn.Close()
 		return
 	}
-	n.turnedAway.Do(func() {
-		s.log.Warn("a connection from the peer's address to BGP is refused: another program or user of its router may have made it, or a host that comes by its address",
-			slog.String("peer", n.Name), slog.String("reason", why.Text))
-	})
 	s.work.Go(func() { part(conn, why) })
 }
 
@@ -180,6 +191,18 @@ func part(conn *net.TCPConn, last *judge.Notification) {
 
 // mostUnread bounds what is read of who sends more.
 const mostUnread = 64 << 10
+
+// crossed reports whether a connection that came at a time, and is of a router with that ID, may be one that the peer of this one made
+// before it had the session, which that peer may learn of so much later.
+func (c *peerConn) crossed(id netip.Addr, came time.Time, later time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.up.IsZero() {
+		return false
+	}
+	open, _ := c.judge.PeerOpen()
+	return open.RouterID == id && came.Before(c.up.Add(later))
+}
 
 // peerID is the router ID in the peer's OPEN, and whether the session is established on the connection and goes on.
 func (c *peerConn) peerID() (id netip.Addr, up bool) {

@@ -69,6 +69,7 @@ type peerConn struct {
 	ended    error     // what Read returns once out is empty
 	awaits   bool      // see awaitPeer
 	heard    time.Time // when the peer sent something last; see alive.go
+	up       time.Time // when the session was established, or went on, on this connection; zero: it was not
 	parted   bool      // GoBGP has sent the NOTIFICATION that ends the session
 	notified bool      // a NOTIFICATION went through, one way or the other
 	cut      bool      // GoBGP has the end from endLocked, by a NOTIFICATION that no end has sent
@@ -245,6 +246,9 @@ func (c *peerConn) feed(b []byte) {
 	before, ended, at := c.judge.Counts(), c.judge.EndOfRIB(), len(c.out)
 	var err error
 	c.out, err = c.judge.FromPeer(c.out, b)
+	if c.up.IsZero() && c.judge.Established() {
+		c.up = c.heard
+	}
 	c.noteRefreshesLocked(c.heard)
 	if at == 0 {
 		c.base = c.out[:0]

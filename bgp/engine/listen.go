@@ -117,6 +117,7 @@ func (s *Speaker) listenedForLocked(n *neighbor, remote netip.Addr) *neighbor {
 // receive hands a connection that n made to GoBGP when GoBGP takes it. No other
 // one is made to n meanwhile: each end would keep its own.
 func (s *Speaker) receive(n *neighbor, conn *net.TCPConn) {
+	came := time.Now()
 	defer s.leave(n, conn)
 	if !s.setWaiting(n) {
 		conn.Close()
@@ -129,13 +130,13 @@ func (s *Speaker) receive(n *neighbor, conn *net.TCPConn) {
 			s.turnAway(n, conn, why)
 			return
 		}
-		done = s.take(n, conn, open)
+		done = s.take(n, conn, open, came)
 	}
 }
 
 // take is the part of receive that is done for one connection at a time. It returns false if there is a connection meanwhile,
-// so that an OPEN is needed.
-func (s *Speaker) take(n *neighbor, conn *net.TCPConn, open *judge.Open) (done bool) {
+// so that an OPEN is needed. came is when the connection did.
+func (s *Speaker) take(n *neighbor, conn *net.TCPConn, open *judge.Open, came time.Time) (done bool) {
 	select {
 	case n.turn <- struct{}{}:
 		defer func() { <-n.turn }()
@@ -151,7 +152,12 @@ func (s *Speaker) take(n *neighbor, conn *net.TCPConn, open *judge.Open) (done b
 		return true // a later one has taken its place, and closed it
 	}
 	if have.conn != nil {
-		if replaces, why := s.collide(n, have, open); !replaces {
+		switch replaces, why := s.collide(n, have, open); {
+		case replaces:
+		case have.conn.crossed(open.RouterID, came, n.patience(crossTime)):
+			s.refuse(conn, why)
+			return true
+		default:
 			s.turnAway(n, conn, why)
 			return true
 		}

@@ -136,6 +136,7 @@ func (c *peerConn) attach(tcp *net.TCPConn, next *judge.Session) bool {
 	c.marked, c.arrived, c.refreshes = [2]bool{}, false, [2]refresh{}
 	c.tcp.Store(tcp)
 	c.heard = time.Now()
+	c.up = c.heard
 	c.speak()
 	c.wakeLocked()
 	return true

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +91,46 @@ func TestTakeover(t *testing.T) {
 	waitRoutes(t, s, "")
 	p.update(64513, prefixes("10.3.0.0/16"), nil)
 	waitRoutes(t, s, "b", "10.3.0.0/16")
+}
+
+// TestCrossedConnections: a connection that the peer made before it had the session is refused as any other one is, and the log does not
+// take it for somebody's who wants the session.
+func TestCrossedConnections(t *testing.T) {
+	var book logBook
+	s := startSpeaker(t, 64512, "10.0.0.1", book.use)
+	local, peer := addRaw(t, s, "b", 64513, func(n *Neighbor) { n.RTT = 10 * time.Second }) // there is time, on a busy machine too
+	first := dialWhenActive(t, s, "b", peer, local)
+	waitState(t, s, "b", stateOpenSent)
+	crossed := dialRaw(t, peer, local)
+	first.establish(64513, "10.0.0.2")
+	waitState(t, s, "b", stateEstablished)
+	first.serve()
+	refused := func(p *rawPeer, id string) (logged bool) {
+		t.Helper()
+		p.send(openMessage(t, 64513, id))
+		wantNotification(t, p, gobgp.BGP_ERROR_CEASE, gobgp.BGP_ERROR_SUB_CONNECTION_COLLISION_RESOLUTION)
+		book.mu.Lock()
+		defer book.mu.Unlock()
+		return strings.Contains(book.text.String(), "another program or user of its router may have made it")
+	}
+	if refused(crossed, "10.0.0.2") {
+		t.Errorf("the operator is told of a collision:\n%s", &book.text)
+	}
+	if !refused(dialRaw(t, peer, local), "10.0.0.3") {
+		t.Error("the operator is not told of another router")
+	}
+	s.mu.Lock()
+	conn := s.neighbors["b"].session.conn
+	s.mu.Unlock()
+	id := netip.MustParseAddr("10.0.0.2")
+	for came, want := range map[time.Duration]bool{-time.Second: true, 0: true, crossTime - 1: true, crossTime: false, time.Hour: false} {
+		if got := conn.crossed(id, conn.up.Add(came), crossTime); got != want {
+			t.Errorf("the peer's own connection, %v after the session: %v", came, got)
+		}
+	}
+	if new(peerConn).crossed(id, time.Time{}, crossTime) {
+		t.Error("a connection crosses with one that has no session")
+	}
 }
 
 // TestReplacedBy decides between two connections.

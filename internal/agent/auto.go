@@ -20,7 +20,7 @@ func (i *interfaces) openAuto(name string, t config.Tunnel, report reporter) (tu
 		return nil, err
 	}
 	c := auto.Config{
-		Name: name, Device: dev, Events: report.event, Offered: report.offered,
+		Name: name, Device: dev, Dials: len(t.Remotes) > 0, Events: report.event, Offered: report.offered,
 		Moved:  func(to auto.Transport, why string) { report.moved(to.String(), why) },
 		Logger: i.log,
 	}

@@ -46,7 +46,7 @@
 //     packet. While an underlay interface filters so, the guard adds rules for
 //     the addresses that transports dial and the ports they listen on, at all IPv4
 //     addresses of the underlay, which the filter's lookup meets, and which jump as the
-//     rule for the mark does. Control learns both of most sockets; ListensTCP and
+//     rule for the mark does. For many ports and addresses they are a chain (chain.go). Control learns both of most sockets; ListensTCP and
 //     ListensUDP are for those that it does not see.
 //     With src_valid_mark alone nothing is gained, as packets arrive unmarked. The
 //     loose filter (2) drops only what has no way back at all: it counts while there

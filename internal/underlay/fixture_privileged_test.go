@@ -35,7 +35,6 @@ import (
 const (
 	remote4  = "198.51.100.1"
 	remote6  = "2001:db8:99::1"
-	owned    = 186
 	patience = 30 * time.Second
 )
 

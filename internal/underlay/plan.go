@@ -22,8 +22,9 @@ const (
 // sends the transports' packets to entry, and the transports' rules. Their priorities,
 // and their targets, count from 0.
 type plan struct {
-	jump  uint32
-	rules []rule
+	jump   uint32
+	before uint32 // the last priority up to jump that a rule of others has
+	rules  []rule
 }
 
 // newPlan makes a plan from the rules of others, in the kernel's order. copies has,
@@ -43,6 +44,9 @@ func newPlan(others []rule, uid uint32, copies map[uint32]uint32) plan {
 	t := translation{others: others, uid: uid, copies: copies, labels: make([]uint32, len(others)+1)}
 	for i, r := range others {
 		t.labels[i] = t.next()
+		if r.priority <= p.jump {
+			p.before = max(p.before, r.priority)
+		}
 		if r.priority >= p.jump { // what comes before is looked up before
 			t.add(i)
 		}

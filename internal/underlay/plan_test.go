@@ -464,7 +464,7 @@ func TestPlanAgainstModel(t *testing.T) {
 		for original, number := range copies {
 			tables[number] = tables[original].clean()
 		}
-		all := slices.Concat(others, p.jumps(nil), p.at(first), []rule{newRule(firstOwn, nl.FR_ACT_UNREACHABLE), newRule(entry, nl.FR_ACT_NOP)})
+		all := slices.Concat(others, p.jumps(returning{}), p.at(first), []rule{newRule(firstOwn, nl.FR_ACT_UNREACHABLE), newRule(entry, nl.FR_ACT_NOP)})
 		slices.SortStableFunc(all, func(a, b rule) int { return int(a.priority) - int(b.priority) })
 		for range 4 {
 			pkt := packet{

@@ -124,7 +124,7 @@ func (k *kernel) rpFilters() (map[int]int, error) {
 // portWithoutRule is the one that the kernel takes no rule for (include/net/fib_rules.h, fib_rule_port_range_valid).
 const portWithoutRule = 65535
 
-// returnRules are the selectors of what else goes the transports' way, so that answers
+// returning are the selectors of what else goes the transports' way, so that answers
 // come in through a strict filter. The
 // filter asks for the way back to the sender in a lookup that carries no mark,
 // and drops the packet if the answer is the tunnel. It does look like a lookup
@@ -132,33 +132,36 @@ const portWithoutRule = 65535
 // for a listener that cannot know who will call, by its own address and port. That
 // may be an address of another interface than the one that filters, of loopback for one:
 // what is sent to any of them comes in by each.
-func (l links) returnRules(paths []returnPath) []rule {
-	var rules []rule
-	var listeners []returnPath
-	for _, p := range paths {
-		if !p.remote.IsValid() {
-			if p.port != portWithoutRule {
-				listeners = append(listeners, p)
-			}
-			continue
-		}
-		rules = append(rules, rule{iif: "lo", to: netip.PrefixFrom(p.remote, 32)})
-	}
+type returning struct {
+	each []rule // what one of these selects
+	// And what both one of these selects and one of those.
+	addresses, ports []rule
+}
+
+// returning selects for these paths.
+func (l links) returning(paths []returnPath) (all returning) {
+	own := make(map[netip.Addr]bool)
 	for _, addr := range l.addrs {
-		if !addr.Is4() || addr.IsLoopback() { // IPv6 has no such filter, and nothing comes to 127.0.0.0/8 from elsewhere
-			continue
-		}
-		for _, p := range listeners {
-			if p.local.IsValid() && p.local != addr {
-				continue
-			}
-			// Without an input interface: the kernel looks at ports only for rules without "iif lo".
-			rules = append(rules, rule{
-				from: netip.PrefixFrom(addr, 32), ipProto: p.ipProto, sport: span{uint32(p.port), uint32(p.port), true},
-			})
+		if addr.Is4() && !addr.IsLoopback() && !own[addr] { // IPv6 has no such filter, and nothing comes to 127.0.0.0/8 from elsewhere
+			own[addr] = true
+			all.addresses = append(all.addresses, rule{from: netip.PrefixFrom(addr, 32)})
 		}
 	}
-	return rules
+	for _, p := range paths {
+		// Without an input interface: the kernel looks at ports only for rules without "iif lo".
+		port := rule{ipProto: p.ipProto, sport: span{uint32(p.port), uint32(p.port), true}}
+		switch {
+		case p.remote.IsValid():
+			all.each = append(all.each, rule{iif: "lo", to: netip.PrefixFrom(p.remote, 32)})
+		case p.port == portWithoutRule:
+		case !p.local.IsValid():
+			all.ports = append(all.ports, port)
+		case own[p.local]:
+			port.from = netip.PrefixFrom(p.local, 32)
+			all.each = append(all.each, port)
+		}
+	}
+	return all
 }
 
 func (g *Guard) reportStrict(strict map[uint32]string) {

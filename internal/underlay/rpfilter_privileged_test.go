@@ -151,6 +151,27 @@ func TestStrictFilterAndDatagrams(t *testing.T) {
 	}
 }
 
+// answer echoes TCP in the test's namespace, on a port of the kernel's choice, until the test ends.
+func (h *host) answer(ctl control) netip.AddrPort {
+	h.t.Helper()
+	lc := net.ListenConfig{Control: ctl}
+	l, err := lc.Listen(h.t.Context(), "tcp4", "0.0.0.0:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go echo(c)
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
 // serveDatagrams echoes UDP in the test's namespace until the test ends.
 func (h *host) serveDatagrams(ctl control, address string) (port uint16) {
 	h.t.Helper()
@@ -263,6 +284,100 @@ func TestPortsOfTheDaemonBefore(t *testing.T) {
 	}
 	if begin(func(*Guard) {}); gone() != 4 {
 		t.Error("the rules stay of ports that nothing listens on: this test proves nothing")
+	}
+}
+
+// TestManyPortsAtManyAddresses: each port is let in at each address, by few rules, and what the router forwards from the same port is
+// not led off. Rules of former versions are replaced, those of others stay, and a guard that takes over what a killed one has left
+// removes it.
+func TestManyPortsAtManyAddresses(t *testing.T) {
+	const ports, addresses = 20, 6 // two of them the host's
+	h := newHost(t)
+	h.swallow()
+	for i := range addresses - 2 {
+		h.ip(fmt.Sprintf("addr add 10.9.1.%d/24 dev u1", 10+i))
+	}
+	h.run("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.ip_forward=1")
+	foreign := []string{"from all iif u2 goto 32766", "from 10.9.77.1 iif u2 ipproto udp sport 4430 goto 32766"}
+	for _, r := range foreign {
+		h.ip("rule add " + r + " priority 500")
+	}
+	former := "from 10.9.1.1 ipproto udp sport 4999"
+	h.ip("rule add " + former + " goto 8279001 priority 32765 protocol 186")
+	k, err := openKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	g, err := New(Config{FIBProtocol: owned, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reconcile := func(g *Guard) {
+		t.Helper()
+		if _, err := g.reconcile(k, dirtyAll); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.SetTunnels([]string{"tun0"})
+	for range ports - 2 {
+		g.ListensUDP(h.serveDatagrams(g.Control(""), ":0"))
+	}
+	var some []netip.AddrPort
+	for range 2 {
+		some = append(some, h.answer(g.Control("")))
+		g.ListensTCP(some[len(some)-1])
+	}
+	reconcile(g)
+	rules := func() (n int) { // that are not behind all others
+		for line := range strings.Lines(h.ip("rule")) {
+			if strings.Contains(line, "827900") && !strings.HasPrefix(line, "82") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := rules(); n > ports+addresses+2 {
+		t.Errorf("%d rules:\n%s", n, h.ip("rule"))
+	}
+	if strings.Contains(h.ip("rule"), former) {
+		t.Errorf("a rule of a former version is there:\n%s", h.ip("rule"))
+	}
+	for _, l := range some {
+		for _, to := range []string{"10.9.1.1", "10.9.1.10", fmt.Sprintf("10.9.1.%d", 10+addresses-3)} {
+			h.callIn(remote4, fmt.Sprintf("%s:%d", to, l.Port()))
+		}
+		if out := h.ip(fmt.Sprintf("route get %s from 10.9.2.77 iif u2 ipproto tcp sport %d", remote4, l.Port())); !strings.Contains(out, "tun0") {
+			t.Errorf("forwarded traffic is led off: %s", out)
+		}
+	}
+	// A rule of somebody's at the place of the chain.
+	h.ip("rule add priority 32763 iif lo lookup main suppress_prefixlength 0")
+	reconcile(g)
+	h.callIn(remote4, fmt.Sprintf("10.9.1.10:%d", some[0].Port()))
+	h.ip("rule del priority 32763")
+	reconcile(g)
+	// The next daemon listens on nothing.
+	next, err := New(Config{FIBProtocol: owned, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.SetTunnels([]string{"tun0"})
+	reconcile(next)
+	if n := rules(); n != 1 { // that of the mark
+		t.Errorf("%d rules are left:\n%s", n, h.ip("rule"))
+	}
+	reconcile(g)
+	if err := g.RemoveLeft(); err != nil {
+		t.Error(err)
+	}
+	if n := rules(); n != 0 || strings.Contains(h.ip("rule"), "8279") {
+		t.Errorf("%d rules are left:\n%s", n, h.ip("rule"))
+	}
+	for _, r := range foreign {
+		if !strings.Contains(h.ip("rule"), r) {
+			t.Errorf("%q was removed:\n%s", r, h.ip("rule"))
+		}
 	}
 }
 

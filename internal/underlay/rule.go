@@ -51,6 +51,16 @@ func newRule(priority uint32, action uint8) rule {
 	return rule{priority: priority, action: action, suppressPrefix: -1, suppressIfgroup: -1}
 }
 
+// jump returns a rule that has every packet go on with those of another priority.
+func jump(priority, to uint32) rule {
+	r := newRule(priority, nl.FR_ACT_GOTO)
+	r.target = to
+	return r
+}
+
+// inChain reports whether a rule is one of a chain's.
+func (r rule) inChain() bool { return r.action == nl.FR_ACT_GOTO && r.table == chainTable }
+
 // withoutSelectors is what the rule does, for every packet and in nobody's name. Being
 // for VRFs is both a selector and what a rule does, and stays.
 func (r rule) withoutSelectors() rule {

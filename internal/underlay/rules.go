@@ -12,21 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// jumps are the rules that send packets to the transports' rules: one for the mark,
-// and one for each of returns, which are selectors.
-func (p plan) jumps(returns []rule) []rule {
-	mark := newRule(p.jump, nl.FR_ACT_GOTO)
-	mark.mark, mark.mask = Mark, MarkMask
-	jumps := []rule{mark}
-	for _, r := range returns {
-		jumps = append(jumps, newRule(p.jump, nl.FR_ACT_GOTO).selecting(r))
-	}
-	for i := range jumps {
-		jumps[i].target = entry
-	}
-	return jumps
-}
-
 // isOwnRule recognises the guard's rules: by their priority, or as jumps there.
 // Versions before rules were translated looked up table 8279 instead.
 func (g *Guard) isOwnRule(r rule) bool {
@@ -34,7 +19,7 @@ func (g *Guard) isOwnRule(r rule) bool {
 	case r.priority >= firstOwn && r.priority <= lastOwn:
 		return true
 	case r.action == nl.FR_ACT_GOTO:
-		return r.target >= firstOwn && r.target <= lastOwn
+		return r.target >= firstOwn && r.target <= lastOwn || r.inChain()
 	case r.action == nl.FR_ACT_TO_TBL && !r.invert:
 		return r.table == formerTable && (r.protocol == g.protocol || r.mark == Mark && r.mask == MarkMask)
 	}
@@ -75,7 +60,7 @@ func (p plan) at(base uint32) []rule {
 // other half of the priorities, and one rule is added or deleted that leads there. The
 // kernel could not do it in place: it takes a rule for one that it has if that one has
 // more selectors (net/core/fib_rules.c, rule_exists).
-func (g *Guard) syncRules(k *kernel, family int, own []rule, p plan, returns []rule) error {
+func (g *Guard) syncRules(k *kernel, family int, own []rule, p plan, back returning) error {
 	if len(p.rules) > mostRules {
 		return fmt.Errorf("underlay: %d %s rules: the guard can follow %d", len(p.rules), familyName(family), mostRules)
 	}
@@ -99,7 +84,8 @@ func (g *Guard) syncRules(k *kernel, family int, own []rule, p plan, returns []r
 		}
 		inSecond = !inSecond
 	}
-	jumps := p.jumps(returns)
+	jumps := p.jumps(back)
+	s.clearChain(jumps)
 	s.add(jumps...)
 	keep := slices.Concat(here, jumps, []rule{newRule(firstOwn, nl.FR_ACT_UNREACHABLE), newRule(entry, nl.FR_ACT_NOP)})
 	if inSecond {
@@ -213,7 +199,7 @@ func (s *ruleSync) clearHalf(base uint32) {
 	}
 }
 
-// deleteBut deletes all rules of the guard but those to keep: jumps before what they lead
+// deleteBut deletes all rules of the guard but those to keep: a chain, then jumps before what they lead
 // to, and last what keeps other packets from getting there.
 func (s *ruleSync) deleteBut(keep []rule) {
 	kept := make(map[rule]bool, len(keep))
@@ -222,6 +208,8 @@ func (s *ruleSync) deleteBut(keep []rule) {
 		kept[r] = true
 	}
 	rest := slices.DeleteFunc(s.all(), func(o rule) bool { return kept[o] })
+	s.deleteChain(rest)
+	rest = slices.DeleteFunc(rest, rule.inChain)
 	rank := func(r rule) int {
 		switch {
 		case r.priority < firstOwn:

@@ -153,12 +153,12 @@ func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 	g.outer.setLocals(l.addrs)
 	g.reportStrict(l.strict)
 	g.setStrict(len(l.strict) > 0)
-	var returns []rule
+	var back returning
 	if len(l.strict) > 0 {
-		returns = l.returnRules(paths)
+		back = l.returning(paths)
 	}
 	for _, family := range families {
-		whole, err := g.reconcileFamily(k, family, what&flagOf(family) != 0, l, returns)
+		whole, err := g.reconcileFamily(k, family, what&flagOf(family) != 0, l, back)
 		if errors.Is(err, unix.EAFNOSUPPORT) && family == unix.AF_INET6 {
 			continue // this kernel has no IPv6, or is told not to
 		}
@@ -168,7 +168,7 @@ func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 		if !whole {
 			again |= flagOf(family)
 		}
-		returns = nil // IPv6 has no such filter
+		back = returning{} // IPv6 has no such filter
 	}
 	return again, nil
 }
@@ -176,7 +176,7 @@ func (g *Guard) reconcile(k *kernel, what dirty) (again dirty, err error) {
 // reconcileFamily is reconcile for one family: what the rules say of the tables, the
 // copies of those, the rules that lead to the copies, in this order. Without routes only
 // the tables are looked at that were not known yet.
-func (g *Guard) reconcileFamily(k *kernel, family int, routes bool, l links, returns []rule) (whole bool, err error) {
+func (g *Guard) reconcileFamily(k *kernel, family int, routes bool, l links, back returning) (whole bool, err error) {
 	own, others, err := g.listRules(k, family)
 	if err != nil {
 		return false, err
@@ -195,7 +195,7 @@ func (g *Guard) reconcileFamily(k *kernel, family int, routes bool, l links, ret
 		return false, err
 	}
 	g.watched[family].Store(w)
-	if err := g.syncRules(k, family, own, newPlan(others, g.uid, w.copies), returns); err != nil {
+	if err := g.syncRules(k, family, own, newPlan(others, g.uid, w.copies), back); err != nil {
 		return false, err
 	}
 	return whole, g.clearTables(k, family, w)

@@ -166,12 +166,12 @@ func TestPortsThatAreTold(t *testing.T) {
 	}
 }
 
-// TestReturnRulesOfOneAddress: a listener on one address takes nothing from programs that have the port at another.
-func TestReturnRulesOfOneAddress(t *testing.T) {
+// TestReturnOfOneAddress: a listener on one address takes nothing from programs that have the port at another.
+func TestReturnOfOneAddress(t *testing.T) {
 	here, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("10.255.0.1")
 	l := links{addrs: []netip.Addr{here, other}}
 	for local, want := range map[netip.Addr]int{{}: 2, here: 1} {
-		rules := l.returnRules([]returnPath{{local: local, port: 443, ipProto: unix.IPPROTO_TCP}})
+		rules := plan{}.jumps(l.returning([]returnPath{{local: local, port: 443, ipProto: unix.IPPROTO_TCP}}))[1:]
 		if len(rules) != want || rules[0].from.Addr() != here {
 			t.Errorf("listening on %v: %+v", local, rules)
 		}
@@ -181,9 +181,9 @@ func TestReturnRulesOfOneAddress(t *testing.T) {
 // The kernel refuses a rule for the last port, which must not keep it from getting the others.
 func TestLastPortHasNoRule(t *testing.T) {
 	l := links{addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
-	rules := l.returnRules([]returnPath{{port: 65535, ipProto: unix.IPPROTO_UDP}, {port: 65534, ipProto: unix.IPPROTO_UDP}})
-	if len(rules) != 1 || rules[0].sport.last != 65534 {
-		t.Errorf("%+v", rules)
+	back := l.returning([]returnPath{{port: 65535, ipProto: unix.IPPROTO_UDP}, {port: 65534, ipProto: unix.IPPROTO_UDP}})
+	if len(back.each) > 0 || len(back.ports) != 1 || back.ports[0].sport.last != 65534 {
+		t.Errorf("%+v", back)
 	}
 }
 

@@ -21,6 +21,10 @@ const (
 	// formerTable is what earlier versions used. wg-quick takes the mark that it is told to
 	// use for the number of its table, so it may be in use.
 	formerTable = 0x2057
+
+	// chainTable is the number by which the rules of a chain are known, see chain. It would be that of the copy of table 0, which
+	// there is not.
+	chainTable = firstTable
 )
 
 // isOwnTable tells the numbers of copies, and of the next-hop objects of learned routes, which

@@ -50,9 +50,22 @@ type trial struct {
 	rest   time.Duration // between the last one, in vain, and again
 }
 
+// stop has TLS carry for another reason, or not any more.
+func (t *trial) stop() { t.before, t.gains = 0, false }
+
+// counted is for how long the peer has told without a gap of the time in which this transport carries. The restart of one of the ends
+// makes one.
+func (c *choice) counted() time.Duration {
+	if len(c.losses.reports) == 0 {
+		return 0
+	}
+	last := c.losses.reports[len(c.losses.reports)-1].at
+	return max(0, min(last.Sub(c.since), last.Sub(c.losses.since)))
+}
+
 // bound reports whether losses bound what is sent over WireGuard, which carries, and how much that is, in bytes a second.
 func (c *choice) bound(now time.Time, f *facts) (loss, sent float64, is bool) {
-	if !f.bbr || f.rtt[WireGuard] < delayAt || now.Before(c.trial.again) || now.Sub(c.since) < boundTicks*c.tick {
+	if !f.bbr || f.rtt[WireGuard] < delayAt || now.Before(c.trial.again) || c.counted() < boundTicks*c.tick {
 		return 0, 0, false
 	}
 	loss, packets := c.losses.rate(now, boundTicks*c.tick)
@@ -70,7 +83,7 @@ func (c *choice) tries() bool { return c.trial.before > 0 && !c.trial.gains }
 // judge ends a trial.
 func (c *choice) judge(now time.Time) bool {
 	t := &c.trial
-	if now.Sub(c.since) < trialTicks*c.tick {
+	if c.counted() < trialTicks*c.tick { // from the beginning again after a gap: new connections carry little at first
 		return false
 	}
 	if sent, _ := c.losses.load(now, trialTicks/2*c.tick); sent >= gain*t.before {
@@ -84,7 +97,12 @@ func (c *choice) judge(now time.Time) bool {
 
 // wants reports whether so much is sent over TLS, which has been shown to carry more, that WireGuard's losses would bound it.
 func (c *choice) wants(now time.Time, f *facts) bool {
-	if !c.trial.gains || !f.bbr || f.rtt[WireGuard] < delayAt {
+	switch {
+	case !c.trial.gains:
+		return false
+	case f.rtt[WireGuard] == 0 || c.counted() < boundTicks/2*c.tick: // after a restart, of either end: not known yet
+		return true
+	case !f.bbr || f.rtt[WireGuard] < delayAt:
 		return false
 	}
 	sent, _ := c.losses.load(now, boundTicks*c.tick)

@@ -2,6 +2,7 @@ package auto
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -78,8 +79,11 @@ type facts struct {
 	// reports says that the peer tells what it receives over WireGuard; hears, that it told last that it does
 	// receive. Both mean nothing unless TLS is up.
 	reports, hears bool
-	// astray is that WireGuard is at another address than TLS: where the peer does not hear it, at another router.
-	astray bool
+	// at is where WireGuard is; not valid: it is not up.
+	at netip.Addr
+	// astray is that WireGuard is at another address than TLS, at an end that looks for its peer: where the peer does not hear it,
+	// maybe at another router. If both addresses are of one family it is another one, as a router rarely has two of that.
+	astray, other bool
 }
 
 // works reports whether a transport can carry. One that is silent is not, unless the other is too: dead_after may be longer than
@@ -100,32 +104,42 @@ func (f *facts) most() float64 {
 // choice decides by which transport this end sends. It prefers WireGuard, unless that is dead, or TLS has been
 // clearly better for a while. It has no clock. The zero choice is not ready, see newChoice. It is not safe for concurrent use.
 type choice struct {
-	tick    time.Duration // how often the peer reports
+	tick time.Duration // how often the peer reports
+	chosen
+	began  bool      // one of them has been up, since neither was
+	losses losses    // of what this end sends over WireGuard
+	slow   time.Time // since when WireGuard's round trip is too long; zero: it is not
+
+	at        netip.Addr // where WireGuard is, or was last
+	elsewhere []place    // where it was before, the last one last
+}
+
+// chosen is what a choice goes on with after a restart.
+type chosen struct {
 	carries Transport
 	since   time.Time // when it was chosen
 	why     string    // likewise, in words
-	began   bool      // one of them has been up, since neither was
-	losses  losses    // of what this end sends over WireGuard
-
-	well  time.Time     // since when WireGuard works, or has to prove again that it does; zero: it does not
-	slow  time.Time     // since when its round trip is too long; zero: it is not
-	pause time.Duration // for how long it must work before it carries again; 0: it was not left yet
-	trial trial
+	well    time.Time // since when WireGuard works, or has to prove again that it does; zero: it does not
+	history
 }
 
 // newChoice returns the choice of a tunnel that is down: WireGuard, as that is preferred.
 func newChoice(now time.Time, tick time.Duration) *choice {
-	return &choice{tick: tick, carries: WireGuard, since: now, losses: losses{keep: (boundTicks + 1) * tick}}
+	return &choice{
+		tick: tick, chosen: chosen{carries: WireGuard, since: now},
+		losses: losses{keep: (boundTicks + 1) * tick, gap: silentTicks * tick},
+	}
 }
 
 // step decides again, and reports whether another transport carries from now on.
 func (c *choice) step(now time.Time, f *facts) (moved bool) {
 	hears := f.hears || !f.reports
+	c.follow(f.at)
 	switch {
 	case !f.works(WireGuard) || f.up[TLS] && !hears:
 		c.well = time.Time{}
 		c.losses.reset()
-		c.trial.before, c.trial.gains = 0, false // it is no trial any more
+		c.trial.stop()
 	case c.well.IsZero():
 		c.well = now
 	}
@@ -138,8 +152,8 @@ func (c *choice) step(now time.Time, f *facts) (moved bool) {
 		return c.move(now, TLS, notUp(WireGuard, f))
 	case !f.up[TLS], !f.works(TLS) && hears: // silent for a moment is better than a direction that is dead
 		return c.move(now, WireGuard, notUp(TLS, f))
-	case !hears && f.astray:
-		return c.leaveAstray(now)
+	case !hears && f.other:
+		return c.leaveOther(now)
 	case !hears:
 		return c.move(now, TLS, "the peer receives nothing over WireGuard")
 	case c.carries == WireGuard:
@@ -172,7 +186,7 @@ func (c *choice) move(now time.Time, to Transport, why string) bool {
 		switch carried := now.Sub(c.since); {
 		case !began: // WireGuard was not left
 		case c.pause == 0 || carried >= steadyAfter:
-			c.pause = max(firstPause, waitTicks*c.tick)
+			c.pause = c.shortest()
 		default:
 			c.pause = min(2*c.pause, max(mostPause, waitTicks*c.tick))
 		}
@@ -181,12 +195,12 @@ func (c *choice) move(now time.Time, to Transport, why string) bool {
 		}
 	}
 	c.carries, c.since, c.why = to, now, why
-	c.trial.before, c.trial.gains = 0, false
+	c.trial.stop()
 	return true
 }
 
-// leaveAstray goes to TLS while WireGuard is at another router. That says nothing of WireGuard: it is not longer in coming back.
-func (c *choice) leaveAstray(now time.Time) bool {
+// leaveOther goes to TLS while WireGuard is at another router. That says nothing of WireGuard: it is not longer in coming back.
+func (c *choice) leaveOther(now time.Time) bool {
 	pause := c.pause
 	moved := c.move(now, TLS, "WireGuard is at another router than TLS")
 	if pause > 0 {
@@ -217,7 +231,7 @@ const preferred = "WireGuard is preferred, and works"
 
 // goBack goes from TLS to WireGuard if that has been well for long enough. Both work.
 func (c *choice) goBack(now time.Time, f *facts) bool {
-	if c.tries() {
+	if c.tries() && f.reports {
 		return c.judge(now)
 	}
 	if now.Before(c.well.Add(c.wait(now, f))) {
@@ -244,10 +258,13 @@ func (c *choice) goBack(now time.Time, f *facts) bool {
 // of comes back soon when there is no such traffic any more.
 func (c *choice) wait(now time.Time, f *facts) time.Duration {
 	if c.trial.gains && !c.wants(now, f) {
-		return min(c.pause, max(firstPause, waitTicks*c.tick))
+		return min(c.pause, c.shortest())
 	}
 	return c.pause
 }
+
+// shortest is the pause after WireGuard was left once.
+func (c *choice) shortest() time.Duration { return max(firstPause, waitTicks*c.tick) }
 
 // proves returns how many packets are to be sent over WireGuard in proofTicks only to prove that they arrive; 0: none.
 func (c *choice) proves(now time.Time, f *facts) int {

@@ -20,6 +20,7 @@ type player struct {
 	size  int     // bytes of each of these
 	tls   float64 // bytes a second that it sends over TLS while that carries
 	bytes float64
+	mute  bool // the peer reports nothing
 	moves []string
 }
 
@@ -58,7 +59,7 @@ func (p *player) pass(seconds int) {
 			p.sent += uint64(rate)
 			p.got += float64(rate) * (1 - p.loss)
 		}
-		if p.f.up[TLS] {
+		if p.f.up[TLS] && !p.mute {
 			p.c.losses.add(report{p.now, p.sent, uint64(p.got), uint64(p.bytes)})
 		}
 		p.step()
@@ -161,15 +162,15 @@ func TestPeerHearsNothing(t *testing.T) {
 func TestAstrayIsNoFault(t *testing.T) {
 	p := both(t)
 	for range 10 {
-		p.f.hears, p.f.astray = false, true
+		p.f.hears, p.f.astray, p.f.other = false, true, true
 		p.step()
 		p.want(TLS, "WireGuard is at another router than TLS")
-		p.f.hears, p.f.astray = true, false
+		p.f.hears, p.f.astray, p.f.other = true, false, false
 		p.pass(8)
 		p.want(TLS, "another router")
 		p.pass(4)
 		p.want(WireGuard, preferred)
-		p.f.astray = true // two addresses of one router
+		p.f.astray, p.f.other = true, true // two addresses of one router
 		p.pass(10)
 		p.want(WireGuard, preferred)
 	}

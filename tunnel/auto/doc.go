@@ -20,9 +20,11 @@
 //		    loses clearly more than TCP in the tunnel would by itself, or takes clearly longer.
 //		 4. What gets lost the receiver knows, by WireGuard's counters. It tells over TLS each second (losses.go).
 //		 5. This end goes back to WireGuard when that has worked for a while, and longer each time that it was left again soon.
-//		    At the end of the while it sends empty packets by it, of which next to all must arrive.
+//		    At the end of the while it sends empty packets by it, of which next to all must arrive. Each address of the peer's has a while of
+//		    its own (history.go), as UDP may pass in one family alone.
 //		 6. Few losses may be a reason too, with bbr at this end, where they bound what it sends and a trial shows that TLS carries
-//		    more (bound.go). Without bbr, only many are.
+//		    more (bound.go). Without bbr, only many are. A trial is judged by a time without a restart of either end in it; this end's next
+//		    program goes on with it (handover.go).
 //		 7. Several remotes may be several routers. Both transports go to the same one (together.go): WireGuard where TLS is, and TLS,
 //		    without a session, where WireGuard is.
 //		 8. What a dead transport has read from the interface is lost with it. TCP in the tunnel sends it again, and BGP's session

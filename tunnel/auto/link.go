@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Name   string // of the peer
 	Device Device // closed when Run returns
+	Dials  bool   // this end has remotes, which may be several routers
 	Events func(tunnel.Event)
 	// Offered is called with the addresses that the peer assigns to this end, as it says. May be nil.
 	Offered func([]netip.Addr)
@@ -27,13 +28,6 @@ type Config struct {
 	Moved  func(to Transport, why string)
 	Resume *Handover // what the program before has left; nil: nothing
 	Logger *slog.Logger
-}
-
-// Handover is what a link leaves to the next program in the same process, beside what its transports do.
-type Handover struct {
-	Carries Transport     `json:"carries"`
-	Why     string        `json:"why"`
-	Pause   time.Duration `json:"pause"` // in ns, see choice
 }
 
 // TLSLink is the tunnel's link of package tlslink, WireGuardLink that of package wireguard.
@@ -118,19 +112,13 @@ func New(c Config) *Link {
 	}
 	l.choice = newChoice(time.Now(), l.tick)
 	if h := c.Resume; h != nil && (h.Carries == TLS || h.Carries == WireGuard) {
-		l.choice.carries, l.choice.why, l.choice.pause, l.choice.began = h.Carries, h.Why, h.Pause, true
+		l.choice.takeUp(time.Now(), h)
 		l.resumes = true
 	}
 	l.shared = newShared(c.Device, l.choice.carries)
 	l.status.up(time.Now(), false)
 	l.status.set(time.Now(), l)
 	return l
-}
-
-// HandOver returns what the choice goes on with.
-func (l *Link) HandOver() *Handover {
-	d := l.status.get()
-	return &Handover{Carries: d.carries, Why: d.why, Pause: d.pause}
 }
 
 // Side is the device that a transport is to have.
@@ -245,17 +233,6 @@ func (l *Link) update(now time.Time) {
 		l.decide(now)
 	}
 	l.decide(now)
-}
-
-// resume takes note of the transports that were up in the program before, all at once: one after the other they would seem to come
-// up, and the first would carry for a while.
-func (l *Link) resume(now time.Time, news []any) {
-	l.resumes, l.heardAt = false, [2]time.Time{now, now}
-	for _, n := range news {
-		if h, ok := n.(happened); ok && h.ev.Up {
-			l.facts.up[h.of] = true
-		}
-	}
 }
 
 // happened takes the event of a transport, and makes those of the tunnel of it.

@@ -125,7 +125,7 @@ func TestPeerSaysThatItHearsNothing(t *testing.T) {
 func TestResumes(t *testing.T) {
 	for _, carries := range []Transport{TLS, WireGuard} {
 		for _, first := range []Transport{TLS, WireGuard} {
-			l := startWith(t, &Handover{Carries: carries, Why: "as before", Pause: time.Hour}, func(l *tester) {
+			l := startWith(t, &Handover{Carries: carries, Why: "as before", Pause: time.Hour, Well: 2 * time.Hour}, func(l *tester) {
 				if first == TLS {
 					l.tlsUp(true)
 					l.wgUp()
@@ -280,15 +280,15 @@ func TestHints(t *testing.T) {
 		ways [2]tunnel.Status
 		want string
 	}{
-		{decided{carries: WireGuard, ups: [2]bool{true, true}, beside: true}, both, "of WireGuard"},
-		{decided{carries: TLS, ups: [2]bool{true, true}, beside: true, why: "it loses"}, both, "of TLS; the tunnel is carried by TLS: it loses"},
-		{decided{carries: TLS, ups: [2]bool{TLS: true}, beside: true}, noUDP, "nothing comes over UDP: the tunnel is carried by TLS"},
-		{decided{carries: TLS, ups: [2]bool{TLS: true}, beside: true}, noUDP, "(no answer)"},
-		{decided{carries: TLS, ups: [2]bool{TLS: true}}, noUDP, "over TLS only"},
-		{decided{carries: TLS, ups: [2]bool{TLS: true}}, fresh, "of TLS"},
-		{decided{carries: WireGuard, ups: [2]bool{WireGuard: true}}, noTCP, "no connection over TLS that could take over if UDP is dropped (refused)"},
+		{decided{chosen: chosen{carries: WireGuard}, ups: [2]bool{true, true}, beside: true}, both, "of WireGuard"},
+		{decided{chosen: chosen{carries: TLS, why: "it loses"}, ups: [2]bool{true, true}, beside: true}, both, "of TLS; the tunnel is carried by TLS: it loses"},
+		{decided{ups: [2]bool{TLS: true}, beside: true}, noUDP, "nothing comes over UDP: the tunnel is carried by TLS"},
+		{decided{ups: [2]bool{TLS: true}, beside: true}, noUDP, "(no answer)"},
+		{decided{ups: [2]bool{TLS: true}}, noUDP, "over TLS only"},
+		{decided{ups: [2]bool{TLS: true}}, fresh, "of TLS"},
+		{decided{chosen: chosen{carries: WireGuard}, ups: [2]bool{WireGuard: true}}, noTCP, "no connection over TLS that could take over if UDP is dropped (refused)"},
 	} {
-		c.d.since, c.d.at, c.d.isUp = long, long, true
+		c.d.since, c.d.chosen.since, c.d.isUp = long, long, true
 		if got := c.d.hint(c.ways, time.Now()); !strings.Contains(got, c.want) || strings.HasPrefix(c.want, "of ") && got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}

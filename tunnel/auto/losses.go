@@ -8,7 +8,9 @@ import (
 // losses is what the peer has reported lately of what this end sends. It is not safe for concurrent use.
 type losses struct {
 	keep    time.Duration // for how long
+	gap     time.Duration // between two reports, with which they begin again
 	reports []report      // in the order of time
+	since   time.Time     // there are reports without such a gap
 }
 
 // report is how many packets this end has sent, and the peer got, until a moment, and how many bytes this end has sent by
@@ -25,6 +27,9 @@ func (l *losses) reset() { l.reports = l.reports[:0] }
 func (l *losses) add(r report) {
 	if n := len(l.reports); n > 0 && (r.sent < l.reports[n-1].sent || r.got < l.reports[n-1].got) {
 		l.reset()
+	}
+	if n := len(l.reports); n == 0 || r.at.Sub(l.reports[n-1].at) >= l.gap {
+		l.since = r.at
 	}
 	old := 0
 	for old < len(l.reports) && r.at.Sub(l.reports[old].at) > l.keep {

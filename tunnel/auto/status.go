@@ -20,11 +20,8 @@ type guarded struct {
 }
 
 type decided struct {
-	carries   Transport
-	at        time.Time // since when it does
-	why       string
-	pause     time.Duration // of choice
-	loss      float64       // over WireGuard; negative: not known
+	chosen    chosen
+	loss      float64 // over WireGuard; negative: not known
 	ups       [2]bool
 	beside    bool // the peer has both transports, as it has said over TLS
 	isUp, end bool
@@ -54,7 +51,7 @@ func (g *guarded) set(now time.Time, l *Link) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.carries, g.at, g.why, g.pause, g.loss = c.carries, c.since, c.why, c.pause, loss
+	g.chosen, g.loss = c.chosen, loss
 	g.ups, g.beside = l.facts.up, l.facts.up[TLS] && l.ups[TLS].Beside
 }
 
@@ -67,7 +64,7 @@ func (g *guarded) get() decided {
 // Status returns how the tunnel is now. It may be called from any goroutine, after Join.
 func (l *Link) Status() tunnel.Status {
 	d, ways := l.status.get(), [2]tunnel.Status{TLS: l.tls.Status(), WireGuard: l.wg.Status()}
-	by := ways[d.carries]
+	by := ways[d.chosen.carries]
 	s := tunnel.Status{
 		Transport: "auto", Interface: by.Interface, State: d.state(ways), Since: d.since,
 		MTU: l.cfg.Device.MTU(), Congestion: ways[TLS].Congestion, CongestionErr: ways[TLS].CongestionErr,
@@ -79,8 +76,8 @@ func (l *Link) Status() tunnel.Status {
 		if Transport(t) == WireGuard {
 			way.Loss = d.loss
 		}
-		if d.isUp && Transport(t) == d.carries {
-			way.Carries, way.At, way.Why = true, d.at, d.why
+		if d.isUp && Transport(t) == d.chosen.carries {
+			way.Carries, way.At, way.Why = true, d.chosen.since, d.chosen.why
 		}
 		s.Ways = append(s.Ways, way)
 	}
@@ -89,7 +86,7 @@ func (l *Link) Status() tunnel.Status {
 		return s
 	}
 	s.Remote, s.RTT, s.Lanes, s.Key, s.KeyPlace = by.Remote, by.RTT, by.Lanes, by.Key, by.KeyPlace
-	if d.carries == WireGuard {
+	if d.chosen.carries == WireGuard {
 		s.MTU = by.MTU
 	}
 	s.Hint = d.hint(ways, time.Now())
@@ -132,7 +129,7 @@ func whyDown(ways [2]tunnel.Status) string {
 func (d *decided) hint(ways [2]tunnel.Status, now time.Time) string {
 	var all []string
 	for t, w := range ways {
-		if w.Hint != "" && Transport(t) == d.carries {
+		if w.Hint != "" && Transport(t) == d.chosen.carries {
 			all = append(all, w.Hint)
 		}
 	}
@@ -144,12 +141,12 @@ func (d *decided) hint(ways [2]tunnel.Status, now time.Time) string {
 		all = append(all, `the peer has this tunnel over TLS only: set transport = "auto" there too, or "tls" here`)
 	case lasting(WireGuard):
 		all = append(all, fmt.Sprintf("nothing comes over UDP: the tunnel is carried by TLS, for %v now (%s); let the UDP port of the end that is dialed through the firewalls",
-			now.Sub(d.at).Truncate(time.Second), cmp.Or(ways[WireGuard].LastError, d.why)))
+			now.Sub(d.chosen.since).Truncate(time.Second), cmp.Or(ways[WireGuard].LastError, d.chosen.why)))
 	case lasting(TLS):
 		all = append(all, fmt.Sprintf("there is no connection over TLS that could take over if UDP is dropped (%s): let the TCP port of the end that is dialed through the firewalls, "+
 			`or set transport = "wireguard" if the peer has WireGuard only`, cmp.Or(ways[TLS].LastError, "none was made yet")))
-	case d.carries == TLS && d.ups[WireGuard]:
-		all = append(all, "the tunnel is carried by TLS: "+d.why)
+	case d.chosen.carries == TLS && d.ups[WireGuard]:
+		all = append(all, "the tunnel is carried by TLS: "+d.chosen.why)
 	}
 	return strings.Join(all, "; ")
 }

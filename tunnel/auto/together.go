@@ -44,7 +44,10 @@ func (l *Link) follow() {
 		t.wg = wg
 		l.tls.TryFirst(wg)
 	}
-	l.facts.astray = wg.Addr().Unmap() != tls.Addr().Unmap()
+	f := &l.facts
+	f.at = wg.Addr().Unmap()
+	f.astray = l.cfg.Dials && f.at != tls.Addr().Unmap()
+	f.other = f.astray && f.at.Is4() == tls.Addr().Unmap().Is4()
 }
 
 // keepTogether has WireGuard look for another router than the one that it has found, where that is not the one which TLS is connected to.

@@ -57,7 +57,7 @@ func TestTransportsRejoin(t *testing.T) {
 // A WireGuard tunnel that is up at another address than the one that TLS is connected to, and is not heard there, is at another
 // router: it goes where TLS is at once, each time.
 func TestStrayWireGuardGoesToTLS(t *testing.T) {
-	l := New(Config{Name: "b", Device: newFakeDevice(1)})
+	l := New(Config{Name: "b", Device: newFakeDevice(1), Dials: true})
 	tls, wg := &fakeTransport{}, &fakeTransport{}
 	l.Join(tls, wg)
 	x, y := netip.MustParseAddrPort("192.0.2.1:51820"), netip.MustParseAddrPort("192.0.2.2:443")
@@ -94,5 +94,34 @@ func TestStrayWireGuardGoesToTLS(t *testing.T) {
 	l.happened(now, WireGuard, tunnel.Event{Reason: "silence"})
 	if !slices.Equal(wg.joined, []netip.AddrPort{y, z, {}}) || !slices.Equal(tls.first, []netip.AddrPort{x, {}}) {
 		t.Errorf("WireGuard went to %v, TLS is to begin at %v", wg.joined, tls.first)
+	}
+}
+
+// Two addresses of both families may be those of one router, and an end that is dialed has one router at the other end, wherever that
+// comes from.
+func TestOtherRouter(t *testing.T) {
+	for _, c := range []struct {
+		dials         bool
+		tls, wg       string
+		astray, other bool
+	}{
+		{true, "192.0.2.1:443", "192.0.2.1:51820", false, false},
+		{true, "192.0.2.1:443", "[::ffff:192.0.2.1]:443", false, false},
+		{true, "192.0.2.1:443", "192.0.2.2:443", true, true},
+		{true, "[2001:db8::1]:443", "[2001:db8::2]:443", true, true},
+		{true, "[2001:db8::1]:443", "192.0.2.1:443", true, false},
+		{true, "[::ffff:192.0.2.1]:443", "[2001:db8::1]:443", true, false},
+		{false, "192.0.2.1:443", "192.0.2.2:443", false, false},
+		{false, "192.0.2.1:443", "[2001:db8::1]:443", false, false},
+	} {
+		l := New(Config{Name: "b", Device: newFakeDevice(1), Dials: c.dials})
+		tls, wg := &fakeTransport{}, &fakeTransport{}
+		l.Join(tls, wg)
+		tls.status.Remote, wg.status.Remote = netip.MustParseAddrPort(c.tls), netip.MustParseAddrPort(c.wg)
+		l.facts.up = [2]bool{true, true}
+		l.follow()
+		if f := &l.facts; f.astray != c.astray || f.other != c.other || f.at != wg.status.Remote.Addr().Unmap() {
+			t.Errorf("%+v: %+v", c, f)
+		}
 	}
 }

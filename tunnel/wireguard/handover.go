@@ -30,6 +30,9 @@ type Handover struct {
 	Source netip.Addr         `json:"source"`
 	Port   uint16             `json:"port,omitempty"` // of the spare sockets by which its packets leave; 0: by the endpoint's
 	Peer   *protocol.Handover `json:"peer"`
+	// Awaits is for how long the peer is still waited for, which is being restarted too, in ns; 0: it is not. An older program does not
+	// say.
+	Awaits time.Duration `json:"awaits,omitempty"`
 }
 
 // EndpointHandover is what an endpoint leaves.
@@ -85,6 +88,7 @@ func (l *Link) HandOver() (*Handover, error) {
 	if h.Peer == nil {
 		return nil, nil
 	}
+	h.Awaits = l.awaitsFor(l.e.cfg.Now())
 	return h, nil
 }
 
@@ -100,8 +104,8 @@ func (l *Link) takeUp(h *Handover) {
 	if err != nil || h.Peer == nil {
 		return
 	}
-	now := l.e.cfg.Now()
-	if !l.peer.TakeUp(now, h.Peer, max(0, at-time.Duration(h.At))) {
+	now, ago := l.e.cfg.Now(), max(0, at-time.Duration(h.At))
+	if !l.peer.TakeUp(now, h.Peer, ago) {
 		return
 	}
 	l.flow.HeardAt(h.Source)
@@ -109,6 +113,9 @@ func (l *Link) takeUp(h *Handover) {
 		l.takeUpSpare(h.Port)
 	}
 	l.live.Came()
+	if h.Awaits > ago {
+		l.awaitUntil(now.Add(h.Awaits - ago))
+	}
 	s := l.peer.Status(now)
 	l.setUp(now, &s)
 	l.tellBack()

@@ -177,6 +177,7 @@ func isGone(err error) bool { return errors.Is(err, unix.EBADFD) || errors.Is(er
 // dropped at the same time.
 func (l *Link) down(now time.Time, reason error) {
 	l.live.Down()
+	l.restart.awaited.Store(nil)
 	if !l.isUp() {
 		return
 	}

@@ -46,7 +46,7 @@ func (l *Link) takeNotice(now time.Time, n pathmtu.Notice) {
 			l.awaited()
 		}
 	case pathmtu.Back:
-		l.live.Await(time.Time{})
+		l.awaitUntil(time.Time{})
 	case pathmtu.Leaves:
 		// While the peer has not used a newer session, which may be with another address of this router, that may be on its way.
 		if s := l.peer.Status(now); n.IsOf(s.Index) && !s.Unconfirmed {

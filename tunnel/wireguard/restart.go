@@ -14,7 +14,7 @@ import (
 //
 //  1. Before it reads nothing more, the end that is restarted asks the peer to wait for it ([Link.TellRestart]), until it
 //     is answered or the caller's time is over. Packets flow meanwhile.
-//  2. The peer takes silence for none for [tunnel.RestartWithin].
+//  2. The peer takes silence for none for [tunnel.RestartWithin], also if it is restarted itself in that time.
 //  3. The next program says that the end is back, or this one if it goes on. Where that is lost the wait ends by itself.
 //
 // Another device does not answer, and no end whose link has no addresses in the tunnel can ask.
@@ -28,10 +28,11 @@ const askAwaitEvery = 20 * time.Millisecond
 // askAwaitFor is for how long at most.
 const askAwaitFor = time.Second
 
-// restarting is about the restart of either end. All but asks and back belongs to the goroutine of Link.Run.
+// restarting is about the restart of either end. All but asks, back and awaited belongs to the goroutine of Link.Run.
 type restarting struct {
-	asks chan chan<- struct{} // of TellRestart: closed when the peer waits
-	back atomic.Bool          // the peer is to be told that this end is there
+	asks    chan chan<- struct{}      // of TellRestart: closed when the peer waits
+	back    atomic.Bool               // the peer is to be told that this end is there
+	awaited atomic.Pointer[time.Time] // until when the peer is, for HandOver; nil: it is not
 
 	token pathmtu.Token   // of the question
 	next  time.Time       // when to ask again; zero: nothing is asked
@@ -101,11 +102,27 @@ func (l *Link) tryRestart(now time.Time) {
 
 // await waits for a peer that is about to be restarted, and says so.
 func (l *Link) await(now time.Time, question pathmtu.Token) {
-	if l.live.Await(now.Add(tunnel.RestartWithin)) && now.Sub(l.restart.told) >= toldEvery {
+	if l.awaitUntil(now.Add(tunnel.RestartWithin)) && now.Sub(l.restart.told) >= toldEvery {
 		l.restart.told = now
 		l.log.Info("the peer is being restarted: the tunnel stays up until it is back", "within", max(l.cfg.DeadAfter, tunnel.RestartWithin))
 	}
 	l.sayNotice(now, pathmtu.Notice{Word: pathmtu.Awaits, Token: question})
+}
+
+// awaitUntil has the silence of the peer not count until a time; zero: it counts. It reports whether that is new.
+func (l *Link) awaitUntil(until time.Time) bool {
+	began := l.live.Await(until)
+	l.restart.awaited.Store(&until)
+	return began
+}
+
+// awaitsFor is for how long the silence of the peer does not count yet. It may be called from any goroutine.
+func (l *Link) awaitsFor(now time.Time) time.Duration {
+	until := l.restart.awaited.Load()
+	if until == nil || until.IsZero() {
+		return 0
+	}
+	return max(0, until.Sub(now))
 }
 
 // awaited ends the question.

@@ -109,3 +109,57 @@ func TestRestartIsNoSilence(t *testing.T) {
 		}
 	}
 }
+
+// TestBothEndsRestart: a peer that is being restarted is waited for by the next program of this end too, for as long as by the one
+// before, and no longer.
+func TestBothEndsRestart(t *testing.T) {
+	c := LinkConfig{Keepalive: 20 * time.Millisecond, DeadAfter: 50 * time.Millisecond}
+	for _, waits := range []bool{true, false} {
+		s := newStage(t, c, 20*time.Millisecond)
+		s.l.setEnds(netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fe80::2"))
+		s.at(time.Second)
+		if waits {
+			s.l.notice(pathmtu.Notice{Word: pathmtu.Await})
+			s.pass(0)
+			s.cut = true
+			s.pass(time.Second)
+		}
+		s.cut = true
+		s.replace(c)
+		s.pass(0)
+		s.expect(map[bool]string{true: "2s up", false: "1s up"}[waits])
+		if waits {
+			s.pass(tunnel.RestartWithin - time.Second - 100*time.Millisecond)
+			s.expect()
+		}
+		s.pass(200 * time.Millisecond)
+		why := map[bool]string{true: errNotBack.Error(), false: "nothing came from the peer"}[waits]
+		if len(s.events) != 1 || !strings.Contains(s.events[0], why) {
+			t.Errorf("waits %v: events %q", waits, s.events)
+		}
+	}
+}
+
+// TestAwaitsNoMore: what a program leaves says nothing of a wait that is over.
+func TestAwaitsNoMore(t *testing.T) {
+	s := newStage(t, LinkConfig{Keepalive: 20 * time.Millisecond, DeadAfter: 50 * time.Millisecond}, 20*time.Millisecond)
+	await := func(want time.Duration) {
+		t.Helper()
+		if got := s.l.awaitsFor(s.now); got != want {
+			t.Errorf("the peer is waited for %v, want %v", got, want)
+		}
+	}
+	await(0)
+	for _, end := range []func(){
+		func() { s.l.notice(pathmtu.Notice{Word: pathmtu.Back}) },
+		func() { s.pass(2 * tunnel.RestartWithin) },
+		func() { s.l.down(s.now, errReturning) },
+	} {
+		s.l.notice(pathmtu.Notice{Word: pathmtu.Await})
+		s.pass(0)
+		await(tunnel.RestartWithin)
+		end()
+		s.pass(0)
+		await(0)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ type stage struct {
 	now     time.Time
 	start   time.Time
 	l       *Link
+	own     protocol.PrivateKey
 	key     protocol.PrivateKey // of the peer
 	far     protocol.PeerConfig
 	machine *protocol.Machine // the peer's; nil while it does not run
@@ -59,10 +61,26 @@ const echoTime = 4 * time.Millisecond
 // newStage returns a link that has a session with a peer which sends keepalives or not.
 func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
 	t.Helper()
-	s := &stage{t: t, now: time.Now(), key: protocol.NewPrivateKey(), replies: make(chan ping.Answer, 1)}
+	s := &stage{t: t, now: time.Now(), own: protocol.NewPrivateKey(), key: protocol.NewPrivateKey(), replies: make(chan ping.Answer, 1)}
 	s.start = s.now
-	e := NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey(), Now: func() time.Time { return s.now }, Date: func(t time.Time) time.Time { return t }})
-	s.far = protocol.PeerConfig{PublicKey: e.PublicKey(), Keepalive: farKeepalive}
+	s.far = protocol.PeerConfig{PublicKey: s.own.Public(), Keepalive: farKeepalive}
+	s.begin(c)
+	s.restart()
+	if len(c.Remotes) > 0 {
+		s.look()
+	} else {
+		s.l.peer.SetEndpoint(farAddr) // as if it had been heard
+		s.l.peer.Initiate(s.now)
+	}
+	s.pass(0)
+	s.expect("0s up")
+	return s
+}
+
+// begin is what a program of this end begins with.
+func (s *stage) begin(c LinkConfig) {
+	s.t.Helper()
+	e := NewEndpoint(Config{PrivateKey: s.own, Now: func() time.Time { return s.now }, Date: func(t time.Time) time.Time { return t }})
 	c.Name, c.PublicKey, c.PeerAddress = "far", s.key.Public(), netip.MustParseAddr("fe80::2%far")
 	c.Device = flowtest.NewDevice("far")
 	c.Events = func(ev tunnel.Event) {
@@ -74,7 +92,7 @@ func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
 	}
 	l, err := e.AddLink(c)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	s.l = l
 	l.probe.open = func(string, netip.Addr) (pinger, error) {
@@ -86,16 +104,18 @@ func newStage(t *testing.T, c LinkConfig, farKeepalive time.Duration) *stage {
 		return (*stagePinger)(s), nil
 	}
 	s.connect()
-	s.restart()
-	if len(c.Remotes) > 0 {
-		s.look()
-	} else {
-		l.peer.SetEndpoint(farAddr) // as if it had been heard
-		l.peer.Initiate(s.now)
+}
+
+// replace has the program of this end be replaced by the next one, in no time.
+func (s *stage) replace(c LinkConfig) {
+	s.t.Helper()
+	h, err := s.l.HandOver()
+	if err != nil || h == nil {
+		s.t.Fatal(h, err)
 	}
-	s.pass(0)
-	s.expect("0s up")
-	return s
+	c.Resume = roundTrip(s.t, *h)
+	c.Resume.At = math.MaxInt64
+	s.begin(c)
 }
 
 // connect puts the stage in the place of the underlay.

@@ -94,11 +94,12 @@ func addrsOf(g remote.Group, so func(netip.AddrPort) bool) remote.Group {
 	return remote.Group{Remote: g.Remote, Addrs: slices.DeleteFunc(slices.Clone(g.Addrs), func(a netip.AddrPort) bool { return !so(a) })}
 }
 
-// order returns the places of a round, in the order in which they are to be tried.
+// order returns the places of a round, in the order in which they are to be tried. Where the other transport is comes first, unless it
+// was of no use lately: UDP may pass in the other family alone.
 func (l *Link) order(now time.Time) []remote.Group {
 	t := &l.tries
 	if only := l.only(); only != nil {
-		return only
+		return remote.Order(only, &t.book, false, now)
 	}
 	return remote.Order(t.groups, &t.book, l.cfg.RandomOrder, now)
 }

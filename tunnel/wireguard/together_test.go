@@ -98,3 +98,31 @@ func TestOnlyPlaces(t *testing.T) {
 		t.Errorf("nowhere: %v", got)
 	}
 }
+
+// Where UDP to the address at which the other transport is was of no use lately, it is tried in the other family first.
+func TestDeadFamilyIsTriedLast(t *testing.T) {
+	at := func(all ...string) remote.Group {
+		g := remote.Group{}
+		for _, a := range all {
+			g.Addrs = append(g.Addrs, netip.MustParseAddrPort(a))
+		}
+		return g
+	}
+	l, now := &Link{}, time.Now()
+	six, four := at("[2001:db8::1]:443"), at("192.0.2.1:443")
+	l.tries.groups = []remote.Group{at("[2001:db8::1]:443", "192.0.2.1:443"), {Remote: 1, Addrs: at("192.0.2.9:443").Addrs}}
+	l.beside = six.Addrs[0]
+	is := func(what string, want ...remote.Group) {
+		t.Helper()
+		if got := l.order(now); !slices.EqualFunc(got, want, func(a, b remote.Group) bool { return a.Remote == b.Remote && slices.Equal(a.Addrs, b.Addrs) }) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	is("at first", six, four)
+	l.tries.book.Failed(six.Addrs[0], now)
+	is("in vain", four, six)
+	l.tries.book.Failed(four.Addrs[0], now)
+	is("both in vain", six, four)
+	now = now.Add(time.Hour)
+	is("after a while", six, four)
+}
