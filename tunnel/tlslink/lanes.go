@@ -35,17 +35,41 @@ func (l *Link) widen(ctx context.Context) {
 	asked := s.asked.Swap(false)
 	busy, held := l.demand()
 	if !s.dialer {
-		if held && s.peer.flags&flagWidens != 0 && len(l.missingLanes()) > 0 {
-			s.enqueue(encode(frameWiden, nil))
+		if held {
+			l.askForLanes(MaxLanes)
+		} else if s.loses.Load() {
+			l.askForLanes(lossyLanes)
 		}
 		return
 	}
-	if s.laneDials > 0 || !busy && !held && !asked || l.e.cfg.Now().Before(s.widening.next) {
+	switch {
+	case busy, held, asked:
+		l.dialLanes(ctx, MaxLanes)
+	case s.loses.Load():
+		l.dialLanes(ctx, lossyLanes)
+	}
+}
+
+// dialLanes dials those that the session lacks of its first few lanes, unless some are being dialed, or could not be a short time ago.
+func (l *Link) dialLanes(ctx context.Context, few int) {
+	s := l.session
+	if s.laneDials > 0 || l.e.cfg.Now().Before(s.widening.next) {
 		return
 	}
 	for _, n := range l.missingLanes() {
+		if n >= few {
+			return
+		}
 		s.laneDials++
 		go l.dialLane(ctx, laneDial{s: s, hello: l.hello(s.id, n)}, s.remote)
+	}
+}
+
+// askForLanes asks the peer to, if the session lacks any of its first few lanes.
+func (l *Link) askForLanes(few int) {
+	s, missing := l.session, l.missingLanes()
+	if s.peer.flags&flagWidens != 0 && len(missing) > 0 && missing[0] < few {
+		s.enqueue(encode(frameWiden, nil))
 	}
 }
 
@@ -195,6 +219,7 @@ func (l *Link) addLane(ln *lane) {
 	s.startLane(ln) // which looks at the one before
 	s.lanes[ln.number] = ln
 	l.route()
+	l.followChoice()
 	l.log.Debug("lane up", "lane", ln.number, "remote", ln.wire.remote())
 }
 
@@ -211,9 +236,8 @@ func (l *Link) route() {
 			n++
 		}
 	}
-	want := l.wantedLanes()
 	for q := range l.routes {
-		ln := s.lanes[q%want]
+		ln := s.lanes[l.laneOf(q)]
 		if ln == nil || ln.lost.Load() {
 			ln = s.lanes[0]
 		}

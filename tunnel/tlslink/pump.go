@@ -135,7 +135,7 @@ func (p *pump) drain() error {
 func (p *pump) forward(enough int) error {
 	buf := buffers.Get().(*buffer)
 	defer buffers.Put(buf)
-	n, packets, fine, err := p.link.fill(p.queue, buf, enough)
+	n, packets, fine, err := p.fill(buf, enough)
 	ln := p.link.routes[p.queue].Load()
 	switch {
 	case fine != nil || n > 0 && ln != nil && ln.pace.isSlow():
@@ -159,16 +159,20 @@ func (p *pump) forward(enough int) error {
 // fill reads packets until there are enough bytes for a send. The error is that of the
 // last read; what was read before counts all the same. fine is a frame that comes after
 // them and has to be cut, in buf.
-func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, fine []byte, err error) {
+func (p *pump) fill(buf *buffer, enough int) (n, packets int, fine []byte, err error) {
 	for n < enough {
-		size, err := l.dev.TryRead(queue, buf[n+headerLen:])
+		size, err := p.link.dev.TryRead(p.queue, buf[n+headerLen:])
 		if err != nil {
 			return n, packets, nil, err
 		}
 		if size <= tun.HeaderLen {
 			continue
 		}
-		if frame := buf[n+headerLen : n+headerLen+size]; tun.IsFine(frame) {
+		frame := buf[n+headerLen : n+headerLen+size]
+		if p.goesElsewhere(frame) {
+			continue
+		}
+		if tun.IsFine(frame) {
 			return n, packets, frame, nil
 		}
 		putHeader(buf[n:], frameData, size)
@@ -188,6 +192,10 @@ func (p *pump) collect() error {
 			if err != nil {
 				return err
 			}
+			continue
+		}
+		if p.goesElsewhere(packet.Data[headerLen : headerLen+n]) {
+			putPacket(packet)
 			continue
 		}
 		if p.wait(packet, n) {
@@ -210,7 +218,7 @@ func (p *pump) wait(packet *fq.Packet, n int) (begins bool) {
 	default:
 		putHeader(packet.Data, frameData, n)
 		packet.Data = packet.Data[:headerLen+n]
-		return p.backlog().push(flowOf(frame), packet)
+		return p.push(flowOf(frame), packet)
 	}
 	putPacket(packet)
 	return begins
@@ -246,7 +254,7 @@ func (p *pump) add(frame []byte) (begins bool) {
 	packet := takePacket(headerLen + len(frame))
 	putHeader(packet.Data, frameData, len(frame))
 	copy(packet.Data[headerLen:], frame)
-	return p.backlog().push(flowOf(frame), packet)
+	return p.push(flowOf(frame), packet)
 }
 
 func (p *pump) addParts(flow uint64, s *segment.Splitter) (begins bool) {
@@ -264,7 +272,7 @@ func (p *pump) addParts(flow uint64, s *segment.Splitter) (begins bool) {
 		}
 		packet.Data = packet.Data[:headerLen+n]
 		putHeader(packet.Data, frameData, n)
-		begins = p.backlog().push(flow, packet) || begins
+		begins = p.push(flow, packet) || begins
 	}
 }
 
@@ -283,8 +291,15 @@ func (p *pump) cut(frame []byte) (begins bool) {
 		packet.Data = packet.Data[:headerLen+size]
 		putHeader(packet.Data, frameData, size)
 		clear(packet.Data[headerLen : headerLen+tun.HeaderLen])
-		begins = p.backlog().push(flow, packet) || begins
+		begins = p.push(flow, packet) || begins
 	}
+	return begins
+}
+
+// push has a packet wait. It reports whether nobody sends; then the caller does.
+func (p *pump) push(flow uint64, packet *fq.Packet) (begins bool) {
+	begins = p.backlog().push(flow, packet)
+	p.notes(flow)
 	return begins
 }
 

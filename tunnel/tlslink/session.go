@@ -75,6 +75,9 @@ type session struct {
 	unrenewed  error         // why a lane could not be replaced when that was tried last; nil: it could
 	load       load          // of the link, at the last tick
 	asked      atomic.Bool   // whether the peer asks for further lanes
+	loses      atomic.Bool   // packets, while it carried something
+
+	marked [MaxLanes]atomic.Pointer[lane] // that have sent a mark last (outlook.go), by number
 
 	known   string         // the server name of the secret that was the first when the session began
 	invited tunnel.Invited // of the secret with which the session began

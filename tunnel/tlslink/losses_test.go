@@ -1,0 +1,80 @@
+package tlslink
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// Losses count that come within a second of each other.
+func TestLosses(t *testing.T) {
+	type look struct {
+		at       time.Duration
+		repeated uint64
+	}
+	for name, c := range map[string]struct {
+		looks []look
+		want  bool // after the last one
+	}{
+		"none":                      {[]look{{1, 0}, {2, 0}}, false},
+		"one":                       {[]look{{1, 0}, {2, 1}}, false},
+		"two":                       {[]look{{1, 0}, {2, 1}, {3, 2}}, true},
+		"two at once":               {[]look{{1, 0}, {2, 2}}, true},
+		"those before do not count": {[]look{{1, 100}, {2, 101}}, false},
+		"two, far from each other":  {[]look{{1, 0}, {2, 1}, {2 * lossesFor, 1}, {3 * lossesFor, 2}}, false},
+		"two, later":                {[]look{{1, 0}, {2 * lossesFor, 0}, {2*lossesFor + 1, 2}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s losses
+			var got bool
+			for _, l := range c.looks {
+				got = s.look(l.at, l.repeated)
+			}
+			if got != c.want {
+				t.Errorf("many: %v", got)
+			}
+		})
+	}
+}
+
+// A session that loses packets gets one further lane, which the end that dialed dials and the other one asks for, be it again when
+// that one is lost.
+func TestLossySessionHasTwoLanes(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // nothing comes of a dial
+	for name, c := range map[string]struct {
+		dialer, loses, asked bool
+		lanes                int
+		dials, asks          int
+	}{
+		"the dialing end loses":             {true, true, false, 1, 1, 0},
+		"the dialing end is asked":          {true, false, true, 1, 1, 0},
+		"it has two":                        {true, true, false, 2, 0, 0},
+		"neither":                           {true, false, false, 1, 0, 0},
+		"the listening end loses":           {false, true, false, 1, 0, 1},
+		"the listening end loses, with two": {false, true, false, 2, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, s := stillLink(t)
+			l.maxLanes, s.peer.lanes, s.peer.flags = 4, 4, flagWidens
+			s.dialer, s.control = c.dialer, make(chan []byte, 8)
+			if c.lanes == 1 {
+				s.lanes[1] = nil
+			}
+			s.loses.Store(c.loses)
+			s.asked.Store(c.asked)
+			for range 2 { // while one is being dialed no other one is
+				l.widenEarly(ctx)
+			}
+			if asks := min(len(s.control), 1); s.laneDials != c.dials || asks != c.asks {
+				t.Errorf("%d dialed and asked for %d, want %d and %d", s.laneDials, asks, c.dials, c.asks)
+			}
+		})
+	}
+	l, s := stillLink(t)
+	s.lanes[1] = nil
+	s.loses.Store(true)
+	if l.widen(ctx); s.laneDials != 1 {
+		t.Error("it is not dialed again at a look back")
+	}
+}
