@@ -60,10 +60,11 @@ func (l *Link) laneOf(queue int) int {
 	return queue % l.wantedLanes()
 }
 
-// goesElsewhere has a frame that the pump has just read take another lane than the queue's, if it is to, and reports whether it does.
-func (p *pump) goesElsewhere(frame []byte) bool {
-	c := p.link.choice.Load()
-	return c != nil && c.sends(p.queue, frame)
+// goesElsewhere has a frame that was just read from a queue take another lane than the queue's, if it is to, and reports whether it
+// does. It is for the goroutine that reads the queue.
+func (l *Link) goesElsewhere(queue int, frame []byte) bool {
+	c := l.choice.Load()
+	return c != nil && c.sends(queue, frame)
 }
 
 // notes takes note of what the pump has handed over to its own queue.
@@ -189,8 +190,8 @@ func (l *Link) isLong() bool {
 			continue
 		}
 		lanes++
-		if v, _ := ln.look(monotonic()); v.known && (shortest == 0 || v.roundTrip < shortest) {
-			shortest = v.roundTrip
+		if v, _ := ln.look(monotonic()); v.known && (shortest == 0 || v.shortest < shortest) {
+			shortest = v.shortest
 		}
 	}
 	return lanes > 1 && shortest >= longPath

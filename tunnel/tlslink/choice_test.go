@@ -92,14 +92,13 @@ func TestChoice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, ch := chosen(t)
-			p := &pump{link: l}
 			if c.before >= 0 {
 				l.session.lanes[c.before^1].is(much, always)
 				l.session.lanes[c.before].is(free, always)
-				if c.before == 1 && !p.goesElsewhere(small) {
+				if c.before == 1 && !l.goesElsewhere(0, small) {
 					t.Fatal("the packet before has not gone by the other lane")
 				} else if c.before == 0 {
-					p.goesElsewhere(small)
+					l.goesElsewhere(0, small)
 				}
 				at := &ch.tables[0][flowOf(small)%places]
 				at.last = 100
@@ -110,7 +109,7 @@ func TestChoice(t *testing.T) {
 				c.change(l, ch)
 			}
 			before := l.waiting(l.laneQueue(1))
-			went := p.goesElsewhere(c.frame)
+			went := l.goesElsewhere(0, c.frame)
 			if went != (c.want == 1) || l.waiting(l.laneQueue(1))-before != c.want || l.waiting(0) != 0 {
 				t.Errorf("elsewhere: %v, %d wait there, want lane %d", went, l.waiting(l.laneQueue(1))-before, c.want)
 			}
@@ -121,11 +120,10 @@ func TestChoice(t *testing.T) {
 // A flow that has just sent something stays where it is, even if nothing of that seems to be on its way.
 func TestFlowOfManyPacketsStays(t *testing.T) {
 	l, c := chosen(t)
-	p := &pump{link: l}
 	l.session.lanes[0].is(view{ahead: 1}, 1<<62)
 	l.session.lanes[1].is(view{}, 1<<62)
 	c.tables[0][flowOf(packet(99))%places].last = monotonic() + time.Hour
-	if p.goesElsewhere(packet(99)) {
+	if l.goesElsewhere(0, packet(99)) {
 		t.Error("it goes by another lane")
 	}
 }

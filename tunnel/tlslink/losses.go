@@ -8,29 +8,29 @@ import (
 // A session that carries something and loses packets gets its second lane at once: as long as there is only one, all flows wait for
 // what any of them has lost.
 const (
-	fewLosses  = 2 // segments that are sent again within lossesFor
-	lossesFor  = time.Second
+	fewLosses  = 3 // segments that are sent again within lossesFor
+	lossesFor  = 5 * time.Second
 	lossyLanes = 2
 )
 
-// losses counts what a lane has to send again while it carries something. It belongs to who has the lane's lock.
+// losses counts what a lane has lost while it carries something. It belongs to who has the lane's lock.
 type losses struct {
 	began  time.Duration
-	before uint64
+	before int
 }
 
 // look reports whether there are many lately.
-func (s *losses) look(now time.Duration, repeated uint64) bool {
+func (s *losses) look(now time.Duration, lost int) bool {
 	if s.began == 0 || now-s.began > lossesFor {
-		s.began, s.before = now, repeated
+		s.began, s.before = now, lost
 	}
-	return repeated-s.before >= fewLosses
+	return lost-s.before >= fewLosses
 }
 
 // followLosses is called now and then while the lane carries something.
 func (ln *lane) followLosses(now time.Duration) {
 	v, _ := ln.look(now)
-	if v.known && ln.losses.look(now, v.repeated) && ln.s.loses.CompareAndSwap(false, true) {
+	if v.known && ln.losses.look(now, v.lost) && ln.s.loses.CompareAndSwap(false, true) {
 		ln.s.link.wakeWidening()
 	}
 }

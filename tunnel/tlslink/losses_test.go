@@ -6,29 +6,30 @@ import (
 	"time"
 )
 
-// Losses count that come within a second of each other.
+// Losses count that come within some seconds.
 func TestLosses(t *testing.T) {
 	type look struct {
-		at       time.Duration
-		repeated uint64
+		at   time.Duration
+		lost int
 	}
 	for name, c := range map[string]struct {
 		looks []look
 		want  bool // after the last one
 	}{
-		"none":                      {[]look{{1, 0}, {2, 0}}, false},
-		"one":                       {[]look{{1, 0}, {2, 1}}, false},
-		"two":                       {[]look{{1, 0}, {2, 1}, {3, 2}}, true},
-		"two at once":               {[]look{{1, 0}, {2, 2}}, true},
-		"those before do not count": {[]look{{1, 100}, {2, 101}}, false},
-		"two, far from each other":  {[]look{{1, 0}, {2, 1}, {2 * lossesFor, 1}, {3 * lossesFor, 2}}, false},
-		"two, later":                {[]look{{1, 0}, {2 * lossesFor, 0}, {2*lossesFor + 1, 2}}, true},
+		"none":                        {[]look{{1, 0}, {2, 0}}, false},
+		"two":                         {[]look{{1, 0}, {2, 2}}, false},
+		"three":                       {[]look{{1, 0}, {2, 1}, {3, 2}, {4, 3}}, true},
+		"three at once":               {[]look{{1, 0}, {2, 3}}, true},
+		"those before do not count":   {[]look{{1, 100}, {2, 102}}, false},
+		"some were sent in vain":      {[]look{{1, 0}, {2, 2}, {3, 0}, {4, 2}}, false},
+		"three, far from each other":  {[]look{{1, 0}, {2, 2}, {2 * lossesFor, 2}, {3 * lossesFor, 3}}, false},
+		"three, a long time after it": {[]look{{1, 0}, {2 * lossesFor, 0}, {2*lossesFor + 1, 3}}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s losses
 			var got bool
 			for _, l := range c.looks {
-				got = s.look(l.at, l.repeated)
+				got = s.look(l.at, l.lost)
 			}
 			if got != c.want {
 				t.Errorf("many: %v", got)

@@ -12,19 +12,28 @@ import (
 type view struct {
 	known bool // the kernel says it
 
-	ahead    int    // bytes that are not acknowledged, or not even sent
-	hole     bool   // what comes now waits at the far end for something that got lost
-	repeated uint64 // segments, since the connection began
+	ahead int    // bytes that are not acknowledged, or not even sent
+	hole  bool   // what comes now waits at the far end for something that got lost
+	stuck bool   // and that takes longer than it takes to send it once more
+	acked uint64 // bytes, since the connection began
+	lost  int    // segments that were sent again, and not in vain, likewise; each may be counted for a round trip before that is known
 
-	roundTrip time.Duration // the shortest
+	shortest, roundTrip time.Duration
 }
 
-// aHole is what a hole counts for in bytes: more than may be on the way.
-const aHole = 1 << 30
+// What a hole counts for in bytes: more than may be on the way. It is known a round trip after the loss, and filled another half later. If
+// what was sent again gets lost too, that may take a retransmission timeout, 0.2 s at least.
+const (
+	aHole     = 1 << 30
+	stuckHole = 2 * aHole
+)
 
 // wait compares lanes: they take the same path, and so what is ahead takes as long on each.
 func (v *view) wait() int {
-	if v.hole {
+	switch {
+	case v.stuck:
+		return v.ahead + stuckHole
+	case v.hole:
 		return v.ahead + aHole
 	}
 	return v.ahead
@@ -38,6 +47,7 @@ type outlook struct {
 	mu   sync.Mutex
 	at   time.Duration // of the last look; 0: there was none
 	view view
+	hole time.Duration // when the hole was seen first that there is, at the latest
 
 	cleared time.Duration // all that was handed over to the lane before this time has arrived
 	mark    marker
@@ -67,9 +77,19 @@ func (ln *lane) look(now time.Duration) (v view, cleared time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.at == 0 || now-o.at >= outlookFor {
-		o.at, o.view = now, ln.wire.view()
+		o.at = now
+		o.see(now, ln.wire.view())
 	}
 	return o.view, o.cleared
+}
+
+// see takes what the kernel says.
+func (o *outlook) see(now time.Duration, v view) {
+	if !v.hole || !o.view.hole || v.acked != o.view.acked {
+		o.hole = now
+	}
+	v.stuck = v.hole && now-o.hole > v.roundTrip*3/2
+	o.view = v
 }
 
 // mark sends one if it is time. It follows a write of packets that did not wait, or did in a backlog, and is for who has the lock.
@@ -141,7 +161,8 @@ func (w *wire) view() (v view) {
 		}
 		v = view{
 			known: true, ahead: ahead, hole: info.Sacked > 0 || info.Lost > 0 || info.Retrans > 0,
-			repeated: uint64(info.Total_retrans), roundTrip: time.Duration(info.Min_rtt) * time.Microsecond,
+			acked: info.Bytes_acked, lost: int(info.Total_retrans) - int(info.Dsack_dups),
+			shortest: time.Duration(info.Min_rtt) * time.Microsecond, roundTrip: time.Duration(info.Rtt) * time.Microsecond,
 		}
 	})
 	return v

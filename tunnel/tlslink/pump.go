@@ -135,7 +135,7 @@ func (p *pump) drain() error {
 func (p *pump) forward(enough int) error {
 	buf := buffers.Get().(*buffer)
 	defer buffers.Put(buf)
-	n, packets, fine, err := p.fill(buf, enough)
+	n, packets, fine, err := p.link.fill(p.queue, buf, enough)
 	ln := p.link.routes[p.queue].Load()
 	switch {
 	case fine != nil || n > 0 && ln != nil && ln.pace.isSlow():
@@ -159,9 +159,9 @@ func (p *pump) forward(enough int) error {
 // fill reads packets until there are enough bytes for a send. The error is that of the
 // last read; what was read before counts all the same. fine is a frame that comes after
 // them and has to be cut, in buf.
-func (p *pump) fill(buf *buffer, enough int) (n, packets int, fine []byte, err error) {
+func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, fine []byte, err error) {
 	for n < enough {
-		size, err := p.link.dev.TryRead(p.queue, buf[n+headerLen:])
+		size, err := l.dev.TryRead(queue, buf[n+headerLen:])
 		if err != nil {
 			return n, packets, nil, err
 		}
@@ -169,7 +169,7 @@ func (p *pump) fill(buf *buffer, enough int) (n, packets int, fine []byte, err e
 			continue
 		}
 		frame := buf[n+headerLen : n+headerLen+size]
-		if p.goesElsewhere(frame) {
+		if l.goesElsewhere(queue, frame) {
 			continue
 		}
 		if tun.IsFine(frame) {
@@ -194,7 +194,7 @@ func (p *pump) collect() error {
 			}
 			continue
 		}
-		if p.goesElsewhere(packet.Data[headerLen : headerLen+n]) {
+		if p.link.goesElsewhere(p.queue, packet.Data[headerLen:headerLen+n]) {
 			putPacket(packet)
 			continue
 		}
