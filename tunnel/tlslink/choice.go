@@ -17,11 +17,14 @@ import (
 //
 // Each lane has a queue of its own for such packets, behind those of the device: what waits there goes like what waits in the others.
 // This is only done on paths with some delay: where there is none nobody waits long for what got lost, and it costs time.
+//
+// Where the queues of the device share one lane, as several would only fill the path (demand.go), streams keep to that: what begins
+// a connection does not choose, and large packets go back.
 
 const (
-	// smallPacket is the largest packet that chooses, in bytes: a question to a name server or its answer, keys that are typed, what
-	// begins a connection.
-	smallPacket = 1280
+	// smallPacket is the largest packet that chooses, in bytes: a question to a name server or its answer, keys that are typed. What begins
+	// a connection of QUIC is larger.
+	smallPacket = 600
 
 	// longPath is the round trip from which on lanes are chosen.
 	longPath = 2 * time.Millisecond
@@ -34,6 +37,7 @@ type choice struct {
 	link   *Link
 	since  time.Duration // the tables know of nothing before
 	steady atomic.Bool   // flows may change lanes: nothing is on the way of lanes that were replaced
+	spread atomic.Bool   // the queues of the device have lanes of their own
 	tables [][places]place
 }
 
@@ -56,6 +60,9 @@ func (l *Link) laneQueue(n int) int { return l.dev.Queues() + n }
 func (l *Link) laneOf(queue int) int {
 	if n := queue - l.laneQueue(0); n >= 0 {
 		return n
+	}
+	if !l.session.spread {
+		return 0
 	}
 	return queue % l.wantedLanes()
 }
@@ -89,10 +96,14 @@ func (c *choice) sends(home int, frame []byte) bool {
 	if at.queue > 0 {
 		to = int(at.queue) - 1
 	}
-	if len(packet) <= smallPacket && now-at.last > longPath && c.mayMove(to, max(at.last, c.since), now) {
-		if to = c.shortest(home, to, now); to == home {
-			at.queue = 0
-		} else {
+	chooses, returns := c.chooses(packet), to != home && !c.spread.Load()
+	if (chooses || returns) && now-at.last > longPath && c.mayMove(to, max(at.last, c.since), now) {
+		before := to
+		if to = home; chooses {
+			to = c.shortest(home, before, now)
+		}
+		at.queue = 0
+		if to != home {
 			at.queue = int32(to) + 1
 		}
 	}
@@ -103,6 +114,11 @@ func (c *choice) sends(home int, frame []byte) bool {
 	c.link.hold(to, frame)
 	at.last = monotonic()
 	return true
+}
+
+// chooses reports whether a packet takes the lane with the shortest wait if its flow may change lanes.
+func (c *choice) chooses(packet []byte) bool {
+	return len(packet) <= smallPacket && (c.spread.Load() || !isSYN(packet))
 }
 
 // mayMove reports whether nothing is on its way of a flow that was last sent on a queue's lane at a time.
@@ -157,6 +173,21 @@ func (l *Link) hold(queue int, frame []byte) {
 	}
 }
 
+// isSYN reports whether a packet begins a connection of TCP.
+func isSYN(packet []byte) bool {
+	const flags, syn = 13, 2
+	var at int
+	switch {
+	case len(packet) >= 20 && packet[0]>>4 == 4 && packet[9] == unix.IPPROTO_TCP:
+		at = int(packet[0]&15) * 4
+	case len(packet) >= 40 && packet[0]>>4 == 6 && packet[6] == unix.IPPROTO_TCP:
+		at = 40
+	default:
+		return false
+	}
+	return len(packet) > at+flags && packet[at+flags]&syn != 0
+}
+
 // isEcho reports whether a packet is an ICMP echo, or the answer to one.
 func isEcho(packet []byte) bool {
 	switch {
@@ -179,6 +210,7 @@ func (l *Link) followChoice() {
 	}
 	if c != nil {
 		c.steady.Store(len(l.session.draining) == 0)
+		c.spread.Store(l.session.spread)
 	}
 }
 

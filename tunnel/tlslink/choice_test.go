@@ -23,7 +23,7 @@ func echo(typ byte) []byte {
 func chosen(t *testing.T) (*Link, *choice) {
 	t.Helper()
 	l, s := stillLink(t)
-	l.maxLanes = 2
+	l.maxLanes, s.spread = 2, true
 	l.route()
 	for q := range l.backlogs {
 		l.backlogs[q].begin()
@@ -32,6 +32,7 @@ func chosen(t *testing.T) (*Link, *choice) {
 		s.lanes[n].outlook.at = 1 << 62 // no look is due
 	}
 	c := newChoice(l, 1)
+	c.spread.Store(true)
 	l.choice.Store(c)
 	return l, c
 }
@@ -54,7 +55,8 @@ func TestChoice(t *testing.T) {
 	free, some, much := view{}, view{ahead: 3000}, view{ahead: 90_000}
 	hole := view{ahead: 200, hole: true}
 	small, large := packet(200), packet(2000)
-	ping := echo(8)
+	ping, syn, narrow := echo(8), packet(60), func(_ *Link, c *choice) { c.spread.Store(false) }
+	syn[tun.HeaderLen+9], syn[tun.HeaderLen+33] = unix.IPPROTO_TCP, 2
 	for name, c := range map[string]struct {
 		frame   []byte
 		zero    view // lane 0
@@ -64,31 +66,36 @@ func TestChoice(t *testing.T) {
 		change  func(l *Link, c *choice)
 		want    int
 	}{
-		"nothing is ahead":                {small, free, free, always, 0, nil, 0},
-		"much is ahead":                   {small, much, free, always, 0, nil, 1},
-		"of the first packet":             {small, much, free, always, -1, nil, 1},
-		"less is ahead there":             {small, much, some, always, 0, nil, 1},
-		"more is ahead there":             {small, some, much, always, 0, nil, 0},
-		"as much is ahead there":          {small, some, some, always, 0, nil, 0},
-		"a hole":                          {small, hole, much, always, 0, nil, 1},
-		"a hole there":                    {small, much, hole, always, 0, nil, 0},
-		"a hole in both":                  {small, view{ahead: 90_000, hole: true}, hole, always, 0, nil, 1},
-		"something is on its way":         {small, much, free, never, 0, nil, 0},
-		"a large packet":                  {large, much, free, always, 0, nil, 0},
-		"it stays there":                  {small, free, much, never, 1, nil, 1},
-		"a large packet stays there":      {large, free, much, always, 1, nil, 1},
-		"it comes back":                   {small, free, much, always, 1, nil, 0},
-		"a lane was replaced":             {small, much, free, always, 0, func(_ *Link, c *choice) { c.steady.Store(false) }, 0},
-		"one was replaced, it was there":  {small, free, much, always, 1, func(_ *Link, c *choice) { c.steady.Store(false) }, 1},
-		"a lane is missing":               {small, much, free, always, 0, func(l *Link, _ *choice) { l.session.lanes[1] = nil; l.route() }, 0},
-		"a lane was lost":                 {small, much, free, always, 0, func(l *Link, _ *choice) { l.session.lanes[1].lost.Store(true); l.route() }, 0},
-		"the kernel says nothing":         {small, much, free, always, 0, func(l *Link, _ *choice) { l.session.lanes[1].outlook.view.known = false }, 0},
-		"an echo":                         {ping, much, free, never, 0, nil, 1},
-		"the answer to one":               {echo(0), much, free, never, 0, nil, 1},
-		"an echo, nothing is ahead":       {ping, free, free, never, 0, nil, 0},
-		"another ICMP packet":             {echo(3), much, free, never, 0, nil, 0},
-		"it is down":                      {small, much, free, always, 0, func(l *Link, _ *choice) { l.routes[0].Store(nil) }, 0},
-		"the tables know nothing of then": {small, much, free, 5, -1, func(_ *Link, c *choice) { c.since = 6 }, 0},
+		"nothing is ahead":                     {small, free, free, always, 0, nil, 0},
+		"much is ahead":                        {small, much, free, always, 0, nil, 1},
+		"of the first packet":                  {small, much, free, always, -1, nil, 1},
+		"less is ahead there":                  {small, much, some, always, 0, nil, 1},
+		"more is ahead there":                  {small, some, much, always, 0, nil, 0},
+		"as much is ahead there":               {small, some, some, always, 0, nil, 0},
+		"a hole":                               {small, hole, much, always, 0, nil, 1},
+		"a hole there":                         {small, much, hole, always, 0, nil, 0},
+		"a hole in both":                       {small, view{ahead: 90_000, hole: true}, hole, always, 0, nil, 1},
+		"something is on its way":              {small, much, free, never, 0, nil, 0},
+		"a large packet":                       {large, much, free, always, 0, nil, 0},
+		"it stays there":                       {small, free, much, never, 1, nil, 1},
+		"a large packet stays there":           {large, free, much, always, 1, nil, 1},
+		"a connection begins":                  {syn, much, free, always, 0, nil, 1},
+		"one begins, and streams share a lane": {syn, much, free, always, 0, narrow, 0},
+		"small, and streams share a lane":      {small, much, free, always, 0, narrow, 1},
+		"large, and streams share a lane":      {large, much, free, always, 1, narrow, 0},
+		"large, and something is on its way":   {large, much, free, never, 1, narrow, 1},
+		"it comes back":                        {small, free, much, always, 1, nil, 0},
+		"a lane was replaced":                  {small, much, free, always, 0, func(_ *Link, c *choice) { c.steady.Store(false) }, 0},
+		"one was replaced, it was there":       {small, free, much, always, 1, func(_ *Link, c *choice) { c.steady.Store(false) }, 1},
+		"a lane is missing":                    {small, much, free, always, 0, func(l *Link, _ *choice) { l.session.lanes[1] = nil; l.route() }, 0},
+		"a lane was lost":                      {small, much, free, always, 0, func(l *Link, _ *choice) { l.session.lanes[1].lost.Store(true); l.route() }, 0},
+		"the kernel says nothing":              {small, much, free, always, 0, func(l *Link, _ *choice) { l.session.lanes[1].outlook.view.known = false }, 0},
+		"an echo":                              {ping, much, free, never, 0, nil, 1},
+		"the answer to one":                    {echo(0), much, free, never, 0, nil, 1},
+		"an echo, nothing is ahead":            {ping, free, free, never, 0, nil, 0},
+		"another ICMP packet":                  {echo(3), much, free, never, 0, nil, 0},
+		"it is down":                           {small, much, free, always, 0, func(l *Link, _ *choice) { l.routes[0].Store(nil) }, 0},
+		"the tables know nothing of then":      {small, much, free, 5, -1, func(_ *Link, c *choice) { c.since = 6 }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, ch := chosen(t)

@@ -34,6 +34,10 @@ func (l *Link) widen(ctx context.Context) {
 	l.forgetLost()
 	asked := s.asked.Swap(false)
 	busy, held := l.demand()
+	if (busy || held) && !s.spread {
+		s.spread = true
+		l.route()
+	}
 	if !s.dialer {
 		if held {
 			l.askForLanes(MaxLanes)
@@ -224,7 +228,7 @@ func (l *Link) addLane(ln *lane) {
 }
 
 // route assigns the queues to the lanes there are. Lane n carries queue n, and
-// lane 0 those whose lane is missing. With fewer lanes than queues they share. While the tunnel is paused
+// lane 0 those whose lane is missing, or all until this end asks for lanes for them. With fewer lanes than queues they share. While the tunnel is paused
 // the queues wait for the next session instead.
 func (l *Link) route() {
 	if l.paused != nil {

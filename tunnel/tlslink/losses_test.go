@@ -79,3 +79,23 @@ func TestLossySessionHasTwoLanes(t *testing.T) {
 		t.Error("it is not dialed again at a look back")
 	}
 }
+
+// The lane that a session has for its losses is for what chooses it: streams share the first until they ask for lanes themselves.
+func TestStreamsStayWhereTheyAre(t *testing.T) {
+	l, s := stillLink(t)
+	l.maxLanes = 2
+	number := func(queue int) int { return l.routes[queue].Load().number }
+	l.route()
+	if a, b := number(0), number(1); a != 0 || b != 0 {
+		t.Errorf("the device's queues are on the lanes %d and %d", a, b)
+	}
+	if a, b := number(l.laneQueue(0)), number(l.laneQueue(1)); a != 0 || b != 1 {
+		t.Errorf("the lanes' own queues are on the lanes %d and %d", a, b)
+	}
+	s.load = l.load()
+	l.counters.TxBytes.Add(widenAt)
+	l.widen(t.Context())
+	if a, b := number(0), number(1); a != 0 || b != 1 {
+		t.Errorf("the queues of much traffic are on the lanes %d and %d", a, b)
+	}
+}

@@ -69,6 +69,7 @@ type session struct {
 	readers sync.WaitGroup
 
 	laneDials  int           // lanes that are being dialed
+	spread     bool          // the device's queues have lanes of their own, as far as there are any
 	widening   widening      // after some could not be
 	stalledAt  time.Duration // when lane 0 was found to be stalled last; 0: never
 	unreplaced time.Time     // when it was logged last that a lane could not be replaced
