@@ -203,28 +203,38 @@ func isEcho(packet []byte) bool {
 
 // followChoice has lanes be chosen from when there are several, on a path with a delay, until the session ends.
 func (l *Link) followChoice() {
-	c := l.choice.Load()
+	c, began := l.choice.Load(), false
 	if c == nil && l.isLong() {
-		c = newChoice(l, monotonic())
-		l.choice.Store(c)
+		c, began = newChoice(l, monotonic()), true
 	}
-	if c != nil {
-		c.steady.Store(len(l.session.draining) == 0)
-		c.spread.Store(l.session.spread)
+	if c == nil {
+		return
+	}
+	c.steady.Store(len(l.session.draining) == 0)
+	c.spread.Store(l.session.spread)
+	if began {
+		l.choice.Store(c)
 	}
 }
 
 // isLong reports whether the session has several lanes, and its path a delay.
 func (l *Link) isLong() bool {
-	lanes, shortest := 0, time.Duration(0)
+	var lanes []*lane
 	for _, ln := range l.session.lanes {
-		if ln == nil || ln.lost.Load() {
-			continue
-		}
-		lanes++
-		if v, _ := ln.look(monotonic()); v.known && (shortest == 0 || v.shortest < shortest) {
-			shortest = v.shortest
+		if ln != nil && !ln.lost.Load() {
+			lanes = append(lanes, ln)
 		}
 	}
-	return lanes > 1 && shortest >= longPath
+	if len(lanes) < 2 {
+		return false
+	}
+	long := false
+	for _, ln := range lanes {
+		v, _ := ln.look(monotonic())
+		if v.known && v.shortest < longPath {
+			return false
+		}
+		long = long || v.known
+	}
+	return long
 }

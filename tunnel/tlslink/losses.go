@@ -29,6 +29,9 @@ func (s *losses) look(now time.Duration, lost int) bool {
 
 // followLosses is called now and then while the lane carries something.
 func (ln *lane) followLosses(now time.Duration) {
+	if ln.s.loses.Load() {
+		return
+	}
 	v, _ := ln.look(now)
 	if v.known && ln.losses.look(now, v.lost) && ln.s.loses.CompareAndSwap(false, true) {
 		ln.s.link.wakeWidening()
