@@ -40,7 +40,7 @@
 //  2. The end that didn't dial asks the other to (frameWiden).
 //  3. The end that dialed dials the lanes that are missing (lanes.go). They stay
 //     until they fail or the session ends, or they are replaced.
-//  4. At the end that has asked for lanes each queue moves to its own. A flow stays in one queue and so in order, but
+//  4. Each queue moves to its lane. A flow stays in one queue and so in order, but
 //     for the packets that it has on the way when its queue moves.
 //
 // A session that loses packets has its second lane before the next look back (losses.go). On paths with some delay small packets of flows

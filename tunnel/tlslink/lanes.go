@@ -222,13 +222,14 @@ func (l *Link) addLane(ln *lane) {
 	s := ln.s
 	s.startLane(ln) // which looks at the one before
 	s.lanes[ln.number] = ln
+	s.spread = s.spread || l.spreads()
 	l.route()
 	l.followChoice()
 	l.log.Debug("lane up", "lane", ln.number, "remote", ln.wire.remote())
 }
 
 // route assigns the queues to the lanes there are. Lane n carries queue n, and
-// lane 0 those whose lane is missing, or all until this end asks for lanes for them. With fewer lanes than queues they share. While the tunnel is paused
+// lane 0 those whose lane is missing, or all of them (spreads). With fewer lanes than queues they share. While the tunnel is paused
 // the queues wait for the next session instead.
 func (l *Link) route() {
 	if l.paused != nil {

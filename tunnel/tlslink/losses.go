@@ -46,6 +46,12 @@ func (l *Link) wakeWidening() {
 	}
 }
 
+// spreads reports whether streams are to use a lane that has come: not if this end has it for its losses, and the path is slow.
+func (l *Link) spreads() bool {
+	l.boundAllUnsent() // the last look at the rate may be from before the streams
+	return !l.session.loses.Load() || l.lanesHelp()
+}
+
 // widenEarly is called when the session has lost packets, or the peer asks for lanes.
 func (l *Link) widenEarly(ctx context.Context) {
 	s := l.session
