@@ -48,8 +48,12 @@ func (l *Link) wakeWidening() {
 
 // spreads reports whether streams are to use a lane that has come: not if this end has it for its losses, and the path is slow.
 func (l *Link) spreads() bool {
-	l.boundAllUnsent() // the last look at the rate may be from before the streams
-	return !l.session.loses.Load() || l.lanesHelp()
+	s := l.session
+	if !s.loses.Load() {
+		return true
+	}
+	s.first.Load().wire.boundUnsent() // the last look at the rate may be from before the streams
+	return l.lanesHelp()
 }
 
 // widenEarly is called when the session has lost packets, or the peer asks for lanes.
