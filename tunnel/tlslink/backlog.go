@@ -21,6 +21,7 @@ type backlog struct {
 	queue   *fq.Queue // nil: nothing has waited lately
 	used    bool      // since the last call of rest
 	sending bool
+	since   time.Duration // what is being sent came later, or then; while flows choose lanes (choice.go)
 }
 
 // begin has the caller be the one that sends, unless somebody does.
@@ -31,6 +32,9 @@ func (b *backlog) begin() bool {
 		return false
 	}
 	b.sending = true
+	if b.link.choice.Load() != nil {
+		b.since = monotonic()
+	}
 	return true
 }
 
@@ -65,6 +69,31 @@ func (b *backlog) flows() int {
 	return b.queue.Flows()
 }
 
+// wrote is called by the one that sends, when all that it has taken is written.
+func (b *backlog) wrote(now time.Duration) {
+	b.mu.Lock()
+	b.since = now
+	b.mu.Unlock()
+}
+
+// passed returns a time: what came before it is written.
+func (b *backlog) passed() time.Duration {
+	now := monotonic()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !b.sending:
+		return now
+	case b.queue == nil:
+		return b.since
+	}
+	oldest, any := b.queue.Oldest()
+	if !any {
+		return b.since
+	}
+	return min(b.since, oldest)
+}
+
 // batch is packets that are sent together.
 type batch struct {
 	frames  []byte
@@ -88,7 +117,9 @@ func (b *backlog) take(buf *buffer, enough int, limits fq.Limits) (t batch) {
 		if p == nil {
 			break
 		}
-		t.packets++
+		if t.packets++; t.packets == 1 || p.Came() < b.since {
+			b.since = p.Came()
+		}
 		if n == 0 && len(p.Data) >= enough {
 			t.frames, t.whole = p.Data, p
 			return t

@@ -36,12 +36,16 @@
 //     for lanes; so do queues that waited for one another, to send on the lane
 //     that they share, for more than half of the time, as they do on a path where
 //     its window bounds them. A flow alone waits for nobody, and with bbr a slow path
-//     has no use for them.
+//     has no use for them, unless it loses packets.
 //  2. The end that didn't dial asks the other to (frameWiden).
 //  3. The end that dialed dials the lanes that are missing (lanes.go). They stay
 //     until they fail or the session ends, or they are replaced.
 //  4. Each queue moves to its lane. A flow stays in one queue and so in order, but
 //     for the packets that it has on the way when its queue moves.
+//
+// A session that loses packets has its second lane before the next look back (losses.go). On paths with some delay small packets of flows
+// that have nothing on their way then take the lane with the shortest wait (choice.go), as far as is known of it (outlook.go), be it that
+// streams share one.
 //
 // How a lane gets new keys, lane 0 included, within an hour and before too many records
 // were sent with the old ones (renew.go):

@@ -32,6 +32,8 @@ type lane struct {
 	queues  atomic.Int32         // of which packets are being sent, or wait for sending
 	sender  atomic.Pointer[pump] // of packets; nil: none has sending
 	pace    pace
+	losses  losses // likewise
+	outlook outlook
 
 	// For its replacement (renew.go).
 	began, renewAt, nextTry time.Time     // of the goroutine of Run
@@ -118,6 +120,9 @@ func (ln *lane) sendData(p *pump, frames []byte) error {
 	}
 	err := ln.write(frames)
 	ln.followPace(len(frames))
+	if err == nil {
+		err = ln.mark(p.backlog())
+	}
 	return err
 }
 
@@ -149,6 +154,9 @@ func (ln *lane) sendBatch(b *backlog) (sent, bytes int, err error) {
 	err = ln.write(batch.frames)
 	batch.release()
 	ln.pace.sent += len(batch.frames)
+	if err == nil {
+		err = ln.mark(b)
+	}
 	return batch.packets, len(batch.frames), err
 }
 
@@ -252,9 +260,12 @@ func (ln *lane) handle(typ byte, payload []byte) error {
 	case framePing:
 		ln.s.enqueue(encode(framePong, payload))
 	case framePong:
-		ln.s.pong(payload)
+		if !ln.s.answeredMark(payload) {
+			ln.s.pong(payload)
+		}
 	case frameWiden:
 		ln.s.asked.Store(true)
+		ln.s.link.wakeWidening()
 	case frameRenew:
 		if n := payload[0]; n < MaxLanes {
 			ln.s.renewAsked.Or(1 << n)

@@ -34,18 +34,46 @@ func (l *Link) widen(ctx context.Context) {
 	l.forgetLost()
 	asked := s.asked.Swap(false)
 	busy, held := l.demand()
+	if (busy || held) && !s.spread {
+		s.spread = true
+		l.route()
+	}
 	if !s.dialer {
-		if held && s.peer.flags&flagWidens != 0 && len(l.missingLanes()) > 0 {
-			s.enqueue(encode(frameWiden, nil))
+		if held {
+			l.askForLanes(MaxLanes)
+		} else if s.loses.Load() {
+			l.askForLanes(lossyLanes)
 		}
 		return
 	}
-	if s.laneDials > 0 || !busy && !held && !asked || l.e.cfg.Now().Before(s.widening.next) {
+	switch {
+	case busy, held, asked:
+		l.dialLanes(ctx, MaxLanes)
+	case s.loses.Load():
+		l.dialLanes(ctx, lossyLanes)
+	}
+}
+
+// dialLanes dials those that the session lacks of its first few lanes, unless some are being dialed, or could not be a short time ago.
+func (l *Link) dialLanes(ctx context.Context, few int) {
+	s := l.session
+	if s.laneDials > 0 || l.e.cfg.Now().Before(s.widening.next) {
 		return
 	}
 	for _, n := range l.missingLanes() {
+		if n >= few {
+			return
+		}
 		s.laneDials++
 		go l.dialLane(ctx, laneDial{s: s, hello: l.hello(s.id, n)}, s.remote)
+	}
+}
+
+// askForLanes asks the peer to, if the session lacks any of its first few lanes.
+func (l *Link) askForLanes(few int) {
+	s, missing := l.session, l.missingLanes()
+	if s.peer.flags&flagWidens != 0 && len(missing) > 0 && missing[0] < few {
+		s.enqueue(encode(frameWiden, nil))
 	}
 }
 
@@ -194,12 +222,14 @@ func (l *Link) addLane(ln *lane) {
 	s := ln.s
 	s.startLane(ln) // which looks at the one before
 	s.lanes[ln.number] = ln
+	s.spread = s.spread || l.spreads()
 	l.route()
+	l.followChoice()
 	l.log.Debug("lane up", "lane", ln.number, "remote", ln.wire.remote())
 }
 
 // route assigns the queues to the lanes there are. Lane n carries queue n, and
-// lane 0 those whose lane is missing. With fewer lanes than queues they share. While the tunnel is paused
+// lane 0 those whose lane is missing, or all of them (spreads). With fewer lanes than queues they share. While the tunnel is paused
 // the queues wait for the next session instead.
 func (l *Link) route() {
 	if l.paused != nil {
@@ -211,9 +241,8 @@ func (l *Link) route() {
 			n++
 		}
 	}
-	want := l.wantedLanes()
 	for q := range l.routes {
-		ln := s.lanes[q%want]
+		ln := s.lanes[l.laneOf(q)]
 		if ln == nil || ln.lost.Load() {
 			ln = s.lanes[0]
 		}

@@ -76,9 +76,14 @@ type Link struct {
 	resolve remote.Resolver
 	names   remote.Names
 
-	routes   []atomic.Pointer[lane] // one for each queue; nil while down
-	waits    []waits                // one for each queue
-	backlogs []backlog              // one for each queue
+	// One for each queue of the device, and behind these one for each lane's own queue (choice.go).
+	routes   []atomic.Pointer[lane] // nil while down
+	waits    []waits
+	backlogs []backlog
+
+	senders  []pump                 // of the lanes' own queues; they read nothing
+	choice   atomic.Pointer[choice] // nil: packets take the lanes of their queues
+	widens   chan struct{}          // capacity 1: see widenEarly
 	pumps    *group
 	busy     atomic.Int32 // pumps that have read packets which they have not sent
 	counters report.Counters
@@ -123,15 +128,19 @@ func newLink(e *Endpoint, c LinkConfig, creds []*credential) *Link {
 		renewal: e.renewal,
 		// What a session has begun with holds until it ends: the number of processors may become another (GOMAXPROCS
 		// follows the quota of the control group).
-		maxLanes: min(MaxLanes, c.Device.Queues(), runtime.GOMAXPROCS(0)),
+		maxLanes: max(lossyLanes, min(MaxLanes, c.Device.Queues(), runtime.GOMAXPROCS(0))),
 
-		routes: make([]atomic.Pointer[lane], c.Device.Queues()),
-		waits:  make([]waits, c.Device.Queues()),
+		routes: make([]atomic.Pointer[lane], c.Device.Queues()+MaxLanes),
+		waits:  make([]waits, c.Device.Queues()+MaxLanes),
 
-		backlogs: make([]backlog, c.Device.Queues()), pumps: newGroup(),
+		backlogs: make([]backlog, c.Device.Queues()+MaxLanes), pumps: newGroup(),
+		senders: make([]pump, MaxLanes), widens: make(chan struct{}, 1),
 	}
 	for q := range l.backlogs {
 		l.backlogs[q].link = l
+	}
+	for n := range l.senders {
+		l.senders[n].link, l.senders[n].queue = l, l.laneQueue(n)
 	}
 	l.creds.Store(&creds)
 	l.SetCongestion(c.Congestion)
@@ -227,6 +236,8 @@ func (l *Link) loop(ctx context.Context, broken <-chan error) error {
 			l.handOver(r)
 		case <-l.carries:
 			l.carry()
+		case <-l.widens:
+			l.widenEarly(ctx)
 		case <-l.moved:
 			l.redial()
 		case <-l.woken:
@@ -281,6 +292,7 @@ func (l *Link) lookBack(ctx context.Context) {
 	l.widen(ctx)
 	l.replaceStalled(ctx)
 	l.renew(ctx)
+	l.followChoice()
 	l.seekFirst(ctx)
 }
 
@@ -454,6 +466,7 @@ func (l *Link) endSession(reason error, goodbye bool) {
 		l.log.Error("cannot drop the carrier", "err", err)
 	}
 	l.session = nil
+	l.choice.Store(nil)
 	l.overdue.Store(nil)
 	l.arb.ended()
 	if goodbye {

@@ -92,6 +92,7 @@ func (ln *lane) followPace(sent int) {
 		if now := monotonic(); now-p.watched >= lookAgain {
 			p.watched, p.sent = now, 0
 			ln.followQueue(now)
+			ln.followLosses(now)
 		}
 	}
 	switch {

@@ -197,6 +197,7 @@ func (l *Link) fall(reason error) {
 // suspend ends a session whose tunnel is paused.
 func (l *Link) suspend(s *session) {
 	l.session = nil
+	l.choice.Store(nil)
 	l.arb.ended()
 	s.close()
 	l.backoff = backoff{due: true, urgent: true}

@@ -202,7 +202,11 @@ func (l *Link) fill(queue int, buf *buffer, enough int) (n, packets int, fine []
 		if size <= tun.HeaderLen {
 			continue
 		}
-		if frame := buf[n+headerLen : n+headerLen+size]; tun.IsFine(frame) {
+		frame := buf[n+headerLen : n+headerLen+size]
+		if l.goesElsewhere(queue, frame) {
+			continue
+		}
+		if tun.IsFine(frame) {
 			return n, packets, frame, nil
 		}
 		putHeader(buf[n:], frameData, size)
@@ -227,13 +231,17 @@ func (p *pump) collect() error {
 	return nil
 }
 
-// readToWait reads a frame of n bytes and has it wait. It reports whether nobody sends; then the caller does.
+// readToWait reads a frame of n bytes and has it wait, unless it takes another lane. It reports whether nobody sends; then the caller does.
 func (p *pump) readToWait() (n int, begins bool, err error) {
 	packet := takePacket(packetSizes[largestPacket])
 	n, err = p.link.dev.TryRead(p.queue, packet.Data[headerLen:])
 	if err != nil || n <= tun.HeaderLen {
 		putPacket(packet)
 		return 0, false, err
+	}
+	if p.link.goesElsewhere(p.queue, packet.Data[headerLen:headerLen+n]) {
+		putPacket(packet)
+		return n, false, nil
 	}
 	return n, p.wait(packet, n), nil
 }
@@ -250,7 +258,7 @@ func (p *pump) wait(packet *fq.Packet, n int) (begins bool) {
 	default:
 		putHeader(packet.Data, frameData, n)
 		packet.Data = packet.Data[:headerLen+n]
-		return p.backlog().push(flowOf(frame), packet)
+		return p.push(flowOf(frame), packet)
 	}
 	putPacket(packet)
 	return begins
@@ -286,7 +294,7 @@ func (p *pump) add(frame []byte) (begins bool) {
 	packet := takePacket(headerLen + len(frame))
 	putHeader(packet.Data, frameData, len(frame))
 	copy(packet.Data[headerLen:], frame)
-	return p.backlog().push(flowOf(frame), packet)
+	return p.push(flowOf(frame), packet)
 }
 
 func (p *pump) addParts(flow uint64, s *segment.Splitter) (begins bool) {
@@ -304,7 +312,7 @@ func (p *pump) addParts(flow uint64, s *segment.Splitter) (begins bool) {
 		}
 		packet.Data = packet.Data[:headerLen+n]
 		putHeader(packet.Data, frameData, n)
-		begins = p.backlog().push(flow, packet) || begins
+		begins = p.push(flow, packet) || begins
 	}
 }
 
@@ -323,8 +331,15 @@ func (p *pump) cut(frame []byte) (begins bool) {
 		packet.Data = packet.Data[:headerLen+size]
 		putHeader(packet.Data, frameData, size)
 		clear(packet.Data[headerLen : headerLen+tun.HeaderLen])
-		begins = p.backlog().push(flow, packet) || begins
+		begins = p.push(flow, packet) || begins
 	}
+	return begins
+}
+
+// push has a packet wait. It reports whether nobody sends; then the caller does.
+func (p *pump) push(flow uint64, packet *fq.Packet) (begins bool) {
+	begins = p.backlog().push(flow, packet)
+	p.notes(flow)
 	return begins
 }
 

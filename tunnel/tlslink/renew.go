@@ -154,6 +154,9 @@ func (l *Link) takeOver(ln, old *lane) {
 	s := ln.s
 	old.replaced.Store(true)
 	s.lanes[ln.number] = ln
+	if c := l.choice.Load(); c != nil {
+		c.steady.Store(false)
+	}
 	if ln.number == 0 {
 		s.first.Store(ln)
 		s.remote = ln.wire.remote() // behind a NAT the peer has another port

@@ -275,7 +275,7 @@ func TestLaneOfTheRemoteBeforeIsReplaced(t *testing.T) {
 	}
 	poll(t, func() bool { return at(0, 0) }, func() string { return "the first does not take over" })
 	lane.do <- nil
-	poll(t, func() bool { return at(1, 1) }, func() string { return "the lane stays with the remote before" })
+	poll(t, func() bool { return at(c.link.laneQueue(1), 1) }, func() string { return "the lane stays with the remote before" })
 	exchangePackets(t, c, s)
 	if len(c.seen()) != 1 || len(s.seen()) != 1 {
 		t.Errorf("events %+v %+v", c.seen(), s.seen())

@@ -69,12 +69,16 @@ type session struct {
 	readers sync.WaitGroup
 
 	laneDials  int           // lanes that are being dialed
+	spread     bool          // the device's queues have lanes of their own, as far as there are any
 	widening   widening      // after some could not be
 	stalledAt  time.Duration // when lane 0 was found to be stalled last; 0: never
 	unreplaced time.Time     // when it was logged last that a lane could not be replaced
 	unrenewed  error         // why a lane could not be replaced when that was tried last; nil: it could
 	load       load          // of the link, at the last tick
 	asked      atomic.Bool   // whether the peer asks for further lanes
+	loses      atomic.Bool   // packets, while it carried something
+
+	marked [MaxLanes]atomic.Pointer[lane] // that have sent a mark last (outlook.go), by number
 
 	known   string         // the server name of the secret that was the first when the session began
 	invited tunnel.Invited // of the secret with which the session began

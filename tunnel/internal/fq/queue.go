@@ -88,6 +88,22 @@ func (l *list) removeFirst() {
 	l.first = l.first.next
 }
 
+// Came returns when the packet was pushed.
+func (p *Packet) Came() time.Duration { return p.came }
+
+// Oldest returns when the packet came that has waited for longest. ok is false if none waits.
+func (q *Queue) Oldest() (came time.Duration, ok bool) {
+	if q.packets == 0 {
+		return 0, false
+	}
+	for i := range q.flows {
+		if p := q.flows[i].head; p != nil && (!ok || p.came < came) {
+			came, ok = p.came, true
+		}
+	}
+	return came, ok
+}
+
 // Len returns how many packets wait.
 func (q *Queue) Len() int { return q.packets }
 

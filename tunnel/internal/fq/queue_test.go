@@ -321,3 +321,22 @@ func FuzzQueue(f *testing.F) {
 		}
 	})
 }
+
+// The packet that has waited for longest may be of any flow.
+func TestOldest(t *testing.T) {
+	o := newOwner()
+	if _, ok := o.Oldest(); ok {
+		t.Error("something waits in an empty queue")
+	}
+	for i, flow := range []uint64{3, 1, 2, 1} { // a packet takes a turn
+		o.Push(time.Duration(10+i), flow, &Packet{Data: make([]byte, 2*quantum)})
+	}
+	for _, want := range []time.Duration{10, 11, 12, 13} {
+		if came, ok := o.Oldest(); !ok || came != want {
+			t.Errorf("%v, %v; want %v", came, ok, want)
+		}
+		if p := o.Pop(20, usual); p.Came() != want {
+			t.Errorf("%v comes out, want %v", p.Came(), want)
+		}
+	}
+}
