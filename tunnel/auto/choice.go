@@ -115,7 +115,7 @@ type choice struct {
 
 // newChoice returns the choice of a tunnel that is down: WireGuard, as that is preferred.
 func newChoice(now time.Time, tick time.Duration) *choice {
-	return &choice{tick: tick, carries: WireGuard, since: now, losses: losses{keep: (boundTicks + 1) * tick}}
+	return &choice{tick: tick, carries: WireGuard, since: now, losses: losses{keep: (boundTicks + 1) * tick, least: tick / 2}}
 }
 
 // step decides again, and reports whether another transport carries from now on.
