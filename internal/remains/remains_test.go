@@ -113,7 +113,9 @@ func TestForeignNote(t *testing.T) {
 		},
 		"a named pipe": func(path string) error { return unix.Mkfifo(path, 0o600) },
 		"a directory":  func(path string) error { return os.Mkdir(path, 0o700) },
-		"of anybody":   func(path string) error { return errors.Join(os.WriteFile(path, []byte(note), 0o600), os.Chmod(path, 0o666)) },
+		"of anybody": func(path string) error {
+			return errors.Join(os.WriteFile(path, []byte(note), 0o600), os.Chmod(path, 0o666))
+		},
 	} {
 		path := filepath.Join(t.TempDir(), "socket")
 		if err := put(file(path)); err != nil {
