@@ -209,7 +209,7 @@ func (s *Speaker) setConnLocked(n *neighbor, c *peerConn) {
 	if old := n.session.conn; old != nil {
 		counts := old.counts()
 		n.session.judged.add(counts)
-		old.churn.note(time.Now(), accepted(counts), accepted(counts)) // all of it is withdrawn
+		n.hold.churn.note(time.Now(), accepted(counts), accepted(counts)) // all of it is withdrawn
 		if received(counts) >= heap.LargeTable {
 			s.releaseMemory()
 		}
