@@ -75,6 +75,7 @@ func TestSlowReaderOfAFlappingPeer(t *testing.T) {
 		return // that is what a change of tools/amend is for
 	}
 	fewBehind(t, 5000)
+	calm(t, 1e9, 1) // so that the peer whose routes come and go is not paced
 	s := startSpeaker(t, 64512, "10.0.0.1")
 	a := rawSession(t, s, "a", 64513, "10.0.0.2", nil)
 	b := slowReader(t, s, "b", 64514, "10.0.0.3")

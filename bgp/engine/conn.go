@@ -35,6 +35,8 @@ type peerConn struct {
 	endOfRIB func(c *peerConn, f family, refresh bool) bool
 	gone     func(*peerConn) // called once, when GoBGP closes it
 	moved    func(*peerConn) // there is something in moves
+	churn    *churn          // of the neighbor
+	paced    func()          // the peer is read more slowly
 
 	tcp      atomic.Pointer[net.TCPConn] // nil: it was lost, and another one is awaited; mu is held to set it
 	buf      []byte                      // only the reader uses it
@@ -159,7 +161,11 @@ func (c *peerConn) Read(b []byte) (int, error) {
 			c.await()
 			continue
 		}
-		n, err := c.readFrom(tcp)
+		most, rested := c.rest()
+		if rested {
+			continue
+		}
+		n, err := c.readFrom(tcp, most)
 		switch {
 		case n > 0:
 			c.feed(c.buf[:n])
@@ -174,14 +180,14 @@ func (c *peerConn) Read(b []byte) (int, error) {
 	}
 }
 
-// readFrom reads the connection, unless it is closed: then what comes is closing's.
-func (c *peerConn) readFrom(tcp *net.TCPConn) (int, error) {
+// readFrom reads so many bytes at most from the connection, unless it is closed: then what comes is closing's.
+func (c *peerConn) readFrom(tcp *net.TCPConn, most int) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	if c.closed.Load() {
 		return 0, net.ErrClosed
 	}
-	return tcp.Read(c.buf)
+	return tcp.Read(c.buf[:min(len(c.buf), most)])
 }
 
 // take returns what Read can return without the socket.
@@ -243,7 +249,7 @@ func (c *peerConn) feed(b []byte) {
 	if len(c.out) == 0 {
 		c.out = c.base
 	}
-	before, ended, at := c.judge.Counts(), c.judge.EndOfRIB(), len(c.out)
+	before, ended, at, already := c.judge.Counts(), c.judge.EndOfRIB(), len(c.out), len(c.moves)
 	var err error
 	c.out, err = c.judge.FromPeer(c.out, b)
 	if c.up.IsZero() && c.judge.Established() {
@@ -267,6 +273,9 @@ func (c *peerConn) feed(b []byte) {
 	if after.Looped != before.Looped {
 		seen.looped = c.judge.LastLooped()
 	}
+	if n := len(c.moves) - already; n > 0 {
+		c.churn.note(c.heard, accepted(after), n-max(0, accepted(after)-accepted(before)))
+	}
 	moved := len(c.moves) > 0
 	if !moved {
 		c.out = c.judge.Markers(c.out)
@@ -286,6 +295,13 @@ func (c *peerConn) feed(b []byte) {
 func received(c judge.Counts) (n int) {
 	for _, f := range c.Families {
 		n += f.Received
+	}
+	return n
+}
+
+func accepted(c judge.Counts) (n int) {
+	for _, f := range c.Families {
+		n += f.Accepted
 	}
 	return n
 }

@@ -132,6 +132,8 @@ func (s *Speaker) handOver(n *neighbor, conn *net.TCPConn, dialed bool) {
 		endOfRIB: func(c *peerConn, f family, refresh bool) bool { return s.onEndOfRIB(n, c, f, refresh) },
 		gone:     func(c *peerConn) { s.onGone(n, c) },
 		moved:    func(c *peerConn) { s.onMoved(n, c) },
+		churn:    &n.hold.churn,
+		paced:    func() { s.notePaced(n) },
 	}
 	c.tcp.Store(conn)
 	raise := n.applied.raise

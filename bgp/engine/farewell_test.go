@@ -66,7 +66,7 @@ func TestReaderLeavesAtOnce(t *testing.T) {
 		defer close(read)
 		c.buf = make([]byte, smallRead)
 		for !c.closed.Load() { // as Read does with deadlines
-			if _, err := c.readFrom(here); err == nil {
+			if _, err := c.readFrom(here, smallRead); err == nil {
 				t.Error("something was read")
 			}
 		}

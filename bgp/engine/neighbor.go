@@ -45,6 +45,7 @@ type neighbor struct {
 	released   chan struct{}  // capacity 1: what held the neighbor back is gone
 	logged     rate.Sometimes // guards itself: what is malformed goes to the log
 	toldInside atomic.Bool    // see refused
+	paced      rate.Sometimes // guards itself: that it is read more slowly goes to the log
 
 	turn       chan struct{}  // capacity 1: held by what decides about a connection that has arrived
 	arriving   []*net.TCPConn // that wait for it, the oldest first
@@ -69,6 +70,7 @@ func (s *Speaker) newNeighbor(n Neighbor) *neighbor {
 		logged:   rate.Sometimes{First: 1, Interval: malformedLogged},
 
 		turnedAway: rate.Sometimes{First: 1, Interval: turnedAwayLogged},
+		paced:      rate.Sometimes{First: 1, Interval: pacedLogged},
 		turn:       make(chan struct{}, 1),
 		arrivals:   rate.NewLimiter(arrivalsPerSecond, arrivalBurst),
 		down:       make(chan struct{}),

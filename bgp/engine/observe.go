@@ -29,6 +29,8 @@ type hold struct {
 
 	tooMany bool // it is for having announced too much
 
+	churn churn // guards itself
+
 	most, hardMost int // the limits that count, others begin from nothing
 }
 
@@ -40,7 +42,8 @@ func (s *Speaker) holdOf(n *Neighbor) *hold {
 		s.holds[n.Name] = h
 	}
 	if h.most != n.MaxPrefixes || h.hardMost != n.HardMaxPrefixes {
-		*h = hold{most: n.MaxPrefixes, hardMost: n.HardMaxPrefixes}
+		h = &hold{most: n.MaxPrefixes, hardMost: n.HardMaxPrefixes}
+		s.holds[n.Name] = h
 	}
 	return h
 }
@@ -175,6 +178,13 @@ func (n *neighbor) release() {
 	}
 }
 
+// notePaced notes that n is read more slowly (churn.go).
+func (s *Speaker) notePaced(n *neighbor) {
+	n.paced.Do(func() {
+		s.log.Warn("routes of the peer come and go all the time: it is read more slowly, so that others are not kept busy with that", slog.String("peer", n.Name))
+	})
+}
+
 // onGone is called when GoBGP has closed c: at the end of a session, or because
 // it does not want c in the state it is in.
 func (s *Speaker) onGone(n *neighbor, c *peerConn) {
@@ -199,6 +209,7 @@ func (s *Speaker) setConnLocked(n *neighbor, c *peerConn) {
 	if old := n.session.conn; old != nil {
 		counts := old.counts()
 		n.session.judged.add(counts)
+		n.hold.churn.note(time.Now(), accepted(counts), accepted(counts)) // all of it is withdrawn
 		if received(counts) >= heap.LargeTable {
 			s.releaseMemory()
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/internal/socket"
 )
 
@@ -98,5 +100,33 @@ func TestForget(t *testing.T) {
 	}
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) > 0 {
 		t.Errorf("%v, %v", files, err)
+	}
+}
+
+// TestForeignNote: what others may have put in the note's place, in a directory such as /tmp, removes nothing, and nobody waits for it.
+func TestForeignNote(t *testing.T) {
+	note := `{"table":254,"protocol":4}`
+	for name, put := range map[string]func(path string) error{
+		"a link": func(path string) error {
+			target := filepath.Join(t.TempDir(), "note")
+			return errors.Join(os.WriteFile(target, []byte(note), 0o600), os.Symlink(target, path))
+		},
+		"a named pipe": func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"a directory":  func(path string) error { return os.Mkdir(path, 0o700) },
+		"of anybody": func(path string) error {
+			return errors.Join(os.WriteFile(path, []byte(note), 0o600), os.Chmod(path, 0o666))
+		},
+	} {
+		path := filepath.Join(t.TempDir(), "socket")
+		if err := put(file(path)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Clear(path, func(l Left) error {
+			t.Errorf("%s: %+v was removed", name, l)
+			return nil
+		})
+		if err == nil || r.Left != nil {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
 	}
 }

@@ -127,7 +127,7 @@ type chosen struct {
 func newChoice(now time.Time, tick time.Duration) *choice {
 	return &choice{
 		tick: tick, chosen: chosen{carries: WireGuard, since: now},
-		losses: losses{keep: (boundTicks + 1) * tick, gap: silentTicks * tick},
+		losses: losses{keep: (boundTicks + 1) * tick, gap: silentTicks * tick, least: tick / 2},
 	}
 }
 

@@ -356,3 +356,19 @@ func TestReportsThatRunBack(t *testing.T) {
 		t.Errorf("%d reports are kept", len(l.reports))
 	}
 }
+
+// However many reports a peer sends, few are kept: each decision looks at all of them. What they say in all is the same.
+func TestManyReports(t *testing.T) {
+	p := both(t)
+	from := p.now
+	for i := range 100_000 {
+		sent := p.sent + uint64(i)
+		p.c.losses.add(report{from.Add(time.Duration(i) * 100 * time.Microsecond), sent, sent - uint64(i)/2, 0})
+		if n := len(p.c.losses.reports); n > 100 {
+			t.Fatalf("%d reports are kept after %d", n, i)
+		}
+	}
+	if rate, sent := p.c.losses.rate(from.Add(10*time.Second), 9*time.Second); sent < 80_000 || rate < 0.49 || rate > 0.51 {
+		t.Errorf("%v of %d", rate, sent)
+	}
+}

@@ -9,6 +9,7 @@ import (
 type losses struct {
 	keep    time.Duration // for how long
 	gap     time.Duration // between two reports, with which they begin again
+	least   time.Duration // of any three in a row the first and the last are that far apart
 	reports []report      // in the order of time
 	since   time.Time     // there are reports without such a gap
 }
@@ -23,7 +24,8 @@ type report struct {
 
 func (l *losses) reset() { l.reports = l.reports[:0] }
 
-// add takes a report. Numbers that run back are those of a peer that has begun again.
+// add takes a report. Numbers that run back are those of a peer that has begun again. A peer may send any number of reports, and
+// each decision looks at all that are kept: of those that come too fast the last counts.
 func (l *losses) add(r report) {
 	if n := len(l.reports); n > 0 && (r.sent < l.reports[n-1].sent || r.got < l.reports[n-1].got) {
 		l.reset()
@@ -35,7 +37,11 @@ func (l *losses) add(r report) {
 	for old < len(l.reports) && r.at.Sub(l.reports[old].at) > l.keep {
 		old++
 	}
-	l.reports = append(slices.Delete(l.reports, 0, old), r)
+	l.reports = slices.Delete(l.reports, 0, old)
+	if n := len(l.reports); n > 1 && r.at.Sub(l.reports[n-2].at) < l.least {
+		l.reports = l.reports[:n-1]
+	}
+	l.reports = append(l.reports, r)
 }
 
 // within returns the reports of the time before now, with the last one before that.

@@ -62,9 +62,9 @@ func (l *Link) tellSecret() {
 }
 
 // learn takes the secret that the peer tells. It counts only on a connection of the invitation, at the end
-// that joined.
+// that joined, and once in a session, as tellSecret does it: each is written to the disk.
 func (ln *lane) learn(secret []byte) {
-	if ln.wire.proof.cred.invited == tunnel.Joined {
+	if ln.wire.proof.cred.invited == tunnel.Joined && ln.s.learned.CompareAndSwap(false, true) {
 		ln.s.link.meets(tunnel.Meeting{Kind: tunnel.MeetingTold, Secret: bytes.Clone(secret)})
 	}
 }

@@ -123,3 +123,26 @@ func TestSecretsThatNobodyAskedFor(t *testing.T) {
 		t.Errorf("stored %v, steps %d, events %v", stored, host.Steps(), host.seen())
 	}
 }
+
+// A peer that tells one secret after the other has one of them written to the disk.
+func TestManySecrets(t *testing.T) {
+	host := invitedEnd(t, "host", 1, tunnel.Inviting)
+	first := invitedEnd(t, "first", 2, tunnel.Joined, host.addr())
+	host.endpoint.able &^= flagLearns // so that it does not tell its own
+	first.endpoint.able &^= flagLearns
+	host.Begin()
+	first.Begin()
+	first.waitEvents(1)
+	host.waitEvents(1)
+	says := host.link.routes[0].Load()
+	for i := range 50 {
+		if err := says.send(encode(frameSecret, secretTrust(byte(10 + i)).Secrets[0].Key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host.dev.queues[0] <- packet(100) // which comes behind them
+	first.waitWritten(1)
+	if n := first.Steps(); n != 1 {
+		t.Errorf("%d steps of 50 secrets", n)
+	}
+}

@@ -83,6 +83,7 @@ type session struct {
 	known   string         // the server name of the secret that was the first when the session began
 	invited tunnel.Invited // of the secret with which the session began
 	told    bool           // the peer was told the one that replaces an invitation's
+	learned atomic.Bool    // the peer has told it
 	met     *credential    // for which MeetingOver was told; nil: none
 
 	replaced time.Time // since when a secret that was replaced is in use; zero: none is

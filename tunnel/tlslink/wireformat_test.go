@@ -86,10 +86,17 @@ func FuzzFrames(f *testing.F) {
 	f.Add(encode(framePong, bytes.Repeat([]byte{0xff}, 8)))
 	f.Add(encode(frameHello, nil))
 	f.Add(encode(frameWiden, nil))
+	f.Add(encode(frameDone, nil))
+	f.Add(encode(frameRenew, []byte{0}))
+	f.Add(encode(frameRestart, nil))
+	f.Add(encode(frameHeard, make([]byte, heardLen)))
+	f.Add(encode(frameSecret, make([]byte, SecretLen)))
+	over := make(chan struct{})
+	close(over) // nobody waits for what is told of a restart
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dev := newFakeDevice("f0", 1)
 		l := newLink(NewEndpoint(Config{}), LinkConfig{Device: dev}, []*credential{{}})
-		ln := &lane{s: &session{link: l, control: make(chan []byte, 8)}}
+		ln := &lane{s: &session{link: l, control: make(chan []byte, 8), done: over}, wire: &wire{proof: proof{cred: &credential{invited: tunnel.Joined}}}}
 		err := ln.receiveFrom(bytes.NewReader(b))
 		if err == nil {
 			t.Fatal("no error at the end")

@@ -33,6 +33,7 @@ type meeting struct {
 	session time.Time       // that MeetingBegun was about, or in which heard was; zero: none
 	known   [SecretLen]byte // the first of the secrets when it began
 	heard   [SecretLen]byte // what MeetingTold was about in it
+	again   time.Time       // when another may be heard: each is written to the disk
 	sent    [SecretLen]byte // what the peer was told in it
 	over    [SecretLen]byte // what MeetingOver was about in it: what it had done may have failed, and been given up when the tunnel went down
 	next    time.Time       // when to tell, or to look, again; zero: not
@@ -79,7 +80,7 @@ func (l *Link) tryMeet(now time.Time) {
 	s := l.peer.Status(now)
 	if !s.Since.Equal(m.session) {
 		m.session, m.known = s.Since, l.known[0].Secret
-		m.heard, m.sent, m.over, m.next = [SecretLen]byte{}, [SecretLen]byte{}, [SecretLen]byte{}, now
+		m.heard, m.sent, m.over, m.next, m.again = [SecretLen]byte{}, [SecretLen]byte{}, [SecretLen]byte{}, now, now
 		if s.Invited == tunnel.Inviting {
 			l.meets(tunnel.MeetingBegun, m.known)
 		}
@@ -95,8 +96,8 @@ func (l *Link) tryMeet(now time.Time) {
 		}
 	case s.Invited == tunnel.Inviting:
 		l.tellSecret(now, first)
-	case s.Invited == tunnel.Joined && told != nil && *told != first.Secret && *told != m.heard:
-		m.heard = *told
+	case s.Invited == tunnel.Joined && told != nil && *told != first.Secret && *told != m.heard && !now.Before(m.again):
+		m.heard, m.again = *told, now.Add(tellEvery)
 		l.meets(tunnel.MeetingTold, m.heard)
 	}
 	if !now.Before(m.next) {

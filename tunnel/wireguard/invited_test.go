@@ -253,6 +253,14 @@ func TestSecretsThatNobodyAskedFor(t *testing.T) {
 	if len(*steps) != 1 || (*steps)[0].Kind != tunnel.MeetingTold || !bytes.Equal((*steps)[0].Secret, secret[:]) {
 		t.Errorf("joined: steps %v", *steps)
 	}
+	s, steps = invitedStage(t, tunnel.Joined)
+	for i := range 100 { // each is written to the disk
+		s.l.isTold([SecretLen]byte{9, byte(i)})
+		s.pass(10 * time.Millisecond)
+	}
+	if len(*steps) > 2 {
+		t.Errorf("joined, told 100 in a second: %d steps", len(*steps))
+	}
 	s, steps = invitedStage(t, tunnel.Inviting)
 	s.l.isTold(secret)
 	s.pass(time.Second)

@@ -7,6 +7,7 @@ import (
 
 	"warren/tunnel/internal/segment"
 	"warren/tunnel/tun"
+	"warren/tunnel/wireguard/pathmtu"
 )
 
 // outbound reads one queue of a tunnel's interface and sends what it reads, sealed.
@@ -108,7 +109,7 @@ func (o *outbound) fill(b *outboundBatch, one bool) error {
 			continue
 		}
 		s, err := segment.Parse(b.read[b.n : b.n+n])
-		if err != nil {
+		if err != nil || pathmtu.IsICMP(s.Packet()) && o.t.Ends.Load().IsForged(s.Packet()) {
 			o.t.Counters.Drops.Add(1)
 			continue
 		}

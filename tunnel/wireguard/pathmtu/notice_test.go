@@ -46,3 +46,25 @@ func TestNoticeOfLeaving(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 }
+
+// TestForgedNotices: what another program of this machine would say in this end's name is known, and nothing else is taken for it.
+func TestForgedNotices(t *testing.T) {
+	for _, e := range []Ends{near4, near6} {
+		for _, n := range []Notice{{Await, Token{1}}, {Awaits, Token{2}}, {Back, Token{3}}, Leaving(4)} {
+			p, err := e.Notice(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !e.IsForged(p) {
+				t.Errorf("%+v is said", n)
+			}
+			if e.swapped().IsForged(p) || (Ends{}).IsForged(p) {
+				t.Errorf("%+v of another end is taken for this one's", n)
+			}
+		}
+		probe, err := e.Request(Small, Token{5})
+		if err != nil || e.IsForged(probe) {
+			t.Errorf("an echo is no notice: %v", err)
+		}
+	}
+}
