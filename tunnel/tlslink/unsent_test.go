@@ -54,7 +54,7 @@ func TestNewLaneTakesOverTheBound(t *testing.T) {
 			l, s := stillLink(t)
 			here, _ := tcpPair(t)
 			w := newWire(here)
-			ln := newLane(s, 1, tls.Client(w, &tls.Config{InsecureSkipVerify: true}), w)
+			ln := newLane(s, 1, tls.Server(w, &tls.Config{}), w) // which says nothing before the other end does
 			old := newLane(s, 1, nil, newWire(nil))
 			s.lanes[0].wire, s.lanes[1] = newWire(nil), old
 			s.lanes[0].wire.unsent.Store(first)
