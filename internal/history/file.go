@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"warren/internal/access"
 )
 
@@ -157,7 +155,7 @@ func openFile(path string) (*os.File, int64, error) {
 	if err := access.Dir(dir, info); err != nil {
 		return nil, 0, fmt.Errorf("its directory %s: %w", dir, err)
 	}
-	f, err := openChecked(path, os.O_RDWR|os.O_APPEND|os.O_CREATE)
+	f, err := access.Open(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -167,32 +165,6 @@ func openFile(path string) (*os.File, int64, error) {
 		return nil, 0, err
 	}
 	return f, size, nil
-}
-
-// openChecked opens a file that nobody else can have put there. O_NONBLOCK is for a named pipe.
-func openChecked(path string, flags int) (*os.File, error) {
-	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
-	if errors.Is(err, unix.ELOOP) {
-		return nil, fmt.Errorf("%s is a symbolic link, which is not followed: remove it, or choose another path", path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s is no regular file: move it away, or choose another path", path)
-	default:
-		if err = access.File(path, info); err != nil {
-			err = fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // endLine returns the size of a file whose last line it has ended.
@@ -232,7 +204,7 @@ func readFile(path string) (events []Event, err error) {
 }
 
 func readTail(path string) ([]byte, error) {
-	f, err := openChecked(path, os.O_RDONLY)
+	f, err := access.Open(path, os.O_RDONLY, fileMode)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

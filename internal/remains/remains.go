@@ -19,8 +19,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"warren/internal/access"
 	"warren/internal/socket"
 	"warren/tunnel/boottime"
@@ -123,7 +121,7 @@ const maxNote = 64 << 10
 
 // read returns what was noted; nil: nothing.
 func read(path string) (*Left, error) {
-	f, err := open(file(path))
+	f, err := access.Open(file(path), os.O_RDONLY, 0) // it says which routes are to be removed
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -140,33 +138,6 @@ func read(path string) (*Left, error) {
 		return nil, fmt.Errorf("read what is left: %w", err)
 	}
 	return &l, nil
-}
-
-// open opens a note that nobody else can have written: it says which routes are to be removed. In a directory where others may
-// make files, such as /tmp, they may have put anything there; O_NONBLOCK is for a named pipe.
-func open(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ELOOP) {
-		return nil, fmt.Errorf("%s is a symbolic link, which is not followed: remove it", path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = fmt.Errorf("%s is no regular file: remove it", path)
-	default:
-		if err = access.File(path, info); err != nil {
-			err = fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }
 
 // Wait has Clear be called again and again, until nothing is left or a daemon runs. It returns what came of that, or that ctx is done.
