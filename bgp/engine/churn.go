@@ -8,7 +8,7 @@ import (
 // Each change of a peer's routes is put together and queued for all neighbors that are told of it. One peer whose routes come and go all the
 // time would have those behind narrow lines fall behind until their sessions end (behind.go). So it is read more slowly, and TCP has it
 // wait. What it announces for the first time is free, as its limits bound that; so is to change all of it once, and freeChanges
-// besides. That is no more than may wait for a neighbor.
+// besides. That is no more than may wait for a neighbor that has taken what was announced first.
 
 var (
 	freeChanges = 20_000 // tests replace it

@@ -225,6 +225,20 @@ func (h *host) count(f *os.File) {
 // sent is how many packets to the remotes have gone into the tunnel.
 func (h *host) sent() int64 { return h.swallowed.Load() }
 
+// echoAll echoes TCP for all that connect, until the test ends.
+func echoAll(t *testing.T, l net.Listener) {
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go echo(c)
+		}
+	}()
+}
+
 // serve echoes TCP on the router until the test ends.
 func (h *host) serve(addr string) string {
 	h.t.Helper()
@@ -236,16 +250,7 @@ func (h *host) serve(addr string) string {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go echo(c)
-		}
-	}()
+	echoAll(h.t, l)
 	return l.Addr().String()
 }
 

@@ -90,16 +90,7 @@ func TestStrictFilterAndListener(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(func() { _ = l.Close() })
-				go func() {
-					for {
-						c, err := l.Accept()
-						if err != nil {
-							return
-						}
-						go echo(c)
-					}
-				}()
+				echoAll(t, l)
 				return l
 			}
 			listen(Control(""), "4431")
@@ -159,16 +150,7 @@ func (h *host) answer(ctl control) netip.AddrPort {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go echo(c)
-		}
-	}()
+	echoAll(h.t, l)
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
