@@ -59,6 +59,7 @@ type command func(s *scenario, ts *testscript.TestScript, neg bool, args []strin
 //	on HOST CMD... [CONDITIONS]     runs CMD, which must succeed, or with ! fail; `warren` gets
 //	                                the host's -c. Commands that only look are refused.
 //	reload HOST [CONDITIONS]        `warren reload`, likewise
+//	pings HOST COUNT [OPTION...] ADDRESS    waits until each of ping's first COUNT echoes is answered, be it late
 //	bg HOST CMD...                  runs CMD in the background, until the scenario ends
 //	two-sites [rp-filter]           the picture of topo.TwoSites
 //	host NAME [router]              one more host
@@ -99,6 +100,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"config":     do(putConfig),
 	"reload":     do(reload),
 	"on":         do(on),
+	"pings":      do(pings),
 	"bg":         do(background),
 	"until":      do(until),
 	"within":     do(within),

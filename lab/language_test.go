@@ -50,6 +50,9 @@ var guard = regexp.MustCompile(`^(\[[^]]*\] +)*`) // [condition]
 
 var sleeps = regexp.MustCompile(`^(on|exec|bg|until) (\S+ )?sleep\b`)
 
+// counts is a look at all answers of a ping, which does not wait for late ones.
+var counts = regexp.MustCompile(`(^| )on \S+ ping (.* )?-c ([2-9]|\d\d).*[ '(|]0% packet loss`)
+
 // unsteady returns what is wrong with a script, by line.
 func unsteady(script string) map[int]string {
 	faults := map[int]string{}
@@ -69,6 +72,9 @@ func unsteady(script string) map[int]string {
 		if sleeps.MatchString(line) {
 			faults[n] = "a sleep: wait for what it is to bring about, with until, or say what holds meanwhile"
 		}
+		if counts.MatchString(line) {
+			faults[n] = "ping does not wait for late answers: use pings"
+		}
 		before = word
 	}
 	return faults
@@ -77,17 +83,19 @@ func unsteady(script string) map[int]string {
 // TestCommandsUnsteady: what the two checks of scenarios find.
 func TestCommandsUnsteady(t *testing.T) {
 	for script, faulty := range map[string]bool{
-		"on a warren reload\nstdout x":                    true,
-		"on a warren reload\n! stdout x":                  true,
-		"until a warren status -- x\n\n# y\nstdout x":     true,
-		"kill9 a\n! grep x file":                          true,
-		"on a sleep 1":                                    true,
-		"on a warren reload\n[users] ! stdout x":          true,
-		"exec sleep 1":                                    true,
-		"exec stat x\nstdout y\n! stdout z":               false,
-		"on a warren reload -- x":                         false,
-		"until a sh -c 'sleep 1; ip link' -- x\ncp a b":   false,
-		"! exec false\nstderr x\nholds 1s a ip link -- x": false,
+		"on a warren reload\nstdout x":                              true,
+		"on a warren reload\n! stdout x":                            true,
+		"until a warren status -- x\n\n# y\nstdout x":               true,
+		"kill9 a\n! grep x file":                                    true,
+		"on a sleep 1":                                              true,
+		"on a warren reload\n[users] ! stdout x":                    true,
+		"exec sleep 1":                                              true,
+		"on a ping -c 20 ::1 -- ' 0% packet loss'":                  true,
+		"each a on @ ping -c 20 x -- '20 received, 0% packet loss'": true,
+		"exec stat x\nstdout y\n! stdout z":                         false,
+		"on a warren reload -- x":                                   false,
+		"until a sh -c 'sleep 1; ip link' -- x\ncp a b":             false,
+		"! exec false\nstderr x\nholds 1s a ip link -- x":           false,
 	} {
 		if got := unsteady(script); len(got) > 0 != faulty {
 			t.Errorf("%q: %v", script, got)
