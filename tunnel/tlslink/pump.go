@@ -347,25 +347,33 @@ func flowOf(frame []byte) uint64 { return fq.Flow(frame[tun.HeaderLen:]) }
 
 // transmit sends what was just read.
 func (l *Link) transmit(p *pump, frames []byte, packets int) {
-	ln := l.routes[p.queue].Load()
-	var err error
-	for ln != nil || l.waitPause() {
-		if ln != nil {
-			if err = ln.sendData(p, frames); !errors.Is(err, errMoved) {
-				break
-			}
+	ln := l.awaitLane(p.queue)
+	err := errMoved
+	for ln != nil {
+		if err = ln.sendData(p, frames); !errors.Is(err, errMoved) {
+			break
 		}
-		ln = l.routes[p.queue].Load() // changed before the lane was said to have moved
+		ln = l.awaitLane(p.queue) // changed before the lane was said to have moved
 	}
-	if ln == nil || err != nil {
-		l.counters.Drops.Add(uint64(packets))
-	}
-	switch {
-	case ln == nil:
-	case err != nil:
-		ln.failed(err)
-	default:
+	if err == nil {
 		l.noteSent(packets, len(frames))
+		return
+	}
+	l.counters.Drops.Add(uint64(packets))
+	if ln != nil {
+		ln.failed(err)
+	}
+}
+
+// awaitLane returns the lane of a queue, after the pause while the tunnel is paused; nil: the tunnel is down.
+func (l *Link) awaitLane(queue int) *lane {
+	for {
+		if ln := l.routes[queue].Load(); ln != nil {
+			return ln
+		}
+		if !l.waitPause() {
+			return l.routes[queue].Load() // where the pause was over just now it has one
+		}
 	}
 }
 
@@ -373,11 +381,8 @@ func (l *Link) transmit(p *pump, frames []byte, packets int) {
 func (p *pump) sendBacklog() {
 	l := p.link
 	for {
-		ln := l.routes[p.queue].Load()
+		ln := l.awaitLane(p.queue)
 		if ln == nil {
-			if l.waitPause() || l.routes[p.queue].Load() != nil { // there is a session by now
-				continue
-			}
 			p.backlog().clear()
 			return
 		}
