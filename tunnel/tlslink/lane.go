@@ -32,7 +32,7 @@ type lane struct {
 	queues  atomic.Int32         // of which packets are being sent, or wait for sending
 	sender  atomic.Pointer[pump] // of packets; nil: none has sending
 	pace    pace
-	losses  losses // likewise
+	losses  losses
 	outlook outlook
 
 	// For its replacement (renew.go).

@@ -24,8 +24,8 @@ type view struct {
 // What a hole counts for in bytes: more than may be on the way. It is known a round trip after the loss, and filled another half later. If
 // what was sent again gets lost too, that may take a retransmission timeout, 0.2 s at least.
 const (
-	aHole     = 1 << 30
-	stuckHole = 2 * aHole
+	aHole     = 1 << 29
+	stuckHole = 2 * aHole // with what is ahead it is an int of 32 bits too
 )
 
 // wait compares lanes: they take the same path, and so what is ahead takes as long on each.

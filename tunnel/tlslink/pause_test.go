@@ -306,3 +306,32 @@ func TestPausedTunnelGoesDown(t *testing.T) {
 		t.Errorf("events %+v", evs)
 	}
 }
+
+// A pump that finds no lane just before the pause is over takes the next session's, and drops nothing.
+func TestPauseThatIsOverJustNow(t *testing.T) {
+	l, s := stillLink(t)
+	l.routes[0].Store(s.lanes[0])
+	var over atomic.Bool
+	none := make(chan int)
+	go func() {
+		n := 0
+		for !over.Load() {
+			if l.awaitLane(0) == nil {
+				n++
+			}
+		}
+		none <- n
+	}()
+	for range 100_000 { // pauses, in the order of beginPause, begin and endPause
+		gate := make(chan struct{})
+		l.gate.Store(&gate)
+		l.routes[0].Store(nil)
+		l.routes[0].Store(s.lanes[0])
+		l.gate.Store(nil)
+		close(gate)
+	}
+	over.Store(true)
+	if n := <-none; n > 0 {
+		t.Errorf("no lane %d times", n)
+	}
+}

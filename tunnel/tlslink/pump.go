@@ -48,9 +48,12 @@ const (
 	relieveAfter = time.Millisecond
 	// readRarely is the most time between two reads in a long wait.
 	readRarely = 100 * time.Millisecond
+	// manyFrames in one read are so many that the next one comes soon: the device's queue holds 128 (tun.txQueueLen), and drops what
+	// comes last, whichever flow it is of.
+	manyFrames = 32
 )
 
-// aloneBytes bounds what is read of a flow alone in each relieveAfter of a wait: up to 2 Gbit/s. On a faster line, where a wait that
+// aloneBytes bounds what is read of a flow alone at a time, which is up to 2 Gbit/s at first. On a faster line, where a wait that
 // long is mostly one for a processor, it has nobody to let pass, and frames that wait here are gone from the processor's cache when
 // they are sent.
 const aloneBytes = 256 << 10
@@ -114,22 +117,31 @@ func (p *pump) overdue() {
 		p.arm(relieveAfter - waited)
 		return
 	}
-	p.readOn()
-	p.arm(min(max(relieveAfter, waited/8), readRarely))
+	p.arm(readAgain(waited, p.readOn()))
 }
 
-// readOn has all that is in the queue wait, until the pump goes on. Of a flow alone it reads no more than aloneBytes at a time.
-func (p *pump) readOn() {
-	for read := 0; p.waits.Load() && p.link.gate.Load() == nil; {
+// readAgain returns how long it is until the next read in a wait, in which the last one has found so many frames.
+func readAgain(waited time.Duration, frames int) time.Duration {
+	if frames >= manyFrames {
+		return relieveAfter
+	}
+	return min(max(relieveAfter, waited/8), readRarely)
+}
+
+// readOn has all that is in the queue wait, until the pump goes on, and returns how many frames that was. Of a flow alone it reads no more
+// than aloneBytes at a time.
+func (p *pump) readOn() (frames int) {
+	for read := 0; p.waits.Load() && p.link.gate.Load() == nil; frames++ {
 		if read >= aloneBytes && p.backlog().flows() < 2 {
-			return
+			return frames
 		}
 		n, _, err := p.readToWait()
 		if err != nil {
-			return // the pump finds the same
+			return frames // the pump finds the same
 		}
 		read += n
 	}
+	return frames
 }
 
 // goesOn is called when it does not wait any more. Afterwards nobody reads in its place who does not yet.
@@ -347,25 +359,33 @@ func flowOf(frame []byte) uint64 { return fq.Flow(frame[tun.HeaderLen:]) }
 
 // transmit sends what was just read.
 func (l *Link) transmit(p *pump, frames []byte, packets int) {
-	ln := l.routes[p.queue].Load()
-	var err error
-	for ln != nil || l.waitPause() {
-		if ln != nil {
-			if err = ln.sendData(p, frames); !errors.Is(err, errMoved) {
-				break
-			}
+	ln := l.awaitLane(p.queue)
+	err := errMoved
+	for ln != nil {
+		if err = ln.sendData(p, frames); !errors.Is(err, errMoved) {
+			break
 		}
-		ln = l.routes[p.queue].Load() // changed before the lane was said to have moved
+		ln = l.awaitLane(p.queue) // changed before the lane was said to have moved
 	}
-	if ln == nil || err != nil {
-		l.counters.Drops.Add(uint64(packets))
-	}
-	switch {
-	case ln == nil:
-	case err != nil:
-		ln.failed(err)
-	default:
+	if err == nil {
 		l.noteSent(packets, len(frames))
+		return
+	}
+	l.counters.Drops.Add(uint64(packets))
+	if ln != nil {
+		ln.failed(err)
+	}
+}
+
+// awaitLane returns the lane of a queue, after the pause while the tunnel is paused; nil: the tunnel is down.
+func (l *Link) awaitLane(queue int) *lane {
+	for {
+		if ln := l.routes[queue].Load(); ln != nil {
+			return ln
+		}
+		if !l.waitPause() {
+			return l.routes[queue].Load() // where the pause was over just now it has one
+		}
 	}
 }
 
@@ -373,11 +393,8 @@ func (l *Link) transmit(p *pump, frames []byte, packets int) {
 func (p *pump) sendBacklog() {
 	l := p.link
 	for {
-		ln := l.routes[p.queue].Load()
+		ln := l.awaitLane(p.queue)
 		if ln == nil {
-			if l.waitPause() || l.routes[p.queue].Load() != nil { // there is a session by now
-				continue
-			}
 			p.backlog().clear()
 			return
 		}

@@ -2,6 +2,7 @@ package tlslink
 
 import (
 	"testing"
+	"time"
 
 	"warren/tunnel/tun"
 )
@@ -34,9 +35,8 @@ func packetsOfOne(n int) (packets [][]byte) {
 // While a pump waits on a fast lane little is read of a flow alone at a time, and all where another one could pass by.
 func TestFlowAloneIsReadInPart(t *testing.T) {
 	p, dev := waitingPump(packetsOfOne(3 * aloneFrames)...)
-	p.readOn()
-	if n := p.backlog().queue.Len(); n != aloneFrames {
-		t.Errorf("%d of a flow alone wait", n)
+	if read, n := p.readOn(), p.backlog().queue.Len(); n != aloneFrames || read != n {
+		t.Errorf("%d of a flow alone wait, and %d are said to be read", n, read)
 	}
 	dev.queues[0] <- numbered(100, 2, 0)
 	for range 3 {
@@ -50,6 +50,23 @@ func TestFlowAloneIsReadInPart(t *testing.T) {
 	p.readOn()
 	if n := len(dev.queues[0]); n != 0 {
 		t.Errorf("%d packets of two flows are not read", n)
+	}
+}
+
+// In a long wait little is read rarely, and where much comes it is read before the device's queue is full, which drops what comes last.
+func TestMuchIsReadSoon(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		waited time.Duration
+		frames int
+		want   time.Duration
+	}{
+		{ms, 0, ms}, {80 * ms, 0, 10 * ms}, {80 * ms, manyFrames - 1, 10 * ms}, {10 * time.Second, 5, readRarely},
+		{80 * ms, manyFrames, ms}, {10 * time.Second, 2 * manyFrames, ms},
+	} {
+		if got := readAgain(c.waited, c.frames); got != c.want {
+			t.Errorf("%d frames after %v: again in %v, want %v", c.frames, c.waited, got, c.want)
+		}
 	}
 }
 
