@@ -47,7 +47,11 @@ func (s *Speaker) watchAlive() {
 			}
 		}
 		table := s.rib.known.Len()
+		told := s.tellUnheardLocked(time.Now())
 		s.mu.Unlock()
+		if told {
+			s.notify()
+		}
 		for _, c := range conns {
 			if do := c.checkAlive(time.Now(), table); do != nil {
 				s.work.Go(do)

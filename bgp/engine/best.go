@@ -16,6 +16,7 @@ import (
 func (s *Speaker) onBestPath(paths []*apiutil.Path, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.moved = time.Now()
 	for _, path := range paths {
 		p, ok := prefixOf(path)
 		if !ok {
@@ -44,6 +45,7 @@ func (s *Speaker) onMoved(n *neighbor, c *peerConn) {
 	all, told := c.takeMoves(), false
 	for some := range slices.Chunk(all, movesAtOnce) {
 		s.mu.Lock()
+		s.moved = time.Now()
 		if n.session.conn == c && s.neighbors[n.Name] == n {
 			told = s.rib.move(n, some) || told
 		}

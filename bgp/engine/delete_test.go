@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,51 @@ func TestDeleteDuringFlood(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// TestDeleteDuringFloodUnheard does so while what GoBGP has told of the session is not taken yet, as on a machine that is too busy:
+// the neighbor is not thought to be established, and GoBGP forgets it while it takes an UPDATE. The next session with the same
+// peer announces what was left, which GoBGP would say nothing of.
+func TestDeleteDuringFloodUnheard(t *testing.T) {
+	if !amended {
+		return // that is what a change of tools/amend is for
+	}
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	for round := range 8 {
+		p := rawSession(t, s, "b", 64513, "10.0.0.2", nil)
+		go p.update(64513, manyPrefixes(0, 50000), nil)
+		eventually(t, 40*time.Second, func() string {
+			if st := statusOf(s, "b"); st.Accepted < 500*(round+1) {
+				return fmt.Sprintf("%+v", st)
+			}
+			return ""
+		})
+		s.mu.Lock()
+		s.neighbors["b"].session.state = stateOpenConfirm
+		s.mu.Unlock()
+		if err := s.DeleteNeighbor(t.Context(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		s.waitClosed(t.Context())
+		p.conn.Close()
+		left := -1
+		eventually(t, 40*time.Second, func() string { // what was being taken has been
+			was := left
+			if left = takers(); left > 0 || was != 0 {
+				return fmt.Sprintf("%d goroutines of GoBGP take messages", left)
+			}
+			return ""
+		})
+		if n := ribSize(t, s); n != 0 {
+			t.Fatalf("round %d: %d routes are left in GoBGP", round, n)
+		}
+	}
+}
+
+// takers counts the sessions that GoBGP reads.
+func takers() int {
+	b := make([]byte, 16<<20)
+	return strings.Count(string(b[:runtime.Stack(b, true)]), "server.(*fsmHandler).recvMessageloop(")
 }
 
 // TestDeleteDeadPeer deletes a neighbor that no longer reads what it is sent.

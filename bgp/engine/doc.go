@@ -21,7 +21,7 @@
 //     for a while that has announced more than its hard limit.
 //  4. GoBGP reports each change of a best path (onBestPath) and each session
 //     state (onPeer), and the judges which prefixes they have handed on or withdrawn
-//     (onMoved). The callbacks only copy into maps (rib.go).
+//     (onMoved). The callbacks only copy into maps (rib.go). What GoBGP says nothing of is told without (unheard.go).
 //  5. The ways to a prefix in Routes and TakeChanges are the neighbors whose judges have
 //     handed it on and not withdrawn it, compared by the attributes that the judges
 //     have (ways.go); GoBGP says which is the best. So neither a dead neighbor's route nor

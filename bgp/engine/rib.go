@@ -28,6 +28,7 @@ type rib struct {
 	review  byprefix.Map[struct{}] // what is withheld of them may have to be handed on, see choice.go
 	scopes  byprefix.Map[scope]    // of the best ones that may not be sent to all
 	lags    bool                   // GoBGP still has routes of neighbors that are gone here
+	unheard bool                   // routes are not told yet, since GoBGP is to say first that it has them; see unheard.go
 	here    *neighbor              // stands for this router, where GoBGP's best path is its own
 	asn     uint32                 // this router's
 
@@ -198,6 +199,8 @@ func (r *rib) move(n *neighbor, moves []move) (told bool) {
 		if !m.announced || best != nil && best != n || r.lags {
 			r.changed.Set(m.prefix, struct{}{})
 			told = true
+		} else if best == nil {
+			r.unheard = true
 		}
 	}
 	return told

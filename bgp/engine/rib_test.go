@@ -2,11 +2,13 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"warren/bgp/byprefix"
 )
@@ -96,5 +98,29 @@ func TestFirstRouteWhileGoBGPLags(t *testing.T) {
 		if told := r.move(n, []move{{prefix: netip.MustParsePrefix("10.2.0.0/16"), announced: true}}); told != lags {
 			t.Errorf("GoBGP lags: %t, and it is told: %t", lags, told)
 		}
+	}
+}
+
+// TestRoutesThatGoBGPSaysNothingOf: they are told once GoBGP and the judges have been silent for a while, and once only.
+func TestRoutesThatGoBGPSaysNothingOf(t *testing.T) {
+	s := &Speaker{rib: newRIB(64512)}
+	n := &neighbor{Neighbor: Neighbor{Name: "b", ASN: 64513}, number: 1}
+	silent, heard := netip.MustParsePrefix("10.2.0.0/16"), netip.MustParsePrefix("10.3.0.0/16")
+	if s.rib.move(n, []move{{prefix: silent, announced: true}, {prefix: heard, announced: true}}) {
+		t.Fatal("they are told before GoBGP has them")
+	}
+	s.rib.set(heard, n, toAll)
+	s.rib.changed = byprefix.Map[struct{}]{} // taken
+	s.moved = time.Now()
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, false}, {heardWithin - 1, false}, {heardWithin, true}, {2 * heardWithin, false}} {
+		if got := s.tellUnheardLocked(s.moved.Add(c.after)); got != c.want {
+			t.Errorf("after %v: told %t, want %t", c.after, got, c.want)
+		}
+	}
+	if !s.rib.changed.Has(silent) || s.rib.changed.Has(heard) {
+		t.Errorf("told are %v", maps.Collect(s.rib.changed.All()))
 	}
 }

@@ -64,6 +64,7 @@ type Speaker struct {
 	holds      map[string]*hold         // by name of a neighbor
 	lastNumber uint32                   // of a neighbor
 	rib        rib
+	moved      time.Time                   // when a judge has handed something on, or GoBGP has spoken of best paths, last
 	announced  map[netip.Prefix]netip.Addr // local prefixes in GoBGP, each with its route origin
 	protected  *Protected                  // what judges are told
 	wanted     wanted

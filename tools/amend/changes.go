@@ -40,6 +40,15 @@ var changes = []change{
 		becomes: "func() { peer.peerInfo.Store(peerInfo); peer.fsm.state.Store(nextState) }()",
 	},
 
+	// A neighbor may be deleted while an UPDATE that was read from it, or a change of its state, waits for that. As
+	// released the UPDATE is taken all the same: its routes stay in the table, are told to others, and when the
+	// neighbor is there again and announces them, nothing has changed. And a change of state is told of the
+	// neighbor that was added in its place.
+	{
+		pkg: "pkg/server", decl: "BgpServer.handleFSMMessage", was: "e.MsgType",
+		becomes: "func() fsmMsgType { if peer.fsm.h.ctx.Err() != nil { return -1 }; return e.MsgType }()",
+	},
+
 	// The hold timer of an established session is Warren's (bgp/engine/alive.go): GoBGP starts it
 	// again when it has taken a message, which with a large table it may do late, and it is the peer
 	// that seems silent then.
