@@ -76,8 +76,9 @@ func (f *FIB) wantLocked(e *entry, ways []Way) {
 }
 
 // SetHop says what is known of an interface beside what the kernel knows. That an
-// interface is down, or has another weight, is one message to the kernel for each family
-// and set of several hops, whatever the number of prefixes.
+// interface is down is one message to the kernel, whatever the number of prefixes. That one can be used
+// again, or has another weight, is one for each family and set of several hops, or two for each route where
+// there are thousands and the kernel would send an event for each (move.go).
 func (f *FIB) SetHop(name string, h Hop) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -54,7 +54,10 @@
 //
 // An object needs a carrier. To put one back into a group, or the reserve into it, the group is
 // replaced, for which the kernel sends an event for each of its routes, after it has
-// switched (net.ipv4.nexthop_compat_mode).
+// switched (net.ipv4.nexthop_compat_mode). It does nothing else on that processor meanwhile. So where it would
+// be thousands, and all members of the group may go on, a new one is made, the routes move to it in batches, and
+// the old one goes when the last has left. Until then a member that dies leaves both by the removal of its object,
+// and if that leaves nothing in the old one this is replaced.
 //
 // When an interface goes down or loses its carrier the kernel removes its objects by itself,
 // and sends no event for it (net/ipv4/nexthop.c, nh_netdev_event); a group that is left

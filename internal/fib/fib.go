@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,8 +59,9 @@ func (c *Config) source(prefix netip.Prefix) netip.Addr {
 // Apply and its siblings note what is wanted and return; Run writes it. All methods may be
 // called from any goroutine.
 type FIB struct {
-	given     Config // as New got it
-	noObjects bool   // the kernel has no next-hop objects: of several ways the first is used
+	given     Config   // as New got it
+	noObjects bool     // the kernel has no next-hop objects: of several ways the first is used
+	compat    *os.File // compatFile; nil: there is none
 	log       *slog.Logger
 	events    *rtnl.Events
 	changed   chan struct{}
@@ -93,6 +95,9 @@ type FIB struct {
 	doubts   doubts
 	again    map[netip.Prefix]struct{} // prefixes to look at again when retryAt comes
 	broken   error                     // the kernel could not be asked
+
+	moving bool   // routes are to leave groups, of entries in places of the table
+	moveAt uint32 // from this one on
 
 	flushes  int           // how often the kernel has removed routes by itself
 	looked   time.Time     // when the last look ended
@@ -143,6 +148,7 @@ func (f *FIB) dial(noObjects bool) (err error) {
 	if f.auditor, err = rtnl.Dial(); err != nil {
 		return err
 	}
+	f.compat, _ = os.Open(compatFile)
 	f.noObjects = noObjects
 	if !noObjects {
 		if f.noObjects, err = probeObjects(f.conn); err != nil {
@@ -154,6 +160,9 @@ func (f *FIB) dial(noObjects bool) (err error) {
 }
 
 func (f *FIB) closeSockets() {
+	if f.compat != nil {
+		_ = f.compat.Close() // it was only read
+	}
 	if f.conn != nil {
 		f.conn.Close()
 	}

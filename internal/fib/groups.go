@@ -83,17 +83,28 @@ func (f *FIB) planGroupLocked(p *objectPlan, of *set, fam int) {
 	if len(members) == 0 {
 		return
 	}
-	id, flags := of.group[fam], uint16(unix.NLM_F_REPLACE)
+	id := of.group[fam]
 	if id == 0 {
 		id = f.adoptLocked(p, of, members)
 	}
-	if id == 0 {
-		id, flags = f.objects.number(), unix.NLM_F_CREATE|unix.NLM_F_EXCL
+	switch {
+	case id != 0 && f.isGroupLocked(id, members, p.down):
+	case id != 0 && !f.canMoveLocked(p, of, fam, id):
+		f.planMembersLocked(p, of, fam, id, unix.NLM_F_REPLACE, members)
+	default:
+		if id != 0 {
+			of.left[fam] = append(of.left[fam], id)
+			f.moving, f.moveAt = true, 0
+		}
+		id = f.objects.number()
+		f.planMembersLocked(p, of, fam, id, unix.NLM_F_CREATE|unix.NLM_F_EXCL, members)
 	}
 	of.group[fam] = id
-	if flags == unix.NLM_F_REPLACE && f.isGroupLocked(id, members, p.down) {
-		return
-	}
+	f.planLeftLocked(p, of, fam, members)
+}
+
+// planMembersLocked plans a group with these members.
+func (f *FIB) planMembersLocked(p *objectPlan, of *set, fam int, id uint32, flags uint16, members []rtnl.Member) {
 	group := rtnl.NextHop{ID: id, Protocol: uint8(f.cfg.Protocol), Group: members}
 	f.objects.have[id] = group
 	p.groups = append(p.groups, objectOp{object: group, flags: flags, of: of, family: fam})
@@ -170,6 +181,11 @@ func (f *FIB) adoptLocked(p *objectPlan, of *set, members []rtnl.Member) (best u
 // it looks at none.
 func (f *FIB) claimsLocked() map[claim]int {
 	claims, free, used := map[claim]int{}, map[uint32]bool{}, f.usedGroupsLocked()
+	for _, of := range f.sets.all {
+		for _, id := range slices.Concat(of.left[:]...) { // the set sees to their members
+			used[id] = true
+		}
+	}
 	for id, n := range f.objects.have {
 		if n.Group != nil && !n.Odd && !used[id] {
 			free[id] = true

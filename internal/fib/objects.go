@@ -158,8 +158,9 @@ func (f *FIB) vanishedLocked(before map[uint32]rtnl.NextHop) {
 	}
 	for _, of := range f.sets.all {
 		for fam, id := range of.group {
+			of.left[fam] = slices.DeleteFunc(of.left[fam], func(id uint32) bool { return gone[id] })
 			if gone[id] {
-				of.group[fam] = 0
+				of.group[fam] = f.resumeLocked(of, fam)
 			}
 		}
 	}

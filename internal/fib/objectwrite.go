@@ -131,7 +131,7 @@ func (f *FIB) notMadeLocked(o objectOp) {
 	}
 	f.objects.unmake(o.object)
 	if o.of != nil {
-		o.of.group[o.family] = 0
+		o.of.group[o.family] = f.resumeLocked(o.of, o.family)
 	}
 }
 

@@ -44,6 +44,7 @@ func (f *FIB) prepare(ctx context.Context) (wanted, gone []dirty, err error) {
 	if err := f.objectsLocked(); err != nil {
 		return nil, nil, err
 	}
+	f.moveSomeLocked()
 	if len(f.dirty) == 0 {
 		f.shrinkLocked()
 		return nil, nil, f.collectLocked()

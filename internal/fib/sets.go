@@ -47,9 +47,10 @@ type set struct {
 	ways   []Way  // best first, those in reserve last
 	hops   int    // to how many hops they lead: several neighbors may name one
 	key    string
-	refs   [2]int    // prefixes of each family that want it
-	group  [2]uint32 // the group object of each family; 0: none, or there is only one hop
-	failed [2]error  // why there is no group object
+	refs   [2]int      // prefixes of each family that want it
+	group  [2]uint32   // the group object of each family; 0: none, or there is only one hop
+	left   [2][]uint32 // group objects that its routes are being moved from
+	failed [2]error    // why there is no group object
 }
 
 // sets holds the wanted sets. Guarded by FIB.mu.

@@ -101,6 +101,9 @@ func (f *FIB) writeBatch(prefixes []dirty) (n int, err error) {
 	defer f.sending.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.objectsLocked(); err != nil { // a line that dies does not wait for a large table
+		return 0, err
+	}
 	b := f.batchLocked(prefixes)
 	clear(f.answers)
 	f.underWay = true
