@@ -24,7 +24,8 @@ const (
 	pacedLogged = time.Minute
 )
 
-// churn is how much a peer has changed. It outlives sessions, as a peer that ends them changes everything. It may be used from any goroutine.
+// churn is how much a peer has changed. It outlives sessions and tunnels, as a peer that ends them changes everything. It may be used from
+// any goroutine.
 type churn struct {
 	mu    sync.Mutex
 	most  int       // prefixes that were accepted at a time
@@ -60,14 +61,23 @@ func (c *churn) left(now time.Time) (changes int, wait time.Duration) {
 	return int(left), 0
 }
 
-// rest waits for a moment if the peer has changed too much, or returns how many bytes to read at most. It is for the reader.
+// isOver reports whether time has made up for all changes.
+func (c *churn) isOver(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.passLocked(now)
+	return c.spent == 0
+}
+
+// rest waits for a moment if the peer has changed too much, or returns how many bytes to read at most. A handshake is read at once, as
+// the peer would end a session for which it waits longer than the hold time. It is for the reader.
 func (c *peerConn) rest() (most int, rested bool) {
 	changes, wait := c.churn.left(time.Now())
-	if wait == 0 {
-		if changes < mostMoves {
-			return smallRead, false
-		}
+	switch {
+	case wait == 0 && changes >= mostMoves:
 		return largeRead, false
+	case wait == 0 || !c.isUp():
+		return smallRead, false
 	}
 	c.paced()
 	timer := time.NewTimer(min(wait, restStep))

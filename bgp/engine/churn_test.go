@@ -115,6 +115,7 @@ func (r *recorder) Write(b []byte) (int, error) { return r.Buffer.Write(b) }
 
 // TestSessionsThatComeAndGoArePaced: a session that ends takes all its routes, which are changes as well.
 func TestSessionsThatComeAndGoArePaced(t *testing.T) {
+	calm(t, freeChanges, 0.001) // or a busy machine's second would make up for all
 	s := startSpeaker(t, 64512, "10.0.0.1")
 	a := rawSession(t, s, "a", 64513, "10.0.0.2", nil)
 	a.update(64513, manyPrefixes(0, 1000), nil)
@@ -129,4 +130,57 @@ func TestSessionsThatComeAndGoArePaced(t *testing.T) {
 	if left, _ := c.left(time.Now()); left >= freeChanges+1000 {
 		t.Errorf("%d left; all was withdrawn", left)
 	}
+}
+
+// TestPacedPeerHasASession: a peer that has changed too much comes back. It would end a session for whose handshake it has to wait.
+func TestPacedPeerHasASession(t *testing.T) {
+	calm(t, 0, 0.001)
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	local, peer := addRaw(t, s, "a", 64513, nil)
+	waitState(t, s, "a", stateActive)
+	s.mu.Lock()
+	s.neighbors["a"].hold.churn.note(time.Now(), 0, 1000)
+	s.mu.Unlock()
+	p := dialRaw(t, peer, local)
+	p.establish(64513, "10.0.0.2")
+	waitState(t, s, "a", stateEstablished)
+	if _, wait := connOf(s, "a").churn.left(time.Now()); wait == 0 {
+		t.Error("it is not paced")
+	}
+}
+
+// TestChurnOutlivesTheTunnel: a peer whose tunnel goes down and up has its routes gone and announced again, and is paced for that.
+func TestChurnOutlivesTheTunnel(t *testing.T) {
+	calm(t, 0, 0.001)
+	s := startSpeaker(t, 64512, "10.0.0.1")
+	a := rawSession(t, s, "a", 64513, "10.0.0.2", nil)
+	a.update(64513, manyPrefixes(0, 1000), nil)
+	waitRIB(t, s, 1000)
+	if err := s.DeleteNeighbor(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	waitRIB(t, s, 0)
+	addRaw(t, s, "a", 64513, nil)
+	s.mu.Lock()
+	over := s.neighbors["a"].hold.churn.isOver(time.Now())
+	s.mu.Unlock()
+	if over {
+		t.Error("that all was withdrawn is forgotten")
+	}
+	// With a peer that is gone what time has made up for is forgotten.
+	s.mu.Lock()
+	s.holds["a"].churn.spent = 0
+	s.mu.Unlock()
+	if err := s.DeleteNeighbor(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, func() string {
+		s.edit(func(map[string]*Neighbor, *Wanted) {})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.holds["a"] != nil {
+			return "it is kept"
+		}
+		return ""
+	})
 }

@@ -48,10 +48,15 @@ func (s *Speaker) holdOf(n *Neighbor) *hold {
 	return h
 }
 
-// forgetHoldsLocked forgets those of names that are not wanted and would not be held.
+// forgetHoldsLocked forgets those of names that are not wanted and would be neither held nor read more slowly.
 func (s *Speaker) forgetHoldsLocked(wanted map[string]*Neighbor) {
+	now := time.Now()
+	used := make(map[string]bool)
+	for _, n := range s.closing { // their routes are still to be withdrawn
+		used[n.Name] = true
+	}
 	maps.DeleteFunc(s.holds, func(name string, h *hold) bool {
-		return wanted[name] == nil && s.neighbors[name] == nil && time.Since(h.until) > longestHold
+		return wanted[name] == nil && s.neighbors[name] == nil && !used[name] && now.Sub(h.until) > longestHold && h.churn.isOver(now)
 	})
 }
 
@@ -181,7 +186,8 @@ func (n *neighbor) release() {
 // notePaced notes that n is read more slowly (churn.go).
 func (s *Speaker) notePaced(n *neighbor) {
 	n.paced.Do(func() {
-		s.log.Warn("routes of the peer come and go all the time: it is read more slowly, so that others are not kept busy with that", slog.String("peer", n.Name))
+		s.log.Warn("routes of the peer come and go all the time, or its sessions do: it is read more slowly, so that others are not kept busy with that; "+
+			"see there which routes or lines do (logged once a minute at most)", slog.String("peer", n.Name))
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Open opens a regular file that nobody else can have put there, with the flags and, if it is made, the mode of [os.OpenFile]. In a
 // directory where others may make files, such as /tmp, they may have put anything there: symbolic links are not followed, and a named
-// pipe is not waited for. The error begins with the path.
+// pipe is not waited for. The error has the path.
 func Open(path string, flags int, mode fs.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, mode)
 	if errors.Is(err, unix.ELOOP) {

@@ -48,6 +48,7 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 		if h, ok := l.handles.tunnels[a.id]; ok {
 			s := h.Status()
 			add(a.peer.name, a.hint(s.Hint)) // as of large packets that vanish on the underlay
+			add(a.peer.name, a.hint(crossedHint(a, s)))
 			add(a.peer.name, a.hint(keyHint(a, s, now)))
 			add(a.peer.name, a.hint(lesser.note(a, s)))
 		}
@@ -106,6 +107,30 @@ func (l *loop) isElsewhere(a *attachment) bool {
 		slices.ContainsFunc(a.peer.bgp.Import.Prefixes, func(f config.PrefixFilter) bool { return f.Le == f.Prefix.Bits() && learned(f.Prefix) })
 }
 
+// crossedHint is about a tunnel that goes where another one of the peer's is to go. Each end dials its own choice, so that such tunnels
+// are taken from one line to another all the time.
+func crossedHint(a *attachment, s tunnel.Status) string {
+	at := s.Remote.Addr().Unmap().WithZone("")
+	if s.State != tunnel.StateUp || !at.IsValid() || len(a.cfg.Remotes) == 0 || leadsTo(a, at) {
+		return ""
+	}
+	for _, other := range a.peer.attachments {
+		if other != a && leadsTo(other, at) {
+			return fmt.Sprintf("it goes to %v, which is of the remotes of the tunnel on interface %s: a tunnel is known by its place among the [[tunnel]]s, "+
+				"which both ends must list in the same order; or give each its link, the same at both ends", at, other.cfg.Interface)
+		}
+	}
+	return ""
+}
+
+// leadsTo reports whether an address is among the remotes; what names have is not looked up.
+func leadsTo(a *attachment, at netip.Addr) bool {
+	return slices.ContainsFunc(a.cfg.Remotes, func(r config.Remote) bool {
+		host, err := netip.ParseAddr(r.Host)
+		return err == nil && host.Unmap().WithZone("") == at
+	})
+}
+
 // blockedHints is about BGP that does not get through tunnels that do.
 func (l *loop) blockedHints(neighbors map[string]bgp.NeighborStatus, now time.Time) (hints []status.Hint) {
 	l.m.all(func(a *attachment) {
@@ -131,10 +156,8 @@ func (l *loop) blockedHints(neighbors map[string]bgp.NeighborStatus, now time.Ti
 // peerAt is the name of the peer that is dialed at an address; "" if none is.
 func (l *loop) peerAt(addr netip.Addr) (peer string) {
 	l.m.all(func(a *attachment) {
-		for _, r := range a.cfg.Remotes {
-			if host, err := netip.ParseAddr(r.Host); peer == "" && err == nil && host.Unmap().WithZone("") == addr {
-				peer = a.peer.name
-			}
+		if peer == "" && leadsTo(a, addr) {
+			peer = a.peer.name
 		}
 	})
 	return peer

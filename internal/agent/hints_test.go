@@ -220,3 +220,24 @@ func TestHintOfManyPeersThatDoNotCome(t *testing.T) {
 	w.hinted(t, now.Add(time.Minute), status.Hint{Text: "this router waits for 5 peers to connect and has not heard from them for 30s and longer: b, c, d and 2 more: " +
 		"do they have remotes with this router's address and port, and do firewalls let them through?"})
 }
+
+// Two ends that list their tunnels in other orders each dial what the other one takes for another tunnel.
+func TestHintOfTunnelsInAnotherOrder(t *testing.T) {
+	second := withTunnel("if-b1", 1)
+	second.Tunnels[0].Remotes = []config.Remote{{Host: "203.0.113.1", Port: 443}}
+	second.Tunnels[1].Remotes = []config.Remote{{Host: "203.0.113.2", Port: 443}}
+	w := newWorld(t, router(second))
+	goes := func(first, second string) {
+		w.tunnels.says = map[string]tunnel.Status{
+			"b":   {State: tunnel.StateUp, Remote: netip.AddrPortFrom(netip.MustParseAddr(first), 40000)},
+			"b/1": {State: tunnel.StateUp, Remote: netip.AddrPortFrom(netip.MustParseAddr(second), 443)},
+		}
+	}
+	goes("203.0.113.1", "203.0.113.2")
+	w.hinted(t, time.Now())
+	goes("203.0.113.9", "203.0.113.2") // behind a NAT
+	w.hinted(t, time.Now())
+	goes("::ffff:203.0.113.2", "203.0.113.2")
+	w.hinted(t, time.Now(), status.Hint{Peer: "b", Text: "tunnel on interface if-b: it goes to 203.0.113.2, which is of the remotes of the tunnel on interface if-b1: " +
+		"a tunnel is known by its place among the [[tunnel]]s, which both ends must list in the same order; or give each its link, the same at both ends"})
+}
