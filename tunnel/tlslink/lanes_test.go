@@ -72,7 +72,7 @@ func TestQueuesStayInOrder(t *testing.T) {
 	for q := range 2 {
 		go func() {
 			for i := range uint32(n) {
-				f := packet(1000, byte(q))
+				f := marked(packet(1000, byte(q)))
 				binary.BigEndian.PutUint32(f[tun.HeaderLen+32:], i)
 				a.dev.queues[q] <- f
 			}

@@ -13,11 +13,14 @@ import (
 	"warren/tunnel"
 )
 
-// restartable are two ends of a tunnel that is up. a listens, and b dials.
-func restartable(t *testing.T) (a, b *end) {
+// restartable are two ends of a tunnel that is up, and which a busy machine does not take down. a listens, and b dials.
+func restartable(t *testing.T) (a, b *end) { return restartableWithin(t, MaxDeadAfter) }
+
+func restartableWithin(t *testing.T, deadAfter time.Duration) (a, b *end) {
 	t.Helper()
 	a = newEnd(t, Config{Identity: tunnel.Identity{1}}, "b")
 	b = newEnd(t, Config{Identity: tunnel.Identity{2}}, "a")
+	a.cfg.DeadAfter, b.cfg.DeadAfter = deadAfter, deadAfter
 	a.start(secretTrust(1))
 	b.start(secretTrust(1), a.addr())
 	a.waitEvents(1)
@@ -72,7 +75,7 @@ func TestWhatWasReadIsSentBeforeARestart(t *testing.T) {
 			n := 0
 			for {
 				select {
-				case a.dev.queues[0] <- packet(100, 7):
+				case a.dev.queues[0] <- marked(packet(100, 7)):
 					n++
 				case <-stop:
 					fed <- n
@@ -282,7 +285,7 @@ func TestHandedOverTunnelNamesItsKey(t *testing.T) {
 // One that does not come back is down after dead_after, at both ends, and so is one of which another instance
 // comes, which then is up.
 func TestPausedTunnelGoesDown(t *testing.T) {
-	a, b := restartable(t)
+	a, b := restartableWithin(t, time.Second)
 	began := time.Now()
 	handOver(t, a)
 	for _, e := range []*end{a, b} {

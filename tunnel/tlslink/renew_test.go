@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"warren/tunnel/internal/ecn"
 	"warren/tunnel/tun"
 )
 
@@ -36,8 +35,7 @@ func startStream(from, to *end, stop <-chan struct{}) *stream {
 		st.sent[q] = make(chan uint32, 1)
 		go func() {
 			for i := uint32(0); ; i++ {
-				f := packet(1000, byte(q))
-				f[tun.HeaderLen+1] = byte(ecn.ECT0) // a busy machine's queue marks it, and drops none
+				f := marked(packet(1000, byte(q)))
 				binary.BigEndian.PutUint32(f[tun.HeaderLen+32:], i)
 				if i%8 == 7 { // not so much that all waits for the processors
 					time.Sleep(time.Millisecond)
