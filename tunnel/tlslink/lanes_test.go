@@ -24,7 +24,7 @@ func flood(e *end, queue int, stop <-chan struct{}) {
 // Load opens further lanes; losing one loses packets but not the session, and it
 // comes back.
 func TestLanesOpenUnderLoad(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := patientPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	b.waitEvents(1)
@@ -63,11 +63,12 @@ func TestLanesOpenUnderLoad(t *testing.T) {
 
 // Packets of one queue arrive in order while the tunnel has the lanes it has.
 func TestQueuesStayInOrder(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := patientPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	b.waitEvents(1)
 	a.waitEvents(1)
+	openLanes(t, a, b)
 	const n = 300
 	for q := range 2 {
 		go func() {

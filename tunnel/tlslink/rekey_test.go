@@ -41,6 +41,7 @@ func rotates(t *testing.T, a, b *end, steps func()) {
 	t.Helper()
 	a.waitEvents(1)
 	b.waitEvents(1)
+	openLanes(t, a, b)
 	stop := make(chan struct{})
 	flow := startStream(a, b, stop)
 	steps()
