@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,11 +79,13 @@ func openLanes(t *testing.T, a, b *end) {
 	t.Helper()
 	b.dev.update(func() { b.dev.keep = false })
 	busy := make(chan struct{})
+	var floods sync.WaitGroup
 	for q := range 2 {
-		go flood(a, q, busy)
+		floods.Go(func() { flood(a, q, busy) })
 	}
 	poll(t, func() bool { return a.link.Status().Lanes == 2 && b.link.Status().Lanes == 2 }, func() string { return "not two lanes" })
 	close(busy)
+	floods.Wait()
 	quiet(t, a)
 	quiet(t, b)
 	b.dev.update(func() { b.dev.keep = true })
