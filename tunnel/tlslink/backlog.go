@@ -202,11 +202,8 @@ func putPacket(p *fq.Packet) {
 	}
 }
 
-// flushFor is how long packets that wait are sent before this end is restarted, which is what most queues need to be
-// empty: they are kept short. The next program has none of them.
-const flushFor = partTimeout / 2
-
-// flush sends what waits in some queues, until a time. It is for who has the lane's lock.
+// flush sends what waits in some queues before this end is restarted, until a time: the next program has none of it. Most queues are empty
+// before, as they are kept short. It is for who has the lane's lock.
 func (ln *lane) flush(queues []int, until time.Duration) error {
 	for _, q := range queues {
 		for monotonic() < until {

@@ -35,6 +35,7 @@ type Endpoint struct {
 	best     best
 
 	tryCongestion func(name string) error // tryCongestion, but for tests
+	partTimeout   time.Duration           // likewise
 
 	complaints *complaints
 	refusals   report.Refusals
@@ -65,7 +66,7 @@ func NewEndpoint(c Config) *Endpoint {
 		cfg: c, log: c.Logger, own: c.Certificate,
 		gate: newGate(),
 
-		tryCongestion: tryCongestion,
+		tryCongestion: tryCongestion, partTimeout: partTimeout,
 
 		renewal:   defaultRenewal,
 		able:      flagWidens | flagRenews | flagHolds | flagLearns,

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"warren/tunnel/internal/ecn"
 	"warren/tunnel/tun"
 )
 
@@ -125,6 +126,13 @@ func (d *fakeDevice) snapshot() (written [][]byte, carrier []bool, changed <-cha
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.written), slices.Clone(d.carrier), d.changed
+}
+
+// marked returns a packet's frame with its flow taking marks of congestion: where a busy machine has it wait for too long, it is marked and
+// not dropped (backlog.go).
+func marked(f []byte) []byte {
+	f[tun.HeaderLen+1] = byte(ecn.ECT0)
+	return f
 }
 
 // packet returns a frame with an IPv4 UDP packet, whose payload begins with the

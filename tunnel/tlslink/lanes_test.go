@@ -24,7 +24,7 @@ func flood(e *end, queue int, stop <-chan struct{}) {
 // Load opens further lanes; losing one loses packets but not the session, and it
 // comes back.
 func TestLanesOpenUnderLoad(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := patientPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	b.waitEvents(1)
@@ -63,16 +63,17 @@ func TestLanesOpenUnderLoad(t *testing.T) {
 
 // Packets of one queue arrive in order while the tunnel has the lanes it has.
 func TestQueuesStayInOrder(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := patientPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	b.waitEvents(1)
 	a.waitEvents(1)
+	openLanes(t, a, b)
 	const n = 300
 	for q := range 2 {
 		go func() {
 			for i := range uint32(n) {
-				f := packet(1000, byte(q))
+				f := marked(packet(1000, byte(q)))
 				binary.BigEndian.PutUint32(f[tun.HeaderLen+32:], i)
 				a.dev.queues[q] <- f
 			}

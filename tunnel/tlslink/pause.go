@@ -34,7 +34,8 @@ var errRestart = errors.New("the router is being restarted")
 // errNotBack is why a tunnel goes down whose peer has not come back.
 var errNotBack = errors.New("the session was not taken up again after a restart")
 
-// partTimeout bounds how long an end waits for what is on its way.
+// partTimeout bounds how long an end waits for what is on its way, a half of it for what waits in its queues, and a quarter for pumps that
+// have read packets: on a slow line these wait in the backlog, and go from there.
 const partTimeout = 200 * time.Millisecond
 
 // pause is a tunnel that is up and waits for its next session. It belongs to the goroutine of
@@ -102,12 +103,9 @@ func (l *Link) enter() bool {
 
 func (l *Link) exit() { l.busy.Add(-1) }
 
-// restWithin bounds how long is waited for pumps that have read packets. On a slow line these wait in the backlog, and go from there.
-const restWithin = 50 * time.Millisecond
-
 // awaitPumps waits until what pumps have read before the pause is sent, or waits in a backlog: the next program has none of it.
 func (l *Link) awaitPumps() {
-	for end := monotonic() + restWithin; l.busy.Load() > 0 && monotonic() < end; {
+	for end := monotonic() + l.e.partTimeout/4; l.busy.Load() > 0 && monotonic() < end; {
 		time.Sleep(100 * time.Microsecond)
 	}
 }
@@ -239,7 +237,7 @@ func (s *session) part(tell bool, waiting map[*lane][]int) {
 		s.readers.Go(func() { ln.part(tell, waiting[ln]) })
 	}
 	s.readers.Go(func() {
-		late := time.NewTimer(partTimeout)
+		late := time.NewTimer(s.link.e.partTimeout)
 		defer late.Stop()
 		for _, ln := range lanes {
 			select {
@@ -259,7 +257,7 @@ func (ln *lane) part(tell bool, waiting []int) {
 	defer ln.sending.Unlock()
 	var err error
 	if !ln.moved {
-		err = ln.flush(waiting, monotonic()+flushFor)
+		err = ln.flush(waiting, monotonic()+ln.s.link.e.partTimeout/2)
 	}
 	if err == nil && tell && !ln.moved {
 		err = ln.write(encode(frameRestart, nil))

@@ -13,11 +13,17 @@ import (
 	"warren/tunnel"
 )
 
-// restartable are two ends of a tunnel that is up. a listens, and b dials.
+// restartable are two ends of a tunnel that is up, and which a busy machine does not take down. a listens, and b dials.
 func restartable(t *testing.T) (a, b *end) {
+	return restartableWith(t, func(e *end) { e.cfg.DeadAfter = MaxDeadAfter })
+}
+
+func restartableWith(t *testing.T, prepare func(*end)) (a, b *end) {
 	t.Helper()
 	a = newEnd(t, Config{Identity: tunnel.Identity{1}}, "b")
 	b = newEnd(t, Config{Identity: tunnel.Identity{2}}, "a")
+	prepare(a)
+	prepare(b)
 	a.start(secretTrust(1))
 	b.start(secretTrust(1), a.addr())
 	a.waitEvents(1)
@@ -66,13 +72,13 @@ func TestPausedTunnelGoesOn(t *testing.T) {
 // What an end has read before it is restarted arrives: the next program finds only what it has not.
 func TestWhatWasReadIsSentBeforeARestart(t *testing.T) {
 	for range 10 {
-		a, b := restartable(t)
+		a, b := restartableWith(t, func(e *end) { e.cfg.DeadAfter, e.endpoint.partTimeout = MaxDeadAfter, patience })
 		stop, fed := make(chan struct{}), make(chan int)
 		go func() {
 			n := 0
 			for {
 				select {
-				case a.dev.queues[0] <- packet(100, 7):
+				case a.dev.queues[0] <- marked(packet(100, 7)):
 					n++
 				case <-stop:
 					fed <- n
@@ -282,7 +288,7 @@ func TestHandedOverTunnelNamesItsKey(t *testing.T) {
 // One that does not come back is down after dead_after, at both ends, and so is one of which another instance
 // comes, which then is up.
 func TestPausedTunnelGoesDown(t *testing.T) {
-	a, b := restartable(t)
+	a, b := restartableWith(t, func(*end) {})
 	began := time.Now()
 	handOver(t, a)
 	for _, e := range []*end{a, b} {

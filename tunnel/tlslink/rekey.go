@@ -220,21 +220,10 @@ func (l *Link) isOutdated(p *proof, first *credential) bool {
 	return l.session.dialer && p.cred.keys.serverName != first.keys.serverName
 }
 
-// noteKey is called at each tick. It has the status tell which of several keys is in use: the
-// last one in their order, if connections of the session differ.
+// noteKey is called at each tick. It has the status tell which of several keys is in use.
 func (l *Link) noteKey() {
 	s := l.session
-	key, place := l.place(&s.lanes[0].wire.proof)
-	for _, lanes := range [][]*lane{s.lanes[:], s.draining} {
-		for _, ln := range lanes {
-			if ln == nil || ln.lost.Load() || ln.finished.Load() == 2 {
-				continue
-			}
-			if k, p := l.place(&ln.wire.proof); p == 0 || place != 0 && p > place {
-				key, place = k, p
-			}
-		}
-	}
+	key, place := l.keyInUse(s)
 	l.report.Change(func(t *tunnel.Status) { t.Key, t.KeyPlace = key, place })
 	l.noteMet(place)
 	switch now := l.e.cfg.Now(); {
@@ -245,4 +234,29 @@ func (l *Link) noteKey() {
 	case now.Sub(s.replaced) >= l.renewal.age:
 		s.fail(errSecretReplaced)
 	}
+}
+
+// keyInUse returns which key connections of a session are made with. Where they differ it is the one that has to stay yet, so that a key that
+// is not shown any more can be removed: of secrets the last in their order, as the peer moves to the first; of certificates that of the
+// oldest connection, as the newer ones have the peer's new one, wherever it is in the order.
+func (l *Link) keyInUse(s *session) (key string, place int) {
+	first := s.lanes[0]
+	key, place = l.place(&first.wire.proof)
+	oldest := first.began
+	for _, lanes := range [][]*lane{s.lanes[:], s.draining} {
+		for _, ln := range lanes {
+			if ln == nil || ln.lost.Load() || ln.finished.Load() == 2 {
+				continue
+			}
+			k, p := l.place(&ln.wire.proof)
+			stays := p > place
+			if ln.wire.proof.cred.keys == nil {
+				stays = ln.began.Before(oldest)
+			}
+			if p == 0 || place != 0 && stays {
+				key, place, oldest = k, p, ln.began
+			}
+		}
+	}
+	return key, place
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"warren/tunnel"
 )
 
 // secrets trusts the peer that has any of some secrets.
@@ -39,6 +41,7 @@ func rotates(t *testing.T, a, b *end, steps func()) {
 	t.Helper()
 	a.waitEvents(1)
 	b.waitEvents(1)
+	openLanes(t, a, b)
 	stop := make(chan struct{})
 	flow := startStream(a, b, stop)
 	steps()
@@ -110,6 +113,58 @@ func TestCertificateRotation(t *testing.T) {
 	ev := a.waitEvents(3)[2]
 	if ev.Local != CertificateIdentity(newA.Certificate[0]) || ev.Peer != CertificateIdentity(newB.Certificate[0]) {
 		t.Errorf("the next session: %+v", ev)
+	}
+}
+
+// The status names the key that has to stay yet while the connections of a session differ: an operator removes the other one.
+func TestKeyThatStaysIsNamed(t *testing.T) {
+	before, after := ownCert(t, "before"), ownCert(t, "after")
+	certProof := func(c *tls.Certificate) proof { return proof{cred: &credential{}, chain: []*x509.Certificate{c.Leaf}} }
+	secretProof := func(b byte) proof {
+		creds, err := newCredentials(secrets(b), tunnel.Identity{1}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return proof{cred: creds[0]}
+	}
+	older, newer := certProof(before), certProof(after)
+	for name, c := range map[string]struct {
+		trust Trust
+		lanes [2]proof // the older first
+		key   string
+		place int
+	}{
+		"certificate, new one last":  {pin(before, after), [2]proof{older, newer}, Fingerprint(CertificateIdentity(before.Certificate[0])), 1},
+		"certificate, new one first": {pin(after, before), [2]proof{older, newer}, Fingerprint(CertificateIdentity(before.Certificate[0])), 2},
+		"certificate, all new":       {pin(before, after), [2]proof{newer, newer}, Fingerprint(CertificateIdentity(after.Certificate[0])), 2},
+		"secret, lane 0 moved first": {secrets(1, 0), [2]proof{secretProof(1), secretProof(0)}, "secret 0", 2},
+		"secret, lane 1 moved first": {secrets(1, 0), [2]proof{secretProof(0), secretProof(1)}, "secret 0", 2},
+		"secret, all new":            {secrets(1, 0), [2]proof{secretProof(1), secretProof(1)}, "secret 1", 1},
+	} {
+		for kind, swap := range map[string]bool{"lane 0 is older": false, "lane 1 is older": true} {
+			l, s := stillLink(t)
+			creds, err := newCredentials(c.trust, tunnel.Identity{1}, ownCert(t, "own"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.creds.Store(&creds)
+			for i, p := range c.lanes {
+				n := i
+				if swap {
+					n = 1 - i
+				}
+				s.lanes[n].wire = newWire(nil)
+				s.lanes[n].wire.proof, s.lanes[n].began = p, time.Unix(int64(i), 0)
+			}
+			if key, place := l.keyInUse(s); key != c.key || place != c.place {
+				t.Errorf("%s, %s: %s at place %d, want %s at %d", name, kind, key, place, c.key, c.place)
+			}
+			s.draining = append(s.draining, s.lanes[1])
+			s.lanes[1] = nil
+			if key, place := l.keyInUse(s); key != c.key || place != c.place {
+				t.Errorf("%s, %s, lane 1 is drained: %s at place %d, want %s at %d", name, kind, key, place, c.key, c.place)
+			}
+		}
 	}
 }
 

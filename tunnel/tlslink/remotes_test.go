@@ -196,7 +196,7 @@ func TestReturnToFirst(t *testing.T) {
 					select {
 					case <-stop:
 						return
-					case c.dev.queues[0] <- packet(100, byte(i)):
+					case c.dev.queues[0] <- marked(packet(100, byte(i))):
 						sent.Add(1)
 						time.Sleep(time.Millisecond)
 					}

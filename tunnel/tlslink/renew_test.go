@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"warren/tunnel/internal/ecn"
 	"warren/tunnel/tun"
 )
 
@@ -36,8 +36,7 @@ func startStream(from, to *end, stop <-chan struct{}) *stream {
 		st.sent[q] = make(chan uint32, 1)
 		go func() {
 			for i := uint32(0); ; i++ {
-				f := packet(1000, byte(q))
-				f[tun.HeaderLen+1] = byte(ecn.ECT0) // a busy machine's queue marks it, and drops none
+				f := marked(packet(1000, byte(q)))
 				binary.BigEndian.PutUint32(f[tun.HeaderLen+32:], i)
 				if i%8 == 7 { // not so much that all waits for the processors
 					time.Sleep(time.Millisecond)
@@ -72,6 +71,24 @@ func quiet(t *testing.T, e *end) {
 		}
 		return time.Since(since) > 5*e.cfg.Keepalive
 	}, func() string { return "packets still arrive" })
+}
+
+// openLanes has a tunnel get a lane for each queue, with packets that are over afterwards. A queue that gets another lane may overtake
+// itself, so whoever counts on its order does not leave it to the machine when that is.
+func openLanes(t *testing.T, a, b *end) {
+	t.Helper()
+	b.dev.update(func() { b.dev.keep = false })
+	busy := make(chan struct{})
+	var floods sync.WaitGroup
+	for q := range 2 {
+		floods.Go(func() { flood(a, q, busy) })
+	}
+	poll(t, func() bool { return a.link.Status().Lanes == 2 && b.link.Status().Lanes == 2 }, func() string { return "not two lanes" })
+	close(busy)
+	floods.Wait()
+	quiet(t, a)
+	quiet(t, b)
+	b.dev.update(func() { b.dev.keep = true })
 }
 
 // check waits until all that was sent has arrived, in order.
@@ -137,14 +154,7 @@ func TestLanesAreReplaced(t *testing.T) {
 			if tc.dialing.records == 100 {
 				a.link.renewal.age = 64 * 100 * time.Millisecond
 			}
-			busy := make(chan struct{})
-			for q := range 2 {
-				go flood(a, q, busy)
-			}
-			poll(t, func() bool { return a.link.Status().Lanes == 2 && b.link.Status().Lanes == 2 }, func() string { return "not two lanes" })
-			close(busy)
-			quiet(t, a)
-			quiet(t, b)
+			openLanes(t, a, b)
 			drops := a.link.Status().Stats.Drops // of what was too much
 			stop := make(chan struct{})
 			there, back := startStream(a, b, stop), startStream(b, a, stop)

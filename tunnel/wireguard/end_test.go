@@ -89,6 +89,11 @@ func startEnd(t *testing.T, key protocol.PrivateKey, c LinkConfig) *end {
 
 func (n *end) next(up bool) tunnel.Event {
 	n.t.Helper()
+	return n.nextWithin(patience, up)
+}
+
+func (n *end) nextWithin(patience time.Duration, up bool) tunnel.Event {
+	n.t.Helper()
 	select {
 	case ev := <-n.events:
 		if ev.Up != up {

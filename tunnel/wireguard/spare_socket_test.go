@@ -28,12 +28,17 @@ func TestStalledFlowIsLeftOverSockets(t *testing.T) {
 	usual := <-told
 	path.stalled.Store(int32(usual))
 	a.next(false)
-	a.next(true)
+	// The peer asks for a session too. Where both do at once, which on a busy machine is not rare, the tunnel comes up by the next other
+	// port, which is tried spareEach rounds later.
+	a.nextWithin(3*patience, true)
 	b.next(false)
 	b.next(true)
-	port := <-told
-	if port == usual || a.l.out.usedPort() != port {
-		t.Fatalf("port %d is used, %d was told of, and %d is the usual one", a.l.out.usedPort(), port, usual)
+	port, isTold := a.l.out.usedPort(), false
+	for len(told) > 0 {
+		isTold = <-told == port || isTold
+	}
+	if port == 0 || port == usual || !isTold {
+		t.Fatalf("port %d is used, told of: %v; %d is the usual one", port, isTold, usual)
 	}
 	a.reaches(b)
 	b.reaches(a)
