@@ -134,7 +134,7 @@ func newChoice(now time.Time, tick time.Duration) *choice {
 // step decides again, and reports whether another transport carries from now on.
 func (c *choice) step(now time.Time, f *facts) (moved bool) {
 	hears := f.hears || !f.reports
-	c.follow(f.at)
+	c.follow(now, f.at)
 	switch {
 	case !f.works(WireGuard) || f.up[TLS] && !hears:
 		c.well = time.Time{}
