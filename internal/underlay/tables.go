@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -162,7 +161,7 @@ func (g *Guard) findLeftovers(k *kernel) error {
 			return err
 		}
 		for _, r := range own {
-			if r.action == nl.FR_ACT_TO_TBL && (isOwnTable(r.table) || r.table == formerTable) {
+			if !r.inChain() && (isOwnTable(r.table) || r.table == formerTable) {
 				g.made[family][r.table] = true
 			}
 		}
