@@ -60,17 +60,25 @@ func (p plan) chain(back returning) []rule {
 	return chain
 }
 
-// clearChain deletes the chain that there is, if another one is wanted elsewhere: one that begins between the rules of the other would let
-// a port in by itself.
+// step is which of a chain's rules one is: all of a step have the same target.
+type step struct {
+	priority      uint32
+	address, port bool
+}
+
+func stepOf(r rule) step { return step{r.priority, r.from.IsValid(), r.sport.set} }
+
+// clearChain deletes the chain that there is, or what is left of one, if another one is wanted elsewhere: one that begins between the
+// rules of the other would let a port in by itself, and the kernel takes no rule for all packets beside one for an address.
 func (s *ruleSync) clearChain(jumps []rule) {
-	at := make(map[uint32]bool, chainLen)
+	steps := make(map[step]bool, chainLen)
 	for _, r := range jumps {
 		if r.inChain() {
-			at[r.priority] = true
+			steps[stepOf(r)] = true
 		}
 	}
-	elsewhere := func(o rule) bool { return o.inChain() && !at[o.priority] }
-	if all := s.all(); len(at) > 0 && slices.ContainsFunc(all, elsewhere) {
+	elsewhere := func(o rule) bool { return o.inChain() && !steps[stepOf(o)] }
+	if all := s.all(); len(steps) > 0 && slices.ContainsFunc(all, elsewhere) {
 		s.deleteChain(all)
 	}
 }

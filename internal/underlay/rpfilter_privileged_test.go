@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"warren/internal/rtnl"
@@ -359,6 +361,59 @@ func TestManyPortsAtManyAddresses(t *testing.T) {
 	for _, r := range foreign {
 		if !strings.Contains(h.ip("rule"), r) {
 			t.Errorf("%q was removed:\n%s", r, h.ip("rule"))
+		}
+	}
+}
+
+// Whatever a guard that was killed while it added or deleted a chain has left of that, the next one makes its own, also where that begins
+// one priority earlier or later: what was left may stand in the place of another kind of rule.
+func TestChainThatIsLeftInPart(t *testing.T) {
+	newHost(t)
+	k, err := openKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.close()
+	g, err := New(Config{FIBProtocol: owned, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sync := func(p plan, back returning) (own []rule) {
+		t.Helper()
+		own, _, err := g.listRules(k, unix.AF_INET)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.syncRules(k, unix.AF_INET, own, p, back); err != nil {
+			t.Errorf("%v\nbeside %v", err, own)
+		}
+		if own, _, err = g.listRules(k, unix.AF_INET); err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(own, func(a, b rule) int { return strings.Compare(a.String(), b.String()) })
+		return own
+	}
+	at := func(jump uint32) plan { return plan{jump: jump, rules: []rule{newRule(0, nl.FR_ACT_UNREACHABLE)}} }
+	const here = 32000
+	back := manyPorts(2, 4)
+	want := sync(at(here), back)
+	for jump := uint32(here - chainLen - 1); jump <= here+chainLen+1; jump++ {
+		added := at(jump).chain(back)
+		deleted := slices.Clone(added)
+		slices.SortStableFunc(deleted, lastFirst)
+		for n := range added {
+			for _, left := range [][]rule{added[:n], deleted[n:]} {
+				if err := g.clearRules(k); err != nil {
+					t.Fatal(err)
+				}
+				s := newRuleSync(k, unix.AF_INET, owned, nil)
+				if s.add(left...); s.err != nil {
+					t.Fatal(s.err)
+				}
+				if got := sync(at(here), back); !slices.Equal(got, want) {
+					t.Fatalf("after %v\n%v, want\n%v", left, got, want)
+				}
+			}
 		}
 	}
 }

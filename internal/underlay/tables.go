@@ -22,8 +22,8 @@ const (
 	// use for the number of its table, so it may be in use.
 	formerTable = 0x2057
 
-	// chainTable is the number by which the rules of a chain are known, see chain. It would be that of the copy of table 0, which
-	// there is not.
+	// chainTable is the number by which the rules of a chain are known, see chain. None of them looks a table up, so it does not matter
+	// that the copy of a table may have that number.
 	chainTable = firstTable
 )
 
@@ -161,7 +161,7 @@ func (g *Guard) findLeftovers(k *kernel) error {
 			return err
 		}
 		for _, r := range own {
-			if isOwnTable(r.table) || r.table == formerTable {
+			if !r.inChain() && (isOwnTable(r.table) || r.table == formerTable) {
 				g.made[family][r.table] = true
 			}
 		}

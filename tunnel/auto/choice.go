@@ -110,8 +110,7 @@ type choice struct {
 	losses losses    // of what this end sends over WireGuard
 	slow   time.Time // since when WireGuard's round trip is too long; zero: it is not
 
-	at        netip.Addr // where WireGuard is, or was last
-	elsewhere []place    // where it was before, the last one last
+	elsewhere []place // where WireGuard was before it was at, the last one last
 }
 
 // chosen is what a choice goes on with after a restart.
@@ -120,7 +119,9 @@ type chosen struct {
 	since   time.Time // when it was chosen
 	why     string    // likewise, in words
 	well    time.Time // since when WireGuard works, or has to prove again that it does; zero: it does not
-	history
+
+	at      netip.Addr // where WireGuard is, or was last; not valid: it was not up yet
+	history            // with the peer there
 }
 
 // newChoice returns the choice of a tunnel that is down: WireGuard, as that is preferred.
@@ -134,7 +135,7 @@ func newChoice(now time.Time, tick time.Duration) *choice {
 // step decides again, and reports whether another transport carries from now on.
 func (c *choice) step(now time.Time, f *facts) (moved bool) {
 	hears := f.hears || !f.reports
-	c.follow(f.at)
+	c.follow(now, f.at)
 	switch {
 	case !f.works(WireGuard) || f.up[TLS] && !hears:
 		c.well = time.Time{}

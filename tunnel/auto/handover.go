@@ -1,6 +1,9 @@
 package auto
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Handover is what a link leaves to the next program in the same process, beside what its transports do. Durations, in ns, are
 // those at that moment.
@@ -13,6 +16,7 @@ type Handover struct {
 	Carried time.Duration `json:"carried,omitempty"` // since Carries was chosen
 	Well    time.Duration `json:"well,omitempty"`    // since when WireGuard works, see chosen; 0: it does not
 	Trial   *HandedTrial  `json:"trial,omitempty"`   // nil: there was none
+	At      netip.Addr    `json:"at,omitzero"`       // where WireGuard was last, which Pause and Trial are about; not valid: not known
 }
 
 // HandedTrial is TLS that is tried because losses bound what WireGuard carries, or was, see trial.
@@ -31,7 +35,7 @@ func (l *Link) HandOver() *Handover {
 }
 
 func (c *chosen) handOver(now time.Time) *Handover {
-	h := &Handover{Carries: c.carries, Why: c.why, Pause: c.pause, Carried: now.Sub(c.since)}
+	h := &Handover{Carries: c.carries, Why: c.why, Pause: c.pause, Carried: now.Sub(c.since), At: c.at}
 	if !c.well.IsZero() {
 		h.Well = now.Sub(c.well)
 	}
@@ -45,7 +49,8 @@ func (c *chosen) handOver(now time.Time) *Handover {
 // sent before the restart and during it.
 func (c *choice) takeUp(now time.Time, h *Handover) {
 	c.began = true
-	c.carries, c.why, c.since, c.pause = h.Carries, h.Why, now.Add(-max(0, h.Carried)), h.Pause
+	c.carries, c.why, c.since = h.Carries, h.Why, now.Add(-max(0, h.Carried))
+	c.at, c.pause = h.At, h.Pause
 	if h.Well > 0 {
 		c.well = now.Add(-h.Well)
 	}

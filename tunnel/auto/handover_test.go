@@ -2,6 +2,7 @@ package auto
 
 import (
 	"encoding/json"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -140,6 +141,33 @@ func TestWaitGoesOn(t *testing.T) {
 	p.want(TLS, "get lost")
 	p.pass(60)
 	p.want(WireGuard, preferred)
+}
+
+// What is known of one address is not taken for that of another after a restart: UDP may pass in the other family alone.
+func TestComesBackElsewhere(t *testing.T) {
+	for _, c := range []struct {
+		at    netip.Addr
+		waits bool
+	}{{six, true}, {four, false}} {
+		p := both(t)
+		p.f.at = six
+		for p.c.pause < mostPause {
+			p.loss = 0
+			if p.c.carries == WireGuard {
+				p.loss = 0.05
+			}
+			p.pass(1)
+		}
+		p.loss = 0
+		p.up(WireGuard, false, "silence")
+		p.f.at = netip.Addr{}
+		p.restart()
+		p.f.at = c.at
+		p.up(WireGuard, true, "")
+		if p.pass(2 * waitTicks); (p.c.carries == TLS) != c.waits {
+			t.Errorf("at %v WireGuard carries after %v: %v", c.at, p.c.pause, p.c.carries)
+		}
+	}
 }
 
 // A program that is older leaves no more than what carries, why, and the pause.

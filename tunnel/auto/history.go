@@ -26,8 +26,9 @@ type place struct {
 const mostPlaces = 8
 
 // follow takes note of where WireGuard is. At a place that is new it carries again as soon as after a first failure, if it was left
-// elsewhere: it has still to prove that it works there.
-func (c *choice) follow(at netip.Addr) {
+// elsewhere: it has still to prove that it works there. It may have got there without having been down, so what was counted until now is of
+// the place before.
+func (c *choice) follow(now time.Time, at netip.Addr) {
 	if !at.IsValid() || at == c.at {
 		return
 	}
@@ -35,6 +36,10 @@ func (c *choice) follow(at netip.Addr) {
 	c.at = at
 	if !before.at.IsValid() {
 		return // what is known is of this one
+	}
+	c.losses.reset()
+	if c.slow = (time.Time{}); !c.well.IsZero() {
+		c.well = now
 	}
 	before.trial.stop() // which was about the way to there
 	if i := slices.IndexFunc(c.elsewhere, func(p place) bool { return p.at == at }); i >= 0 {

@@ -100,3 +100,40 @@ func TestMovesInTrial(t *testing.T) {
 		t.Errorf("%+v", p.c.trial)
 	}
 }
+
+// A peer that is heard from another address while WireGuard is up has to prove that it works there, and what was lost on the way to
+// the address before says nothing of that.
+func TestMovesWithoutBeingDown(t *testing.T) {
+	p := both(t)
+	p.f.at, p.loss = six, 0.05
+	for p.c.carries == WireGuard {
+		p.pass(1)
+	}
+	for range 4 {
+		p.pass(int(p.c.pause / time.Second)) // it proves itself in vain
+		p.want(TLS, "get lost")
+	}
+	p.pass(int(p.c.pause/time.Second) - proofTicks/2)
+	p.f.at, p.loss = four, 0
+	p.pass(8)
+	p.want(TLS, "get lost")
+	p.pass(5)
+	p.want(WireGuard, preferred)
+	if p.c.pause != p.c.shortest() {
+		t.Errorf("the pause is %v", p.c.pause)
+	}
+}
+
+// Nor do they bound what goes to an address without losses.
+func TestMovesBeforeATrial(t *testing.T) {
+	p := both(t)
+	p.f.at, p.loss = six, 0.005
+	p.f.rtt = [2]time.Duration{20 * ms, 20 * ms}
+	p.carry(10, 1400, 10)
+	p.pass(boundTicks / 2)
+	p.f.at, p.loss = four, 0
+	p.pass(2 * boundTicks)
+	if len(p.moves) > 0 {
+		t.Errorf("moves %v: %s", p.moves, p.c.why)
+	}
+}

@@ -47,7 +47,7 @@ func (l *Link) keepTo(now time.Time) {
 		t.restart()
 		return
 	}
-	t.queue = slices.DeleteFunc(only, func(g remote.Group) bool { return slices.ContainsFunc(g.Addrs, tried) })
+	t.queue = slices.DeleteFunc(l.order(now), func(g remote.Group) bool { return slices.ContainsFunc(g.Addrs, tried) })
 }
 
 // only returns the places where the peer is looked for because of the other transport; nil: at all.

@@ -67,6 +67,25 @@ func TestPlaceIsLookedUpLater(t *testing.T) {
 	}
 }
 
+// Nor is what was of no use lately tried before what was, when it becomes known where the other transport is.
+func TestRestOfARound(t *testing.T) {
+	at := func(i int, a string) remote.Group {
+		return remote.Group{Remote: i, Addrs: []netip.AddrPort{netip.MustParseAddrPort(a)}}
+	}
+	f := newFleetWith(t, 1, 1, 5*time.Second)
+	l, now := f.client.prepare(f.cfg).l, time.Now()
+	first, bad, good := at(0, "[2001:db8::1]:443"), at(1, "[2001:db8::1]:444"), at(1, "192.0.2.1:444")
+	l.tries.groups = []remote.Group{first, {Remote: 1, Addrs: slices.Concat(bad.Addrs, good.Addrs)}}
+	l.tries.at = first.Addrs
+	l.tries.book.Failed(bad.Addrs[0], now)
+	l.Join(netip.MustParseAddrPort("[2001:db8::1]:50000"))
+	l.tryJoin(now)
+	is := func(a, b remote.Group) bool { return a.Remote == b.Remote && slices.Equal(a.Addrs, b.Addrs) }
+	if want := []remote.Group{good, bad}; !slices.EqualFunc(l.tries.queue, want, is) {
+		t.Errorf("next are %v, want %v", l.tries.queue, want)
+	}
+}
+
 func TestOnlyPlaces(t *testing.T) {
 	group := func(i int, all ...string) remote.Group {
 		g := remote.Group{Remote: i}

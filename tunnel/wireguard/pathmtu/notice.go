@@ -57,9 +57,10 @@ func (e Ends) TakeNotice(p []byte) (n Notice, ok bool) {
 	return Notice{Awaits, t}, ok && !request
 }
 
-// IsForged reports whether a packet that comes from this end's interface would be such a message of this end's to the peer. An end makes
-// them itself: that one is of another program of this machine, or of a host behind it that uses its address.
+// IsForged reports whether a packet that comes from this end's interface would be such a message of this end's to the peer, or tell it a
+// secret. An end makes them itself: that one is of another program of this machine, or of a host behind it that uses its address.
 func (e Ends) IsForged(p []byte) bool {
-	_, ok := Ends{Local: e.Peer, Peer: e.Local}.TakeNotice(p)
-	return ok
+	_, says := Ends{Local: e.Peer, Peer: e.Local}.TakeNotice(p)
+	_, tells := TakeSecret(p)
+	return says || tells
 }

@@ -62,6 +62,10 @@ func TestForgedNotices(t *testing.T) {
 				t.Errorf("%+v of another end is taken for this one's", n)
 			}
 		}
+		secret, err := TellSecret([SecretLen]byte{5})
+		if err != nil || !e.IsForged(secret) {
+			t.Errorf("a secret is told: %v", err)
+		}
 		probe, err := e.Request(Small, Token{5})
 		if err != nil || e.IsForged(probe) {
 			t.Errorf("an echo is no notice: %v", err)
