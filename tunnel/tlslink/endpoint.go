@@ -68,7 +68,7 @@ func NewEndpoint(c Config) *Endpoint {
 		tryCongestion: tryCongestion,
 
 		renewal:   defaultRenewal,
-		able:      flagWidens | flagRenews | flagHolds | flagLearns,
+		able:      flagWidens | flagRenews | flagHolds | flagLearns | flagTakesLost,
 		listeners: make(map[netip.AddrPort]net.Listener),
 		bound:     make(map[boundTo]bound),
 		unbound:   make(map[boundTo]string),
