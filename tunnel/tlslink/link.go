@@ -89,9 +89,8 @@ type Link struct {
 	counters report.Counters
 
 	report *report.Report
-
-	twin twin
-	lost tunnel.Losses // that the peer says it has, of any of its tunnels
+	twin   twin
+	lost   tunnel.Losses // that the peer says it has, of any of its tunnels
 
 	whereabouts whereabouts                    // for known
 	form        form                           // of handshakes
