@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"warren/internal/config"
+	"warren/tunnel"
 	"warren/tunnel/auto"
 	"warren/tunnel/tlslink"
 	"warren/tunnel/wireguard"
@@ -32,11 +33,12 @@ func (i *interfaces) openAuto(name string, t config.Tunnel, report reporter) (tu
 		resume, c.Resume = was, was.Auto
 	}
 	l := auto.New(c)
-	tls, wg, err := i.joinAuto(l, name, inOneOrder(t), resume)
+	tls, wg, err := i.joinAuto(l, name, inOneOrder(t), report, resume)
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
 	open := runTunnel(l, dev, t, report.failed)
+	open.tells = bothTold{tls, wg}
 	open.setTrust = func(t config.Tunnel) error {
 		return errors.Join(tls.SetTrust(trust(t.Trust)), wg.SetKeys(wireguardKeys(t)))
 	}
@@ -74,16 +76,33 @@ func inOneOrder(t config.Tunnel) config.Tunnel {
 	return t
 }
 
-// joinAuto makes the two links of a tunnel. With an error neither is left.
-func (i *interfaces) joinAuto(l *auto.Link, name string, t config.Tunnel, resume *leftTunnel) (*tlslink.Link, *wireguard.Link, error) {
-	c := i.tlsConfig(name, t, l.Side(auto.TLS), reporter{event: l.Event(auto.TLS)}, resume.TLS)
+// bothTold is the two transports of a tunnel. Each says of itself what it has lost, and tells the peer what any has.
+type bothTold [2]toldTunnel
+
+// TellLost implements toldTunnel.
+func (b bothTold) TellLost(id tunnel.SessionID) {
+	for _, t := range b {
+		t.TellLost(id)
+	}
+}
+
+// TakeLost implements toldTunnel.
+func (b bothTold) TakeLost(id tunnel.SessionID) {
+	for _, t := range b {
+		t.TakeLost(id)
+	}
+}
+
+// joinAuto makes the two links of a tunnel, which report what is of each of them. With an error neither is left.
+func (i *interfaces) joinAuto(l *auto.Link, name string, t config.Tunnel, report reporter, resume *leftTunnel) (*tlslink.Link, *wireguard.Link, error) {
+	c := i.tlsConfig(name, t, l.Side(auto.TLS), reporter{event: l.Event(auto.TLS), lost: report.lost, peerLost: report.peerLost}, resume.TLS)
 	c.Heard = l.Heard
 	tls, err := i.tls.AddLink(c)
 	if err != nil {
 		return nil, nil, err
 	}
 	wg, err := i.wireguard.AddLink(i.wireguardConfig(name, t, l.Side(auto.WireGuard),
-		reporter{event: l.Event(auto.WireGuard), offered: l.Offered}, resume.WireGuard))
+		reporter{event: l.Event(auto.WireGuard), offered: l.Offered, lost: report.lost, peerLost: report.peerLost}, resume.WireGuard))
 	if err != nil {
 		// A link that was added has to be run, which takes it away again.
 		ctx, cancel := context.WithCancel(context.Background())

@@ -74,6 +74,7 @@ type deviceTunnel struct {
 	done   chan struct{}
 
 	setTrust func(config.Tunnel) error         // of the transport
+	tells    toldTunnel                        // likewise
 	handing  handing                           // likewise
 	tune     func(config.Tunnel)               // likewise
 	setEnds  func(local, peer tunnel.Identity) // likewise; nil: its sessions keep their keys
@@ -84,6 +85,12 @@ func (t *deviceTunnel) SetTrust(cfg config.Tunnel) error { return t.setTrust(cfg
 
 // Tune has the transport's connections and packets to come use another congestion control and marking.
 func (t *deviceTunnel) Tune(cfg config.Tunnel) { t.tune(cfg) }
+
+// TellLost implements toldTunnel.
+func (t *deviceTunnel) TellLost(id tunnel.SessionID) { t.tells.TellLost(id) }
+
+// TakeLost implements toldTunnel.
+func (t *deviceTunnel) TakeLost(id tunnel.SessionID) { t.tells.TakeLost(id) }
 
 // SetEnds implements keyedTunnel.
 func (t *deviceTunnel) SetEnds(local, peer tunnel.Identity) {

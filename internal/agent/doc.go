@@ -44,6 +44,8 @@
 //	    (happened.go), the loop of what counters tell (watch.go).
 //	 8. When the machine wakes up all of this is done at once: timers slept too.
 //
+// Where a peer has several tunnels, each end is told over the others which one the other end has lost (lost.go).
+//
 // What operators ask for without the files, drain, down and reset, the machine does too (operate.go, operator.go).
 //
 // `warren restart` has the program replaced in the same process (restart.go), and the next one takes over what there is

@@ -127,6 +127,8 @@ func (l *loop) doOf(e effect) []event {
 		if t, ok := l.handles.tunnels[e.id].tunnelHandle.(keyedTunnel); ok {
 			t.SetEnds(e.local, e.peer)
 		}
+	case tellLost, takeLost:
+		l.passOnLost(e)
 	case wakeTunnel:
 		l.handles.tunnels[e.id].Wake()
 	case setAddresses:
@@ -159,6 +161,9 @@ func (l *loop) openTunnel(e openTunnel) {
 			offered: func(addresses []netip.Addr) { g.put(offer{e.id, addresses}) },
 			moved:   func(transport, why string) { g.put(moved{e.id, transport, why}) },
 			meeting: func(m tunnel.Meeting) { g.put(met{e.id, m}) },
+
+			lost:     func(id tunnel.SessionID) { g.put(lostWay{e.id, id}) },
+			peerLost: func(id tunnel.SessionID) { g.put(peerLost{e.id, id}) },
 		})
 		<-l.handles.slots
 		g.open(openResult{id: e.id, tunnel: t, err: err})

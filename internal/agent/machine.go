@@ -111,6 +111,14 @@ func (m *machine) nextOf(now time.Time, ev event) []effect {
 		if a := m.tunnels[ev.id]; a != nil && a.up() {
 			return m.moved(a, ev)
 		}
+	case lostWay:
+		if a := m.tunnels[ev.id]; a != nil {
+			return m.lostWay(a, ev)
+		}
+	case peerLost:
+		if a := m.tunnels[ev.id]; a != nil {
+			return m.peerLost(a, ev)
+		}
 	case offered:
 		if a := m.tunnels[ev.id]; a != nil && a.up() {
 			return m.offered(a, ev)

@@ -47,6 +47,14 @@ type keyedTunnel interface {
 	SetEnds(local, peer tunnel.Identity)
 }
 
+// toldTunnel is a tunnel over which the two ends can tell each other that they have lost another one. Neither method blocks.
+type toldTunnel interface {
+	// TellLost tells the peer which tunnel this router has no way by any more.
+	TellLost(tunnel.SessionID)
+	// TakeLost takes this tunnel down if it is that one, by which the peer has no way any more.
+	TakeLost(tunnel.SessionID)
+}
+
 // tunnelOpener makes the tunnel of an attachment, which name is the name of. It is called from
 // several goroutines at once.
 type tunnelOpener interface {
@@ -64,6 +72,9 @@ type reporter struct {
 	moved func(transport, why string)
 	// meeting is for the steps in which an invitation's secret is replaced.
 	meeting func(tunnel.Meeting)
+	// lost is for a tunnel by which this router has no way to the peer any more, and peerLost for what the peer says of
+	// one by which it has none, see lost.go.
+	lost, peerLost func(tunnel.SessionID)
 }
 
 // bgpSpeaker is what the loop needs of speaker.Speaker.

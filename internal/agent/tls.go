@@ -26,6 +26,7 @@ func (i *interfaces) openTLS(name string, t config.Tunnel, report reporter) (tun
 		return nil, errors.Join(err, dev.Close())
 	}
 	open := runTunnel(l, dev, t, report.failed)
+	open.tells = l
 	open.setTrust = func(t config.Tunnel) error { return l.SetTrust(trust(t.Trust)) }
 	open.handing = handing{
 		leave: func(ctx context.Context, n *leftTunnel) (err error) {
@@ -55,6 +56,8 @@ func (i *interfaces) tlsConfig(name string, t config.Tunnel, dev tlslink.Device,
 		Meetings:  report.meeting,
 		Assign:    addressesOf(t.Assign),
 		Resume:    resume,
+		Lost:      report.lost,
+		PeerLost:  report.peerLost,
 
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
 		ReturnToFirst:  t.ReturnToFirst,

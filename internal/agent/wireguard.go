@@ -32,6 +32,7 @@ func (i *interfaces) openWireGuard(name string, t config.Tunnel, report reporter
 		return nil, errors.Join(err, dev.Close())
 	}
 	open := runTunnel(l, dev, t, report.failed)
+	open.tells = l
 	open.setTrust = func(t config.Tunnel) error { return l.SetKeys(wireguardKeys(t)) }
 	open.setEnds = l.SetEnds
 	open.tune = func(t config.Tunnel) { l.SetMarking(marking(t)) }
@@ -68,6 +69,8 @@ func (i *interfaces) wireguardConfig(name string, t config.Tunnel, dev wireguard
 		Offered:   offered,
 		Meetings:  report.meeting,
 		Resume:    resume,
+		Lost:      report.lost,
+		PeerLost:  report.peerLost,
 
 		RandomOrder:    t.RemoteOrder == config.RemotesRandom,
 		ReturnToFirst:  t.ReturnToFirst,

@@ -117,10 +117,15 @@ func linkPart(o options, bin string) part {
 	return part{
 		name:    "link",
 		title:   fmt.Sprintf("A's interface to a provider goes down, %d prefixes", size),
-		note:    "The interface by which more packets leave at that moment.\n",
+		note:    "The interface by which more packets leave at that moment. Warren's two tunnels are one peer's.\n",
 		figures: []figure{{linkDownGap, "gap, ms"}},
 		limits:  forBoth("underlay link down, gap, ms", linkDownGap, 20),
 		participants: redundantParticipants(o, bin, func(ctx context.Context, c redundant) (sample, error) {
+			if w, ok := c.(*redundantWarren); ok {
+				one := *w
+				one.config.onePeer = true
+				c = &one
+			}
 			s := sample{}
 			return s, withStanding(ctx, c, size, func(ctx context.Context, st *standing) error {
 				got, err := st.during(ctx, func() error { return st.cut(ctx, provider.down) })

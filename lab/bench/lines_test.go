@@ -52,6 +52,13 @@ func TestLineConfigurationsAreValid(t *testing.T) {
 		}
 		mustHave(t, a, len(lines))
 		mustHave(t, b, len(lines))
+		c.onePeer = true
+		a1, b1 := testRouter(t, "a"), testRouter(t, "b")
+		if err := configureLines(a1, b1, lines, secret, c); err != nil {
+			t.Fatal(err)
+		}
+		mustHave(t, a1, 1)
+		mustHave(t, b1, 1)
 
 		client, server := testRouter(t, "client"), testRouter(t, "server")
 		for r, remotes := range map[*topo.Warren][]string{client: {"192.0.2.5", "192.0.2.13"}, server: nil} {

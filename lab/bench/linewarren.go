@@ -23,6 +23,7 @@ type lineConfig struct {
 	fed                  *topo.Host    // the end that is fed
 	transit              bool          // it exports what it is fed to the other
 	probed               bool          // and gives the feeder up when that does not answer pings
+	onePeer              bool          // the lines' tunnels are one peer's, else each is a peer of its own
 }
 
 // startLineWarrens starts both ends.
@@ -55,8 +56,8 @@ func startLineWarrens(ctx context.Context, l *lines, bin string, c lineConfig, f
 	return w, nil
 }
 
-// configureLines writes the files of both ends. Each line's tunnel is a peer of its own, named after the
-// line, and known by a secret that all share.
+// configureLines writes the files of both ends. Each line's tunnel has an interface that is named after the line, and so has
+// its peer, where it is a peer of its own. All are known by one secret.
 func configureLines(a, b *topo.Warren, providers []provider, secret string, c lineConfig) error {
 	for _, end := range []struct {
 		router       *topo.Warren
@@ -70,10 +71,23 @@ func configureLines(a, b *topo.Warren, providers []provider, secret string, c li
 		if err := configureSite(end.router, end.asn, end.id, end.network, c.transport); err != nil {
 			return err
 		}
+		files := map[string]string{}
+		var tunnels, bgp string
 		for i, p := range providers {
 			text := linePeer(c, secret, []string{end.remote(p)}, end.peerASN, c.transit && end.router.Host == c.fed)
 			text = strings.Replace(text, "[tunnel]\n", fmt.Sprintf("[tunnel]\nlink = %d\nunderlay = %q\n", i, wan(i)), 1)
-			if err := end.router.ConfigurePeer(linePeerName(i), text); err != nil {
+			if !c.onePeer {
+				files[linePeerName(i)] = text
+				continue
+			}
+			text, bgp, _ = strings.Cut(text, "[bgp]\n")
+			tunnels += strings.Replace(text, "[tunnel]\n", fmt.Sprintf("[[tunnel]]\ninterface = %q\n", linePeerName(i)), 1)
+		}
+		if c.onePeer {
+			files[linesPeerName] = tunnels + "[bgp]\n" + bgp
+		}
+		for name, text := range files {
+			if err := end.router.ConfigurePeer(name, text); err != nil {
 				return err
 			}
 		}
@@ -90,6 +104,9 @@ func (c lineConfig) port() int {
 }
 
 func linePeerName(i int) string { return fmt.Sprintf("line%d", i) }
+
+// linesPeerName is the peer's that all lines are to.
+const linesPeerName = "lines"
 
 // configureSite writes warren.toml of a router that announces its network and can be dialed.
 func configureSite(r *topo.Warren, asn int, id, network, transport string) error {
@@ -140,13 +157,18 @@ func (w *lineWarren) ready(ctx context.Context, lines, prefixes int) error {
 		}
 		up := 0
 		for _, p := range s.Peers {
-			if !strings.HasPrefix(p.Name, "line") || p.BGP.State != "established" {
+			if !strings.HasPrefix(p.Name, "line") {
 				continue
 			}
-			if r == w.a && p.BGP.Received < prefixes {
-				return fmt.Errorf("%s has %d of %d prefixes", p.Name, p.BGP.Received, prefixes)
+			for _, t := range p.Tunnels {
+				if t.BGP.State != "established" {
+					continue
+				}
+				if r == w.a && t.BGP.Received < prefixes {
+					return fmt.Errorf("%s has %d of %d prefixes", t.Interface, t.BGP.Received, prefixes)
+				}
+				up++
 			}
-			up++
 		}
 		if up < lines {
 			return fmt.Errorf("%s: %d of %d sessions are established", r.Host.Name, up, lines)

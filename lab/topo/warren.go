@@ -132,15 +132,26 @@ type PeerStatus struct {
 		Drops     uint64  `json:"drops"`
 		LastError string  `json:"last_error"`
 	} `json:"tunnel"`
-	BGP struct {
-		Address   string `json:"address"`
-		ASN       uint32 `json:"asn"`
-		State     string `json:"state"`
-		Received  int    `json:"received"`
-		Accepted  int    `json:"accepted"`
-		Announced int    `json:"announced"`
-		LastError string `json:"last_error"`
-	} `json:"bgp"`
+	BGP     BGPStatus      `json:"bgp"`
+	Tunnels []TunnelStatus `json:"tunnels"`
+}
+
+// TunnelStatus is one tunnel of a peer.
+type TunnelStatus struct {
+	Interface string    `json:"interface"`
+	State     string    `json:"state"`
+	BGP       BGPStatus `json:"bgp"`
+}
+
+// BGPStatus is a neighbor behind a tunnel.
+type BGPStatus struct {
+	Address   string `json:"address"`
+	ASN       uint32 `json:"asn"`
+	State     string `json:"state"`
+	Received  int    `json:"received"`
+	Accepted  int    `json:"accepted"`
+	Announced int    `json:"announced"`
+	LastError string `json:"last_error"`
 }
 
 // Status asks the running daemon.

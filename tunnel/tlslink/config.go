@@ -153,6 +153,10 @@ type LinkConfig struct {
 	// Heard is set for a tunnel that is carried by another transport too, which the peer is told. It is called,
 	// from any goroutine, with what a peer that does so as well has received by that (see [Link.Tell]). It must not block.
 	Heard func(tunnel.Received)
+	// Lost is told the session of this tunnel that has ended because this end has no way to the peer any more, and PeerLost, from any
+	// goroutine, a session which has ended so at the peer, as it says: one of another tunnel with it, or of none. Neither may block;
+	// may be nil. See lost.go.
+	Lost, PeerLost func(tunnel.SessionID)
 	// Congestion is the congestion control of the tunnel's connections, as in
 	// net.ipv4.tcp_available_congestion_control, or [CongestionAuto], which "" is too.
 	Congestion string

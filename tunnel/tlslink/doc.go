@@ -89,7 +89,8 @@
 //
 // How a tunnel goes down: the peer says so, the connection fails, nothing came
 // from the peer for dead_after, by the kernel's counters (liveness.go), or the kernel has
-// no way to it any more (paths.go). Then the carrier drops, the event
+// no way to it any more (paths.go), or the peer says over another tunnel that it has none to
+// this end (lost.go). Then the carrier drops, the event
 // goes out, and dialing begins again. If there is another way the peer must answer by that
 // soon; a dial that is under way begins again.
 package tlslink

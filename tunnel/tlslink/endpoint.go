@@ -69,7 +69,7 @@ func NewEndpoint(c Config) *Endpoint {
 		tryCongestion: tryCongestion, partTimeout: partTimeout,
 
 		renewal:   defaultRenewal,
-		able:      flagWidens | flagRenews | flagHolds | flagLearns,
+		able:      flagWidens | flagRenews | flagHolds | flagLearns | flagTakesLost,
 		listeners: make(map[netip.AddrPort]net.Listener),
 		bound:     make(map[boundTo]bound),
 		unbound:   make(map[boundTo]string),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"warren/tunnel"
 	"warren/tunnel/tun"
 )
 
@@ -27,10 +28,12 @@ const (
 	frameRestart byte = 10 // nothing: the sender is being restarted, and nothing more comes; to an end that has flagHolds
 	frameHeard   byte = 11 // what the sender has received by the tunnel's other transport; to an end that has flagBeside
 	frameSecret  byte = 12 // SecretLen bytes, the secret that replaces that of an invitation; to an end that has flagLearns
+	frameLost    byte = 13 // a session's ID: the sender has no way to the peer by that any more, see lost.go; to an end that has flagTakesLost
 )
 
 const (
 	pingLen = 8
+	lostLen = len(tunnel.SessionID{})
 	maxText = 256 // bytes of a reason
 )
 
@@ -39,6 +42,7 @@ var maxPayload = [...]int{
 	frameHello: maxHello, frameReject: maxText, frameData: tun.MaxFrame,
 	framePing: pingLen, framePong: pingLen, frameClose: maxText, frameWiden: 0,
 	frameDone: 0, frameRenew: 1, frameRestart: 0, frameHeard: heardLen, frameSecret: SecretLen,
+	frameLost: lostLen,
 }
 
 // A protocolError is the peer's fault and ends the session.
@@ -66,6 +70,9 @@ func parseHeader(b []byte) (typ byte, n int, err error) {
 	}
 	if typ == frameSecret && n != SecretLen {
 		return 0, 0, protocolError(fmt.Sprintf("secret with %d bytes: want %d", n, SecretLen))
+	}
+	if typ == frameLost && n != lostLen {
+		return 0, 0, protocolError(fmt.Sprintf("lost session with %d bytes: want %d", n, lostLen))
 	}
 	if typ == frameRenew && n != 1 {
 		return 0, 0, protocolError("renewal of no lane")

@@ -39,13 +39,14 @@ type hello struct {
 
 // What a hello says beyond what the first versions did.
 const (
-	flagWidens   byte = 1  // this end understands frameWiden
-	flagRenews   byte = 2  // this end can replace lanes: it understands frameDone, frameRenew and flagReplaces
-	flagHolds    byte = 8  // this end understands frameRestart: it keeps the tunnel up for a while
-	flagLearns   byte = 64 // this end understands frameSecret
-	flagReplaces byte = 4  // this connection is to take over from the lane that has its number now, be it lane 0
-	flagAssigns  byte = 16 // addresses follow that the other end is to have, see tunnel.AppendAssigned
-	flagBeside   byte = 32 // this end carries the tunnel by another transport too: it understands frameHeard
+	flagWidens    byte = 1   // this end understands frameWiden
+	flagRenews    byte = 2   // this end can replace lanes: it understands frameDone, frameRenew and flagReplaces
+	flagHolds     byte = 8   // this end understands frameRestart: it keeps the tunnel up for a while
+	flagLearns    byte = 64  // this end understands frameSecret
+	flagReplaces  byte = 4   // this connection is to take over from the lane that has its number now, be it lane 0
+	flagAssigns   byte = 16  // addresses follow that the other end is to have, see tunnel.AppendAssigned
+	flagBeside    byte = 32  // this end carries the tunnel by another transport too: it understands frameHeard
+	flagTakesLost byte = 128 // this end understands frameLost; the last flag: more need a byte of their own, behind all else
 )
 
 func (h *hello) marshal() []byte {

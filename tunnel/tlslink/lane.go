@@ -272,6 +272,8 @@ func (ln *lane) handle(typ byte, payload []byte) error {
 		}
 	case frameHeard:
 		ln.s.link.told(payload)
+	case frameLost:
+		ln.s.link.peerLost(payload)
 	case frameSecret:
 		ln.learn(payload)
 	case frameDone:

@@ -89,8 +89,8 @@ type Link struct {
 	counters report.Counters
 
 	report *report.Report
-
-	twin twin
+	twin   twin
+	lost   tunnel.Losses // that the peer says it has, of any of its tunnels
 
 	whereabouts whereabouts                    // for known
 	form        form                           // of handshakes
@@ -482,6 +482,7 @@ func (l *Link) endSession(reason error, goodbye bool) {
 	now := time.Now()
 	l.report.Down(now, report.Rest(l.cfg.Remotes), reason.Error())
 	l.emit(tunnel.Event{Time: now, Remote: s.remote, Local: s.local, Peer: s.peer.identity, Reason: reason.Error()})
+	l.sayLost(s, reason)
 }
 
 func (l *Link) emit(ev tunnel.Event) {

@@ -91,6 +91,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(encode(frameRestart, nil))
 	f.Add(encode(frameHeard, make([]byte, heardLen)))
 	f.Add(encode(frameSecret, make([]byte, SecretLen)))
+	f.Add(encode(frameLost, make([]byte, lostLen)))
 	over := make(chan struct{})
 	close(over) // nobody waits for what is told of a restart
 	f.Fuzz(func(t *testing.T, b []byte) {

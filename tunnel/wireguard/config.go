@@ -120,7 +120,10 @@ type LinkConfig struct {
 	// Meetings is told how the secret of an invitation is replaced, if the last of the keys are of one, each of them derived by DeriveSecret. It
 	// must not block; may be nil.
 	Meetings func(tunnel.Meeting)
-	Resume   *Handover // the tunnel is up already, as the program before has left it; nil: it is not
+	// Lost is told this tunnel's ID when the tunnel goes down because this end has no way to the peer any more, and PeerLost that of a
+	// tunnel which went down so at the peer, as it says: another one with it, or none. Neither may block; may be nil. See lost.go.
+	Lost, PeerLost func(tunnel.SessionID)
+	Resume         *Handover // the tunnel is up already, as the program before has left it; nil: it is not
 }
 
 func (c *LinkConfig) liveness() liveness.Config {

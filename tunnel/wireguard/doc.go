@@ -55,6 +55,7 @@
 //  7. Without any way to the peer in the kernel the tunnel goes down at once, and is up when
 //     the peer was heard by another. By a way that is another the peer hears at once where
 //     this end is now, and is asked (ways.go).
+//  8. So it is when the peer says, over another tunnel with it, that it has no way to this end any more by this one (lost.go).
 //
 // The outer packets may be fragmented. Where large ones vanish nevertheless, the link finds
 // what passes and clamps the interface to it (path.go, package pathmtu).

@@ -78,6 +78,7 @@ type Link struct {
 	meeting   meeting
 	noticed   chan pathmtu.Notice // of the peer
 	restart   restarting
+	losing    losing
 
 	report *report.Report
 }
@@ -99,7 +100,7 @@ func newLink(e *Endpoint, c LinkConfig) *Link {
 		wake: make(chan struct{}, 1), woken: make(chan struct{}, 1), keys: make(chan keysChange), leaves: make(chan struct{}, 1), done: make(chan struct{}),
 		known: c.keys(), probe: newProber(&c), live: liveness.New(c.liveness()), path: newPath(c.Device.MTU()),
 		assigning: assigning{messages: make(chan pathmtu.Assign, 8)}, meeting: meeting{told: make(chan [SecretLen]byte, 8)},
-		noticed: make(chan pathmtu.Notice, 8), restart: newRestarting(),
+		noticed: make(chan pathmtu.Notice, 8), restart: newRestarting(), losing: newLosing(),
 	}
 	l.ways.paths = c.Paths
 	l.flow = &flow.Tunnel{
@@ -239,6 +240,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 	l.tryMeet(now)
 	l.takeNotices(now)
 	l.tryRestart(now)
+	l.tryLost(now)
 	look = l.tryNext(now) || l.seekFirst(now)
 	for _, msg := range l.peer.Tick(now) {
 		s := l.peer.Status(now)

@@ -109,6 +109,7 @@ func (l *Link) deadline(now time.Time) time.Time {
 		earlier(l.assigning.next)
 		earlier(l.meeting.next)
 		earlier(l.restart.next)
+		earlier(l.losing.next)
 	}
 	return first
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"warren/tunnel"
 	"warren/tunnel/wireguard/pathmtu"
 	"warren/tunnel/wireguard/protocol"
 )
@@ -47,6 +48,10 @@ func (l *Link) takeNotice(now time.Time, n pathmtu.Notice) {
 		}
 	case pathmtu.Back:
 		l.awaitUntil(time.Time{})
+	case pathmtu.Lost:
+		l.peerLost(now, n.Token)
+	case pathmtu.Knows:
+		l.losing.known(tunnel.SessionID(n.Token))
 	case pathmtu.Leaves:
 		// While the peer has not used a newer session, which may be with another address of this router, that may be on its way.
 		if s := l.peer.Status(now); n.IsOf(s.Index) && !s.Unconfirmed {

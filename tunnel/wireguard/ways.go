@@ -111,7 +111,10 @@ func (l *Link) followWays(now time.Time) {
 	}
 	if news, lost := w.any.take(); news {
 		if lost != "" {
-			l.down(now, errors.New(lost))
+			was := l.isUp()
+			if l.down(now, errors.New(lost)); was {
+				l.sayLost(now)
+			}
 		} else if w.lost != "" {
 			w.found = now
 		}

@@ -6,7 +6,7 @@ import "testing"
 // kernel makes of it is none.
 func TestNotices(t *testing.T) {
 	for _, e := range []Ends{near4, near6} {
-		for _, want := range []Notice{{Await, Token{1, 15: 2}}, {Awaits, Token{3, 15: 4}}, {Back, Token{5, 15: 6}}, Leaving(7)} {
+		for _, want := range []Notice{{Await, Token{1, 15: 2}}, {Awaits, Token{3, 15: 4}}, {Back, Token{5, 15: 6}}, Leaving(7), {Lost, Token{8, 15: 9}}, {Knows, Token{10, 15: 11}}} {
 			p, err := e.Notice(want)
 			if err != nil || !IsICMP(p) {
 				t.Fatal(err)
@@ -26,7 +26,7 @@ func TestNotices(t *testing.T) {
 			if m, ok := e.swapped().TakeAssign(p); ok {
 				t.Errorf("%+v is %+v", want, m)
 			}
-			if want.Word == Awaits {
+			if words[want.Word].answer {
 				continue
 			}
 			if got, ok := e.TakeNotice(kernelReply(t, e, p)); ok {
@@ -50,7 +50,7 @@ func TestNoticeOfLeaving(t *testing.T) {
 // TestForgedNotices: what another program of this machine would say in this end's name is known, and nothing else is taken for it.
 func TestForgedNotices(t *testing.T) {
 	for _, e := range []Ends{near4, near6} {
-		for _, n := range []Notice{{Await, Token{1}}, {Awaits, Token{2}}, {Back, Token{3}}, Leaving(4)} {
+		for _, n := range []Notice{{Await, Token{1}}, {Awaits, Token{2}}, {Back, Token{3}}, Leaving(4), {Lost, Token{5}}, {Knows, Token{6}}} {
 			p, err := e.Notice(n)
 			if err != nil {
 				t.Fatal(err)
