@@ -34,11 +34,16 @@ func TestHaltWaits(t *testing.T) {
 	a.dev.Frames <- flowtest.TCP(0, 1000)
 	a.tunnel.Start(0, &running, func(err error) { t.Error(err) })
 	<-out.begun
+	let, returned := sync.OnceFunc(func() { close(out.let) }), make(chan struct{})
 	go func() {
+		defer let()
 		for !a.f.isHalted() {
-			time.Sleep(time.Millisecond)
+			select {
+			case <-returned:
+				return
+			case <-time.After(time.Millisecond):
+			}
 		}
-		close(out.let)
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -46,6 +51,7 @@ func TestHaltWaits(t *testing.T) {
 	if n := a.f.batches.Load(); n != 0 || len(out.bursts) != 1 {
 		t.Errorf("%d batches are on their way, %d bursts were sent", n, len(out.bursts))
 	}
+	close(returned)
 	a.f.Resume()
 	a.dev.Close()
 	running.Wait()
