@@ -123,7 +123,7 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	}
 	defer goOn()
 	l.tellRestart()
-	a.wireguard.Halt() // what it has read already is on its way when its sessions are given up
+	a.halt(ctx)
 	defer a.wireguard.Carry()
 	if n.Speaker, err = a.speaker.HandOver(ctx); err != nil {
 		a.speaker.Carry()
@@ -158,6 +158,13 @@ func (a *Agent) replace(l *loop, leave func() (*os.File, error)) (asked *os.File
 	defer runtime.UnlockOSThread()
 	defer blockSignals()()
 	return asked, handover.Exec(a.opts.Program, os.Args, state, n.descriptors())
+}
+
+// halt has WireGuard read nothing more, and send and write what it has read already, before its sessions are given up.
+func (a *Agent) halt(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, pauseWithin)
+	defer cancel()
+	a.wireguard.Halt(ctx)
 }
 
 // tellRestart has far ends know, at once, which otherwise would take the silence for the end.

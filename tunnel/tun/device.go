@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -32,8 +31,8 @@ type Device struct {
 	log       *slog.Logger
 	refuse    func(packet []byte) bool // may be nil
 	queues    []*queue
-	full      atomic.Int32 // how many of them have not been empty since nobody read them
-	writeOnly bool         // writer is a descriptor of its own
+	length    length // of the queues
+	writeOnly bool   // writer is a descriptor of its own
 
 	setting sync.Mutex // orders SetCarrier and Mend
 	carrier bool       // what SetCarrier set; guarded by setting
@@ -119,14 +118,20 @@ func (d *Device) addQueues(n int, flags uint16) error {
 	return nil
 }
 
-// setUp gives the interface its MTU, a queue length and its carrier, and opens inet.
-func (d *Device) setUp(queueLen int) error {
+// setUp gives the interface its MTU, the length of its queues and its carrier, and opens inet. unqueued says that there is nothing more
+// to wait in before these.
+func (d *Device) setUp(unqueued bool) error {
 	err := ifreq(d.name, func(r *unix.Ifreq) { r.SetUint32(uint32(d.mtu)) }, unix.SIOCSIFMTU, nil)
 	if err != nil {
 		return fmt.Errorf("tun: %s: set MTU %d: %w", d.name, d.mtu, err)
 	}
 	if err := ifreq(d.name, nil, unix.SIOCGIFINDEX, func(r *unix.Ifreq) { d.index = int(r.Uint32()) }); err != nil {
 		return fmt.Errorf("tun: %s: index: %w", d.name, err)
+	}
+	if !unqueued {
+		if err := unqueue(d.index); err != nil {
+			d.log.Debug("cannot do without a queueing discipline", "interface", d.name, "err", err)
+		}
 	}
 	if err := setQueueLen(d.index, queueLen); err != nil {
 		return fmt.Errorf("tun: %s: set queue length %d: %w", d.name, queueLen, err)

@@ -20,10 +20,11 @@ type Handover struct {
 	Carrier bool    `json:"carrier"`
 	Queues  []int   `json:"queues"` // descriptors, in the order of the queues
 	Writer  int     `json:"writer"` // the descriptor that is written to, which may be the first queue's
+	// Unqueued says that the interface was opened without a queueing discipline, as it was not by an older program.
+	Unqueued bool `json:"unqueued,omitempty"`
 }
 
-// Handover describes the interface. The descriptors stay the Device's. More packets than usual may wait in its queues from now on, until
-// they are read again.
+// Handover describes the interface. The descriptors stay the Device's. As many packets as possible may wait in its queues from now on.
 func (d *Device) Handover() (Handover, error) {
 	d.setting.Lock()
 	carrier := d.carrier
@@ -34,7 +35,7 @@ func (d *Device) Handover() (Handover, error) {
 		return Handover{}, fmt.Errorf("tun: hand over %s: %w", d.name, os.ErrClosed)
 	}
 	h := Handover{
-		Name: d.name, Index: d.index, MTU: d.mtu, VNet: d.vnet, Offload: d.supported, Carrier: carrier, Writer: d.writer,
+		Name: d.name, Index: d.index, MTU: d.mtu, VNet: d.vnet, Offload: d.supported, Carrier: carrier, Writer: d.writer, Unqueued: true,
 	}
 	for _, q := range d.queues {
 		err := q.raw.Control(func(fd uintptr) { h.Queues = append(h.Queues, int(fd)) })
@@ -109,8 +110,7 @@ func Adopt(c Config, h Handover) (_ *Device, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d.mayShorten()
-	return d, d.setUp(pausedQueueLen)
+	return d, d.setUp(h.Unqueued)
 }
 
 // verify makes sure that the descriptors are queues of the interface, and that the interface is

@@ -33,11 +33,6 @@ type Config struct {
 
 const devicePath = "/dev/net/tun"
 
-// txQueueLen bounds what waits in each queue to be read. The kernel's default of
-// 500 would be 32 MB of 64 KiB packets, which a TCP flow fills, and a ping then
-// waits behind it.
-const txQueueLen = 128
-
 func (c *Config) check() error {
 	if c.Name == "" || len(c.Name) >= unix.IFNAMSIZ || c.Name == "." || c.Name == ".." || strings.ContainsAny(c.Name, "/:% \t\n") {
 		return fmt.Errorf("tun: %q: an interface name has 1 to %d bytes and none of / : %% or space", c.Name, unix.IFNAMSIZ-1)
@@ -93,7 +88,7 @@ func Open(c Config) (_ *Device, err error) {
 	if err := d.addQueues(c.Queues, flags); err != nil {
 		return nil, err
 	}
-	if err := d.setUp(txQueueLen); err != nil {
+	if err := d.setUp(false); err != nil {
 		return nil, err
 	}
 	return d, nil

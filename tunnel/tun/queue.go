@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,7 +30,7 @@ type queue struct {
 	pace   sysio.Pace
 
 	state *sysio.State // for who does not read
-	full  atomic.Bool  // it has not been empty since nobody read it
+	run   int          // bytes that were read since it was empty
 }
 
 // newQueue takes over fd, also if it fails.
@@ -123,11 +122,12 @@ func (d *Device) tryRead(q *queue, p []byte) (int, error) {
 	}
 	if q.err != nil {
 		if errors.Is(q.err, unix.EAGAIN) {
-			d.wasEmpty(q)
+			q.run = 0
 			return 0, ErrEmpty
 		}
 		return 0, d.readError(q.err)
 	}
+	d.readSome(q)
 	if !q.vnet {
 		return q.n + HeaderLen, nil
 	}

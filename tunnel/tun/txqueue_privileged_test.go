@@ -12,7 +12,7 @@ import (
 	"warren/internal/netns"
 )
 
-// The queue is short also in a rootless container, where root is one of a user namespace only.
+// The queues are as long also in a rootless container, where root is one of a user namespace only.
 func TestQueueLengthInAUserNamespace(t *testing.T) {
 	const inside = "WARREN_IN_USER_NAMESPACE"
 	if os.Getenv(inside) == "" {
@@ -32,7 +32,7 @@ func TestQueueLengthInAUserNamespace(t *testing.T) {
 	}
 	for _, queues := range []int{1, 2} {
 		d := open(t, Config{Name: "tt0", MTU: 1500, Queues: queues})
-		if out := ip(t, "-o", "link", "show", "tt0"); !strings.Contains(out, " qlen 128") {
+		if out := ip(t, "-o", "link", "show", "tt0"); !strings.Contains(out, " qdisc noqueue ") || !strings.Contains(out, " qlen 1024") {
 			t.Errorf("%d queues: %s", queues, out)
 		}
 		d.Close()

@@ -1,6 +1,7 @@
 package wireguard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -50,8 +51,8 @@ type HandedSocket struct {
 	Spare      bool   `json:"spare,omitempty"` // the port is a link's own
 }
 
-// Halt has nothing more be read. Carry ends that.
-func (e *Endpoint) Halt() { e.flow.Halt() }
+// Halt has nothing more be read, and returns when what was read before is on its way, or ctx is done. Carry ends that.
+func (e *Endpoint) Halt(ctx context.Context) { e.flow.Halt(ctx) }
 
 // HandOver describes the sockets. The descriptors stay the Endpoint's.
 func (e *Endpoint) HandOver() (h EndpointHandover) {

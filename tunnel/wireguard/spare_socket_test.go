@@ -42,7 +42,7 @@ func TestStalledFlowIsLeftOverSockets(t *testing.T) {
 	}
 	a.reaches(b)
 	b.reaches(a)
-	near.e.Halt()
+	near.e.Halt(t.Context())
 	link, err := a.l.HandOver()
 	if err != nil || link == nil {
 		t.Fatal(link, err)

@@ -36,6 +36,8 @@ type Flow struct {
 	Config
 	tunnels sync.Map                      // *protocol.Peer to *Tunnel
 	halted  atomic.Pointer[chan struct{}] // nothing is read until it is closed; nil: it is
+	batches atomic.Int64                  // that were read, or are being read, and not yet sent or written
+	landed  chan struct{}                 // for Halt: there was none, capacity 1
 	spare   atomic.Int32                  // workers that may still join, of all stages
 
 	mu       sync.Mutex
@@ -44,7 +46,7 @@ type Flow struct {
 
 // New returns a flow without tunnels.
 func New(c Config) *Flow {
-	f := &Flow{Config: c, inbounds: make(map[*inbound]struct{})}
+	f := &Flow{Config: c, inbounds: make(map[*inbound]struct{}), landed: make(chan struct{}, 1)}
 	f.spare.Store(int32(runtime.GOMAXPROCS(0)))
 	return f
 }

@@ -48,21 +48,22 @@ func newInbound(f *Flow, s *Socket, running *sync.WaitGroup) *inbound {
 	r.fill = r.fillOnce
 	r.stage = newStage(&f.spare, running, steps[inboundBatch]{
 		read: r.read, work: r.open, hand: r.hand,
-		readable: func() bool { return s.state.Readable() },
+		readable: func() bool { return !f.isHalted() && s.state.Readable() },
 	})
 	return r
 }
 
 // read waits for something to arrive. It returns nil when the socket is closed, and after
-// another error an empty batch, with which whatever waits for more is written.
+// another error, or when nothing more is to be read, an empty batch, with which whatever waits for more is written.
 func (r *inbound) read() (b *inboundBatch, size int, waited bool) {
 	r.waited = false
-	r.f.waitHalt()
-	err := r.s.raw.Read(r.fill)
-	for err == nil && r.halted {
+	if r.halted {
 		r.halted = false
 		r.f.waitHalt()
-		err = r.s.raw.Read(r.fill)
+	}
+	err := r.s.raw.Read(r.fill)
+	if err == nil && r.halted {
+		return r.next, 0, false
 	}
 	if errors.Is(err, net.ErrClosed) {
 		r.end()
@@ -93,12 +94,13 @@ func (r *inbound) end() {
 // reply may be waited for. If it did not have to wait it is lagging, and batches. There is no
 // buffer while it waits.
 func (r *inbound) fillOnce(fd uintptr) bool {
-	if r.f.halted.Load() != nil {
-		r.halted = true
+	batch := newInboundBatch()
+	batch.enter(r.f)
+	if r.f.isHalted() {
+		r.halted, r.next = true, batch
 		return true
 	}
 	attempt := r.begin()
-	batch := newInboundBatch()
 	for receives := 0; batch.n < worthwhile && receives < maxReceives; receives++ {
 		var g datagrams
 		if g, r.err = r.in.receive(int(fd), batch.buf[batch.n:]); r.err != nil {

@@ -15,6 +15,7 @@ import (
 // inboundBatch is one batch of received datagrams, and the frames made of it over them in place:
 // a frame is never longer than the messages that its packets came in.
 type inboundBatch struct {
+	flight
 	buf    *buffer
 	n      int         // bytes received
 	at     time.Time   // when they were read from the socket
@@ -121,5 +122,6 @@ func (batch *inboundBatch) release() {
 	clear(batch.frames)
 	batch.buf.release()
 	batch.buf, batch.n, batch.groups, batch.frames = nil, 0, batch.groups[:0], batch.frames[:0]
+	batch.leave()
 	inboundBatches.Put(batch)
 }

@@ -18,11 +18,13 @@ type outbound struct {
 	sender sender
 	fail   func(error)
 
-	more bool // there may be more in the queue; the reader's
+	more   bool // there may be more in the queue; the reader's
+	halted bool // nothing was read, as nothing is to be; likewise
 }
 
 // outboundBatch is the frames that were read at once, and the messages made of them.
 type outboundBatch struct {
+	flight
 	read   *buffer // until it is sealed
 	n      int     // bytes read
 	frames []segment.Splitter
@@ -48,6 +50,7 @@ func (b *outboundBatch) releaseRead() {
 // release gives back the batch and its messages.
 func (b *outboundBatch) release() {
 	b.sealed.reset()
+	b.leave()
 	outboundBatches.Put(b)
 }
 
@@ -62,7 +65,7 @@ func newOutbound(t *Tunnel, queue int, running *sync.WaitGroup, fail func(error)
 	o := &outbound{t: t, queue: queue, sender: sender{tunnel: t}, fail: fail}
 	o.stage = newStage(&t.Flow.spare, running, steps[outboundBatch]{
 		read: o.read, work: t.seal, hand: o.sender.hand,
-		readable: func() bool { return t.Device.Readable(queue) },
+		readable: func() bool { return !t.Flow.isHalted() && t.Device.Readable(queue) },
 	})
 	return o
 }
@@ -70,14 +73,22 @@ func newOutbound(t *Tunnel, queue int, running *sync.WaitGroup, fail func(error)
 // read returns the next frames of the queue. It waits for them without a buffer. It may
 // return none, with which whatever waits for more is sent.
 func (o *outbound) read() (b *outboundBatch, size int, waited bool) {
+	if o.halted {
+		o.halted = false
+		o.t.Flow.waitHalt()
+	}
 	waited = !o.more
 	if waited {
 		if err := o.t.Device.Wait(o.queue); err != nil {
 			return o.end(err)
 		}
 	}
-	o.t.Flow.waitHalt()
 	b = newOutboundBatch()
+	b.enter(o.t.Flow)
+	if o.t.Flow.isHalted() {
+		o.halted = true
+		return b, 0, false
+	}
 	err := o.fill(b, waited)
 	if b.n == 0 && err != nil && !errors.Is(err, tun.ErrEmpty) {
 		b.releaseRead()
