@@ -88,3 +88,10 @@ func (c *peerConn) rest() (most int, rested bool) {
 	}
 	return 0, true
 }
+
+// isUp reports whether there is or was a session on the connection.
+func (c *peerConn) isUp() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.up.IsZero()
+}

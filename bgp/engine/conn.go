@@ -347,13 +347,6 @@ func (c *peerConn) setPolicy(p judge.Policy, affected func(netip.Prefix) bool) {
 	}
 }
 
-// isUp reports whether there is or was a session on the connection.
-func (c *peerConn) isUp() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !c.up.IsZero()
-}
-
 func (c *peerConn) counts() judge.Counts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
