@@ -9,7 +9,7 @@ import "time"
 
 // heardWithin is for how long GoBGP says nothing, and the judges hand nothing on, before that is done. A GoBGP that is only slow
 // may be so for longer, and its routes are told twice.
-const heardWithin = 2 * time.Second
+const heardWithin = 30 * time.Second
 
 // tellUnheardLocked has the routes count as changed of which GoBGP does not say anything, and reports whether there are any.
 func (s *Speaker) tellUnheardLocked(now time.Time) bool {
