@@ -240,8 +240,11 @@ func (c *choice) goBack(now time.Time, f *facts) bool {
 	}
 	if c.pause > 0 && f.reports {
 		most, enough := f.most()/2, uint64(proofOf)
-		if c.wants(now, f) {
+		switch {
+		case c.wants(now, f):
 			most, enough = 0, wholeOf
+		case c.trial.gains:
+			most = f.most() // it was not left for losing more
 		}
 		rate, packets := c.losses.rate(now, proofTicks*c.tick)
 		switch {
