@@ -142,16 +142,18 @@ func TestDiesInTrial(t *testing.T) {
 
 // When there is no such traffic any more, packets go back to what does not make them wait, losses or not.
 func TestTrafficIsOver(t *testing.T) {
-	p := both(t)
-	p.f.rtt, p.loss = [2]time.Duration{20 * ms, 20 * ms}, 0.005
-	p.carry(10, 1400, 300)
-	p.pass(600)
-	p.want(TLS, "bounds")
-	p.carry(1, 200, 1)
-	p.pass(boundTicks + proofTicks + 5)
-	p.want(WireGuard, preferred)
-	p.pass(3600)
-	p.want(WireGuard, preferred)
+	for _, loss := range []float64{0.005, 0.018} { // less and more than half of what WireGuard is left for with any traffic
+		p := both(t)
+		p.f.rtt, p.loss = [2]time.Duration{20 * ms, 20 * ms}, loss
+		p.carry(10, 1400, 300)
+		p.pass(600)
+		p.want(TLS, "bounds")
+		p.carry(1, 200, 1)
+		p.pass(boundTicks + proofTicks + 5)
+		p.want(WireGuard, preferred)
+		p.pass(3600)
+		p.want(WireGuard, preferred)
+	}
 }
 
 // A path that loses nothing any more is gone back to, though as much is sent as before. One that loses a little is not.
