@@ -212,9 +212,10 @@ func TestReportsAreNotHoarded(t *testing.T) {
 
 // What is sent to try WireGuard is sent before it carries again.
 func TestTries(t *testing.T) {
-	l := start(t, &Handover{Carries: TLS, Why: "lossy", Pause: firstPause})
-	l.tlsUp(true)
-	l.wgUp()
+	l := startWith(t, &Handover{Carries: TLS, Why: "lossy", Pause: firstPause}, func(l *tester) {
+		l.tlsUp(true)
+		l.wgUp()
+	})
 	l.carriedBy(TLS)
 	if s := l.Status(); s.Ways[TLS].Why != "lossy" {
 		t.Errorf("%+v", s.Ways[TLS])
