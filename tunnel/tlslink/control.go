@@ -53,7 +53,7 @@ func (s *session) sendControl() {
 			continue
 		}
 		if err != nil {
-			s.fail(err)
+			s.sendFailed(err)
 			return
 		}
 		if frame[0] == frameClose {

@@ -171,6 +171,9 @@ func (l *Link) connect(ctx context.Context, addr netip.AddrPort) (conn *tls.Conn
 	for i, cred := range creds {
 		conn, w, err = l.connectWith(ctx, addr, cred)
 		if !errors.Is(err, errOtherSecret) {
+			if err == nil {
+				w.proof.offered = creds[0]
+			}
 			return conn, w, err
 		}
 		if i+1 < len(creds) {

@@ -55,6 +55,12 @@ func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
 		number: number, s: s, conn: conn, wire: w,
 		began: now, renewAt: s.link.renewal.plan(now), ended: make(chan struct{}),
 	}
+	if s.link.cameLate(&w.proof) {
+		ln.renewAt = now
+		if !s.dialer {
+			ln.renewAt = s.link.earliestAsked(ln)
+		}
+	}
 	ln.pace.set(0, 0)
 	w.blocked = ln.blocks
 	return ln
@@ -311,13 +317,15 @@ func (ln *lane) deliver(frame []byte) error {
 	return nil
 }
 
+var errReset = errors.New("the peer reset the connection")
+
 // explain words an error of the connection.
 func (ln *lane) explain(err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the peer hung up")
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return errors.New("the peer reset the connection")
+		return errReset
 	case isTimeout(err), errors.Is(err, syscall.ETIMEDOUT):
 		return fmt.Errorf("the peer acknowledged nothing for %v", ln.s.link.cfg.DeadAfter)
 	}

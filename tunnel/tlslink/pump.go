@@ -420,7 +420,7 @@ func (p *pump) sendBacklog() {
 // failed gives a lane up on which packets could not be sent. It reports whether the session ends with it.
 func (ln *lane) failed(err error) bool {
 	if ln.isVital() {
-		ln.s.fail(err)
+		ln.s.sendFailed(err)
 		return true
 	}
 	ln.lose(err)

@@ -27,6 +27,8 @@ type proof struct {
 	own   *tls.Certificate    // that this end shows where it dials without a secret; else nil, or of no meaning
 	chain []*x509.Certificate // of the peer, at least one
 	at    time.Time           // when it was given
+
+	offered *credential // that this end offered first where it dialed; else nil
 }
 
 // credentials are those of new connections, the first of which is offered.
@@ -218,6 +220,20 @@ func (l *Link) isOutdated(p *proof, first *credential) bool {
 		return p.local != l.e.identity(first)
 	}
 	return l.session.dialer && p.cred.keys.serverName != first.keys.serverName
+}
+
+// cameLate reports whether keys were changed while a connection was made, which would be another by now: rekey has not seen it. One that was
+// made with a later secret, as the peer does not have the first, is none of that.
+func (l *Link) cameLate(p *proof) bool {
+	first := l.credentials()[0]
+	switch {
+	case p.cred == nil: // nothing is proved yet
+		return false
+	case first.keys == nil || p.cred.keys == nil:
+		return p.local != l.e.identity(first)
+	}
+	is := func(c *credential) bool { return c.keys.serverName == first.keys.serverName }
+	return p.offered != nil && !is(p.offered) && !is(p.cred)
 }
 
 // noteKey is called at each tick. It has the status tell which of several keys is in use.

@@ -55,7 +55,7 @@ func rotates(t *testing.T, a, b *end, steps func()) {
 // Old and new at both ends, then new and old, then new alone: nothing is lost, and
 // afterwards a new session comes up with the new one.
 func TestSecretRotation(t *testing.T) {
-	a, b := patientPair(t)
+	a, b := secretPair(t)
 	b.start(secrets(0))
 	a.start(secrets(0), b.addr())
 	rotates(t, a, b, func() {
@@ -85,7 +85,6 @@ func TestCertificateRotation(t *testing.T) {
 	oldA, newA, oldB, newB := ownCert(t, "a"), ownCert(t, "a"), ownCert(t, "b"), ownCert(t, "b")
 	a, b := newEnd(t, Config{Certificate: oldA}, "a"), newEnd(t, Config{Certificate: oldB}, "b")
 	for _, e := range []*end{a, b} {
-		e.cfg.DeadAfter = MaxDeadAfter
 		e.endpoint.renewal.age = 20 * time.Second // so that what the listening end asks for is done soon
 	}
 	name := func(c *tls.Certificate) string { return Fingerprint(CertificateIdentity(c.Certificate[0])) }
@@ -113,6 +112,55 @@ func TestCertificateRotation(t *testing.T) {
 	ev := a.waitEvents(3)[2]
 	if ev.Local != CertificateIdentity(newA.Certificate[0]) || ev.Peer != CertificateIdentity(newB.Certificate[0]) {
 		t.Errorf("the next session: %+v", ev)
+	}
+}
+
+// A connection that is being made while keys change is replaced by one with the new ones, and one that could not have the first is not
+// replaced again and again.
+func TestConnectionOfTheKeysBeforeIsReplaced(t *testing.T) {
+	cert, next := ownCert(t, "cert"), ownCert(t, "next")
+	id := func(c *tls.Certificate) tunnel.Identity { return CertificateIdentity(c.Certificate[0]) }
+	for name, c := range map[string]struct {
+		trust   Trust // now
+		with    byte  // the secret of the connection
+		offered byte  // the first one that there was; 255: the peer has dialed
+		local   tunnel.Identity
+		late    bool
+	}{
+		"another secret now":       {trust: secrets(1, 0), late: true},
+		"the same one":             {trust: secrets(1, 0), with: 1, offered: 1},
+		"the peer lacks the first": {trust: secrets(1, 0), offered: 1},
+		"the peer has dialed":      {trust: secrets(1, 0), offered: 255},
+		"another certificate now":  {trust: pin(cert), local: id(cert), late: true},
+		"this one":                 {trust: pin(cert), local: id(next)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, s := stillLink(t)
+			l.e.cfg.Identity, l.e.own = tunnel.Identity{1}, next
+			creds, err := newCredentials(c.trust, tunnel.Identity{1}, next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.creds.Store(&creds)
+			w := newWire(nil)
+			w.proof = proof{cred: &credential{}, local: c.local}
+			if c.trust.Secrets != nil {
+				of := func(b byte) *credential {
+					creds, err := newCredentials(secrets(b), tunnel.Identity{1}, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return creds[0]
+				}
+				w.proof = proof{cred: of(c.with), local: tunnel.Identity{1}}
+				if c.offered != 255 {
+					w.proof.offered = of(c.offered)
+				}
+			}
+			if ln := newLane(s, 1, nil, w); ln.isOld(ln.began) != c.late {
+				t.Errorf("replaced at once: %v", !c.late)
+			}
+		})
 	}
 }
 
@@ -178,7 +226,6 @@ func TestCARotation(t *testing.T) {
 	certA, certB := first.issue(t, &x509.Certificate{DNSNames: []string{"a"}}), first.issue(t, &x509.Certificate{DNSNames: []string{"b"}})
 	a, b := newEnd(t, Config{Certificate: certA}, "a"), newEnd(t, Config{Certificate: certB}, "b")
 	for _, e := range []*end{a, b} {
-		e.cfg.DeadAfter = MaxDeadAfter
 		e.endpoint.renewal.age = 20 * time.Second
 	}
 	b.start(Trust{CA: first.pool, PeerName: "a"})
@@ -245,16 +292,13 @@ func TestRemovedKeyEndsTheSession(t *testing.T) {
 // An end that offers a secret which the other does not have yet comes in with the next one,
 // whether it dials or listens; and uses the first as soon as it can.
 func TestLaterSecretsAreTried(t *testing.T) {
-	a, b := patientPair(t)
+	a, b := secretPair(t)
 	b.start(secrets(0))
 	a.start(secrets(2, 1, 0), b.addr())
 	a.waitEvents(1)
 	a.waitKey("secret 0", 3)
 	b.waitKey("secret 0", 1)
 	b.waitEvents(1)
-	if r := b.endpoint.Refusals(time.Time{}); len(r) != 0 {
-		t.Errorf("the peer that came in is still among those refused: %+v", r)
-	}
 	exchangePackets(t, a, b)
 	b.setTrust(secrets(0, 2))
 	a.setTrust(secrets(2, 1, 0, 3)) // a change has it tried again
@@ -265,10 +309,27 @@ func TestLaterSecretsAreTried(t *testing.T) {
 	}
 }
 
+// A peer that comes in is not among those that were refused any more.
+func TestPeerThatComesInWasNotRefused(t *testing.T) {
+	a, b := secretPair(t)
+	b.start(secrets(0))
+	a.start(secrets(2), b.addr())
+	refused := func() int { return len(b.endpoint.Refusals(time.Time{})) }
+	poll(t, func() bool { return refused() == 1 }, func() string { return "nobody is refused" })
+	a.halt(nil)
+	poll(t, func() bool { return b.endpoint.gate.size() == 0 }, func() string { return "the last one is not refused yet" })
+	a.start(secrets(0), b.addr())
+	a.waitEvents(1)
+	b.waitEvents(1)
+	if refused() != 0 {
+		t.Errorf("it is still among those refused: %+v", b.endpoint.Refusals(time.Time{}))
+	}
+}
+
 // What is in a secret's file is replaced, at one end first: the session stays, and is told to
 // use the old one. With the other end's, its connection is replaced.
 func TestSecretReplacedInPlace(t *testing.T) {
-	a, b := patientPair(t)
+	a, b := secretPair(t)
 	trust := func(key byte) Trust {
 		s := secrets(key)
 		s.Secrets[0].Name = "a-b.secret"
@@ -292,7 +353,7 @@ func TestSecretReplacedInPlace(t *testing.T) {
 // A session with a secret that was replaced at one end only does not stay for ever, whatever
 // the peer does.
 func TestReplacedSecretIsNotUsedForEver(t *testing.T) {
-	a, b := patientPair(t)
+	a, b := secretPair(t)
 	trust := func(key byte) Trust {
 		s := secrets(key)
 		s.Secrets[0].Name = "a-b.secret"

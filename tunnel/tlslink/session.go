@@ -165,6 +165,18 @@ func (s *session) fail(err error) {
 	})
 }
 
+// sendFailed ends the session, as sending on lane 0 has failed. A peer that has hung up may have said why before, which the one that
+// receives finds, if it is given the time: its word is worth more.
+func (s *session) sendFailed(err error) {
+	if errors.Is(err, errReset) {
+		select {
+		case <-s.done:
+		case <-time.After(goodbyeTimeout):
+		}
+	}
+	s.fail(err)
+}
+
 func (s *session) over() <-chan struct{} {
 	if s == nil {
 		return nil
