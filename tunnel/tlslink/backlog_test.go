@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/tunnel/internal/ecn"
 	"warren/tunnel/tun"
 )
@@ -33,21 +35,42 @@ func (e *end) waiting(queue int) int {
 // sent are these and those that were sent before.
 func standstill(t *testing.T, packets int) (a, b *end, release chan struct{}, sent int) {
 	t.Helper()
-	a, b = patientPair(t)
+	a, b = secretPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(1)
 	b.waitEvents(1)
 	release = make(chan struct{})
 	b.dev.update(func() { b.dev.onWrite = func([]byte) { <-release } })
-	for end := time.After(patience); a.waiting(0) < packets; sent++ {
-		select {
-		case a.dev.queues[0] <- numbered(15000, 1, uint32(sent)):
-		case <-end:
-			t.Fatalf("%d packets wait, and the interface is not read any more", a.waiting(0))
+	w := a.link.routes[0].Load().wire
+	poll(t, func() bool {
+		for a.waiting(0)+len(a.dev.queues[0]) < packets {
+			select {
+			case a.dev.queues[0] <- numbered(15000, 1, uint32(sent)):
+				sent++
+			default:
+				return false
+			}
 		}
-	}
+		return a.waiting(0) >= packets && isClosed(t, w)
+	}, func() string { return fmt.Sprintf("%d packets wait, and the path takes more", a.waiting(0)) })
 	return a, b, release, sent
+}
+
+// isClosed reports whether the kernel has found the far end's window closed: nothing is on its way, and it asks now and then whether it may
+// send what waits. Without that more may leave after a moment.
+func isClosed(t *testing.T, w *wire) (closed bool) {
+	t.Helper()
+	if err := setsockopt(w.raw, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil {
+			closed = info.Unacked == 0 && info.Backoff > 0
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return closed
 }
 
 // While a lane takes nothing its queue is read all the same: packets of a flow that sends little pass by those of a stream, which all
@@ -80,7 +103,7 @@ func TestSparseFlowPassesStream(t *testing.T) {
 
 // Before an end is restarted what it has read is sent, as the next program has none of it.
 func TestWaitingPacketsAreFlushed(t *testing.T) {
-	a, b := patientPair(t)
+	a, b := secretPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(1)
@@ -110,9 +133,14 @@ func TestWaitingPacketsAreFlushed(t *testing.T) {
 
 // What waits when the session ends is dropped and counted, and sending goes on with the next session.
 func TestWaitingPacketsEndWithTheSession(t *testing.T) {
-	a, b, release, _ := standstill(t, 20)
+	a, b, release, sent := standstill(t, 20)
 	a.link.session.fail(fmt.Errorf("by the test"))
-	poll(t, func() bool { return a.waiting(0) == 0 }, func() string { return fmt.Sprintf("%d wait", a.waiting(0)) })
+	poll(t, func() bool { // none of them goes to the next session
+		s := a.link.Status().Stats
+		return a.waiting(0) == 0 && s.TxPackets+s.Drops == uint64(sent)
+	}, func() string {
+		return fmt.Sprintf("%d wait; of %d packets: %+v", a.waiting(0), sent, a.link.Status().Stats)
+	})
 	if drops := a.link.Status().Stats.Drops; drops < 20 {
 		t.Errorf("%d drops", drops)
 	}

@@ -135,6 +135,13 @@ func marked(f []byte) []byte {
 	return f
 }
 
+// unmarked returns such a packet as it was before it had to wait.
+func unmarked(f []byte) []byte {
+	f = marked(slices.Clone(f))
+	clear(f[tun.HeaderLen+10 : tun.HeaderLen+12]) // the checksum, which packet leaves out
+	return f
+}
+
 // packet returns a frame with an IPv4 UDP packet, whose payload begins with the
 // bytes given.
 func packet(size int, payload ...byte) []byte {

@@ -74,6 +74,7 @@ type pool struct {
 	guests   [stages]*list.List // of *guest, oldest first
 	networks map[netip.Prefix]*network
 	turns    turns
+	now      func() time.Time // time.Now, but for tests
 }
 
 // network is how many guests a network has, by stage.
@@ -87,7 +88,7 @@ func newGate() *gate {
 }
 
 func newPool(places int) *pool {
-	p := &pool{places: places, networks: make(map[netip.Prefix]*network), turns: newTurns()}
+	p := &pool{places: places, networks: make(map[netip.Prefix]*network), turns: newTurns(), now: time.Now}
 	for i := range p.guests {
 		p.guests[i] = list.New()
 	}

@@ -45,11 +45,9 @@ func (g *meetingLink) Start(secrets []meetingtest.Secret, meets func(tunnel.Meet
 }
 
 func (g *meetingLink) Crash() {
-	g.endpoint.mu.Lock()
-	g.endpoint.instance[0]++ // as another process
-	g.endpoint.mu.Unlock()
 	g.stop(nil)
-	<-g.link.done
+	<-g.link.done            // whose hellos have the instance
+	g.endpoint.instance[0]++ // as another process
 }
 
 func (g *meetingLink) Know(secrets []meetingtest.Secret) error {
@@ -63,7 +61,6 @@ func (g *meetingLink) Says() string { return fmt.Sprintf("%+v", g.link.Status())
 func TestMeeting(t *testing.T) {
 	host := invitedEnd(t, "host", 1, tunnel.Inviting)
 	first, second := invitedEnd(t, "first", 2, tunnel.Joined, host.addr()), invitedEnd(t, "second", 3, tunnel.Joined, host.addr())
-	host.cfg.DeadAfter, first.cfg.DeadAfter = MaxDeadAfter, MaxDeadAfter
 	host.Begin()
 	first.Begin()
 	rotates(t, first.end, host.end, func() { host.WaitMet(first.End) })

@@ -49,6 +49,14 @@ func TestEveryWayOfTrustCarriesPackets(t *testing.T) {
 	}
 }
 
+// mortalPair is secretPair with ends that take a peer for dead after shortLife.
+func mortalPair(t *testing.T) (a, b *end) {
+	t.Helper()
+	a, b = secretPair(t)
+	a.cfg.DeadAfter, b.cfg.DeadAfter = shortLife, shortLife
+	return a, b
+}
+
 // exchangePackets sends some of all sizes both ways, on every queue.
 func exchangePackets(t *testing.T, a, b *end) {
 	t.Helper()
@@ -57,17 +65,17 @@ func exchangePackets(t *testing.T, a, b *end) {
 		before, _, _ := to.dev.snapshot()
 		var want [][]byte
 		for i, size := range []int{29, 1500, 16384, 65535, 100} {
-			f := packet(size, byte(i))
+			f := marked(packet(size, byte(i)))
 			want = append(want, f)
 			from.dev.queues[0] <- f
 		}
 		got := to.waitWritten(len(before) + len(want))[len(before):]
 		for i := range want {
-			if !bytes.Equal(got[i], want[i]) {
+			if !bytes.Equal(unmarked(got[i]), want[i]) {
 				t.Fatalf("packet %d from %s arrived changed or out of order", i, from.cfg.Name)
 			}
 		}
-		from.dev.queues[1] <- packet(64)
+		from.dev.queues[1] <- marked(packet(64))
 		to.waitWritten(len(before) + len(want) + 1)
 	}
 }
@@ -152,7 +160,6 @@ func TestSimultaneousDialsSettle(t *testing.T) {
 // A router that dies without a word and comes back must not wait for dead_after.
 func TestRestartedPeerReplacesItsSession(t *testing.T) {
 	a, b := secretPair(t)
-	b.cfg.DeadAfter = MaxDeadAfter
 	b.start(secretTrust(0))
 	via := newProxy(t, b.addr())
 	a.start(secretTrust(0), via.addr())
@@ -211,7 +218,7 @@ func TestTwoMachinesWithOneKey(t *testing.T) {
 // An end that has given up on a session dials again; the other may still believe.
 func TestNewSessionReplacesOneThatThePeerEnded(t *testing.T) {
 	a, b := secretPair(t)
-	b.cfg.DeadAfter = MaxDeadAfter
+	a.cfg.DeadAfter = shortLife
 	b.start(secretTrust(0))
 	via := newProxy(t, b.addr())
 	a.start(secretTrust(0), via.addr(), b.addr())
@@ -222,13 +229,13 @@ func TestNewSessionReplacesOneThatThePeerEnded(t *testing.T) {
 	if evs[1].Up || evs[1].Reason != "the peer began a new session" || !evs[2].Up {
 		t.Fatalf("events %+v", evs[1:])
 	}
-	if evs := a.waitEvents(3); evs[1].Reason != "no sign of life from the peer for 1s" {
+	if evs := a.waitEvents(3); evs[1].Reason != "no sign of life from the peer for 3s" {
 		t.Fatalf("events %+v", evs[1:])
 	}
 }
 
 func TestSilentPeerIsDead(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := mortalPair(t)
 	b.start(secretTrust(0))
 	via := newProxy(t, b.addr())
 	a.start(secretTrust(0), via.addr())
@@ -238,18 +245,19 @@ func TestSilentPeerIsDead(t *testing.T) {
 	via.freeze()
 	for _, e := range []*end{a, b} {
 		evs := e.waitEvents(2)
-		if evs[1].Up || evs[1].Reason != "no sign of life from the peer for 1s" {
+		if evs[1].Up || evs[1].Reason != "no sign of life from the peer for 3s" {
 			t.Fatalf("%s: event %+v", e.cfg.Name, evs[1])
 		}
-		if took := evs[1].Time.Sub(began); took < 500*time.Millisecond {
-			t.Fatalf("%s: noticed after %v, want 1s", e.cfg.Name, took)
+		// What it has heard last may have come before the path was cut, and the more so on a busy machine.
+		if took := evs[1].Time.Sub(began); took < shortLife/3 {
+			t.Fatalf("%s: noticed after %v, want %v", e.cfg.Name, took, shortLife)
 		}
 	}
 }
 
 // A dead path that data is being written into must be noticed just the same.
 func TestSilentPeerIsDeadWhileSending(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := mortalPair(t)
 	b.start(secretTrust(0))
 	via := newProxy(t, b.addr())
 	a.start(secretTrust(0), via.addr())
@@ -272,12 +280,12 @@ func TestSilentPeerIsDeadWhileSending(t *testing.T) {
 }
 
 func TestSlowPathIsAlive(t *testing.T) {
-	a, b := secretPair(t)
+	a, b := mortalPair(t)
 	b.start(secretTrust(0))
 	via := newProxy(t, b.addr())
 	a.start(secretTrust(0), via.addr())
 	a.waitEvents(1)
-	via.throttle(40 << 10) // 64 KiB take longer than dead_after
+	via.throttle(20 << 10) // 64 KiB take longer than dead_after
 	a.dev.queues[0] <- packet(65535)
 	a.dev.queues[0] <- packet(65535)
 	b.waitWritten(2)

@@ -72,7 +72,6 @@ func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
 	w.record, w.recorded = false, nil
 	if err != nil {
 		holed := w.lacksLarge()
-		e.gate.leave(guest)
 		conn.Close()
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			explained := explainAccept(err)
@@ -82,6 +81,7 @@ func (e *Endpoint) welcome(ctx context.Context, conn net.Conn, guest *guest) {
 			e.complain(conn, explained)
 			e.remember(w, v.refused || errors.Is(explained, errRefusedUs), explained)
 		}
+		e.gate.leave(guest)
 		return
 	}
 	w.proof = proof{cred: v.cred, local: v.local, chain: tc.ConnectionState().PeerCertificates, at: time.Now()}

@@ -83,7 +83,7 @@ func (v *guest) put(to stage) {
 	v.remove()
 	v.stage, v.place = to, v.pool.guests[to].PushBack(v)
 	if to == answered {
-		v.answered = time.Now()
+		v.answered = v.pool.now()
 	}
 	for _, n := range v.networks {
 		n.count[to]++
@@ -138,7 +138,7 @@ func (p *pool) victim(newcomer *guest) *guest {
 // worst returns the guest in some stages that is in the fullest network; there the one
 // in the first of the stages, one without grace, and the oldest.
 func (p *pool) worst(group []stage, newcomer *guest) (worst *guest) {
-	now := time.Now()
+	now := p.now()
 	for _, s := range group {
 		for e := p.guests[s].Front(); e != nil; e = e.Next() {
 			if v := e.Value.(*guest); v != newcomer && (worst == nil || v.isWorse(worst, group, now)) {

@@ -35,7 +35,7 @@ func TestPassed(t *testing.T) {
 	before, _ := push()
 	between("it is written, and two packets wait", 0, after)
 	var buf buffer
-	limits := fq.Limits{Target: time.Second, Interval: time.Second}
+	limits := fq.Limits{Target: time.Hour, Interval: time.Hour}
 	b.take(&buf, 1000, limits)
 	between("one of them is being sent", 0, after)
 	b.wrote(now())
@@ -82,7 +82,7 @@ var _ int32 = stuckHole + aHole
 
 // Marks go out while flows choose lanes only, and the far end answers them.
 func TestMarksAreAnswered(t *testing.T) {
-	a, b := patientPair(t)
+	a, b := secretPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(1)

@@ -36,7 +36,7 @@ func TestRecordCount(t *testing.T) {
 func TestKeysEnd(t *testing.T) {
 	for name, who := range map[string]int{"dialing end": 0, "listening end": 1} {
 		t.Run(name, func(t *testing.T) {
-			a, b := patientPair(t)
+			a, b := secretPair(t)
 			ends := [2]*end{a, b}
 			ends[who].endpoint.renewal.records, ends[who].endpoint.renewal.limit = 100, 300
 			b.start(secretTrust(0))

@@ -13,6 +13,7 @@ type proxy struct {
 	l      net.Listener
 	frozen atomic.Bool
 	refuse atomic.Bool  // new connections
+	most   atomic.Int64 // connections that it takes; 0: any number
 	rate   atomic.Int64 // bytes per second; 0: as fast as it goes
 	delay  atomic.Int64 // nanoseconds that bytes take each way; set before any come
 
@@ -36,15 +37,16 @@ func newProxy(t *testing.T, to string) *proxy {
 		}
 	})
 	go func() {
-		for {
+		for taken := int64(0); ; {
 			in, err := l.Accept()
 			if err != nil {
 				return
 			}
-			if p.refuse.Load() {
+			if most := p.most.Load(); p.refuse.Load() || most > 0 && taken >= most {
 				in.Close()
 				continue
 			}
+			taken++
 			p.mu.Lock()
 			p.conns = append(p.conns, in)
 			p.mu.Unlock()
@@ -52,6 +54,9 @@ func newProxy(t *testing.T, to string) *proxy {
 			if err != nil {
 				in.Close()
 				continue
+			}
+			for _, c := range []net.Conn{in, out} { // the path takes little at a time, whatever net.ipv4.tcp_rmem is
+				_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
 			}
 			p.mu.Lock()
 			p.conns = append(p.conns, out)

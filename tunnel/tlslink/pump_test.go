@@ -18,7 +18,7 @@ func TestFineFramesArriveAsPackets(t *testing.T) {
 	a.waitEvents(1)
 	b.waitEvents(1)
 	const size, segments = 10, 100
-	fine := packet(28 + size*segments)
+	fine := marked(packet(28 + size*segments))
 	put := func(off int, v uint16) { binary.LittleEndian.PutUint16(fine[off:], v) }
 	fine[0], fine[1] = unix.VIRTIO_NET_HDR_F_NEEDS_CSUM, unix.VIRTIO_NET_HDR_GSO_UDP_L4
 	put(4, size)
@@ -27,9 +27,9 @@ func TestFineFramesArriveAsPackets(t *testing.T) {
 	for i := range segments {
 		fine[tun.HeaderLen+28+i*size] = byte(i)
 	}
-	a.dev.queues[0] <- packet(100, 201)
+	a.dev.queues[0] <- marked(packet(100, 201))
 	a.dev.queues[0] <- fine
-	a.dev.queues[0] <- packet(100, 202)
+	a.dev.queues[0] <- marked(packet(100, 202))
 	got := b.waitWritten(segments + 2)
 	if first, last := got[0][tun.HeaderLen+28], got[segments+1][tun.HeaderLen+28]; first != 201 || last != 202 {
 		t.Fatalf("packets %d and %d are at the ends", first, last)

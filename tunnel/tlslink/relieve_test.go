@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"warren/tunnel/internal/fq"
 	"warren/tunnel/tun"
 )
 
@@ -86,7 +87,7 @@ func TestNobodyReadsForPumpThatGoesOn(t *testing.T) {
 	}
 	buf := new(buffer)
 	for want := range uint32(2) {
-		b := p.backlog().take(buf, 1, limits(0, 0))
+		b := p.backlog().take(buf, 1, fq.Limits{Target: time.Hour, Interval: time.Hour})
 		if got := b.frames[headerLen+tun.HeaderLen+35]; b.packets != 1 || uint32(got) != want {
 			t.Errorf("%d packets, number %d, want 1, number %d", b.packets, got, want)
 		}

@@ -28,13 +28,9 @@ func (e *end) names(of map[string][]netip.AddrPort) {
 }
 
 // servers are routers that have the keys of one peer.
-func servers(t *testing.T, n int) (all []*end) { return serversWith(t, n, time.Second) }
-
-// serversWith are servers with that dead_after.
-func serversWith(t *testing.T, n int, deadAfter time.Duration) (all []*end) {
+func servers(t *testing.T, n int) (all []*end) {
 	for i := range n {
 		s := newEnd(t, Config{Identity: [32]byte{byte(10 + i)}}, "client")
-		s.cfg.DeadAfter = deadAfter
 		s.start(secretTrust(0))
 		all = append(all, s)
 	}
@@ -71,7 +67,6 @@ func TestSlowPathBesideADeadOne(t *testing.T) {
 	via := newSlowProxy(t, s.addr(), 200*time.Millisecond)
 	mute := newMute(t)
 	c.cfg.ConnectTimeout = 100 * time.Millisecond
-	c.cfg.DeadAfter = 10 * time.Second
 	c.start(secretTrust(0), mute.addr(), via.addr())
 	c.waitEvents(1)
 }
@@ -83,6 +78,7 @@ func TestDeadServerIsLeft(t *testing.T) {
 	s := servers(t, 2)
 	first, second := newProxy(t, s[0].addr()), newProxy(t, s[1].addr())
 	c := client(t)
+	c.cfg.DeadAfter = shortLife
 	c.start(secretTrust(0), first.addr(), second.addr())
 	if ev := c.waitEvents(1)[0]; ev.Remote.String() != first.addr() {
 		t.Fatalf("%+v", ev)
@@ -142,8 +138,7 @@ func TestOtherTransportsRouterIsTriedFirst(t *testing.T) {
 	if evs := c.waitEvents(3); evs[2].Remote != at {
 		t.Fatalf("%+v", evs[1:])
 	}
-	second.cut()
-	second.heal()
+	second.drop()
 	if evs := c.waitEvents(5); evs[4].Remote != at {
 		t.Fatalf("though its session has just ended: %+v", evs[3:])
 	}
@@ -180,7 +175,7 @@ func TestReturnToFirst(t *testing.T) {
 			first := newProxy(t, s[0].addr())
 			first.cut()
 			c := client(t)
-			c.cfg.ReturnToFirst, c.cfg.DeadAfter = true, 10*time.Second
+			c.cfg.ReturnToFirst = true
 			c.homeward = &homeward{every: 50 * time.Millisecond, proof: 200 * time.Millisecond}
 			c.start(secretTrust(0), first.addr(), s[n-1].addr())
 			if ev := c.waitEvents(1)[0]; ev.Remote != s[n-1].place() {
@@ -241,11 +236,15 @@ func newSlowProxy(t *testing.T, to string, delay time.Duration) *proxy {
 }
 
 // silence has the path swallow everything, of new connections too; cut refuses these, and
-// ends those that there are; heal ends that.
+// ends those that there are, which is all that drop does; heal ends that.
 func (p *proxy) silence() { p.frozen.Store(true) }
 
 func (p *proxy) cut() {
 	p.refuse.Store(true)
+	p.drop()
+}
+
+func (p *proxy) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.conns {

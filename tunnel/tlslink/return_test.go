@@ -82,7 +82,6 @@ func TestFirstLaneIsReplacedWhileTheFirstRemoteIsAsked(t *testing.T) {
 	s := servers(t, 1)[0]
 	c := newEnd(t, Config{Identity: [32]byte{1}, Logger: slog.New(absent)}, "server")
 	c.endpoint.renewal.age = 256 * 100 * time.Millisecond // so that it obeys, once the peer asks
-	s.cfg.DeadAfter, c.cfg.DeadAfter = MaxDeadAfter, MaxDeadAfter
 	c.cfg.ReturnToFirst, c.cfg.Control = true, dials.control
 	c.homeward = &homeward{every: 10 * time.Millisecond, proof: time.Hour}
 	nowhere := newProxy(t, s.addr())
@@ -230,9 +229,9 @@ func TestFirstRemoteThatFailsDoesNotTakeOver(t *testing.T) {
 func TestLaneOfTheRemoteBeforeIsReplaced(t *testing.T) {
 	t.Parallel()
 	dials := &heldDials{held: make(chan heldDial, 16)}
-	s := serversWith(t, 1, MaxDeadAfter)[0]
+	s := servers(t, 1)[0]
 	c := client(t)
-	c.cfg.DeadAfter, c.cfg.ReturnToFirst, c.cfg.Control = MaxDeadAfter, true, dials.control
+	c.cfg.ReturnToFirst, c.cfg.Control = true, dials.control
 	c.homeward = &homeward{every: 10 * time.Millisecond}
 	first := newProxy(t, s.addr())
 	var there atomic.Bool

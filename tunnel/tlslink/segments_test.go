@@ -189,7 +189,6 @@ func TestLargePacketsVanish(t *testing.T) {
 	path := newNarrowPath(t, b.addr(), &wide)
 	b.start(secretTrust(1))
 	a.cfg.Keepalive, b.cfg.Keepalive = 100*time.Millisecond, 100*time.Millisecond
-	a.cfg.DeadAfter = 10 * time.Second
 	a.endpoint.renewal.age = time.Minute // so that it is tried again after a second
 	a.start(secretTrust(1), path.l.Addr().String())
 	a.link.segments.mu.Lock()
