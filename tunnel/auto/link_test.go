@@ -86,15 +86,16 @@ func TestReports(t *testing.T) {
 	l.wg.received = tunnel.Received{Sent: 10, Got: 9}
 	l.tlsUp(true)
 	has := func(r tunnel.Received, n int) func() bool {
-		return func() (ok bool) {
+		return func() bool {
+			times := 0
 			l.tls.locked(func() {
 				for _, t := range l.tls.told {
 					if t == r {
-						n--
+						times++
 					}
 				}
 			})
-			return n <= 0
+			return times >= n
 		}
 	}
 	l.until("told that it is not up", has(tunnel.Received{Sent: 10, Got: 9}, 1))
@@ -107,13 +108,14 @@ func TestReports(t *testing.T) {
 	l.end()
 }
 
-// A direction that is dead: the peer says that it hears nothing.
+// A direction that is dead: the peer says that it hears nothing. All of that is told before Run, which takes it in its order: later WireGuard
+// might be silent first, on a machine that is busy for some seconds.
 func TestPeerSaysThatItHearsNothing(t *testing.T) {
-	l := start(t, nil)
-	l.tlsUp(true)
-	l.wgUp()
-	l.carriedBy(WireGuard)
-	l.Heard(tunnel.Received{Up: false, Sent: 100, Got: 100})
+	l := startWith(t, nil, func(l *tester) {
+		l.tlsUp(true)
+		l.wgUp()
+		l.Heard(tunnel.Received{Up: false, Sent: 100, Got: 100})
+	})
 	l.carriedBy(TLS)
 	l.until("moved", func() bool {
 		return len(l.moves) == 2 && strings.Contains(l.moves[1], "the peer receives nothing over WireGuard")

@@ -246,6 +246,7 @@ func TestWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &kernel{}
 		l := start(t, k)
+		synctest.Wait() // it has made its first round, which makes the peer
 		k.mu.Lock()
 		k.device.Peers = nil
 		k.mu.Unlock()

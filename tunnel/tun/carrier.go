@@ -10,8 +10,8 @@ import (
 // The kernel acts on a new carrier later, in a worker that waits for the lock of all
 // network configuration (net/core/link_watch.c), and drops all that is sent until then. A
 // tenth of a second passes on a busy machine, and sendingTimeout bounds how long a tunnel
-// waits for it.
-const sendingTimeout = time.Second
+// waits for it. Tests wait longer: others on the machine may have the lock for a while.
+var sendingTimeout = time.Second
 
 // SetCarrier tells the kernel whether there is anyone at the far end. Without a
 // carrier the interface's routes are marked linkdown, and it sends nothing. With one it

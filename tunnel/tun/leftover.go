@@ -19,18 +19,20 @@ import (
 const (
 	lingersFor = time.Second
 	lookEach   = 2 * time.Millisecond
+	leastTries = 100 // however long this process stood still meanwhile: the other one may have, too
 )
 
 // errHeld is wrapped where another process is attached to an interface.
 var errHeld = errors.New("in use by another process")
 
-// whileHeld tries again, up to lingersFor, while try fails because something is attached to an interface.
+// whileHeld tries again, up to lingersFor and leastTries times at least, while try fails because something is attached to an interface.
 func whileHeld(name string, log *slog.Logger, try func() error) error {
 	err := try()
 	if errors.Is(err, errHeld) {
 		log.Debug("waiting for an interface that is still held", "interface", name)
 	}
-	for began := time.Now(); errors.Is(err, errHeld) && time.Since(began) < lingersFor; {
+	began := time.Now()
+	for tries := 0; errors.Is(err, errHeld) && (tries < leastTries || time.Since(began) < lingersFor); tries++ {
 		time.Sleep(lookEach)
 		err = try()
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,6 +36,7 @@ func TestMain(m *testing.M) {
 	case "ever":
 		attackEver(os.Args[1])
 	default:
+		sendingTimeout = time.Minute
 		os.Exit(m.Run())
 	}
 }

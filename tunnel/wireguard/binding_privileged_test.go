@@ -45,8 +45,13 @@ func newUnderlays(t *testing.T) *underlays {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { (*ns).Close() })
-		if err := (*ns).Do(func() error { return os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0) }); err != nil {
-			t.Fatal(err)
+		// A namespace has its sysctls of IPv4 from the first one. With a strict rp_filter nothing from the far address would come in by u1.
+		for knob, value := range map[string]string{
+			"ipv6/conf/default/accept_dad": "0", "ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0",
+		} {
+			if err := (*ns).Do(func() error { return os.WriteFile("/proc/sys/net/"+knob, []byte(value), 0) }); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	u.in(u.far, "addr add 10.9.9.9/32 dev lo", "addr add fd09:9::9/128 dev lo")
@@ -160,7 +165,7 @@ func TestUnderlays(t *testing.T) {
 			near := u.endpoint(u.near, protocol.NewPrivateKey())
 			for i, underlay := range []string{"", "u1", "u0"} {
 				own := protocol.NewPrivateKey()
-				c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: 3 * time.Second}
+				c := LinkConfig{Keepalive: 100 * time.Millisecond, DeadAfter: patience}
 				there, here := c, c
 				there.Name, there.PublicKey = "near", own.Public()
 				here.Name, here.PrivateKey, here.PublicKey, here.Underlay = "far", own, farKey.Public(), underlay

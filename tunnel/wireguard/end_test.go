@@ -71,7 +71,8 @@ func (r *node) start(c LinkConfig) *end {
 // prepare adds a link.
 func (r *node) prepare(c LinkConfig) *end {
 	r.t.Helper()
-	n := &end{node: r, dev: flowtest.NewDevice(c.Name), events: make(chan tunnel.Event, 16)}
+	// There is room for all events of a test, as a link waits until one is taken.
+	n := &end{node: r, dev: flowtest.NewDevice(c.Name), events: make(chan tunnel.Event, 1024)}
 	c.Device = n.dev
 	c.Events = func(ev tunnel.Event) { n.events <- ev }
 	var err error

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -37,22 +39,48 @@ func invitedEnd(t *testing.T, name, remote string) *meeter {
 	}
 	g := &meeter{t: t, name: name, first: remote == "", remote: remote, dead: MaxDeadAfter}
 	g.End = meetingtest.New(t, name, as, g)
-	if remote == "" {
-		g.process()
-		g.port = g.end.e.ListenPort()
+	if remote != "" {
+		return g
 	}
-	return g
+	for range 100 { // until it is free
+		g.port = portOfNobody(t)
+		if g.process() == nil {
+			g.port = g.end.e.ListenPort()
+			return g
+		}
+	}
+	t.Fatal("no port is free")
+	return nil
+}
+
+// portOfNobody is one that the kernel gives nobody of its own choice: between two processes of an end others may open sockets. 0: there
+// is none.
+func portOfNobody(t *testing.T) uint16 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first int
+	if _, err := fmt.Sscan(string(text), &first); err != nil {
+		t.Fatal(err)
+	}
+	const least = 10_000 // more than what only root may open, and what servers have
+	if first <= 2*least {
+		return 0
+	}
+	return uint16(least + rand.N(first-least))
 }
 
 // process is an endpoint without a link.
-func (g *meeter) process() {
+func (g *meeter) process() error {
 	n := &node{t: g.t, e: NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey()})}
 	if err := n.e.SetListenPort(g.port); err != nil {
-		g.t.Error(err)
-		return
+		return err
 	}
 	kill := n.run(func(ctx context.Context) error { return n.e.Run(ctx) })
 	g.end, g.kill = &end{node: n}, kill
+	return nil
 }
 
 func (g *meeter) addr() string { return fmt.Sprint("127.0.0.1:", g.port) }
@@ -71,7 +99,10 @@ func keysOf(first bool, secrets ...meetingtest.Secret) (keys []Keys) {
 
 func (g *meeter) Start(secrets []meetingtest.Secret, meets func(tunnel.Meeting)) {
 	if g.end == nil || g.end.l != nil {
-		g.process()
+		if err := g.process(); err != nil {
+			g.t.Error(err)
+			return
+		}
 	}
 	c := LinkConfig{Name: g.name, Keys: keysOf(g.first, secrets...), Keepalive: 100 * time.Millisecond, DeadAfter: g.dead, Meetings: meets}
 	if g.remote != "" {

@@ -17,7 +17,7 @@ import (
 func TestPacketsBothWays(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "[::1]", "localhost"} {
 		t.Run(host, func(t *testing.T) {
-			a, b := newPair(t, host, time.Second)
+			a, b := newPair(t, host, patience)
 			for _, way := range [][2]*end{{a, b}, {b, a}} {
 				var want [][]byte
 				for i := range 50 {

@@ -139,12 +139,12 @@ func TestServerCarriesNothing(t *testing.T) {
 // were of no use they are tried again.
 func TestAddressesOfANameAtOnce(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, 3, 1)
+	f := newFleetWith(t, 3, 1, 5*time.Second) // a busy machine must not end a session
 	at := func(i int) netip.AddrPort { return netip.MustParseAddrPort(f.wires[i].addr) }
 	f.wires[0].toward.Store(true)
 	f.wires[2].toward.Store(true)
 	f.cfg.Remotes = []string{"unknown:1", f.wires[2].addr, "both:1"}
-	f.cfg.ConnectTimeout = 100 * time.Millisecond
+	f.cfg.ConnectTimeout = time.Second // which a handshake on a busy machine may take
 	a := f.client.prepare(f.cfg)
 	a.l.resolve = func(_ context.Context, _, name string) ([]netip.AddrPort, error) {
 		switch name {
@@ -174,7 +174,7 @@ func TestReturnToFirst(t *testing.T) {
 			t.Parallel()
 			f := newFleetWith(t, 2, servers, 10*time.Second)
 			f.wires[0].toward.Store(true)
-			f.cfg.ReturnToFirst, f.cfg.ConnectTimeout = true, 100*time.Millisecond
+			f.cfg.ReturnToFirst, f.cfg.ConnectTimeout = true, time.Second
 			n := f.client.prepare(f.cfg)
 			n.l.back.every, n.l.back.proof = time.Second, 2*time.Second
 			n.stop = f.client.run(n.l.Run)
@@ -249,7 +249,7 @@ func TestLeaveIsAsked(t *testing.T) {
 	a.reaches(f.servers[1])
 	f.servers[1].reaches(a)
 
-	alone := newFleet(t, 1, 1)
+	alone := newFleetWith(t, 1, 1, 10*time.Second)
 	b := alone.client.start(alone.cfg)
 	b.next(true)
 	b.l.Leave()
