@@ -34,7 +34,7 @@ func TestAddedAddressesOutliveARestart(t *testing.T) {
 		own := netip.MustParsePrefix(address)
 		return config.Tunnel{
 			Transport: config.TransportExternal, Interface: "far0", Address: []netip.Prefix{own}, PeerAddress: own.Addr().Next(),
-			Probe: config.ProbeICMP, Keepalive: 50 * time.Millisecond, DeadAfter: 10 * time.Second,
+			Probe: config.ProbeICMP, Keepalive: 50 * time.Millisecond, DeadAfter: time.Minute,
 		}
 	}
 	open := func(cfg config.Tunnel, of *leftovers) *externalTunnel {

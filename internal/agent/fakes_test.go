@@ -48,7 +48,9 @@ type world struct {
 	admission *tlslink.Admission
 	stopped   map[string]bool // interfaces that do not forward, with 4: or 6: before
 
-	ahead time.Duration // of the loop's clock
+	// The loop's clock goes on where a test says so alone, however long the test takes.
+	began time.Time
+	ahead time.Duration
 
 	segments link.Segments // of BGP, over each tunnel
 }
@@ -65,7 +67,7 @@ func newWorld(t *testing.T, cfg *config.Config) *world { return newWorldWith(t, 
 // newWorldWith lets prepare change the fakes before the loop begins.
 func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world {
 	t.Helper()
-	w := &world{besides: map[string]func(){}}
+	w := &world{besides: map[string]func(){}, began: time.Now()}
 	w.speaker = &fakeSpeaker{w: w, neighbors: map[string]bgp.Neighbor{}, changes: map[netip.Prefix]bgp.Route{}}
 	w.routes = &fakeRoutes{w: w, wanted: map[netip.Prefix]fib.Change{}, hops: map[string]fib.Hop{}, late: map[string]bool{}}
 	w.locals = &fakeLocals{}
@@ -75,8 +77,8 @@ func newWorldWith(t *testing.T, cfg *config.Config, prepare func(*world)) *world
 		guard: fakeGuard{w}, tunnels: w.tunnels, listen: fakeListener{w},
 		cfg: cfg, load: func() (*config.Config, error) { return nil, errors.New("no file") },
 		setLog: func(config.Log) {}, note: func(*config.Config) {}, logChange: func(config.Log) string { return "" }, m: newMachine(), handles: newHandles(), ready: func() {},
-		started: time.Now(), state: newState(), feed: newFeed(), rising: map[string]bool{}, accepted: map[string]*accepted{},
-		now:   func() time.Time { return time.Now().Add(w.ahead) },
+		started: w.began, state: newState(), feed: newFeed(), rising: map[string]bool{}, accepted: map[string]*accepted{},
+		now:   func() time.Time { return w.began.Add(w.ahead) },
 		date:  func(t time.Time) time.Time { return t },
 		inbox: inbox{signal: make(chan struct{}, 1)}, request: make(chan func(context.Context)),
 		forwarding: func(v4 bool, ifname string) (bool, error) {

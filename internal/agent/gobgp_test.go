@@ -34,7 +34,7 @@ func (l *safeLog) count(text string) int {
 
 func until(t *testing.T, what string, true func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !true(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !true(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not yet: %s", what)
 		}
@@ -44,11 +44,7 @@ func until(t *testing.T, what string, true func() bool) {
 // An address that another program has is said once, in the log and in status, and tried until it
 // is free.
 func TestGobgpPortIsTaken(t *testing.T) {
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "g.sock")
+	tcp, path := takenPort(t), filepath.Join(t.TempDir(), "g.sock")
 	unix, err := socket.ListenUnix(t.Context(), path, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +56,7 @@ func TestGobgpPortIsTaken(t *testing.T) {
 		serving, ended := make(chan struct{}), make(chan error, 1)
 		g := &gobgpPort{
 			api: config.API{Gobgp: gobgp}, again: make(chan struct{}, 1),
-			backOff: func(int) time.Duration { return time.Millisecond },
+			backOff: func(int) time.Duration { return 10 * time.Millisecond },
 			report:  func(err error) { w.inbox.put(tried{subject{kind: kindGobgpPort}, err}) },
 			serve: func(ctx context.Context, l net.Listener) error {
 				defer l.Close()
@@ -103,11 +99,7 @@ func TestGobgpPortIsTaken(t *testing.T) {
 
 // A change of this host that makes success likely ends the pause.
 func TestGobgpPortHurries(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
+	taken := takenPort(t)
 	tries := make(chan error)
 	g := &gobgpPort{
 		api: config.API{Gobgp: taken.Addr().String()}, again: make(chan struct{}, 1),

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/bgp"
 	"warren/internal/config"
 	"warren/internal/socket"
@@ -19,15 +22,36 @@ import (
 	"warren/tunnel"
 )
 
-// freePort returns an address that nobody listens at.
+// freePort returns an address that nobody listens at, and that nobody takes before the test does: it is of this process alone,
+// and its port is none of those that the kernel gives to who asks for any.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	for {
+		lastPort++
+		l, err := net.Listen("tcp4", fmt.Sprint("0.0.0.0:", lastPort))
+		if errors.Is(err, unix.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		pid := os.Getpid()
+		return fmt.Sprintf("127.%d.%d.%d:%d", 1+pid>>16&0x7f, pid>>8&0xff, pid&0xff, lastPort)
+	}
+}
+
+var lastPort = uint16(20000 + os.Getpid()%10000) // ip_local_port_range begins with 32768
+
+// takenPort returns an address that another program listens at.
+func takenPort(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp4", freePort(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
 // sayHTTP serves connections that say what their port is, until ctx is done.
@@ -59,6 +83,7 @@ func answers(address string) bool {
 		return false
 	}
 	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second)) // what else listens there may say nothing
 	if c.LocalAddr().String() == c.RemoteAddr().String() {
 		return false // nobody listens, and the kernel has chosen that port for this end too
 	}
@@ -73,7 +98,7 @@ func withHTTP(t *testing.T, address string) (w *world, reload func(string) error
 	cfg.API.HTTP = address
 	w = newWorldWith(t, cfg, func(w *world) {
 		w.http = newHTTPPort(address, sayHTTP, func(err error) { w.inbox.put(tried{subject{kind: kindHTTPPort}, err}) })
-		w.http.backOff = func(int) time.Duration { return time.Millisecond }
+		w.http.backOff = func(int) time.Duration { return 10 * time.Millisecond }
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -99,11 +124,7 @@ func withHTTP(t *testing.T, address string) (w *world, reload func(string) error
 // An address that another program has is said once, in the log and in status, and tried until it
 // is free.
 func TestHTTPPortIsTaken(t *testing.T) {
-	tcp, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "h.sock")
+	tcp, path := takenPort(t), filepath.Join(t.TempDir(), "h.sock")
 	unix, err := socket.ListenUnix(t.Context(), path, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -161,11 +182,7 @@ func TestReloadMovesHTTP(t *testing.T) {
 
 // A reload with an address that cannot be had changes nothing.
 func TestReloadWithBadHTTPChangesNothing(t *testing.T) {
-	taken, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
+	taken := takenPort(t)
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o777); err != nil {

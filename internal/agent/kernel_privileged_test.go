@@ -183,7 +183,7 @@ func TestKernelTunnelFindsItsMTU(t *testing.T) {
 	nextEvent(t, h, events)(true)
 	eventually := func(what string, is func(tunnel.Status) bool) {
 		t.Helper()
-		for end := time.Now().Add(time.Minute); !is(h.Status()); time.Sleep(50 * time.Millisecond) {
+		for end := time.Now().Add(3 * time.Minute); !is(h.Status()); time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%s: %+v\n%s", what, h.Status(), ip(t, "link show dev wg0"))
 			}
@@ -218,6 +218,9 @@ func TestKernelTunnelLosesItsWay(t *testing.T) {
 	setUpLine := func() {
 		ip(t, "link set wan0 up")
 		ip(t, "addr replace 198.51.100.2/24 dev wan0")
+		for !strings.Contains(ip(t, "link show dev wan0"), "LOWER_UP") {
+			time.Sleep(10 * time.Millisecond) // the watcher is not told of it
+		}
 		w.Heard(0, nil)
 	}
 	ip(t, "link add wan0 type veth peer name wan1")

@@ -12,13 +12,20 @@ import (
 	"warren/tunnel/tun"
 )
 
+// looks has the interfaces be looked at, after all that was done by now and before what will be done.
+func (w *world) looks() {
+	w.ahead += time.Millisecond
+	w.locals.looked = w.now()
+	w.ahead += time.Millisecond
+}
+
 // An interface that was set down and up again has lost its IPv6 addresses.
 func TestAddressesThatAreTakenAreGivenBack(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0), peerConfig("c", 1)))
 	w.up(t, "b")
 	local := w.attachment("b").session.local
 	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true, Addresses: w.attachment("b").session.locals()}}
-	w.locals.looked = time.Now()
+	w.looks()
 	mark := len(w.diary)
 	w.mends(false)
 	expect(t, "all there", w.since(mark), nil)
@@ -78,7 +85,7 @@ func TestInterfacesThatAreTakenAwayAreMadeAgain(t *testing.T) {
 	other := right
 	other.Index = 9
 	w.locals.interfaces = map[string]link.Interface{"if-b": right, "if-c": {Index: 7, Up: true}}
-	w.locals.looked = time.Now()
+	w.looks()
 	mark := len(w.diary)
 	w.mends(false)
 	expect(t, "where they were made", w.since(mark), nil)
@@ -121,7 +128,7 @@ func TestAddressesThatCannotBeGivenBack(t *testing.T) {
 	w := newWorld(t, router(peerConfig("b", 0)))
 	w.up(t, "b")
 	w.locals.interfaces = map[string]link.Interface{"if-b": {Up: true, Carrier: true}}
-	w.locals.looked = time.Now()
+	w.looks()
 	w.tunnels.addressErr = errors.New("no")
 	w.mends(false)
 	w.mends(false)

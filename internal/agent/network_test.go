@@ -240,9 +240,9 @@ func TestReloadOfAPeerOnANetwork(t *testing.T) {
 // Where BGP is not answered on a network, the hint says so.
 func TestBlockedOnANetwork(t *testing.T) {
 	w := newWorldWith(t, router(lanPeer("b", "192.0.2.2")), func(w *world) { w.locals.has("eth0 192.0.2.1/24") })
-	w.speaker.blocked = time.Now().Add(-time.Minute)
+	began := time.Now()
 	var texts []string
-	for _, h := range w.status().Router.Hints {
+	for _, h := range w.blockedHints(map[string]bgp.NeighborStatus{"b": {Name: "b", Unanswered: began}}, began.Add(time.Minute)) {
 		texts = append(texts, h.Peer+": "+h.Text)
 	}
 	if all := strings.Join(texts, "\n"); !strings.Contains(all, "b: this router is on the peer's network, and for 1m0s nothing has come back from TCP port 179 of 192.0.2.2") ||

@@ -30,6 +30,16 @@ func TestLook(t *testing.T) {
 	if s := see("tun0"); s.Index != 0 {
 		t.Errorf("%+v", s)
 	}
+	// The kernel says some moments later what becomes of a carrier, and counts what it sends by itself.
+	until := func(name string, is func(Sight) bool) (s Sight) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); !is(s); time.Sleep(10 * time.Millisecond) {
+			if s = see(name); time.Now().After(end) {
+				t.Fatalf("%s: %+v", name, s)
+			}
+		}
+		return s
+	}
 	ip(t, "link add veth0 type veth peer name veth1")
 	ip(t, "tuntap add mode tun name tun0")
 	ip(t, "link set tun0 mtu 1380 addrgenmode none")
@@ -42,13 +52,13 @@ func TestLook(t *testing.T) {
 	ip(t, "addr add fd08::1/64 dev tun0")
 	ip(t, "addr add fe80::1/64 dev tun0")
 	ip(t, "link set tun0 up")
-	s := see("tun0")
+	s := until("tun0", func(s Sight) bool { return s.Up && !s.Running })
 	var want []netip.Prefix
 	for _, p := range []string{"10.8.0.1/32", "10.9.0.1/24", "fd08::1/64", "fe80::1/64"} {
 		want = append(want, netip.MustParsePrefix(p))
 	}
 	slices.SortFunc(s.Addresses, netip.Prefix.Compare)
-	if !s.Up || s.Running || s.Broadcast || !slices.Equal(s.Addresses, want) {
+	if s.Broadcast || !slices.Equal(s.Addresses, want) {
 		t.Errorf("%+v", s)
 	}
 	if s := see("veth0"); !s.Broadcast || s.Up {
@@ -60,13 +70,10 @@ func TestLook(t *testing.T) {
 	}
 	ip(t, "link set veth0 up")
 	ip(t, "link set veth1 up")
+	until("veth0", func(s Sight) bool { return s.Running })
 	_ = exec.Command("ping", "-c1", "-W1", "192.0.2.8").Run() // at least a question for its address
-	if s := see("veth0"); !s.Running || s.TxPackets == 0 || s.TxBytes == 0 {
-		t.Errorf("%+v", s)
-	}
-	if s := see("veth1"); s.RxPackets == 0 || s.RxBytes == 0 {
-		t.Errorf("%+v", s)
-	}
+	until("veth0", func(s Sight) bool { return s.Running && s.TxPackets > 0 && s.TxBytes > 0 })
+	until("veth1", func(s Sight) bool { return s.RxPackets > 0 && s.RxBytes > 0 })
 }
 
 // crowd makes n interfaces with an address each.
@@ -113,7 +120,8 @@ func TestLookIsCheapAmongMany(t *testing.T) {
 		}
 	})
 	t.Logf("alone %v, among a thousand %v, a list of all %v", alone, among, all)
-	if among > 5*alone {
+	// One that goes through them all takes about as long as the list: a processor that had become slower is no reason.
+	if among > 5*alone && among > all/5 {
 		t.Errorf("alone %v, among a thousand %v", alone, among)
 	}
 }

@@ -18,6 +18,10 @@ import (
 	"warren/internal/rtnl"
 )
 
+// waits is how long a watcher has to see something: less than the minute after which it would look without an event, and more than
+// a few looks on a busy machine take, with the rests between them.
+const waits = 50 * time.Second
+
 // watch runs a watcher in the test's namespace until the test ends.
 func watch(t *testing.T, owned ...int) *Watcher {
 	t.Helper()
@@ -46,7 +50,7 @@ func watch(t *testing.T, owned ...int) *Watcher {
 // becomes waits on Changed until Locals is want.
 func becomes(t *testing.T, w *Watcher, what, want string, r Redistribute, globs ...string) {
 	t.Helper()
-	start, timeout := time.Now(), time.After(30*time.Second)
+	start, timeout := time.Now(), time.After(waits)
 	for {
 		got := w.Locals(r, globs, func(n string) bool { return n == "site-b" })
 		if slices.Equal(got, prefixes(want)) {
@@ -127,7 +131,7 @@ func TestWatchInterfaces(t *testing.T) {
 			t.Fatal(err)
 		}
 		step.want.Index = made.Index
-		timeout := time.After(30 * time.Second)
+		timeout := time.After(waits)
 		for {
 			all, _ := w.Interfaces()
 			got := all["site-b"]
@@ -198,7 +202,7 @@ func TestWatchGateways(t *testing.T) {
 	w := watch(t, 186)
 	until := func(what, gateways, connected string) {
 		t.Helper()
-		timeout := time.After(30 * time.Second)
+		timeout := time.After(waits)
 		for {
 			g, c := w.Gateways(), w.Connected()
 			if fmt.Sprint(g) == "["+gateways+"]" && slices.Equal(c, prefixes(connected)) {

@@ -83,8 +83,13 @@ func TestDo(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if len(ifs) != 1 || ifs[0].Flags&net.FlagUp == 0 {
-			t.Errorf("interfaces %v; want lo alone, and up", ifs)
+		for _, i := range ifs { // beside lo, where such tunnels have been used, tunl0, sit0 and others, which are down
+			if is := i.Flags&net.FlagUp != 0; is != (i.Name == "lo") {
+				t.Errorf("interfaces %v; want lo up, and no other", ifs)
+			}
+		}
+		if len(ifs) == 0 {
+			t.Error("no interfaces")
 		}
 		return errors.ErrUnsupported
 	})
@@ -100,10 +105,10 @@ func TestDo(t *testing.T) {
 }
 
 // TestTest also shows that no thread keeps a namespace it was lent: every
-// thread of the process is in one namespace before and after.
+// thread of the process is in the namespace afterwards that the test was in before.
 func TestTest(t *testing.T) {
 	RequireRoot(t)
-	before := threads(t)
+	want := []string{here(t)}
 	t.Run("inside", func(t *testing.T) {
 		outside := here(t)
 		n := Test(t)
@@ -119,9 +124,9 @@ func TestTest(t *testing.T) {
 	})
 	// A thread that is just being made shows its maker's namespace.
 	deadline := time.Now().Add(30 * time.Second)
-	for after := threads(t); !slices.Equal(after, before); after = threads(t) {
+	for after := threads(t); !slices.Equal(after, want); after = threads(t) {
 		if time.Now().After(deadline) {
-			t.Fatalf("threads are in %v after the test; want %v", after, before)
+			t.Fatalf("threads are in %v after the test; want %v", after, want)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -94,11 +94,11 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { c.Close() })
-			c.SetDeadline(time.Now().Add(30 * time.Second))
 			return c
 		}
 		works := func(c net.Conn) {
 			t.Helper()
+			c.SetDeadline(time.Now().Add(30 * time.Second))
 			if _, err := c.Write([]byte{1}); err != nil {
 				t.Fatal(err)
 			}

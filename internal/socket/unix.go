@@ -20,7 +20,7 @@ import (
 const (
 	dirMode   = 0o755
 	lockMode  = 0o600
-	probeTime = time.Second
+	probeTime = 10 * time.Second // an answer comes at once, but this process may have to wait for its turn
 )
 
 // ErrHeld is wrapped by the error that says that a living process has the socket.

@@ -5,6 +5,7 @@ package underlay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -35,13 +36,15 @@ import (
 const (
 	remote4  = "198.51.100.1"
 	remote6  = "2001:db8:99::1"
-	patience = 30 * time.Second
+	marker   = "192.0.2.253"    // see sent
+	patience = 50 * time.Second // less than the minute after which all is looked at without an event
 )
 
 type host struct {
 	t          *testing.T
 	ns, router *netns.NS
 	swallowed  atomic.Int64
+	markers    atomic.Int64
 	own        atomic.Pointer[Guard] // is asked about what comes out of tun0
 }
 
@@ -54,6 +57,10 @@ func newHost(t *testing.T) *host {
 	}
 	t.Cleanup(func() { _ = router.Close() })
 	h.router = router
+	// A new namespace has the filters of the machine that the test runs on.
+	const unfiltered = "sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv4.conf.lo.rp_filter=0"
+	h.run(unfiltered)
+	h.runIn(h.router, unfiltered)
 	h.link("u1", "w1")
 	h.link("u2", "w2")
 	h.openTunnel()
@@ -71,6 +78,10 @@ func newHost(t *testing.T) *host {
 	h.ipIn(h.router, "-6 addr add "+remote6+"/128 dev lo nodad")
 	h.ip("route add default via 10.9.1.2 metric 100")
 	h.ip("-6 route add default via fd09:1::2 metric 100")
+	h.eventually("the kernel has added the routes of its own addresses, and changes nothing any more", func() bool {
+		out := h.ip("-6 route show table main")
+		return strings.Contains(out, "fe80::/64 dev u1") && strings.Contains(out, "fe80::/64 dev u2") && strings.Contains(out, "fe80::/64 dev tun0")
+	})
 	return h
 }
 
@@ -204,7 +215,7 @@ func (h *host) openTunnel() {
 }
 
 func (h *host) count(f *os.File) {
-	want4, want6 := net.ParseIP(remote4).To4(), net.ParseIP(remote6)
+	want4, want6, mark := net.ParseIP(remote4).To4(), net.ParseIP(remote6), net.ParseIP(marker).To4()
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := f.Read(buf)
@@ -218,12 +229,49 @@ func (h *host) count(f *os.File) {
 		case n >= 20 && p[0]>>4 == 4 && bytes.Equal(p[16:20], want4),
 			n >= 40 && p[0]>>4 == 6 && bytes.Equal(p[24:40], want6):
 			h.swallowed.Add(1)
+		case n >= 20 && p[0]>>4 == 4 && bytes.Equal(p[16:20], mark):
+			h.markers.Add(1)
 		}
 	}
 }
 
-// sent is how many packets to the remotes have gone into the tunnel.
-func (h *host) sent() int64 { return h.swallowed.Load() }
+// sent is how many packets to the remotes have gone into the tunnel. It sends another one behind them, and waits until that is
+// read: then all are that had gone before.
+func (h *host) sent() int64 {
+	h.t.Helper()
+	before := h.markers.Load()
+	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		return errors.Join(c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), "tun0") }), err)
+	}}
+	c, err := d.Dial("udp4", marker+":9")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("marker")); err != nil {
+		h.t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); h.markers.Load() == before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			h.t.Fatal("what goes into the tunnel is not read")
+		}
+	}
+	return h.swallowed.Load()
+}
+
+// swallows expects no unmarked connection to come about, and its packets in the tunnel.
+func (h *host) swallows(addr string) {
+	h.t.Helper()
+	before := h.sent()
+	// Again and again, as a busy machine may begin one when its time is over.
+	h.eventually("an unmarked connection's packets are in the tunnel", func() bool {
+		if c, err := dial(nil, addr, 300*time.Millisecond); err == nil {
+			c.Close()
+			h.t.Error("an unmarked connection came about: the test proves nothing")
+		}
+		return h.sent() > before
+	})
+}
 
 // echoAll echoes TCP for all that connect, until the test ends.
 func echoAll(t *testing.T, l net.Listener) {

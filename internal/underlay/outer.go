@@ -50,6 +50,7 @@ type outer struct {
 	swallowed map[string]*Swallowed
 	remark    remarkState
 	isOwn     func(flow) (bool, error) // asks the kernel for the socket
+	now       func() time.Time
 }
 
 // locals is the addresses of this host on the underlay. It is not changed once made.
@@ -67,7 +68,7 @@ type remarkState struct {
 func newOuter() *outer {
 	o := &outer{
 		known: make(map[end]bool), verdicts: make(map[flow]judgement),
-		swallowed: make(map[string]*Swallowed), isOwn: isMarkedSocket,
+		swallowed: make(map[string]*Swallowed), isOwn: isMarkedSocket, now: time.Now,
 	}
 	o.locals.Store(new(locals))
 	return o
@@ -136,7 +137,7 @@ func (o *outer) owns(ifname string, packet []byte) (own, first bool, remote neti
 	if !dialed && !ours {
 		return false, false, remote
 	}
-	now := time.Now()
+	now := o.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	dialed, ours = o.known[to], fromHere && o.known[from]

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +32,8 @@ func ipPacket(ipProto uint8, src, dst string) []byte {
 }
 
 // outerGuard is a guard that has told where its transports send to; asked counts how
-// often it asks the kernel, which says that the flows in sockets are a transport's.
+// often it asks the kernel, which says that the flows in sockets are a transport's. What it was told holds for as long
+// as the test lasts, since its clock stands still.
 func outerGuard(t testing.TB, sockets map[flow]bool) (g *Guard, asked *int) {
 	t.Helper()
 	g, err := New(Config{FIBProtocol: 186, Logger: slog.New(slog.DiscardHandler)})
@@ -40,6 +42,8 @@ func outerGuard(t testing.TB, sockets map[flow]bool) (g *Guard, asked *int) {
 	}
 	asked = new(int)
 	g.outer.isOwn = func(f flow) (bool, error) { *asked++; return sockets[f], nil }
+	began := time.Now()
+	g.outer.now = func() time.Time { return began }
 	g.outer.setLocals([]netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")})
 	g.outer.add(end{unix.IPPROTO_TCP, netip.MustParseAddr("198.51.100.1"), 443})
 	g.outer.add(end{ipProto: unix.IPPROTO_TCP, port: 443})

@@ -104,7 +104,7 @@ func TestStrictFilterAndListener(t *testing.T) {
 			h.ip("addr add 10.9.1.7/24 dev u1")
 			if address != "10.9.1.1" {
 				h.eventually("an address that is new", func() bool {
-					return h.tryCallIn(remote4, "10.9.1.7:4430", 300*time.Millisecond) == nil
+					return h.tryCallIn(remote4, "10.9.1.7:4430", time.Second) == nil
 				})
 			}
 		})

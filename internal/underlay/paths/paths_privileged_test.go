@@ -4,6 +4,7 @@ package paths
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -21,7 +22,7 @@ import (
 )
 
 const (
-	patience = 30 * time.Second
+	patience = 50 * time.Second // less than the minute after which all is looked at without an event
 	remote4  = "198.51.100.1"
 	remote6  = "2001:db8:99::1"
 )
@@ -114,7 +115,12 @@ func (m *machine) watch() {
 	m.t.Cleanup(events.Close)
 	m.background(func(ctx context.Context) error {
 		return events.Follow(ctx, func() (int, error) {
-			return events.Drain(func(h rtnl.Header, payload []byte) { m.w.Heard(h.Type, payload) })
+			n, err := events.Drain(func(h rtnl.Header, payload []byte) { m.w.Heard(h.Type, payload) })
+			if errors.Is(err, rtnl.ErrLost) { // the machine was too busy to read them all
+				m.w.Heard(0, nil)
+				err = nil
+			}
+			return n, err
 		})
 	})
 	m.background(m.w.Run)
