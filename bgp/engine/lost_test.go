@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"warren/bgp/judge"
@@ -53,6 +55,40 @@ func TestWriteBehindNotification(t *testing.T) {
 			}
 			c.Close()
 		})
+	}
+}
+
+// TestLastWordIsRead has a peer send a NOTIFICATION and reset the connection, of which a write learns first: what the peer has said
+// is read nevertheless, or it would be taken for one that restarts.
+func TestLastWordIsRead(t *testing.T) {
+	here, peer := connected(t)
+	c := establishedConn(t, here, func(observation) {})
+	c.open, c.churn, c.paced = []byte{1}, &churn{}, func() {}
+	c.lost = func(*peerConn) bool { return false }
+	cease := (&judge.Notification{Code: gobgp.BGP_ERROR_CEASE, Subcode: gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN}).Bytes()
+	if _, err := peer.Write(cease); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(peer.(*net.TCPConn).SetLinger(0), peer.Close()); err != nil { // with a reset
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, func() string {
+		if info, err := tcpInfo(here); err != nil || info.State != unix.BPF_TCP_CLOSE {
+			return fmt.Sprintf("%+v, %v", info, err)
+		}
+		return ""
+	})
+	for range 2 { // the first one learns of the reset, the second one of a connection that is over
+		if _, err := c.Write(keepaliveMessage); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := make([]byte, 100)
+	if n, err := c.Read(got); err != nil || string(got[:n]) != string(cease) {
+		t.Errorf("read are %x, %v", got[:n], err)
+	}
+	if n, err := c.Read(got); err == nil {
+		t.Errorf("and %x", got[:n])
 	}
 }
 
