@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +33,21 @@ type rawPeer struct {
 // end, the neighbor's own listener does not exist.
 func dialRaw(t testing.TB, from, to netip.Addr) *rawPeer {
 	t.Helper()
+	return dialRawWith(t, from, to, nil)
+}
+
+// dialRawWith is dialRaw where something is set before, as what there is room for in the peer's kernel: later the speaker's
+// knows of more.
+func dialRawWith(t testing.TB, from, to netip.Addr, set func(fd int) error) *rawPeer {
+	t.Helper()
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 30 * time.Second}
+	if set != nil {
+		d.Control = func(_, _ string, raw syscall.RawConn) error {
+			var failed error
+			err := raw.Control(func(fd uintptr) { failed = set(int(fd)) })
+			return errors.Join(err, failed)
+		}
+	}
 	conn, err := d.Dial("tcp", net.JoinHostPort(to.String(), strconv.Itoa(testPort)))
 	if err != nil {
 		t.Fatal(err)
