@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"warren/bgp"
@@ -29,7 +27,7 @@ func slowReader(t *testing.T, s *Speaker, name string, asn uint32, id string) *r
 	t.Helper()
 	local, peer := addRaw(t, s, name, asn, func(n *Neighbor) { n.Export = Policy{Any: true} })
 	waitState(t, s, name, stateActive)
-	p := dialRawWith(t, peer, local, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 32<<10) })
+	p := dialNarrow(t, peer, local)
 	p.establish(asn, id)
 	waitState(t, s, name, stateEstablished)
 	c := connOf(s, name)
@@ -94,7 +92,7 @@ func TestSlowReaderOfAFlappingPeer(t *testing.T) {
 	since := statusOf(s, "c").Since
 	all := manyPrefixes(0, 1000)
 	round := 0
-	eventually(t, 3*time.Minute, func() string {
+	eventually(t, time.Minute, func() string {
 		for range 3 {
 			a.flap(64513, all, round)
 			round++

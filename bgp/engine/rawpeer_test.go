@@ -36,18 +36,20 @@ func dialRaw(t testing.TB, from, to netip.Addr) *rawPeer {
 	return dialRawWith(t, from, to, nil)
 }
 
-// dialRawWith is dialRaw where something is set before, as what there is room for in the peer's kernel: later the speaker's
-// knows of more.
-func dialRawWith(t testing.TB, from, to netip.Addr, set func(fd int) error) *rawPeer {
+// dialNarrow is dialRaw by a peer whose kernel has little room for what is unread, and says so from the beginning: less than what
+// it has once said would have it drop acknowledgments too, and the peer's KEEPALIVEs would wait for those.
+func dialNarrow(t testing.TB, from, to netip.Addr) *rawPeer {
 	t.Helper()
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 30 * time.Second}
-	if set != nil {
-		d.Control = func(_, _ string, raw syscall.RawConn) error {
-			var failed error
-			err := raw.Control(func(fd uintptr) { failed = set(int(fd)) })
-			return errors.Join(err, failed)
-		}
-	}
+	return dialRawWith(t, from, to, func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 32<<10) })
+		return errors.Join(err, failed)
+	})
+}
+
+func dialRawWith(t testing.TB, from, to netip.Addr, control func(string, string, syscall.RawConn) error) *rawPeer {
+	t.Helper()
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 30 * time.Second, Control: control}
 	conn, err := d.Dial("tcp", net.JoinHostPort(to.String(), strconv.Itoa(testPort)))
 	if err != nil {
 		t.Fatal(err)
