@@ -72,7 +72,7 @@ func (u users) Accept() (net.Conn, error) {
 }
 
 // watching is a watcher from whose moment on it misses nothing.
-func watching(t *testing.T, ctx context.Context, client api.GoBgpServiceClient, r *api.WatchEventRequest) grpc.ServerStreamingClient[api.WatchEventResponse] {
+func watching(ctx context.Context, t *testing.T, client api.GoBgpServiceClient, r *api.WatchEventRequest) grpc.ServerStreamingClient[api.WatchEventResponse] {
 	t.Helper()
 	stream, err := client.WatchEvent(ctx, r)
 	if err == nil {
@@ -171,7 +171,7 @@ func TestUnreadStreams(t *testing.T) {
 func TestStalledWatcherEnds(t *testing.T) {
 	s := startSpeaker(t, 64512, "10.0.0.1")
 	addr := serveInspection(t, s.inspection, 8)
-	stream := watching(t, t.Context(), inspectClient(t, addr), watchBest)
+	stream := watching(t.Context(), t, inspectClient(t, addr), watchBest)
 	// More than the windows take, and not more than may be queued.
 	if err := s.SetAnnounced(t.Context(), hostRoutes(5000)); err != nil {
 		t.Fatal(err)
@@ -371,7 +371,7 @@ func TestWatch(t *testing.T) {
 	} {
 		for _, current := range []bool{true, false} {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-			stream := watching(t, ctx, client, watchRequest(typ, current))
+			stream := watching(ctx, t, client, watchRequest(typ, current))
 			news := "10.9.0.0/16"
 			seen := map[string]bool{}
 			receive := func(until string) {
