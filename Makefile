@@ -108,7 +108,7 @@ test-packages: deps ## the packages and the container's image: what is in them; 
 	$(MAKE) packages
 	$(MAKE) packages PACKAGE_ARCHS="$$(go env GOARCH)" VERSION=v99.0.0-next PACKAGES_DIR=bin/packages-next
 	WARREN_PACKAGES="$(CURDIR)/bin/packages" WARREN_PACKAGES_NEXT="$(CURDIR)/bin/packages-next" WARREN_DEBIAN="$(abspath $(DEBIAN))" \
-	WARREN_PACKAGE_VERSION='$(PACKAGE_VERSION)' go test -count=1 -timeout 15m -tags packages ./packaging
+	WARREN_PACKAGE_VERSION='$(PACKAGE_VERSION)' go test -count=1 -timeout 40m -tags packages ./packaging
 
 bin/debian:
 	debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,iproute2,procps,rpm bookworm $@.tmp

@@ -109,8 +109,10 @@ func (i image) runsTwoSites(t *testing.T) {
 			}
 		}
 	}
-	// From one LAN to the other.
-	command(t, "ip", "netns", "exec", netnsOf("site-a"), "ping", "-c", "1", "-W", "30", "-I", c.Services["site-a"].Networks["lan-a"].Address, c.Services["site-b"].Networks["lan-b"].Address)
+	// From one LAN to the other. The routes come a moment after the session.
+	sites["site-a"].until("a packet goes from one LAN to the other", func() bool {
+		return exec.Command("ip", "netns", "exec", netnsOf("site-a"), "ping", "-c", "1", "-W", "5", "-I", c.Services["site-a"].Networks["lan-a"].Address, c.Services["site-b"].Networks["lan-b"].Address).Run() == nil
+	})
 	if i.StopSignal != "SIGTERM" {
 		t.Errorf("a container is stopped by %s", i.StopSignal)
 	}

@@ -97,7 +97,7 @@ func (c *peerConn) checkAlive(now time.Time, table int) (do func()) {
 		return nil
 	}
 	// A third of the hold time is GoBGP's, and it may be a little late. If something is under way, the peer hears that.
-	if c.silent() <= min(hold/3+time.Second, hold*2/3) || unsent > 0 {
+	if c.silent(now) <= min(hold/3+time.Second, hold*2/3) || unsent > 0 {
 		return nil
 	}
 	return func() { c.say(tcp) }
@@ -139,7 +139,9 @@ var start = time.Now()
 func (c *peerConn) speak() { c.spoke.Store(int64(time.Since(start))) }
 
 // silent is for how long it was not.
-func (c *peerConn) silent() time.Duration { return time.Since(start) - time.Duration(c.spoke.Load()) }
+func (c *peerConn) silent(now time.Time) time.Duration {
+	return now.Sub(start) - time.Duration(c.spoke.Load())
+}
 
 // waiting returns how many bytes have come in that nobody has read, how many of those written the peer has not
 // acknowledged (tcp(7), SIOCINQ and SIOCOUTQ), and how many it has acknowledged in all.

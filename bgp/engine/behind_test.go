@@ -22,16 +22,24 @@ func fewBehind(t *testing.T, most int) {
 }
 
 // slowReader is a peer in an established session that is to be sent all routes and reads nothing until it is told to.
-// The speaker's host has little room for what it has not read.
+// Neither its host nor the speaker's has much room for what it has not read, whatever they have for others.
 func slowReader(t *testing.T, s *Speaker, name string, asn uint32, id string) *rawPeer {
 	t.Helper()
 	local, peer := addRaw(t, s, name, asn, func(n *Neighbor) { n.Export = Policy{Any: true} })
-	p := dialWhenActive(t, s, name, peer, local)
+	waitState(t, s, name, stateActive)
+	p := dialNarrow(t, peer, local)
 	p.establish(asn, id)
 	waitState(t, s, name, stateEstablished)
-	if err := connOf(s, name).tcp.Load().SetWriteBuffer(16 << 10); err != nil {
+	c := connOf(s, name)
+	if err := c.tcp.Load().SetWriteBuffer(16 << 10); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, time.Minute, func() string { // GoBGP does so when it begins to send, of which it does not tell
+		if c.queued.Load() == nil {
+			return "what waits for the peer is not counted"
+		}
+		return ""
+	})
 	p.conn.SetReadDeadline(time.Time{})
 	p.keepAlive()
 	return p

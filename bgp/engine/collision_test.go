@@ -110,7 +110,7 @@ func TestPassivePeerIsDialled(t *testing.T) {
 		if err := s.AddNeighbor(t.Context(), Neighbor{Name: "b", LocalAddr: local, PeerAddr: peer, ASN: 64513, Import: Policy{Any: true}}); err != nil {
 			t.Fatal(err)
 		}
-		p := acceptRaw(t, l, peer)
+		p := acceptOpen(t, l, peer)
 		p.send(openMessage(t, 64513, "10.0.0.2"))
 		wantEstablished(t, s, p)
 	}

@@ -41,7 +41,7 @@ func (r *ranks) rank(n *Neighbor) rank {
 // drain makes a signal that of n, which is drained. Within an AS the MED decides; another AS has to see
 // a longer path.
 func (r *ranks) drain(n *Neighbor, s *signal) {
-	s.says, s.med = true, math.MaxUint32-int(r.rank(n).localPref())
+	s.says, s.med = true, math.MaxUint32-r.rank(n).localPref()
 	if !r.stays[n.ASN] && n.AllowOwnAS == 0 {
 		s.prepend = maxPrepended
 	}

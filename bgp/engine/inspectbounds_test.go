@@ -16,6 +16,7 @@ import (
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -70,6 +71,19 @@ func (u users) Accept() (net.Conn, error) {
 	return userConn{c, u.next()}, nil
 }
 
+// watching is a watcher from whose moment on it misses nothing.
+func watching(ctx context.Context, t *testing.T, client api.GoBgpServiceClient, r *api.WatchEventRequest) grpc.ServerStreamingClient[api.WatchEventResponse] {
+	t.Helper()
+	stream, err := client.WatchEvent(ctx, r)
+	if err == nil {
+		_, err = stream.Header()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
 func (c userConn) User() (int64, bool) { return c.client.user, c.client.trusted }
 
 // attackUnread has clients ask for tables and watch, and never read.
@@ -87,6 +101,15 @@ func attackUnread(ctx context.Context, t testing.TB, addr string, clients, each 
 			}()
 		}
 	}
+}
+
+// patiently asks until there is an answer, or ctx is done: on a busy machine a client may read so late that it is taken for one
+// of those that do not.
+func patiently[M any](ctx context.Context, ask func() (M, error)) (is M, err error) {
+	for is, err = ask(); err != nil && ctx.Err() == nil; {
+		is, err = ask()
+	}
+	return is, err
 }
 
 // Clients that never read hold up nobody for long, however many there are, and are dropped.
@@ -118,19 +141,11 @@ func TestUnreadStreams(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		start := time.Now()
 		client := inspectClient(t, addr)
-		// On a busy machine a client may read so late that it is taken for one of those that do not.
-		all, err := collect(client.ListPath(ctx, wholeTable))
-		for err != nil && ctx.Err() == nil {
-			all, err = collect(client.ListPath(ctx, wholeTable))
-		}
+		all, err := patiently(ctx, func() ([]*api.ListPathResponse, error) { return collect(client.ListPath(ctx, wholeTable)) })
 		if err != nil || len(all) != prefixes {
 			t.Fatalf("%+v: %d prefixes, %v", c, len(all), err)
 		}
-		_, err = collect(client.ListPeer(ctx, &api.ListPeerRequest{}))
-		for err != nil && ctx.Err() == nil {
-			_, err = collect(client.ListPeer(ctx, &api.ListPeerRequest{}))
-		}
-		if err != nil {
+		if _, err := patiently(ctx, func() ([]*api.ListPeerResponse, error) { return collect(client.ListPeer(ctx, &api.ListPeerRequest{})) }); err != nil {
 			t.Fatalf("%+v: %v", c, err)
 		}
 		cancel()
@@ -156,16 +171,7 @@ func TestUnreadStreams(t *testing.T) {
 func TestStalledWatcherEnds(t *testing.T) {
 	s := startSpeaker(t, 64512, "10.0.0.1")
 	addr := serveInspection(t, s.inspection, 8)
-	stream, err := inspectClient(t, addr).WatchEvent(t.Context(), watchBest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 40*time.Second, func() string {
-		if _, watchers, _ := s.inspection.bounds.counts(); watchers != 1 {
-			return "nobody watches"
-		}
-		return ""
-	})
+	stream := watching(t.Context(), t, inspectClient(t, addr), watchBest)
 	// More than the windows take, and not more than may be queued.
 	if err := s.SetAnnounced(t.Context(), hostRoutes(5000)); err != nil {
 		t.Fatal(err)
@@ -176,6 +182,7 @@ func TestStalledWatcherEnds(t *testing.T) {
 		}
 		return ""
 	})
+	var err error
 	for err == nil {
 		_, err = stream.Recv()
 	}
@@ -363,17 +370,8 @@ func TestWatch(t *testing.T) {
 		api.WatchEventRequest_Table_Filter_TYPE_BEST, api.WatchEventRequest_Table_Filter_TYPE_ADJIN, api.WatchEventRequest_Table_Filter_TYPE_POST_POLICY,
 	} {
 		for _, current := range []bool{true, false} {
-			ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
-			stream, err := client.WatchEvent(ctx, watchRequest(typ, current))
-			if err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, 40*time.Second, func() string {
-				if _, watchers, _ := b.inspection.bounds.counts(); watchers == 0 {
-					return "nobody watches"
-				}
-				return ""
-			})
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			stream := watching(ctx, t, client, watchRequest(typ, current))
 			news := "10.9.0.0/16"
 			seen := map[string]bool{}
 			receive := func(until string) {

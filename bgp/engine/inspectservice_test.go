@@ -97,6 +97,18 @@ func inspected(t *testing.T) (ours, its api.GoBgpServiceClient, srv *server.BgpS
 			t.Fatal(err)
 		}
 	}
+	// A neighbor leaves Idle in a moment, and one of two answers might be of before.
+	eventually(t, time.Minute, func() (wrong string) {
+		err := srv.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
+			if is := p.GetState().GetSessionState(); is != api.PeerState_SESSION_STATE_ACTIVE {
+				wrong = is.String()
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wrong
+	})
 	s := &Speaker{server: srv, announced: make(map[netip.Prefix]netip.Addr)}
 	if err := s.announceBatches(prefixes("10.1.0.0/16", "10.1.2.0/24", "10.2.0.0/16", "2001:db8:1::/48"), map[netip.Prefix]netip.Addr{}); err != nil {
 		t.Fatal(err)

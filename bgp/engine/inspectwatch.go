@@ -40,6 +40,9 @@ func (i *inspection) WatchEvent(r *api.WatchEventRequest, s api.GoBgpService_Wat
 	if err != nil {
 		return status.Errorf(codes.Aborted, "watch: %v", err)
 	}
+	if err := s.SendHeader(nil); err != nil { // from here on the client misses nothing
+		return err
+	}
 	batch := maxBatch
 	if n := int(r.GetBatchSize()); n > 0 && n < batch {
 		batch = n

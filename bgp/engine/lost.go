@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"warren/bgp/judge"
 
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -248,7 +250,11 @@ func (c *peerConn) Write(b []byte) (int, error) {
 		// timer has expired, where it has one (alive.go), unless the NOTIFICATION could not be sent.
 		return 0, errors.Join(err, os.ErrDeadlineExceeded)
 	case err != nil && !c.closed.Load() && !notification && c.established():
-		tcp.Close() // the reader decides what follows
+		// The reader decides what follows. If it was the peer who has ended the connection, what it has said before may be unread, and be
+		// the reason: the reader comes to the end by itself.
+		if !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ECONNRESET) {
+			tcp.Close()
+		}
 	case err != nil:
 		return 0, err
 	}

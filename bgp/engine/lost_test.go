@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	gobgp "github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"warren/bgp/judge"
@@ -56,6 +58,40 @@ func TestWriteBehindNotification(t *testing.T) {
 	}
 }
 
+// TestLastWordIsRead has a peer send a NOTIFICATION and reset the connection, of which a write learns first: what the peer has said
+// is read nevertheless, or it would be taken for one that restarts.
+func TestLastWordIsRead(t *testing.T) {
+	here, peer := connected(t)
+	c := establishedConn(t, here, func(observation) {})
+	c.open, c.churn, c.paced = []byte{1}, &churn{}, func() {}
+	c.lost = func(*peerConn) bool { return false }
+	cease := (&judge.Notification{Code: gobgp.BGP_ERROR_CEASE, Subcode: gobgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN}).Bytes()
+	if _, err := peer.Write(cease); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(peer.(*net.TCPConn).SetLinger(0), peer.Close()); err != nil { // with a reset
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, func() string {
+		if info, err := tcpInfo(here); err != nil || info.State != unix.BPF_TCP_CLOSE {
+			return fmt.Sprintf("%+v, %v", info, err)
+		}
+		return ""
+	})
+	for range 2 { // the first one learns of the reset, the second one of a connection that is over
+		if _, err := c.Write(keepaliveMessage); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := make([]byte, 100)
+	if n, err := c.Read(got); err != nil || string(got[:n]) != string(cease) {
+		t.Errorf("read are %x, %v", got[:n], err)
+	}
+	if n, err := c.Read(got); err == nil {
+		t.Errorf("and %x", got[:n])
+	}
+}
+
 // TestQueuesAreEmptied takes a neighbor away for which much is queued.
 func TestQueuesAreEmptied(t *testing.T) {
 	if !amended {
@@ -64,15 +100,16 @@ func TestQueuesAreEmptied(t *testing.T) {
 	s := startSpeaker(t, 64512, "10.0.0.1")
 	before := queues()
 	local, peer := addRaw(t, s, "b", 64513, func(n *Neighbor) { n.Export = Policy{Own: true} })
-	p := dialWhenActive(t, s, "b", peer, local)
+	waitState(t, s, "b", stateActive)
+	p := dialNarrow(t, peer, local)
 	p.establish(64513, "10.0.0.2")
 	p.keepAlive() // and reads nothing more
 	waitState(t, s, "b", stateEstablished)
 	s.mu.Lock()
 	c := s.neighbors["b"].session.conn
 	s.mu.Unlock()
-	// So that the kernel takes little of it. One that receives less has no room for acknowledgments either.
-	if err := errors.Join(c.tcp.Load().SetWriteBuffer(4<<10), p.conn.(*net.TCPConn).SetReadBuffer(32<<10)); err != nil {
+	// So that this end's kernel takes little of it either.
+	if err := c.tcp.Load().SetWriteBuffer(4 << 10); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SetAnnounced(t.Context(), manyPrefixes(0, 20_000)); err != nil {

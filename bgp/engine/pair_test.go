@@ -67,10 +67,14 @@ func startSpeaker(t testing.TB, asn uint32, id string, edit ...func(*Config)) *S
 	return s
 }
 
+// busy is how many times longer something may take than on a quiet machine.
+const busy = 4
+
 // eventually waits until check returns "", and fails with what it returned
-// last otherwise.
+// last otherwise. limit is for a quiet machine.
 func eventually(t testing.TB, limit time.Duration, check func() string) {
 	t.Helper()
+	limit *= busy
 	deadline := time.Now().Add(limit)
 	for {
 		wrong := check()

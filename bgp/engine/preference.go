@@ -36,7 +36,7 @@ const worstMED = 255
 // as this router. The zero signal is nothing.
 type signal struct {
 	says    bool // there is a MED
-	med     int
+	med     uint32
 	prepend int // how often the own AS is prepended, besides the one time that is usual
 }
 
@@ -95,7 +95,7 @@ func (r *ranks) signal(n *Neighbor) (s signal) {
 	}
 	s.prepend = min(slices.Index(r.levels, best), maxPrepended)
 	if s.says = r.says[n.ASN]; s.says {
-		s.med = worstMED - n.Preference
+		s.med = worstMED - uint32(n.Preference)
 	}
 	if n.Drained {
 		r.drain(n, &s)

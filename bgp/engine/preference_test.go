@@ -101,8 +101,8 @@ func TestPreference(t *testing.T) {
 // A told is what a raw peer was told of a prefix.
 type toldPath struct {
 	path      string
-	med       int // -1: none
-	localPref int // -1: none
+	med       int64 // -1: none
+	localPref int   // -1: none
 }
 
 // hears reads until the peer was told of a prefix as wanted.
@@ -126,7 +126,7 @@ func hears(t *testing.T, p *rawPeer, want toldPath) {
 					is.path += strings.Trim(fmt.Sprint(segment.GetAS()), "[]")
 				}
 			case *gobgp.PathAttributeMultiExitDisc:
-				is.med = int(a.Value)
+				is.med = int64(a.Value)
 			case *gobgp.PathAttributeLocalPref:
 				is.localPref = int(a.Value)
 			}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +33,23 @@ type rawPeer struct {
 // end, the neighbor's own listener does not exist.
 func dialRaw(t testing.TB, from, to netip.Addr) *rawPeer {
 	t.Helper()
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 30 * time.Second}
+	return dialRawWith(t, from, to, nil)
+}
+
+// dialNarrow is dialRaw by a peer whose kernel has little room for what is unread, and says so from the beginning: less than what
+// it has once said would have it drop acknowledgments too, and the peer's KEEPALIVEs would wait for those.
+func dialNarrow(t testing.TB, from, to netip.Addr) *rawPeer {
+	t.Helper()
+	return dialRawWith(t, from, to, func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 32<<10) })
+		return errors.Join(err, failed)
+	})
+}
+
+func dialRawWith(t testing.TB, from, to netip.Addr, control func(string, string, syscall.RawConn) error) *rawPeer {
+	t.Helper()
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 30 * time.Second, Control: control}
 	conn, err := d.Dial("tcp", net.JoinHostPort(to.String(), strconv.Itoa(testPort)))
 	if err != nil {
 		t.Fatal(err)

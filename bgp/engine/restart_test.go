@@ -185,9 +185,12 @@ func TestDeleteWhileRestarting(t *testing.T) {
 	before := objects(t, s)
 	for range 3 {
 		p := rawSession(t, s, "b", 64513, "10.0.0.2", nil)
+		s.opMu.Lock() // it is not started again before it is seen
 		p.conn.Close()
 		waitState(t, s, "b", "idle")
-		if err := s.DeleteNeighbor(t.Context(), "b"); err != nil {
+		err := s.DeleteNeighbor(t.Context(), "b")
+		s.opMu.Unlock()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

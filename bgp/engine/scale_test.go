@@ -302,7 +302,12 @@ func TestMemoryOfUnreadStreams(t *testing.T) {
 	if most > limit {
 		t.Errorf("%d bytes, want at most %d", most, limit)
 	}
-	if all, err := collect(inspectClient(t, addr).ListPeer(ctx, &api.ListPeerRequest{})); err != nil {
+	reads, enough := context.WithTimeout(ctx, 2*time.Minute)
+	defer enough()
+	client := inspectClient(t, addr)
+	if all, err := patiently(reads, func() ([]*api.ListPeerResponse, error) {
+		return collect(client.ListPeer(reads, &api.ListPeerRequest{}))
+	}); err != nil {
 		t.Errorf("a client that reads: %v, %v", all, err)
 	}
 }

@@ -109,12 +109,10 @@ func TestCrossedConnections(t *testing.T) {
 		t.Helper()
 		p.send(openMessage(t, 64513, id))
 		wantNotification(t, p, gobgp.BGP_ERROR_CEASE, gobgp.BGP_ERROR_SUB_CONNECTION_COLLISION_RESOLUTION)
-		book.mu.Lock()
-		defer book.mu.Unlock()
-		return strings.Contains(book.text.String(), "another program or user of its router may have made it")
+		return strings.Contains(book.String(), "another program or user of its router may have made it")
 	}
 	if refused(crossed, "10.0.0.2") {
-		t.Errorf("the operator is told of a collision:\n%s", &book.text)
+		t.Errorf("the operator is told of a collision:\n%s", &book)
 	}
 	if !refused(dialRaw(t, peer, local), "10.0.0.3") {
 		t.Error("the operator is not told of another router")

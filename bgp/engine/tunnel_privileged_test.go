@@ -32,7 +32,7 @@ func inNamespace(t *testing.T) bool {
 	if os.Getenv(innerEnv) != "" {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "unshare", "-n", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), innerEnv+"=1")
@@ -320,10 +320,8 @@ func TestPortTaken(t *testing.T) {
 	}
 	defer l.Close()
 	add(t, s, "b", "10.179.0.1", "10.179.0.2")
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	(&rawPeer{t: t, conn: conn}).establish(64513, "10.0.0.2")
+	p := acceptOpen(t, l.(*net.TCPListener), netip.MustParseAddr("10.179.0.2"))
+	p.send(openMessage(t, 64513, "10.0.0.2", extendedNextHop))
+	p.send(gobgp.NewBGPKeepAliveMessage())
 	waitState(t, s, "b", "established")
 }

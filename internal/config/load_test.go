@@ -277,8 +277,8 @@ func TestTables(t *testing.T) {
 	write(t, filepath.Join(dir, "d", "own.conf"), "102 own\n103 peers\n")
 	defer func(files []string) { tableFiles = files }(tableFiles)
 	tableFiles = []string{filepath.Join(dir, "absent"), file, filepath.Join(dir, "d", "*.conf")}
-	for in, want := range map[string]int{"main": 254, "default": 253, "peers": 100, "hex": 101, "own": 102, "1": 1, "4294967295": 4294967295} {
-		if got, err := parseTable(in); err != nil || got != want {
+	for in, want := range map[string]uint32{"main": 254, "default": 253, "peers": 100, "hex": 101, "own": 102, "1": 1, "4294967295": 4294967295} {
+		if got, err := parseTable(in); err != nil || uint32(got) != want {
 			t.Errorf("%s: %d, %v", in, got, err)
 		}
 	}

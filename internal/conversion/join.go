@@ -2,6 +2,7 @@ package conversion
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -249,7 +250,7 @@ func (p *Peer) setPolicies(sessions []*session, allowed *Setting) {
 			out.add(x, c.exports, c.exportLine)
 			if c.limit != "" {
 				var n int
-				if _, err := fmt.Sscan(c.limit, &n); err == nil && n > limit && n < 1<<31 {
+				if _, err := fmt.Sscan(c.limit, &n); err == nil && n > limit && n <= math.MaxInt32 {
 					limit = n
 				}
 			}

@@ -96,6 +96,7 @@ func (s *safeBuffer) String() string {
 type speakerUnderTest struct {
 	*Speaker
 	log    safeBuffer
+	taking sync.Mutex // what was taken first is applied first
 	mu     sync.Mutex
 	routes view
 	gone   []netip.Prefix // that were told to be there no longer
@@ -146,6 +147,8 @@ func startSpeaker(t *testing.T, asn uint32, id string, edit func(*Config)) *spea
 }
 
 func (u *speakerUnderTest) takeChanges() {
+	u.taking.Lock()
+	defer u.taking.Unlock()
 	changes, _ := u.TakeChanges(math.MaxInt)
 	u.mu.Lock()
 	defer u.mu.Unlock()

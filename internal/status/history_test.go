@@ -16,7 +16,7 @@ import (
 
 func TestHistory(t *testing.T) {
 	path, log := socketPath(t), history.New(nil)
-	stop := startWith(t, Config{Socket: path, History: log}, time.Second)
+	stop := startWith(t, Config{Socket: path, History: log}, 3*time.Second)
 	begin := time.Now().Add(-time.Hour)
 	for i, peer := range []string{"a", "b", "a"} {
 		log.Add(history.Event{Kind: history.SessionUp, Peer: peer, Cause: fmt.Sprint(i), Time: history.At(begin.Add(time.Duration(i) * time.Minute))})

@@ -115,7 +115,8 @@ func judgeOne(listener int) error {
 func isAboutObjects(pid int, message uintptr) bool {
 	const typeAt = 4 // in struct nlmsghdr
 	var b [2]byte
-	local := []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}}
+	local := []unix.Iovec{{Base: &b[0]}}
+	local[0].SetLen(len(b))
 	n, err := unix.ProcessVMReadv(pid, local, []unix.RemoteIovec{{Base: message + typeAt, Len: len(b)}}, 0)
 	if err != nil || n != len(b) {
 		return false

@@ -64,8 +64,11 @@ func TestPathDelays(t *testing.T) {
 		}
 	}
 
+	// Behind the last packet ping waits for twice the longest round trip, which it learns here.
+	setBoth(t, p, "delay 1s")
 	flow, err := a.Start("ping", "-n", "-c", "300", "-i", "0.01", "-W", "10", "192.0.2.2")
 	must(t)(err)
+	_ = flow.Wait(shortly(ctx, t))
 	for flow.Running() {
 		for _, text := range []string{"", "delay 15ms", "rate 10mbit queue 1s", "delay 5ms"} {
 			setBoth(t, p, text)
@@ -144,8 +147,9 @@ func TestPathCarriesTCP(t *testing.T) {
 func TestPathMTU(t *testing.T) {
 	ctx, a, _, _, p := newPath(t)
 	setBoth(t, p, "mtu 1300")
-	try := func(addr string, args ...string) string {
-		out, _ := a.Run(ctx, append([]string{"ping", "-n", "-c", "1", "-W", "1"}, append(args, addr)...)...)
+	// What comes is waited for as long as it takes, and what does not for a second.
+	try := func(wait, addr string, args ...string) string {
+		out, _ := a.Run(ctx, append([]string{"ping", "-n", "-c", "1", "-W", wait}, append(args, addr)...)...)
 		return out
 	}
 	const answered = ", 0% packet loss"
@@ -156,19 +160,19 @@ func TestPathMTU(t *testing.T) {
 		{"2001:db8::2", "do", "1252", answered},
 		{"192.0.2.2", "dont", "4000", answered},
 	} {
-		if out := try(tc.addr, "-M", tc.fragment, "-s", tc.size); !strings.Contains(out, tc.want) {
+		if out := try("30", tc.addr, "-M", tc.fragment, "-s", tc.size); !strings.Contains(out, tc.want) {
 			t.Errorf("%+v: %s", tc, out)
 		}
 	}
 	setBoth(t, p, "mtu 1300 no-icmp no-fragments")
 	for _, args := range [][]string{{"192.0.2.2", "-M", "do", "-s", "1400"}, {"2001:db8::2", "-M", "do", "-s", "1400"}, {"192.0.2.2", "-M", "dont", "-s", "1400"}} {
-		if out := try(args[0], args[1:]...); !strings.Contains(out, "100% packet loss") || strings.Contains(strings.ToLower(out), "mtu") {
+		if out := try("1", args[0], args[1:]...); !strings.Contains(out, "100% packet loss") || strings.Contains(strings.ToLower(out), "mtu") {
 			t.Errorf("%v in silence: %s", args, out)
 		}
 	}
 	setBoth(t, p, "mtu 1300")
 	for _, addr := range []string{"192.0.2.2", "2001:db8::2"} {
-		if out := try(addr, "-M", "do", "-s", "1400"); !regexp.MustCompile(`(From 192\.0\.2\.2|From 2001:db8::2) .*mtu ?= ?1300`).MatchString(out) {
+		if out := try("30", addr, "-M", "do", "-s", "1400"); !regexp.MustCompile(`(From 192\.0\.2\.2|From 2001:db8::2) .*mtu ?= ?1300`).MatchString(out) {
 			t.Errorf("%s does not learn it: %s", addr, out)
 		}
 	}
@@ -178,7 +182,7 @@ func TestPathMTU(t *testing.T) {
 func TestPathOfCutLink(t *testing.T) {
 	ctx, a, _, l, p := newPath(t)
 	setBoth(t, p, "delay 1ms")
-	must(t)(ping(ctx, a, "192.0.2.2"))
+	mustReach(ctx, t, a, "192.0.2.2")
 	for _, broken := range []func(context.Context) error{l.Cut, l.Blackhole} {
 		must(t)(broken(ctx))
 		if ping(ctx, a, "192.0.2.2") == nil {
