@@ -188,7 +188,7 @@ test-privileged: deps build bin/wireguard-go ## the packages against the real ke
 	  $$(go list ./... | grep -v '/lab$$')
 
 lab: deps build bin/wireguard-go ## whole topologies with the real binary; one: make lab RUN=two-sites
-	go run ./lab/privileged go test $(AMENDED) -count=1 -timeout 30m -parallel 3 -tags lab -run 'TestCommands|TestPage|TestScenarios/$(RUN)' ./lab/
+	go run ./lab/privileged go test $(AMENDED) -count=1 -timeout 60m -parallel 3 -tags lab -run 'TestCommands|TestPage|TestScenarios/$(RUN)' ./lab/
 
 # What only a virtual machine needs is not installed for anything else. virtiofsd comes with qemu up to Debian 12.
 VMDEPS := qemu-system-x86 busybox-static kmod

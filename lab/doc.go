@@ -5,7 +5,7 @@
 //     the routers' configs below (a txtar archive, run by testscript).
 //  2. The commands beyond testscript's own are in commands_test.go: they build
 //     the network, start and stop routers, break links, and wait until something
-//     can be seen, for a minute at most, or for what LAB_PATIENCE says. No command
+//     can be seen, for three minutes at most, or for what LAB_PATIENCE says. No command
 //     looks once at what may come later.
 //  3. lab/topo has the namespaces, links and processes that they use.
 //  4. lab/path makes a link one of the real world, by the command path.

@@ -96,9 +96,9 @@ func setup(env *testscript.Env) error {
 }
 
 // patience is how long a scenario waits for what it gives no time for. Nothing that
-// works takes nearly as long on a machine with nothing else to do. LAB_PATIENCE sets
-// another bound, as a Go duration.
-var patience = time.Minute
+// works takes nearly as long on a machine with nothing else to do; where 90 processes wait for two
+// processors a minute was too short. LAB_PATIENCE sets another bound, as a Go duration.
+var patience = 3 * time.Minute
 
 // bounded bounds a command of a scenario that gives no bound of its own. The
 // longest, a series of attacks with the pauses that the victim imposes, takes

@@ -26,7 +26,7 @@ func TestCommandsAreOurs(t *testing.T) {
 	}
 }
 
-// TestCommandsWait makes sure that no scenario looks once, with a command of
+// TestCommandsWait makes sure that no scenario ends before its end, or looks once, with a command of
 // testscript's own, at what a host shows: only what an `exec` on the machine itself
 // printed is all there when it returns. And a sleep is never long enough.
 func TestCommandsWait(t *testing.T) {
@@ -63,6 +63,9 @@ func unsteady(script string) map[int]string {
 		switch word {
 		case "", "#":
 			continue
+		case "stop":
+			faults[n] = "stop ends the scenario here, as if it had passed: use terminate"
+			continue
 		case "stdout", "stderr", "cmp", "cmpenv", "grep", "exists":
 			if before != "exec" {
 				faults[n] = word + " looks once at what may come later: use until, holds, or conditions of on and reload"
@@ -90,6 +93,7 @@ func TestCommandsUnsteady(t *testing.T) {
 		"on a sleep 1":                                              true,
 		"on a warren reload\n[users] ! stdout x":                    true,
 		"exec sleep 1":                                              true,
+		"on a true\nstop a":                                         true,
 		"on a ping -c 20 ::1 -- ' 0% packet loss'":                  true,
 		"each a on @ ping -c 20 x -- '20 received, 0% packet loss'": true,
 		"exec stat x\nstdout y\n! stdout z":                         false,

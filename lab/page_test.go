@@ -64,7 +64,7 @@ func pageSites(t *testing.T, ctx context.Context) (*topo.TwoSites, *topo.Warren,
 			t.Fatal(err)
 		}
 	}
-	if _, err := a.WaitEstablished(ctx, "site-b", time.Minute); err != nil {
+	if _, err := a.WaitEstablished(ctx, "site-b", patience); err != nil {
 		t.Fatal(err)
 	}
 	return sites, a, b
@@ -73,7 +73,7 @@ func pageSites(t *testing.T, ctx context.Context) (*topo.TwoSites, *topo.Warren,
 // TestPage looks at the status page of a running router in a browser, while the tunnel goes and returns, and
 // the daemon too.
 func TestPage(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	sites, a, _ := pageSites(t, ctx)
 	tab := browser.Open(t, "ip", "netns", "exec", sites.SiteA.Netns)

@@ -33,7 +33,9 @@ func pings(s *scenario, ts *testscript.TestScript, _ bool, args []string) error 
 	if err != nil {
 		return err
 	}
-	p, err := h.Start(append([]string{"ping", "-n"}, args[2:]...)...)
+	// A ping that waits for a processor loses what does not fit its socket's buffer, some 170 answers, which come all at once when
+	// something had held them up. So it gets one first, where that is allowed.
+	p, err := h.Start(append([]string{"nice", "-n", "-20", "ping", "-n"}, args[2:]...)...)
 	if err != nil {
 		return err
 	}

@@ -273,7 +273,7 @@ func (s *scenario) startUnit(ctx context.Context, name string) error {
 		return err
 	}
 	s.daemons[name] = p
-	_, err = topo.Eventually(ctx, 50*time.Millisecond, 30*time.Second, func() error {
+	_, err = topo.Eventually(ctx, 50*time.Millisecond, patience, func() error {
 		_, err := call{host: name, args: []string{"warren", "status"}}.run(ctx, s)
 		return err
 	})

@@ -117,4 +117,7 @@ type Refusal struct {
 	Reason string     // in words for the operator
 	Count  uint64     // how often
 	Last   time.Time
+	// Unfinished is set if nothing that the source has shown was wrong: its handshake has not come to its end, as one has not
+	// that another connection was faster than.
+	Unfinished bool
 }

@@ -18,8 +18,9 @@ const (
 	silentAfter = 30 * time.Second
 	// blockedAfter is how long a tunnel is up without an answer over BGP before that is a hint.
 	blockedAfter = 30 * time.Second
-	// refusedLately is how long a refusal is of interest. A peer tries again within it.
-	refusedLately = 5 * time.Minute
+	// refusedLately is how long a refusal is of interest. A peer tries again within it; one that does not has been given what it lacked,
+	// as when two ends get another configuration one after the other.
+	refusedLately = 2 * time.Minute
 	// maxRefusedHints bounds the hints about who was refused, as those may be many.
 	maxRefusedHints = 5
 )
@@ -43,10 +44,14 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 			"and when its tunnel is lost each of its prefixes is written again")
 	}
 	hints = append(hints, l.silentHints(now)...)
+	up := map[netip.Addr]bool{} // where tunnels are up to
 	var lesser lesser
 	l.m.all(func(a *attachment) {
 		if h, ok := l.handles.tunnels[a.id]; ok {
 			s := h.Status()
+			if s.State == tunnel.StateUp {
+				up[s.Remote.Addr().Unmap().WithZone("")] = true
+			}
 			add(a.peer.name, a.hint(s.Hint)) // as of large packets that vanish on the underlay
 			add(a.peer.name, a.hint(crossedHint(a, s)))
 			add(a.peer.name, a.hint(keyHint(a, s, now)))
@@ -55,6 +60,9 @@ func (l *loop) hints(now time.Time) (hints []status.Hint) {
 	})
 	add("", lesser.hint())
 	refused := l.refusals(now.Add(-refusedLately))
+	// A connection that came to nothing was one beside a tunnel that is up: both ends may dial at once, or dial again when the first
+	// one takes long.
+	refused = slices.DeleteFunc(refused, func(r tunnel.Refusal) bool { return r.Unfinished && up[r.Source] })
 	for _, r := range refused[:min(len(refused), maxRefusedHints)] {
 		add(l.peerAt(r.Source), refusedText(r, now))
 	}

@@ -154,6 +154,23 @@ func TestHintsOfWhoWasRefused(t *testing.T) {
 	}
 }
 
+// A connection that came to nothing is of no interest while a tunnel to there is up; one that was refused is.
+func TestHintsOfConnectionsBesideATunnel(t *testing.T) {
+	w := newWorld(t, router(peerConfig("b", 0)))
+	now := time.Now()
+	at := netip.MustParseAddr("198.51.100.6")
+	w.tunnels.says = map[string]tunnel.Status{"b": {Remote: netip.AddrPortFrom(netip.AddrFrom16(at.As16()), 443)}}
+	w.refused = []tunnel.Refusal{
+		{Source: at, Reason: "it hung up during the handshake", Count: 1, Last: now, Unfinished: true},
+		{Source: at, Reason: "no tunnel here has this peer and link number 5", Count: 1, Last: now},
+	}
+	unfinished := status.Hint{Text: "198.51.100.6 was refused once, 0s ago: it hung up during the handshake"}
+	refused := status.Hint{Text: "198.51.100.6 was refused once, 0s ago: no tunnel here has this peer and link number 5"}
+	w.hinted(t, now, refused)
+	w.tunnels.waits = map[string]time.Time{"b": now}
+	w.hinted(t, now, unfinished, refused)
+}
+
 func TestHintsOfForwarding(t *testing.T) {
 	cfg := router(peerConfig("b", 0), peerConfig("c", 1))
 	for _, n := range []string{"10.1.0.0/24", "10.5.0.1/32", "2001:db8:1::/64", "0.0.0.0/0"} {

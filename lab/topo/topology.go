@@ -15,7 +15,7 @@ import (
 )
 
 // closeTimeout bounds Close: it must also work when the caller's context is done.
-const closeTimeout = 20 * time.Second
+const closeTimeout = 2 * time.Minute
 
 // counter tells apart the topologies of one process.
 var counter atomic.Int64
@@ -79,6 +79,8 @@ func (t *Topology) Dir() string { return t.dir }
 func (t *Topology) Host(ctx context.Context, name string, opts ...HostOption) (*Host, error) {
 	h := &Host{Name: name, Netns: t.name + "-" + name, topology: t}
 	h.sysctls = []string{
+		// A namespace inherits what the machine has, which forwards where containers run.
+		"net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0", "net.ipv6.conf.default.forwarding=0",
 		"net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
 		"net.ipv6.conf.all.keep_addr_on_down=1", "net.ipv6.conf.default.keep_addr_on_down=1",
 	}

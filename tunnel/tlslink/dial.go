@@ -158,6 +158,7 @@ func (l *Link) dialDone(r dialResult) {
 		return
 	}
 	l.letGo(errors.New("another connection came up"))
+	l.e.refusals.Forget(r.wire.remote().Addr()) // as when the peer is let in
 	s := newSession(l, r.conn, r.wire, r.peer, true)
 	s.which = r.remote
 	l.begin(s)

@@ -125,11 +125,22 @@ func explainAccept(err error) error {
 	case errors.Is(err, errDisplaced), errors.Is(err, net.ErrClosed):
 		return errDisplaced
 	case isTimeout(err):
-		return fmt.Errorf("handshake not finished within %v", handshakeTimeout)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return errors.New("it hung up during the handshake")
+		return errUnfinished
+	case isHangUp(err):
+		return errHungUp
 	}
 	return unwrapTLS(err)
+}
+
+var (
+	errUnfinished = fmt.Errorf("handshake not finished within %v", handshakeTimeout)
+	errHungUp     = errors.New("it hung up during the handshake")
+)
+
+// isUnfinished reports whether the listening end has found nothing wrong with a connection that came to nothing. A peer hangs up by
+// itself when another connection to it, or from it, is up before.
+func isUnfinished(err error) bool {
+	return errors.Is(err, errUnfinished) || errors.Is(err, errHungUp) || errors.Is(err, errDisplaced)
 }
 
 // errHoled is what the listening end sees of a path where large packets vanish. What can be

@@ -244,9 +244,15 @@ func (e *Endpoint) ownCertificate() (*tls.Certificate, error) {
 // always others, who speak HTTP or nothing.
 func (e *Endpoint) remember(w *wire, telling bool, err error) {
 	source := w.remote().Addr()
-	if expected := e.gate.known.has(source); telling || expected {
-		e.refusals.Note(time.Now(), source, err.Error(), expected)
+	expected := e.gate.known.has(source)
+	if !telling && !expected {
+		return
 	}
+	note := e.refusals.Note
+	if isUnfinished(err) {
+		note = e.refusals.NoteUnfinished
+	}
+	note(time.Now(), source, err.Error(), expected)
 }
 
 // Refusals returns who was refused since a moment, the latest first.

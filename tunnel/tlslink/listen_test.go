@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -127,6 +129,42 @@ func TestStrangersGetNothing(t *testing.T) {
 	}
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(1)
+}
+
+// A connection of a peer's that comes to nothing is told from one that is refused: both ends may dial at once, and one hangs up then.
+func TestUnfinishedConnectionsAreNotRefused(t *testing.T) {
+	a, b := patientPair(t)
+	b.start(secretTrust(0))
+	a.start(secretTrust(0), b.addr())
+	b.waitEvents(1) // and so expects a peer there
+	keys, err := deriveSecret(secretTrust(0).Secrets[0].Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func() *tls.Conn {
+		return tls.Client(from(t, "127.0.0.1", b.addr()), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{oldProtocol},
+			ServerName: keys.serverName, Certificates: []tls.Certificate{keys.dialer}})
+	}
+	for _, step := range []struct {
+		name       string
+		try        func(*tls.Conn) error
+		unfinished bool
+	}{
+		{"hangs up before the handshake", func(c *tls.Conn) error { return c.NetConn().Close() }, true},
+		{"sends data before the hello", func(c *tls.Conn) error {
+			_, err := c.Write(encode(frameData, []byte{0}))
+			return err
+		}, false},
+		{"hangs up before the hello", func(c *tls.Conn) error { return errors.Join(c.Handshake(), c.NetConn().Close()) }, true},
+	} {
+		if err := step.try(dial()); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		poll(t, func() bool {
+			all := b.endpoint.Refusals(time.Time{})
+			return len(all) == 1 && all[0].Unfinished == step.unfinished
+		}, func() string { return fmt.Sprintf("%s: remembered: %+v", step.name, b.endpoint.Refusals(time.Time{})) })
+	}
 }
 
 func TestSetListenIsIdempotent(t *testing.T) {

@@ -41,6 +41,15 @@ func network(source netip.Addr) netip.Addr {
 // Note takes a refusal. expected says that the source is one where a peer should be: it
 // does not give way to others for a while.
 func (r *Refusals) Note(now time.Time, source netip.Addr, reason string, expected bool) {
+	r.note(now, source, reason, expected, false)
+}
+
+// NoteUnfinished takes a handshake that has not come to its end.
+func (r *Refusals) NoteUnfinished(now time.Time, source netip.Addr, reason string, expected bool) {
+	r.note(now, source, reason, expected, true)
+}
+
+func (r *Refusals) note(now time.Time, source netip.Addr, reason string, expected, unfinished bool) {
 	from := network(source)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,7 +65,7 @@ func (r *Refusals) Note(now time.Time, source netip.Addr, reason string, expecte
 		r.of[from] = known
 	}
 	known.Source = source.Unmap().WithZone("")
-	known.Reason, known.Last, known.expected = reason, now, expected
+	known.Reason, known.Last, known.Unfinished, known.expected = reason, now, unfinished, expected
 	known.Count++
 }
 
