@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"warren/tunnel/wireguard/flow"
@@ -28,6 +29,7 @@ type Endpoint struct {
 	bound   map[string]*binding // by underlay, while a link has it
 	spares  map[*binding]struct{}
 	handed  []HandedSocket  // by the program before, that nothing has asked for yet
+	unread  atomic.Bool     // there are sockets of the program before, and Run has not begun
 	serving context.Context // of Run; nil before and after
 	serves  sync.WaitGroup
 }
@@ -52,6 +54,7 @@ func NewEndpoint(c Config) *Endpoint {
 	}
 	if c.Resume != nil {
 		e.handed = c.Resume.Sockets
+		e.unread.Store(len(e.handed) > 0)
 	}
 	e.flow = flow.New(flow.Config{Machine: m, Now: c.Now, Handshake: e.takeHandshake, Logger: c.Logger})
 	return e
@@ -79,6 +82,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	}
 	e.serving = ctx
 	e.eachBinding(func(b *binding) { e.serve(b.current.Load()) })
+	e.unread.Store(false)
 	e.serves.Go(func() { e.shake(ctx) })
 	e.mu.Unlock()
 

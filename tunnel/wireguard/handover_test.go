@@ -3,8 +3,11 @@ package wireguard
 import (
 	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"warren/tunnel/wireguard/protocol"
 )
 
 // A socket of a program that did not ask what outer packets say of congestion is asked for it when
@@ -40,5 +43,53 @@ func TestInheritedSocketTellsOfMarks(t *testing.T) {
 	}
 	if on, err := unix.GetsockoptInt(own, unix.IPPROTO_IP, unix.IP_RECVTOS); err != nil || on != 1 {
 		t.Errorf("IP_RECVTOS is %d, %v", on, err)
+	}
+}
+
+// A link that goes on after a restart does not take its peer for dead before anything is read of what waits in the sockets, which
+// may take longer than dead_after on a busy machine.
+func TestNothingIsReadYet(t *testing.T) {
+	t.Parallel()
+	const dead = time.Second
+	keyA, keyB := protocol.NewPrivateKey(), protocol.NewPrivateKey()
+	c := LinkConfig{Name: "a", PublicKey: keyA.Public(), Keepalive: 100 * time.Millisecond, DeadAfter: MaxDeadAfter}
+	b := startEnd(t, keyB, c)
+	c.Name, c.PublicKey, c.Remotes = "b", keyB.Public(), []string{b.addr("127.0.0.1")}
+	before := startEndpoint(t, Config{PrivateKey: keyA})
+	a := before.start(c)
+	a.next(true)
+	b.next(true)
+	before.e.Halt(t.Context())
+	t.Cleanup(before.e.Carry) // so that it ends
+	link, err := a.l.HandOver()
+	if err != nil || link == nil {
+		t.Fatal(link, err)
+	}
+	sockets := before.e.HandOver()
+	for i := range sockets.Sockets {
+		s := &sockets.Sockets[i]
+		if s.Descriptor, err = unix.FcntlInt(uintptr(s.Descriptor), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Resume, c.DeadAfter = link, dead
+	after := &node{t: t, e: NewEndpoint(Config{PrivateKey: keyA, Resume: &sockets})}
+	if err := after.e.SetListenPort(0); err != nil {
+		t.Fatal(err)
+	}
+	next := after.prepare(c)
+	after.run(next.l.Run)
+	next.next(true)
+	spoke := func() time.Time { return next.l.peer.Status(time.Now()).Spoke }
+	last := spoke()
+	waitFor(t, func() bool { return time.Since(last) > 3*dead }, func() any { return spoke() })
+	if len(next.events) > 0 {
+		t.Fatalf("%+v before anything was read", <-next.events)
+	}
+	after.e.DropInherited()
+	after.run(after.e.Run)
+	waitFor(t, func() bool { return spoke().After(last.Add(3 * dead)) }, func() any { return spoke() })
+	if len(next.events) > 0 {
+		t.Errorf("%+v although the peer's packets waited", <-next.events)
 	}
 }

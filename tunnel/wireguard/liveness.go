@@ -75,8 +75,11 @@ func (l *Link) assess(now time.Time) {
 }
 
 // settle reports whether what waited in the sockets when it was called first has been read and
-// opened.
+// opened. After a restart links run before anything is read.
 func (l *Link) settle() bool {
+	if l.e.unread.Load() {
+		return false
+	}
 	if l.backlog == nil {
 		l.backlog = l.e.flow.Backlog()
 	}
