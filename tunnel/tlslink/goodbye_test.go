@@ -23,7 +23,7 @@ func TestWordOfThePeerCountsBeforeItsReset(t *testing.T) {
 				}
 				time.Sleep(goodbyeTimeout)
 				synctest.Wait()
-				if s.err != want {
+				if !errors.Is(s.err, want) {
 					t.Errorf("%v, want %v", s.err, want)
 				}
 			})

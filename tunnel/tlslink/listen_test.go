@@ -133,7 +133,7 @@ func TestStrangersGetNothing(t *testing.T) {
 
 // A connection of a peer's that comes to nothing is told from one that is refused: both ends may dial at once, and one hangs up then.
 func TestUnfinishedConnectionsAreNotRefused(t *testing.T) {
-	a, b := patientPair(t)
+	a, b := secretPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	b.waitEvents(1) // and so expects a peer there
