@@ -233,6 +233,7 @@ func (w *Watcher) look(k *kernel, now time.Time) (again time.Duration) {
 		w.sight, w.cuts, what = s, 0, what|dirtyWays
 	}
 	again = auditEvery
+	newer := false
 	for _, f := range w.due(what) {
 		seen, err := k.way(f.flow, w.sight)
 		if err != nil {
@@ -245,6 +246,12 @@ func (w *Watcher) look(k *kernel, now time.Time) (again time.Duration) {
 		if !w.sight.knows(seen) {
 			w.see(dirtySight) // it is newer
 			continue
+		}
+		if !newer && seen.errno != 0 && f.way.known && !f.way.isLost() { // perhaps by an interface that has gone since
+			newer = true
+			if s, whole, err := k.sight(); err == nil && whole {
+				w.sight = s
+			}
 		}
 		again = min(again, w.take(f, seen, w.sight, now))
 	}

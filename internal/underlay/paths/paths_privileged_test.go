@@ -410,3 +410,25 @@ func TestStop(t *testing.T) {
 		t.Errorf("told %q", <-told)
 	}
 }
+
+// An interface that goes between the look at all interfaces and that at a way is said to be gone.
+func TestInterfaceGoesWhileLooking(t *testing.T) {
+	m := newMachine(t)
+	conn, err := rtnl.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	k := &kernel{conn: conn, mark: m.w.mark}
+	flows := []*told{
+		m.follow(m.w.Socket(unix.IPPROTO_TCP, "u1"), "10.9.1.1", remote4),
+		m.follow(m.w.Socket(unix.IPPROTO_TCP, "u1"), "fd09:1::1", remote6),
+	}
+	m.w.look(k, time.Now())
+	m.run("ip link del u1")
+	m.w.dirty.Store(uint32(dirtyWays))
+	m.w.look(k, time.Now())
+	for _, f := range flows {
+		f.wait("lost: interface u1 is gone")
+	}
+}
