@@ -3,6 +3,7 @@ package tlslink
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,17 +30,19 @@ func (e *end) waiting(queue int) int {
 	return b.queue.Len()
 }
 
-// standstill returns two ends that are up, of which b takes nothing until release is closed, and so many packets of one flow wait at a;
+// standstill returns two ends that are up, of which b takes nothing until release is called, and so many packets of one flow wait at a;
 // sent are these and those that were sent before.
-func standstill(t *testing.T, packets int) (a, b *end, release chan struct{}, sent int) {
+func standstill(t *testing.T, packets int) (a, b *end, release func(), sent int) {
 	t.Helper()
 	a, b = secretPair(t)
 	b.start(secretTrust(0))
 	a.start(secretTrust(0), b.addr())
 	a.waitEvents(1)
 	b.waitEvents(1)
-	release = make(chan struct{})
-	b.dev.update(func() { b.dev.onWrite = func([]byte) { <-release } })
+	held := make(chan struct{})
+	release = sync.OnceFunc(func() { close(held) })
+	t.Cleanup(release) // b ends only then
+	b.dev.update(func() { b.dev.onWrite = func([]byte) { <-held } })
 	poll(t, func() bool {
 		for a.waiting(0)+len(a.dev.queues[0]) < packets {
 			select {
@@ -64,7 +67,7 @@ func TestSparseFlowPassesStream(t *testing.T) {
 	before := a.waiting(0)
 	a.dev.queues[0] <- numbered(100, 2, 0)
 	poll(t, func() bool { return !unread() && a.waiting(0) > before }, func() string { return "the packet is not read" })
-	close(release)
+	release()
 	next, passed := uint32(0), 0
 	for i, f := range b.waitWritten(sent + 1)[:sent+1] {
 		if f[tun.HeaderLen+28] == 2 {
@@ -125,7 +128,7 @@ func TestWaitingPacketsEndWithTheSession(t *testing.T) {
 	if drops := a.link.Status().Stats.Drops; drops < 20 {
 		t.Errorf("%d drops", drops)
 	}
-	close(release)
+	release()
 	a.waitEvents(3)
 	b.waitEvents(3)
 	exchangePackets(t, a, b)

@@ -46,6 +46,24 @@ func TestInheritedSocketTellsOfMarks(t *testing.T) {
 	}
 }
 
+// handOver halts a router and describes what it leaves to a next one in the same process, as that reads it.
+func handOver(t *testing.T, r *node, a *end) (*Handover, *EndpointHandover) {
+	t.Helper()
+	r.e.Halt(t.Context())
+	link, err := a.l.HandOver()
+	if err != nil || link == nil {
+		t.Fatal(link, err)
+	}
+	sockets := r.e.HandOver()
+	for i := range sockets.Sockets {
+		s := &sockets.Sockets[i]
+		if s.Descriptor, err = unix.FcntlInt(uintptr(s.Descriptor), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return roundTrip(t, *link), roundTrip(t, sockets)
+}
+
 // A link that goes on after a restart does not take its peer for dead before anything is read of what waits in the sockets, which
 // may take longer than dead_after on a busy machine.
 func TestNothingIsReadYet(t *testing.T) {
@@ -59,21 +77,10 @@ func TestNothingIsReadYet(t *testing.T) {
 	a := before.start(c)
 	a.next(true)
 	b.next(true)
-	before.e.Halt(t.Context())
+	link, sockets := handOver(t, before, a)
 	t.Cleanup(before.e.Carry) // so that it ends
-	link, err := a.l.HandOver()
-	if err != nil || link == nil {
-		t.Fatal(link, err)
-	}
-	sockets := before.e.HandOver()
-	for i := range sockets.Sockets {
-		s := &sockets.Sockets[i]
-		if s.Descriptor, err = unix.FcntlInt(uintptr(s.Descriptor), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
 	c.Resume, c.DeadAfter = link, dead
-	after := &node{t: t, e: NewEndpoint(Config{PrivateKey: keyA, Resume: &sockets})}
+	after := &node{t: t, e: NewEndpoint(Config{PrivateKey: keyA, Resume: sockets})}
 	if err := after.e.SetListenPort(0); err != nil {
 		t.Fatal(err)
 	}

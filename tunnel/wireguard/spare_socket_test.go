@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"warren/tunnel/wireguard/protocol"
 )
 
@@ -42,21 +40,10 @@ func TestStalledFlowIsLeftOverSockets(t *testing.T) {
 	}
 	a.reaches(b)
 	b.reaches(a)
-	near.e.Halt(t.Context())
-	link, err := a.l.HandOver()
-	if err != nil || link == nil {
-		t.Fatal(link, err)
-	}
-	sockets := near.e.HandOver()
-	for i := range sockets.Sockets {
-		s := &sockets.Sockets[i]
-		if s.Descriptor, err = unix.FcntlInt(uintptr(s.Descriptor), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
+	var sockets *EndpointHandover
+	c.Resume, sockets = handOver(t, near, a)
 	near.e.Carry() // so that it ends
-	c.Resume, sockets = roundTrip(t, *link), *roundTrip(t, sockets)
-	after := &node{t: t, e: NewEndpoint(Config{PrivateKey: keyA, Resume: &sockets})}
+	after := &node{t: t, e: NewEndpoint(Config{PrivateKey: keyA, Resume: sockets})}
 	if err := after.e.SetListenPort(0); err != nil || after.e.ListenPort() != usual {
 		t.Fatalf("port %d, want %d: %v", after.e.ListenPort(), usual, err)
 	}
