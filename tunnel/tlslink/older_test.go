@@ -66,8 +66,8 @@ func TestOlderDialingEndComesIn(t *testing.T) {
 	for name, flags := range map[string][]byte{"first": nil, "second": {flagWidens}} {
 		t.Run(name, func(t *testing.T) {
 			_, b := secretPair(t)
-			b.start(secretTrust(0))
 			b.endpoint.renewal.age = time.Millisecond // for which it can't be asked
+			b.start(secretTrust(0))
 			tc := tls.Client(from(t, "127.0.7.1", b.addr()), oldClient(t))
 			tc.SetDeadline(time.Now().Add(patience))
 			if _, err := tc.Write(oldHelloFrame(t, [16]byte{3}, flags...)); err != nil {

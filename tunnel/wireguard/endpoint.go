@@ -24,6 +24,7 @@ type Endpoint struct {
 	free      *binding   // without an underlay
 	strangers *strangers
 	waiting   chan handshake
+	siblings  siblings
 
 	mu      sync.Mutex
 	bound   map[string]*binding // by underlay, while a link has it
@@ -238,10 +239,12 @@ func (e *Endpoint) AddLink(c LinkConfig) (*Link, error) {
 	if c.Resume != nil {
 		l.takeUp(c.Resume)
 	}
+	e.siblings.add(l)
 	return l, nil
 }
 
 func (e *Endpoint) removeLink(l *Link) {
+	e.siblings.remove(l)
 	e.machine.RemovePeer(l.peer)
 	e.flow.Remove(l.flow)
 	l.out.close()

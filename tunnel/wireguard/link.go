@@ -249,7 +249,7 @@ func (l *Link) tick(now time.Time) (look bool) {
 		}
 		to := []netip.AddrPort{s.Endpoint}
 		if protocol.IsInitiation(msg) {
-			if l.initiated.After(s.Heard) || l.live.Doubts(now, l.facts(&s)) {
+			if l.initiated.After(s.Heard) || l.live.Doubts(now, l.facts(now, &s)) {
 				l.flow.ForgetSource() // nothing comes: it may be the source's fault
 			}
 			l.initiated = now

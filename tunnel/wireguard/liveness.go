@@ -24,11 +24,11 @@ func renewAt(s *protocol.Status) time.Time {
 }
 
 // facts are what the machine needs to know of the peer.
-func (l *Link) facts(s *protocol.Status) liveness.Facts {
+func (l *Link) facts(now time.Time, s *protocol.Status) liveness.Facts {
 	return liveness.Facts{
 		Heard: s.Spoke, Session: s.Established, Alive: s.Alive, Unconfirmed: s.Unconfirmed, Trying: s.Trying || protocol.Begins(l.known) == 0,
 		Renew: renewAt(s), Expire: s.Since.Add(protocol.RejectAfterTime), Begun: l.initiated,
-		Lost:     l.ways.isLost(s),
+		Lost: l.ways.isLost(s), AllSilent: l.allSilent(now, s.Spoke),
 		MayBegin: len(l.cfg.Remotes) > 0 && !l.resolving && s.Endpoint.IsValid(),
 	}
 }
@@ -37,11 +37,11 @@ func (l *Link) facts(s *protocol.Status) liveness.Facts {
 func (l *Link) assess(now time.Time) {
 	s := l.peer.Status(now)
 	l.followExit(&s)
-	v := l.live.Step(now, l.facts(&s))
+	v := l.live.Step(now, l.facts(now, &s))
 	if v.Settle && l.settle() {
 		s = l.peer.Status(now) // with what was read meanwhile
 		l.followExit(&s)
-		f := l.facts(&s)
+		f := l.facts(now, &s)
 		f.Read = true
 		trusted := v.Trusted
 		v = l.live.Step(now, f)
@@ -106,7 +106,7 @@ func (l *Link) deadline(now time.Time) time.Time {
 	earlier(l.back.next)
 	earlier(l.peer.NextDeadline())
 	s := l.peer.Status(now)
-	earlier(l.live.Deadline(now, l.facts(&s)))
+	earlier(l.live.Deadline(now, l.facts(now, &s)))
 	if l.isUp() {
 		earlier(l.path.search.Due())
 		earlier(l.assigning.next)

@@ -27,5 +27,7 @@
 //  7. Without a way to the peer (Lost) the tunnel is down at once, and until the peer is heard by
 //     another.
 //  8. A peer that has said that it is being restarted is waited for a while (Await), whatever D is.
-//  9. Without dead_after the tunnel goes down when its session has ended.
+//  9. A peer whose tunnels all fell silent at the same time (AllSilent) is waited for a moment longer: its process may not run, and
+//     there is no other tunnel to go to.
+//  10. Without dead_after the tunnel goes down when its session has ended.
 package liveness

@@ -23,6 +23,7 @@ type Facts struct {
 	Trying      bool      // a handshake is under way or about to begin, or is for the peer alone to begin
 	Begun       time.Time // when this end began a handshake last; zero: never
 	Lost        bool      // nothing gets to the peer, or it has not been heard since something can again
+	AllSilent   bool      // there are other tunnels to the peer, that have not heard it since either
 	MayBegin    bool      // this end begins handshakes by itself, and knows where the peer is
 
 	// Read is that everything which was waiting in the sockets has been read and opened before
@@ -64,6 +65,7 @@ type Machine struct {
 	asked    time.Time // when an echo was asked for last
 	settling bool      // Settle is asked for
 	noticed  time.Time // when the silence was; zero: there is none
+	spared   time.Time // when the peer was last waited for longer, as all its tunnels were silent
 	awaited  time.Time // until when a silence does not count, as the peer has said why; zero: it has not
 	left     time.Time // when the peer said that it leaves; zero: it has not, or was heard since
 	distrust distrust
@@ -83,7 +85,9 @@ func (m *Machine) Distrusts() bool { return m.distrust.holds() }
 func (m *Machine) Trusts() bool { return m.distrust.times == 0 }
 
 // Down is for who takes the tunnel down for a reason of its own.
-func (m *Machine) Down() { m.up, m.settling, m.awaited = false, false, time.Time{} }
+func (m *Machine) Down() {
+	m.up, m.settling, m.spared, m.awaited = false, false, time.Time{}, time.Time{}
+}
 
 // Leaves has the peer be dead unless it is heard again, as it has said at a time that it leaves for another router. What it had
 // sent before may come a bit later.
@@ -116,6 +120,7 @@ func (m *Machine) Step(now time.Time, f Facts) (v Verdict) {
 		v.Trusted = !m.Trusts()
 		m.distrust = distrust{}
 	}
+	m.spare(now, &f)
 	m.settling = m.up && f.Session && !f.Read && !f.Lost && (m.isSilent(now, &f) || m.doubts(now, &f))
 	if !m.up || !m.isSilent(now, &f) {
 		m.noticed = time.Time{}
@@ -149,7 +154,7 @@ func (m *Machine) wasLate(now time.Time, f *Facts) bool {
 	if m.noticed.IsZero() || f.Lost {
 		return false
 	}
-	late := m.noticed.Sub(m.deadAt(f.Heard))
+	late := m.noticed.Sub(m.deadAt(f))
 	return late > m.cfg.Keepalive/2 && late < m.cfg.DeadAfter && now.Before(m.graceEnd())
 }
 
@@ -201,7 +206,7 @@ func (m *Machine) Deadline(now time.Time, f Facts) time.Time {
 	case !m.up:
 		return m.distrust.until
 	}
-	dead := m.deadAt(f.Heard)
+	dead := m.mayBeDeadAt(now, &f)
 	if m.wasLate(now, &f) {
 		dead = m.graceEnd()
 	}
@@ -220,6 +225,13 @@ func earliest(times ...time.Time) (first time.Time) {
 		}
 	}
 	return first
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 func (m *Machine) isDue(now, at time.Time) bool { return !at.IsZero() && !now.Before(at) }

@@ -5,15 +5,47 @@ import "time"
 // leaveAfter is how long a peer that leaves may still be heard.
 const leaveAfter = 50 * time.Millisecond
 
-// deadAt is when a peer is dead that was heard last at a time; zero is never.
-func (m *Machine) deadAt(heard time.Time) time.Time {
+// allSilentFor is for how much longer than DeadAfter a peer is waited for that fell silent in all its tunnels at the same time. Most
+// often its process did not run, and there is no other tunnel to go to.
+const allSilentFor = 200 * time.Millisecond
+
+// deadAt is when a peer is dead; zero is never.
+func (m *Machine) deadAt(f *Facts) time.Time {
 	if !m.left.IsZero() {
 		return m.left.Add(leaveAfter)
 	}
 	if m.cfg.DeadAfter == 0 {
 		return time.Time{}
 	}
-	return m.later(heard.Add(m.cfg.DeadAfter))
+	dead := f.Heard.Add(m.cfg.DeadAfter)
+	switch {
+	case m.spares(f):
+		dead = dead.Add(allSilentFor)
+	case m.spared.After(f.Heard):
+		dead = latest(dead, m.spared.Add(m.cfg.Keepalive+m.cfg.Keepalive/4))
+	}
+	return m.later(dead)
+}
+
+// spares reports whether a peer is waited for longer because all its tunnels are silent. One that is down stays so.
+func (m *Machine) spares(f *Facts) bool {
+	return m.up && f.AllSilent && m.left.IsZero() && m.cfg.DeadAfter > 0
+}
+
+// spare takes note of a peer that is waited for. When another of its tunnels hears it, this one has the time of a keepalive to do so too.
+func (m *Machine) spare(now time.Time, f *Facts) {
+	if m.spares(f) && m.isDue(now, f.Heard.Add(m.cfg.DeadAfter)) {
+		m.spared = now
+	}
+}
+
+// mayBeDeadAt is when a peer is to be looked at that may be dead then. One that is waited for is often, as other tunnels may hear it.
+func (m *Machine) mayBeDeadAt(now time.Time, f *Facts) time.Time {
+	dead := m.deadAt(f)
+	if !m.spares(f) {
+		return dead
+	}
+	return earliest(dead, latest(now.Add(settleEvery), m.later(f.Heard.Add(m.cfg.DeadAfter))))
 }
 
 // later is a time, or until when a silence does not count.
@@ -25,7 +57,7 @@ func (m *Machine) later(t time.Time) time.Time {
 }
 
 func (m *Machine) isSilent(now time.Time, f *Facts) bool {
-	return m.isDue(now, m.deadAt(f.Heard))
+	return m.isDue(now, m.deadAt(f))
 }
 
 // doubtAt is when a silent peer is asked for a new session: one that was restarted has lost the
