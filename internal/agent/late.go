@@ -70,7 +70,7 @@ func (m *machine) exchanged(now time.Time, a *attachment, ev exchanged) []effect
 	case now.Sub(ev.since) >= lateFor:
 		s.inUse = true
 		return []effect{setLate{a.name, false},
-			a.log(slog.LevelInfo, "the peer has not said that it has announced all its routes: they are used now beside others", "after", lateFor)}
+			a.log(slog.LevelInfo, "it is not certain that all routes have been exchanged with the peer: its routes are used now beside others", "after", lateFor)}
 	}
 	return nil
 }
