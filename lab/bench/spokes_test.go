@@ -21,7 +21,7 @@ func TestAssessPairs(t *testing.T) {
 		{1, 2}: pair(true, false, false, true, true, true),
 		{2, 0}: pair(true, true, false, false, false, false),
 	})
-	if want := (spokeFigures{medianMS: 60, worstMS: 80, lost: 6}); got != want {
+	if want := (spokeFigures{medianMS: millis(3 * spokeInterval), worstMS: millis(4 * spokeInterval), lost: 6}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if got := assessPairs(nil); got != (spokeFigures{}) {
