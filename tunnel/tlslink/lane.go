@@ -61,7 +61,7 @@ func newLane(s *session, number int, conn *tls.Conn, w *wire) *lane {
 			ln.renewAt = s.link.earliestAsked(ln)
 		}
 	}
-	ln.pace.set(0, 0)
+	ln.pace.set(0, 0, false)
 	w.blocked = ln.blocks
 	return ln
 }

@@ -45,8 +45,9 @@ type pace struct {
 // isSlow reports whether frames and batches are bounded.
 func (p *pace) isSlow() bool { return p.frame.Load() > 0 }
 
-// set takes what a line delivers, in bytes a second, and its round trip without queues; 0 is not known.
-func (p *pace) set(rate uint64, roundTrip time.Duration) {
+// set takes what a line delivers, in bytes a second, and its round trip without queues; 0 is not known. loses is that packets get lost
+// there.
+func (p *pace) set(rate uint64, roundTrip time.Duration, loses bool) {
 	in := func(d time.Duration) int { return int(min(float64(rate)*d.Seconds(), tun.MaxFrame)) }
 	frame := in(frameFor)
 	if rate == 0 || frame >= tun.MaxFrame {
@@ -55,13 +56,13 @@ func (p *pace) set(rate uint64, roundTrip time.Duration) {
 		frame, p.batch = max(frame, leastBatch), min(max(in(batchFor), leastBatch), batchEnough)
 	}
 	p.frame.Store(int32(frame))
-	p.limits = limits(rate, roundTrip)
+	p.limits = limits(rate, roundTrip, loses)
 }
 
 // takeOver has a lane that replaces another one on a slow line know that from the beginning. It is for a lane that nobody uses yet.
 func (p *pace) takeOver(old *lane, rate uint64) {
 	if rate > 0 && old.pace.isSlow() {
-		p.set(rate, 0)
+		p.set(rate, 0, false)
 		p.last = monotonic()
 	}
 }
@@ -73,10 +74,15 @@ const (
 	minInterval = 100 * time.Millisecond
 )
 
-// limits are those of a line. What it takes for two packets is no queue.
-func limits(rate uint64, roundTrip time.Duration) fq.Limits {
+// limits are those of a line. What it takes for two packets is no queue. Where packets get lost the far end hands over what came in
+// a round trip all at once, when the one that it waits for has been sent again, so that acknowledgments inside come in such bursts, and
+// what they allow does as well. That waits here for a round trip, again and again, and is no congestion.
+func limits(rate uint64, roundTrip time.Duration, loses bool) fq.Limits {
 	interval := max(minInterval, 2*roundTrip)
 	target := max(minTarget, interval/20)
+	if loses {
+		interval, target = max(interval, 3*roundTrip), max(target, roundTrip)
+	}
 	if rate > 0 {
 		target = max(target, min(time.Duration(2*leastBatch*float64(time.Second)/float64(rate)), time.Second))
 	}
@@ -105,11 +111,11 @@ func (ln *lane) followPace(sent int) {
 		}
 		p.looked = now
 		if rate, roundTrip, ok := ln.wire.line(); ok {
-			p.set(rate, roundTrip)
+			p.set(rate, roundTrip, ln.s.loses.Load())
 			ln.wire.followUnsent(rate)
 		}
 	case p.isSlow() && monotonic()-p.last > slowFor:
-		p.set(0, 0)
+		p.set(0, 0, false)
 	}
 }
 

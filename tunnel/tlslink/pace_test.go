@@ -17,18 +17,21 @@ func TestPace(t *testing.T) {
 	for _, c := range []struct {
 		mbits           float64
 		roundTrip       time.Duration
+		loses           bool
 		frame, batch    int
 		target, horizon time.Duration
 	}{
-		{0, 0, 0, batchEnough, 5 * ms, 100 * ms},
-		{0.5, 40 * ms, leastBatch, leastBatch, 51200 * time.Microsecond, 100 * ms},
-		{10, 20 * ms, leastBatch, 2500, 5 * ms, 100 * ms},
-		{100, 20 * ms, 12500, batchEnough, 5 * ms, 100 * ms},
-		{100, 300 * ms, 12500, batchEnough, 30 * ms, 600 * ms},
-		{10_000, 0, 0, batchEnough, 5 * ms, 100 * ms},
+		{0, 0, false, 0, batchEnough, 5 * ms, 100 * ms},
+		{0.5, 40 * ms, false, leastBatch, leastBatch, 51200 * time.Microsecond, 100 * ms},
+		{10, 20 * ms, false, leastBatch, 2500, 5 * ms, 100 * ms},
+		{100, 20 * ms, false, 12500, batchEnough, 5 * ms, 100 * ms},
+		{100, 300 * ms, false, 12500, batchEnough, 30 * ms, 600 * ms},
+		{10_000, 0, false, 0, batchEnough, 5 * ms, 100 * ms},
+		{100, 20 * ms, true, 12500, batchEnough, 20 * ms, 100 * ms},
+		{100, 100 * ms, true, 12500, batchEnough, 100 * ms, 300 * ms},
 	} {
 		var p pace
-		p.set(uint64(c.mbits*1e6/8), c.roundTrip)
+		p.set(uint64(c.mbits*1e6/8), c.roundTrip, c.loses)
 		if got := int(p.frame.Load()); got != c.frame || p.batch != c.batch || p.isSlow() != (c.frame > 0) {
 			t.Errorf("%v Mbit/s: frames of %d, batches of %d", c.mbits, got, p.batch)
 		}
@@ -42,7 +45,7 @@ func TestPace(t *testing.T) {
 func TestLongFramesWaitInParts(t *testing.T) {
 	l := newLink(NewEndpoint(Config{}), LinkConfig{Device: newFakeDevice("x", 1)}, []*credential{{}})
 	ln := &lane{s: &session{link: l}}
-	ln.pace.set(100e6/8, 0)
+	ln.pace.set(100e6/8, 0, false)
 	l.routes[0].Store(ln)
 	const size, segments = 1400, 40
 	frame := packet(40 + size*segments)

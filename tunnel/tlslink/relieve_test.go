@@ -104,7 +104,7 @@ func TestLateWordOfAWaitIsForNobody(t *testing.T) {
 		p, dev := waitingPump(packetsOfOne(2)...)
 		p.waits.Store(false)
 		ln := &lane{s: &session{link: p.link}}
-		ln.pace.set(rate, 0)
+		ln.pace.set(rate, 0, false)
 		ln.acquire(p)
 		p.mu.Lock()
 		said := make(chan struct{})
