@@ -19,12 +19,13 @@ const (
 
 	// streams is the number of parallel streams, each with an iperf3 server of
 	// its own: one iperf3 process of this age has one thread for all its streams.
-	// The server behind them is for the one stream: a server that has not heard of the
-	// end of a test yet, since that was lost, refuses the next.
-	streams     = 4
-	oneServer   = streams
-	iperfNumber = streams + 1
-	iperfPort   = 5201
+	// The server behind them is for the one stream, and the last for one outside the tunnel: a server that has not
+	// heard of the end of a test yet, since that was lost, refuses the next, and one that just has may reset it.
+	streams       = 4
+	oneServer     = streams
+	outsideServer = streams + 1
+	iperfNumber   = streams + 2
+	iperfPort     = 5201
 )
 
 // pair is the underlay: hosts A and B joined by a veth pair with an MTU of 1500.

@@ -180,7 +180,7 @@ func sharedBottleneck(ctx context.Context, w *wire, m *measurement) error {
 	var inside, outside streamSum
 	var errs [2]error
 	both.Go(func() { inside, errs[0] = m.stream(ctx, oneServer, 2*m.seconds) })
-	both.Go(func() { outside, errs[1] = m.streamTo(ctx, underlayB, 0, 2*m.seconds) })
+	both.Go(func() { outside, errs[1] = m.streamTo(ctx, underlayB, outsideServer, 2*m.seconds) })
 	both.Wait()
 	if err := errors.Join(errs[:]...); err != nil {
 		return fmt.Errorf("two streams: %w", err)
