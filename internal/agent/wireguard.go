@@ -55,6 +55,7 @@ func (i *interfaces) wireguardConfig(name string, t config.Tunnel, dev wireguard
 	}
 	return wireguard.LinkConfig{
 		Name:      name,
+		Peer:      peerOf(name),
 		Keys:      wireguardKeys(t),
 		Remotes:   dialed(udpRemotes(t)),
 		Underlay:  t.Underlay,

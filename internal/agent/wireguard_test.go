@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"warren/internal/config"
+	"warren/internal/underlay/paths"
 	"warren/tunnel"
 	"warren/tunnel/wireguard"
 	"warren/tunnel/wireguard/protocol"
@@ -74,5 +75,16 @@ func TestSendEvery(t *testing.T) {
 		if got := sendEvery(config.Tunnel{Keepalive: c.keepalive, PersistentKeepalive: c.persistent}); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
+	}
+}
+
+// The transport knows which tunnels lead to one peer: all that its file has, and no others.
+func TestWireGuardTunnelsOfOnePeer(t *testing.T) {
+	i := &interfaces{paths: new(paths.Watcher)}
+	peer := func(attachment string) string {
+		return i.wireguardConfig(attachment, config.Tunnel{}, nil, reporter{}, nil).Peer
+	}
+	if a, b, other := peer(attachmentName("b", 0)), peer(attachmentName("b", 1)), peer(attachmentName("c", 1)); a == "" || a != b || a == other {
+		t.Errorf("peers %q and %q, and %q", a, b, other)
 	}
 }

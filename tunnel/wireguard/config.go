@@ -68,7 +68,8 @@ type limited interface {
 
 // LinkConfig is one tunnel.
 type LinkConfig struct {
-	Name string // of the peer
+	Name string // of the tunnel
+	Peer string // which all tunnels to one router have in common; "": there is no other
 	// Keys are those that the peer is known by, see [Link.SetKeys]. PrivateKey, PublicKey and
 	// PresharedKey are another way to write that there is one of them.
 	Keys         []Keys

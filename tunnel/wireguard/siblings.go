@@ -10,24 +10,27 @@ import (
 // not hear the peer by, from a peer whose process does not run, which none hears.
 type siblings struct {
 	mu     sync.Mutex
-	byName map[string][]*Link // by LinkConfig.Name, in no order
+	byPeer map[string][]*Link // by LinkConfig.Peer, in no order
 }
 
 func (s *siblings) add(l *Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byName == nil {
-		s.byName = make(map[string][]*Link)
+	if l.cfg.Peer == "" {
+		return
 	}
-	s.byName[l.cfg.Name] = append(s.byName[l.cfg.Name], l)
+	if s.byPeer == nil {
+		s.byPeer = make(map[string][]*Link)
+	}
+	s.byPeer[l.cfg.Peer] = append(s.byPeer[l.cfg.Peer], l)
 }
 
 func (s *siblings) remove(l *Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := slices.DeleteFunc(slices.Clone(s.byName[l.cfg.Name]), func(o *Link) bool { return o == l })
-	if s.byName[l.cfg.Name] = left; len(left) == 0 {
-		delete(s.byName, l.cfg.Name)
+	left := slices.DeleteFunc(slices.Clone(s.byPeer[l.cfg.Peer]), func(o *Link) bool { return o == l })
+	if s.byPeer[l.cfg.Peer] = left; len(left) == 0 {
+		delete(s.byPeer, l.cfg.Peer)
 	}
 }
 
@@ -35,7 +38,7 @@ func (s *siblings) remove(l *Link) {
 func (s *siblings) of(l *Link) []*Link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.byName[l.cfg.Name]
+	return s.byPeer[l.cfg.Peer]
 }
 
 // allSilent reports whether the peer, heard last at a time, fell silent at the same time in another tunnel, and was heard in none

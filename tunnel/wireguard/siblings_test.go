@@ -1,14 +1,19 @@
 package wireguard
 
 import (
+	"context"
+	"slices"
 	"testing"
 	"time"
+
+	"warren/tunnel/wireguard/flow/flowtest"
+	"warren/tunnel/wireguard/protocol"
 )
 
 // newLines returns two links to one peer, each of them with a line of its own.
 func newLines(t *testing.T) lines {
 	t.Helper()
-	c := LinkConfig{Remotes: []string{farAddr.String()}, Keepalive: 20 * time.Millisecond, DeadAfter: 50 * time.Millisecond}
+	c := LinkConfig{Peer: "far", Remotes: []string{farAddr.String()}, Keepalive: 20 * time.Millisecond, DeadAfter: 50 * time.Millisecond}
 	s := lines{newStage(t, c, c.Keepalive), newStage(t, c, c.Keepalive)}
 	s[0].pass(s[1].now.Sub(s[0].now))
 	s[0].pass(c.Keepalive / 2) // so that keepalives do not go at the same time
@@ -83,8 +88,36 @@ func TestSiblingsLeave(t *testing.T) {
 	s.cut(true, true)
 	s.pass(55 * time.Millisecond)
 	s.expectUp(false, true)
-	s[0].l.e.siblings.remove(s[0].l)
-	if len(s[0].l.e.siblings.byName) > 0 {
-		t.Error("there are links left")
+}
+
+// TestSiblings: links are siblings from when they are added until they end, if they say that their peer is the same.
+func TestSiblings(t *testing.T) {
+	e := NewEndpoint(Config{PrivateKey: protocol.NewPrivateKey()})
+	add := func(peer string) *Link {
+		t.Helper()
+		l, err := e.AddLink(LinkConfig{Peer: peer, PublicKey: protocol.NewPrivateKey().Public(), Device: flowtest.NewDevice("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 2 { // those of the first time are gone
+		a, other, alone, b := add("a"), add("b"), add(""), add("a")
+		if got := e.siblings.of(a); !slices.Equal(got, []*Link{a, b}) {
+			t.Errorf("%d siblings of two", len(got))
+		}
+		if got := e.siblings.of(alone); len(got) > 0 {
+			t.Errorf("%d siblings of one that says of no peer", len(got))
+		}
+		for _, l := range []*Link{a, other, alone, b} {
+			if err := l.Run(ended); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(e.siblings.byPeer) > 0 {
+			t.Error("links stay that have ended")
+		}
 	}
 }
