@@ -28,10 +28,13 @@ func (s *siblings) add(l *Link) {
 func (s *siblings) remove(l *Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Whoever has the list goes on with it as it was.
 	left := slices.DeleteFunc(slices.Clone(s.byPeer[l.cfg.Peer]), func(o *Link) bool { return o == l })
-	if s.byPeer[l.cfg.Peer] = left; len(left) == 0 {
+	if len(left) == 0 {
 		delete(s.byPeer, l.cfg.Peer)
+		return
 	}
+	s.byPeer[l.cfg.Peer] = left
 }
 
 // of returns the links to the peer of l, which may be among them. They are to be left as they are.
