@@ -77,7 +77,7 @@ type standing struct {
 	since      time.Duration // when the first of these began
 	from       uint64        // delivered at that time
 	lost       uint64        // when the round began
-	overflowed int           // rounds without growth in which the queue did
+	overflowed int           // rounds without growth in which the queue overflowed
 
 	leaves bool          // startup, while the rate is held
 	held   time.Duration // until when the rate is held; 0: it is not
@@ -89,23 +89,7 @@ type standing struct {
 // 0 for no bound. changed is false if it stays as it was.
 func (s *standing) look(now time.Duration, p path) (rate uint64, changed bool) {
 	if s.held > 0 {
-		gone := p.roundTrip < p.shortest+leastQueue
-		if s.leaves {
-			gone = !p.startup
-		}
-		if !gone && now < s.held {
-			return 0, false
-		}
-		rest := firstRest // in which bbr finds out what the path takes
-		if !gone {
-			rest = max(s.rest, firstRest)
-		}
-		next := standing{again: now + rest}
-		if !gone {
-			next.rest = min(2*rest, lastRest)
-		}
-		*s = next
-		return 0, true
+		return 0, s.release(now, p)
 	}
 	if s.began == 0 || now < s.again {
 		s.begin(now, p)
@@ -150,6 +134,24 @@ func (s *standing) look(now time.Duration, p path) (rate uint64, changed bool) {
 	s.leaves = s.full < fullRounds
 	s.held = now + max(heldFor, heldRounds*p.roundTrip)
 	return uint64(takes * heldPercent / 100), true
+}
+
+// release ends that the rate is held, if it is time, and reports whether it is.
+func (s *standing) release(now time.Duration, p path) bool {
+	done := p.roundTrip < p.shortest+leastQueue
+	if s.leaves {
+		done = !p.startup
+	}
+	if !done && now < s.held {
+		return false
+	}
+	next := standing{again: now + firstRest} // in which bbr finds out what the path takes
+	if !done {
+		rest := max(s.rest, firstRest)
+		next = standing{again: now + rest, rest: min(2*rest, lastRest)}
+	}
+	*s = next
+	return true
 }
 
 // begin begins a round.
