@@ -171,7 +171,8 @@ func mark(p *fq.Packet) bool {
 	return (v4 || v6) && ecn.Decapsulate(packet, ecn.CE) != ecn.Refused
 }
 
-// Packets that wait have buffers of a few sizes, as what counts for the bound of all that wait is the buffers: one is half full at least.
+// Packets that wait have buffers of a few sizes, as what counts for the bound of all that wait is the buffers: but for
+// the smallest, one is nearly half full at least.
 var packetSizes = [...]int{2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, headerLen + tun.MaxFrame}
 
 const largestPacket = len(packetSizes) - 1
